@@ -1,0 +1,55 @@
+# `make demo` and `make test` need Python 3.11+ and make, nothing else: the environment lives in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+PIP_FLAGS := --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types quick bench docs clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --upgrade "pip>=25.1"
+
+# pip >= 25.1 reads [dependency-groups]
+$(STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install $(PIP_FLAGS) --editable ".[all]" --group dev
+	@touch $@
+
+$(BENCH_STAMP): pyproject.toml $(STAMP)
+	$(BIN)/python -m pip install $(PIP_FLAGS) --group bench
+	@touch $@
+
+demo: $(STAMP) ## the main job on real local servers, with pictures in demo/
+	$(BIN)/python -m demo
+
+test: $(STAMP) ## everything that needs no internet: lint, types, all tests
+	$(MAKE) --no-print-directory lint types
+	$(BIN)/python -m pytest -n 2
+
+check: $(STAMP) ## lint, types, quick tests: under a minute
+	$(MAKE) --no-print-directory lint types quick
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+quick:
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not network"
+
+bench: $(BENCH_STAMP) ## benchmarks against the tools people use today
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## write the generated pages (docs/cli.md) anew
+	$(BIN)/python -m docs.generate
+
+clean: ## remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo/work benchmarks/work

@@ -1,0 +1,1 @@
+"""Local servers and generated data for tests, demo and benchmarks."""
