@@ -1,0 +1,57 @@
+"""The raw part of the made-up bucket: ``sub-XX/ses-YY/{func,fmap,anat}``."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed import _encode as enc
+from testbed._phantom import Head, stream
+
+TR_SECONDS = 1.9
+TRIAL_SECONDS = 3.0
+ECHOES = (1, 2, 3)
+Files = Iterator[tuple[str, bytes]]
+
+
+def raw_files(head: Head, session: str, runs: int, labels: list[str]) -> Files:
+    """Yield key and content of a session's raw BIDS files."""
+    base = f"{head.subject}/{session}/"
+    stem = f"{head.subject}_{session}_"
+    per_run = -(-len(labels) // runs)
+    for run in range(1, runs + 1):
+        shown = labels[(run - 1) * per_run : run * per_run]
+        yield from _run(head, f"{base}func/{stem}task-images_run-{run:02d}_", shown)
+    for direction in ("AP", "PA"):
+        name = f"{base}fmap/{stem}dir-{direction}_epi"
+        yield name + ".nii.gz", enc.nifti(_scan(head, name, 1), head.affine)
+        yield name + ".json", enc.json_text({"PhaseEncodingDirection": "j"})
+    anatomy = (100 * head.brain).astype(np.int16)
+    yield f"{base}anat/{stem}T1w.nii.gz", enc.nifti(anatomy, head.affine)
+    yield f"{base}anat/{stem}T1w.json", enc.json_text({"MagneticFieldStrength": 3})
+
+
+def _run(head: Head, stem: str, labels: list[str]) -> Files:
+    for echo in ECHOES:
+        for part in ("mag", "phase"):
+            name = f"{stem}echo-{echo}_part-{part}_bold"
+            yield name + ".nii.gz", enc.nifti(_scan(head, name, 2), head.affine, TR_SECONDS)
+            yield name + ".json", enc.json_text(_timing(echo))
+    name = f"{stem}echo-1_part-mag_sbref"
+    yield name + ".nii.gz", enc.nifti(_scan(head, name, 1), head.affine)
+    yield name + ".json", enc.json_text(_timing(1))
+    rows = [(TRIAL_SECONDS * index, 2.5, label) for index, label in enumerate(labels)]
+    yield stem + "events.tsv", enc.table(("onset", "duration", "stim_file"), rows)
+    yield stem + "events.json", enc.json_text({"stim_file": {"Description": "shown image"}})
+
+
+def _timing(echo: int) -> dict[str, object]:
+    return {"EchoTime": round(0.0126 * echo, 4), "RepetitionTime": TR_SECONDS, "TaskName": "images"}
+
+
+def _scan(head: Head, name: str, volumes: int) -> NDArray[np.int16]:
+    """Return a brain that is brighter than its noisy surroundings, one or more volumes."""
+    shape = head.grid if volumes == 1 else (*head.grid, volumes)
+    noise = stream(head.seed, name).integers(0, 20, shape, dtype=np.int16)
+    brain = head.brain if volumes == 1 else head.brain[..., None]
+    return np.asarray(noise + brain * np.int16(400), dtype=np.int16)
