@@ -1,0 +1,246 @@
+"""The one network client: a pool of kept-alive HTTP/1.1 connections behind one method, `send`.
+
+Blocking sockets, to be used from many threads. Nothing is decoded on the way: the bytes of a
+``.nii.gz`` are the bytes that the server has (a stray ``Content-Encoding`` changes nothing). Why
+not an HTTP library: docs/adr/0003-own-http-client.md, with measurements.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from neurofetch._answer import Answer, Connection
+from neurofetch._connect import Dialer, Route, proxy_parts, shut
+from neurofetch._errors import (
+    InterruptedTransferError,
+    ProtocolError,
+    TransientError,
+    UnreachableError,
+    UsageError,
+)
+from neurofetch._pace import Pace
+from neurofetch._wire import request_bytes
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from neurofetch._config import Network
+
+__all__ = ["Answer", "Client", "Request"]
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_IDLE_SECONDS = 15.0
+"""An idle connection older than this is not used again: S3 closes them at about 20 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask.
+
+    Parameters
+    ----------
+    url : str
+        Absolute, percent-quoted.
+    headers : mapping of str to str
+    method : str
+    body : bytes or None
+    redirects : int
+        How many to follow. From https to http none is followed.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "GET"
+    body: bytes | None = None
+    redirects: int = 5
+
+    @property
+    def place(self) -> str:
+        """The URL without its query: what may be shown (a query may carry a signature)."""
+        return self.url.partition("?")[0]
+
+
+class Client:
+    """A pool of connections, shared by all threads of a run.
+
+    Parameters
+    ----------
+    network : Network
+    agent : str
+        The ``User-Agent``.
+    """
+
+    def __init__(self, network: Network, agent: str = "neurofetch") -> None:
+        self.network = network
+        self.pace = Pace(network.limit_rate)
+        self._dialer = Dialer(network)
+        self._agent = agent
+        self._idle: dict[Route, deque[Connection]] = {}
+        self._live: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._routes: dict[tuple[str, str], Route] = {}
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def send(self, request: Request) -> Answer:
+        """Send a request and return the answer, whatever its status; redirects are followed.
+
+        Raises
+        ------
+        TransientError
+            If the connection could not be made, broke or stalled: worth another attempt.
+        UnreachableError
+            If another attempt cannot help (an untrusted certificate).
+        ProtocolError
+            If the answer is not HTTP.
+        InterruptedTransferError
+            If the client was closed meanwhile.
+        """
+        for _ in range(request.redirects + 1):
+            answer = self._send_once(request)
+            location = answer.headers.get("location")
+            if answer.status not in _REDIRECTS or not location:
+                return answer
+            answer.close()
+            request = self._redirected(request, location)
+        msg = f"{request.place}: more than {request.redirects} redirects"
+        raise ProtocolError(msg)
+
+    def _send_once(self, request: Request) -> Answer:
+        route, target = self._target(request.url)
+        data = request_bytes(
+            request.method, target, route.authority, self._headers(request, route), request.body
+        )
+        repeatable = request.method in ("GET", "HEAD")
+        while True:
+            connection = self._take(route)
+            try:
+                head = connection.ask(data)
+                connection.used = True
+                return Answer(self, connection, request, head)
+            except TimeoutError as error:
+                self.release(connection, keep=False)
+                raise self.broken(request.place, error) from error
+            except OSError as error:
+                self.release(connection, keep=False)
+                # A kept connection may have been closed by the server while it was idle.
+                if not (connection.used and repeatable) or self._closed:
+                    raise self.broken(request.place, error) from error
+            except BaseException:
+                self.release(connection, keep=False)
+                raise
+
+    def _headers(self, request: Request, route: Route) -> dict[str, str]:
+        headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **request.headers}
+        if route.proxy is not None and route.scheme == "http":
+            credentials = proxy_parts(route.proxy)[2]
+            if credentials:
+                headers["Proxy-Authorization"] = credentials
+        return headers
+
+    def _target(self, url: str) -> tuple[Route, str]:
+        scheme, _, rest = url.partition("://")
+        authority, slash, path = rest.partition("/")
+        route = self._routes.get((scheme, authority))
+        if route is None:
+            route = self._new_route(url, scheme, authority)
+        target = (slash + path).partition("#")[0] or "/"
+        if route.proxy is not None and route.scheme == "http":
+            target = f"http://{route.authority}{target}"
+        return route, target
+
+    def _new_route(self, url: str, scheme: str, authority: str) -> Route:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if scheme not in ("http", "https") or not host:
+            msg = f"{url.partition('?')[0]!r} is not an http:// or https:// URL"
+            raise UsageError(msg)
+        route = self._dialer.route(scheme, host, port or (443 if scheme == "https" else 80))
+        self._routes[scheme, authority] = route
+        return route
+
+    def _redirected(self, request: Request, location: str) -> Request:
+        url = urljoin(request.url, location)
+        if request.url.startswith("https:") and not url.startswith("https:"):
+            shown = url.partition("?")[0]
+            msg = f"{request.place}: a redirect from https to {shown} is not followed"
+            raise ProtocolError(msg)
+        left = request.redirects - 1
+        return Request(url, request.headers, request.method, request.body, max(left, 0))
+
+    # -- the pool ----------------------------------------------------------------------------
+
+    def _take(self, route: Route) -> Connection:
+        row = self._idle.get(route)
+        while row:
+            try:
+                connection = row.pop()  # the last one used: the rest may grow old and go
+            except IndexError:
+                break
+            if time.monotonic() - connection.idle_since < _IDLE_SECONDS:
+                return connection
+            self.release(connection, keep=False)
+        self._check_open()
+        sock = self._dialer.open(route)
+        with self._lock:
+            self._live.add(sock)
+        if self._closed:
+            shut(sock)
+        return Connection(sock, route)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = "stopped on request"
+            raise InterruptedTransferError(msg)
+
+    def release(self, connection: Connection, *, keep: bool) -> None:
+        """Take a connection back; close it unless it is to be kept."""
+        if keep and not self._closed:
+            connection.idle_since = time.monotonic()
+            self._idle.setdefault(connection.route, deque()).append(connection)
+            return
+        with self._lock:
+            self._live.discard(connection.sock)
+        connection.sock.close()
+
+    def broken(self, place: str, error: OSError) -> Exception:
+        """Translate what a socket raised into an error of ours."""
+        if self._closed:
+            return InterruptedTransferError("stopped on request")
+        if isinstance(error, TransientError | UnreachableError):
+            return error
+        if isinstance(error, TimeoutError):
+            seconds = self.network.read_timeout
+            return TransientError(f"{place}: stalled, no byte for {seconds:g} s")
+        return TransientError(f"{place}: connection lost: {error or type(error).__name__}")
+
+    def close(self) -> None:
+        """Close all connections; threads that wait on one fail at once."""
+        self._closed = True
+        with self._lock:
+            live, self._live = self._live, set()
+        for sock in live:
+            shut(sock)
+        for row in self._idle.values():
+            while row:
+                row.pop().sock.close()
