@@ -1,0 +1,270 @@
+"""A local NeuroVault (and the one Neurosynth address that goes with it), faithful to the real one.
+
+Paging, redirects, stray headers and errors follow the server's observed behaviour; what it does
+badly now and then is a switch in :class:`Habits` or a scripted :class:`~testbed.http.Fault`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from testbed.http import LoopbackServer, Reply, Request, html
+from testbed.neurovault_data import HOME, Record, Vault
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Collection, Mapping
+
+LAST_MODIFIED = "Mon, 20 Jul 2020 22:14:26 GMT"
+NEUROSYNTH_LIMIT = 4 << 20  # bytes of a map; above it the answer is 413
+_WORDS = (
+    "motor", "language", "memory", "faces", "reward", "auditory", "visual", "pain",
+    "attention", "working memory", "anterior cingulate", "hand", "speech", "fear",
+)  # fmt: skip
+
+
+@dataclass
+class Habits:
+    """How this server behaves; may be changed while it runs.
+
+    Attributes
+    ----------
+    page_cap
+        Most rows of one page, whatever `limit` asks: 1000, 500 or 100 by the report you believe.
+    count_surplus
+        How many rows `count` announces that do not exist.
+    repeat_rows, skip_rows
+        Rows of an unordered list that a page repeats from the page before, or leaves out.
+    unordered_collections
+        Whether a collection's own images are paged as carelessly as the two big lists.
+    broken
+        Ids (of images or collections) whose record makes each page that holds it a 500.
+    honour_filters
+        Whether `name`, `DOI` and `owner` filter the list of collections.
+    stray_encoding
+        Whether media carry ``Content-Encoding: utf-8``.
+    neurosynth_up
+        Whether Neurosynth answers; else it is a 502 of HTML.
+    wordless
+        Ids of images for which Neurosynth knows no word.
+    """
+
+    page_cap: int = 1000
+    count_surplus: int = 0
+    repeat_rows: int = 0
+    skip_rows: int = 0
+    unordered_collections: bool = False
+    broken: Collection[int] = ()
+    honour_filters: bool = False
+    stray_encoding: bool = True
+    neurosynth_up: bool = True
+    wordless: Collection[int] = ()
+
+
+@dataclass
+class _Page:
+    path: str
+    query: Mapping[str, str]
+    rows: list[Record]
+    careless: bool = False
+    limit: int = field(init=False)
+    offset: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limit = _number(self.query.get("limit"), 1) or 100
+        self.offset = _number(self.query.get("offset"), 0) or 0
+
+    def link(self, base: str, offset: int) -> str:
+        """Return the address of another page, its query sorted by name."""
+        query = {**self.query, "limit": str(self.limit), "offset": str(offset)}
+        if offset <= 0:
+            query.pop("offset")
+        return f"{base}{self.path}?{urlencode(sorted(query.items()))}"
+
+
+class NeuroVault(LoopbackServer):
+    """The server; fill `vault`, tune `habits`, script `faults`, read `log`.
+
+    Parameters
+    ----------
+    vault
+        What it holds; empty by default.
+    habits
+        How it behaves.
+    public_url
+        Scheme and host inside the records; by default this server's own ``http://`` address.
+    latency, host, tls
+        See :class:`~testbed.http.LoopbackServer`.
+
+    Examples
+    --------
+    >>> import json, urllib.request
+    >>> with NeuroVault() as server:
+    ...     server.vault.add_collection(1952, images=range(3))
+    ...     with urllib.request.urlopen(server.api_url + "collections/1952/images/") as answer:
+    ...         json.load(answer)["count"]
+    3
+    """
+
+    def __init__(
+        self,
+        vault: Vault | None = None,
+        habits: Habits | None = None,
+        *,
+        public_url: str | None = None,
+        latency: float = 0.0,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(latency=latency, host=host, tls=tls)
+        self.vault = vault or Vault()
+        self.habits = habits or Habits()
+        self.public_url = public_url or self.url.replace("https://", "http://")
+
+    @property
+    def api_url(self) -> str:
+        """The NeuroVault API's base, with the slash at its end."""
+        return f"{self.url}/api/"
+
+    @property
+    def neurosynth_url(self) -> str:
+        """The Neurosynth API's base, with the slash at its end."""
+        return f"{self.url}/neurosynth/api/"
+
+    def answer(self, request: Request) -> Reply:
+        """Route one request."""
+        if request.method not in ("GET", "HEAD"):
+            return _detail(405, f'Method "{request.method}" not allowed.')
+        if request.path.startswith("/media/"):
+            return self._media(request.path)
+        if request.path.rstrip("/") == "/neurosynth/api/decode":
+            return self._words(request)
+        if not request.path.startswith("/api/"):
+            return html(404)
+        if not request.path.endswith("/"):  # the real one answers so before looking anything up
+            mark = "?" if "?" in request.target else ""
+            path, _, query = request.target.partition("?")
+            return Reply(301, headers={"Location": f"{path}/{mark}{query}"})
+        return self._api(request)
+
+    def _api(self, request: Request) -> Reply:
+        found = re.fullmatch(r"/api/(collections|images)/(?:(\d+)/(images/)?)?", request.path)
+        if found is None or (found[1] == "images" and found[3]):
+            return html(404)
+        if found[2] is None:
+            return self._list(request, found[1])
+        number = int(found[2])
+        if found[1] == "images":
+            return self._image(number)
+        return self._collection(request, number, images=bool(found[3]))
+
+    def _collection(self, request: Request, number: int, *, images: bool) -> Reply:
+        collection = self.vault.collections.get(number)
+        if collection is None:
+            return _detail(404, "Not found.")
+        if collection["private"]:
+            return _detail(403, "You do not have permission to perform this action.")
+        if images:
+            rows = self.vault.images_of(number)
+            return self._page(self._request_page(request, rows, self.habits.unordered_collections))
+        return self._record(collection)
+
+    def _list(self, request: Request, kind: str) -> Reply:
+        if kind == "images":
+            rows = [r for r in self.vault.images.values() if not self._hidden(r)]
+            return self._page(self._request_page(request, rows, careless=True))
+        rows = [r for r in self.vault.collections.values() if not r["private"]]
+        if self.habits.honour_filters:
+            wanted = {k: v for k, v in request.query.items() if k in ("name", "DOI", "owner")}
+            rows = [r for r in rows if all(str(r.get(k)) == v for k, v in wanted.items())]
+        return self._page(self._request_page(request, rows, careless=True))
+
+    def _request_page(self, request: Request, rows: list[Record], careless: bool) -> _Page:
+        page = _Page(request.path, request.query, rows, careless)
+        page.limit = min(page.limit, self.habits.page_cap)
+        return page
+
+    def _page(self, page: _Page) -> Reply:
+        start, stop = page.offset, page.offset + page.limit
+        if page.careless and page.offset:
+            start = max(0, start - self.habits.repeat_rows) + self.habits.skip_rows
+            stop -= self.habits.repeat_rows
+        results = page.rows[start:stop]
+        if any(row["id"] in self.habits.broken for row in results):
+            return html(500, "Server Error (500)")
+        count = len(page.rows) + self.habits.count_surplus
+        after, before = page.offset + page.limit, page.offset - page.limit
+        return self._json(
+            {
+                "count": count,
+                "next": page.link(self.public_url, after) if after < count else None,
+                "previous": page.link(self.public_url, before) if page.offset > 0 else None,
+                "results": results,
+            }
+        )
+
+    def _image(self, number: int) -> Reply:
+        record = self.vault.images.get(number)
+        if record is None or self._hidden(record):
+            return _detail(404, "Not found.")
+        return self._record(record)
+
+    def _record(self, record: Record) -> Reply:
+        if record["id"] in self.habits.broken:
+            return html(500, "Server Error (500)")
+        return self._json(record)
+
+    def _hidden(self, record: Record) -> bool:
+        return bool(self.vault.collections[record["collection_id"]]["private"])
+
+    def _json(self, value: Any) -> Reply:
+        text = json.dumps(value).replace(HOME, self.public_url)
+        return Reply(200, text.encode(), {"Content-Type": "application/json"})
+
+    def _media(self, path: str) -> Reply:
+        body = self.vault.body(path)
+        if body is None:
+            return html(404)
+        headers = {"Content-Type": "application/octet-stream", "Last-Modified": LAST_MODIFIED}
+        if self.habits.stray_encoding:
+            headers["Content-Encoding"] = "utf-8"
+        return Reply(200, body, headers)  # a Range header changes nothing here
+
+    def _words(self, request: Request) -> Reply:
+        if not self.habits.neurosynth_up:
+            return html(502)
+        number = _number(request.query.get("neurovault"), 1)
+        record = self.vault.images.get(number or 0)
+        if record is None:
+            return html(404)
+        if record["file_size"] > NEUROSYNTH_LIMIT:
+            return html(413)
+        values = {} if number in self.habits.wordless else word_weights(int(record["id"]))
+        image = f"{HOME}/images/{number}/"
+        return self._json({"data": {"image": image, "values": values}})
+
+
+def word_weights(image_id: int) -> dict[str, float]:
+    """Return the words that the local Neurosynth finds for one image."""
+    rng = random.Random(image_id)
+    words = rng.sample(_WORDS, k=rng.randint(4, 9))
+    return {word: round(rng.uniform(-0.4, 0.6), 4) for word in words}
+
+
+def _number(text: str | None, least: int) -> int | None:
+    """Read a query's number as the real server does: what is not one counts as not given."""
+    try:
+        value = int(text or "")
+    except ValueError:
+        return None
+    return value if value >= least else None
+
+
+def _detail(status: int, text: str) -> Reply:
+    body = json.dumps({"detail": text}).encode()
+    return Reply(status, body, {"Content-Type": "application/json"})
