@@ -67,7 +67,7 @@ class S3Object:
         if self.forced_etag is not None:
             return f'"{self.forced_etag}"'
         if self.part_size is None:
-            return f'"{self._digest("md5").hex()}"'
+            return f'"{self.digest("md5").hex()}"'
         parts = self._part_digests("md5")
         joined = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
         return f'"{joined}-{len(parts)}"'
@@ -80,7 +80,7 @@ class S3Object:
         if self.checksum in CRCS:
             value = base64.b64encode(self._crc(*CRCS[self.checksum])).decode()
         elif self.part_size is None:
-            value = base64.b64encode(self._digest(self.checksum)).decode()
+            value = base64.b64encode(self.digest(self.checksum)).decode()
         else:
             parts = self._part_digests(self.checksum)
             joined = hashlib.new(self.checksum, b"".join(parts)).digest()
@@ -99,7 +99,8 @@ class S3Object:
             value = function(piece, value)
         return value.to_bytes(width, "big")
 
-    def _digest(self, algorithm: str, start: int = 0, stop: int | None = None) -> bytes:
+    def digest(self, algorithm: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Return the digest of the content, or of a stretch of it."""
         digest = hashlib.new(algorithm, usedforsecurity=False)
         for piece in pieces(self.blob, start, stop):
             digest.update(piece)
@@ -108,7 +109,7 @@ class S3Object:
     def _part_digests(self, algorithm: str) -> list[bytes]:
         step = self.part_size or max(1, self.size)
         starts = range(0, max(1, self.size), step)
-        return [self._digest(algorithm, at, min(at + step, self.size)) for at in starts]
+        return [self.digest(algorithm, at, min(at + step, self.size)) for at in starts]
 
 
 def serve_object(item: S3Object, headers: Mapping[str, str]) -> Reply:

@@ -30,6 +30,7 @@ from testbed._phantom import (
 from testbed._raw import raw_files
 
 __all__ = [
+    "GATED",
     "IMAGE_CATEGORIES",
     "ROIS",
     "ROOT_FILES",
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 ROOT_FILES = ("dataset_description.json", "participants.tsv", "participants.json", "README")
+
+#: Keys that only the access service hands out: a public bucket refuses them.
+GATED = ("stimuli/task-images_stimuli.h5", "stimuli/task-images_metadata.csv")
 
 Files = Iterator[tuple[str, bytes]]
 
@@ -135,16 +139,18 @@ def trial_labels(recipe: Recipe, subject: str, session: str) -> list[str]:
     total = recipe.trials(session)
     rng = stream(recipe.seed, subject, session, "trials")
     shared = rng.choice(_pool(recipe), size=max(1, total // 4), replace=False).tolist()
+    number = subject.removeprefix("sub-") + session.removeprefix("ses-")
     mine = [
-        f"unique_{subject.removeprefix('sub-')}_{session.removeprefix('ses-')}{number:03d}.jpg"
-        for number in range(1, (total - 2 * len(shared) + 1) // 2 + 1)
+        f"unique_LAION_cluster_{number}_i{image}.jpg"
+        for image in range((total - 2 * len(shared) + 1) // 2)
     ]
     order = (shared * 2 + mine * 2)[:total]
     return [str(order[index]) for index in rng.permutation(total)]
 
 
 def _pool(recipe: Recipe) -> list[str]:
-    return [f"shared_{number:04d}.jpg" for number in range(1, recipe.trials_per_session // 2 + 2)]
+    numbers = range(recipe.trials_per_session // 2 + 1)
+    return [f"shared_{4 if n % 3 else 12}rep_LAION_cluster_{1000 + n}_i0.jpg" for n in numbers]
 
 
 def _root_files(recipe: Recipe) -> Files:
@@ -289,29 +295,41 @@ def _localizers(head: Head) -> Files:
 
 
 def _stimuli(recipe: Recipe) -> Files:
-    labels = sorted(
-        {
-            label
-            for subject in recipe.subjects
-            for session in recipe.sessions
-            for label in trial_labels(recipe, subject, session)
-        }
-    )
+    shown_to = _who_saw_what(recipe)
+    labels = sorted(shown_to)
     base = "stimuli/task-images_"
     images = [enc.png(stream(label).integers(0, 255, (16, 16), dtype=np.uint8)) for label in labels]
     names = np.array([label.encode() for label in labels])
-    yield base + "stimuli.h5", enc.hdf5({"images": images, "labels": names})
-    rows = [(label, category_of(label), label.split("_")[0]) for label in labels]
-    yield base + "metadata.csv", enc.table(("label", "category", "set"), rows, sep=",")
+    yield base + "stimuli.h5", enc.hdf5({"images": images})
+    columns = ("image_name", "dataset", "participant", "unique_or_shared", "n_reps", "category")
+    rows = [_metadata_row(label, shown_to[label]) for label in labels]
+    yield base + "metadata.csv", enc.table(columns, rows, sep=",")
     for model in ("CLIP", "DINOv2", "PEcore", "SigLIP2"):
         vectors = stream(recipe.seed, model).normal(0, 1, (len(labels), 32)).astype(np.float32)
-        content = enc.hdf5({"embeddings": vectors, "labels": names})
+        content = enc.hdf5({"embeddings": vectors, "image_name": names})
         yield f"{base}desc-{model}_embeddings.h5", content
     captions = [(label, f"a picture of a {category_of(label)}") for label in labels]
-    yield base + "desc-captions.csv", enc.table(("label", "caption"), captions, sep=",")
+    yield base + "desc-captions.csv", enc.table(("image_name", "caption"), captions, sep=",")
     masks = stream(recipe.seed, "masks").integers(0, 2, (len(labels), 16, 16), dtype=np.uint8)
-    yield base + "desc-segmentations.h5", enc.hdf5({"masks": masks, "labels": names})
-    yield base + "desc-segmentations_metadata.csv", enc.table(("label", "category"), captions, ",")
+    yield base + "desc-segmentations.h5", enc.hdf5({"masks": masks, "image_name": names})
+    shapes = [(label, category_of(label)) for label in labels]
+    yield base + "desc-segmentations_metadata.csv", enc.table(("image_name", "class"), shapes, ",")
+
+
+def _who_saw_what(recipe: Recipe) -> dict[str, list[str]]:
+    shown_to: dict[str, list[str]] = {}
+    for subject in recipe.subjects:
+        for session in recipe.sessions:
+            for label in dict.fromkeys(trial_labels(recipe, subject, session)):
+                seen = shown_to.setdefault(label, [])
+                seen.extend([subject] * (subject not in seen))
+    return shown_to
+
+
+def _metadata_row(label: str, subjects: list[str]) -> tuple[str, ...]:
+    kind, repeats = label.split("_")[:2]
+    repeats = repeats if kind == "shared" else "4rep"
+    return label, "LAION", ";".join(subjects), kind, repeats, category_of(label)
 
 
 def _summary(trials: int, runs: int) -> bytes:
