@@ -1,0 +1,103 @@
+"""Which process a file in the state folder belongs to, and whether that process still lives.
+
+No lock is held for correctness: ``flock`` does not do what it says on every cluster file system.
+A process is known by its host, number and start; one on another host by the file that it touches
+every few seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from functools import cache
+from pathlib import Path
+
+__all__ = ["Owner"]
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_]")
+BEAT_SECONDS = 10.0
+SILENT_SECONDS = 90.0
+"""An owner on another host that has not touched its journal for so long counts as dead."""
+
+
+class Owner:
+    """One run of one process: ours.
+
+    Attributes
+    ----------
+    token : str
+        ``host-pid-start-nonce``: a name, safe in file names.
+    journal : Path
+        The file that the run appends to and touches while it lives.
+    """
+
+    def __init__(self, journals: Path) -> None:
+        self.token = f"{_host()}-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}"
+        self._journals = journals
+        self.journal = journals / f"{self.token}.jsonl"
+
+    def beat(self) -> None:
+        """Show other hosts that this run still lives."""
+        if self.journal.exists():
+            os.utime(self.journal)
+
+    def is_dead(self, token: str) -> bool:
+        """Whether the run with this token has ended, as far as can be seen from here.
+
+        A wrong answer costs a second download and nothing else.
+        """
+        if token == self.token:
+            return False
+        host, _, rest = token.partition("-")
+        numbers = rest.split("-")
+        if host == _host() and len(numbers) == 3:
+            pid = int(numbers[0]) if numbers[0].isdigit() else 0
+            return pid <= 0 or _started(pid) != numbers[1]
+        return self._silent(token)
+
+    def _silent(self, token: str) -> bool:
+        """Compare two times that the same file server wrote, so that no clock matters."""
+        self.beat()
+        try:
+            theirs = (self._journals / f"{token}.jsonl").stat().st_mtime
+            mine = self.journal.stat().st_mtime
+        except FileNotFoundError:
+            return True
+        return mine - theirs > SILENT_SECONDS
+
+
+@cache
+def _host() -> str:
+    """Return a name for what process numbers are unique in: boot and process namespace."""
+    name = _UNSAFE.sub("", socket.gethostname())[:24] or "host"
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
+        space = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:  # not Linux: the host's name must do
+        return name
+    return f"{name}_{boot}_{space}"
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, in the kernel's own ticks; "" when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+        return text.rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return ""
+    except (OSError, IndexError):
+        return ""
+    return "0" if _answers(pid) else ""
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,266 @@
+"""Files that are not whole yet, and who is at work on which file.
+
+A partial belongs to one process, whose token its name carries. A later run takes over the partial
+of a process that has ended by renaming it, which only one can win. Bytes are only ever written at
+their position, so even a wrong take-over harms nothing: what counts is checked before a file
+takes its final name. Beside each partial lies the log of the parts it holds, with their checksums;
+a part counts as held only when its bytes, read back, have the checksum that the log says.
+
+A claim says that a process is at work on a file, so that eight processes with one wish fetch it
+once. It is a symbolic link whose target is the owner's token: made in one step, or not at all, on
+every file system. Claims save work; nothing breaks without them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from neurofetch._owner import Owner
+
+__all__ = ["Held", "PartLog", "Partials", "name_of"]
+
+
+def name_of(path: str) -> str:
+    """Return the short name under which a file's partials and claims go."""
+    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True)
+class PartLog:
+    """What a partial says of itself.
+
+    Parameters
+    ----------
+    etag : str
+    size, part_size : int
+        Bytes.
+    algorithm : str
+        Of the parts' checksums.
+    parts : dict of int to tuple of (int, str)
+        Part number (from 0) to its CRC and, where it was computed, its MD5 in hexadecimal.
+    """
+
+    etag: str
+    size: int
+    part_size: int
+    algorithm: str
+    parts: dict[int, tuple[int, str]] = field(default_factory=dict)
+
+    def bytes_held(self) -> int:
+        """Return the bytes of the parts in the log."""
+        return sum(min(self.part_size, self.size - n * self.part_size) for n in self.parts)
+
+    def header(self) -> bytes:
+        """Return the first line of the log's file."""
+        head = {
+            "etag": self.etag,
+            "size": self.size,
+            "part_size": self.part_size,
+            "algorithm": self.algorithm,
+        }
+        return json.dumps(head).encode("ascii") + b"\n"
+
+    @staticmethod
+    def line(number: int, crc: int, md5: str) -> bytes:
+        """Return the line that says that a part is held."""
+        return json.dumps([number, crc, md5]).encode("ascii") + b"\n"
+
+    @classmethod
+    def parse(cls, raw: bytes) -> PartLog | None:
+        """Read a log; None when even its first line is not whole."""
+        first, *lines = raw.split(b"\n")
+        try:
+            head: dict[str, Any] = json.loads(first)
+            log = cls(head["etag"], head["size"], head["part_size"], head["algorithm"])
+        except (ValueError, KeyError, TypeError):
+            return None
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError):  # the line that a crash cut short
+                number, crc, md5 = json.loads(line)
+                log.parts[number] = (crc, md5)
+        return log
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A partial that some run left behind or is writing.
+
+    Parameters
+    ----------
+    data, log_path : str
+        Its two files.
+    token : str
+        Its owner.
+    log : PartLog
+    """
+
+    data: str
+    log_path: str
+    token: str
+    log: PartLog
+
+
+class Partials:
+    """The partials and claims of one state folder, as one run sees them.
+
+    Parameters
+    ----------
+    state : Path
+    owner : Owner
+    """
+
+    def __init__(self, state: Path, owner: Owner) -> None:
+        self._folder = state / "partial"
+        self._claims = state / "claims"
+        self._owner = owner
+        self._claims_work = True
+
+    def make_folders(self) -> None:
+        """Make the folders, before the first partial or claim."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._claims.mkdir(parents=True, exist_ok=True)
+
+    # -- partials ----------------------------------------------------------------------------
+
+    def survey(self) -> dict[str, list[Held]]:
+        """Return all partials with a log, by the short name of their file."""
+        found: dict[str, list[Held]] = {}
+        for name in self._names(self._folder):
+            short, _, rest = name.partition(".")
+            token = rest.removesuffix(".log")
+            if token == rest:
+                continue
+            data = self._folder / f"{short}.{token}.part"
+            log_path = self._folder / name
+            with contextlib.suppress(FileNotFoundError):  # taken over or finished meanwhile
+                log = PartLog.parse(log_path.read_bytes())
+                if log is not None and data.exists():
+                    held = Held(str(data), str(log_path), token, log)
+                    found.setdefault(short, []).append(held)
+        return found
+
+    def free_to_take(self, held: Held) -> bool:
+        """Whether the process that wrote it has ended."""
+        return self._owner.is_dead(held.token)
+
+    def take_over(self, short: str, held: Held) -> tuple[str, str] | None:
+        """Rename a partial to ours; None when another process was quicker."""
+        data, log_path = self.paths(short)
+        try:
+            os.rename(held.data, data)
+            os.rename(held.log_path, log_path)
+        except FileNotFoundError:
+            return None
+        return data, log_path
+
+    def paths(self, short: str) -> tuple[str, str]:
+        """Return the names of our own partial of a file: data and log."""
+        base = f"{self._folder}{os.sep}{short}.{self._owner.token}"
+        return base + ".part", base + ".log"
+
+    def temporary(self, short: str) -> str:
+        """Return our temporary name for a file that comes in one piece."""
+        return f"{self._folder}{os.sep}{short}.{self._owner.token}.tmp"
+
+    def sweep(self, keep: set[str]) -> int:
+        """Remove what ended runs left and no run can use; return the bytes that it freed.
+
+        Parameters
+        ----------
+        keep : set of str
+            Data files of partials that are still good for resuming.
+        """
+        freed = 0
+        for name in self._names(self._folder):
+            short, _, rest = name.partition(".")
+            token, dot, kind = rest.rpartition(".")
+            data = f"{self._folder}{os.sep}{short}.{token}.part"
+            if not dot or kind not in ("tmp", "part", "log") or data in keep:
+                continue
+            if self._owner.is_dead(token):
+                freed += _remove(self._folder / name)
+        for name in self._names(self._claims):
+            token = self._holder(name)
+            if token and self._owner.is_dead(token):
+                _remove(self._claims / name)
+        return freed
+
+    def discard(self, short: str) -> None:
+        """Remove our own partial of a file."""
+        for path in self.paths(short):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    # -- claims ------------------------------------------------------------------------------
+
+    def claim(self, short: str) -> str:
+        """Say that we are at work on a file.
+
+        Returns
+        -------
+        str
+            "" when the claim is ours; otherwise the token of the living process that has it.
+        """
+        if not self._claims_work:
+            return ""
+        link = f"{self._claims}{os.sep}{short}"
+        for _ in range(8):
+            try:
+                os.symlink(self._owner.token, link)
+            except FileExistsError:
+                holder = self._holder(short)
+                if holder and not self._owner.is_dead(holder):
+                    return "" if holder == self._owner.token else holder
+                self._break(link, holder)
+            except OSError:
+                self._claims_work = False  # no symbolic links here: everyone works alone
+                return ""
+            else:
+                return ""
+        return ""
+
+    def _break(self, link: str, holder: str) -> None:
+        """Remove a dead process's claim. The rename is what only one can win."""
+        aside = f"{link}.{self._owner.token}"
+        with contextlib.suppress(OSError):
+            os.rename(link, aside)
+            if os.readlink(aside) != holder:  # another was quicker and has claimed it anew
+                with contextlib.suppress(FileExistsError):
+                    os.symlink(os.readlink(aside), link)
+            os.unlink(aside)
+
+    def _holder(self, short: str) -> str:
+        try:
+            return os.readlink(self._claims / short)
+        except OSError:
+            return ""
+
+    def release(self, short: str) -> None:
+        """Take our claim back."""
+        if self._claims_work:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._claims}{os.sep}{short}")
+
+    @staticmethod
+    def _names(folder: Path) -> list[str]:
+        try:
+            return os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+
+def _remove(path: Path) -> int:
+    try:
+        size = path.lstat().st_size
+        path.unlink()
+    except OSError:
+        return 0
+    return size

@@ -1,0 +1,155 @@
+"""What we wrote down about the files that we placed.
+
+Every run appends lines to a journal of its own, so no two processes ever write one file and no
+lock is needed; readers merge all journals, the latest line of a path wins. Now and then the
+journals of runs that have ended are merged into one, which is one atomic replace. There is one
+small file a run, not one a data file: clusters count inodes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from neurofetch._owner import Owner
+from neurofetch._place import sync_directory
+from neurofetch._values import Receipt, Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+__all__ = ["Journal", "read_receipts"]
+
+_MERGE_FROM = 8
+"""Journals of ended runs are merged when there are as many."""
+
+_BASE = "merged-"
+
+
+class Journal:
+    """The receipts of one state folder, and this run's own journal in it.
+
+    Parameters
+    ----------
+    state : Path
+        The package's folder in the data directory.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / "receipts"
+        self.owner = Owner(self._folder)
+        self._fd: int | None = None
+
+    def open(self) -> None:
+        """Begin this run's journal; from now on other hosts can see that the run lives."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._fd = os.open(self.owner.journal, flags, 0o666)
+
+    def append(self, receipt: Receipt) -> None:
+        """Write one receipt: a single append, whole or not at all for every reader."""
+        if self._fd is None:
+            self.open()
+        line = json.dumps(_to_dict(receipt), separators=(",", ":"), ensure_ascii=True) + "\n"
+        os.write(self._fd, line.encode("ascii"))  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """End this run's journal: flush it, drop it when it is empty, merge the old ones."""
+        if self._fd is None:
+            return
+        fd, self._fd = self._fd, None
+        os.fsync(fd)
+        empty = os.fstat(fd).st_size == 0
+        os.close(fd)
+        if empty:
+            self.owner.journal.unlink(missing_ok=True)
+        else:
+            self._merge()
+            sync_directory(self._folder)
+
+    def _merge(self) -> None:
+        ended = [p for p in _journals(self._folder) if self._has_ended(p)]
+        if len(ended) < _MERGE_FROM:
+            return
+        receipts = _merged(ended)
+        temporary = self._folder / f"merging-{self.owner.token}"
+        lines = (json.dumps(_to_dict(r), separators=(",", ":")) for r in receipts.values())
+        with temporary.open("w", encoding="ascii") as file:
+            file.writelines(line + "\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._folder / f"{_BASE}{secrets.token_hex(8)}.jsonl")
+        for path in ended:  # only now: a crash in between leaves each receipt twice, not lost
+            path.unlink(missing_ok=True)
+
+    def _has_ended(self, path: Path) -> bool:
+        token = path.name.removesuffix(".jsonl")
+        return token.startswith(_BASE) or token == self.owner.token or self.owner.is_dead(token)
+
+
+def read_receipts(state: Path) -> dict[str, Receipt]:
+    """Return all receipts of a state folder by path; lines that a crash cut short are left out.
+
+    A journal may vanish while we read: another process merged it. Then we read again.
+    """
+    for _ in range(20):
+        journals = _journals(state / "receipts")
+        with contextlib.suppress(FileNotFoundError):
+            return _merged(journals)
+    return _merged(_journals(state / "receipts"))
+
+
+def _journals(folder: Path) -> list[Path]:
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(".jsonl")]
+
+
+def _merged(journals: Iterable[Path]) -> dict[str, Receipt]:
+    latest: dict[str, Receipt] = {}
+    for journal in journals:
+        for line in journal.read_bytes().splitlines():
+            receipt = _from_line(line)
+            if receipt is None:
+                continue
+            known = latest.get(receipt.path)
+            if known is None or receipt.when >= known.when:
+                latest[receipt.path] = receipt
+    return latest
+
+
+def _from_line(line: bytes) -> Receipt | None:
+    """Parse one line; None for one that is no whole receipt."""
+    try:
+        data: dict[str, Any] = json.loads(line)
+        return Receipt(
+            data["path"],
+            data["key"],
+            data["etag"],
+            data["size"],
+            data["mtime_ns"],
+            Rung(data["rung"]),
+            data["digest"],
+            data["when"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _to_dict(receipt: Receipt) -> dict[str, Any]:
+    return {
+        "path": receipt.path,
+        "key": receipt.key,
+        "etag": receipt.etag,
+        "size": receipt.size,
+        "mtime_ns": receipt.mtime_ns,
+        "rung": receipt.rung.value,
+        "digest": receipt.digest,
+        "when": receipt.when,
+    }

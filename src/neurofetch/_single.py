@@ -1,0 +1,211 @@
+"""Fetch a file in one request: small files, and those of servers that know no ranges."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from neurofetch._errors import RemoteChangedError, TransientError, VerificationError
+from neurofetch._partials import name_of
+from neurofetch._values import Action, Outcome, RemoteFile, Status, Step
+from neurofetch._verify import OnePiece, Promise, Verified, read_blocks
+
+if TYPE_CHECKING:
+    from neurofetch._answer import Answer
+    from neurofetch._crew import Crew
+
+__all__ = ["Single", "refreshed"]
+
+_IN_MEMORY = 256 * 1024
+_BUFFER = 256 * 1024
+_ANOTHER_LOOK = 0.5
+_ASK_FOR_CHECKSUM = {"x-amz-checksum-mode": "ENABLED"}
+
+
+class Single:
+    """The task of fetching one file in one piece.
+
+    Parameters
+    ----------
+    crew : Crew
+    number : int
+        Of the step in the plan.
+    step : Step
+    before : int or None
+        Modification time in nanoseconds that the survey saw; None where it saw no file.
+    """
+
+    bulk = False
+    opens = False
+
+    def __init__(self, crew: Crew, number: int, step: Step, before: int | None) -> None:
+        self._crew = crew
+        self._number = number
+        self._step = step
+        self._before = before
+        self._moved = 0
+        self._retried = 0
+
+    def run(self) -> None:
+        """Fetch the file, or come back later when another process is at it."""
+        crew, step = self._crew, self._step
+        began = time.monotonic()
+        short = name_of(step.want.path)
+        try:
+            if crew.claim(step):
+                crew.schedule.again(self, _ANOTHER_LOOK)
+                return
+            try:
+                outcome = self._outcome(began, short)
+            finally:
+                crew.partials.release(short)
+            crew.record(self._number, outcome)
+        except Exception as error:  # noqa: BLE001 - written down in the report, file by file
+            crew.failed(self._number, step, error, began)
+
+    def _outcome(self, began: float, short: str) -> Outcome:
+        crew, step = self._crew, self._step
+        path, remote = step.want.path, step.want.remote
+        if crew.fetched_elsewhere(step, self._before):
+            info = crew.place.look(path)
+            size = info.st_size if info else 0
+            reason = "another process fetched it meanwhile"
+            return Outcome(path, remote.key, Status.KEPT, reason, size)
+        temporary = crew.partials.temporary(short)
+        try:
+            verified, size = self._fetch_twice(temporary)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+        seconds = time.monotonic() - began
+        return Outcome(
+            path,
+            remote.key,
+            Status.FETCHED,
+            "replaced" if step.action is Action.REPLACE else "",
+            size,
+            self._moved,
+            seconds,
+            verified.rung,
+            self._retried,
+        )
+
+    def _fetch_twice(self, temporary: str) -> tuple[Verified, int]:
+        """Fetch; once more from scratch when the bytes are wrong or the object changed."""
+        try:
+            return self._fetch(temporary)
+        except RemoteChangedError:
+            remote = refreshed(self._crew, self._step.want.remote)
+            self._step = replace(self._step, want=replace(self._step.want, remote=remote))
+        except VerificationError:
+            self._retried += 1
+        return self._fetch(temporary)
+
+    def _fetch(self, temporary: str) -> tuple[Verified, int]:
+        crew = self._crew
+        tell = crew.told(self._step.want.path)
+
+        def told(error: TransientError, wait: float) -> None:
+            self._retried += 1
+            tell(error, wait)
+
+        return crew.attempts.run(lambda: self._attempt(temporary), told)
+
+    def _attempt(self, temporary: str) -> tuple[Verified, int]:
+        crew, remote = self._crew, self._step.want.remote
+        counted = self._moved
+        try:
+            with crew.ask(remote, _headers(remote)) as answer:
+                check_answer(answer, remote)
+                piece = OnePiece(Promise.of(remote, answer.headers))
+                if answer.length is not None and answer.length <= _IN_MEMORY:
+                    return self._at_once(answer, piece, temporary)
+                return self._streamed(answer, piece, temporary)
+        except BaseException:
+            crew.count(counted - self._moved)
+            raise
+
+    def _came(self, count: int) -> None:
+        self._moved += count
+        self._crew.count(count)
+
+    def _at_once(self, answer: Answer, piece: OnePiece, temporary: str) -> tuple[Verified, int]:
+        data = answer.read(_IN_MEMORY)
+        self._came(len(data))
+        piece.update(data)
+        verified = piece.settle(lambda: (data,))
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            write_all(fd, data)
+            return self._crew.settle(self._step, temporary, fd, verified)
+        finally:
+            os.close(fd)
+
+    def _streamed(self, answer: Answer, piece: OnePiece, temporary: str) -> tuple[Verified, int]:
+        buffer = self._crew.buffer(_BUFFER)
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            while count := fill(answer, buffer[:_BUFFER]):
+                piece.update(buffer[:count])
+                write_all(fd, buffer[:count])
+                self._came(count)
+            verified = piece.settle(lambda: read_blocks(temporary))
+            return self._crew.settle(self._step, temporary, fd, verified)
+        finally:
+            os.close(fd)
+
+
+def fill(answer: Answer, buffer: memoryview) -> int:
+    """Fill a buffer from a body; less than its length only at the end."""
+    filled = 0
+    while filled < len(buffer):
+        count = answer.readinto(buffer[filled:])
+        if not count:
+            break
+        filled += count
+    return filled
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of it, whatever the system takes at once."""
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
+
+
+def _headers(remote: RemoteFile) -> dict[str, str]:
+    headers = {} if remote.digest else dict(_ASK_FOR_CHECKSUM)
+    if remote.etag and remote.ranges:
+        headers["If-Match"] = f'"{remote.etag}"'
+    return headers
+
+
+def check_answer(answer: Answer, remote: RemoteFile) -> None:
+    """Hold an answer's head against what the listing said.
+
+    Raises
+    ------
+    RemoteChangedError
+        If the ETag is another one.
+    TransientError
+        If the announced length is another one.
+    """
+    etag = answer.headers.get("etag", "").strip('"')
+    if etag and remote.etag and etag != remote.etag:
+        msg = f"{remote.key}: changed on the server since it was listed"
+        raise RemoteChangedError(msg)
+    if remote.size is not None and answer.length not in (None, remote.size):
+        msg = f"{remote.key}: {answer.length} bytes announced, {remote.size} listed"
+        raise TransientError(msg)
+
+
+def refreshed(crew: Crew, remote: RemoteFile) -> RemoteFile:
+    """Ask what an object that changed is like now."""
+    with crew.attempts.run(lambda: crew.ask(remote, {}, "HEAD")) as answer:
+        headers = answer.headers
+    etag = headers.get("etag", "").strip('"') or None
+    size = int(headers["content-length"]) if headers.get("content-length", "").isdigit() else None
+    return replace(remote, etag=etag, size=size, modified=headers.get("last-modified"), digest=None)

@@ -1,0 +1,260 @@
+"""Carry out a plan: the threads, the clock, and the way out when somebody presses Ctrl-C."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from neurofetch._attempts import Attempts
+from neurofetch._crew import Crew, Inspect, Locate, Options
+from neurofetch._events import Event, Finished, Progress
+from neurofetch._large import LargeFile
+from neurofetch._owner import BEAT_SECONDS
+from neurofetch._partials import Partials, name_of
+from neurofetch._place import sync_directory
+from neurofetch._plan import check_space
+from neurofetch._receipts import Journal
+from neurofetch._schedule import Schedule, Task
+from neurofetch._single import Single
+from neurofetch._values import Action, Outcome, Plan, Report, Rung, Status, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from neurofetch._http import Client
+    from neurofetch._place import Place
+
+__all__ = ["transfer"]
+
+_RATE_SECONDS = 5.0
+
+
+def transfer(
+    plan: Plan,
+    place: Place,
+    client: Client,
+    options: Options | None = None,
+    *,
+    listen: Callable[[Event], None] | None = None,
+    inspect: Inspect | None = None,
+    locate: Locate | None = None,
+) -> Report:
+    """Fetch what a plan says is to be fetched.
+
+    Parameters
+    ----------
+    plan : Plan
+    place : Place
+        The data directory that the plan was made for.
+    client : Client
+        It is closed when the transfer is stopped from the keyboard.
+    options : Options, optional
+    listen : callable, optional
+        Called with every event, in this thread.
+    inspect : callable, optional
+        A deeper look at each file before it takes its final name.
+    locate : callable, optional
+        Says where a file is to be had, for sources with signed addresses.
+
+    Returns
+    -------
+    Report
+        One outcome a step, in the order of the plan. Nothing is raised for a single file: see
+        `Report.raise_for_failures`.
+
+    Raises
+    ------
+    DiskFullError
+        Before any byte moves, when the bytes still to come do not fit.
+    DestinationError
+        Before any byte moves, when the data directory cannot be written.
+    KeyboardInterrupt
+        As it was raised; what was finished is in its place, what was not is kept for resuming.
+    """
+    options = options or Options()
+    began = time.monotonic()
+    listen = listen or _nobody
+    if plan.moving:
+        check_space(plan)
+        place.check_writable()
+        journal = Journal(place.state)
+        crew = Crew(
+            place=place,
+            journal=journal,
+            partials=Partials(place.state, journal.owner),
+            client=client,
+            attempts=Attempts(options.rules, threading.Event()),
+            options=options,
+            inspect=inspect,
+            locate=locate,
+        )
+        outcomes = _Transfer(plan, crew, listen).run()
+    else:
+        outcomes = {}
+    rows = tuple(outcomes.get(n) or _unmoved(step) for n, step in enumerate(plan.steps))
+    report = Report(plan.root, rows, plan.notes, time.monotonic() - began)
+    listen(Finished(report))
+    return report
+
+
+def _nobody(event: Event) -> None:
+    """Listen to nothing."""
+
+
+def _unmoved(step: Step) -> Outcome:
+    """Return the outcome of a step for which nothing was done."""
+    want = step.want
+    if step.action is Action.KEEP:
+        return Outcome(want.path, want.remote.key, Status.KEPT, step.reason, want.remote.size or 0)
+    if step.action is Action.REFUSE:
+        return Outcome(want.path, want.remote.key, Status.REFUSED, step.reason)
+    reason = "not begun: the transfer ended before its turn came"
+    return Outcome(want.path, want.remote.key, Status.FAILED, reason, 0, 0, 0.0, Rung.NONE)
+
+
+class _Transfer:
+    """One run of the engine."""
+
+    def __init__(self, plan: Plan, crew: Crew, listen: Callable[[Event], None]) -> None:
+        self._plan = plan
+        self._crew = crew
+        self._options = crew.options
+        self._journal = crew.journal
+        self._partials = crew.partials
+        self._stop = crew.attempts.stop
+        self._listen = listen
+        self._samples: deque[tuple[float, int]] = deque()
+        self._began = time.monotonic()
+        self._living = 0
+        self._lock = threading.Lock()
+
+    def run(self) -> dict[int, Outcome]:
+        """Fetch everything; return the outcomes by the number of their step."""
+        self._journal.open()
+        self._partials.make_folders()
+        small, large = self._tasks()
+        options = self._options
+        bulk = min(options.bulk_connections, options.connections)
+        self._crew.schedule = Schedule(small, large, options.n_jobs, bulk)
+        threads = self._start(min(options.connections, len(small) + (bulk if large else 0)))
+        try:
+            self._watch()
+        except BaseException:
+            self._abort(threads)
+            raise
+        finally:
+            self._journal.close()
+        for thread in threads:
+            thread.join()
+        self._sync_folders()
+        if self._crew.fatal is not None and not isinstance(self._crew.fatal, OSError):
+            raise self._crew.fatal
+        return self._crew.results
+
+    def _tasks(self) -> tuple[list[Task], list[Task]]:
+        held = self._partials.survey()
+        kept: set[str] = set()
+        small: list[Task] = []
+        large: list[Task] = []
+        for number, step in enumerate(self._plan.steps):
+            if not step.moves:
+                continue
+            info = self._crew.place.look(step.want.path) if step.action is Action.REPLACE else None
+            before = info.st_mtime_ns if info else None
+            if self._in_parts(step):
+                mine = held.get(name_of(step.want.path), [])
+                kept.update(h.data for h in mine if h.log.etag == step.want.remote.etag)
+                large.append(LargeFile(self._crew, number, step, before, mine))
+            else:
+                small.append(Single(self._crew, number, step, before))
+        planned = {name_of(step.want.path) for step in self._plan.steps}
+        kept.update(h.data for short in held.keys() - planned for h in held[short])
+        self._partials.sweep(kept)
+        return small, large
+
+    def _in_parts(self, step: Step) -> bool:
+        remote = step.want.remote
+        return (
+            remote.ranges and bool(remote.etag) and (remote.size or 0) > self._options.single_limit
+        )
+
+    def _start(self, count: int) -> list[threading.Thread]:
+        threads = []
+        self._living = count
+        for number in range(count):
+            name = f"neurofetch-{number}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            thread.start()
+            threads.append(thread)
+        return threads
+
+    def _work(self) -> None:
+        schedule = self._crew.schedule
+        try:
+            while (task := schedule.take()) is not None:
+                try:
+                    task.run()
+                finally:
+                    schedule.done(task)
+        except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
+            self._crew.fatal = error
+            schedule.stop()
+        finally:
+            with self._lock:
+                self._living -= 1
+            self._crew.wake.set()
+
+    # -- the calling thread ------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Hand events to the listener until all threads have ended."""
+        crew = self._crew
+        next_beat = time.monotonic() + BEAT_SECONDS
+        next_progress = 0.0
+        while self._living or crew.inbox:
+            crew.wake.wait(self._options.beat)
+            crew.wake.clear()
+            while crew.inbox:
+                self._listen(crew.inbox.popleft())
+            now = time.monotonic()
+            if now >= next_progress:
+                self._listen(self._progress(now))
+                next_progress = now + self._options.beat
+            if now >= next_beat:
+                self._journal.owner.beat()
+                next_beat = now + BEAT_SECONDS
+        self._listen(self._progress(time.monotonic()))
+
+    def _progress(self, now: float) -> Progress:
+        done = self._crew.bytes_done
+        self._samples.append((now, done))
+        while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_SECONDS:
+            self._samples.popleft()
+        since, before = self._samples[0]
+        rate = max(0.0, (done - before) / (now - since)) if now > since else 0.0
+        return Progress(
+            len(self._crew.results),
+            len(self._plan.moving),
+            done,
+            self._plan.bytes_to_fetch,
+            now - self._began,
+            rate,
+            self._crew.retries,
+        )
+
+    def _abort(self, threads: list[threading.Thread]) -> None:
+        """Stop all threads within a second; they leave partials that the next run resumes."""
+        self._stop.set()
+        self._crew.schedule.stop()
+        self._crew.client.close()
+        until = time.monotonic() + 1.0
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _sync_folders(self) -> None:
+        root = self._plan.root
+        done = (o.path for o in self._crew.results.values() if o.status is Status.FETCHED)
+        for folder in {path.rpartition("/")[0] for path in done}:
+            sync_directory(root / folder)

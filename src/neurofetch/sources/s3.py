@@ -1,0 +1,230 @@
+"""Public S3 buckets, or what speaks like one: ListObjectsV2, unsigned.
+
+Facts: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html. Keys come
+percent-encoded (``encoding-type=url``), since XML cannot carry every key.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote_plus
+
+from neurofetch._answers import failure
+from neurofetch._errors import MissingBucketError, MissingRemoteError, ProtocolError, UsageError
+from neurofetch._http import Request
+from neurofetch._values import RemoteFile
+from neurofetch.sources import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from xml.etree.ElementTree import Element
+
+    from neurofetch._attempts import Attempts
+    from neurofetch._http import Client
+
+__all__ = ["Bucket", "S3Source", "parse_s3_url"]
+
+_PAGE_LIMIT = 16 * 1024 * 1024
+_REGION_HEADER = "x-amz-bucket-region"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Where a bucket is.
+
+    Parameters
+    ----------
+    name : str
+    region : str or None
+        None where it is not known; AWS tells it, and we follow.
+    endpoint : str or None
+        An S3 server other than AWS, as ``https://host:port``; keys then follow the bucket's name
+        in the path.
+    """
+
+    name: str
+    region: str | None = None
+    endpoint: str | None = None
+
+    @property
+    def base(self) -> str:
+        """The URL that keys are appended to."""
+        if self.endpoint is not None:
+            return f"{self.endpoint}/{self.name}/"
+        place = f"s3.{self.region}.amazonaws.com" if self.region else "s3.amazonaws.com"
+        if "." in self.name:  # the certificate covers one level of names only
+            return f"https://{place}/{self.name}/"
+        return f"https://{self.name}.{place}/"
+
+    def url(self, key: str) -> str:
+        """Return the URL of a key."""
+        return self.base + quote(key, safe="/-_.~")
+
+
+def parse_s3_url(url: str) -> tuple[str, str]:
+    """Return bucket and prefix of an ``s3://BUCKET/PREFIX`` URL.
+
+    Raises
+    ------
+    UsageError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> parse_s3_url("s3://openneuro.org/ds000001/")
+    ('openneuro.org', 'ds000001/')
+    """
+    scheme, _, rest = url.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket or set(bucket) - _BUCKET_CHARACTERS:
+        msg = f"expected a URL such as s3://openneuro.org/ds000001, got {url!r}"
+        raise UsageError(msg)
+    return bucket, prefix
+
+
+_BUCKET_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
+
+
+class S3Source:
+    """List a bucket.
+
+    Parameters
+    ----------
+    client : Client
+    bucket : Bucket
+    attempts : Attempts
+    """
+
+    def __init__(self, client: Client, bucket: Bucket, attempts: Attempts) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._attempts = attempts
+        self._lock = threading.Lock()
+
+    @property
+    def bucket(self) -> Bucket:
+        """The bucket, with its region once that is known."""
+        return self._bucket
+
+    def walk(self, prefix: str) -> list[RemoteFile]:
+        """Return every file below `prefix`, sorted by key: one request per 1,000 keys.
+
+        Raises
+        ------
+        MissingBucketError, RefusedError, UnreachableError, ProtocolError
+        """
+        files: dict[str, RemoteFile] = {}
+        for page in self._pages(prefix, ""):
+            for file in self._files(page):
+                files[file.key] = file
+        return [files[key] for key in sorted(files)]
+
+    def level(self, prefix: str) -> Level:
+        """Return the files and folders directly below `prefix`.
+
+        Raises
+        ------
+        MissingBucketError, RefusedError, UnreachableError, ProtocolError
+        """
+        files: list[RemoteFile] = []
+        folders: dict[str, None] = {}
+        for page in self._pages(prefix, "/"):
+            files.extend(self._files(page))
+            for entry in page.root.iterfind(f"{page.ns}CommonPrefixes"):
+                folders[page.text(entry, "Prefix")] = None
+        return Level(files, list(folders))
+
+    def _pages(self, prefix: str, delimiter: str) -> Iterator[_Page]:
+        token = ""
+        while True:
+            page = self._attempts.run(lambda token=token: self._page(prefix, delimiter, token))  # type: ignore[misc]
+            yield page
+            if page.text(page.root, "IsTruncated") != "true":
+                return
+            following = page.plain(page.root, "NextContinuationToken")
+            if not following or following == token:
+                msg = (
+                    f"{self._bucket.base}: the listing of {prefix!r} says that it goes on, but not "
+                    "how. Nothing was fetched, since files would be missing."
+                )
+                raise ProtocolError(msg)
+            token = following
+
+    def _page(self, prefix: str, delimiter: str, token: str) -> _Page:
+        query = f"?list-type=2&encoding-type=url&prefix={quote(prefix, safe='')}"
+        if delimiter:
+            query += f"&delimiter={quote(delimiter, safe='')}"
+        if token:
+            query += f"&continuation-token={quote(token, safe='')}"
+        for _ in range(2):
+            bucket = self._bucket
+            with self._client.send(Request(bucket.base + query)) as answer:
+                if answer.status == 200:
+                    return _Page.parse(answer.read(_PAGE_LIMIT), answer.place)
+                region = answer.headers.get(_REGION_HEADER)
+                error = failure(answer)
+            if region is None or region == bucket.region or self._bucket.endpoint is not None:
+                break
+            with self._lock:  # AWS names the region where the bucket lives: go there
+                self._bucket = replace(bucket, region=region)
+        raise self._explained(error)
+
+    def _explained(self, error: Exception) -> Exception:
+        name, base = self._bucket.name, self._bucket.base
+        if isinstance(error, MissingRemoteError):
+            msg = (
+                f"there is no bucket {name!r} at {base}. Nothing was fetched. "
+                "Check its name, and AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them."
+            )
+            return MissingBucketError(msg)
+        return error
+
+    def _files(self, page: _Page) -> Iterator[RemoteFile]:
+        bucket = self._bucket
+        base = bucket.base
+        for entry in page.root.iterfind(f"{page.ns}Contents"):
+            key = page.text(entry, "Key")
+            size = page.plain(entry, "Size")
+            if not key or not size.isdigit():
+                msg = f"{base}: an entry of the listing has no key or size: {key!r}, {size!r}"
+                raise ProtocolError(msg)
+            etag = page.plain(entry, "ETag").strip('"') or None
+            modified = page.plain(entry, "LastModified") or None
+            url = base + quote(key, safe="/-_.~")
+            yield RemoteFile(key, url, int(size), etag, modified)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """One page of a listing."""
+
+    root: Element
+    ns: str
+    encoded: bool
+
+    @classmethod
+    def parse(cls, body: bytes, place: str) -> _Page:
+        from xml.etree import ElementTree  # noqa: PLC0415 - not needed for --help
+
+        try:
+            root = ElementTree.fromstring(body)
+        except ElementTree.ParseError as error:
+            start = body[:60].decode("utf-8", "replace")
+            msg = f"{place}: expected the listing of a bucket, got something else: {start!r}"
+            raise ProtocolError(msg) from error
+        ns, brace, name = root.tag.rpartition("}")
+        if name != "ListBucketResult":
+            msg = f"{place}: expected the listing of a bucket, got a <{name}>"
+            raise ProtocolError(msg)
+        page = cls(root, ns + brace, encoded=False)
+        return replace(page, encoded=page.plain(root, "EncodingType") == "url")
+
+    def plain(self, element: Element, tag: str) -> str:
+        return element.findtext(self.ns + tag) or ""
+
+    def text(self, element: Element, tag: str) -> str:
+        """Return a text that S3 percent-encodes when asked to."""
+        text = self.plain(element, tag)
+        return unquote_plus(text, errors="surrogateescape") if self.encoded else text
