@@ -10,8 +10,8 @@ from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
 from testbed._blobs import Bytes
+from testbed._faults import Reply
 from testbed._objects import S3Object, xml_error
-from testbed._wire import Reply
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 LAST = "\U0010ffff"  # sorts after everything that begins with a common prefix
@@ -126,6 +126,6 @@ def _encode(after: str) -> str:
 
 def _decode(token: str) -> str | None:
     try:
-        return base64.urlsafe_b64decode(token).decode()
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return None

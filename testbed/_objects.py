@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 from awscrt import checksums
 
 from testbed._blobs import Blob, Bytes, File, pieces
-from testbed._wire import Reply
+from testbed._faults import Reply
 
 Content = bytes | Path | Blob
 MODIFIED = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)

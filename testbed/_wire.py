@@ -11,186 +11,20 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from http import HTTPStatus
-from typing import ParamSpec, Self
+from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from testbed._blobs import Blob, Bytes
+from testbed._blobs import Bytes
+from testbed._faults import Fault, Reply, Request, Script
 
-P = ParamSpec("P")
 STEP = 1 << 20
 ONE_WRITE = 1 << 16
 TICK_SECONDS = 0.02
-
-
-@dataclass
-class Request:
-    """One line of the request log.
-
-    Parameters
-    ----------
-    method
-        The HTTP method, but ``LIST`` for a bucket listing.
-    bucket, key
-        What is asked for; the key is percent-decoded and empty for a listing.
-    query, headers
-        Decoded query; header names in lower case.
-    body
-        What the client sent.
-    connection
-        Number of the connection, from 1.
-    began, ended
-        `time.monotonic` at arrival and after the last byte; ``ended`` is 0 until then.
-    status
-        What was answered; 0 while, or because, nothing was.
-    sent
-        Bytes of the body that were handed to the network.
-    """
-
-    method: str
-    bucket: str
-    key: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes = b""
-    connection: int = 0
-    began: float = 0.0
-    ended: float = 0.0
-    status: int = 0
-    sent: int = 0
-
-    @property
-    def range(self) -> str:
-        """The Range header, empty where there is none."""
-        return self.headers.get("range", "")
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What is answered: the bytes from ``start`` to ``stop`` (None: the end) of a blob."""
-
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    blob: Blob = field(default_factory=lambda: Bytes(b""))
-    start: int = 0
-    stop: int | None = None
-
-    @property
-    def length(self) -> int:
-        """Bytes of the body."""
-        return (self.blob.size if self.stop is None else self.stop) - self.start
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What goes wrong, and with which requests.
-
-    The first four say which requests count (globs, case-sensitive); `skip` of those pass, then
-    the fault strikes `times` times (None: from then on). The rest says what happens, and may be
-    combined. Where two faults are due, the one added first strikes.
-
-    Parameters
-    ----------
-    key, method, byte_range
-        Globs on key, method (``LIST`` for listings) and Range header (empty where there is none).
-    skip, times
-        Occurrences that pass before, and that are struck.
-    status, body, headers
-        Answer with this status, this body (default: what the service says with that status), and
-        these headers beside or instead of the usual ones.
-    delay
-        Seconds of silence before the answer.
-    reset
-        Break the connection with a TCP reset: before the answer, or after `cut_after` bytes.
-    cut_after
-        Close the connection after this many bytes of the body.
-    stall, stall_after
-        Seconds of silence after this many bytes of the body; then it goes on.
-    rate
-        Bytes per second.
-    flip
-        Offset in the object of a byte that arrives with all its bits turned.
-    ignore_range
-        Answer 200 with the whole object whatever Range says.
-    content_range, content_length
-        Lies told in these headers.
-    before
-        Called before the answer is made: the place for a change of the object.
-    """
-
-    key: str = "*"
-    method: str = "*"
-    byte_range: str = "*"
-    skip: int = 0
-    times: int | None = None
-    status: int | None = None
-    body: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    delay: float = 0.0
-    reset: bool = False
-    cut_after: int | None = None
-    stall: float = 0.0
-    stall_after: int = 0
-    rate: float | None = None
-    flip: int | None = None
-    ignore_range: bool = False
-    content_range: str | None = None
-    content_length: int | None = None
-    before: Callable[[], None] | None = None
-
-    def concerns(self, request: Request) -> bool:
-        """Tell whether the request counts."""
-        return (
-            fnmatchcase(request.key, self.key)
-            and fnmatchcase(request.method, self.method)
-            and fnmatchcase(request.range, self.byte_range)
-        )
-
-    def corrupt(self, piece: bytes, offset: int) -> bytes:
-        """Return the piece of the object that begins at ``offset`` as it arrives."""
-        if self.flip is None or not offset <= self.flip < offset + len(piece):
-            return piece
-        at = self.flip - offset
-        return piece[:at] + bytes([piece[at] ^ 0xFF]) + piece[at + 1 :]
-
-
-NO_FAULT = Fault()
-
-
-class Script:
-    """The faults of a server, each with the number of requests that it has counted."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._live: list[tuple[Fault, itertools.count[int]]] = []
-
-    def recorder(self, make: Callable[P, Fault]) -> Callable[P, Fault]:
-        """Return ``make``, with its signature, so that what it makes is added here too."""
-
-        def add(*args: P.args, **kwargs: P.kwargs) -> Fault:
-            fault = make(*args, **kwargs)
-            with self._lock:
-                self._live.append((fault, itertools.count()))
-            return fault
-
-        return add
-
-    def clear(self) -> None:
-        """Forget all faults."""
-        with self._lock:
-            self._live.clear()
-
-    def due(self, request: Request) -> Fault:
-        """Count the request, and return the fault that strikes it."""
-        with self._lock:
-            counted = [(f, next(seen)) for f, seen in self._live if f.concerns(request)]
-        for fault, seen in counted:
-            if seen >= fault.skip and (fault.times is None or seen < fault.skip + fault.times):
-                return fault
-        return NO_FAULT
 
 
 class WireServer:
@@ -211,12 +45,15 @@ class WireServer:
         Takes the arguments of `Fault`, and adds it.
     connections
         How many were accepted.
+    failures
+        Tracebacks of the server's own errors; leaving the context raises when there are any.
     """
 
     def __init__(self, *, latency: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
         self.latency = latency
         self.log: list[Request] = []
         self.connections = 0
+        self.failures: list[str] = []
         self._script = Script()
         self.fault = self._script.recorder(Fault)
         self.clear_faults = self._script.clear
@@ -300,12 +137,14 @@ class WireServer:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._ending.set()
         self._tcp.shutdown()
         self._tcp.hang_up()
         self._tcp.server_close()
         self._thread.join()
+        if self.failures and kind is None:
+            raise RuntimeError("The server itself failed:\n" + "\n".join(self.failures))
 
 
 class _Tcp(socketserver.ThreadingTCPServer):
@@ -344,6 +183,10 @@ class _Tcp(socketserver.ThreadingTCPServer):
         else:
             super().shutdown_request(connection)
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        del request, client_address
+        self.owner.failures.append(traceback.format_exc())
+
     def hang_up(self) -> None:
         """Wake the threads that wait for a client's next request, or to send to it."""
         with self._lock:
@@ -366,25 +209,23 @@ class _Connection(socketserver.StreamRequestHandler):
         try:
             while self._exchange():
                 pass
-        except (ConnectionError, TimeoutError, ssl.SSLError, ValueError):
-            return  # the client left, or does not speak HTTP
+        except (ConnectionError, TimeoutError, ssl.SSLError):
+            return  # the client left
 
     def _exchange(self) -> bool:
-        line = self.rfile.readline(1 << 16)
-        if not line.strip():
-            return False
-        request = self._request(line)
+        words = self.rfile.readline(1 << 16).decode("latin-1").split()
+        if len(words) != 3:
+            return False  # the end, or a client that does not speak HTTP
+        request = self._request(words[0], words[1])
         fault, reply = self.owner.strike(request)
         if reply is None:
             self._reset()
             return False
         request.status = reply.status
         whole = self._send(request, reply, fault)
-        request.ended = time.monotonic()
         return whole and request.headers.get("connection", "").lower() != "close"
 
-    def _request(self, line: bytes) -> Request:
-        verb, target, _ = line.decode("latin-1").split()
+    def _request(self, verb: str, target: str) -> Request:
         headers = self._headers()
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -404,6 +245,7 @@ class _Connection(socketserver.StreamRequestHandler):
         length = reply.length if fault.content_length is None else fault.content_length
         head = _head(reply, length)
         if request.method == "HEAD" or reply.status == HTTPStatus.NOT_MODIFIED:
+            request.ended = time.monotonic()
             self.connection.sendall(head)
             return True
         self._body(head, request, reply, fault)
@@ -422,12 +264,23 @@ class _Connection(socketserver.StreamRequestHandler):
                 self.owner.pause(fault.stall)
             ahead = total if stalled else min(total, fault.stall_after)
             piece = self._piece(reply, fault, request.sent, ahead)
-            self.connection.sendall(unsent + piece if unsent else piece)
-            request.sent, unsent = request.sent + len(piece), b""
+            self._hand_over(request, unsent, piece, last=request.sent + len(piece) == total)
+            unsent = b""
             if fault.rate:
                 self.owner.pause(request.sent / fault.rate - (time.monotonic() - began))
         if not stalled:
             self.owner.pause(fault.stall)
+
+    def _hand_over(self, request: Request, head: bytes, piece: bytes, *, last: bool) -> None:
+        """Send, and have it in the log before the client can have it."""
+        request.sent += len(piece)
+        if last:
+            request.ended = time.monotonic()
+        try:
+            self.connection.sendall(head + piece if head else piece)
+        except OSError:
+            request.sent -= len(piece)
+            raise
 
     def _piece(self, reply: Reply, fault: Fault, sent: int, ahead: int) -> bytes:
         step = max(1, int(fault.rate * TICK_SECONDS)) if fault.rate else STEP

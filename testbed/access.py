@@ -44,8 +44,9 @@ from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
 from testbed._blobs import Bytes
+from testbed._faults import Reply, Request
 from testbed._objects import Content, S3Object, serve_object, xml_error
-from testbed._wire import Reply, Request, WireServer
+from testbed._wire import WireServer
 
 __all__ = ["AccessServer"]
 

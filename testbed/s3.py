@@ -19,9 +19,10 @@ from fnmatch import fnmatchcase
 from http import HTTPStatus
 
 from testbed._blobs import Blob, Bytes, File, Generated
+from testbed._faults import Fault, Reply, Request
 from testbed._listing import list_page
 from testbed._objects import Content, S3Object, serve_object, xml_error
-from testbed._wire import Fault, Reply, Request, WireServer
+from testbed._wire import WireServer
 
 __all__ = [
     "HELD_OUT",
