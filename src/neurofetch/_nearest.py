@@ -10,7 +10,11 @@ from neurofetch._errors import UnknownValueError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ["meant", "shorten", "spell"]
+__all__ = ["LOOSE_ENTITIES", "meant", "shorten", "spell"]
+
+LOOSE_ENTITIES = INDEX_ENTITIES | {"label"}
+"""Entities of which one value has several spellings: ``run-1`` and ``run-01``; ``label-FFA-1`` on
+a server and ``label-FFA1`` on disk."""
 
 MANY = 30  # more values than this are not all listed in a message
 
@@ -20,7 +24,8 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
 
     In this order: the value itself; the same number, however it is padded with zeros; one that
     differs only in case; one that begins with it, whatever the case. Text that ends in a digit
-    is never the beginning of a longer number: ``1`` does not mean ``10``.
+    is never the beginning of a longer number: ``1`` does not mean ``10``. The zeros of
+    an index and the hyphens of a label do not count: there all spellings are meant.
 
     Parameters
     ----------
@@ -34,7 +39,7 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        One value; for an index (run, echo, …) every spelling of the number that exists.
+        One value; for an index (run, echo, …) or a label every spelling of it that exists.
 
     Raises
     ------
@@ -49,8 +54,10 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
     ('01', '1')
     """
     numbers = sorted(other for other in exists if _same_number(value, other))
-    if numbers and name in INDEX_ENTITIES:
+    if name in INDEX_ENTITIES and numbers:
         return tuple(numbers)
+    if name == "label" and (spellings := _without_hyphens(value, exists)):
+        return spellings
     if value in exists:
         return (value,)
     folded = value.casefold()
@@ -67,6 +74,11 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
 def _same_number(one: str, two: str) -> bool:
     both = one.isdecimal() and two.isdecimal()
     return both and one.lstrip("0") == two.lstrip("0")
+
+
+def _without_hyphens(value: str, exists: Collection[str]) -> tuple[str, ...]:
+    plain = value.replace("-", "")
+    return tuple(sorted(other for other in exists if other.replace("-", "") == plain))
 
 
 def _begins(longer: str, beginning: str) -> bool:

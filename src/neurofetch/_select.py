@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch._entities import INDEX_ENTITIES, full
+from neurofetch._entities import full
 from neurofetch._errors import NothingMatchedError, UnknownValueError
-from neurofetch._nearest import meant, spell
+from neurofetch._nearest import LOOSE_ENTITIES, meant, spell
 from neurofetch._query import Query, query
 from neurofetch._sieve import Entry, Family, Rules, Sieve, entries
 from neurofetch._unmatched import explain
@@ -215,7 +215,7 @@ def _resolve(listed: Sequence[Entry], query: Query, rules: Rules) -> tuple[Query
                 problems.append(str(error))
                 continue
             found.update(dict.fromkeys(existing))
-            if value not in existing and name not in INDEX_ENTITIES:
+            if value not in existing and name not in LOOSE_ENTITIES:
                 notes.append(f"{spell(name, value)} → {spell(name, existing[0])}")
         return tuple(found)
 
@@ -248,5 +248,6 @@ def _exists(listed: Sequence[Entry], name: str, rules: Rules) -> tuple[set[str],
         values = {entry.says.extension for entry in open_ones} - {""}
     else:
         values = {v for entry in open_ones if (v := entry.says.get(name)) is not None}
-    always = {rules.averages} if name == "ses" and rules.averages else set()
-    return values | always, values
+    if name == "ses" and rules.averages:
+        values.add(rules.averages)
+    return values, values
