@@ -3,7 +3,8 @@
 Anonymous, path-style (``/bucket/key``), read-only over the wire: ListObjectsV2, GET and HEAD with
 ranges, conditions, ETags and checksums, and S3's errors. Objects are changed through the methods.
 What moto also does is held equal to moto by one suite of tests; what it does not do (faults, the
-request log, refused keys, large objects out of thin air) is why this server is here.
+request log, refused keys, large objects out of thin air) is why this server is here. It takes
+requests meant for a proxy too, and answers them itself whatever host they name.
 
     with S3Server({"laion-fmri": objects}, forbidden=HELD_OUT) as s3:
         s3.fault(key="*betas*", method="GET", times=1, status=503, headers={"Retry-After": "1"})

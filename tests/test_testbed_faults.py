@@ -336,6 +336,12 @@ def test_what_is_not_http_is_hung_up_on(s3, get):
     assert get().status == 200
 
 
+def test_it_stands_in_for_a_proxy(s3):
+    with urllib3.ProxyManager(s3.url, retries=False) as proxy:
+        assert proxy.request("GET", "http://bucket.invalid/b/a").data == BODY
+    assert s3.log[0].headers["host"] == "bucket.invalid"
+
+
 def test_https(tmp_path):
     certificate, context = own_certificate(tmp_path)
     with (

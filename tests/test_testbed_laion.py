@@ -196,6 +196,20 @@ def test_label_hyphens_are_dropped_on_disk_and_nothing_else_is(bucket):
     )
 
 
+def test_raw_names_are_valid_bids_and_derivatives_are_entities_on_disk(bucket):
+    validator = importlib.import_module("bids_validator").BIDSValidator()
+    raw = [key for key in bucket if key.startswith("sub-") or "/" not in key]
+    assert len(raw) > 200
+    assert [key for key in raw if not validator.is_bids("/" + key)] == []
+    entities = re.compile(r"sub-[0-9A-Za-z]+(_[a-z]+-[0-9A-Za-z]+)*_[A-Za-z0-9]+(\.[a-z0-9]+)+")
+    derived = [
+        local_name(key).rpartition("/")[2]
+        for key in bucket
+        if key.startswith("derivatives/") and "/figures/" not in key and "/freesurfer/" not in key
+    ]
+    assert [name for name in derived if not entities.fullmatch(name)] == []
+
+
 @pytest.mark.slow
 def test_pybids_reads_the_tree_it_lays_out(tmp_path):
     bids = importlib.import_module("bids")  # takes half a second: only here
