@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "Update"]
 
 FORMAT = 1  # raised when the tables change: an older file is then filled anew
+# zstd, which makes the records three times smaller, needs the newer file format.
+_WRITING: dict[str, str | bool | int | float | list[str]] = {
+    "storage_compatibility_version": "v1.2.0",
+}
 CATALOGUE_NAME = "neurofetch-catalogue.duckdb"
 
 
@@ -130,7 +134,7 @@ class Catalogue:
         try:
             if self.exists():
                 shutil.copyfile(self.path, draft)
-            with duckdb.connect(str(draft)) as connection:
+            with duckdb.connect(str(draft), config=_WRITING) as connection:
                 done = _merge(connection, "collections", collections, complete)
                 done += _merge(connection, "images", images, complete)
                 connection.execute("CHECKPOINT")
@@ -232,6 +236,7 @@ class Catalogue:
             yield None
             return
         with duckdb.connect(str(self.path), read_only=True) as connection:
+            connection.execute("SET enable_progress_bar = false")
             yield connection if _format(connection) == FORMAT else None
 
 
@@ -257,6 +262,7 @@ def _merge(
     complete: bool,
 ) -> Update:
     """Bring the records of one kind in, all or nothing."""
+    connection.execute("SET enable_progress_bar = false")  # it would go to the standard output
     _create(connection)
     with tempfile.TemporaryDirectory(prefix="neurofetch-") as folder:
         lines = Path(folder) / f"{kind}.ndjson"

@@ -93,7 +93,7 @@ _WORD = re.compile(r'"([^"]+)"|([^\s"]+)')
 def columns_sql(kind: Kind) -> str:
     """Return the columns of a table, as CREATE TABLE takes them."""
     typed = ", ".join(f'"{name}" {sort}' for name, sort in COLUMNS[kind].items())
-    return f"{typed}, text VARCHAR, record VARCHAR"
+    return f"{typed}, text VARCHAR, record VARCHAR USING COMPRESSION zstd"
 
 
 def fresh_sql(kind: Kind) -> str:
