@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from neurofetch._errors import DiskFullError
-from neurofetch._values import Action, Plan, Step
+from neurofetch._values import Action, Plan, Rung, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,7 +60,11 @@ def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Ste
     if overwrite:
         return Step(want, Action.REPLACE, "here, to be fetched anew")
     action, reason = _compare(want, here)
-    return Step(want, action, reason, have if action is Action.REPLACE else 0)
+    if action is Action.REPLACE:
+        return Step(want, action, reason, have)
+    trusted = here.receipt is not None and not here.touched
+    rung = here.receipt.rung if here.receipt is not None and trusted else Rung.SIZE
+    return Step(want, action, reason, rung=rung)
 
 
 def _compare(want: Want, here: LocalFile) -> tuple[Action, str]:

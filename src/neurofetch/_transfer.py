@@ -18,7 +18,7 @@ from neurofetch._plan import check_space
 from neurofetch._receipts import Journal
 from neurofetch._schedule import Schedule, Task
 from neurofetch._single import Single
-from neurofetch._values import Action, Outcome, Plan, Report, Rung, Status, Step
+from neurofetch._values import Action, Outcome, Plan, Report, Status, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,11 +107,12 @@ def _unmoved(step: Step) -> Outcome:
     """Return the outcome of a step for which nothing was done."""
     want = step.want
     if step.action is Action.KEEP:
-        return Outcome(want.path, want.remote.key, Status.KEPT, step.reason, want.remote.size or 0)
+        size = want.remote.size or 0
+        return Outcome(want.path, want.remote.key, Status.KEPT, step.reason, size, rung=step.rung)
     if step.action is Action.REFUSE:
         return Outcome(want.path, want.remote.key, Status.REFUSED, step.reason)
     reason = "not begun: the transfer ended before its turn came"
-    return Outcome(want.path, want.remote.key, Status.FAILED, reason, 0, 0, 0.0, Rung.NONE)
+    return Outcome(want.path, want.remote.key, Status.FAILED, reason)
 
 
 class _Transfer:

@@ -204,12 +204,15 @@ class Step:
     reason : str
     have : int
         Bytes of it that are already in a partial file.
+    rung : Rung
+        How the file that is kept was verified when it came.
     """
 
     want: Want
     action: Action
     reason: str
     have: int = 0
+    rung: Rung = Rung.NONE
 
     @property
     def moves(self) -> bool:

@@ -1,0 +1,38 @@
+"""The errors of this face. Each is a `neurofetch.NeurofetchError` and the built-in one expects."""
+
+from __future__ import annotations
+
+from neurofetch import NeurofetchError, NothingMatchedError, UnknownValueError
+
+__all__ = [
+    "DataDirNotSetError",
+    "DataNotDownloadedError",
+    "LicenseNotAcceptedError",
+    "NoMatchingDataError",
+    "StimuliNotDownloadedError",
+    "SubjectNotFoundError",
+]
+
+
+class DataDirNotSetError(NeurofetchError, RuntimeError):
+    """No data directory was chosen yet."""
+
+
+class DataNotDownloadedError(NeurofetchError, FileNotFoundError):
+    """A file is needed that was not downloaded; the message says which call brings it."""
+
+
+class StimuliNotDownloadedError(DataNotDownloadedError):
+    """The stimuli are needed and were not downloaded."""
+
+
+class SubjectNotFoundError(UnknownValueError):
+    """There is no such subject (a `ValueError`); the message lists those that exist."""
+
+
+class NoMatchingDataError(NothingMatchedError):
+    """The filters leave nothing (a `LookupError` and a `ValueError`)."""
+
+
+class LicenseNotAcceptedError(NeurofetchError, RuntimeError):
+    """The licence of the data was not accepted for this data directory."""

@@ -1,0 +1,123 @@
+"""Where the data are kept: one choice for a user, one variable to override it.
+
+The choice lies in ``$XDG_CONFIG_HOME/laion_fmri/config.json`` (by default
+``~/.config/laion_fmri/config.json``) as ``{"data_dir": …}``, which the public package of this name
+reads and writes too. ``LAION_FMRI_DATA_DIR`` overrides it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from laion_fmri._errors import DataDirNotSetError
+from neurofetch import ConfigError, DestinationError
+
+__all__ = ["DataDirNotSetError", "config_path", "dataset_initialize", "get_data_dir"]
+
+_VARIABLE = "LAION_FMRI_DATA_DIR"
+
+
+def config_path() -> Path:
+    """Return the path of the configuration file, whether it exists or not."""
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+    return Path(base) / "laion_fmri" / "config.json"
+
+
+def dataset_initialize(path: str | os.PathLike[str]) -> Path:
+    """Choose the data directory, for this and later sessions.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        An existing directory; it is written down as an absolute path.
+
+    Returns
+    -------
+    Path
+        The absolute path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not exist.
+    NotADirectoryError
+        If it is a file.
+    TypeError
+        If it is neither a text nor a path.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from laion_fmri.config import dataset_initialize, get_data_dir
+    >>> chosen = dataset_initialize(tempfile.mkdtemp())
+    >>> get_data_dir() == chosen
+    True
+    """
+    chosen = Path(os.path.abspath(os.path.expanduser(os.fspath(path))))
+    if not chosen.exists():
+        msg = f"the data directory {chosen} does not exist. Make it first: mkdir -p {chosen}"
+        raise FileNotFoundError(msg)
+    if not chosen.is_dir():
+        msg = f"the data directory {chosen} is a file. Name a directory."
+        raise NotADirectoryError(msg)
+    _write({**_read(), "data_dir": str(chosen)})
+    return chosen
+
+
+def get_data_dir() -> Path:
+    """Return the data directory.
+
+    Returns
+    -------
+    Path
+        ``LAION_FMRI_DATA_DIR`` if that is set, else what `dataset_initialize` chose.
+
+    Raises
+    ------
+    DataDirNotSetError
+        If none was chosen.
+    """
+    text = os.environ.get(_VARIABLE) or _read().get("data_dir")
+    if not text or not isinstance(text, str):
+        msg = (
+            "no data directory is set. Choose one, once: "
+            "laion-fmri config --data-dir DIR, or in Python "
+            "laion_fmri.config.dataset_initialize(DIR), "
+            f"or set {_VARIABLE}."
+        )
+        raise DataDirNotSetError(msg)
+    return Path(os.path.abspath(os.path.expanduser(text)))
+
+
+def _read() -> dict[str, Any]:
+    path = config_path()
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: {error}. Correct it, or remove it and choose again."
+        raise ConfigError(msg) from error
+    if not isinstance(data, dict):
+        msg = f"{path} holds no settings. Remove it and choose again."
+        raise ConfigError(msg)
+    return data
+
+
+def _write(data: dict[str, Any]) -> None:
+    """Replace the configuration file in one step; keys that we do not know stay."""
+    path = config_path()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix="config-")
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            json.dump(data, file, indent=2)
+            file.write("\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        msg = f"cannot write {path}: {error.strerror}. Set {_VARIABLE} instead."
+        raise DestinationError(msg) from error

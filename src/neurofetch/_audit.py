@@ -1,0 +1,208 @@
+"""Look again at what is on the disk: against the receipts, byte by byte, against the server."""
+
+from __future__ import annotations
+
+import enum
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from neurofetch._digests import hasher
+from neurofetch._errors import VerificationError
+from neurofetch._receipts import Journal, read_receipts
+from neurofetch._values import LocalFile, Receipt, RemoteFile, Rung, Want
+from neurofetch._verify import OnePiece, Promise, read_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from neurofetch._place import Place
+
+__all__ = ["Audit", "Finding", "State", "audit"]
+
+
+class State(enum.StrEnum):
+    """What was found of one file."""
+
+    GOOD = "good"
+    ADOPTED = "adopted"
+    UNKNOWN = "unknown"
+    MISSING = "missing"
+    DIFFERS = "differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One file.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the root.
+    state : State
+    detail : str
+    """
+
+    path: str
+    state: State
+    detail: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against the file."""
+        return self.state not in (State.MISSING, State.DIFFERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """All files that were looked at, sorted by path.
+
+    Parameters
+    ----------
+    root : Path
+    findings : tuple of Finding
+    seconds : float
+    """
+
+    root: Path
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    def of(self, *states: State) -> tuple[Finding, ...]:
+        """Return the findings with one of these states."""
+        return tuple(finding for finding in self.findings if finding.state in states)
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The files that are missing or differ."""
+        return self.of(State.MISSING, State.DIFFERS)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is missing and nothing differs."""
+        return not self.problems
+
+
+def audit(
+    place: Place,
+    *,
+    read_all: bool = False,
+    remote: Iterable[Want] | None = None,
+    checksum: Callable[[RemoteFile], Promise] | None = None,
+) -> Audit:
+    """Hold a data directory against its receipts, and against the server.
+
+    Parameters
+    ----------
+    place : Place
+    read_all : bool
+        Read every byte and hold it against the digest in the receipt.
+    remote : iterable of Want, optional
+        What the server has. Each file that is here is held against its size and ETag; with
+        `read_all`, a file without a receipt is hashed and, when it is the server's, adopted: it
+        gets a receipt.
+    checksum : callable, optional
+        Asks the server for its checksum of an object, where the ETag tells nothing.
+
+    Returns
+    -------
+    Audit
+    """
+    began = time.monotonic()
+    receipts = read_receipts(place.state)
+    wants = {want.path: want for want in remote or () if not want.refused}
+    local = place.survey(sorted(receipts.keys() | wants.keys()), receipts)
+    journal = Journal(place.state)
+    inspector = _Inspector(place, journal, wants, checksum, read_all=read_all)
+    paths = sorted(receipts.keys() | local.keys())
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
+        findings = tuple(pool.map(lambda p: inspector.look(p, local.get(p)), paths))
+    journal.close()
+    return Audit(place.root, findings, time.monotonic() - began)
+
+
+class _Inspector:
+    def __init__(
+        self,
+        place: Place,
+        journal: Journal,
+        wants: Mapping[str, Want],
+        checksum: Callable[[RemoteFile], Promise] | None,
+        *,
+        read_all: bool,
+    ) -> None:
+        self._place = place
+        self._journal = journal
+        self._wants = wants
+        self._checksum = checksum
+        self._read_all = read_all
+
+    def look(self, path: str, here: LocalFile | None) -> Finding:
+        """Look at one file."""
+        if here is None:
+            return Finding(path, State.MISSING, "fetched once, now gone")
+        want = self._wants.get(path)
+        problem = self._against_server(here, want) if want else ""
+        if problem:
+            return Finding(path, State.DIFFERS, problem)
+        if here.receipt is None:
+            return self._without_receipt(here, want)
+        return self._with_receipt(here, here.receipt)
+
+    @staticmethod
+    def _against_server(here: LocalFile, want: Want) -> str:
+        remote, receipt = want.remote, here.receipt
+        if receipt is not None and remote.etag and receipt.etag == remote.etag:
+            return ""
+        if remote.size is not None and here.size != remote.size:
+            return f"{here.size} bytes here, {remote.size} on the server"
+        if receipt is not None and remote.etag and receipt.etag:
+            return "changed on the server since it was fetched"
+        return ""
+
+    def _with_receipt(self, here: LocalFile, receipt: Receipt) -> Finding:
+        if here.size != receipt.size:
+            detail = f"{here.size} bytes, {receipt.size} when it was fetched"
+            return Finding(here.path, State.DIFFERS, detail)
+        if self._read_all and receipt.digest:
+            return self._against_digest(here, receipt)
+        if here.touched:
+            return Finding(here.path, State.DIFFERS, "modified since it was fetched")
+        return Finding(here.path, State.GOOD, f"as fetched ({receipt.rung.value})")
+
+    def _against_digest(self, here: LocalFile, receipt: Receipt) -> Finding:
+        algorithm, _, expected = receipt.digest.partition(":")
+        digest = hasher(algorithm)
+        for block in read_blocks(str(self._place.root / here.path)):
+            digest.update(block)
+        found = digest.hexdigest()
+        if found != expected:
+            detail = f"its bytes changed since it was fetched ({algorithm} {found}, was {expected})"
+            return Finding(here.path, State.DIFFERS, detail)
+        return Finding(here.path, State.GOOD, f"every byte as fetched ({algorithm})")
+
+    def _without_receipt(self, here: LocalFile, want: Want | None) -> Finding:
+        if want is None or not self._read_all:
+            return Finding(here.path, State.UNKNOWN, "put there by another tool, not checked")
+        promise = Promise.of(want.remote)
+        if promise.digest is None and promise.kind == "opaque" and self._checksum is not None:
+            promise = self._checksum(want.remote)
+        path = str(self._place.root / here.path)
+        piece = OnePiece(promise)
+        for block in read_blocks(path):
+            piece.update(block)
+        try:
+            verified = piece.settle(lambda: read_blocks(path))
+        except VerificationError as error:
+            return Finding(here.path, State.DIFFERS, f"not the server's: {error}")
+        self._adopt(here, want, verified.rung, verified.digest)
+        return Finding(here.path, State.ADOPTED, f"the server's own bytes ({verified.rung.value})")
+
+    def _adopt(self, here: LocalFile, want: Want, rung: Rung, digest: str) -> None:
+        key, etag = want.remote.key, want.remote.etag or ""
+        self._journal.append(
+            Receipt(here.path, key, etag, here.size, here.mtime_ns, rung, digest, time.time())
+        )

@@ -1,0 +1,218 @@
+"""A dataset and a data directory, tied together for one errand: list, plan, fetch.
+
+This is the main path of the package; read it from top to bottom.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from neurofetch._attempts import Attempts
+from neurofetch._config import Network, s3_endpoint, s3_region
+from neurofetch._dataset import Dataset, Wishes, wishes
+from neurofetch._http import Client
+from neurofetch._partials import Partials, name_of
+from neurofetch._place import Place
+from neurofetch._plan import make_plan
+from neurofetch._receipts import Journal, read_receipts
+from neurofetch._transfer import transfer
+from neurofetch.sources.s3 import Bucket, S3Source
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from neurofetch._crew import Inspect, Locate, Options
+    from neurofetch._events import Event
+    from neurofetch._query import Query
+    from neurofetch._retry import RetryRules
+    from neurofetch._values import Plan, RemoteFile, Report, Want
+    from neurofetch.sources import Level
+
+__all__ = ["Link", "Listing", "plan_wants"]
+
+_LISTERS = 8
+
+
+class Listing(NamedTuple):
+    """Which parts of a bucket to look at.
+
+    Parameters
+    ----------
+    walks : tuple of str
+        Prefixes whose every file is listed.
+    levels : tuple of str
+        Prefixes of which only the files directly below are listed.
+    """
+
+    walks: tuple[str, ...]
+    levels: tuple[str, ...] = ()
+
+
+class Link:
+    """A dataset and a data directory. A context manager; it holds the network connections.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    root : path
+        The data directory; it must exist.
+    network : Network, optional
+        By default what the environment says.
+    rules : RetryRules, optional
+        How patient to be with the listing.
+
+    Raises
+    ------
+    DestinationError
+        If `root` is no directory.
+    ConfigError
+        If an environment variable is wrong.
+
+    Examples
+    --------
+    A dry run, and then the errand itself::
+
+        with Link(dataset, "data") as link:
+            plan = link.plan(query(subject="03"), Listing(walks=("derivatives/",)))
+            report = link.fetch(plan)
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        root: str | os.PathLike[str],
+        *,
+        network: Network | None = None,
+        rules: RetryRules | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.place = Place(root, dataset.state)
+        self.client = Client(network or Network.from_environment())
+        bucket = Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
+        self.source = S3Source(self.client, bucket, Attempts(rules))
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.client.close()
+
+    def files(self, listing: Listing) -> list[RemoteFile]:
+        """Return what the bucket has in these places: one request per 1,000 keys and prefix.
+
+        Raises
+        ------
+        ServerError
+        """
+        with ThreadPoolExecutor(_LISTERS) as pool:
+            levels = [pool.submit(self.source.level, prefix) for prefix in listing.levels]
+            walks = [pool.submit(self.source.walk, prefix) for prefix in listing.walks]
+            files = [file for future in levels for file in future.result().files]
+            files += [file for future in walks for file in future.result()]
+        return files
+
+    def levels(self, prefixes: Sequence[str]) -> list[Level]:
+        """Return the files and folders directly below some prefixes.
+
+        Raises
+        ------
+        ServerError
+        """
+        with ThreadPoolExecutor(_LISTERS) as pool:
+            return list(pool.map(self.source.level, prefixes))
+
+    def plan(self, query: Query, listing: Listing, *, overwrite: bool = False) -> Plan:
+        """List, select, survey and plan; nothing is fetched.
+
+        Parameters
+        ----------
+        query : Query
+        listing : Listing
+        overwrite : bool
+            Fetch also what is here.
+
+        Raises
+        ------
+        UsageError
+            If the query names what does not exist, or nothing is left.
+        ServerError
+            If the bucket cannot be listed.
+        """
+        return self.plan_for(wishes(self.files(listing), query, self.dataset), overwrite=overwrite)
+
+    def plan_for(self, wished: Wishes, *, overwrite: bool = False) -> Plan:
+        """Survey and plan for files that were chosen."""
+        return plan_wants(self.place, wished.wants, wished.notes, overwrite=overwrite)
+
+    def fetch(
+        self,
+        plan: Plan,
+        options: Options | None = None,
+        *,
+        listen: Callable[[Event], None] | None = None,
+        inspect: Inspect | None = None,
+        locate: Locate | None = None,
+    ) -> Report:
+        """Carry out a plan; see `transfer`."""
+        return transfer(
+            plan,
+            self.place,
+            self.client,
+            options,
+            listen=listen,
+            inspect=inspect,
+            locate=locate,
+        )
+
+
+def plan_wants(
+    place: Place, wants: Sequence[Want], notes: tuple[str, ...] = (), *, overwrite: bool = False
+) -> Plan:
+    """Look at what is here, and subtract it from what is wanted.
+
+    Parameters
+    ----------
+    place : Place
+    wants : sequence of Want
+    notes : tuple of str
+    overwrite : bool
+        Fetch also what is here.
+
+    Raises
+    ------
+    UnsafeNameError, DestinationError
+        As `Place.survey` does.
+    """
+    local = place.survey((want.path for want in wants), read_receipts(place.state))
+    held = _held_bytes(place, wants)
+    return make_plan(
+        place.root, wants, local, held, notes=notes, free=place.free(), overwrite=overwrite
+    )
+
+
+def _held_bytes(place: Place, wants: Sequence[Want]) -> dict[str, int]:
+    """Return the bytes in partials that a transfer could take over, by path."""
+    partials = Partials(place.state, Journal(place.state).owner)
+    found = partials.survey()
+    if not found:
+        return {}
+    held: dict[str, int] = {}
+    for want in wants:
+        usable = (
+            partial.log.bytes_held()
+            for partial in found.get(name_of(want.path), ())
+            if (partial.log.etag, partial.log.size) == (want.remote.etag, want.remote.size)
+            and partials.free_to_take(partial)
+        )
+        best = max(usable, default=0)
+        if best:
+            held[want.path] = best
+    return held
