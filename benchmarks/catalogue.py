@@ -6,6 +6,7 @@ import random
 import statistics
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 IMAGES = 700_000
 COLLECTIONS = 20_000
 REPEATS = 7
-_WORDS = (
-    "left right hand foot motor lips tongue face house place body tool faces words speech reading "
-    "listening memory working recall encoding retrieval reward loss gain punishment risk fear "
-    "anger happy neutral pain heat cold touch visual auditory stop go inhibition conflict switch "
-    "rest task contrast versus baseline fixation group subject session run parametric modulator "
-    "beta zstat tstat cope thresholded unthresholded cluster corrected smoothing placebo drug"
-).split()
+FIRST_DAY = datetime(2014, 1, 1, tzinfo=UTC)
+MINUTES = 12 * 365 * 24 * 60
+_VOCABULARY = """
+left right hand foot motor lips tongue face house place body tool faces words speech reading
+listening memory working recall encoding retrieval reward loss gain punishment risk fear
+anger happy neutral pain heat cold touch visual auditory stop go inhibition conflict switch
+rest task contrast versus baseline fixation group subject session run parametric modulator
+beta zstat tstat cope thresholded unthresholded cluster corrected smoothing placebo drug
+"""
+_WORDS = _VOCABULARY.split()
 _PARADIGMS = ("motor fMRI task paradigm", "n-back task", "stop signal task", "rest eyes open", None)
 
 
@@ -44,8 +48,7 @@ def synthetic_images(count: int, seed: int = 0) -> Iterator[dict[str, Any]]:
             "cognitive_paradigm_cogatlas": rng.choice(_PARADIGMS),
             "map_type": rng.choice(("T map", "Z map", "F map", "other", "ROI/mask")),
             "file_size": rng.randint(10_000, 3_000_000),
-            "modify_date": f"20{rng.randint(14, 25)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}"
-            f"T{rng.randint(0, 23):02d}:15:{rng.randint(0, 59):02d}.{rng.randint(0, 999999):06d}Z",
+            "modify_date": (FIRST_DAY + timedelta(minutes=rng.randrange(MINUTES))).isoformat(),
         }
 
 
