@@ -58,7 +58,6 @@ def query(
     extension: Values = None,
     include: Values = None,
     exclude: Values = None,
-    strict: frozenset[str] = STRICT,
     **entities: Values,
 ) -> Query:
     """Normalise what was asked for.
@@ -69,8 +68,6 @@ def query(
         An extension with or without its leading dot.
     include, exclude : str or sequence of str, optional
         Globs; see `Query`.
-    strict : frozenset of str
-        See `Query`.
     **entities : str, int or sequence, optional
         By short or long name; values bare (``"04"``) or full (``"ses-04"``).
 
@@ -103,7 +100,6 @@ def query(
         tuple(dict.fromkeys(dotted)),
         _globs("include", include, problems),
         _globs("exclude", exclude, problems),
-        strict,
     )
     both = sorted(set(result.include) & set(result.exclude))
     problems += [f"include and exclude both name {glob!r}, so nothing is left" for glob in both]
