@@ -263,6 +263,13 @@ def test_the_equal_division_is_always_tried(size: int, count: int) -> None:
     assert (exact in part_sizes(size, count)) == fits
 
 
+def test_the_last_part_may_be_full_or_hold_one_byte() -> None:
+    assert 8 * MIB in part_sizes(16 * MIB, 2)
+    assert 8 * MIB not in part_sizes(16 * MIB, 3)
+    assert 8 * MIB in part_sizes(16 * MIB + 1, 3)
+    assert 8 * MIB not in part_sizes(16 * MIB + 1, 2)
+
+
 def test_the_likely_sizes_come_first() -> None:
     assert part_sizes(12_000_000_000, -(-12_000_000_000 // (8 * MIB)))[0] == 8 * MIB
     assert part_sizes(20 * MIB, 2)[:2] == (16 * MIB, 10 * MIB)

@@ -236,6 +236,9 @@ class TestCompanions:
         }
         assert not ROIS & set(pick(sub="03", ses="02", suffix="statmap"))
 
+    def test_without_sessions_a_roi_is_a_file_like_others(self) -> None:
+        assert ROI not in pick(sub="03").values()
+
     def test_rois_can_be_asked_for_by_name_with_either_spelling(self) -> None:
         for label in ("FFA-1", "FFA1", "label-FFA1"):
             chosen = {
