@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurofetch._errors import NeurofetchError
+from neurofetch import NeurofetchError
 
 __all__ = [
     "BadDataError",

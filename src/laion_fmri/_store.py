@@ -105,7 +105,7 @@ class SessionStore:
         Parameters
         ----------
         columns : numpy.ndarray
-            Places in the brain mask, ascending.
+            Places in the brain mask, ascending, each once.
         rows : numpy.ndarray, optional
             Numbers of the trials, in any order.
 

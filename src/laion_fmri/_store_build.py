@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from laion_fmri._betas import SessionBetas
     from laion_fmri._bytes import Reader
 
-__all__ = ["build", "ensure"]
+__all__ = ["build", "build_stores", "ensure"]
 
 #: Trials are gathered up to this many bytes before they are spread over the chunks.
 _BATCH = 24 << 20
@@ -58,6 +60,22 @@ def ensure(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
         lock = _locks.setdefault(folder, threading.Lock())
     with lock:
         return SessionStore.open(folder, sources) or build(folder, sources, voxels)
+
+
+def build_stores(sessions: list[SessionBetas], n_jobs: int | None) -> Path:
+    """Build several sessions' stores, some at a time; return the subject's store.
+
+    Threads are enough: decompression and copying hold no GIL.
+    """
+    if not sessions:
+        raise ValueError("No session to build a store for: no betas are on disk.")
+    jobs = n_jobs or min(os.cpu_count() or 1, 4)
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number from 1 on.")
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in [pool.submit(session.ensure_store) for session in sessions]:
+            done.result()
+    return sessions[0].folder.parent
 
 
 def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:

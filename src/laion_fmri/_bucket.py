@@ -1,0 +1,92 @@
+"""The betas of a session straight from the bucket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from laion_fmri._layout import GLM, HELD_OUT
+from laion_fmri._stream import masked_from_stream
+from laion_fmri._trials import read_trials
+from neurofetch._attempts import Attempts
+from neurofetch._config import Network, s3_endpoint
+from neurofetch._entities import parse
+from neurofetch._http import Client
+from neurofetch._stream import stream
+from neurofetch.sources.s3 import Bucket, S3Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from laion_fmri._brain import Brain
+    from laion_fmri._layout import Layout
+    from laion_fmri._trials import Trials
+    from neurofetch._values import RemoteFile
+
+__all__ = ["betas_from_bucket"]
+
+_BUCKET, _REGION = "laion-fmri", "us-west-2"
+
+
+def betas_from_bucket(
+    layout: Layout,
+    session: str,
+    brain: Brain,
+    columns: NDArray[np.intp] | None,
+    stimuli: str | None,
+    *,
+    finite: bool,
+) -> NDArray[np.float32]:
+    """Decompress and mask a session's betas while they arrive; nothing is written to disk.
+
+    Parameters
+    ----------
+    layout, session, brain, columns
+        As for betas on disk.
+    stimuli : {"shared", "unique"} or None
+        Needs the session's trials.tsv on disk.
+    finite : bool
+        Whether NaN and infinite values are an error.
+
+    Raises
+    ------
+    DataNotDownloadedError
+        If the bucket has no such betas, or holds them out.
+    ServerError, VerificationError
+        If they cannot be had whole.
+    BadDataError
+        As for a file on disk.
+    """
+    if session in HELD_OUT:
+        layout.missing(f"the betas of {session}", ses=session)
+    trials = _trials(layout, session, needed=stimuli is not None)
+    with Client(Network.from_environment()) as client:
+        source = S3Source(client, Bucket(_BUCKET, _REGION, s3_endpoint()), Attempts())
+        remote = _find(source.walk(f"{GLM}/{layout.subject}/{session}/func/"), layout, session)
+        return masked_from_stream(
+            stream(client, remote),
+            brain,
+            columns,
+            name=f"s3://{_BUCKET}/{remote.key}",
+            trials=trials,
+            stimuli=stimuli,
+            finite=finite,
+        )
+
+
+def _trials(layout: Layout, session: str, *, needed: bool) -> Trials | None:
+    try:
+        return read_trials(layout.trials(session))
+    except FileNotFoundError:
+        if needed:
+            raise
+        return None
+
+
+def _find(files: list[RemoteFile], layout: Layout, session: str) -> RemoteFile:
+    for file in files:
+        said = parse(file.key)
+        kind = (said.get("desc"), said.suffix, said.extension, said.get("space") or "T1w")
+        if kind == ("SingletrialBetas", "statmap", ".nii.gz", "T1w"):
+            return file
+    return layout.missing(f"the betas of {session} (nor does the bucket have any)", ses=session)

@@ -1,0 +1,107 @@
+"""Between voxel values and volumes in the scanner.
+
+For a subject's own voxels, `laion_fmri.subject.Subject.to_nifti` and ``get_voxel_coordinates`` are
+the shorter way; here are the pieces, for masks of your own.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laion_fmri._brain import read_brain
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+    from numpy.typing import NDArray
+
+    from laion_fmri._forward import Voxels
+    from laion_fmri._nifti import Header
+
+__all__ = ["brain_mask", "volume_image", "voxel_coordinates", "write_image"]
+
+
+def brain_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
+    """Return where a mean-R² map is above 0; NaN is not brain.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape (n_total_voxels,), in the order of a C-order ravel of the grid.
+
+    Raises
+    ------
+    BadDataError
+        If no voxel is above 0, or the file is damaged or not 3-D.
+    """
+    return read_brain(Path(path)).flat()
+
+
+def volume_image(values: NDArray[Any], voxels: Voxels, header: Header) -> Nifti1Image:
+    """Put values on the grid, 0 elsewhere.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Shape (n_voxels,) or (n_volumes, n_voxels).
+    voxels : Voxels
+    header : Header
+        Gives the affine.
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        float32, 3-D or 4-D.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many values as voxels.
+    """
+    from nibabel.nifti1 import Nifti1Image
+
+    array = np.asarray(values, dtype=np.float32)
+    if array.ndim not in (1, 2) or array.shape[-1] != len(voxels):
+        raise ValueError(
+            f"values have the shape {array.shape}; expected ({len(voxels)},), one for each voxel "
+            f"chosen, or (n_volumes, {len(voxels)})."
+        )
+    volume = np.zeros((header.voxels, *array.shape[:-1]), dtype=np.float32)
+    volume[voxels.indices] = array.T
+    make: Any = Nifti1Image
+    image: Nifti1Image = make(volume.reshape(*header.grid, *array.shape[:-1]), header.affine)
+    return image
+
+
+def voxel_coordinates(voxels: Voxels, header: Header) -> NDArray[np.float64]:
+    """Return voxels' places in the scanner, shape (n_voxels, 3), millimetres."""
+    places = np.stack(np.unravel_index(voxels.indices, voxels.grid), axis=1)
+    return places @ header.affine[:3, :3].T + header.affine[:3, 3]
+
+
+def write_image(image: Nifti1Image, path: Path) -> Path:
+    """Write an image whole or not at all: a temporary sibling, then a rename.
+
+    Raises
+    ------
+    ValueError
+        If the name ends in neither ``.nii`` nor ``.nii.gz``.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise ValueError(f"{path}: expected a name that ends in .nii or .nii.gz.")
+    draft = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
+    save: Any = image.to_filename
+    try:
+        save(draft)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path

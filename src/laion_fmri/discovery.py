@@ -1,0 +1,106 @@
+"""What is in the data directory. Nothing here asks the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from laion_fmri._layout import GLM, Layout, subject_id
+from laion_fmri._rois import Rois
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+__all__ = ["describe", "get_participants", "get_rois", "get_subjects"]
+
+_TREES = (GLM, "derivatives/rois", "derivatives/atlases")
+
+
+def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return a given data directory, or the configured one.
+
+    Raises
+    ------
+    DataDirNotSetError
+        If none is given or configured.
+    FileNotFoundError
+        If it does not exist.
+    """
+    from laion_fmri.config import get_data_dir
+
+    root = Path(get_data_dir() if data_dir is None else data_dir)
+    if not root.is_dir():
+        raise FileNotFoundError(f"The data directory {root} does not exist, or is not a directory.")
+    return root
+
+
+def get_subjects(*, data_dir: str | os.PathLike[str] | None = None) -> list[str]:
+    """Return the subjects of whom anything is on disk, sorted.
+
+    Parameters
+    ----------
+    data_dir : str or path, optional
+        Default: the configured directory.
+    """
+    root = data_directory(data_dir)
+    found = {path.name for tree in _TREES for path in root.glob(f"{tree}/sub-*") if path.is_dir()}
+    return sorted(found)
+
+
+def get_rois(
+    subject: str, category: str | None = None, *, data_dir: str | os.PathLike[str] | None = None
+) -> list[str]:
+    """Return the ROIs of a subject that are on disk, sorted.
+
+    Parameters
+    ----------
+    subject : str
+        ``"sub-03"`` or ``"03"``.
+    category : str, optional
+        Such as ``"face"``; default: all.
+    data_dir : str or path, optional
+        Default: the configured directory.
+
+    Raises
+    ------
+    UnknownRoiError
+        If there is no such category.
+    """
+    return Rois(Layout(data_directory(data_dir), subject_id(subject))).names(category)
+
+
+def get_participants(*, data_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """Return ``participants.tsv``, one row per participant; ``n/a`` is missing.
+
+    Raises
+    ------
+    DataNotDownloadedError
+        If it is not on disk.
+    """
+    from laion_fmri._errors import DataNotDownloadedError
+    from laion_fmri.io import load_tsv
+
+    path = data_directory(data_dir) / "participants.tsv"
+    if not path.is_file():
+        raise DataNotDownloadedError(
+            f"{path} is not there. Every download brings it:\n"
+            f"    from laion_fmri.download import download\n"
+            f'    download(subject="sub-03", ses="averages")'
+        )
+    return load_tsv(path)
+
+
+def describe(*, data_dir: str | os.PathLike[str] | None = None) -> None:
+    """Print what is on disk: subjects, their sessions, and their ROIs by category."""
+    root = data_directory(data_dir)
+    print(f"LAION-fMRI in {root}")
+    for subject in get_subjects(data_dir=root):
+        layout = Layout(root, subject)
+        rois = Rois(layout)
+        sessions = layout.sessions()
+        span = f" ({sessions[0]} … {sessions[-1]})" if sessions else ""
+        print(f"  {subject}: {len(sessions)} sessions{span}, {len(rois.names())} ROIs")
+        for category in rois.categories():
+            print(f"      {category}: {', '.join(rois.names(category))}")

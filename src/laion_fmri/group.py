@@ -1,0 +1,116 @@
+"""Several subjects at once: what `laion_fmri.subject.Subject` gives, by subject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from laion_fmri.discovery import data_directory, get_subjects
+from laion_fmri.subject import Subject, load_subject
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["Group", "load_subjects"]
+
+
+def load_subjects(
+    subjects: str | Iterable[str] = "all",
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    store: Literal["auto", "read", "off"] | None = None,
+) -> Group:
+    """Open several subjects that are on disk.
+
+    Parameters
+    ----------
+    subjects : list of str or "all"
+        ``"sub-03"`` or ``"03"``; ``"all"``: every subject with results on disk.
+    data_dir, store
+        As in `laion_fmri.subject.load_subject`.
+
+    Returns
+    -------
+    Group
+
+    Raises
+    ------
+    DataNotDownloadedError
+        If one is not on disk, or, with ``"all"``, none is.
+    SubjectNotFoundError
+        If one cannot be a subject's name.
+    """
+    from laion_fmri._errors import DataNotDownloadedError
+
+    root = data_directory(data_dir)
+    names = [subjects] if isinstance(subjects, str) else list(subjects)
+    if names == ["all"]:
+        names = get_subjects(data_dir=root)
+        if not names:
+            raise DataNotDownloadedError(
+                f"No subject is in {root}. This brings them all:\n"
+                f"    from laion_fmri.download import download\n"
+                f'    download(subject="all")'
+            )
+    if not names:
+        raise ValueError("subjects is an empty list: name at least one, or 'all'.")
+    return Group([load_subject(name, data_dir=root, store=store) for name in names])
+
+
+class Group:
+    """Subjects in the order asked for, each once.
+
+    Iterating gives pairs of name and subject; indexing takes a name (``"sub-03"`` or ``"03"``) or
+    a number.
+
+    Parameters
+    ----------
+    subjects : list of Subject
+    """
+
+    def __init__(self, subjects: list[Subject]) -> None:
+        self._subjects = {subject.subject_id: subject for subject in subjects}
+
+    def __len__(self) -> int:
+        return len(self._subjects)
+
+    def __iter__(self) -> Iterator[tuple[str, Subject]]:
+        return iter(self._subjects.items())
+
+    def __contains__(self, subject: object) -> bool:
+        return subject in self._subjects
+
+    def __getitem__(self, subject: str | int) -> Subject:
+        if isinstance(subject, int):
+            return list(self._subjects.values())[subject]
+        name = f"sub-{subject.removeprefix('sub-')}"
+        if name not in self._subjects:
+            raise KeyError(f"{subject!r} is not in this group of {', '.join(self._subjects)}")
+        return self._subjects[name]
+
+    def __repr__(self) -> str:
+        return f"<Group of {', '.join(self._subjects)}>"
+
+    @property
+    def subject_ids(self) -> list[str]:
+        """The subjects' full names."""
+        return list(self._subjects)
+
+    def get_betas(self, session: str | Iterable[str], **how: Any) -> dict[str, Any]:
+        """Return `Subject.get_betas` of each subject; masks differ, so voxel counts do."""
+        return {name: subject.get_betas(session, **how) for name, subject in self}
+
+    def get_shared_betas(self, session: str | Iterable[str], **how: Any) -> dict[str, Any]:
+        """Return the betas of trials with shared stimuli, by subject.
+
+        Rows are in each subject's own trial order: `get_trial_info` says which stimulus a row is.
+        """
+        return self.get_betas(session, stimuli="shared", **how)
+
+    def get_noise_ceiling(self, **what: Any) -> dict[str, Any]:
+        """Return `Subject.get_noise_ceiling` of each subject."""
+        return {name: subject.get_noise_ceiling(**what) for name, subject in self}
+
+    def get_trial_info(self, session: str | Iterable[str]) -> dict[str, Any]:
+        """Return `Subject.get_trial_info` of each subject."""
+        return {name: subject.get_trial_info(session) for name, subject in self}

@@ -1,0 +1,214 @@
+"""Single files of the dataset as arrays and tables, and a table of all files there are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laion_fmri._bytes import open_file
+from laion_fmri._forward import Voxels, masked, whole_volume
+from laion_fmri._load_errors import BadDataError, CorruptFileError, NotFiniteError
+from laion_fmri._roidata import read_label, read_surface
+from neurofetch._entities import ENTITY_NAMES, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    StrPath = str | os.PathLike[str]
+
+__all__ = [
+    "index",
+    "load_freesurfer_label",
+    "load_gifti_mask",
+    "load_nifti_4d",
+    "load_nifti_data",
+    "load_nifti_mask",
+    "load_tsv",
+]
+
+#: Folders that BIDS names after what was measured; all else is no datatype.
+_DATATYPES = frozenset({"anat", "beh", "dwi", "eeg", "fmap", "func", "ieeg", "meg", "micr"}) | {
+    "motion",
+    "mrs",
+    "nirs",
+    "perf",
+    "pet",
+}
+
+
+def load_nifti_mask(path: StrPath) -> NDArray[np.bool_]:
+    """Read a 3-D mask.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape (n_total_voxels,), C order; true where the file is not 0.
+
+    Raises
+    ------
+    NotFiniteError
+        If it holds NaN.
+    CorruptFileError, BadDataError
+        If it is damaged, or not 3-D.
+    """
+    with open_file(Path(path)) as reader:
+        reader.header.need(3)
+        values = whole_volume(reader)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise NotFiniteError(str(path), "is to be a mask, but some of its voxels are NaN")
+    return np.asarray(values.ravel() != 0)
+
+
+def load_nifti_data(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    """Read a 3-D map.
+
+    Parameters
+    ----------
+    path : str or path
+    mask : numpy.ndarray, optional
+        bool, over the whole grid, flat in C order or 3-D; default: all voxels.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (n_voxels,); NaN stays NaN.
+    """
+    with open_file(Path(path)) as reader:
+        reader.header.need(3)
+        voxels = _voxels(mask, reader.header.grid, path)
+        values: NDArray[np.float32] = masked(reader, voxels, finite=False)[0]
+    return values
+
+
+def load_nifti_4d(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    """Read a 4-D file in one forward pass; memory holds the result and little more.
+
+    Parameters
+    ----------
+    path, mask
+        As in `load_nifti_data`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (n_volumes, n_voxels), C-contiguous; NaN stays NaN.
+    """
+    with open_file(Path(path)) as reader:
+        reader.header.need(4)
+        return masked(reader, _voxels(mask, reader.header.grid, path), finite=False)
+
+
+def _voxels(mask: NDArray[np.bool_] | None, grid: tuple[int, int, int], path: StrPath) -> Voxels:
+    total = int(np.prod(grid))
+    flat = np.ones(total, dtype=bool) if mask is None else np.asarray(mask).ravel()
+    if flat.dtype != bool or flat.size != total:
+        raise ValueError(
+            f"mask has {flat.size} values of type {flat.dtype}; {path} has {total} voxels, grid "
+            f"{grid}: expected as many values of type bool."
+        )
+    return Voxels.from_mask(flat, grid)
+
+
+def load_tsv(path: StrPath) -> pd.DataFrame:
+    """Read a BIDS table: tab-separated, ``n/a`` is missing, nothing else is.
+
+    Raises
+    ------
+    CorruptFileError
+        If it is no such table.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, sep="\t", na_values=["n/a"], keep_default_na=False)
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as exc:
+        raise CorruptFileError(str(path), f"cannot be read as a table ({exc})") from exc
+
+
+def load_gifti_mask(path: StrPath) -> NDArray[np.bool_]:
+    """Read a ``.func.gii`` mask: bool, shape (n_vertices,)."""
+    return read_surface(Path(path))
+
+
+def load_freesurfer_label(path: StrPath) -> NDArray[np.int64]:
+    """Read a FreeSurfer ``.label``: vertex numbers, shape (n_label_vertices,)."""
+    return read_label(Path(path))
+
+
+def index(data_dir: StrPath | None = None) -> pd.DataFrame:
+    """Return a table of all files in a data directory, with what their names say.
+
+    One walk, no file is opened. Hidden files and folders (ours too) are left out.
+
+    Parameters
+    ----------
+    data_dir : str or path, optional
+        Default: the configured directory.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per file, sorted by path. Columns as bids2table's: ``dataset`` (the directory's
+        name), one per BIDS entity by its short name (``sub``, ``ses``, ``task``, …), ``datatype``,
+        ``suffix``, ``ext``, ``extra_entities`` (a dict, or None), ``root``, ``path`` (relative,
+        with forward slashes); and ``size`` in bytes. What a name does not say is missing.
+        Values are text as the name has them.
+    """
+    import pandas as pd
+
+    from laion_fmri.discovery import data_directory
+
+    root = data_directory(data_dir)
+    entities = list(ENTITY_NAMES.values())
+    known = frozenset(entities)
+    paths: list[str] = []
+    sizes: list[int] = []
+    rows: list[dict[str, Any]] = []
+    for path, size in _walk(str(root), ""):
+        paths.append(path)
+        sizes.append(size)
+        rows.append(_row(path, known))
+    order = sorted(range(len(paths)), key=paths.__getitem__)
+    columns: dict[str, list[Any]] = {"dataset": [root.name] * len(paths)}
+    for name in [*entities, "datatype", "suffix", "ext", "extra_entities"]:
+        columns[name] = [rows[number].get(name) for number in order]
+    columns["root"] = [str(root)] * len(paths)
+    columns["path"] = [paths[number] for number in order]
+    columns["size"] = [sizes[number] for number in order]
+    return pd.DataFrame(columns)
+
+
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
+    try:
+        entries = os.scandir(folder)
+    except OSError as exc:
+        raise BadDataError(folder, f"cannot be listed ({exc.strerror})") from exc
+    with entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name, entry.stat(follow_symlinks=False).st_size
+
+
+def _row(path: str, known: frozenset[str]) -> dict[str, Any]:
+    said = parse(path)
+    row: dict[str, Any] = {"suffix": said.suffix or None, "ext": said.extension or None}
+    extra = {}
+    for name, value in said.values:
+        if name in known:
+            row[name] = value
+        else:
+            extra[name] = value
+    row["extra_entities"] = extra or None
+    folders = path.split("/")[:-1]
+    row["datatype"] = next((part for part in reversed(folders) if part in _DATATYPES), None)
+    return row

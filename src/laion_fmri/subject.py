@@ -1,0 +1,366 @@
+"""One subject: files on disk in, arrays out.
+
+`load_subject` is where to begin; `Subject` has the accessors. Everything works offline on what is
+on disk, and says which ``download(...)`` call brings what is missing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+from laion_fmri import _lazy, _torch
+from laion_fmri._layout import Layout, download_call, session_id, subject_id
+from laion_fmri._select import read_map
+from laion_fmri._subject import SubjectFiles, listed
+from laion_fmri._trials import read_trials
+from laion_fmri.brain import volume_image, write_image
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable
+
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+    from nibabel.nifti1 import Nifti1Image
+    from numpy.typing import NDArray
+
+    RoiQuery = str | Iterable[str]
+    Floats = NDArray[np.float32]
+
+__all__ = ["Subject", "load_subject"]
+
+T = TypeVar("T")
+
+
+def load_subject(
+    subject: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    store: Literal["auto", "read", "off"] | None = None,
+) -> Subject:
+    """Open a subject that is on disk.
+
+    Parameters
+    ----------
+    subject : str
+        ``"sub-03"`` or ``"03"``.
+    data_dir : str or path, optional
+        Where the dataset lies; default: the configured directory.
+    store : {"auto", "read", "off"}, optional
+        How the beta store is used (see `Subject.build_store`): ``"auto"`` builds a session's store
+        on the first call that asks for a part of the brain, ``"read"`` uses one that is there,
+        ``"off"`` always reads the files. Default: the environment variable ``LAION_FMRI_STORE``,
+        else ``"auto"``.
+
+    Returns
+    -------
+    Subject
+
+    Raises
+    ------
+    SubjectNotFoundError
+        If `subject` cannot be a subject's name.
+    DataNotDownloadedError
+        If nothing of the subject is on disk.
+    DataDirNotSetError
+        If no data directory is given or configured.
+    """
+    from laion_fmri._errors import DataNotDownloadedError
+    from laion_fmri.discovery import data_directory, get_subjects
+
+    root = data_directory(data_dir)
+    layout = Layout(root, subject_id(subject))
+    if not layout.exists():
+        here = ", ".join(get_subjects(data_dir=root)) or "none"
+        raise DataNotDownloadedError(
+            f"Nothing of {layout.subject} is in {root}. Subjects here: {here}. This brings it:\n"
+            f"    from laion_fmri.download import download\n    {download_call(layout.subject)}"
+        )
+    return Subject(layout.subject, root, store=store)
+
+
+class Subject(SubjectFiles):
+    """The data of one subject on disk.
+
+    Voxels of all results are those of the brain mask (mean R² above 0, NaN is not brain), in the
+    order of a C-order ravel of the volume grid; the mask is the same for every session. A list of
+    sessions gives a dict by session.
+
+    Parameters
+    ----------
+    subject_id : str
+        Full form, ``"sub-03"``.
+    data_dir : str or path
+    store : {"auto", "read", "off"}, optional
+        See `load_subject`, which checks that the subject is there.
+    """
+
+    # --- values ----------------------------------------------------------------------------------
+
+    def get_betas(  # noqa: PLR0917 - the public package's order
+        self,
+        session: str | Iterable[str],
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+        nc_threshold: float | None = None,
+        stimuli: Literal["shared", "unique"] | None = None,
+        streaming: bool | None = None,  # noqa: ARG002 - every read streams
+        *,
+        stream: bool = False,
+        nan: Literal["raise", "keep"] = "raise",
+    ) -> Floats | dict[str, Floats]:
+        """Return single-trial betas.
+
+        The file passes by once; memory holds the result and a few tens of megabytes. With a beta
+        store (see `build_store`) only the voxels asked for are read.
+
+        Parameters
+        ----------
+        session : str or list of str
+            ``"ses-01"`` or ``"01"``.
+        roi : str or list of str, optional
+            As in `get_roi_mask`.
+        mask : numpy.ndarray, optional
+            bool, shape (n_voxels,), over the brain mask. Not together with `roi`.
+        nc_threshold : float, optional
+            Keep voxels whose noise ceiling in that session is at least this, in the unit of the
+            map (percent, 0 to 100); NaN counts as below.
+        stimuli : {"shared", "unique"}, optional
+            Keep trials by the beginning of their label.
+        streaming : bool, optional
+            Of the public package; without effect here, where every read streams.
+        stream : bool
+            Where the betas are not on disk: decompress and mask them while they arrive from the
+            bucket, verify them on the way, and keep only the result. The mean-R² map, and what
+            `roi`, `nc_threshold` and `stimuli` ask for, must be on disk.
+        nan : {"raise", "keep"}
+            Whether NaN and infinite values among the voxels asked for are an error.
+
+        Returns
+        -------
+        numpy.ndarray or dict of str to numpy.ndarray
+            float32, shape (n_trials, n_voxels), trials in the order of `get_trial_info`; a dict by
+            session where a list was given.
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If a file that is needed is not on disk; the message has the call that brings it.
+        CorruptFileError, GridMismatchError, TrialMismatchError, NotFiniteError
+            If a file is damaged, on another grid, does not match its trial table, or holds NaN.
+        ValueError
+            If an argument makes no sense.
+        """
+        if nan not in ("raise", "keep"):
+            raise ValueError(f"nan={nan!r}: expected 'raise' or 'keep'.")
+
+        def one(name: str) -> Floats:
+            columns = self._select.columns(
+                roi=roi, mask=mask, nc_threshold=nc_threshold, session=name
+            )
+            if stream and not self._has_betas(name):
+                from laion_fmri._bucket import betas_from_bucket
+
+                return betas_from_bucket(
+                    self._layout, name, self._select.brain, columns, stimuli, finite=nan == "raise"
+                )
+            betas = self._betas(name)
+            return betas.read(columns, betas.rows(stimuli), finite=nan == "raise")
+
+        return self._each(session, one)
+
+    def get_noise_ceiling(
+        self,
+        session: str | Iterable[str] | None = None,
+        desc: str | Iterable[str] | None = None,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+    ) -> Floats | dict[str, Floats]:
+        """Return a noise ceiling in percent, of a session or of the whole subject.
+
+        Parameters
+        ----------
+        session : str or list of str, optional
+        desc : str or list of str, optional
+            ``"Noiseceiling4rep"``, ``"Noiseceiling12rep"`` or ``"NoiseceilingAllrep"``. Exactly
+            one of `session` and `desc` must be given.
+        roi, mask
+            As in `get_betas`.
+
+        Returns
+        -------
+        numpy.ndarray or dict of str to numpy.ndarray
+            float32, shape (n_voxels,), NaN where the file has NaN; a dict where a list was given.
+        """
+        if (session is None) == (desc is None):
+            raise ValueError(
+                "Give exactly one of session and desc: a session's map or a subject's."
+            )
+        columns = self._select.columns(roi=roi, mask=mask)
+
+        def values(path: Path) -> Floats:
+            whole = read_map(path, self._select.brain)
+            chosen: Floats = whole if columns is None else whole[columns]
+            return chosen
+
+        if session is not None:
+            return self._each(session, lambda name: values(self._layout.noise_ceiling(name)))
+        if isinstance(desc, str):
+            return values(self._layout.noise_ceiling(desc=desc))
+        named = cast("Iterable[str]", desc)
+        return {name: values(self._layout.noise_ceiling(desc=name)) for name in named}
+
+    def get_trial_info(
+        self, session: str | Iterable[str]
+    ) -> pd.DataFrame | dict[str, pd.DataFrame]:
+        """Return the trials of a session, one row per beta volume, in the volumes' order.
+
+        Returns
+        -------
+        pandas.DataFrame or dict of str to pandas.DataFrame
+            Columns ``session run beta_index label`` and any others of the file.
+
+        Raises
+        ------
+        DataNotDownloadedError, TrialMismatchError
+            If the table is not on disk, or its rows are not the volumes of the betas beside it.
+        """
+
+        def one(name: str) -> pd.DataFrame:
+            trials = read_trials(self._layout.trials(name))
+            if self._has_betas(name):
+                trials.check(self._betas(name).header().volumes, self._layout.betas(name))
+            return _lazy.trial_frame(trials)
+
+        return self._each(session, one)
+
+    @property
+    def betas(self) -> xr.DataArray:
+        """All sessions' betas as one lazy array, by the beta store.
+
+        Nothing is read until it is computed; a session without a store gets one then. Slicing
+        reads only the chunks that hold the slice.
+
+        Returns
+        -------
+        xarray.DataArray
+            float32 over Dask, dimensions ``trial`` and ``voxel``, sessions one after another. Along
+            trials: ``session``, ``run``, ``beta_index``, ``label``. Along voxels: ``index`` (place
+            in the C-order ravel of the grid) and ``x``, ``y``, ``z`` (millimetres in the scanner).
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If no session's betas are on disk.
+        """
+        here = [name for name in self.get_sessions() if self._has_betas(name)]
+        if not here:
+            self._layout.missing("the betas of any session", desc="SingletrialBetas", stat="effect")
+        return _lazy.lazy_betas([self._betas(name) for name in here], self._layout)
+
+    # --- out again -------------------------------------------------------------------------------
+
+    def to_nifti(
+        self,
+        values: NDArray[Any],
+        output_path: str | os.PathLike[str] | None = None,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+    ) -> Nifti1Image:
+        """Put voxel values back on the grid; 0 elsewhere.
+
+        Parameters
+        ----------
+        values : numpy.ndarray
+            Shape (n_voxels,), or (n_volumes, n_voxels) for a 4-D image.
+        output_path : str or path, optional
+            Where to write it too, ``.nii`` or ``.nii.gz``; the file appears whole or not at all.
+        roi, mask
+            As in `get_betas`: which voxels the values are of. Default: the whole brain mask.
+
+        Returns
+        -------
+        nibabel.Nifti1Image
+            float32, with the affine of the mean-R² map.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many values as voxels.
+        """
+        brain = self._select.brain
+        part = brain.part(self._select.columns(roi=roi, mask=mask))
+        image = volume_image(values, part, brain.header)
+        if output_path is not None:
+            write_image(image, Path(output_path))
+        return image
+
+    def to_torch_dataset(
+        self,
+        session: str | Iterable[str] | None = None,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+        nc_threshold: float | None = None,
+        stimuli: Literal["shared", "unique"] | None = None,
+        *,
+        images: bool | None = None,
+        image_transform: Callable[[Any], Any] | None = None,
+        transform: Callable[[Any], Any] | None = None,
+    ) -> _torch.TrialDataset:
+        """Return a ``torch.utils.data.Dataset`` of trials, read lazily from the beta store.
+
+        Works with any number of DataLoader workers, forked or spawned. Sessions without a store
+        get one now.
+
+        Parameters
+        ----------
+        session : str or list of str, optional
+            Default: every session whose betas are on disk.
+        roi, mask, nc_threshold, stimuli
+            As in `get_betas`; with `nc_threshold`, only one session.
+        images : bool, optional
+            Whether items have the stimulus image; default: when the stimuli are on disk.
+        image_transform : callable, optional
+            Takes the PIL image; default: float32 tensor, shape (3, height, width), 0 to 1.
+        transform : callable, optional
+            Takes the tensor of betas.
+
+        Returns
+        -------
+        torch.utils.data.Dataset
+            Items are dicts: ``betas`` (float32 tensor, (n_voxels,)), ``session``, ``run``,
+            ``trial`` (place in the session), ``label``, and ``image`` where asked for.
+
+        Raises
+        ------
+        ImportError
+            If PyTorch is not installed: ``pip install "neurofetch[torch]"``.
+        StimuliNotDownloadedError
+            If images are asked for and the stimuli are not on disk.
+        """
+        make = _torch.dataset_class()
+        names = self.get_sessions() if session is None else [session_id(s) for s in listed(session)]
+        names = [name for name in names if session is not None or self._has_betas(name)]
+        if nc_threshold is not None and len(names) != 1:
+            raise ValueError(
+                "nc_threshold needs one session: voxels would differ between sessions."
+            )
+        columns = self._select.columns(
+            roi=roi, mask=mask, nc_threshold=nc_threshold, session=names[0] if names else ""
+        )
+        return make(
+            self._layout,
+            [self._betas(name) for name in names],
+            columns,
+            stimuli,
+            images=images,
+            image_transform=image_transform,
+            transform=transform,
+        )
+
+    def _each(self, session: str | Iterable[str], one: Callable[[str], T]) -> T | dict[str, T]:
+        if isinstance(session, str):
+            return one(session_id(session))
+        return {name: one(name) for name in [session_id(token) for token in listed(session)]}

@@ -1,0 +1,170 @@
+"""Read a remote file from its first byte to its last, in parts that come side by side.
+
+For what is to be digested and not kept. Parts are fetched ahead on several connections, handed out
+in order, and checked as a whole at the end, before the reader is told that there is no more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from neurofetch._answers import failure
+from neurofetch._attempts import Attempts
+from neurofetch._digests import MultipartHasher, hasher
+from neurofetch._errors import RemoteChangedError, TransientError, VerificationError
+from neurofetch._http import Request
+from neurofetch._verify import Promise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from neurofetch._answer import Answer
+    from neurofetch._digests import Hasher
+    from neurofetch._http import Client
+    from neurofetch._retry import RetryRules
+    from neurofetch._values import RemoteFile
+
+__all__ = ["stream"]
+
+_PART = 4 << 20
+_AHEAD = 4
+#: Part sizes of a multipart upload that are tried: the usual ones come first.
+_GUESSES = 6
+
+
+def stream(
+    client: Client, remote: RemoteFile, *, rules: RetryRules | None = None
+) -> Iterator[bytes]:
+    """Give the bytes of a remote file in order; memory holds a few parts of 4 MB.
+
+    Parameters
+    ----------
+    client : Client
+    remote : RemoteFile
+    rules : RetryRules, optional
+        How patient to be with each part.
+
+    Yields
+    ------
+    bytes
+
+    Raises
+    ------
+    VerificationError
+        At the end: if the bytes are not those that the server promised (its full-object checksum,
+        else an MD5 ETag, else a multipart ETag, else the size).
+    RemoteChangedError
+        If the object changed meanwhile.
+    ServerError
+        If the server refuses, has no such object, or cannot be reached.
+    """
+    attempts = Attempts(rules)
+    remote, promise = attempts.run(lambda: _ask_head(client, remote))
+    check = _Check(promise)
+    with ThreadPoolExecutor(_AHEAD, "neurofetch-stream") as pool:
+        waiting: deque[Future[bytes]] = deque()
+        begins = iter(range(0, remote.size or 0, _PART))
+        try:
+            for begin in begins:
+                waiting.append(pool.submit(_part, client, remote, begin, attempts))
+                if len(waiting) == _AHEAD:
+                    yield check.passed(waiting.popleft().result())
+            while waiting:
+                yield check.passed(waiting.popleft().result())
+        finally:
+            attempts.stop.set()
+            for future in waiting:
+                future.cancel()
+    check.settle()
+
+
+def _ask_head(client: Client, remote: RemoteFile) -> tuple[RemoteFile, Promise]:
+    """Ask for size, ETag and checksum of the object as it is now."""
+    headers = {"x-amz-checksum-mode": "ENABLED"}
+    with client.send(Request(remote.url, headers, "HEAD")) as answer:
+        if answer.status >= 300:
+            raise failure(answer)
+        said = answer.headers
+    etag = said.get("etag", "").strip('"') or None
+    if remote.etag and etag != remote.etag:
+        raise RemoteChangedError(f"{remote.key}: changed on the server since it was listed")
+    length = said.get("content-length", "")
+    size = int(length) if length.isdigit() else remote.size
+    now = replace(remote, etag=etag, size=size)
+    return now, Promise.of(now, said)
+
+
+def _part(client: Client, remote: RemoteFile, begin: int, attempts: Attempts) -> bytes:
+    end = min(begin + _PART, remote.size or 0)
+    headers = {"Range": f"bytes={begin}-{end - 1}"}
+    if remote.etag:
+        headers["If-Match"] = f'"{remote.etag}"'
+
+    def once() -> bytes:
+        with client.send(Request(remote.url, headers)) as answer:
+            if answer.status == 412:
+                raise RemoteChangedError(f"{remote.key}: changed while it was read")
+            if answer.status >= 300:
+                raise failure(answer)
+            _check_range(answer, remote, begin, end)
+            return answer.read(end - begin)
+
+    data = attempts.run(once)
+    if len(data) != end - begin:
+        raise VerificationError(f"{remote.key}: {len(data)} bytes came for {end - begin} asked for")
+    return data
+
+
+def _check_range(answer: Answer, remote: RemoteFile, begin: int, end: int) -> None:
+    """Distrust an answer for another range than ours; 200 is good when it is the whole."""
+    whole = answer.status == 200 and begin == 0 and end == remote.size
+    promised = f"bytes {begin}-{end - 1}/{remote.size}"
+    if not whole and answer.headers.get("content-range") != promised:
+        found = answer.headers.get("content-range")
+        raise TransientError(f"{remote.key}: asked for {promised}, the answer says {found}")
+
+
+class _Check:
+    """Hash what passes, and hold it against the promise at the end."""
+
+    def __init__(self, promise: Promise) -> None:
+        self._promise = promise
+        self._length = 0
+        self._hashers, self._expected = _choose(promise)
+
+    def passed(self, data: bytes) -> bytes:
+        """Take the next bytes and hand them on."""
+        self._length += len(data)
+        for one in self._hashers:
+            one.update(data)
+        return data
+
+    def settle(self) -> None:
+        """Raise `VerificationError` unless the promise was kept."""
+        promise = self._promise
+        if promise.size is not None and self._length != promise.size:
+            problem = f"{self._length} bytes came, {promise.size} were promised"
+            raise VerificationError(f"{promise.name}: {problem}")
+        found = [one.hexdigest() for one in self._hashers]
+        if found and self._expected not in found:
+            raise VerificationError(f"{promise.name}: {self._problem(found)}; nothing was kept")
+
+    def _problem(self, found: list[str]) -> str:
+        if len(found) == 1:
+            return f"its checksum is {found[0]}, the server promised {self._expected}"
+        return (
+            f"none of {len(found)} usual part sizes gives its ETag {self._expected}: it is "
+            f"damaged, or was uploaded in unusual parts; a download can tell"
+        )
+
+
+def _choose(promise: Promise) -> tuple[list[Hasher], str]:
+    if promise.digest is not None:
+        return [hasher(promise.digest.algorithm)], promise.digest.value
+    if promise.kind == "md5" and promise.etag:
+        return [hasher("md5")], promise.etag.lower()
+    sizes = promise.likely_part_sizes[:_GUESSES]
+    return [MultipartHasher(size) for size in sizes], (promise.etag or "").lower()
