@@ -268,6 +268,8 @@ def test_the_last_part_may_be_full_or_hold_one_byte() -> None:
     assert 8 * MIB not in part_sizes(16 * MIB, 3)
     assert 8 * MIB in part_sizes(16 * MIB + 1, 3)
     assert 8 * MIB not in part_sizes(16 * MIB + 1, 2)
+    assert 8_000_000 in part_sizes(16_000_001, 3)
+    assert 8_000_000 not in part_sizes(16_000_001, 2)
 
 
 def test_the_likely_sizes_come_first() -> None:

@@ -463,6 +463,11 @@ class TestGlobs:
         chosen = pick(sub="03", ses="01", suffix="statmap", extension="nii.gz", exclude="*.json")
         assert not any(key.endswith(".json") for key in chosen)
 
+    def test_a_glob_that_matches_nothing_is_noted(self) -> None:
+        wanted = query(include=["*.json", "*.jsno"], exclude=["*_dseg.*", "*_desg.*"])
+        notes = select(FILES, wanted, LAION).notes
+        assert notes == ("include *.jsno matches no file", "exclude *_desg.* matches no file")
+
     def test_companions_need_no_include(self) -> None:
         assert pick(sub="03", ses="01", include="*_dseg.*")[mean_map()] == MEAN
 

@@ -9,12 +9,13 @@ session) drops the files that lack the entity; any other filter lets them pass.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._entities import full
 from neurofetch._errors import NothingMatchedError, UnknownValueError
 from neurofetch._nearest import LOOSE_ENTITIES, meant, spell
-from neurofetch._query import Query, query
+from neurofetch._query import Query, glob_test, query
 from neurofetch._sieve import Entry, Family, Rules, Sieve, entries
 from neurofetch._unmatched import explain
 
@@ -52,8 +53,8 @@ class Selection:
     files : tuple of Chosen
         In the order of the keys.
     notes : tuple of str
-        Values that were resolved (``desc-singletrial → desc-SingletrialBetas``), and filters
-        that only let files pass which do not name the entity.
+        Values that were resolved (``desc-singletrial → desc-SingletrialBetas``), a filter that
+        only let files pass which do not name its entity, globs that match nothing.
     query : Query
         With the values that exist.
     """
@@ -91,7 +92,7 @@ def select(
     resolved, notes = _resolve(listed, query, rules)
     sieve = Sieve(resolved, rules)
     chosen = _choose(listed, sieve)
-    notes += _judge(listed, sieve)
+    notes += _judge(listed, sieve) + _idle_globs(listed, query)
     return Selection(tuple(chosen), tuple(notes), resolved)
 
 
@@ -183,6 +184,16 @@ def _judge(listed: Sequence[Entry], sieve: Sieve) -> list[str]:
     values = " or ".join(full(entity, value) for value in sieve.query.get(entity))
     return [
         f"no file has {values} together with the other filters: the chosen ones name no {entity}"
+    ]
+
+
+def _idle_globs(listed: Sequence[Entry], query: Query) -> list[str]:
+    """Note every glob that matches nothing: it may be misspelt."""
+    return [
+        f"{name} {pattern} matches no file"
+        for name, patterns in (("include", query.include), ("exclude", query.exclude))
+        for pattern in patterns
+        if not any(map(glob_test([pattern]), map(attrgetter("path"), listed)))
     ]
 
 
