@@ -8,15 +8,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
+from neurofetch._answers import failure
 from neurofetch._attempts import Attempts
 from neurofetch._config import Network, s3_endpoint, s3_region
 from neurofetch._dataset import Dataset, Wishes, wishes
-from neurofetch._http import Client
+from neurofetch._http import Client, Request
 from neurofetch._partials import Partials, name_of
 from neurofetch._place import Place
 from neurofetch._plan import make_plan
 from neurofetch._receipts import Journal, read_receipts
 from neurofetch._transfer import transfer
+from neurofetch._verify import Promise
 from neurofetch.sources.s3 import Bucket, S3Source
 
 if TYPE_CHECKING:
@@ -92,7 +94,8 @@ class Link:
         self.place = Place(root, dataset.state)
         self.client = Client(network or Network.from_environment())
         bucket = Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
-        self.source = S3Source(self.client, bucket, Attempts(rules))
+        self._attempts = Attempts(rules)
+        self.source = S3Source(self.client, bucket, self._attempts)
 
     def __enter__(self) -> Link:
         return self
@@ -151,6 +154,19 @@ class Link:
     def plan_for(self, wished: Wishes, *, overwrite: bool = False) -> Plan:
         """Survey and plan for files that were chosen."""
         return plan_wants(self.place, wished.wants, wished.notes, overwrite=overwrite)
+
+    def promise(self, remote: RemoteFile) -> Promise:
+        """Ask the server for its checksum of an object.
+
+        Raises
+        ------
+        ServerError
+        """
+        request = Request(remote.url, {"x-amz-checksum-mode": "ENABLED"}, "HEAD")
+        with self._attempts.run(lambda: self.client.send(request)) as answer:
+            if answer.status != 200:
+                raise failure(answer)
+            return Promise.of(remote, answer.headers)
 
     def fetch(
         self,

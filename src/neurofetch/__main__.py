@@ -1,0 +1,7 @@
+"""``python -m neurofetch``: the ``neurofetch`` command."""
+
+import sys
+
+from neurofetch._cli import main
+
+sys.exit(main())

@@ -1,0 +1,210 @@
+"""Any public BIDS bucket: plan, get, verify."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from neurofetch._audit import Audit, audit
+from neurofetch._bars import listener
+from neurofetch._config import Network
+from neurofetch._crew import Options
+from neurofetch._dataset import Dataset, wishes
+from neurofetch._errors import DestinationError, NothingMatchedError
+from neurofetch._events import Planned
+from neurofetch._jobs import checked_jobs
+from neurofetch._link import Link, Listing
+from neurofetch._place import Place
+from neurofetch._query import query
+from neurofetch.sources.s3 import parse_s3_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from neurofetch._events import Event
+    from neurofetch._query import Query, Values
+    from neurofetch._values import Plan, RemoteFile, Report
+
+__all__ = ["get", "plan", "verify"]
+
+Where = str | os.PathLike[str]
+
+
+def plan(
+    url: str,
+    dest: Where,
+    *,
+    suffix: Values = None,
+    extension: Values = None,
+    include: Values = None,
+    exclude: Values = None,
+    overwrite: bool = False,
+    shard: tuple[int, int] | None = None,
+    region: str | None = None,
+    **entities: Values,
+) -> Plan:
+    """Say what `get` would do: every file, its bytes, what is here already, and why.
+
+    Parameters
+    ----------
+    url : str
+        ``s3://BUCKET/PREFIX`` of a public bucket.
+    dest : path
+        The data directory; it is made if need be.
+    suffix, extension : str or list of str, optional
+        Only files with one of these (``"bold"``, ``"nii.gz"``).
+    include, exclude : str or list of str, optional
+        Globs on the path below the prefix; one without a slash is held against the file name.
+    overwrite : bool
+        Fetch also what is here.
+    shard : tuple of (int, int), optional
+        ``(index, count)``: only the part of the plan that is job `index` of `count`, from 0; for
+        array jobs on a cluster.
+    region : str, optional
+        Of the bucket; by default it is found out.
+    **entities : str, int or list, optional
+        BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``).
+        A file that lacks an entity passes the filter on it, but for subject and session.
+
+    Raises
+    ------
+    UsageError
+        If a filter cannot be used, names what does not exist, or nothing is left.
+    ServerError
+        If the bucket cannot be listed.
+    DestinationError
+        If `dest` cannot be used.
+    """
+    wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
+    with Link(_dataset(url, region), _made(dest)) as link:
+        made = _plan(link, url, wanted, overwrite=overwrite)
+        return made.shard(*shard) if shard is not None else made
+
+
+def get(
+    url: str,
+    dest: Where,
+    *,
+    suffix: Values = None,
+    extension: Values = None,
+    include: Values = None,
+    exclude: Values = None,
+    n_jobs: int = 1,
+    overwrite: bool = False,
+    shard: tuple[int, int] | None = None,
+    limit_rate: float | None = None,
+    progress: str | bool | Callable[[Event], None] | None = None,
+    region: str | None = None,
+    **entities: Values,
+) -> Report:
+    """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
+
+    Parameters
+    ----------
+    url, dest, suffix, extension, include, exclude, overwrite, shard, region, **entities
+        As for `plan`.
+    n_jobs : int
+        Large files in flight; small ones always come many at a time.
+    limit_rate : float, optional
+        Bytes a second, over all connections.
+    progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
+        How to show progress; a callable gets every event.
+
+    Returns
+    -------
+    Report
+        Per file what happened, in a stable order; ``report.paths`` are where they lie.
+
+    Raises
+    ------
+    IncompleteError
+        At the end, when something is missing; it names every file and cause.
+    UsageError, ServerError, DestinationError
+        As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
+    """
+    wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
+    options = Options(n_jobs=checked_jobs(n_jobs))
+    listen = listener(progress)
+    network = replace(Network.from_environment(), limit_rate=limit_rate)
+    with Link(_dataset(url, region), _made(dest), network=network) as link:
+        made = _plan(link, url, wanted, overwrite=overwrite)
+        if shard is not None:
+            made = made.shard(*shard)
+        listen(Planned(made))
+        report = link.fetch(made, options, listen=listen)
+    report.raise_for_failures()
+    return report
+
+
+def verify(
+    dest: Where,
+    *,
+    read_all: bool = False,
+    url: str | None = None,
+    region: str | None = None,
+    state: str = ".neurofetch",
+) -> Audit:
+    """Look again at what is on the disk.
+
+    Parameters
+    ----------
+    dest : path
+        The data directory.
+    read_all : bool
+        Read every byte and hold it against the digest in the receipt; without it, sizes and times
+        are compared.
+    url : str, optional
+        Ask this bucket too (``s3://BUCKET/PREFIX``): files that changed there are named. With
+        `read_all`, files of other tools are hashed, and adopted when they are the server's.
+    region : str, optional
+        Of the bucket.
+    state : str
+        The folder of the package's own files in `dest`.
+
+    Returns
+    -------
+    Audit
+    """
+    if url is None:
+        return audit(Place(dest, state), read_all=read_all)
+    with Link(replace(_dataset(url, region), state=state), dest) as link:
+        files, dataset = _listed(link, url)
+        wants = wishes(files, query(), dataset).wants
+        return audit(link.place, read_all=read_all, remote=wants, checksum=link.promise)
+
+
+def _dataset(url: str, region: str | None) -> Dataset:
+    bucket, prefix = parse_s3_url(url)
+    base = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
+    return Dataset(url, bucket, region, base)
+
+
+def _made(dest: Where) -> Where:
+    try:
+        os.makedirs(dest, exist_ok=True)
+    except OSError as error:
+        msg = f"cannot make the data directory {os.fspath(dest)}: {error.strerror or error}"
+        raise DestinationError(msg) from error
+    return dest
+
+
+def _plan(link: Link, url: str, wanted: Query, *, overwrite: bool) -> Plan:
+    files, dataset = _listed(link, url)
+    return link.plan_for(wishes(files, wanted, dataset), overwrite=overwrite)
+
+
+def _listed(link: Link, url: str) -> tuple[list[RemoteFile], Dataset]:
+    """Return the files at a URL: those below a folder, or the one file that it names."""
+    dataset = link.dataset
+    files = link.files(Listing((dataset.base,)))
+    if files:
+        return files, dataset
+    key = dataset.base.rstrip("/")
+    folder = key.rpartition("/")[0]
+    base = f"{folder}/" if folder else ""
+    one = [file for file in link.files(Listing((key,))) if file.key == key] if key else []
+    if not one:
+        msg = f"there is nothing at {url}. Nothing was fetched. Check the prefix."
+        raise NothingMatchedError(msg)
+    return one, replace(dataset, base=base)

@@ -1,0 +1,151 @@
+"""The ``neurofetch`` command: any public BIDS bucket, and NeuroVault."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from neurofetch import console
+from neurofetch.console import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+__all__ = ["build_parser", "main"]
+
+_FILTERS = (
+    ("subject", "with or without sub-"),
+    ("session", "with or without ses-; only files of these sessions"),
+    ("task", "with or without task-"),
+    ("acquisition", "with or without acq-"),
+    ("run", "with or without run-"),
+    ("echo", "with or without echo-"),
+    ("part", "with or without part-"),
+    ("space", "with or without space-"),
+    ("resolution", "with or without res-"),
+    ("hemisphere", "with or without hemi-"),
+    ("label", "with or without label-"),
+    ("stat", "with or without stat-"),
+    ("desc", "with or without desc-"),
+    ("suffix", "such as bold or T1w"),
+    ("extension", "such as nii.gz"),
+    ("include", "globs on the path below the prefix; without a slash, on the file name"),
+    ("exclude", "globs of files to leave out"),
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    import shtab  # noqa: PLC0415 - the parsers are built once a process
+
+    from neurofetch import __version__  # noqa: PLC0415
+
+    parser = console.Parser(
+        prog="neurofetch", description="Public brain-imaging data: choose, fetch, verify, keep."
+    )
+    parser.add_argument("--version", action="version", version=f"neurofetch {__version__}")
+    shtab.add_argument_to(parser, ["--print-completion"])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_get(commands)
+    _add_verify(commands)
+    return parser
+
+
+def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
+    parser = commands.add_parser(
+        "get",
+        help="fetch files of a public BIDS bucket",
+        description="Fetch files of a public BIDS bucket, verified to the last byte. "
+        "Safe to run again: what is here is not fetched again.",
+    )
+    parser.add_argument("url", metavar="s3://BUCKET/PREFIX")
+    parser.add_argument("--dest", required=True, metavar="DIR", help="the data directory")
+    parser.add_argument("--region", help="of the bucket (default: found out)")
+    console.add_filters(parser, _FILTERS)
+    console.add_transfer(parser)
+    console.add_output(parser)
+    parser.set_defaults(handler=_get)
+
+
+def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="look again at what is on the disk",
+        description="Hold a data directory against what was written down when it was fetched.",
+    )
+    parser.add_argument("dest", metavar="DIR", help="the data directory")
+    parser.add_argument("--hash", action="store_true", help="read every byte")
+    parser.add_argument("--remote", metavar="s3://BUCKET/PREFIX", help="ask the bucket too")
+    parser.add_argument("--region", help="of the bucket (default: found out)")
+    console.add_output(parser)
+    parser.set_defaults(handler=_verify)
+
+
+def _get(arguments: argparse.Namespace) -> int:
+    from neurofetch._api import get, plan  # noqa: PLC0415 - not needed for --help
+    from neurofetch._bars import listener  # noqa: PLC0415
+    from neurofetch._errors import IncompleteError  # noqa: PLC0415
+    from neurofetch._events import Event, Planned  # noqa: PLC0415
+
+    filters = {name: getattr(arguments, name) for name, _ in _FILTERS}
+    common = {
+        "overwrite": arguments.overwrite,
+        "shard": arguments.shard,
+        "region": arguments.region,
+        **filters,
+    }
+    if arguments.dry_run:
+        console.show_plan(plan(arguments.url, arguments.dest, **common), arguments)
+        return ExitCode.OK
+    bar = listener("none" if arguments.quiet else arguments.progress)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Planned):
+            console.begin(event.plan, arguments)
+        bar(event)
+
+    try:
+        report = get(
+            arguments.url,
+            arguments.dest,
+            n_jobs=arguments.n_jobs,
+            limit_rate=arguments.limit_rate,
+            progress=listen,
+            **common,
+        )
+    except IncompleteError as error:
+        console.show_report(error.report, arguments)
+        raise
+    console.show_report(report, arguments)
+    return ExitCode.OK
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from neurofetch._api import verify  # noqa: PLC0415 - not needed for --help
+
+    found = verify(
+        arguments.dest, read_all=arguments.hash, url=arguments.remote, region=arguments.region
+    )
+    return console.show_audit(found, arguments)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        By default the arguments of the process.
+
+    Returns
+    -------
+    int
+        The exit code; see `neurofetch.console.ExitCode`.
+    """
+    arguments = build_parser().parse_args(argv)
+    return console.run("neurofetch", lambda: arguments.handler(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
