@@ -17,6 +17,7 @@ from neurofetch.neurovault import (
     Catalogue,
     Contains,
     GreaterThan,
+    IsIn,
     IsNull,
     LessOrEqual,
     NotEqual,
@@ -84,6 +85,9 @@ def test_fields_by_value_list_null_and_special_value(catalogue):
     assert catalogue.ids(**mine, name=Contains("oot")) == [3, 4]
     assert catalogue.ids(**mine, map_type=NotIn("ROI/mask")) == [1, 3, 4]
     assert catalogue.ids(**mine, number_of_subjects=None) == [1, 3, 4]
+    assert catalogue.ids(**mine, number_of_subjects=[12, None]) == [1, 2, 3, 4]
+    assert catalogue.ids(**mine, number_of_subjects=[]) == []
+    assert catalogue.ids(modify_date=IsIn(DAY.format(30))) == [3]
     assert catalogue.ids(**mine, number_of_subjects=NotNull()) == [2]
     assert catalogue.ids(**mine, number_of_subjects=IsNull()) == [1, 3, 4]
     assert catalogue.ids(**mine, number_of_subjects=NotEqual(12)) == [1, 3, 4]
@@ -226,6 +230,11 @@ def test_odd_values_do_not_stop_an_update(tmp_path):
     assert (row["collection_id"], row["name"], row["file_size"]) == (12, "5", 800)
     assert row["not_mni"] is None
     assert catalogue.ids("É\n") == [1]
+    harsh = {"id": 2, "name": "half \ud800 \0 end", "number_of_subjects": "nan", "owner": 10**30}
+    harsh |= {"file_size": 10**30, "brain_coverage": float("inf")}
+    assert catalogue.update(images=[harsh], collections=[harsh]) == Update(added=2)
+    assert catalogue.ids("half end", file_size=None, number_of_subjects=None) == [2]
+    assert catalogue.records([2]) == [harsh]
 
 
 def test_wrong_kinds_are_refused(catalogue):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "Update"]
 
 FORMAT = 1  # raised when the tables change: an older file is then filled anew
-# zstd, which makes the records three times smaller, needs the newer file format.
+# Compression by zstd needs the newer file format.
 _WRITING: dict[str, str | bool | int | float | list[str]] = {
     "storage_compatibility_version": "v1.2.0",
 }
+_LARGEST = 2**63  # what a BIGINT cannot hold
 CATALOGUE_NAME = "neurofetch-catalogue.duckdb"
 
 
@@ -180,7 +182,8 @@ class Catalogue:
             As :func:`fetch_neurovault_ids` takes them.
         """
         query = Query(kind, text, collection_text, fields, limit)
-        return [row[0] for row in self._rows(query, ["id"])]
+        with self._reading() as connection:
+            return [] if connection is None else query.ids(connection)
 
     def table(
         self,
@@ -195,7 +198,9 @@ class Catalogue:
         import pandas as pd  # noqa: PLC0415 - heavy
 
         names = list(COLUMNS[kind])
-        rows = self._rows(Query(kind, text, collection_text, fields, limit), names)
+        query = Query(kind, text, collection_text, fields, limit)
+        with self._reading() as connection:
+            rows = [] if connection is None else query.rows(connection, names)
         return pd.DataFrame(rows, columns=names)
 
     def records(self, ids: Iterable[int], *, kind: Kind = "images") -> list[dict[str, Any]]:
@@ -222,10 +227,6 @@ class Catalogue:
         with self._reading() as connection:
             row = None if connection is None else connection.execute(sql).fetchone()
         return None if row is None else row[0]
-
-    def _rows(self, query: Query, names: list[str]) -> list[tuple[Any, ...]]:
-        with self._reading() as connection:
-            return [] if connection is None else query.run(connection, names)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
@@ -296,31 +297,45 @@ def _rows(
     """Yield the columns of each record, as JSON can hold them."""
     for line, raw in enumerate(records):
         record = clean(raw)
-        if not isinstance(record.get("id"), int):
+        number = record.get("id")
+        if not isinstance(number, int) or not 0 < number < _LARGEST:
             raise UsageError(
-                f"Record {line + 1} of the {kind} has no id, but {record.get('id')!r}; "
+                f"Record {line + 1} of the {kind} has no id, but {number!r}; "
                 "the catalogue was left as it was."
             )
         row = {name: _cell(record.get(name), sort) for name, sort in COLUMNS[kind].items()}
         words = (record.get(name) for name in TEXTS[kind])
-        text = "\n".join(str(word) for word in words if word).lower()
+        text = _plain("\n".join(str(word) for word in words if word).lower())
         yield {**row, "text": text, "record": json.dumps(record), "line": line}
 
 
 def _cell(value: object, sort: str) -> object:
     """Return a value as its column takes it; None for what does not fit."""
-    if value is None or sort == "VARCHAR":
-        return value if value is None or isinstance(value, str) else json.dumps(value)
+    if value is None:
+        return None
+    if sort == "VARCHAR":
+        return _plain(value if isinstance(value, str) else json.dumps(value))
     if sort == "TIMESTAMP":
         time = as_time(value)
         return None if time is None else time.replace(tzinfo=None).isoformat()
     if sort == "BOOLEAN":
         return value if isinstance(value, bool) else None
+    return _quantity(value, whole=sort == "BIGINT")
+
+
+def _quantity(value: object, *, whole: bool) -> float | int | None:
     try:
         number = float(str(value))
     except ValueError:
         return None
-    return int(number) if sort == "BIGINT" and number.is_integer() else number
+    if not math.isfinite(number) or (whole and abs(number) >= _LARGEST):
+        return None
+    return int(number) if whole else number
+
+
+def _plain(text: str) -> str:
+    """Return text that a database takes: JSON may carry halves of characters."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _number(connection: duckdb.DuckDBPyConnection, source: str) -> int:
