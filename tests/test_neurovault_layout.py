@@ -311,7 +311,12 @@ def test_a_spoilt_index_is_made_anew(cache, spoil):
 
 def test_the_index_is_never_required(cache):
     commit(cache, 1, 10)
-    assert locate(cache, [10], write=False) == {10: 1}
+    commit(cache, 2, 10, volume=False)
+    commit(cache, 2, 20)
+    for wanted in ([20, 10], [10, 30, 20, 40, 50, 60]):
+        expected = {number: {10: 1, 20: 2}[number] for number in wanted if number in (10, 20)}
+        assert locate(cache, wanted, write=False) == expected
+        assert locate(Cache(cache.root / "none"), wanted, write=False) == {}
     assert not (cache.root / INDEX_NAME).exists()
     (cache.root / INDEX_NAME).mkdir()  # cannot be read, cannot be replaced
     assert locate(cache, [10]) == {10: 1}
@@ -334,6 +339,7 @@ def test_the_index_agrees_with_the_disk_after_any_history(tmp_path_factory, hist
             held.discard((collection, image))
         if look:
             age(cache)
+            assert locate(cache, [3], write=False).keys() == {3} & {number for _, number in held}
             found = locate(cache, range(1, 7))
             assert found.keys() == {number for _, number in held}
             assert all((place, number) in held for number, place in found.items())

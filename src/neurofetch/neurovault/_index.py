@@ -8,6 +8,7 @@ changed since, and without it everything still works.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from array import array
@@ -31,6 +32,7 @@ _MAGIC = b"NVINDEX1" if sys.byteorder == "little" else b"NVINDEX>"
 # A folder that changed this close to the moment we read it may have changed once more within the
 # same tick of the file system's clock: it is not trusted next time.
 _TICK_NS = 2_000_000_000
+_FEW = 3  # unknown images; for more, listing each folder once is cheaper
 
 
 @dataclass(frozen=True)
@@ -79,16 +81,21 @@ def locate(cache: Cache, image_ids: Iterable[int], *, write: bool = True) -> dic
     Notes
     -----
     An image that the index knows costs one look at the disk. One that it does not know costs one
-    look at each collection's folder (not at its files), and a listing of those that changed.
+    look at each collection's folder (not at its files), and a listing of those that changed. When
+    nothing may be written, a few unknown images are looked for by name in each folder instead:
+    with no index at all that is five times faster than listing them.
     """
     wanted = list(image_ids)
     index = read_index(cache.root)
     found = _confirmed(cache, index, wanted)
-    if len(found) < len(set(wanted)):
+    missing = set(wanted).difference(found)
+    if missing and not write and len(missing) <= _FEW:
+        found |= _confirmed(cache, _probed(cache.root, missing), missing)
+    elif missing:
         fresh = refreshed(cache.root, index)
         if write and fresh != index:
             _write_index(cache.root, fresh)
-        found = _confirmed(cache, fresh, wanted)
+        found |= _confirmed(cache, fresh, missing)
     return {number: found[number] for number in wanted if number in found}
 
 
@@ -101,6 +108,22 @@ def _confirmed(cache: Cache, index: Index, wanted: Iterable[int]) -> dict[int, i
         if places:
             found[number] = next(whole, places[0])
     return found
+
+
+def _probed(root: Path, image_ids: Iterable[int]) -> Index:
+    """Look for a few images by name in each folder, without listing any."""
+    try:
+        folders = [name for name in os.listdir(root) if name.startswith("collection_")]
+    except FileNotFoundError:
+        return Index()
+    images, collections = array("q"), array("q")
+    for number in sorted(image_ids):
+        name = f"{os.sep}image_{number}_metadata.json"
+        for folder in folders:
+            if os.access(f"{root}{os.sep}{folder}{name}", os.F_OK) and folder[11:].isdigit():
+                images.append(number)
+                collections.append(int(folder[11:]))
+    return Index({}, images, collections)
 
 
 def refreshed(root: Path, old: Index, now_ns: int | None = None) -> Index:
