@@ -1,7 +1,16 @@
 """A local NeuroVault (and the one Neurosynth address that goes with it), faithful to the real one.
 
 Paging, redirects, stray headers and errors follow the server's observed behaviour; what it does
-badly now and then is a switch in :class:`Habits` or a scripted :class:`~testbed.http.Fault`.
+badly now and then is a switch in :class:`Habits` or a scripted fault::
+
+    with NeuroVault() as server:
+        server.vault.add_collection(1952, images=range(10, 15))
+        server.fault(key="/api/images/12/*", times=1, status=503, headers={"Retry-After": "1"})
+        server.fault(key="/media/*map_13.nii.gz", status=200, body=html_page(200, "Sorry"))
+        ...  # a client at server.api_url
+        assert len(server.requests(key="/api/images/12/*")) == 2
+
+The `key` of a request, in the log and in a fault's glob, is its path and query, percent-decoded.
 """
 
 from __future__ import annotations
@@ -10,10 +19,13 @@ import json
 import random
 import re
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote_plus, urlencode
 
-from testbed.http import LoopbackServer, Reply, Request, html
+from testbed._blobs import Bytes
+from testbed._faults import Reply, Request
+from testbed._wire import WireServer
 from testbed.neurovault_data import HOME, Record, Vault
 
 if TYPE_CHECKING:
@@ -87,8 +99,8 @@ class _Page:
         return f"{base}{self.path}?{urlencode(sorted(query.items()))}"
 
 
-class NeuroVault(LoopbackServer):
-    """The server; fill `vault`, tune `habits`, script `faults`, read `log`.
+class NeuroVault(WireServer):
+    """The server; fill `vault`, tune `habits`, script a `fault`, read the log by `requests`.
 
     Parameters
     ----------
@@ -98,8 +110,8 @@ class NeuroVault(LoopbackServer):
         How it behaves.
     public_url
         Scheme and host inside the records; by default this server's own ``http://`` address.
-    latency, host, tls
-        See :class:`~testbed.http.LoopbackServer`.
+    latency, tls
+        See :class:`~testbed._wire.WireServer`.
 
     Examples
     --------
@@ -118,10 +130,9 @@ class NeuroVault(LoopbackServer):
         *,
         public_url: str | None = None,
         latency: float = 0.0,
-        host: str = "127.0.0.1",
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(latency=latency, host=host, tls=tls)
+        super().__init__(latency=latency, tls=tls)
         self.vault = vault or Vault()
         self.habits = habits or Habits()
         self.public_url = public_url or self.url.replace("https://", "http://")
@@ -136,24 +147,31 @@ class NeuroVault(LoopbackServer):
         """The Neurosynth API's base, with the slash at its end."""
         return f"{self.url}/neurosynth/api/"
 
+    def locate(self, method: str, path: str, query: Mapping[str, str]) -> tuple[str, str, str]:
+        """Return method, no bucket, and as key the path with its query."""
+        return method, "", path + _tail(query, decoded=True)
+
+    def failure(self, status: int) -> Reply:
+        """Return the front end's page for a status."""
+        return html(status)
+
     def answer(self, request: Request) -> Reply:
         """Route one request."""
+        path = _path(request)
         if request.method not in ("GET", "HEAD"):
             return _detail(405, f'Method "{request.method}" not allowed.')
-        if request.path.startswith("/media/"):
-            return self._media(request.path)
-        if request.path.rstrip("/") == "/neurosynth/api/decode":
+        if path.startswith("/media/"):
+            return self._media(path)
+        if path.rstrip("/") == "/neurosynth/api/decode":
             return self._words(request)
-        if not request.path.startswith("/api/"):
+        if not path.startswith("/api/"):
             return html(404)
-        if not request.path.endswith("/"):  # the real one answers so before looking anything up
-            mark = "?" if "?" in request.target else ""
-            path, _, query = request.target.partition("?")
-            return Reply(301, headers={"Location": f"{path}/{mark}{query}"})
+        if not path.endswith("/"):  # the real one answers so before looking anything up
+            return _reply(301, b"", Location=f"{quote(path)}/{_tail(request.query)}")
         return self._api(request)
 
     def _api(self, request: Request) -> Reply:
-        found = re.fullmatch(r"/api/(collections|images)/(?:(\d+)/(images/)?)?", request.path)
+        found = re.fullmatch(r"/api/(collections|images)/(?:(\d+)/(images/)?)?", _path(request))
         if found is None or (found[1] == "images" and found[3]):
             return html(404)
         if found[2] is None:
@@ -185,7 +203,7 @@ class NeuroVault(LoopbackServer):
         return self._page(self._request_page(request, rows, careless=True))
 
     def _request_page(self, request: Request, rows: list[Record], careless: bool) -> _Page:
-        page = _Page(request.path, request.query, rows, careless)
+        page = _Page(_path(request), request.query, rows, careless)
         page.limit = min(page.limit, self.habits.page_cap)
         return page
 
@@ -224,16 +242,17 @@ class NeuroVault(LoopbackServer):
 
     def _json(self, value: Any) -> Reply:
         text = json.dumps(value).replace(HOME, self.public_url)
-        return Reply(200, text.encode(), {"Content-Type": "application/json"})
+        return _reply(200, text.encode(), "application/json")
 
     def _media(self, path: str) -> Reply:
         body = self.vault.body(path)
         if body is None:
             return html(404)
-        headers = {"Content-Type": "application/octet-stream", "Last-Modified": LAST_MODIFIED}
+        headers = {"Last_Modified": LAST_MODIFIED}
         if self.habits.stray_encoding:
-            headers["Content-Encoding"] = "utf-8"
-        return Reply(200, body, headers)  # a Range header changes nothing here
+            headers["Content_Encoding"] = "utf-8"
+        # a Range header changes nothing here
+        return _reply(200, body, "application/octet-stream", **headers)
 
     def _words(self, request: Request) -> Reply:
         if not self.habits.neurosynth_up:
@@ -266,5 +285,33 @@ def _number(text: str | None, least: int) -> int | None:
 
 
 def _detail(status: int, text: str) -> Reply:
-    body = json.dumps({"detail": text}).encode()
-    return Reply(status, body, {"Content-Type": "application/json"})
+    return _reply(status, json.dumps({"detail": text}).encode(), "application/json")
+
+
+def html_page(status: int, title: str | None = None) -> bytes:
+    """Return an HTML error page, as the server's front end makes them."""
+    title = title or f"{status} {HTTPStatus(status).phrase}"
+    page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
+    return page.encode()
+
+
+def html(status: int, title: str | None = None) -> Reply:
+    """Return an answer that is such a page."""
+    return _reply(status, html_page(status, title), "text/html; charset=utf-8")
+
+
+def _reply(status: int, body: bytes, content_type: str = "text/html", **headers: str) -> Reply:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, {"Server": "nginx", "Content-Type": content_type, **named}, Bytes(body))
+
+
+def _path(request: Request) -> str:
+    """Return a request's path; its key goes on with the query."""
+    tail = _tail(request.query, decoded=True)
+    return request.key.removesuffix(tail) if tail else request.key
+
+
+def _tail(query: Mapping[str, str], *, decoded: bool = False) -> str:
+    """Return a query with its question mark, or nothing."""
+    text = urlencode(query)
+    return f"?{unquote_plus(text) if decoded else text}" if query else ""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from neurofetch import _errors
 from neurofetch.neurovault._integrity import DamagedVolumeError, check_volume, gzip_volume
-from testbed.http import html
+from testbed.neurovault import html_page
 from testbed.neurovault_maps import brain_map, brain_map_gz
 
 
@@ -101,7 +101,7 @@ def test_no_flipped_byte_passes_unless_the_content_is_the_same(tmp_path_factory,
     ("content", "cause"),
     [
         (b"", "an empty file"),
-        (html(200, "Bad Gateway").body, r"an HTML page \(Bad Gateway\) instead"),
+        (html_page(200, "Bad Gateway"), r"an HTML page \(Bad Gateway\) instead"),
         (b"\xef\xbb\xbf\n <!doctype html><p>sorry", "an HTML page instead"),
         (b'{"detail": "Not found."}', "a JSON answer instead of a volume: .*Not found"),
         (b"x" * 1000, "no NIfTI header"),

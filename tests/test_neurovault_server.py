@@ -13,8 +13,7 @@ import pytest
 import requests
 from nilearn.datasets import neurovault as nilearn_neurovault
 
-from testbed.http import Fault, html_fault
-from testbed.neurovault import Habits, NeuroVault, word_weights
+from testbed.neurovault import Habits, NeuroVault, html_page, word_weights
 from testbed.neurovault_data import Volume
 from testbed.neurovault_maps import brain_map
 
@@ -24,7 +23,6 @@ def server():
     with NeuroVault() as running:
         running.vault.add_collection(1952, images=range(101, 106))
         yield running
-    assert running.failures == []
 
 
 @pytest.fixture
@@ -61,12 +59,12 @@ def test_nilearn_fetches_a_collection_with_words_and_reads_it_offline(
     }
     assert words == pytest.approx(word_weights(101))
 
-    server.log.clear()
+    server.clear_log()
     again = through_nilearn.fetch_neurovault_ids(
         image_ids=[103], mode="offline", data_dir=tmp_path, verbose=0
     )
     assert [meta["id"] for meta in again.images_meta] == [103]
-    assert len(server.log) == 0
+    assert server.log == []
 
 
 def test_nilearn_filters_recorded_images(server, through_nilearn, tmp_path):
@@ -245,33 +243,35 @@ def test_neurosynth_answers_refuses_and_fails(server, web):
 def test_connections_are_kept_and_logged(server, web):
     for number in (101, 102, 103):
         web.get(f"{server.api_url}images/{number}/")
-    assert server.log.targets("images") == [f"/api/images/{n}/" for n in (101, 102, 103)]
-    assert server.log.connections() == 1
-    entry = server.log.entries()[0]
+    web.get(server.api_url + "images/?limit=1&offset=1")
+    asked = server.requests(key="/api/*")
+    paths = [f"/api/images/{n}/" for n in (101, 102, 103)]
+    assert [request.key for request in asked] == [*paths, "/api/images/?limit=1&offset=1"]
+    assert server.connections == 1
+    entry = asked[0]
     assert (entry.method, entry.status) == ("GET", 200)
     assert entry.headers["user-agent"].startswith("python-requests")
     assert entry.sent > 500
 
 
 def test_scripted_statuses_headers_and_occurrences(server, web):
-    server.faults.add(
-        Fault(r"images/101/", nth={1}, status=503, headers={"Retry-After": "7"}),
-        html_fault(r"images/102/"),
-        Fault(r"images/103/", body=b""),
-    )
+    server.fault(key="*images/101/", times=1, status=503, headers={"Retry-After": "7"})
+    server.fault(key="*images/102/", status=200, body=html_page(200, "Sorry"))
+    server.fault(key="*images/103/", body=b"")
     first = web.get(server.api_url + "images/101/")
-    assert (first.status_code, first.headers["Retry-After"], first.content) == (503, "7", b"")
+    assert (first.status_code, first.headers["Retry-After"]) == (503, "7")
     assert web.get(server.api_url + "images/101/").json()["id"] == 101
     page = web.get(server.api_url + "images/102/")
     assert (page.status_code, page.text[:9]) == (200, "<!DOCTYPE")
     empty = web.get(server.api_url + "images/103/")
     assert (empty.status_code, empty.content) == (200, b"")
-    server.faults.clear()
+    server.clear_faults()
     assert web.get(server.api_url + "images/102/").json()["id"] == 102
 
 
 def test_scripted_cuts_and_wrong_lengths(server, web):
-    server.faults.add(Fault("map_101", cut=100), Fault("map_102", content_length=10**6))
+    server.fault(key="*map_101*", cut_after=100)
+    server.fault(key="*map_102*", content_length=10**6)
     for number, arrived in ((101, 100), (102, len(server.vault.body(_media(102))))):
         connection = _connection(server)
         connection.request("GET", _media(number))
@@ -280,11 +280,12 @@ def test_scripted_cuts_and_wrong_lengths(server, web):
             answer.read()
         assert len(caught.value.partial) == arrived
         connection.close()
-    assert server.log.entries("map_101")[0].sent == 100
+    assert server.requests(key="*map_101*")[0].sent == 100
 
 
 def test_scripted_resets_and_stalls(server):
-    server.faults.add(Fault("map_103", reset=True), Fault("map_104", cut=50, stall=60))
+    server.fault(key="*map_103*", reset=True)
+    server.fault(key="*map_104*", stall_after=50, stall=60)
     connection = _connection(server)
     connection.request("GET", _media(103))
     with pytest.raises(ConnectionError):
