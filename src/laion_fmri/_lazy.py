@@ -56,12 +56,13 @@ def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
 
     da: Any = dask.array
     frames = [trial_frame(read_trials(layout.trials(betas.session))) for betas in sessions]
+    meta = np.empty((0, 0), dtype=np.float32)  # or Dask asks for an empty slice
     blocks = []
     for betas, frame in zip(sessions, frames, strict=True):
         lazy = _LazySession(betas)
         read_trials(layout.trials(betas.session)).check(lazy.shape[0], betas.path)
         chunks = (len(frame), min(_VOXELS, lazy.shape[1]))
-        blocks.append(da.from_array(lazy, chunks=chunks, asarray=False, name=lazy.token))
+        blocks.append(da.from_array(lazy, chunks=chunks, asarray=False, name=lazy.token, meta=meta))
     trials = pd.concat(frames, ignore_index=True)
     brain = sessions[0].brain
     places = voxel_coordinates(brain.voxels, brain.header)

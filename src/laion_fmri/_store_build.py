@@ -69,7 +69,7 @@ def build_stores(sessions: list[SessionBetas], n_jobs: int | None) -> Path:
     """
     if not sessions:
         raise ValueError("No session to build a store for: no betas are on disk.")
-    jobs = n_jobs or min(os.cpu_count() or 1, 4)
+    jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number from 1 on.")
     with ThreadPoolExecutor(jobs) as pool:

@@ -1,0 +1,367 @@
+"""Each accessor of a subject against a naive nibabel computation."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from laion_fmri.subject import Subject, load_subject
+from testbed.laion import trial_labels
+from tests.loader_tree import (
+    RECIPE,
+    SESSIONS,
+    betas_path,
+    glm,
+    mean_path,
+    naive_betas,
+    naive_map,
+    naive_mask,
+    naive_roi,
+    write_tree,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FACE = ("FFA1", "FFA2", "OFA", "pSTSfaces")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("laion"))
+
+
+@pytest.fixture(scope="module", params=["off", "auto"])
+def sub(request, root) -> Subject:
+    """Every test runs on the files and on the store."""
+    return load_subject("sub-03", data_dir=root, store=request.param)
+
+
+@pytest.fixture(scope="module")
+def labels() -> list[str]:
+    return trial_labels(RECIPE, "sub-03", "ses-01")
+
+
+def test_a_subject_opens_by_both_of_its_names(root):
+    assert load_subject("03", data_dir=root).subject_id == "sub-03"
+    assert load_subject("sub-03", data_dir=str(root)).data_dir == root
+
+
+def test_the_configured_directory_is_the_default(root, monkeypatch):
+    monkeypatch.setenv("LAION_FMRI_DATA_DIR", str(root))
+    assert load_subject("03").get_sessions() == SESSIONS
+
+
+def test_sessions_and_rois(sub):
+    assert sub.get_sessions() == SESSIONS
+    assert sub.get_available_categories() == [
+        *("body", "character", "face", "laion", "motion", "object", "place", "retinotopy")
+    ]
+    assert sub.get_available_rois("face") == list(FACE)
+    assert set(FACE) < set(sub.get_available_rois())
+    assert sub.get_available_rois() == sorted(sub.get_available_rois())
+
+
+def test_the_brain_mask_is_where_mean_rsquare_is_above_zero(sub, root):
+    mask = sub.get_brain_mask()
+    assert mask.dtype == bool
+    assert mask.shape == (np.prod(RECIPE.grid),)
+    assert np.array_equal(mask, naive_mask(root))
+    assert np.isnan(np.asarray(nib.load(mean_path(root)).dataobj)).any()  # the rim is NaN here
+    assert sub.get_n_voxels() == mask.sum()
+
+
+def test_betas_of_the_whole_brain(sub, root):
+    betas = sub.get_betas("ses-01")
+    assert betas.dtype == np.float32
+    assert betas.flags.c_contiguous
+    assert betas.shape == (RECIPE.trials_per_session, sub.get_n_voxels())
+    assert np.array_equal(betas, naive_betas(root))
+
+
+def test_a_session_has_two_names_and_a_list_gives_a_dict(sub, root):
+    both = sub.get_betas(["01", "ses-02"], roi="FFA1")
+    assert list(both) == SESSIONS
+    for session, betas in both.items():
+        expected = naive_betas(root, session)[:, naive_roi(root, "FFA1", "face")]
+        assert np.array_equal(betas, expected)
+        assert np.array_equal(sub.get_betas(session.removeprefix("ses-"), roi="FFA1"), expected)
+
+
+@pytest.mark.parametrize(
+    ("query", "parts"),
+    [
+        ("FFA1", [("FFA1", "face")]),
+        ("FFA-1", [("FFA1", "face")]),
+        ("face", [(name, "face") for name in FACE]),
+        (["FFA1", "V1"], [("FFA1", "face"), ("V1", "retinotopy")]),
+        (["face", "FFA1", "PPA"], [*((name, "face") for name in FACE), ("PPA", "place")]),
+    ],
+)
+def test_roi_grammar(sub, root, query, parts):
+    expected = np.zeros(sub.get_n_voxels(), dtype=bool)
+    for name, category in parts:
+        expected |= naive_roi(root, name, category)
+    mask = sub.get_roi_mask(query)
+    assert mask.dtype == bool
+    assert expected.any()
+    assert np.array_equal(mask, expected)
+    assert np.array_equal(sub.get_betas("ses-01", roi=query), naive_betas(root)[:, expected])
+
+
+def test_all_rois_are_the_union_of_each(sub):
+    each = sub.get_roi_masks("all")
+    assert list(each) == sub.get_available_rois()
+    assert np.array_equal(sub.get_roi_mask("all"), np.any(list(each.values()), axis=0))
+    assert list(sub.get_roi_masks(["face", "OFA"])) == list(FACE)
+
+
+def test_a_result_may_be_changed_without_harm(sub):
+    sub.get_roi_mask("FFA1")[:] = False
+    sub.get_brain_mask()[:] = False
+    assert sub.get_roi_mask("FFA1").any()
+    assert sub.get_n_voxels() > 0
+
+
+def test_betas_by_mask(sub, root):
+    mask = np.random.default_rng(5).random(sub.get_n_voxels()) < 0.1
+    assert np.array_equal(sub.get_betas("ses-01", mask=mask), naive_betas(root)[:, mask])
+    assert np.array_equal(
+        sub.get_betas("ses-01", mask=mask.astype(np.uint8)), naive_betas(root)[:, mask]
+    )
+    assert sub.get_betas("ses-01", mask=np.zeros_like(mask)).shape == (24, 0)
+
+
+def test_betas_above_a_noise_ceiling_alone_and_with_an_roi(sub, root):
+    ceiling = naive_map(root, glm(root, "desc-Noiseceiling_statmap.nii.gz", "ses-01"))
+    threshold = float(np.median(ceiling))
+    above = ceiling >= threshold
+    assert 0 < above.sum() < above.size
+    assert np.array_equal(
+        sub.get_betas("ses-01", nc_threshold=threshold), naive_betas(root)[:, above]
+    )
+    both = above & naive_roi(root, "V1", "retinotopy")
+    assert np.array_equal(
+        sub.get_betas("ses-01", roi="V1", nc_threshold=threshold), naive_betas(root)[:, both]
+    )
+
+
+@pytest.mark.parametrize("stimuli", ["shared", "unique"])
+def test_betas_by_stimuli(sub, root, labels, stimuli):
+    rows = [label.startswith(stimuli + "_") for label in labels]
+    assert 0 < sum(rows) < len(rows)
+    expected = naive_betas(root)[rows]
+    assert np.array_equal(sub.get_betas("ses-01", stimuli=stimuli), expected)
+    roi = naive_roi(root, "FFA1", "face")
+    assert np.array_equal(sub.get_betas("ses-01", "FFA1", stimuli=stimuli), expected[:, roi])
+
+
+def test_the_public_packages_streaming_argument_is_taken(sub, root):
+    assert np.array_equal(sub.get_betas("ses-01", streaming=True), naive_betas(root))
+
+
+def test_noise_ceilings_of_a_session_and_of_the_subject(sub, root):
+    whole = naive_map(root, glm(root, "desc-Noiseceiling_statmap.nii.gz", "ses-02"))
+    got = sub.get_noise_ceiling("02")
+    assert got.dtype == np.float32
+    assert np.array_equal(got, whole)
+    roi = naive_roi(root, "V1", "retinotopy")
+    assert np.array_equal(sub.get_noise_ceiling("02", roi="V1"), whole[roi])
+    assert np.array_equal(sub.get_noise_ceiling("02", mask=roi), whole[roi])
+    twelve = naive_map(root, glm(root, "desc-Noiseceiling12rep_statmap.nii.gz"))
+    assert np.array_equal(sub.get_noise_ceiling(desc="Noiseceiling12rep"), twelve)
+    assert list(sub.get_noise_ceiling(SESSIONS)) == SESSIONS
+    several = sub.get_noise_ceiling(desc=["Noiseceiling4rep", "NoiseceilingAllrep"])
+    assert list(several) == ["Noiseceiling4rep", "NoiseceilingAllrep"]
+
+
+def test_trial_info(sub, labels):
+    frame = sub.get_trial_info("ses-01")
+    assert list(frame.columns) == ["session", "run", "beta_index", "label"]
+    assert frame["label"].tolist() == labels
+    assert frame["beta_index"].tolist() == list(range(len(labels)))
+    assert frame["run"].dtype.kind == "i"
+    assert set(frame["session"]) == {"ses-01"}
+    assert isinstance(sub.get_trial_info(SESSIONS)["ses-02"], pd.DataFrame)
+
+
+def test_voxel_coordinates_are_the_affine_times_the_index(sub, root):
+    image = nib.load(mean_path(root))
+    grid = image.shape
+    places = np.argwhere(naive_mask(root).reshape(grid))
+    expected = nib.affines.apply_affine(image.affine, places)
+    assert np.allclose(sub.get_voxel_coordinates(), expected)
+    roi = naive_roi(root, "V1", "retinotopy")
+    assert np.allclose(sub.get_voxel_coordinates(roi="V1"), expected[roi])
+    assert np.allclose(sub.get_voxel_coordinates(mask=roi), expected[roi])
+
+
+@pytest.mark.parametrize("name", ["mean.nii", "mean.nii.gz"])
+def test_to_nifti_is_the_way_back(sub, root, tmp_path, name):
+    values = sub.get_betas("ses-01").mean(axis=0)
+    image = sub.to_nifti(values, tmp_path / name)
+    for one in (image, nib.load(tmp_path / name)):
+        data = np.asarray(one.dataobj)
+        assert data.shape == RECIPE.grid
+        assert np.array_equal(data.ravel()[naive_mask(root)], values)
+        assert not data.ravel()[~naive_mask(root)].any()
+        assert np.allclose(one.affine, nib.load(mean_path(root)).affine)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_to_nifti_of_an_roi_and_of_several_volumes(sub, root):
+    betas = sub.get_betas("ses-01", roi="V1")
+    data = np.asarray(sub.to_nifti(betas, roi="V1").dataobj)
+    assert data.shape == (*RECIPE.grid, len(betas))
+    inside = np.flatnonzero(naive_mask(root))[naive_roi(root, "V1", "retinotopy")]
+    assert np.array_equal(data.reshape(-1, len(betas))[inside].T, betas)
+    assert np.count_nonzero(data) == np.count_nonzero(betas)
+    mask = naive_roi(root, "V1", "retinotopy")
+    assert np.array_equal(np.asarray(sub.to_nifti(betas, mask=mask).dataobj), data)
+
+
+def test_roi_data_in_its_three_formats(sub, root):
+    folder = root / "derivatives" / "rois" / "sub-03" / "face"
+    volume = sub.get_roi_data("FFA1")["FFA1"]
+    path = folder / "sub-03_space-T1w_res-1pt8_label-FFA1_mask.nii.gz"
+    assert np.array_equal(volume, np.asarray(nib.load(path).dataobj) != 0)
+
+    surface = sub.get_roi_data("face", "surface")
+    assert list(surface) == list(FACE)
+    gii = folder / "sub-03_hemi-R_space-fsnative_label-OFA_mask.func.gii"
+    expected = nib.load(gii).darrays[0].data != 0
+    assert expected.any()
+    assert np.array_equal(surface["OFA"]["R"], expected)
+    assert np.array_equal(sub.get_roi_data("OFA", "func.gii", "R")["OFA"], expected)
+
+    label = sub.get_roi_data("OFA", "label", hemi="L")["OFA"]
+    file = folder / "sub-03_hemi-L_space-fsnative_label-OFA_mask.label"
+    assert np.array_equal(label, nib.freesurfer.read_label(file))
+    assert sorted(sub.get_roi_data("OFA", "label")["OFA"]) == ["L", "R"]
+
+
+def test_the_older_layout_is_read_where_the_newer_is_not(root, tmp_path):
+    tree = write_tree(tmp_path / "old")
+    rois = tree / "derivatives" / "rois"
+    older = tree / "derivatives" / "atlases" / "sub-03" / "rois"
+    older.mkdir(parents=True)
+    source = rois / "sub-03" / "retinotopy" / "sub-03_space-T1w_res-1pt8_label-V1_mask.nii.gz"
+    for name in ("V1", "hlvis"):
+        (older / f"{name}.nii.gz").write_bytes(source.read_bytes())
+    both = load_subject("03", data_dir=tree)
+    assert "hlvis" in both.get_available_rois()
+    assert np.array_equal(both.get_roi_mask("hlvis"), naive_roi(root, "V1", "retinotopy"))
+
+    rois.rename(tmp_path / "away")
+    only = load_subject("03", data_dir=tree)
+    assert only.get_available_rois() == ["V1", "hlvis"]
+    assert only.get_available_categories() == []
+    assert np.array_equal(only.get_roi_mask(["V1", "hlvis"]), naive_roi(root, "V1", "retinotopy"))
+
+
+def test_names_with_hyphens_as_the_bucket_has_them_are_read(root, tmp_path):
+    tree = write_tree(tmp_path / "hyphens")
+    folder = tree / "derivatives" / "rois" / "sub-03" / "face"
+    for path in folder.iterdir():
+        path.rename(folder / path.name.replace("label-FFA1", "label-FFA-1"))
+    assert np.array_equal(
+        load_subject("03", data_dir=tree).get_roi_mask("FFA1"), naive_roi(root, "FFA1", "face")
+    )
+
+
+def test_a_plain_file_beside_the_packed_one_is_taken(root, tmp_path):
+    tree = write_tree(tmp_path / "plain")
+    path = betas_path(tree)
+    nib.save(nib.load(path), path.with_suffix(""))
+    assert np.array_equal(
+        load_subject("03", data_dir=tree, store="off").get_betas("01", roi="V1"),
+        naive_betas(root)[:, naive_roi(root, "V1", "retinotopy")],
+    )
+
+
+# --- the store, and all sessions at once ----------------------------------------------------------
+
+
+def test_the_first_call_for_a_part_builds_the_store_and_the_second_reads_it(tmp_path):
+    tree = write_tree(tmp_path)
+    sub = load_subject("03", data_dir=tree)
+    sub.get_betas("ses-01")
+    assert not (tree / ".laion_fmri" / "store").exists()  # the whole brain is no faster from it
+    first = sub.get_betas("ses-01", roi="FFA1")
+    shard = tree / ".laion_fmri/store/sub-03.zarr/ses-01/betas/c/0/0"
+    before = shard.stat()
+    path = betas_path(tree)
+    stamp = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)  # damaged, but of the same size and time: nobody looks at it again
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert np.array_equal(sub.get_betas("ses-01", roi="FFA1"), first)
+    assert shard.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_off_builds_no_store_and_read_uses_only_one_that_is_there(tmp_path, monkeypatch):
+    tree = write_tree(tmp_path)
+    load_subject("03", data_dir=tree, store="off").get_betas("01", roi="V1")
+    load_subject("03", data_dir=tree, store="read").get_betas("01", roi="V1")
+    monkeypatch.setenv("LAION_FMRI_STORE", "off")
+    load_subject("03", data_dir=tree).get_betas("01", roi="V1")
+    assert not (tree / ".laion_fmri").exists()
+
+
+def test_the_store_of_all_sessions_is_built_and_removed(tmp_path):
+    tree = write_tree(tmp_path)
+    sub = load_subject("03", data_dir=tree)
+    place = sub.build_store(n_jobs=2)
+    assert sorted(path.name for path in place.iterdir()) == ["ses-01", "ses-02", "zarr.json"]
+    assert np.array_equal(
+        load_subject("03", data_dir=tree, store="read").get_betas("02"), naive_betas(tree, "ses-02")
+    )
+    assert sub.remove_store()
+    assert not sub.remove_store()
+    assert np.array_equal(sub.get_betas("02"), naive_betas(tree, "ses-02"))
+
+
+def test_a_directory_that_may_not_be_written_is_read_without_a_word(tmp_path, monkeypatch):
+    tree = write_tree(tmp_path)
+    (tree / ".laion_fmri").write_text("no folder can be made here")
+    sub = load_subject("03", data_dir=tree)
+    expected = naive_betas(tree)[:, naive_roi(tree, "V1", "retinotopy")]
+    with pytest.warns(UserWarning, match="No beta store for sub-03, ses-01"):
+        assert np.array_equal(sub.get_betas("01", roi="V1"), expected)
+
+
+def test_all_sessions_as_one_lazy_array(tmp_path):
+    tree = write_tree(tmp_path)
+    sub = load_subject("03", data_dir=tree)
+    lazy = sub.betas
+    assert not (tree / ".laion_fmri").exists()  # nothing was read or built
+    everything = np.concatenate([naive_betas(tree, session) for session in SESSIONS])
+    assert lazy.dims == ("trial", "voxel")
+    assert lazy.dtype == np.float32
+    assert lazy.shape == everything.shape
+    assert np.array_equal(lazy.values, everything)
+    assert np.array_equal(lazy[20:30, 5:900:7].values, everything[20:30, 5:900:7])
+    assert np.array_equal(lazy[::-1, [9, 3, 3]].values, everything[::-1][:, [9, 3, 3]])
+    assert np.array_equal(lazy[3].values, everything[3])
+    labels = trial_labels(RECIPE, "sub-03", "ses-02")
+    assert lazy.sel(trial=lazy.session == "ses-02").label.values.tolist() == labels
+    assert np.array_equal(lazy["index"].values, np.flatnonzero(naive_mask(tree)))
+    assert np.allclose(
+        np.stack([lazy.x, lazy.y, lazy.z], axis=1), sub.get_voxel_coordinates(), atol=1e-6
+    )
+    means = lazy.groupby("session").mean("trial").compute()
+    assert np.allclose(means.sel(session="ses-01"), everything[:24].mean(axis=0), atol=1e-5)
+
+
+def test_a_subject_and_its_lazy_array_survive_pickling(root):
+    sub = pickle.loads(pickle.dumps(load_subject("03", data_dir=root)))
+    assert sub.get_sessions() == SESSIONS
+    lazy = pickle.loads(pickle.dumps(sub.betas))
+    assert np.array_equal(lazy[:24, :50].values, naive_betas(root)[:, :50])
