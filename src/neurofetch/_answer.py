@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Connection"]
 
 _BLOCK = 64 * 1024
+_INTERIM = 8
+"""At most so many 1xx answers come before the real one."""
+_TRAILERS = 64
 
 
 class Connection:
@@ -43,13 +46,16 @@ class Connection:
     def ask(self, data: bytes) -> Head:
         """Send a request and return the head of its response."""
         self.sock.sendall(data)
-        while True:
+        for _ in range(_INTERIM):
             head = parse_head(self._read_head())
-            if head.status >= 200 or head.status == 101:
+            if head.status >= 200:
                 return head
+        msg = f"{_INTERIM} interim answers and no real one"
+        raise ProtocolError(msg)
 
     def _read_head(self) -> bytes:
         block = self.left
+        until = None
         while True:
             end = block.find(b"\r\n\r\n")
             if end >= 0:
@@ -58,11 +64,21 @@ class Connection:
             if len(block) > HEAD_LIMIT:
                 msg = f"a response head of more than {HEAD_LIMIT} bytes"
                 raise ProtocolError(msg)
+            until = self._patience(until) if block else None
             more = self.sock.recv(_BLOCK)
             if not more:
                 msg = "closed by the server before it answered"
                 raise ConnectionResetError(msg)
             block = block + more if block else more
+
+    def _patience(self, until: float | None) -> float:
+        """Bound the time for a head that does not come at once; it usually does."""
+        now = time.monotonic()
+        if until is None:
+            return now + (self.sock.gettimeout() or 0.0)
+        if now > until:
+            raise TimeoutError
+        return until
 
     def into(self, view: memoryview) -> int:
         """Fill the front of `view`; 0 when the server has closed the connection."""
@@ -138,7 +154,11 @@ class Answer:
             return 0
         try:
             count = self._next(view)
+        except ProtocolError:
+            self._keep = False
+            raise
         except OSError as error:
+            self._keep = False
             raise self._client.broken(self.place, error) from error
         if count:
             self._watch(count)
@@ -192,9 +212,7 @@ class Answer:
         if self._kind == CHUNKED and self._todo == 0:
             self._todo = chunk_size(self._connection.line())
             if self._todo == 0:
-                while self._connection.line():
-                    continue  # trailers
-                self._done = True
+                self._skip_trailers()
                 return 0
         if self._kind != UNTIL_CLOSE:
             view = view[: self._todo]
@@ -202,8 +220,18 @@ class Answer:
         if count == 0 and self._kind != UNTIL_CLOSE:
             msg = f"the body ended {self._todo} bytes early"
             raise ConnectionResetError(msg)
+        if count == 0 and self._client.closed:  # it ended because we hung up
+            raise ConnectionAbortedError
         self._account(count)
         return count
+
+    def _skip_trailers(self) -> None:
+        for _ in range(_TRAILERS):
+            if not self._connection.line():
+                self._done = True
+                return
+        msg = f"{self.place}: more than {_TRAILERS} trailers"
+        raise ProtocolError(msg)
 
     def _account(self, count: int) -> None:
         if self._kind == UNTIL_CLOSE:
@@ -212,9 +240,15 @@ class Answer:
         self._todo -= count
         if self._todo == 0:
             if self._kind == CHUNKED:
-                self._connection.line()  # the line break after a chunk
+                self._end_chunk()
             else:
                 self._done = True
+
+    def _end_chunk(self) -> None:
+        rest = self._connection.line()
+        if rest:
+            msg = f"{self.place}: expected the end of a chunk, got {rest[:40]!r}"
+            raise ProtocolError(msg)
 
     def _watch(self, count: int) -> None:
         """Count bytes for the rate limit, and give up on a connection that only drips."""

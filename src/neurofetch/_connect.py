@@ -70,12 +70,13 @@ class Dialer:
         UnreachableError
             If the server's certificate is not trusted.
         """
+        context = self._tls_context() if route.scheme == "https" else None
         if route.proxy is None:
             sock = self._tcp(route.host, route.port)
         else:
             sock = self._through(route, route.proxy)
-        if route.scheme == "https":
-            sock = self._tls(sock, route.host)
+        if context is not None:
+            sock = _tls(context, sock, route.host)
         sock.settimeout(self._network.read_timeout)
         return sock
 
@@ -124,46 +125,52 @@ class Dialer:
         sock = self._tcp(host, port)
         if route.scheme != "https":
             return sock  # plain HTTP: the request line carries the whole URL
-        lines = [f"CONNECT {route.host}:{route.port} HTTP/1.1", f"Host: {route.host}:{route.port}"]
+        name = f"[{route.host}]" if ":" in route.host else route.host
+        lines = [f"CONNECT {name}:{route.port} HTTP/1.1", f"Host: {name}:{route.port}"]
         if credentials:
             lines.append(f"Proxy-Authorization: {credentials}")
         try:
             sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-            answer = _read_head(sock)
+            line = _read_head(sock).split(b"\r\n", 1)[0].decode("latin-1")[:80]
         except OSError as error:
             sock.close()
             msg = f"the proxy {host}:{port} closed the connection: {error}"
             raise TransientError(msg) from error
-        if b" 200 " not in answer.split(b"\r\n", 1)[0] + b" ":
-            sock.close()
-            line = answer.split(b"\r\n", 1)[0].decode("latin-1")[:80]
-            msg = f"the proxy {host}:{port} refused to reach {route.host}: {line!r}. {_HINT}"
-            raise UnreachableError(msg)
-        return sock
-
-    def _tls(self, sock: socket.socket, host: str) -> socket.socket:
-        import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
-
-        try:
-            return self._tls_context().wrap_socket(sock, server_hostname=host)
-        except ssl.SSLCertVerificationError as error:
-            sock.close()
-            msg = (
-                f"the certificate of {host} is not trusted: {error.verify_message}. "
-                "Nothing was fetched. Behind an intercepting proxy, set SSL_CERT_FILE (or "
-                "AWS_CA_BUNDLE) to the bundle of certificates that your institution hands out."
-            )
-            raise UnreachableError(msg) from error
-        except OSError as error:
-            sock.close()
-            msg = f"no TLS connection to {host}: {error}"
-            raise TransientError(msg) from error
+        status = line.partition(" ")[2].partition(" ")[0]
+        if status == "200":
+            return sock
+        sock.close()
+        msg = f"the proxy {host}:{port} did not reach {route.host}: {line!r}"
+        if not status or status.startswith("5"):
+            raise TransientError(msg)
+        msg = f"{msg}. {_HINT}"
+        raise UnreachableError(msg)
 
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
                 self._context = _context(self._network.ca_bundle)
             return self._context
+
+
+def _tls(context: ssl.SSLContext, sock: socket.socket, host: str) -> socket.socket:
+    import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
+
+    try:
+        # An end without the closing words of TLS may be a cut, so it is told as an error.
+        return context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
+    except ssl.SSLCertVerificationError as error:
+        sock.close()
+        msg = (
+            f"the certificate of {host} is not trusted: {error.verify_message}. "
+            "Nothing was fetched. Behind an intercepting proxy, set SSL_CERT_FILE (or "
+            "AWS_CA_BUNDLE) to the bundle of certificates that your institution hands out."
+        )
+        raise UnreachableError(msg) from error
+    except OSError as error:
+        sock.close()
+        msg = f"no TLS connection to {host}: {error}"
+        raise TransientError(msg) from error
 
 
 class _Address(NamedTuple):
@@ -182,7 +189,7 @@ def _look_up(host: str, port: int) -> list[_Address]:
 
 
 def _context(ca_bundle: str | None) -> ssl.SSLContext:
-    import ssl  # noqa: PLC0415 - see _tls
+    import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
 
     if ca_bundle is not None:
         try:
@@ -213,16 +220,21 @@ def proxy_parts(proxy: str) -> tuple[str, int, str]:
     from base64 import b64encode  # noqa: PLC0415 - only with a proxy
     from urllib.parse import unquote, urlsplit  # noqa: PLC0415
 
-    parts = urlsplit(proxy)
-    if parts.scheme != "http" or not parts.hostname:
-        shown = f"{parts.scheme}://{parts.hostname}"  # never the credentials
+    try:
+        parts = urlsplit(proxy)
+        host, port = parts.hostname, parts.port or 3128
+    except ValueError:
+        msg = "the proxy is no URL such as http://host:3128. Correct the proxy variable."
+        raise ConfigError(msg) from None  # the cause may show its credentials
+    if parts.scheme != "http" or not host:
+        shown = f"{parts.scheme}://{host}"  # never the credentials
         msg = f"the proxy {shown} cannot be used: only http:// proxies are. Correct the variable."
         raise ConfigError(msg)
     credentials = ""
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         credentials = "Basic " + b64encode(pair.encode()).decode()
-    return parts.hostname, parts.port or 3128, credentials
+    return host, port, credentials
 
 
 def _read_head(sock: socket.socket) -> bytes:
@@ -236,6 +248,10 @@ def _read_head(sock: socket.socket) -> bytes:
 
 
 def shut(sock: socket.socket) -> None:
-    """Wake a thread that waits on this socket, and make it fail."""
+    """Wake a thread that waits on this socket, and make it fail.
+
+    The method of the plain socket: that of a TLS socket also drops the TLS layer, and a thread
+    that reads on would take what is still encrypted for the body.
+    """
     with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -7,18 +7,20 @@ not an HTTP library: docs/adr/0003-own-http-client.md, with measurements.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from neurofetch._answer import Answer, Connection
 from neurofetch._connect import Dialer, Route, proxy_parts, shut
 from neurofetch._errors import (
     InterruptedTransferError,
     ProtocolError,
+    ServerError,
     TransientError,
     UnreachableError,
     UsageError,
@@ -38,6 +40,11 @@ __all__ = ["Answer", "Client", "Request"]
 _REDIRECTS = (301, 302, 303, 307, 308)
 _IDLE_SECONDS = 15.0
 """An idle connection older than this is not used again: S3 closes them at about 20 s."""
+_PRIVATE = frozenset({"authorization", "cookie"})
+_DRAIN = 64 * 1024
+"""Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
+_IN_URLS = "%/:=&?~#+!$,;'@()*[]"
+"""Characters that a ``Location`` keeps; all others but letters and digits are quoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +125,10 @@ class Client:
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not location:
                 return answer
-            answer.close()
-            request = self._redirected(request, location)
+            with answer:
+                if answer.length is not None and answer.length <= _DRAIN:
+                    answer.read(_DRAIN)
+            request = self._redirected(request, answer.status, location)
         msg = f"{request.place}: more than {request.redirects} redirects"
         raise ProtocolError(msg)
 
@@ -128,24 +137,31 @@ class Client:
         data = request_bytes(
             request.method, target, route.authority, self._headers(request, route), request.body
         )
-        repeatable = request.method in ("GET", "HEAD")
-        while True:
-            connection = self._take(route)
-            try:
-                head = connection.ask(data)
-                connection.used = True
-                return Answer(self, connection, request, head)
-            except TimeoutError as error:
-                self.release(connection, keep=False)
-                raise self.broken(request.place, error) from error
-            except OSError as error:
-                self.release(connection, keep=False)
-                # A kept connection may have been closed by the server while it was idle.
-                if not (connection.used and repeatable) or self._closed:
-                    raise self.broken(request.place, error) from error
-            except BaseException:
-                self.release(connection, keep=False)
+        connection = self._take(route)
+        try:
+            return self._ask(connection, request, data)
+        except TransientError as error:
+            # A kept connection may have been closed by the server while it was idle. Only a new
+            # one tells; the others that were kept may be as dead.
+            silent = isinstance(error.__cause__, TimeoutError)
+            if silent or not connection.used or request.method not in ("GET", "HEAD"):
                 raise
+        return self._ask(self._dial(route), request, data)
+
+    def _ask(self, connection: Connection, request: Request, data: bytes) -> Answer:
+        try:
+            answer = Answer(self, connection, request, connection.ask(data))
+        except ServerError:
+            self.release(connection, keep=False)
+            raise
+        except OSError as error:
+            self.release(connection, keep=False)
+            raise self.broken(request.place, error) from error
+        except BaseException:
+            self.release(connection, keep=False)
+            raise
+        connection.used = True
+        return answer
 
     def _headers(self, request: Request, route: Route) -> dict[str, str]:
         headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **request.headers}
@@ -179,14 +195,21 @@ class Client:
         self._routes[scheme, authority] = route
         return route
 
-    def _redirected(self, request: Request, location: str) -> Request:
-        url = urljoin(request.url, location)
-        if request.url.startswith("https:") and not url.startswith("https:"):
+    @staticmethod
+    def _redirected(request: Request, status: int, location: str) -> Request:
+        url = urljoin(request.url, quote(location.encode("latin-1"), safe=_IN_URLS))
+        old, new = urlsplit(request.url), urlsplit(url)
+        if new.scheme not in ("http", "https") or (old.scheme, new.scheme) == ("https", "http"):
             shown = url.partition("?")[0]
-            msg = f"{request.place}: a redirect from https to {shown} is not followed"
+            msg = f"{request.place}: a redirect from {old.scheme} to {shown} is not followed"
             raise ProtocolError(msg)
-        left = request.redirects - 1
-        return Request(url, request.headers, request.method, request.body, max(left, 0))
+        headers = dict(request.headers)
+        if old.netloc != new.netloc:  # what proves who we are is for the one we gave it to
+            headers = {k: v for k, v in headers.items() if k.lower() not in _PRIVATE}
+        method, body = request.method, request.body
+        if status == 303 and method != "HEAD":
+            method, body = "GET", None
+        return Request(url, headers, method, body, request.redirects)
 
     # -- the pool ----------------------------------------------------------------------------
 
@@ -200,6 +223,9 @@ class Client:
             if time.monotonic() - connection.idle_since < _IDLE_SECONDS:
                 return connection
             self.release(connection, keep=False)
+        return self._dial(route)
+
+    def _dial(self, route: Route) -> Connection:
         self._check_open()
         sock = self._dialer.open(route)
         with self._lock:
@@ -218,10 +244,17 @@ class Client:
         if keep and not self._closed:
             connection.idle_since = time.monotonic()
             self._idle.setdefault(connection.route, deque()).append(connection)
+            if self.closed:  # since we looked: nobody else will close it
+                self._close_idle()
             return
         with self._lock:
             self._live.discard(connection.sock)
         connection.sock.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed: what a connection says from then on means nothing."""
+        return self._closed
 
     def broken(self, place: str, error: OSError) -> Exception:
         """Translate what a socket raised into an error of ours."""
@@ -237,10 +270,15 @@ class Client:
     def close(self) -> None:
         """Close all connections; threads that wait on one fail at once."""
         self._closed = True
+        self.pace.end()
         with self._lock:
             live, self._live = self._live, set()
         for sock in live:
             shut(sock)
-        for row in self._idle.values():
-            while row:
-                row.pop().sock.close()
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        for row in list(self._idle.values()):
+            with contextlib.suppress(IndexError):  # another thread took the last one
+                while True:
+                    row.pop().sock.close()

@@ -21,6 +21,7 @@ class Pace:
         self._rate = rate
         self._lock = threading.Lock()
         self._free_at = 0.0
+        self._ended = threading.Event()
 
     def spend(self, count: int) -> None:
         """Account for `count` bytes; return when the rate allows the next ones."""
@@ -31,4 +32,8 @@ class Pace:
             self._free_at = max(self._free_at, now) + count / self._rate
             wait = self._free_at - now
         if wait > 0:
-            time.sleep(wait)
+            self._ended.wait(wait)
+
+    def end(self) -> None:
+        """Let all go on at once: what they wait for is over."""
+        self._ended.set()
