@@ -54,8 +54,8 @@ class Habits:
         Rows of an unordered list that a page repeats from the page before, or leaves out.
     unordered_collections
         Whether a collection's own images are paged as carelessly as the two big lists.
-    broken
-        Ids (of images or collections) whose record makes each page that holds it a 500.
+    broken, broken_collections
+        Ids of images, of collections, whose record makes each page that holds it a 500.
     honour_filters
         Whether `name`, `DOI` and `owner` filter the list of collections.
     stray_encoding
@@ -72,6 +72,7 @@ class Habits:
     skip_rows: int = 0
     unordered_collections: bool = False
     broken: Collection[int] = ()
+    broken_collections: Collection[int] = ()
     honour_filters: bool = False
     stray_encoding: bool = True
     neurosynth_up: bool = True
@@ -213,7 +214,7 @@ class NeuroVault(WireServer):
             start = max(0, start - self.habits.repeat_rows) + self.habits.skip_rows
             stop -= self.habits.repeat_rows
         results = page.rows[start:stop]
-        if any(row["id"] in self.habits.broken for row in results):
+        if any(map(self._breaks, results)):
             return html(500, "Server Error (500)")
         count = len(page.rows) + self.habits.count_surplus
         after, before = page.offset + page.limit, page.offset - page.limit
@@ -233,9 +234,14 @@ class NeuroVault(WireServer):
         return self._record(record)
 
     def _record(self, record: Record) -> Reply:
-        if record["id"] in self.habits.broken:
+        if self._breaks(record):
             return html(500, "Server Error (500)")
         return self._json(record)
+
+    def _breaks(self, record: Record) -> bool:
+        habits = self.habits
+        broken = habits.broken if "collection_id" in record else habits.broken_collections
+        return record["id"] in broken
 
     def _hidden(self, record: Record) -> bool:
         return bool(self.vault.collections[record["collection_id"]]["private"])

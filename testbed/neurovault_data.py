@@ -53,6 +53,7 @@ class Vault:
     collections: dict[int, Record] = field(default_factory=dict)
     images: dict[int, Record] = field(default_factory=dict)
     media: dict[str, Volume | bytes] = field(default_factory=dict)
+    _members: dict[int, dict[int, Record]] = field(default_factory=dict, repr=False)
 
     def add_collection(self, collection_id: int, images: Iterable[int] = (), **fields: Any) -> None:
         """Add a collection, with one ordinary image for each id in `images`.
@@ -131,11 +132,11 @@ class Vault:
 
     def images_of(self, collection_id: int) -> list[Record]:
         """Return the image records of one collection, by id."""
-        mine = (r for r in self.images.values() if r["collection_id"] == collection_id)
-        return sorted(mine, key=lambda record: int(record["id"]))
+        return [record for _, record in sorted(self._members.get(collection_id, {}).items())]
 
     def _insert(self, record: Record, volume: Volume | bytes | None) -> None:
         self.images[record["id"]] = record
+        self._members.setdefault(record["collection_id"], {})[record["id"]] = record
         self.collections[record["collection_id"]]["number_of_images"] += 1
         if volume is not None:
             self.media[unquote(record["file"].removeprefix(HOME))] = volume

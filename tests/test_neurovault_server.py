@@ -226,6 +226,10 @@ def test_a_broken_record_spoils_each_page_that_holds_it(server, web):
     assert web.get(url + "?limit=1&offset=2").status_code == 500
     assert web.get(server.api_url + "images/103/").status_code == 500
     assert [r["id"] for r in web.get(url + "?limit=2").json()["results"]] == [101, 102]
+    server.habits.broken, server.habits.broken_collections = (), {1952}
+    assert web.get(server.api_url + "collections/").status_code == 500
+    assert web.get(server.api_url + "collections/1952/").status_code == 500
+    assert web.get(url).json()["count"] == 5
 
 
 def test_neurosynth_answers_refuses_and_fails(server, web):

@@ -279,13 +279,17 @@ def write_json(path: Path, record: Mapping[str, Any]) -> bool:
     bool
         Whether the file was written.
     """
-    try:
-        if read_json(path) == dict(record):
-            return False
-    except TornRecordError:
-        pass  # it is about to be replaced by a whole one
+    if _says(path, record):
+        return False
     write_atomically(path, json.dumps(record).encode())
     return True
+
+
+def _says(path: Path, record: Mapping[str, Any]) -> bool:
+    try:
+        return read_json(path) == dict(record)
+    except TornRecordError:
+        return False  # it is replaced by a whole one
 
 
 def write_atomically(path: Path, content: bytes) -> None:
