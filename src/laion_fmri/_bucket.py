@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from laion_fmri._dataset import dataset
 from laion_fmri._layout import GLM, HELD_OUT
 from laion_fmri._stream import masked_from_stream
 from laion_fmri._trials import read_trials
-from neurofetch._attempts import Attempts
-from neurofetch._config import Network, s3_endpoint
+from neurofetch import Link, Listing
 from neurofetch._entities import parse
-from neurofetch._http import Client
 from neurofetch._stream import stream
-from neurofetch.sources.s3 import Bucket, S3Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +19,9 @@ if TYPE_CHECKING:
     from laion_fmri._brain import Brain
     from laion_fmri._layout import Layout
     from laion_fmri._trials import Trials
-    from neurofetch._values import RemoteFile
+    from neurofetch import RemoteFile
 
 __all__ = ["betas_from_bucket"]
-
-_BUCKET, _REGION = "laion-fmri", "us-west-2"
 
 
 def betas_from_bucket(
@@ -60,14 +56,14 @@ def betas_from_bucket(
     if session in HELD_OUT:
         layout.missing(f"the betas of {session}", ses=session)
     trials = _trials(layout, session, needed=stimuli is not None)
-    with Client(Network.from_environment()) as client:
-        source = S3Source(client, Bucket(_BUCKET, _REGION, s3_endpoint()), Attempts())
-        remote = _find(source.walk(f"{GLM}/{layout.subject}/{session}/func/"), layout, session)
+    folder = f"{GLM}/{layout.subject}/{session}/func/"
+    with Link(dataset(), layout.data_dir) as link:
+        remote = _find(link.files(Listing((folder,))), layout, session)
         return masked_from_stream(
-            stream(client, remote),
+            stream(link.client, remote),
             brain,
             columns,
-            name=f"s3://{_BUCKET}/{remote.key}",
+            name=f"s3://{link.dataset.bucket}/{remote.key}",
             trials=trials,
             stimuli=stimuli,
             finite=finite,

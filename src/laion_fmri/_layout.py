@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from laion_fmri import _dataset
 from laion_fmri._errors import DataNotDownloadedError, SubjectNotFoundError
 from laion_fmri._load_errors import BadDataError
 from neurofetch._entities import full, parse
@@ -18,7 +19,7 @@ __all__ = ["GLM", "HELD_OUT", "Layout", "download_call", "session_id", "subject_
 
 GLM = "derivatives/glmsingle-tedana"
 #: Listed by the bucket, refused by it: the dataset's owners keep them back.
-HELD_OUT = frozenset({"ses-31", "ses-32", "ses-33", "ses-34"})
+HELD_OUT = frozenset(f"{_dataset.HELD_OUT.entity}-{value}" for value in _dataset.HELD_OUT.values)
 _VOLUME = (".nii", ".nii.gz")
 _TOKEN = re.compile(r"[A-Za-z0-9]+")
 
