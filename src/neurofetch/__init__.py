@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurofetch._api import get, plan, verify
-    from neurofetch._audit import Audit, Finding, State, audit
+    from neurofetch._audit import Audit, Finding, State, audit, repair
     from neurofetch._bars import listener
     from neurofetch._config import Network
     from neurofetch._crew import Options
     from neurofetch._dataset import Dataset, Wishes, Withheld, wishes
+    from neurofetch._entities import Entities
+    from neurofetch._entities import parse as parse_entities
     from neurofetch._errors import (
         ConfigError,
         DestinationError,
@@ -48,7 +50,9 @@ if TYPE_CHECKING:
         Retrying,
         Waiting,
     )
-    from neurofetch._link import Link, Listing
+    from neurofetch._jobs import checked_jobs
+    from neurofetch._link import Link, Listing, plan_wants
+    from neurofetch._place import Place
     from neurofetch._retry import RetryRules
     from neurofetch._select import Family, Query, Rules, query
     from neurofetch._values import (
@@ -70,11 +74,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "_api": ("get", "plan", "verify"),
-    "_audit": ("Audit", "Finding", "State", "audit"),
+    "_audit": ("Audit", "Finding", "State", "audit", "repair"),
     "_bars": ("listener",),
     "_config": ("Network",),
     "_crew": ("Options",),
     "_dataset": ("Dataset", "Wishes", "Withheld", "wishes"),
+    "_entities": ("Entities", "parse_entities"),
     "_errors": (
         "ConfigError",
         "DestinationError",
@@ -107,7 +112,9 @@ _HOMES = {
         "Retrying",
         "Waiting",
     ),
-    "_link": ("Link", "Listing"),
+    "_jobs": ("checked_jobs",),
+    "_link": ("Link", "Listing", "plan_wants"),
+    "_place": ("Place",),
     "_retry": ("RetryRules",),
     "_select": ("Family", "Query", "Rules", "query"),
     "_values": (
@@ -125,6 +132,7 @@ _HOMES = {
         "Want",
     ),
 }
+_ALIASES = {"parse_entities": "parse"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -135,6 +143,7 @@ __all__ = [
     "DestinationError",
     "Digest",
     "DiskFullError",
+    "Entities",
     "Event",
     "Family",
     "FileDone",
@@ -154,6 +163,7 @@ __all__ = [
     "NothingMatchedError",
     "Options",
     "Outcome",
+    "Place",
     "Plan",
     "Planned",
     "Progress",
@@ -184,10 +194,14 @@ __all__ = [
     "Withheld",
     "__version__",
     "audit",
+    "checked_jobs",
     "get",
     "listener",
+    "parse_entities",
     "plan",
+    "plan_wants",
     "query",
+    "repair",
     "verify",
     "wishes",
 ]
@@ -198,7 +212,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    value = getattr(import_module(f"{__name__}.{home}"), _ALIASES.get(name, name))
     globals()[name] = value
     return value
 

@@ -6,22 +6,24 @@ import enum
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from neurofetch._digests import hasher
 from neurofetch._errors import VerificationError
 from neurofetch._receipts import Journal, read_receipts
-from neurofetch._values import LocalFile, Receipt, RemoteFile, Rung, Want
+from neurofetch._values import Action, LocalFile, Receipt, RemoteFile, Rung, Want
 from neurofetch._verify import OnePiece, Promise, read_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
+    from neurofetch._link import Link
     from neurofetch._place import Place
+    from neurofetch._values import Plan
 
-__all__ = ["Audit", "Finding", "State", "audit"]
+__all__ = ["Audit", "Finding", "State", "audit", "repair"]
 
 
 class State(enum.StrEnum):
@@ -92,6 +94,7 @@ def audit(
     read_all: bool = False,
     remote: Iterable[Want] | None = None,
     checksum: Callable[[RemoteFile], Promise] | None = None,
+    only: Collection[str] | None = None,
 ) -> Audit:
     """Hold a data directory against its receipts, and against the server.
 
@@ -106,6 +109,8 @@ def audit(
         gets a receipt.
     checksum : callable, optional
         Asks the server for its checksum of an object, where the ETag tells nothing.
+    only : collection of str, optional
+        Look at these paths and no others.
 
     Returns
     -------
@@ -114,14 +119,37 @@ def audit(
     began = time.monotonic()
     receipts = read_receipts(place.state)
     wants = {want.path: want for want in remote or () if not want.refused}
-    local = place.survey(sorted(receipts.keys() | wants.keys()), receipts)
+    everything = receipts.keys() | wants.keys()
+    local = place.survey(sorted(everything), receipts)
     journal = Journal(place.state)
     inspector = _Inspector(place, journal, wants, checksum, read_all=read_all)
-    paths = sorted(receipts.keys() | local.keys())
+    paths = sorted((receipts.keys() | local.keys()) & set(only if only is not None else everything))
     with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
         findings = tuple(pool.map(lambda p: inspector.look(p, local.get(p)), paths))
     journal.close()
     return Audit(place.root, findings, time.monotonic() - began)
+
+
+def repair(link: Link, plan: Plan) -> Plan:
+    """Read every byte of the files that a plan keeps; return a plan that replaces the bad ones.
+
+    Parameters
+    ----------
+    link : Link
+    plan : Plan
+    """
+    kept = {step.want.path: step.want for step in plan.of(Action.KEEP)}
+    found = audit(
+        link.place, read_all=True, remote=kept.values(), checksum=link.promise, only=kept.keys()
+    )
+    bad = {finding.path: finding.detail for finding in found.problems}
+    steps = tuple(
+        replace(step, action=Action.REPLACE, reason=f"here, but damaged: {bad[step.want.path]}")
+        if step.want.path in bad
+        else step
+        for step in plan.steps
+    )
+    return replace(plan, steps=steps)
 
 
 class _Inspector:

@@ -7,10 +7,12 @@ every few seconds.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 import socket
+import time
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +22,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_]")
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 90.0
 """An owner on another host that has not touched its journal for so long counts as dead."""
+
+_running: set[str] = set()
+"""Tokens of the runs under way in this very process; a notebook has one run after another."""
 
 
 class Owner:
@@ -38,9 +43,17 @@ class Owner:
         self._journals = journals
         self.journal = journals / f"{self.token}.jsonl"
 
+    def begin(self) -> None:
+        """Say that the run is under way."""
+        _running.add(self.token)
+
+    def end(self) -> None:
+        """Say that the run is over: what it left may be taken, by a later run of ours too."""
+        _running.discard(self.token)
+
     def beat(self) -> None:
         """Show other hosts that this run still lives."""
-        if self.journal.exists():
+        with contextlib.suppress(FileNotFoundError):  # not begun, or merged by another run
             os.utime(self.journal)
 
     def is_dead(self, token: str) -> bool:
@@ -53,7 +66,9 @@ class Owner:
         host, _, rest = token.partition("-")
         numbers = rest.split("-")
         if host == _host() and len(numbers) == 3:
-            pid = int(numbers[0]) if numbers[0].isdigit() else 0
+            pid = int(numbers[0]) if numbers[0].isdecimal() else 0
+            if pid == os.getpid() and numbers[1] == _started(pid):
+                return token not in _running
             return pid <= 0 or _started(pid) != numbers[1]
         return self._silent(token)
 
@@ -62,9 +77,12 @@ class Owner:
         self.beat()
         try:
             theirs = (self._journals / f"{token}.jsonl").stat().st_mtime
-            mine = self.journal.stat().st_mtime
         except FileNotFoundError:
             return True
+        try:
+            mine = self.journal.stat().st_mtime
+        except FileNotFoundError:
+            mine = time.time()  # we only plan, and write nothing
         return mine - theirs > SILENT_SECONDS
 
 

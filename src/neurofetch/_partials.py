@@ -18,7 +18,10 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from neurofetch._digests import CRC_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from neurofetch._owner import Owner
 
 __all__ = ["Held", "PartLog", "Partials", "name_of"]
+
+_KINDS = ("tmp", "part", "log")
 
 
 def name_of(path: str) -> str:
@@ -82,11 +87,21 @@ class PartLog:
             log = cls(head["etag"], head["size"], head["part_size"], head["algorithm"])
         except (ValueError, KeyError, TypeError):
             return None
+        if not log._sound():
+            return None
         for line in lines:
             with contextlib.suppress(ValueError, TypeError):  # the line that a crash cut short
                 number, crc, md5 = json.loads(line)
-                log.parts[number] = (crc, md5)
+                if 0 <= number * log.part_size < log.size and isinstance(md5, str):
+                    log.parts[int(number)] = (int(crc), md5)
         return log
+
+    def _sound(self) -> bool:
+        """Whether it can be worked with; it is a file, and anything may be in it."""
+        whole = all(
+            isinstance(number, int) and number > 0 for number in (self.size, self.part_size)
+        )
+        return whole and isinstance(self.etag, str) and self.algorithm in CRC_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,32 +149,49 @@ class Partials:
         """Return all partials with a log, by the short name of their file."""
         found: dict[str, list[Held]] = {}
         for name in self._names(self._folder):
-            short, _, rest = name.partition(".")
-            token = rest.removesuffix(".log")
-            if token == rest:
-                continue
-            data = self._folder / f"{short}.{token}.part"
-            log_path = self._folder / name
-            with contextlib.suppress(FileNotFoundError):  # taken over or finished meanwhile
-                log = PartLog.parse(log_path.read_bytes())
-                if log is not None and data.exists():
-                    held = Held(str(data), str(log_path), token, log)
-                    found.setdefault(short, []).append(held)
+            held = self._held(name)
+            if held is not None:
+                found.setdefault(name.partition(".")[0], []).append(held)
         return found
+
+    def of(self, short: str) -> list[Held]:
+        """Return the partials with a log of one file, as they are now."""
+        mine = (name for name in self._names(self._folder) if name.startswith(short + "."))
+        return [held for held in map(self._held, mine) if held is not None]
+
+    def _held(self, name: str) -> Held | None:
+        base = name.removesuffix(".log")
+        if base == name:
+            return None
+        data, log_path = self._folder / f"{base}.part", self._folder / name
+        try:
+            log = PartLog.parse(log_path.read_bytes())
+        except FileNotFoundError:  # taken over or finished meanwhile
+            return None
+        if log is None or not data.exists():
+            return None
+        return Held(str(data), str(log_path), base.partition(".")[2], log)
 
     def free_to_take(self, held: Held) -> bool:
         """Whether the process that wrote it has ended."""
         return self._owner.is_dead(held.token)
 
-    def take_over(self, short: str, held: Held) -> tuple[str, str] | None:
-        """Rename a partial to ours; None when another process was quicker."""
+    def take_over(self, short: str, held: Held) -> PartLog | None:
+        """Rename a partial to ours; return its log as it is now.
+
+        Returns
+        -------
+        PartLog or None
+            None when another process was quicker, or the log cannot be read any more.
+        """
         data, log_path = self.paths(short)
         try:
             os.rename(held.data, data)
             os.rename(held.log_path, log_path)
+            with open(log_path, "rb") as file:
+                return PartLog.parse(file.read())
         except FileNotFoundError:
             return None
-        return data, log_path
 
     def paths(self, short: str) -> tuple[str, str]:
         """Return the names of our own partial of a file: data and log."""
@@ -178,18 +210,19 @@ class Partials:
         keep : set of str
             Data files of partials that are still good for resuming.
         """
+        is_dead = cache(self._owner.is_dead)
         freed = 0
         for name in self._names(self._folder):
             short, _, rest = name.partition(".")
             token, dot, kind = rest.rpartition(".")
             data = f"{self._folder}{os.sep}{short}.{token}.part"
-            if not dot or kind not in ("tmp", "part", "log") or data in keep:
+            if not dot or kind not in _KINDS or (data in keep and kind != "tmp"):
                 continue
-            if self._owner.is_dead(token):
+            if is_dead(token):
                 freed += _remove(self._folder / name)
         for name in self._names(self._claims):
             token = self._holder(name)
-            if token and self._owner.is_dead(token):
+            if token and is_dead(token):
                 _remove(self._claims / name)
         return freed
 
@@ -217,7 +250,9 @@ class Partials:
                 os.symlink(self._owner.token, link)
             except FileExistsError:
                 holder = self._holder(short)
-                if holder and not self._owner.is_dead(holder):
+                if not holder:
+                    continue  # just released
+                if not self._owner.is_dead(holder):
                     return "" if holder == self._owner.token else holder
                 self._break(link, holder)
             except OSError:

@@ -9,9 +9,11 @@ small file a run, not one a data file: clusters count inodes.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
+import threading
 from typing import TYPE_CHECKING, Any
 
 from neurofetch._owner import Owner
@@ -28,6 +30,7 @@ _MERGE_FROM = 8
 """Journals of ended runs are merged when there are as many."""
 
 _BASE = "merged-"
+_MERGING = "merging-"
 
 
 class Journal:
@@ -43,28 +46,55 @@ class Journal:
         self._folder = state / "receipts"
         self.owner = Owner(self._folder)
         self._fd: int | None = None
+        self._lock = threading.Lock()
+        self._torn = False
+        self._ended = False
 
     def open(self) -> None:
         """Begin this run's journal; from now on other hosts can see that the run lives."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._fd = self._opened()
+        self.owner.begin()
+
+    def _opened(self) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._fd = os.open(self.owner.journal, flags, 0o666)
+        return os.open(self.owner.journal, flags, 0o666)
 
     def append(self, receipt: Receipt) -> None:
         """Write one receipt: a single append, whole or not at all for every reader."""
-        if self._fd is None:
-            self.open()
         line = json.dumps(_to_dict(receipt), separators=(",", ":"), ensure_ascii=True) + "\n"
-        os.write(self._fd, line.encode("ascii"))  # type: ignore[arg-type]
+        data = line.encode("ascii")
+        with self._lock:
+            if self._ended:  # a thread that could not be stopped in time
+                self._append_late(data)
+                return
+            if self._fd is None:
+                self.open()
+            if self._torn:
+                data = b"\n" + data
+            self._torn = os.write(self._fd, data) != len(data)  # type: ignore[arg-type]
+            if self._torn:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.owner.journal))
+
+    def _append_late(self, data: bytes) -> None:
+        fd = self._opened()
+        try:
+            os.write(fd, data)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """End this run's journal: flush it, drop it when it is empty, merge the old ones."""
-        if self._fd is None:
+        with self._lock:
+            fd, self._fd, self._ended = self._fd, None, True
+        if fd is None:
             return
-        fd, self._fd = self._fd, None
-        os.fsync(fd)
-        empty = os.fstat(fd).st_size == 0
-        os.close(fd)
+        self.owner.end()
+        try:
+            os.fsync(fd)
+            empty = os.fstat(fd).st_size == 0
+        finally:
+            os.close(fd)
         if empty:
             self.owner.journal.unlink(missing_ok=True)
         else:
@@ -75,8 +105,11 @@ class Journal:
         ended = [p for p in _journals(self._folder) if self._has_ended(p)]
         if len(ended) < _MERGE_FROM:
             return
-        receipts = _merged(ended)
-        temporary = self._folder / f"merging-{self.owner.token}"
+        try:
+            receipts = _merged(ended)
+        except FileNotFoundError:
+            return  # another run is merging them right now
+        temporary = self._folder / f"{_MERGING}{self.owner.token}"
         lines = (json.dumps(_to_dict(r), separators=(",", ":")) for r in receipts.values())
         with temporary.open("w", encoding="ascii") as file:
             file.writelines(line + "\n" for line in lines)
@@ -85,6 +118,9 @@ class Journal:
         os.replace(temporary, self._folder / f"{_BASE}{secrets.token_hex(8)}.jsonl")
         for path in ended:  # only now: a crash in between leaves each receipt twice, not lost
             path.unlink(missing_ok=True)
+        for name in os.listdir(self._folder):  # what such a crash left
+            if name.startswith(_MERGING) and self.owner.is_dead(name.removeprefix(_MERGING)):
+                (self._folder / name).unlink(missing_ok=True)
 
     def _has_ended(self, path: Path) -> bool:
         token = path.name.removesuffix(".jsonl")

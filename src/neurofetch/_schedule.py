@@ -7,9 +7,11 @@ for a large one and the memory for buffers stays bounded.
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
 from collections import deque
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -58,13 +60,15 @@ class Schedule:
         self._small = deque(small)
         self._large = deque(large)
         self._parts: deque[Task] = deque()
-        self._later: list[tuple[float, Task]] = []
+        self._later: list[tuple[float, int, Task]] = []
+        self._serial = count()
         self._jobs = n_jobs
         self._bulk = bulk
         self._open = 0
         self._bulk_active = 0
         self._active = 0
         self._waiting = 0
+        self._watched = False
         self._stopped = False
         self._condition = threading.Condition()
 
@@ -76,35 +80,42 @@ class Schedule:
                 if task is not None:
                     self._active += 1
                     self._bulk_active += task.bulk
+                    if self._later and not self._watched:
+                        self._condition.notify()  # whoever watched the clock has a task now
                     return task
-                if not self._active and not self._open and not self._later:
+                if self._over:
                     self._condition.notify_all()
                     return None
-                self._waiting += 1
-                self._condition.wait(self._patience())
-                self._waiting -= 1
+                self._wait()
         return None
 
     def _pick(self) -> Task | None:
+        if self._later and self._later[0][0] <= time.monotonic():
+            _, _, task = heapq.heappop(self._later)
+            (self._large if task.opens else self._small).append(task)
         if self._parts and self._bulk_active < self._bulk:
             return self._parts.popleft()
         if self._large and self._open < self._jobs:
             self._open += 1
             return self._large.popleft()
-        if self._small:
-            return self._small.popleft()
-        now = time.monotonic()
-        for number, (due, task) in enumerate(self._later):
-            if due <= now and (not task.opens or self._open < self._jobs):
-                del self._later[number]
-                self._open += task.opens
-                return task
-        return None
+        return self._small.popleft() if self._small else None
 
-    def _patience(self) -> float | None:
-        if not self._later:
-            return None
-        return max(0.01, min(due for due, _ in self._later) - time.monotonic())
+    @property
+    def _over(self) -> bool:
+        """Whether nothing is left, and nothing can come any more."""
+        left = self._small or self._large or self._parts or self._later
+        return not (left or self._active or self._open)
+
+    def _wait(self) -> None:
+        """Wait for a task; one thread of all that wait watches the clock."""
+        watches = bool(self._later) and not self._watched
+        patience = max(0.0, self._later[0][0] - time.monotonic()) if watches else None
+        self._watched |= watches
+        self._waiting += 1
+        self._condition.wait(patience)
+        self._waiting -= 1
+        if watches:
+            self._watched = False
 
     def done(self, task: Task) -> None:
         """Say that a task that was taken is over."""
@@ -112,13 +123,20 @@ class Schedule:
             self._active -= 1
             self._bulk_active -= task.bulk
             if self._waiting:
-                self._condition.notify_all()
+                self._tell(1 if task.bulk and self._parts else 0)
+
+    def _tell(self, tasks: int) -> None:
+        """Wake as many threads as there are new tasks; all of them at the end."""
+        if self._over:
+            self._condition.notify_all()
+        elif tasks:
+            self._condition.notify(tasks)
 
     def add_parts(self, parts: Iterable[Task]) -> None:
         """Add the parts of a file that was opened."""
         with self._condition:
             self._parts.extend(parts)
-            self._condition.notify_all()
+            self._tell(len(self._parts))
 
     def drop_parts(self, unwanted: Iterable[Task]) -> list[Task]:
         """Forget parts that nobody has taken yet; return them."""
@@ -132,13 +150,14 @@ class Schedule:
         """Say that an opened file is dealt with."""
         with self._condition:
             self._open -= 1
-            self._condition.notify_all()
+            self._tell(1 if self._large else 0)
 
     def again(self, task: Task, seconds: float) -> None:
         """Hand a task out again after a while."""
         with self._condition:
-            self._later.append((time.monotonic() + seconds, task))
-            self._condition.notify_all()
+            due = time.monotonic() + seconds
+            heapq.heappush(self._later, (due, next(self._serial), task))
+            self._condition.notify()
 
     def stop(self) -> None:
         """Hand out nothing more."""

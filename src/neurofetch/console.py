@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from neurofetch._audit import Audit
     from neurofetch._values import Plan, Report
 
+from neurofetch._text import size, table
+
 __all__ = [
     "ExitCode",
     "Parser",
@@ -35,6 +37,8 @@ __all__ = [
     "show_audit",
     "show_plan",
     "show_report",
+    "size",
+    "table",
 ]
 
 

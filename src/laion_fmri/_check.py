@@ -1,0 +1,53 @@
+"""Look again at what is in the data directory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from laion_fmri._dataset import DATASET, Extras, dataset, listing
+from laion_fmri.download import subjects_of
+from neurofetch import Audit, Link, Place, audit, query, wishes
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["check"]
+
+_ALL = Extras(
+    stimuli=True, embeddings=True, freesurfer=True, anatomical=True, raw=True, localizers=True
+)
+
+
+def check(
+    data_dir: str | os.PathLike[str], *, read_all: bool = False, remote: bool = False
+) -> Audit:
+    """Hold the data directory against its receipts, and against the bucket.
+
+    Parameters
+    ----------
+    data_dir : path
+    read_all : bool
+        Read every byte.
+    remote : bool
+        Ask the bucket too. With `read_all`, files of other tools are hashed, and adopted when
+        they are the bucket's.
+
+    Returns
+    -------
+    Audit
+    """
+    if not remote:
+        return audit(Place(data_dir, DATASET.state), read_all=read_all)
+    with Link(dataset(_ALL), data_dir) as link:
+        here = _subjects_here(link)
+        exist = [subject for subject in subjects_of(link, _ALL) if subject in here]
+        files = link.files(listing(tuple(exist), _ALL))
+        wants = wishes(files, query(), link.dataset).wants
+        return audit(link.place, read_all=read_all, remote=wants, checksum=link.promise)
+
+
+def _subjects_here(link: Link) -> set[str]:
+    """Return the subjects of which anything is on the disk."""
+    root = link.place.root
+    folders = [root, *root.glob("derivatives/*")]
+    return {p.name for folder in folders for p in folder.glob("sub-*") if p.is_dir()}

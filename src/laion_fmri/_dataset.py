@@ -1,0 +1,139 @@
+"""LAION-fMRI, described: where it lies, what comes along, what is withheld.
+
+Facts: the bucket itself and its documentation, https://github.com/ViCCo-Group/LAION-fMRI.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from neurofetch import Dataset, Family, Listing, Rules, UsageError, Withheld
+
+__all__ = ["DATASET", "GATED", "Extras", "dataset", "listing", "subject_label", "subject_trees"]
+
+ROOT_FILES = ("dataset_description.json", "participants.tsv", "participants.json", "README")
+
+BETAS = "derivatives/glmsingle-tedana/"
+ROIS = "derivatives/rois/"
+OLD_ROIS = "derivatives/atlases/"
+
+GATED = ("stimuli/task-images_stimuli.h5", "stimuli/task-images_metadata.csv")
+"""Keys that LIST shows and GET refuses: a data use agreement opens them, at an access service."""
+
+HELD_OUT = Withheld(
+    "ses",
+    frozenset({"31", "32", "33", "34"}),
+    "held out by the dataset's owners (not public, not a fault)",
+)
+
+_SUBJECT = re.compile(r"(?:sub-)?([0-9A-Za-z]+)")
+
+
+class Extras(NamedTuple):
+    """What else to fetch beside betas and regions of interest; each is off by default."""
+
+    stimuli: bool = False
+    embeddings: bool = False
+    freesurfer: bool = False
+    anatomical: bool = False
+    raw: bool = False
+    localizers: bool = False
+
+
+def _families(extras: Extras) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
+    """Return the families to which no filter applies, and those that belong to no session."""
+    whole: list[Family] = []
+    if extras.stimuli:
+        whole.append(Family("stimuli: include_stimuli", prefixes=("stimuli/",)))
+    if extras.embeddings:
+        prefixes = ("stimuli/task-images_desc-",)
+        whole.append(Family("embeddings: include_embeddings", prefixes=prefixes))
+    if extras.freesurfer:
+        freesurfer = ("derivatives/freesurfer/",)
+        whole.append(Family("surfaces: include_freesurfer", prefixes=freesurfer))
+    loose = [Family("ROI: belongs to no session", prefixes=(ROIS, OLD_ROIS))]
+    if extras.anatomical:
+        prefixes = ("derivatives/anatomical/",)
+        loose.append(Family("anatomy: belongs to no session", prefixes=prefixes))
+    if extras.localizers:
+        prefixes = ("derivatives/localizers/",)
+        loose.append(Family("localizer: belongs to no session", prefixes=prefixes))
+    return tuple(whole), tuple(loose)
+
+
+def dataset(extras: Extras = Extras()) -> Dataset:  # noqa: B008 - a frozen value
+    """Return the description of the dataset, with the extras that were asked for."""
+    whole, loose = _families(extras)
+    rules = Rules(
+        root_files=ROOT_FILES,
+        averages="averages",
+        with_sessions=(
+            Family(
+                "mean-R² map: the loader derives the brain mask from it",
+                prefixes=(BETAS,),
+                entities=(("desc", "R2mean"), ("stat", "rsquare")),
+                extension=".nii.gz",
+            ),
+        ),
+        sessionless=loose,
+        mirrored=whole,
+        sidecars=True,
+    )
+    return Dataset(
+        name="LAION-fMRI",
+        bucket="laion-fmri",
+        region="us-west-2",
+        rules=rules,
+        withheld=(HELD_OUT,),
+        tidy_labels=True,
+        state=".laion_fmri",
+    )
+
+
+DATASET = dataset()
+
+
+def subject_trees(extras: Extras = Extras()) -> tuple[str, ...]:  # noqa: B008 - a frozen value
+    """Return the prefixes below which there is one folder a subject."""
+    trees = [BETAS, ROIS, OLD_ROIS]
+    for wanted, tree in (
+        (extras.freesurfer, "derivatives/freesurfer/"),
+        (extras.anatomical, "derivatives/anatomical/"),
+        (extras.localizers, "derivatives/localizers/"),
+        (extras.raw, ""),
+    ):
+        if wanted:
+            trees.append(tree)
+    return tuple(trees)
+
+
+def listing(subjects: tuple[str, ...], extras: Extras) -> Listing:
+    """Return what to list for some subjects (full labels, such as "sub-03")."""
+    walks = [f"{tree}{subject}/" for subject in subjects for tree in subject_trees(extras)]
+    if extras.stimuli or extras.embeddings:
+        walks.append("stimuli/")
+    return Listing(walks=tuple(walks), levels=("",))
+
+
+def subject_label(text: object) -> str:
+    """Return a subject's full label, "sub-03".
+
+    Raises
+    ------
+    UsageError
+        If the text cannot be a subject.
+
+    Examples
+    --------
+    >>> subject_label("03"), subject_label("sub-03")
+    ('sub-03', 'sub-03')
+    """
+    found = _SUBJECT.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None:
+        msg = (
+            f"{text!r} is not a subject. Give its full name or bare value, "
+            "such as 'sub-03' or '03', or 'all'."
+        )
+        raise UsageError(msg)
+    return f"sub-{found[1]}"

@@ -1,0 +1,182 @@
+"""What there is: subjects, sessions, regions of interest and sizes, in the bucket and here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras, listing
+from laion_fmri.download import check_subjects, subjects_of
+from neurofetch import Action, parse_entities, plan_wants, query, wishes
+from neurofetch.console import size, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from neurofetch import Link, Plan, Step
+
+__all__ = ["Info", "SubjectInfo", "info", "info_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectInfo:
+    """One subject.
+
+    Parameters
+    ----------
+    subject : str
+    sessions : tuple of str
+        With betas that are public, in order.
+    held_out : tuple of str
+        Sessions that the owners withhold.
+    rois : dict of str to tuple of str
+        Names of regions by category.
+    files, files_here : int
+        Public files, and how many of them are in the data directory.
+    bytes, bytes_here : int
+    session_bytes : dict of str to int
+    """
+
+    subject: str
+    sessions: tuple[str, ...]
+    held_out: tuple[str, ...]
+    rois: dict[str, tuple[str, ...]]
+    files: int
+    files_here: int
+    bytes: int
+    bytes_here: int
+    session_bytes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The dataset, as the bucket lists it.
+
+    Parameters
+    ----------
+    bucket : str
+        Its URL.
+    data_dir : str
+    subjects : tuple of SubjectInfo
+    """
+
+    bucket: str
+    data_dir: str
+    subjects: tuple[SubjectInfo, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return asdict(self)
+
+
+def info(link: Link, labels: Sequence[str] | None) -> Info:
+    """List what there is.
+
+    Parameters
+    ----------
+    link : Link
+    labels : sequence of str or None
+        Subjects; None for all.
+
+    Raises
+    ------
+    SubjectNotFoundError
+        If the bucket has no such subject.
+    """
+    subjects = tuple(labels) if labels else subjects_of(link, Extras())
+    files = link.files(listing(subjects, Extras()))
+    check_subjects(link, subjects, {file.key for file in files}, Extras())
+    wished = wishes(files, query(), link.dataset)
+    plan = plan_wants(link.place, wished.wants)
+    return Info(
+        link.source.bucket.base,
+        str(link.place.root),
+        tuple(_subject(subject, plan) for subject in subjects),
+    )
+
+
+def _subject(subject: str, plan: Plan) -> SubjectInfo:
+    mine = [step for step in plan.steps if f"/{subject}/" in f"/{step.want.path}"]
+    public = [step for step in mine if step.action is not Action.REFUSE]
+    here = [step for step in public if step.action is Action.KEEP]
+    by_session = _by_session(step for step in public if step.want.path.startswith(BETAS))
+    withheld = _by_session(step for step in mine if step.action is Action.REFUSE)
+    return SubjectInfo(
+        subject,
+        tuple(sorted(by_session)),
+        tuple(sorted(ses for ses in withheld if ses.removeprefix("ses-") in HELD_OUT.values)),
+        _rois(step.want.path for step in public),
+        len(public),
+        len(here),
+        _bytes(public),
+        _bytes(here),
+        {session: _bytes(steps) for session, steps in sorted(by_session.items())},
+    )
+
+
+def _bytes(steps: Iterable[Step]) -> int:
+    return sum(step.want.remote.size or 0 for step in steps)
+
+
+def _by_session(steps: Iterable[Step]) -> dict[str, list[Step]]:
+    groups: dict[str, list[Step]] = {}
+    for step in steps:
+        session = parse_entities(step.want.path).get("ses")
+        if session is not None:
+            groups.setdefault(f"ses-{session}", []).append(step)
+    return groups
+
+
+def _rois(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        if path.startswith(ROIS):
+            label = parse_entities(path).get("label")
+            if label is not None:
+                found.setdefault(path.split("/")[3], set()).add(label)
+        elif path.startswith(OLD_ROIS):
+            name = path.rpartition("/")[2].partition(".")[0]
+            found.setdefault("atlases", set()).add(name)
+    return {category: tuple(sorted(names)) for category, names in sorted(found.items())}
+
+
+def info_text(found: Info, *, details: bool) -> str:
+    """Return what `info` prints.
+
+    Parameters
+    ----------
+    found : Info
+    details : bool
+        Also each session's size and the names of the regions.
+    """
+    rows: list[tuple[str, ...]] = [
+        ("subject", "sessions", "held out", "ROIs", "files", "bytes", "here")
+    ]
+    for one in found.subjects:
+        regions = sum(len(names) for names in one.rois.values())
+        here = f"{one.files_here:,} files, {size(one.bytes_here)}" if one.files_here else "-"
+        rows.append(
+            (
+                one.subject,
+                str(len(one.sessions)),
+                str(len(one.held_out)),
+                str(regions),
+                f"{one.files:,}",
+                size(one.bytes),
+                here,
+            )
+        )
+    pieces = [f"LAION-fMRI at {found.bucket}", f"data directory: {found.data_dir}", ""]
+    pieces.append(table(rows, right=(1, 2, 3, 4, 5)))
+    if details:
+        pieces += [_details(one) for one in found.subjects]
+    return "\n".join(pieces)
+
+
+def _details(one: SubjectInfo) -> str:
+    rows: list[tuple[str, ...]] = [("session", "bytes")]
+    rows += [(session, size(number)) for session, number in one.session_bytes.items()]
+    rows += [(session, HELD_OUT.why) for session in one.held_out]
+    lines = ["", one.subject, table(rows), ""]
+    lines += [f"{category}: {', '.join(names)}" for category, names in one.rois.items()]
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""The licence of the data: CC0 1.0, acknowledged once for each data directory.
+
+Interactively by typing ``I AGREE``; elsewhere by naming the licence in a flag, an argument or an
+environment variable. What was accepted, how and when is written down in the data directory.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from laion_fmri._errors import LicenseNotAcceptedError
+from neurofetch import DestinationError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["LICENSE", "is_accepted", "require_license"]
+
+LICENSE = "CC0-1.0"
+URL = "https://creativecommons.org/publicdomain/zero/1.0/"
+VARIABLE = "LAION_FMRI_ACCEPT_LICENSE"
+_PHRASE = "I AGREE"
+
+
+def _marker(root: Path) -> Path:
+    return root / ".laion_fmri" / "license_accepted"
+
+
+def is_accepted(root: Path) -> bool:
+    """Whether the licence was accepted for this data directory."""
+    return _marker(root).exists()
+
+
+def require_license(root: Path, named: str | None = None) -> None:
+    """See that the licence is accepted, asking for it where somebody can answer.
+
+    Parameters
+    ----------
+    root : Path
+        The data directory.
+    named : str, optional
+        The licence that the caller accepts by its name, ``"CC0-1.0"``.
+
+    Raises
+    ------
+    LicenseNotAcceptedError
+        If it was not accepted.
+    UsageError
+        If `named`, or the environment variable, names another licence.
+    """
+    if is_accepted(root):
+        return
+    for text, how in ((named, "argument"), (os.environ.get(VARIABLE), f"variable {VARIABLE}")):
+        if text is not None and text != "":
+            _check_name(text, how)
+            _write_down(root, how)
+            return
+    if not (sys.stdin is not None and sys.stdin.isatty()):
+        msg = (
+            f"the LAION-fMRI data are dedicated to the public domain under {LICENSE} ({URL}), "
+            "which has to be acknowledged once for each data directory, and there is no terminal "
+            f"to ask at. Nothing was fetched. Pass --accept-license {LICENSE} (in Python "
+            f"accept_license={LICENSE!r}), or set {VARIABLE}={LICENSE}."
+        )
+        raise LicenseNotAcceptedError(msg)
+    _ask()
+    _write_down(root, "terminal")
+
+
+def _check_name(text: str, how: str) -> None:
+    if text.strip().upper() != LICENSE:
+        msg = f"the licence of LAION-fMRI is {LICENSE}, but the {how} names {text!r}. Name it so."
+        raise UsageError(msg)
+
+
+def _ask() -> None:
+    print(
+        f"The LAION-fMRI data are dedicated to the public domain under {LICENSE}:\n  {URL}\n"
+        f"Type {_PHRASE} to go on.",
+        file=sys.stderr,
+    )
+    try:
+        answer = input("> ")
+    except EOFError:
+        answer = ""
+    if answer.strip() != _PHRASE:
+        msg = f"the licence was not accepted (expected {_PHRASE!r}). Nothing was fetched."
+        raise LicenseNotAcceptedError(msg)
+
+
+def _write_down(root: Path, how: str) -> None:
+    marker = _marker(root)
+    when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    temporary = marker.with_name(f"license-{os.getpid()}")
+    try:
+        marker.parent.mkdir(exist_ok=True)
+        temporary.write_text(f"{LICENSE} {URL}\naccepted {when} by {how}\n", encoding="utf-8")
+        os.replace(temporary, marker)
+    except OSError as error:
+        msg = f"cannot write {marker}: {error.strerror or error}. Make {root} writable."
+        raise DestinationError(msg) from error

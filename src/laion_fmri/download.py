@@ -1,0 +1,298 @@
+"""Download LAION-fMRI: the files of some subjects, chosen by BIDS entities."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
+from laion_fmri._errors import NoMatchingDataError, SubjectNotFoundError
+from laion_fmri._license import require_license
+from laion_fmri.config import get_data_dir
+from neurofetch import (
+    Link,
+    Network,
+    NothingMatchedError,
+    Options,
+    Plan,
+    Planned,
+    Query,
+    Report,
+    Status,
+    UsageError,
+    checked_jobs,
+    listener,
+    query,
+    repair,
+    wishes,
+)
+
+if TYPE_CHECKING:
+    import os
+
+    from neurofetch import Event, Wishes
+
+__all__ = ["check_subjects", "download", "make_plan", "subjects_of"]
+
+Values = str | Sequence[str] | None
+Numbers = str | int | Sequence[str | int] | None
+
+
+def download(  # noqa: PLR0917 - the order of arguments is documented
+    subject: str | Sequence[str],
+    ses: Values = None,
+    task: Values = None,
+    space: Values = None,
+    desc: Values = None,
+    stat: Values = None,
+    suffix: Values = None,
+    extension: Values = None,
+    include_stimuli: bool = False,
+    n_jobs: int = 1,
+    *,
+    run: Numbers = None,
+    echo: Numbers = None,
+    part: Values = None,
+    include_embeddings: bool = False,
+    include_freesurfer: bool = False,
+    include_anatomical: bool = False,
+    include_raw: bool = False,
+    include_localizers: bool = False,
+    include: Values = None,
+    exclude: Values = None,
+    dry_run: bool = False,
+    verify: bool = False,
+    overwrite: bool = False,
+    shard: tuple[int, int] | None = None,
+    limit_rate: float | None = None,
+    progress: str | bool | Callable[[Event], None] | None = None,
+    accept_license: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Report | Plan:
+    """Fetch the files of one or more subjects; what is here already is not fetched again.
+
+    Every file is verified before it takes its final name. All filters but `ses` are permissive: a
+    file that does not carry an entity passes the filter on it. `suffix` and `extension` are strict.
+    A value that matches nothing to the letter is taken for the one value that it begins
+    (``desc="singletrial"`` finds ``desc-SingletrialBetas``), and a note says so.
+
+    Parameters
+    ----------
+    subject : str or sequence of str
+        ``"sub-03"`` or ``"03"``; ``"all"`` for every subject that the bucket has.
+    ses : str or sequence of str, optional
+        Only these sessions (``"ses-01"`` or ``"01"``). ``"averages"`` stands for the subject-level
+        summaries, which a session alone leaves out. The mean-R² map comes along with any session,
+        since the loader derives the brain mask from it, and regions of interest come under any
+        `ses`, since they belong to none. Sessions 31 to 34 are held out by the dataset's owners.
+    task, space, desc, stat : str or sequence of str, optional
+        Entities, bare (``"T1w"``) or full (``"space-T1w"``).
+    suffix : str or sequence of str, optional
+        Such as ``"statmap"``. The JSON sidecars of the chosen files come along.
+    extension : str or sequence of str, optional
+        Such as ``"nii.gz"``, with or without the leading dot.
+    include_stimuli : bool
+        Also mirror ``stimuli/``. What is gated by the data use agreement comes through the access
+        service, once access was granted (see ``laion-fmri stimuli --help``).
+    n_jobs : int
+        Large files in flight. Even one comes over many connections, and small files always come
+        many at a time. A number that cannot work is replaced, with a warning.
+    run, echo, part : str, int or sequence, optional
+        Entities of the raw data.
+    include_embeddings, include_freesurfer, include_anatomical : bool
+    include_raw, include_localizers : bool
+        Also fetch the public embeddings of the stimuli, the FreeSurfer directory, the anatomical
+        derivatives, the raw BIDS data, or the localizers. The filters apply to raw data; but for
+        `ses`, to anatomy and localizers; not to embeddings and surfaces.
+    include, exclude : str or sequence of str, optional
+        Globs on the key; one without a slash is held against the file name.
+    dry_run : bool
+        Return the plan and fetch nothing.
+    verify : bool
+        Also read every byte of the files that are here already, and fetch again what is damaged.
+    overwrite : bool
+        Fetch also what is here.
+    shard : tuple of (int, int), optional
+        ``(index, count)``: fetch only the part of the plan that is job `index` of `count`, from 0.
+    limit_rate : float, optional
+        Bytes a second over all connections.
+    progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
+        How to show progress; a callable gets every event.
+    accept_license : str, optional
+        ``"CC0-1.0"``: accept the licence of the data by its name, where nobody can be asked.
+    data_dir : path, optional
+        By default the one that was configured.
+
+    Returns
+    -------
+    Report
+        Per file what happened, its bytes and how it was verified; ``report.paths`` are the paths
+        of all files, in a stable order. With `dry_run`, the `Plan` instead.
+
+    Raises
+    ------
+    DataDirNotSetError
+        If no data directory was chosen.
+    SubjectNotFoundError
+        If the bucket has no such subject; the message lists those that it has.
+    UnknownValueError
+        If a filter names a value that does not exist (a ``ValueError``).
+    NoMatchingDataError
+        If the filters leave nothing.
+    LicenseNotAcceptedError
+        If the licence was not accepted, and nobody can be asked.
+    IncompleteError
+        At the end, when something that was asked for is missing: the message lists every file and
+        cause. All the rest was fetched. Files that the bucket withholds are no failure: they are
+        warned of, and stand in the report.
+
+    Notes
+    -----
+    A re-run of what is complete costs one listing for each prefix and nothing else. An interrupted
+    run is resumed by the same call.
+    """
+    extras = Extras(
+        include_stimuli,
+        include_embeddings,
+        include_freesurfer,
+        include_anatomical,
+        include_raw,
+        include_localizers,
+    )
+    wanted = query(
+        ses=ses,
+        task=task,
+        space=space,
+        desc=desc,
+        stat=stat,
+        run=run,
+        echo=echo,
+        part=part,
+        suffix=suffix,
+        extension=extension,
+        include=include,
+        exclude=exclude,
+    )
+    labels = _labels(subject)
+    options = Options(n_jobs=checked_jobs(n_jobs, stacklevel=4))
+    listen = listener(progress)
+    root = Path(data_dir) if data_dir is not None else get_data_dir()
+    network = replace(Network.from_environment(), limit_rate=limit_rate)
+    with Link(dataset(extras), root, network=network) as link:
+        if not dry_run:
+            link.place.check_writable()
+            require_license(link.place.root, accept_license)
+        plan = make_plan(link, labels, wanted, extras, overwrite=overwrite)
+        if verify:
+            plan = repair(link, plan)
+        if shard is not None:
+            plan = plan.shard(*shard)
+        if dry_run:
+            return plan
+        listen(Planned(plan))
+        report = link.fetch(plan, options, listen=listen)
+    _warn_of_refused(report)
+    report.raise_for_failures()
+    return report
+
+
+def _labels(subject: object) -> tuple[str, ...] | None:
+    """Return the full labels of the subjects, or None for all."""
+    given = [subject] if isinstance(subject, str) else subject
+    if not isinstance(given, Sequence) or not given:
+        msg = f"subject is a name such as 'sub-03', several of them, or 'all', not {subject!r}"
+        raise UsageError(msg)
+    if any(isinstance(one, str) and one.strip().lower() == "all" for one in given):
+        return None
+    return tuple(dict.fromkeys(subject_label(one) for one in given))
+
+
+def make_plan(
+    link: Link,
+    labels: tuple[str, ...] | None,
+    wanted: Query,
+    extras: Extras,
+    *,
+    overwrite: bool = False,
+) -> Plan:
+    """List, select, survey and plan.
+
+    Parameters
+    ----------
+    link : Link
+    labels : tuple of str or None
+        Subjects; None for all that the bucket has.
+    wanted : Query
+    extras : Extras
+    overwrite : bool
+
+    Raises
+    ------
+    SubjectNotFoundError, UnknownValueError, NoMatchingDataError
+    """
+    subjects = subjects_of(link, extras) if labels is None else labels
+    if not subjects:
+        msg = f"there are no subjects in {link.source.bucket.base}. Check the endpoint."
+        raise NoMatchingDataError(msg)
+    files = link.files(listing(subjects, extras))
+    check_subjects(link, subjects, {file.key for file in files}, extras)
+    try:
+        wished = wishes(files, wanted, link.dataset)
+    except NothingMatchedError as error:
+        raise NoMatchingDataError(str(error)) from error
+    _check_not_all_withheld(wished)
+    return link.plan_for(wished, overwrite=overwrite)
+
+
+def subjects_of(link: Link, extras: Extras) -> tuple[str, ...]:
+    """Return every subject that the bucket has, by its folders."""
+    levels = link.levels(subject_trees(extras))
+    names = {folder.rstrip("/").rpartition("/")[2] for level in levels for folder in level.folders}
+    return tuple(sorted(name for name in names if name.startswith("sub-")))
+
+
+def check_subjects(link: Link, subjects: Sequence[str], keys: set[str], extras: Extras) -> None:
+    """See that each subject has files; the bucket is only asked again when one has none."""
+    there = {piece for key in keys for piece in key.split("/") if piece.startswith("sub-")}
+    missing = [subject for subject in subjects if subject not in there]
+    if not missing:
+        return
+    exist = subjects_of(link, extras)
+    lines = []
+    for subject in missing:
+        near = difflib.get_close_matches(subject, exist, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        lines.append(f"there is no subject {subject}.{hint}")
+    others = [name for name in exist if name not in near_first(missing, exist)]
+    listed = ", ".join([*near_first(missing, exist), *others]) or "none"
+    msg = "\n".join(lines) + f"\nThe bucket has {listed}. Nothing was fetched."
+    raise SubjectNotFoundError(msg)
+
+
+def near_first(missing: Sequence[str], exist: Sequence[str]) -> list[str]:
+    """Return the existing subjects that are near to those that are missing."""
+    near = [difflib.get_close_matches(name, exist, n=3, cutoff=0.5) for name in missing]
+    return list(dict.fromkeys(name for names in near for name in names))
+
+
+def _check_not_all_withheld(wished: Wishes) -> None:
+    asked = [want for want in wished.wants if want.why == "asked for"]
+    if asked and all(want.refused for want in asked):
+        reasons = "; ".join(dict.fromkeys(want.refused for want in asked))
+        msg = f"all that was asked for is withheld: {reasons}. Nothing was fetched."
+        raise NoMatchingDataError(msg)
+
+
+def _warn_of_refused(report: Report) -> None:
+    """Warn of files that the server refused although nothing in the plan said so."""
+    planned = {o.reason for o in report.of(Status.REFUSED) if "held out by" in o.reason}
+    surprises = [o for o in report.refused if o.reason not in planned]
+    if surprises:
+        names = ", ".join(o.path for o in surprises[:5])
+        more = f" and {len(surprises) - 5:,} more" if len(surprises) > 5 else ""
+        msg = f"the bucket refuses {len(surprises):,} of the files: {names}{more}"
+        warnings.warn(msg, UserWarning, stacklevel=3)
