@@ -1,0 +1,1 @@
+"""Timings against the tools people use today. Never asserted in tests."""

@@ -1,0 +1,18 @@
+"""What `neurofetch get s3://bench/PREFIX --dest DIR` does, through Python."""
+
+from __future__ import annotations
+
+import sys
+
+from neurofetch import Dataset, Link, Listing, Options, query
+
+
+def main(prefix: str, dest: str) -> None:
+    """Fetch everything below a prefix of the bucket."""
+    with Link(Dataset("bench", "bench"), dest) as link:
+        plan = link.plan(query(), Listing(walks=(prefix,)))
+        link.fetch(plan, Options()).raise_for_failures()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

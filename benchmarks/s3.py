@@ -1,0 +1,160 @@
+"""Fetch from an S3 that seems far away, beside the tools people use today.
+
+Each run is a fresh process; the tools take turns within each repeat, with an empty destination (but
+for the case that has nothing to do). After every run all files must be there, at their sizes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from benchmarks._data import CASES, QUICK, Case, make, scratch
+from benchmarks._server import FAR, NEAR, WORK, Server
+from benchmarks._tables import Sample, Timings, print_older, print_table
+from benchmarks._tools import OURS, TOOLS, FailedError, Spent, Tool, environment, has_cli, run
+from neurofetch._receipts import read_receipts
+
+__all__ = ["main"]
+
+_STATE = ".neurofetch"
+_MEMORY = Path("/dev/shm")
+
+
+class _Ground:
+    """Where the data, the destinations and the logs are.
+
+    Parameters
+    ----------
+    root : Path
+        Of the server; it also holds the home folder and the log of the tools.
+    dest : Path
+    """
+
+    def __init__(self, root: Path, dest: Path) -> None:
+        self.root = root
+        self.home = root / "home"
+        self.home.mkdir()
+        self.log = root / "log"
+        self._dest = dest
+
+    def dest(self, tool: Tool, case: Case) -> Path:
+        """Return the destination of a tool in a case."""
+        return self._dest / f"{TOOLS.index(tool)}-{case.name}"
+
+    def empty(self, tool: Tool, case: Case) -> None:
+        """Make it empty, and let the disk come to rest."""
+        path = self.dest(tool, case)
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        os.sync()
+
+
+def main(repeats: int = 3, *, quick: bool = False, dest: str | None = None) -> None:
+    """Time all tools on all cases, and print the tables.
+
+    Parameters
+    ----------
+    repeats : int
+        Runs of each tool on each case, of which the median counts.
+    quick : bool
+        Fewer and smaller files: to see that it works, not to quote.
+    dest : str, optional
+        Where the tools put the files; by default in memory, when there is room.
+    """
+    cases = QUICK if quick else CASES
+    sizes = [sum(thing.size for thing in case.things()) for case in cases]
+    place = scratch(sum(sizes) + max(sizes), WORK)
+    target = Path(dest).absolute() if dest else place
+    with (
+        tempfile.TemporaryDirectory(prefix="neurofetch-bench-", dir=place) as folder,
+        tempfile.TemporaryDirectory(prefix="neurofetch-dest-", dir=target) as inside,
+    ):
+        ground = _Ground(Path(folder), Path(inside))
+        _print_conditions(make(ground.root, cases), place, target, repeats)
+        _compare(ground, cases, repeats)
+
+
+def _print_conditions(total: int, place: Path, dest: Path, repeats: int) -> None:
+    where = "in memory: no disk takes part" if place == dest == _MEMORY else "a disk takes part"
+    print(f"{total / 1e9:.2f} GB of data in {place}, destination in {dest} ({where})")
+    print(f"{os.cpu_count()} processors, shared with the server; medians of {repeats}")
+    how = "its command line" if has_cli() else "benchmarks/_ours.py, as it has no command line yet"
+    print(f"ours verifies all it fetches, theirs do not; ours is run through {how}")
+
+
+def _compare(ground: _Ground, cases: tuple[Case, ...], repeats: int) -> None:
+    with Server(ground.root, FAR) as server:
+        far = _timings(ground, server, TOOLS, cases, repeats)
+    print_table(FAR, cases, TOOLS, far, goals=True)
+    ours = tuple(tool for tool in TOOLS if tool.name == OURS)
+    with Server(ground.root, FAR, checksums=False) as server:
+        older = _timings(ground, server, ours, cases, repeats)
+    print_older(FAR, cases, far, older)
+    with Server(ground.root, NEAR) as server:
+        near = _timings(ground, server, TOOLS, cases, repeats)
+    print_table(NEAR, cases, TOOLS, near, goals=False)
+
+
+def _timings(
+    ground: _Ground, server: Server, tools: tuple[Tool, ...], cases: tuple[Case, ...], repeats: int
+) -> Timings:
+    samples: Timings = {}
+    for case in cases:
+        present = [tool for tool in tools if tool.runs(case)]
+        if case.present:
+            for tool in present:
+                ground.empty(tool, case)
+                _sample(ground, server, tool, case)
+        for number in range(repeats):
+            for tool in present:
+                if number and tool.sample:
+                    continue  # many processes, each of which is a repeat
+                if not case.present:
+                    ground.empty(tool, case)
+                found = _sample(ground, server, tool, case)
+                samples.setdefault((case.name, tool.name), []).append(found)
+                print(".", end="", flush=True)
+        for tool in present:
+            shutil.rmtree(ground.dest(tool, case))
+    return samples
+
+
+def _sample(ground: _Ground, server: Server, tool: Tool, case: Case) -> Sample:
+    """Run a tool once and look at what it did."""
+    dest = ground.dest(tool, case)
+    environ = environment(server.url, ground.home)
+    server.served()
+    spent, problem = Spent(0.0, 0.0, 0.0), ""
+    try:
+        for command in tool.commands(server.url, case, dest):
+            spent = spent.plus(run(command, environ, ground.log))
+    except FailedError as error:
+        problem = str(error)
+    served = server.served()
+    things = list(case.things())
+    asked = things[: tool.sample]
+    problem = problem or _missing(dest, {Path(t.key).name: t.size for t in asked})
+    factor = len(things) / len(asked)
+    return Sample(spent.times(factor), served.times(factor), problem, _rungs(dest, tool))
+
+
+def _missing(dest: Path, expected: dict[str, int]) -> str:
+    """Say what is not there or of another size; "" when nothing is."""
+    found: dict[str, int] = {}
+    for folder, folders, names in os.walk(dest):
+        if _STATE in folders:
+            folders.remove(_STATE)
+        for name in names:
+            found[name] = os.stat(os.path.join(folder, name)).st_size
+    wrong = [name for name, size in expected.items() if found.get(name) != size]
+    return f"{len(wrong)} of {len(expected)} files wrong, such as {wrong[0]}" if wrong else ""
+
+
+def _rungs(dest: Path, tool: Tool) -> str:
+    """Return how ours verified the files, as its receipts say."""
+    if tool.name != OURS:
+        return ""
+    return ", ".join(sorted({receipt.rung for receipt in read_receipts(dest / _STATE).values()}))

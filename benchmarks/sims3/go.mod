@@ -1,0 +1,3 @@
+module sims3
+
+go 1.24
