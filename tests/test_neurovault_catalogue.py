@@ -1,6 +1,7 @@
 """The local catalogue: filled, updated, searched, read while it is written."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ from neurofetch.neurovault import (
     ResultFilter,
     basic_image_terms,
 )
-from neurofetch.neurovault._catalogue import Update
+from neurofetch.neurovault._ingest import Update
 from neurofetch.neurovault._records import clean
 from testbed.neurovault_data import Vault
 
@@ -235,6 +236,46 @@ def test_odd_values_do_not_stop_an_update(tmp_path):
     assert catalogue.update(images=[harsh], collections=[harsh]) == Update(added=2)
     assert catalogue.ids("half end", file_size=None, number_of_subjects=None) == [2]
     assert catalogue.records([2]) == [harsh]
+
+
+def test_a_kind_that_is_not_given_stays(catalogue, vault):
+    before = catalogue.count()
+    done = catalogue.update(collections=[vault.collections[7]], complete=True)
+    assert done == Update(unchanged=1, removed=3)
+    assert (catalogue.count(), catalogue.count("collections")) == (before, 1)
+    assert catalogue.update(images=(), complete=True).removed == before
+
+
+def test_many_records_come_in_several_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr("neurofetch.neurovault._ingest._BATCH", 40)
+    catalogue = Catalogue(tmp_path / "c.duckdb")
+    assert catalogue.update(images=synthetic_images(100)) == Update(added=100)
+    assert catalogue.update(images=synthetic_images(110)) == Update(added=10, unchanged=100)
+    done = catalogue.update(images=synthetic_images(90), complete=True)
+    assert done == Update(unchanged=90, removed=20)
+    assert catalogue.ids() == list(range(1, 91))
+
+
+def test_a_damaged_file_is_named(catalogue, vault):
+    whole = catalogue.path.read_bytes()
+    catalogue.path.write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(_errors.VerificationError, match=r"catalogue\.duckdb cannot be read"):
+        catalogue.ids("hand")
+    with pytest.raises(_errors.VerificationError, match="remove the file"):
+        catalogue.update(images=[])
+    catalogue.path.write_text("something else")
+    assert not catalogue.exists()
+    assert catalogue.update(images=vault.images.values()).added == len(vault.images)
+
+
+def test_drafts_of_killed_updates_are_swept(catalogue):
+    old, young = (catalogue.path.with_name(f".catalogue.duckdb.{n}.part") for n in (1, 2))
+    for draft in (old, young):
+        draft.write_text("")
+    os.utime(old, (0, 0))
+    catalogue.update(images=[])
+    assert not old.exists()
+    assert young.exists()
 
 
 def test_wrong_kinds_are_refused(catalogue):

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import secrets
 import shutil
-import tempfile
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from neurofetch._errors import UsageError
-from neurofetch.neurovault._query import COLUMNS, TEXTS, Kind, Query, columns_sql, fresh_sql
-from neurofetch.neurovault._records import as_time, clean
+from neurofetch._errors import VerificationError
+from neurofetch.neurovault._ingest import FORMAT, Update, create_tables, merge, table_format
+from neurofetch.neurovault._query import COLUMNS, Kind, Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,37 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Catalogue", "Update"]
 
-FORMAT = 1  # raised when the tables change: an older file is then filled anew
 # Compression by zstd needs the newer file format.
 _WRITING: dict[str, str | bool | int | float | list[str]] = {
     "storage_compatibility_version": "v1.2.0",
 }
-_LARGEST = 2**63  # what a BIGINT cannot hold
+_STALE = 86_400.0  # seconds after which the draft of another process counts as abandoned
 CATALOGUE_NAME = "neurofetch-catalogue.duckdb"
-
-
-@dataclass(frozen=True)
-class Update:
-    """What an update changed, in rows of both kinds together.
-
-    Attributes
-    ----------
-    added, changed, unchanged, removed : int
-        Numbers of records.
-    """
-
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    removed: int = 0
-
-    def __add__(self, other: Update) -> Update:
-        return Update(
-            self.added + other.added,
-            self.changed + other.changed,
-            self.unchanged + other.unchanged,
-            self.removed + other.removed,
-        )
 
 
 @dataclass(frozen=True)
@@ -100,8 +74,8 @@ class Catalogue:
     def update(
         self,
         *,
-        collections: Iterable[Mapping[str, Any]] = (),
-        images: Iterable[Mapping[str, Any]] = (),
+        collections: Iterable[Mapping[str, Any]] | None = None,
+        images: Iterable[Mapping[str, Any]] | None = None,
         complete: bool = False,
     ) -> Update:
         """Bring records in; a record replaces an older one of the same id.
@@ -110,9 +84,10 @@ class Catalogue:
         ----------
         collections, images : iterable of mapping
             The server's records, in any order; they are read once and not kept in memory. The
-            last of several with the newest ``modify_date`` wins.
+            last of several with the newest ``modify_date`` wins. A kind that is not given stays
+            as it is.
         complete : bool, default=False
-            Whether these are all that exist: others are then removed.
+            Whether these are all that exist of their kind: others are then removed.
 
         Returns
         -------
@@ -123,6 +98,8 @@ class Catalogue:
         ------
         UsageError
             When a record has no id.
+        VerificationError
+            When the present file is damaged.
 
         Notes
         -----
@@ -132,13 +109,22 @@ class Catalogue:
         import duckdb  # noqa: PLC0415 - heavy
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(self.path, time.time())
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+        scratch = Path(f"{draft}.ndjson")
+        done = Update()
         try:
             if self.exists():
                 shutil.copyfile(self.path, draft)
             with duckdb.connect(str(draft), config=_WRITING) as connection:
-                done = _merge(connection, "collections", collections, complete)
-                done += _merge(connection, "images", images, complete)
+                connection.execute("SET enable_progress_bar = false")  # it goes to stdout
+                create_tables(connection)
+                if collections is not None:
+                    done += merge(
+                        connection, "collections", collections, scratch, complete=complete
+                    )
+                if images is not None:
+                    done += merge(connection, "images", images, scratch, complete=complete)
                 connection.execute("CHECKPOINT")
             _sync(draft)
             os.replace(draft, self.path)
@@ -233,114 +219,39 @@ class Catalogue:
         """Open the file for reading; None when there is none, or one of another format."""
         import duckdb  # noqa: PLC0415 - heavy
 
-        if not self.path.is_file():
+        if not _is_database(self.path):
             yield None
             return
-        with duckdb.connect(str(self.path), read_only=True) as connection:
-            connection.execute("SET enable_progress_bar = false")
-            yield connection if _format(connection) == FORMAT else None
+        try:
+            with duckdb.connect(str(self.path), read_only=True) as connection:
+                connection.execute("SET enable_progress_bar = false")
+                yield connection if table_format(connection) == FORMAT else None
+        except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException) as exc:
+            raise _translated(self.path, exc) from exc
 
 
-def _format(connection: duckdb.DuckDBPyConnection) -> int | None:
-    known = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'format'")
-    if known.fetchone() is None:
-        return None
-    row = connection.execute("SELECT version FROM format").fetchone()
-    return None if row is None else int(row[0])
-
-
-def _create(connection: duckdb.DuckDBPyConnection) -> None:
-    for kind in COLUMNS:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {kind} ({columns_sql(kind)})")
-    if _format(connection) is None:
-        connection.execute(f"CREATE TABLE format AS SELECT {FORMAT} AS version")
-
-
-def _merge(
-    connection: duckdb.DuckDBPyConnection,
-    kind: Literal["collections", "images"],
-    records: Iterable[Mapping[str, Any]],
-    complete: bool,
-) -> Update:
-    """Bring the records of one kind in, all or nothing."""
-    connection.execute("SET enable_progress_bar = false")  # it would go to the standard output
-    _create(connection)
-    with tempfile.TemporaryDirectory(prefix="neurofetch-") as folder:
-        lines = Path(folder) / f"{kind}.ndjson"
-        with open(lines, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in _rows(kind, records))
-        connection.execute("BEGIN")
-        connection.execute(fresh_sql(kind), [str(lines)])
-        connection.execute("CREATE TEMP TABLE given AS SELECT id FROM fresh")
-    given, shared = (
-        _number(connection, "fresh"),
-        _number(connection, f"fresh JOIN {kind} USING (id)"),
+def _translated(path: Path, cause: BaseException) -> VerificationError:
+    return VerificationError(
+        f"{path} cannot be read as a catalogue: {cause}. Nothing was changed; remove the file, and "
+        "the next update fills a new one."
     )
-    total = _number(connection, kind)
-    connection.execute(
-        f"DELETE FROM fresh USING {kind} AS old WHERE fresh.id = old.id "
-        "AND (fresh.record = old.record OR fresh.modify_date < old.modify_date)"
-    )
-    if complete:
-        connection.execute(f"DELETE FROM {kind} WHERE id NOT IN (SELECT id FROM given)")
-    changed = _number(connection, f"fresh JOIN {kind} USING (id)")
-    connection.execute(f"DELETE FROM {kind} WHERE id IN (SELECT id FROM fresh)")
-    connection.execute(f"INSERT INTO {kind} SELECT * FROM fresh")
-    connection.execute("DROP TABLE fresh; DROP TABLE given; COMMIT")
-    gone = total - shared if complete else 0
-    return Update(given - shared, changed, shared - changed, gone)
 
 
-def _rows(
-    kind: Literal["collections", "images"], records: Iterable[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """Yield the columns of each record, as JSON can hold them."""
-    for line, raw in enumerate(records):
-        record = clean(raw)
-        number = record.get("id")
-        if not isinstance(number, int) or not 0 < number < _LARGEST:
-            raise UsageError(
-                f"Record {line + 1} of the {kind} has no id, but {number!r}; "
-                "the catalogue was left as it was."
-            )
-        row = {name: _cell(record.get(name), sort) for name, sort in COLUMNS[kind].items()}
-        words = (record.get(name) for name in TEXTS[kind])
-        text = _plain("\n".join(str(word) for word in words if word).lower())
-        yield {**row, "text": text, "record": json.dumps(record), "line": line}
-
-
-def _cell(value: object, sort: str) -> object:
-    """Return a value as its column takes it; None for what does not fit."""
-    if value is None:
-        return None
-    if sort == "VARCHAR":
-        return _plain(value if isinstance(value, str) else json.dumps(value))
-    if sort == "TIMESTAMP":
-        time = as_time(value)
-        return None if time is None else time.replace(tzinfo=None).isoformat()
-    if sort == "BOOLEAN":
-        return value if isinstance(value, bool) else None
-    return _quantity(value, whole=sort == "BIGINT")
-
-
-def _quantity(value: object, *, whole: bool) -> float | int | None:
+def _is_database(path: Path) -> bool:
+    """Say whether a file begins as DuckDB's do (eight bytes of checksum, then a word)."""
     try:
-        number = float(str(value))
-    except ValueError:
-        return None
-    if not math.isfinite(number) or (whole and abs(number) >= _LARGEST):
-        return None
-    return int(number) if whole else number
+        with open(path, "rb") as file:
+            return file.read(12)[8:] == b"DUCK"
+    except FileNotFoundError:
+        return False
 
 
-def _plain(text: str) -> str:
-    """Return text that a database takes: JSON may carry halves of characters."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _number(connection: duckdb.DuckDBPyConnection, source: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM {source}").fetchone()
-    return 0 if row is None else int(row[0])
+def _sweep(path: Path, now: float) -> None:
+    """Remove the drafts of updates that were killed long ago."""
+    for draft in path.parent.glob(f".{path.name}.*.part*"):
+        with contextlib.suppress(FileNotFoundError):
+            if draft.is_file() and draft.stat().st_mtime < now - _STALE:
+                draft.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -211,7 +211,9 @@ class Cache:
 
         Call it last, when all other files of the image are in place.
         """
-        full = self.with_paths({"collection_id": collection_id} | _bare(record), collection_id)
+        bare = _bare(record)
+        bare["collection_id"] = bare.get("collection_id") or collection_id  # nilearn dies without
+        full = self.with_paths(bare, collection_id)
         kept = {key: value for key, value in full.items() if "absolute" not in key}
         return write_json(self.image_json(collection_id, record["id"]), kept)
 
