@@ -20,6 +20,8 @@ from laion_fmri._load_errors import CorruptFileError
 from laion_fmri._store import SessionStore, Sources, remove_store, store_folder
 from laion_fmri._store_build import build, ensure
 from laion_fmri._zarr import CHUNK_VOXELS
+from neurofetch._receipts import Journal
+from neurofetch._values import Receipt, Rung
 from tests.loader_files import GRID, make_image, naive, random_mask, write_image
 
 if TYPE_CHECKING:
@@ -95,6 +97,34 @@ def test_it_is_opened_only_while_its_sources_are_the_same(session):
         assert SessionStore.open(folder, sources) is None
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert SessionStore.open(folder, sources) is not None
+
+
+def _receipt(tmp_path: Path, path: Path, digest: str) -> None:
+    """Write down what a download would, for the file as it is now."""
+    now = path.stat()
+    name = path.relative_to(tmp_path).as_posix()
+    journal = Journal(tmp_path / ".laion_fmri")
+    journal.append(
+        Receipt(
+            name, name, "etag", now.st_size, now.st_mtime_ns, Rung.CHECKSUM, digest, time.time()
+        )
+    )
+    journal.close()
+
+
+def test_the_same_content_fetched_again_keeps_it_by_the_receipts(session, tmp_path):
+    folder, sources, voxels, _ = session
+    for path in sources.paths:
+        _receipt(tmp_path, path, f"sha256:{path.name}")
+    build(folder, sources, voxels)
+    betas = sources.paths[0]
+    later = betas.stat().st_mtime_ns + 5_000_000_000
+    os.utime(betas, ns=(later, later))
+    assert SessionStore.open(folder, sources) is None  # touched, and no receipt for that
+    _receipt(tmp_path, betas, "sha256:something else")
+    assert SessionStore.open(folder, sources) is None
+    _receipt(tmp_path, betas, f"sha256:{betas.name}")
+    assert SessionStore.open(folder, sources) is not None
 
 
 def test_changed_sources_replace_it(session):

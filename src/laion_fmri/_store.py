@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laion_fmri._zarr import CHUNK_VOXELS, ShardLayout
+from neurofetch._receipts import read_receipts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,6 +58,34 @@ class Sources:
         """Return path, size and modification time of each, as they are now."""
         return [self._identity(path) for path in self.paths]
 
+    def with_receipts(self) -> list[dict[str, Any]]:
+        """Return the same, and what the download's receipt says of the content."""
+        receipts = read_receipts(self.data_dir / ".laion_fmri")
+        found = []
+        for now in self.identity():
+            receipt = receipts.get(now["path"])
+            # A receipt speaks only of the very file that it was written for.
+            known = receipt and (receipt.size, receipt.mtime_ns) == (now["size"], now["mtime_ns"])
+            found.append({**now, "digest": receipt.digest if receipt and known else ""})
+        return found
+
+    def same(self, made: object) -> bool:
+        """Whether the files are those that a store was made from.
+
+        Size and time of modification tell. Where only the time differs, as after the same content
+        was fetched again, the receipts tell: both times the same digest was verified.
+        """
+        if not isinstance(made, list):
+            return False
+        then = [{name: one.get(name) for name in ("path", "size", "mtime_ns")} for one in made]
+        now = self.identity()
+        if then == now:
+            return True
+        if [(one["path"], one["size"]) for one in then] != [(o["path"], o["size"]) for o in now]:
+            return False
+        digests = [one.get("digest") for one in made]
+        return all(digests) and digests == [one["digest"] for one in self.with_receipts()]
+
     def _identity(self, path: Path) -> dict[str, Any]:
         now = os.stat(path)
         name = Path(os.path.relpath(path, self.data_dir)).as_posix()
@@ -87,7 +116,7 @@ class SessionStore:
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return None
         made = document.get("attributes", {})
-        if made.get("format") != FORMAT or made.get("sources") != sources.identity():
+        if made.get("format") != FORMAT or not sources.same(made.get("sources")):
             return None
         layout = ShardLayout(int(made["trials"]), int(made["voxels"]))
         return cls(folder, layout) if size == layout.file_bytes else None

@@ -98,7 +98,7 @@ def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
         If the disk is full or may not be written; nothing is left behind.
     """
     root = folder.parent.parent
-    made = sources.identity()
+    made = sources.with_receipts()
     _clear_stale(root / ".tmp")
     with _temporary(root) as place, open_file(sources.paths[0]) as reader:
         reader.header.need(4)
@@ -108,7 +108,7 @@ def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
         _write(place / "voxel" / "c" / "0", voxels.indices.astype("<i8").tobytes())
         _write(place / "voxel" / "zarr.json", array_document("int64", len(voxels), "voxel"))
         _write(place / "zarr.json", group_document(_attributes(made, layout, reader)))
-        if sources.identity() != made:
+        if not sources.same(made):
             raise OSError(errno.EBUSY, "changed while it was read", str(sources.paths[0]))
         _settle(place, folder, sources)
     return SessionStore(folder, layout)

@@ -32,6 +32,7 @@ __all__ = [
     "load_tsv",
 ]
 
+_ENTITIES = frozenset(ENTITY_NAMES.values())
 #: Folders that BIDS names after what was measured; all else is no datatype.
 _DATATYPES = frozenset({"anat", "beh", "dwi", "eeg", "fmap", "func", "ieeg", "meg", "micr"}) | {
     "motion",
@@ -165,22 +166,21 @@ def index(data_dir: StrPath | None = None) -> pd.DataFrame:
     from laion_fmri.discovery import data_directory
 
     root = data_directory(data_dir)
-    entities = list(ENTITY_NAMES.values())
-    known = frozenset(entities)
-    paths: list[str] = []
-    sizes: list[int] = []
-    rows: list[dict[str, Any]] = []
-    for path, size in _walk(str(root), ""):
-        paths.append(path)
-        sizes.append(size)
-        rows.append(_row(path, known))
-    order = sorted(range(len(paths)), key=paths.__getitem__)
-    columns: dict[str, list[Any]] = {"dataset": [root.name] * len(paths)}
-    for name in [*entities, "datatype", "suffix", "ext", "extra_entities"]:
-        columns[name] = [rows[number].get(name) for number in order]
-    columns["root"] = [str(root)] * len(paths)
-    columns["path"] = [paths[number] for number in order]
-    columns["size"] = [sizes[number] for number in order]
+    files = sorted(_walk(str(root), ""))
+    said: dict[str, list[Any]] = {}
+    for number, (path, _) in enumerate(files):
+        for name, value in _facts(path):
+            column = said.get(name)
+            if column is None:
+                column = said[name] = [None] * len(files)
+            column[number] = value
+    nothing = [None] * len(files)
+    columns: dict[str, list[Any]] = {"dataset": [root.name] * len(files)}
+    for name in [*ENTITY_NAMES.values(), "datatype", "suffix", "ext", "extra_entities"]:
+        columns[name] = said.get(name, nothing)
+    columns["root"] = [str(root)] * len(files)
+    columns["path"] = [path for path, _ in files]
+    columns["size"] = [size for _, size in files]
     return pd.DataFrame(columns)
 
 
@@ -199,16 +199,21 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
                 yield prefix + entry.name, entry.stat(follow_symlinks=False).st_size
 
 
-def _row(path: str, known: frozenset[str]) -> dict[str, Any]:
+def _facts(path: str) -> Iterator[tuple[str, Any]]:
+    """Give what a path says, by the columns of the table."""
     said = parse(path)
-    row: dict[str, Any] = {"suffix": said.suffix or None, "ext": said.extension or None}
     extra = {}
     for name, value in said.values:
-        if name in known:
-            row[name] = value
+        if name in _ENTITIES:
+            yield name, value
         else:
             extra[name] = value
-    row["extra_entities"] = extra or None
-    folders = path.split("/")[:-1]
-    row["datatype"] = next((part for part in reversed(folders) if part in _DATATYPES), None)
-    return row
+    if extra:
+        yield "extra_entities", extra
+    if said.suffix:
+        yield "suffix", said.suffix
+    if said.extension:
+        yield "ext", said.extension
+    folder = path.rpartition("/")[0].rpartition("/")[2]
+    if folder in _DATATYPES:
+        yield "datatype", folder
