@@ -249,9 +249,10 @@ def test_a_kind_that_is_not_given_stays(catalogue, vault):
 def test_many_records_come_in_several_batches(tmp_path, monkeypatch):
     monkeypatch.setattr("neurofetch.neurovault._ingest._BATCH", 40)
     catalogue = Catalogue(tmp_path / "c.duckdb")
-    assert catalogue.update(images=synthetic_images(100)) == Update(added=100)
-    assert catalogue.update(images=synthetic_images(110)) == Update(added=10, unchanged=100)
-    done = catalogue.update(images=synthetic_images(90), complete=True)
+    rows = list(synthetic_images(110))
+    assert catalogue.update(images=rows[:100]) == Update(added=100)
+    assert catalogue.update(images=rows) == Update(added=10, unchanged=100)
+    done = catalogue.update(images=iter(rows[:90]), complete=True)
     assert done == Update(unchanged=90, removed=20)
     assert catalogue.ids() == list(range(1, 91))
 

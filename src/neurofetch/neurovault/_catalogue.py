@@ -112,6 +112,9 @@ class Catalogue:
         _sweep(self.path, time.time())
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         scratch = Path(f"{draft}.ndjson")
+        both: dict[Kind, Iterable[Mapping[str, Any]] | None]
+        both = {"collections": collections, "images": images}
+        given = {kind: records for kind, records in both.items() if records is not None}
         done = Update()
         try:
             if self.exists():
@@ -119,12 +122,8 @@ class Catalogue:
             with duckdb.connect(str(draft), config=_WRITING) as connection:
                 connection.execute("SET enable_progress_bar = false")  # it goes to stdout
                 create_tables(connection)
-                if collections is not None:
-                    done += merge(
-                        connection, "collections", collections, scratch, complete=complete
-                    )
-                if images is not None:
-                    done += merge(connection, "images", images, scratch, complete=complete)
+                for kind, records in given.items():
+                    done += merge(connection, kind, records, scratch, complete=complete)
                 connection.execute("CHECKPOINT")
             _sync(draft)
             os.replace(draft, self.path)
