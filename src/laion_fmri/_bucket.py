@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from laion_fmri._dataset import dataset
-from laion_fmri._layout import GLM, HELD_OUT
+from laion_fmri._layout import GLM, held_out
 from laion_fmri._stream import masked_from_stream
 from laion_fmri._trials import read_trials
 from neurofetch import Link, Listing
@@ -53,7 +53,7 @@ def betas_from_bucket(
     BadDataError
         As for a file on disk.
     """
-    if session in HELD_OUT:
+    if held_out(session):
         layout.missing(f"the betas of {session}", ses=session)
     trials = _trials(layout, session, needed=stimuli is not None)
     folder = f"{GLM}/{layout.subject}/{session}/func/"

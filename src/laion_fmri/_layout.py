@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from laion_fmri import _dataset
 from laion_fmri._errors import DataNotDownloadedError, SubjectNotFoundError
 from laion_fmri._load_errors import BadDataError
 from neurofetch._entities import full, parse
@@ -15,11 +14,9 @@ from neurofetch._entities import full, parse
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["GLM", "HELD_OUT", "Layout", "download_call", "session_id", "subject_id"]
+__all__ = ["GLM", "Layout", "download_call", "held_out", "session_id", "subject_id"]
 
 GLM = "derivatives/glmsingle-tedana"
-#: Listed by the bucket, refused by it: the dataset's owners keep them back.
-HELD_OUT = frozenset(f"{_dataset.HELD_OUT.entity}-{value}" for value in _dataset.HELD_OUT.values)
 _VOLUME = (".nii", ".nii.gz")
 _TOKEN = re.compile(r"[A-Za-z0-9]+")
 
@@ -64,6 +61,13 @@ def session_id(session: object) -> str:
             f"{session!r} is not a session: expected one such as 'ses-04' or '04', or a list."
         )
     return token
+
+
+def held_out(session: str) -> bool:
+    """Whether the dataset's owners keep a session back: the bucket lists it and refuses it."""
+    from laion_fmri._dataset import HELD_OUT  # the engine comes with it
+
+    return session.removeprefix(f"{HELD_OUT.entity}-") in HELD_OUT.values
 
 
 def download_call(subject: str, **filters: str) -> str:
@@ -156,7 +160,7 @@ class Layout:
     def missing(self, what: str, **filters: str) -> NoReturn:
         """Raise `DataNotDownloadedError` with the call that brings it."""
         session = filters.get("ses", "")
-        if session in HELD_OUT:
+        if held_out(session):
             raise DataNotDownloadedError(
                 f"{session} is held out by the dataset's owners: the bucket lists it, but hands "
                 f"out none of its files. Sessions here: {self._listed()}."
