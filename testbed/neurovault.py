@@ -109,6 +109,8 @@ class NeuroVault(WireServer):
         What it holds; empty by default.
     habits
         How it behaves.
+    https_url
+        Scheme and host to which every request is redirected, as the real host does on port 80.
     public_url
         Scheme and host inside the records; by default this server's own ``http://`` address.
     latency, tls
@@ -129,6 +131,7 @@ class NeuroVault(WireServer):
         vault: Vault | None = None,
         habits: Habits | None = None,
         *,
+        https_url: str | None = None,
         public_url: str | None = None,
         latency: float = 0.0,
         tls: ssl.SSLContext | None = None,
@@ -136,6 +139,7 @@ class NeuroVault(WireServer):
         super().__init__(latency=latency, tls=tls)
         self.vault = vault or Vault()
         self.habits = habits or Habits()
+        self.https_url = https_url
         self.public_url = public_url or self.url.replace("https://", "http://")
 
     @property
@@ -157,8 +161,14 @@ class NeuroVault(WireServer):
         return html(status)
 
     def answer(self, request: Request) -> Reply:
-        """Route one request."""
+        """Answer one request."""
         path = _path(request)
+        if self.https_url is not None:
+            target = quote(path) + _tail(request.query)
+            return _reply(301, b"", Location=self.https_url + target)
+        return self._route(request, path)
+
+    def _route(self, request: Request, path: str) -> Reply:
         if request.method not in ("GET", "HEAD"):
             return _detail(405, f'Method "{request.method}" not allowed.')
         if path.startswith("/media/"):

@@ -114,7 +114,7 @@ def test_keys_that_uploaders_made_up_are_found_too(catalogue):
     assert catalogue.ids("hand", odd_key=None, limit=1) == [1]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["map_type", "name", "not_mni", "odd_key", "modality", "id"]),

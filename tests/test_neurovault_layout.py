@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nilearn.datasets import neurovault as nilearn_neurovault
 from nilearn.datasets._utils import get_dataset_dir
@@ -326,6 +326,7 @@ def test_the_index_is_never_required(cache):
 places = st.tuples(st.integers(1, 4), st.integers(1, 6))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.booleans(), places, st.booleans()), max_size=12))
 def test_the_index_agrees_with_the_disk_after_any_history(tmp_path_factory, history):
     cache = Cache(tmp_path_factory.mktemp("history"))

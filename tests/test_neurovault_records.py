@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurofetch import _errors
@@ -35,6 +35,7 @@ def test_text_that_only_begins_so_is_kept(text):  # the facts page's failure 12
     assert clean({"key": text}) == {"key": text}
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(st.text(max_size=4), st.none() | st.integers() | st.text(max_size=8)))
 def test_cleaning_keeps_keys_is_idempotent_and_changes_a_copy(record):
     before = dict(record)
@@ -67,6 +68,7 @@ zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 times = st.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1), timezones=zones)  # noqa: DTZ001
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(times, times)
 def test_newer_is_an_order_of_times(first, second):
     one, two = ({"modify_date": when.isoformat()} for when in (first, second))
@@ -106,6 +108,7 @@ def test_ids_of_every_kind(given_, expected):
     assert all(type(number) is int for number in found)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(1, 10**9)))
 def test_ids_keep_order_and_lose_repeats(numbers):
     assert normal_ids(iter(numbers)) == tuple(dict.fromkeys(numbers))

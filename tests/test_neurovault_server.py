@@ -113,6 +113,14 @@ def test_records_carry_http_urls_of_the_configured_host(web):
     assert record["collection"] == "http://neurovault.org/collections/1/"
 
 
+def test_port_80_redirects_to_https(web):
+    with NeuroVault(https_url="https://neurovault.org") as server:
+        url = server.url + "/media/images/1/a%20b.nii.gz?x=1"
+        answer = web.get(url, allow_redirects=False)
+    assert answer.status_code == 301
+    assert answer.headers["Location"] == "https://neurovault.org/media/images/1/a%20b.nii.gz?x=1"
+
+
 def test_recorded_answers_come_back_as_recorded(server, web):
     server.vault.add_recorded()
     page = web.get(server.api_url + "collections/1615/images/").json()

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nilearn.datasets.neurovault import neurosynth_words_vectorized
 
@@ -25,6 +25,7 @@ def _theirs(folder, answers):
     return neurosynth_words_vectorized(files, verbose=0)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(weights, min_size=1, max_size=5).filter(any))
 def test_the_matrix_is_nilearns(tmp_path_factory, many):
     answers = [json.dumps({"data": {"values": values}}) for values in many]

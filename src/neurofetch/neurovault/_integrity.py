@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
 _HEADER = 540  # bytes of the longer of the two headers
-_GZIP_LEVEL = 2  # of isal's four (0 to 3): as small as 3 within a percent, twice as fast
+_GZIP_LEVEL = 2  # of isal's 0 to 3; on maps, 3 takes seven times as long and is no smaller
 # Bits per voxel of each NIfTI data type; code 0 says "unknown".
 _BITS = {
     1: 1, 2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32,
