@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import threading
 import time
@@ -21,11 +21,12 @@ from neurofetch._errors import (
 from neurofetch._events import Event, FileDone, Retrying, Waiting
 from neurofetch._http import Request
 from neurofetch._partials import name_of
+from neurofetch._place import FULL
 from neurofetch._retry import RetryRules
 from neurofetch._values import Outcome, Receipt, RemoteFile, Rung, Status, Step, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from neurofetch._answer import Answer
     from neurofetch._attempts import Attempts
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from neurofetch._verify import Verified
 
 __all__ = ["Crew", "Inspect", "Locate", "Options"]
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Inspect(Protocol):
@@ -131,7 +130,8 @@ class Crew:
         self.fatal: BaseException | None = None
         self._counts: dict[int, int] = {}
         self._failed_in_a_row = 0
-        self._local = threading.local()
+        self._buffers: dict[int, deque[memoryview]] = {}
+        self._waited_for: set[str] = set()
 
     # -- bytes -------------------------------------------------------------------------------
 
@@ -145,12 +145,18 @@ class Crew:
         """Bytes that came in this run and still count."""
         return sum(list(self._counts.values()))
 
-    def buffer(self, size: int) -> memoryview:
-        """Return this thread's own buffer."""
-        view: memoryview | None = getattr(self._local, "buffer", None)
-        if view is None or len(view) < size:
-            view = self._local.buffer = memoryview(bytearray(size))
-        return view
+    @contextlib.contextmanager
+    def buffer(self, size: int) -> Iterator[memoryview]:
+        """Lend a buffer of `size` bytes; there are as many as are in use at once, and no more."""
+        free = self._buffers.setdefault(size, deque())
+        try:
+            view = free.pop()
+        except IndexError:
+            view = memoryview(bytearray(size))
+        try:
+            yield view
+        finally:
+            free.append(view)
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -193,7 +199,8 @@ class Crew:
     def claim(self, step: Step) -> str:
         """Claim a file; "" when it is ours, else who has it."""
         holder = self.partials.claim(name_of(step.want.path))
-        if holder:
+        if holder and step.want.path not in self._waited_for:
+            self._waited_for.add(step.want.path)
             self.post(Waiting(step.want.path, holder))
         return holder
 
@@ -281,8 +288,11 @@ class Crew:
             isinstance(error, MissingRemoteError) and step.want.optional
         ):
             status = Status.REFUSED
-        if isinstance(error, OSError) and error.errno in _FULL:
-            error = DiskFullError(f"the disk of {self.place.root} is full")
+        if isinstance(error, OSError) and error.errno in FULL:
+            error = DiskFullError(
+                f"the disk of {self.place.root} is full. What was finished is in its place, what "
+                "was not is kept for resuming. Free some space, then run the same call again."
+            )
             self.fatal = error
             self.schedule.stop()
         elif not isinstance(error, NeurofetchError | OSError):

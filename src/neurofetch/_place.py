@@ -8,6 +8,7 @@ the disk, and then take the final name in one step.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurofetch._errors import DestinationError, UnsafeNameError
+from neurofetch._errors import DestinationError, DiskFullError, UnsafeNameError
 from neurofetch._values import LocalFile
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     from neurofetch._values import Receipt
 
-__all__ = ["Place", "sync_directory"]
+__all__ = ["FULL", "Place", "sync_directory"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when a disk, or the share of it that a user has, is full."""
 
 
 class Place:
@@ -77,6 +81,9 @@ class Place:
             probe.touch()
             probe.unlink()
         except OSError as error:
+            if error.errno in FULL:
+                msg = f"the disk of {self.root} is full. Nothing was fetched. Free some space."
+                raise DiskFullError(msg) from error
             msg = (
                 f"cannot write in the data directory {self.root}: {error.strerror or error}. "
                 "Nothing was fetched. Make it writable, or name another directory."
@@ -105,13 +112,23 @@ class Place:
             self._check_folder(path)
             try:
                 info = os.stat(base + path)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 continue
+            except NotADirectoryError as error:
+                raise self._in_the_way(path) from error
             if not stat.S_ISREG(info.st_mode):
                 msg = f"{base}{path} is not a file. Nothing was fetched. Move it away."
                 raise DestinationError(msg)
             found[path] = LocalFile(path, info.st_size, info.st_mtime_ns, receipts.get(path))
         return found
+
+    def _in_the_way(self, path: str) -> DestinationError:
+        folders = [folder for folder in (self.root / path).parents if folder.is_file()]
+        msg = (
+            f"{folders[0] if folders else path} is a file, and {path} needs a folder there. "
+            "Nothing was fetched. Move it away."
+        )
+        return DestinationError(msg)
 
     def look(self, path: str) -> os.stat_result | None:
         """Return what the system says of one file, or None when it is not here."""

@@ -122,8 +122,8 @@ class Schedule:
         with self._condition:
             self._active -= 1
             self._bulk_active -= task.bulk
-            if self._waiting:
-                self._tell(1 if task.bulk and self._parts else 0)
+            if self._waiting and self._over:  # else the thread that asks takes what is free now
+                self._condition.notify_all()
 
     def _tell(self, tasks: int) -> None:
         """Wake as many threads as there are new tasks; all of them at the end."""

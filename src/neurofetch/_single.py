@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING
 
 from neurofetch._errors import RemoteChangedError, TransientError, VerificationError
 from neurofetch._partials import name_of
-from neurofetch._values import Action, Outcome, RemoteFile, Status, Step
+from neurofetch._values import Action, Outcome, RemoteFile, Rung, Status, Step
 from neurofetch._verify import OnePiece, Promise, Verified, read_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from neurofetch._answer import Answer
     from neurofetch._crew import Crew
 
-__all__ = ["Single", "refreshed"]
+__all__ = ["Single", "another_look", "fill", "renewed"]
 
 _IN_MEMORY = 256 * 1024
 _BUFFER = 256 * 1024
-_ANOTHER_LOOK = 0.5
+_FIRST_LOOK, _LONGEST_LOOK = 0.25, 2.0
+"""Seconds until we look again at a file that another process fetches: doubled each time."""
 _ASK_FOR_CHECKSUM = {"x-amz-checksum-mode": "ENABLED"}
 
 
@@ -48,6 +51,11 @@ class Single:
         self._before = before
         self._moved = 0
         self._retried = 0
+        self._looks = 0
+
+    def carry(self, moved: int, retried: int) -> None:
+        """Take over what came, and what failed, before it was decided to fetch in one piece."""
+        self._moved, self._retried = moved, retried
 
     def run(self) -> None:
         """Fetch the file, or come back later when another process is at it."""
@@ -56,7 +64,8 @@ class Single:
         short = name_of(step.want.path)
         try:
             if crew.claim(step):
-                crew.schedule.again(self, _ANOTHER_LOOK)
+                self._looks += 1
+                crew.schedule.again(self, another_look(self._looks))
                 return
             try:
                 outcome = self._outcome(began, short)
@@ -73,13 +82,14 @@ class Single:
             info = crew.place.look(path)
             size = info.st_size if info else 0
             reason = "another process fetched it meanwhile"
-            return Outcome(path, remote.key, Status.KEPT, reason, size)
+            return Outcome(path, remote.key, Status.KEPT, reason, size, rung=Rung.SIZE)
         temporary = crew.partials.temporary(short)
         try:
             verified, size = self._fetch_twice(temporary)
-        finally:
+        except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+            raise
         seconds = time.monotonic() - began
         return Outcome(
             path,
@@ -98,11 +108,22 @@ class Single:
         try:
             return self._fetch(temporary)
         except RemoteChangedError:
-            remote = refreshed(self._crew, self._step.want.remote)
-            self._step = replace(self._step, want=replace(self._step.want, remote=remote))
+            self._look_again()
         except VerificationError:
             self._retried += 1
-        return self._fetch(temporary)
+        try:
+            return self._fetch(temporary)
+        except VerificationError as error:
+            msg = f"{error}; it came wrong twice, nothing of it was kept"
+            raise VerificationError(msg) from error
+
+    def _look_again(self) -> None:
+        """Ask what the object, which changed, is like now."""
+        crew, want = self._crew, self._step.want
+        with crew.attempts.run(lambda: crew.ask(want.remote, {}, "HEAD")) as answer:
+            remote = renewed(want.remote, answer.headers)
+        self._retried += 1
+        self._step = replace(self._step, want=replace(want, remote=remote))
 
     def _fetch(self, temporary: str) -> tuple[Verified, int]:
         crew = self._crew
@@ -145,17 +166,25 @@ class Single:
             os.close(fd)
 
     def _streamed(self, answer: Answer, piece: OnePiece, temporary: str) -> tuple[Verified, int]:
-        buffer = self._crew.buffer(_BUFFER)
+        size = self._step.want.remote.size
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
-            while count := fill(answer, buffer[:_BUFFER]):
-                piece.update(buffer[:count])
-                write_all(fd, buffer[:count])
-                self._came(count)
+            with self._crew.buffer(_BUFFER) as buffer:
+                while count := fill(answer, buffer):
+                    piece.update(buffer[:count])
+                    if size is not None and piece.length > size:
+                        break  # more than was listed: `settle` says so
+                    write_all(fd, buffer[:count])
+                    self._came(count)
             verified = piece.settle(lambda: read_blocks(temporary))
             return self._crew.settle(self._step, temporary, fd, verified)
         finally:
             os.close(fd)
+
+
+def another_look(looks: int) -> float:
+    """Return the seconds until we look again, after so many looks."""
+    return min(_LONGEST_LOOK, _FIRST_LOOK * 2.0 ** (looks - 1))
 
 
 def fill(answer: Answer, buffer: memoryview) -> int:
@@ -202,10 +231,9 @@ def check_answer(answer: Answer, remote: RemoteFile) -> None:
         raise TransientError(msg)
 
 
-def refreshed(crew: Crew, remote: RemoteFile) -> RemoteFile:
-    """Ask what an object that changed is like now."""
-    with crew.attempts.run(lambda: crew.ask(remote, {}, "HEAD")) as answer:
-        headers = answer.headers
+def renewed(remote: RemoteFile, headers: Mapping[str, str]) -> RemoteFile:
+    """Return what an object that changed is like now, as the headers of a whole answer say."""
     etag = headers.get("etag", "").strip('"') or None
-    size = int(headers["content-length"]) if headers.get("content-length", "").isdigit() else None
+    length = headers.get("content-length", "")
+    size = int(length) if length.isascii() and length.isdecimal() else None
     return replace(remote, etag=etag, size=size, modified=headers.get("last-modified"), digest=None)

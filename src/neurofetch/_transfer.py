@@ -126,6 +126,8 @@ class _Transfer:
         self._partials = crew.partials
         self._stop = crew.attempts.stop
         self._listen = listen
+        self._threads: list[threading.Thread] = []
+        self._large: list[LargeFile] = []
         self._samples: deque[tuple[float, int]] = deque()
         self._began = time.monotonic()
         self._living = 0
@@ -133,32 +135,40 @@ class _Transfer:
 
     def run(self) -> dict[int, Outcome]:
         """Fetch everything; return the outcomes by the number of their step."""
-        self._journal.open()
-        self._partials.make_folders()
-        small, large = self._tasks()
-        options = self._options
-        bulk = min(options.bulk_connections, options.connections)
-        self._crew.schedule = Schedule(small, large, options.n_jobs, bulk)
-        threads = self._start(min(options.connections, len(small) + (bulk if large else 0)))
         try:
+            self._journal.open()
+            self._partials.make_folders()
+            self._begin()
             self._watch()
         except BaseException:
-            self._abort(threads)
+            self._abort()
             raise
         finally:
-            self._journal.close()
-        for thread in threads:
-            thread.join()
+            self._end()
         self._sync_folders()
         if self._crew.fatal is not None and not isinstance(self._crew.fatal, OSError):
             raise self._crew.fatal
         return self._crew.results
 
-    def _tasks(self) -> tuple[list[Task], list[Task]]:
+    def _begin(self) -> None:
+        small, self._large = self._tasks()
+        options = self._options
+        bulk = min(options.bulk_connections, options.connections)
+        self._crew.schedule = Schedule(small, self._large, options.n_jobs, bulk)
+        self._start(min(options.connections, len(small) + (bulk if self._large else 0)))
+
+    def _end(self) -> None:
+        """Close what is still open, and say that this run is over."""
+        if not any(thread.is_alive() for thread in self._threads):
+            for file in self._large:  # those that an early end left without a last part
+                file.abandon()
+        self._journal.close()
+
+    def _tasks(self) -> tuple[list[Task], list[LargeFile]]:
         held = self._partials.survey()
         kept: set[str] = set()
         small: list[Task] = []
-        large: list[Task] = []
+        large: list[LargeFile] = []
         for number, step in enumerate(self._plan.steps):
             if not step.moves:
                 continue
@@ -181,15 +191,21 @@ class _Transfer:
             remote.ranges and bool(remote.etag) and (remote.size or 0) > self._options.single_limit
         )
 
-    def _start(self, count: int) -> list[threading.Thread]:
-        threads = []
-        self._living = count
+    def _start(self, count: int) -> None:
         for number in range(count):
             name = f"neurofetch-{number}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
-            thread.start()
-            threads.append(thread)
-        return threads
+            with self._lock:
+                self._living += 1
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives this user no more threads
+                with self._lock:
+                    self._living -= 1
+                if not self._threads:
+                    raise
+                return
+            self._threads.append(thread)
 
     def _work(self) -> None:
         schedule = self._crew.schedule
@@ -226,6 +242,8 @@ class _Transfer:
             if now >= next_beat:
                 self._journal.owner.beat()
                 next_beat = now + BEAT_SECONDS
+        for thread in self._threads:
+            thread.join()
         self._listen(self._progress(time.monotonic()))
 
     def _progress(self, now: float) -> Progress:
@@ -245,13 +263,14 @@ class _Transfer:
             self._crew.retries,
         )
 
-    def _abort(self, threads: list[threading.Thread]) -> None:
+    def _abort(self) -> None:
         """Stop all threads within a second; they leave partials that the next run resumes."""
         self._stop.set()
-        self._crew.schedule.stop()
+        if self._threads:
+            self._crew.schedule.stop()
         self._crew.client.close()
         until = time.monotonic() + 1.0
-        for thread in threads:
+        for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
     def _sync_folders(self) -> None:

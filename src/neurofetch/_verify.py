@@ -92,12 +92,17 @@ class OnePiece:
     Parameters
     ----------
     promise : Promise
+
+    Attributes
+    ----------
+    length : int
+        Bytes that came so far.
     """
 
     def __init__(self, promise: Promise) -> None:
         self._promise = promise
         self._hasher, self._expected, self._rung = self._choose()
-        self._length = 0
+        self.length = 0
 
     def _choose(self) -> tuple[Hasher, str | None, Rung]:
         promise = self._promise
@@ -113,7 +118,7 @@ class OnePiece:
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
         self._hasher.update(data)
-        self._length += len(data)
+        self.length += len(data)
 
     def settle(self, again: Reader) -> Verified:
         """Say how the file was verified.
@@ -130,8 +135,8 @@ class OnePiece:
             If the bytes are not those that the server promised.
         """
         promise = self._promise
-        if promise.size is not None and self._length != promise.size:
-            msg = f"{promise.name}: {self._length} bytes came, {promise.size} were promised"
+        if promise.size is not None and self.length != promise.size:
+            msg = f"{promise.name}: {self.length} bytes came, {promise.size} were promised"
             raise VerificationError(msg)
         found = self._hasher.hexdigest()
         if self._rung is Rung.MULTIPART:

@@ -60,7 +60,7 @@ class Bucket:
 
     def url(self, key: str) -> str:
         """Return the URL of a key."""
-        return self.base + quote(key, safe="/-_.~")
+        return self.base + quote(key, safe="/-_.~", errors="surrogateescape")
 
 
 def parse_s3_url(url: str) -> tuple[str, str]:
@@ -192,7 +192,7 @@ class S3Source:
                 raise ProtocolError(msg)
             etag = page.plain(entry, "ETag").strip('"') or None
             modified = page.plain(entry, "LastModified") or None
-            url = base + quote(key, safe="/-_.~")
+            url = base + quote(key, safe="/-_.~", errors="surrogateescape")
             yield RemoteFile(key, url, int(size), etag, modified)
 
 
