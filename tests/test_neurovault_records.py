@@ -31,7 +31,7 @@ def test_text_that_says_nothing_becomes_none(text):
         "n/a?",
     ],
 )
-def test_text_that_only_begins_so_is_kept(text):  # the facts page's failure 12
+def test_text_that_only_begins_so_is_kept(text):  # nilearn erases it
     assert clean({"key": text}) == {"key": text}
 
 
