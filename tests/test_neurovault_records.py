@@ -100,7 +100,6 @@ def test_newer_is_an_order_of_times(first, second):
         (pd.Series([6, 5], index=["x", "y"]), (6, 5)),
         (pd.Index([6, 5]), (6, 5)),
     ],
-    ids=repr,
 )
 def test_ids_of_every_kind(given_, expected):
     found = normal_ids(given_)
