@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from neurofetch import console
 from neurofetch.console import ExitCode
@@ -11,6 +11,8 @@ from neurofetch.console import ExitCode
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from neurofetch import Plan, Report
 
     Commands = argparse._SubParsersAction[console.Parser]
 
@@ -161,30 +163,19 @@ def _info(arguments: argparse.Namespace) -> int:
 
 def _download(arguments: argparse.Namespace) -> int:
     from laion_fmri.download import download
-    from neurofetch import Event, IncompleteError, Plan, Planned, listener
 
-    bar = listener("none" if arguments.quiet else arguments.progress)
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Planned):
-            console.begin(event.plan, arguments)
-        bar(event)
-
-    try:
-        result = download(progress=listen, **_keywords(arguments))
-    except IncompleteError as error:
-        console.show_report(error.report, arguments)
-        raise
-    if isinstance(result, Plan):
-        console.show_plan(result, arguments)
-    else:
-        console.show_report(result, arguments)
-    return ExitCode.OK
+    keywords = _keywords(arguments)
+    if arguments.dry_run:
+        console.show_plan(cast("Plan", download(dry_run=True, **keywords)), arguments)
+        return ExitCode.OK
+    return console.narrated(
+        lambda listen: cast("Report", download(progress=listen, **keywords)), arguments
+    )
 
 
 def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [name for name, _ in _FILTERS] + [f"include_{name}" for name, _ in _EXTRAS]
-    names += ["subject", "n_jobs", "dry_run", "verify", "overwrite", "shard", "limit_rate"]
+    names += ["subject", "n_jobs", "verify", "overwrite", "shard", "limit_rate"]
     names += ["accept_license"]
     return {name: getattr(arguments, name) for name in names}
 
@@ -223,7 +214,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; see `neurofetch.console.ExitCode`.
     """
     arguments = build_parser().parse_args(argv)
-    return console.run("laion-fmri", lambda: arguments.handler(arguments), _codes)
+    return console.run(
+        "laion-fmri", lambda: arguments.handler(arguments), _codes, arguments=arguments
+    )
 
 
 if __name__ == "__main__":

@@ -79,14 +79,13 @@ def _check_name(text: str, how: str) -> None:
 def _ask() -> None:
     print(
         f"The LAION-fMRI data are dedicated to the public domain under {LICENSE}:\n  {URL}\n"
-        f"Type {_PHRASE} to go on.",
+        f"Type {_PHRASE} to go on.\n> ",
+        end="",
         file=sys.stderr,
+        flush=True,
     )
-    try:
-        answer = input("> ")
-    except EOFError:
-        answer = ""
-    if answer.strip() != _PHRASE:
+    # not input(), which writes its prompt to stdout, where only data belong
+    if sys.stdin.readline().strip() != _PHRASE:
         msg = f"the licence was not accepted (expected {_PHRASE!r}). Nothing was fetched."
         raise LicenseNotAcceptedError(msg)
 

@@ -14,6 +14,7 @@ from laion_fmri._errors import NoMatchingDataError, SubjectNotFoundError
 from laion_fmri._license import require_license
 from laion_fmri.config import get_data_dir
 from neurofetch import (
+    Action,
     Link,
     Network,
     NothingMatchedError,
@@ -22,7 +23,6 @@ from neurofetch import (
     Planned,
     Query,
     Report,
-    Status,
     UsageError,
     checked_jobs,
     listener,
@@ -178,7 +178,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         exclude=exclude,
     )
     labels = _labels(subject)
-    options = Options(n_jobs=checked_jobs(n_jobs, stacklevel=4))
+    options = Options(n_jobs=checked_jobs(n_jobs))
     listen = listener(progress)
     root = Path(data_dir) if data_dir is not None else get_data_dir()
     network = replace(Network.from_environment(), limit_rate=limit_rate)
@@ -195,7 +195,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
             return plan
         listen(Planned(plan))
         report = link.fetch(plan, options, listen=listen)
-    _warn_of_refused(report)
+    _warn_of_refused(plan, report)
     report.raise_for_failures()
     return report
 
@@ -287,10 +287,10 @@ def _check_not_all_withheld(wished: Wishes) -> None:
         raise NoMatchingDataError(msg)
 
 
-def _warn_of_refused(report: Report) -> None:
+def _warn_of_refused(plan: Plan, report: Report) -> None:
     """Warn of files that the server refused although nothing in the plan said so."""
-    planned = {o.reason for o in report.of(Status.REFUSED) if "held out by" in o.reason}
-    surprises = [o for o in report.refused if o.reason not in planned]
+    told = {step.want.path for step in plan.of(Action.REFUSE)}
+    surprises = [o for o in report.refused if o.path not in told]
     if surprises:
         names = ", ".join(o.path for o in surprises[:5])
         more = f" and {len(surprises) - 5:,} more" if len(surprises) > 5 else ""

@@ -6,10 +6,12 @@ Each is a listener of events, called in the thread that started the transfer.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
+from neurofetch._config import number
 from neurofetch._errors import UsageError
 from neurofetch._events import Event, FileDone, Finished, Planned, Progress, Retrying, Waiting
 from neurofetch._text import count, duration, plan_json, report_json, size
@@ -25,6 +27,8 @@ PROGRESS = ("auto", "bar", "lines", "json", "none")
 
 FIRST_LINE = 5.0
 LINE_SECONDS = 30.0
+VARIABLE = "NEUROFETCH_LINE_SECONDS"
+"""Sets another time between two lines."""
 
 
 def listener(
@@ -89,8 +93,7 @@ class _Bar:
             bar = self._bar
             bar.n = min(max(event.bytes_done, 0), max(event.bytes_total, 0))
             bar.total = event.bytes_total
-            retries = f", {count(event.retries, 'retry')}" if event.retries else ""
-            retries = retries.replace("retrys", "retries")
+            retries = f", {event.retries:,} retried" if event.retries else ""
             bar.set_postfix_str(f"{event.files_done}/{event.files} files{retries}", refresh=False)
             bar.refresh()
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
@@ -139,16 +142,24 @@ class Heartbeat:
     Parameters
     ----------
     stream : text stream
+    every : float, optional
+        Seconds between two lines; by default what ``NEUROFETCH_LINE_SECONDS`` says, or 30.
+
+    Raises
+    ------
+    ConfigError
+        If the variable is no positive number.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, every: float | None = None) -> None:
         self._stream = stream
-        self._next = FIRST_LINE
+        self._every = every or number(os.environ, VARIABLE, LINE_SECONDS)
+        self._next = min(FIRST_LINE, self._every)
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
         if isinstance(event, Progress) and event.seconds >= self._next:
-            self._next = event.seconds + LINE_SECONDS
+            self._next = event.seconds + self._every
             self._say(self._line(event))
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
             self._say(f"failed: {event.outcome.path}: {event.outcome.reason}")

@@ -84,9 +84,6 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
 
 def _get(arguments: argparse.Namespace) -> int:
     from neurofetch._api import get, plan  # noqa: PLC0415 - not needed for --help
-    from neurofetch._bars import listener  # noqa: PLC0415
-    from neurofetch._errors import IncompleteError  # noqa: PLC0415
-    from neurofetch._events import Event, Planned  # noqa: PLC0415
 
     filters = {name: getattr(arguments, name) for name, _ in _FILTERS}
     common = {
@@ -95,30 +92,12 @@ def _get(arguments: argparse.Namespace) -> int:
         "region": arguments.region,
         **filters,
     }
+    where = (arguments.url, arguments.dest)
     if arguments.dry_run:
-        console.show_plan(plan(arguments.url, arguments.dest, **common), arguments)
+        console.show_plan(plan(*where, **common), arguments)
         return ExitCode.OK
-    bar = listener("none" if arguments.quiet else arguments.progress)
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Planned):
-            console.begin(event.plan, arguments)
-        bar(event)
-
-    try:
-        report = get(
-            arguments.url,
-            arguments.dest,
-            n_jobs=arguments.n_jobs,
-            limit_rate=arguments.limit_rate,
-            progress=listen,
-            **common,
-        )
-    except IncompleteError as error:
-        console.show_report(error.report, arguments)
-        raise
-    console.show_report(report, arguments)
-    return ExitCode.OK
+    common |= {"n_jobs": arguments.n_jobs, "limit_rate": arguments.limit_rate}
+    return console.narrated(lambda listen: get(*where, progress=listen, **common), arguments)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -144,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; see `neurofetch.console.ExitCode`.
     """
     arguments = build_parser().parse_args(argv)
-    return console.run("neurofetch", lambda: arguments.handler(arguments))
+    return console.run("neurofetch", lambda: arguments.handler(arguments), arguments=arguments)
 
 
 if __name__ == "__main__":

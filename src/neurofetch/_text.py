@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from neurofetch._values import Action, Plan, Report, Rung, Status, Step
+from neurofetch._values import Action, Outcome, Plan, Report, Rung, Status, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 __all__ = [
     "audit_json",
     "audit_text",
+    "count",
     "duration",
     "plan_json",
+    "plan_remarks",
+    "plan_summary",
     "plan_text",
     "report_json",
     "report_text",
@@ -25,6 +28,9 @@ __all__ = [
 
 _ROWS = 40
 """More rows than this are grouped by folder."""
+
+_LINES = 8
+"""At most so many lines of reasons at the end of a run."""
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
@@ -109,17 +115,24 @@ def plan_text(plan: Plan) -> str:
 
 def plan_summary(plan: Plan) -> str:
     """Return the sums of a plan, what is refused and why, and its notes."""
-    moving, kept = plan.moving, plan.of(Action.KEEP)
+    moving, kept, refused = plan.moving, plan.of(Action.KEEP), plan.of(Action.REFUSE)
     rows = [("", "files", "bytes")]
     rows.append(("to fetch", f"{len(moving):,}", size(plan.bytes_to_fetch)))
     rows.append(("already here", f"{len(kept):,}", size(plan.bytes_here)))
-    for reason, steps in _by_reason(plan.of(Action.REFUSE)).items():
-        rows.append((f"refused: {reason}", f"{len(steps):,}", size(_bytes(steps))))
+    if refused:
+        rows.append(("refused", f"{len(refused):,}", size(_bytes(refused))))
     if plan.free is not None:
         rows.append(("free on the disk", "", size(plan.free)))
-    lines = [table(rows, right=(1, 2))]
-    lines += [f"note: {note}" for note in plan.notes]
-    return "\n".join(lines)
+    return "\n".join(filter(None, (table(rows, right=(1, 2)), plan_remarks(plan))))
+
+
+def plan_remarks(plan: Plan) -> str:
+    """Return why files are refused, and the notes of a plan; often empty."""
+    lines = [
+        f"refused: {count(len(steps))}: {reason}"
+        for reason, steps in _by_reason(plan.of(Action.REFUSE)).items()
+    ]
+    return "\n".join([*lines, *(f"note: {note}" for note in plan.notes)])
 
 
 def _by_reason(steps: Iterable[Step]) -> dict[str, list[Step]]:
@@ -194,34 +207,64 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 # -- reports ---------------------------------------------------------------------------------
 
 
-def report_text(report: Report) -> str:
-    """Return what a run prints at its end: sums, how files were verified, and every problem."""
-    fetched, kept = report.of(Status.FETCHED), report.of(Status.KEPT)
+def report_text(report: Report, plan: Plan | None = None) -> str:
+    """Return what a run prints at its end: sums, how files were verified, what was refused.
+
+    Failures are only counted: the error that is raised for them lists each with its cause.
+
+    Parameters
+    ----------
+    report : Report
+    plan : Plan, optional
+        As it was printed beforehand: what it says of refused files is not said again.
+    """
+    fetched, told = report.of(Status.FETCHED), plan.of(Action.REFUSE) if plan else ()
+    known = {step.want.path for step in told}
+    lines = [_sums(report) if fetched or not report.ok else _nothing_moved(report)]
+    if fetched:
+        rungs = [(rung, sum(o.rung is rung for o in fetched)) for rung in Rung]
+        verified = ", ".join(f"{number:,} by {rung.value}" for rung, number in rungs if number)
+        lines.append(f"verified: {verified}")
+    return "\n".join([*lines, *_refusals(o for o in report.refused if o.path not in known)])
+
+
+def _sums(report: Report) -> str:
+    fetched = report.of(Status.FETCHED)
     line = f"{count(len(fetched))} fetched"
     if fetched:
         line += f" ({size(report.bytes_moved)} in {duration(report.seconds)}"
         if report.seconds > 0:
             line += f", {size(report.bytes_moved / report.seconds)}/s"
         line += ")"
-    lines = [
-        f"{line}, {len(kept):,} already here, {len(report.refused):,} refused, "
-        f"{len(report.failures):,} failed."
-    ]
-    if fetched:
-        rungs = [
-            f"{sum(o.rung is rung for o in fetched):,} by {rung.value}"
-            for rung in Rung
-            if any(o.rung is rung for o in fetched)
-        ]
-        lines.append(f"verified: {', '.join(rungs)}")
+    rest = (
+        (len(report.of(Status.KEPT)), "already here"),
+        (len(report.refused), "refused"),
+        (len(report.failures), "failed"),
+    )
+    return ", ".join([line, *(f"{number:,} {word}" for number, word in rest if number)]) + "."
+
+
+def _nothing_moved(report: Report) -> str:
+    kept = report.of(Status.KEPT)
+    refused = f" ({len(report.refused):,} refused)" if report.refused else ""
+    if not kept:
+        return f"Nothing to fetch{refused}."
+    what = f"all {count(len(kept))} are" if len(kept) > 1 else "the file is"
+    return f"Nothing to fetch: {what} already here, {size(sum(o.size for o in kept))}{refused}."
+
+
+def _refusals(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return a line for each reason; each names its first file."""
     reasons: dict[str, list[str]] = {}
-    for outcome in report.refused:
+    for outcome in outcomes:
         reasons.setdefault(outcome.reason, []).append(outcome.path)
+    lines = []
     for reason, paths in reasons.items():
         some = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1:,} more"
         lines.append(f"refused: {some}: {reason}")
-    lines += [f"FAILED: {outcome.path}: {outcome.reason}" for outcome in report.failures]
-    return "\n".join(lines)
+    if len(lines) > _LINES:
+        lines[_LINES:] = [f"refused: {len(lines) - _LINES:,} more, each listed by --json"]
+    return lines
 
 
 def report_json(report: Report) -> dict[str, Any]:

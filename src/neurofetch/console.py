@@ -6,26 +6,28 @@ no traceback for what a user can mend.
 
 from __future__ import annotations
 
-import argparse
-import enum
 import json
 import os
 import signal
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import argparse
+    from collections.abc import Callable
     from types import FrameType
 
     from neurofetch._audit import Audit
+    from neurofetch._events import Event
     from neurofetch._values import Plan, Report
 
+from neurofetch._flags import ExitCode, Parser, add_filters, add_output, add_transfer
 from neurofetch._text import size, table
 
 __all__ = [
     "ExitCode",
+    "Narrator",
     "Parser",
     "add_filters",
     "add_output",
@@ -33,6 +35,7 @@ __all__ = [
     "begin",
     "emit",
     "end",
+    "narrated",
     "run",
     "show_audit",
     "show_plan",
@@ -40,132 +43,6 @@ __all__ = [
     "size",
     "table",
 ]
-
-
-class ExitCode(enum.IntEnum):
-    """How a command ended."""
-
-    OK = 0
-    FAULT = 1
-    USAGE = 2
-    NOTHING_MATCHED = 3
-    INCOMPLETE = 4
-    LICENSE = 5
-    SERVER = 6
-    DISK = 7
-    INTERRUPTED = 130
-    TERMINATED = 143
-
-
-EXIT_CODES = """\
-exit codes:
-  0    all that was asked for is there
-  1    a fault in this program (please report it)
-  2    wrong usage
-  3    nothing matches, or a subject or value does not exist
-  4    some files failed, or differ from what they should be
-  5    the licence was not accepted
-  6    the server cannot be reached, or refuses to list
-  7    the data directory cannot take the files (missing, read-only, full)
-  130  interrupted with Ctrl-C (143: terminated); run it again to go on
-"""
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose help ends with the exit codes.
-
-    Abbreviated flags are not taken: a script that works today must not change its meaning when a
-    flag is added.
-    """
-
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        keywords.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        keywords.setdefault("allow_abbrev", False)
-        keywords.setdefault("epilog", EXIT_CODES)
-        super().__init__(*args, **keywords)
-
-
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for what is printed, and how."""
-    group = parser.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    group.add_argument("--quiet", "-q", action="store_true", help="say only what went wrong")
-
-
-def add_transfer(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for how files are fetched."""
-    group = parser.add_argument_group("transfer")
-    group.add_argument(
-        "--n-jobs", type=_whole, default=1, metavar="N", help="large files in flight (default: 1)"
-    )
-    group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
-    group.add_argument("--overwrite", action="store_true", help="fetch also what is here")
-    group.add_argument(
-        "--shard",
-        type=_shard,
-        metavar="I/N",
-        help="fetch only part I of N (from 0) of the plan, for array jobs on a cluster",
-    )
-    group.add_argument(
-        "--limit-rate",
-        type=_rate,
-        metavar="RATE",
-        help="bytes a second over all connections, such as 20M",
-    )
-    group.add_argument(
-        "--progress",
-        choices=("auto", "bar", "lines", "json", "none"),
-        default="auto",
-        help="on stderr: a bar, a line now and then, or NDJSON events (default: a bar in a "
-        "terminal, else lines)",
-    )
-    group.add_argument(
-        "--paths", action="store_true", help="print the path of every file that is there on stdout"
-    )
-
-
-def add_filters(parser: argparse.ArgumentParser, flags: Sequence[tuple[str, str]]) -> None:
-    """Add filters, each of which takes one or more values.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-    flags : sequence of (name, help)
-        The argument's name in Python; underscores become hyphens in the flag.
-    """
-    group = parser.add_argument_group("filters (one or more values each)")
-    for name, text in flags:
-        flag = "--" + name.replace("_", "-")
-        group.add_argument(flag, dest=name, nargs="+", metavar="VALUE", help=text)
-
-
-def _whole(text: str) -> object:
-    """Return a whole number, or the text itself: what is wrong with it is said in one place."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
-
-
-def _shard(text: str) -> tuple[int, int]:
-    index, slash, count = text.partition("/")
-    if not slash or not index.isdigit() or not count.isdigit() or int(index) >= int(count):
-        msg = f"{text!r} is not I/N with I from 0 to N-1, such as 0/8"
-        raise argparse.ArgumentTypeError(msg)
-    return int(index), int(count)
-
-
-def _rate(text: str) -> float:
-    factor = {"k": 1e3, "m": 1e6, "g": 1e9}.get(text[-1:].lower(), 1.0)
-    try:
-        value = float(text if factor == 1.0 else text[:-1]) * factor
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        msg = f"{text!r} is not a rate such as 500k or 20M"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
 
 # -- printing --------------------------------------------------------------------------------
 
@@ -187,22 +64,80 @@ def show_plan(plan: Plan, arguments: argparse.Namespace) -> None:
 
 def begin(plan: Plan, arguments: argparse.Namespace) -> None:
     """Say what is about to be fetched."""
-    from neurofetch._text import plan_summary  # noqa: PLC0415
+    from neurofetch._text import plan_remarks, plan_summary  # noqa: PLC0415
 
-    if not arguments.quiet:
-        print(plan_summary(plan), file=sys.stderr)
+    text = plan_summary(plan) if plan.moving else plan_remarks(plan)
+    if text and not arguments.quiet and not _talks_json(arguments):
+        print(text, file=sys.stderr)
 
 
-def show_report(report: Report, arguments: argparse.Namespace) -> None:
-    """Print what happened."""
+def show_report(report: Report, arguments: argparse.Namespace, plan: Plan | None = None) -> None:
+    """Print what happened; `plan` is what was said beforehand, and need not be said again."""
     from neurofetch._text import report_json, report_text  # noqa: PLC0415
 
     if arguments.json:
         emit(report_json(report))
     elif arguments.paths:
         print("\n".join(map(str, report.paths)))
-    if not arguments.quiet or not report.ok:
-        print(report_text(report), file=sys.stderr)
+    if not arguments.quiet and not _talks_json(arguments):
+        print(report_text(report, plan), file=sys.stderr)
+
+
+def _talks_json(arguments: argparse.Namespace) -> bool:
+    """Whether stderr is for programs: one JSON value a line and nothing else."""
+    return getattr(arguments, "progress", None) == "json"
+
+
+class Narrator:
+    """A listener that says what is about to be fetched, and then shows progress as asked.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        With the flags of `add_transfer` and `add_output`.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        from neurofetch._bars import listener  # noqa: PLC0415 - not needed for --help
+
+        self.plan: Plan | None = None
+        self._arguments = arguments
+        self._show = listener("none" if arguments.quiet else arguments.progress)
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        from neurofetch._events import Planned  # noqa: PLC0415
+
+        if isinstance(event, Planned):
+            self.plan = event.plan
+            begin(event.plan, self._arguments)
+        self._show(event)
+
+
+def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace) -> ExitCode:
+    """Fetch, say what is about to come, show progress, and print what happened.
+
+    Parameters
+    ----------
+    fetch : callable
+        Takes the listener, and returns the report.
+    arguments : argparse.Namespace
+
+    Raises
+    ------
+    IncompleteError
+        As `fetch` raised it, after the report is printed; `run` prints its message.
+    """
+    from neurofetch._errors import IncompleteError  # noqa: PLC0415
+
+    narrator = Narrator(arguments)
+    try:
+        report = fetch(narrator)
+    except IncompleteError as error:
+        show_report(error.report, arguments, narrator.plan)
+        raise
+    show_report(report, arguments, narrator.plan)
+    return ExitCode.OK
 
 
 def show_audit(audit: Audit, arguments: argparse.Namespace) -> ExitCode:
@@ -223,6 +158,8 @@ def run(
     program: str,
     command: Callable[[], int],
     codes: Callable[[BaseException], ExitCode | None] | None = None,
+    *,
+    arguments: argparse.Namespace | None = None,
 ) -> int:
     """Run a command; turn every error that a user can mend into a message and an exit code.
 
@@ -234,18 +171,21 @@ def run(
         Returns the exit code.
     codes : callable, optional
         Exit codes for errors of a face's own.
+    arguments : argparse.Namespace, optional
+        With ``progress == "json"``, warnings and errors are events too.
 
     Returns
     -------
     int
     """
-    _talk_of_warnings(program)
+    say = _json_talk if arguments is not None and _talks_json(arguments) else _plain_talk(program)
+    _talk_of_warnings(say)
     _end_on_terminate()
     try:
         return _flushed(command())
     except (KeyboardInterrupt, _TerminatedError) as error:
-        print(f"{program}: {INTERRUPTED}", file=sys.stderr)
         terminated = isinstance(error, _TerminatedError)
+        say("interrupted", INTERRUPTED)
         return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -254,7 +194,7 @@ def run(
         code = (codes(error) if codes else None) or _code(error)
         if code is None:
             raise
-        print(f"{program}: {error}", file=sys.stderr)
+        say("error", str(error))
         return code
 
 
@@ -262,6 +202,18 @@ INTERRUPTED = (
     "stopped. Finished files are in their places, finished parts of the others are kept. "
     "Run the same command again to go on where it stopped."
 )
+
+
+def _plain_talk(program: str) -> Callable[[str, str], None]:
+    def say(kind: str, message: str) -> None:
+        word = "warning: " if kind == "warning" else ""
+        print(f"{program}: {word}{message}", file=sys.stderr)
+
+    return say
+
+
+def _json_talk(kind: str, message: str) -> None:
+    print(json.dumps({"event": kind, "message": message}), file=sys.stderr, flush=True)
 
 
 def _flushed(code: int) -> int:
@@ -297,11 +249,11 @@ def _end_on_terminate() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def _talk_of_warnings(program: str) -> None:
+def _talk_of_warnings(say: Callable[[str, str], None]) -> None:
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        print(f"{program}: warning: {message}", file=sys.stderr)
+        say("warning", str(message))
 
-    warnings.showwarning = show  # type: ignore[assignment]
+    warnings.showwarning = show
     warnings.simplefilter("always", UserWarning)
 
 

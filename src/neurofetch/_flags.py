@@ -1,0 +1,160 @@
+"""Argument parsers: their manners, the flags that all commands share, and the exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import enum
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ExitCode", "Parser", "add_filters", "add_output", "add_transfer"]
+
+
+class ExitCode(enum.IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    FAULT = 1
+    USAGE = 2
+    NOTHING_MATCHED = 3
+    INCOMPLETE = 4
+    LICENSE = 5
+    SERVER = 6
+    DISK = 7
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+EXIT_CODES = """\
+exit codes:
+  0    all that was asked for is there
+  1    a fault in this program (please report it)
+  2    wrong usage
+  3    nothing matches, or a subject or value does not exist
+  4    some files failed, or differ from what they should be
+  5    the licence was not accepted
+  6    the server cannot be reached, or refuses to list
+  7    the data directory cannot take the files (missing, read-only, full)
+  130  interrupted with Ctrl-C (143: terminated); run it again to go on
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose help ends with the exit codes, and whose errors are short.
+
+    Abbreviated flags are not taken: a script that works today must not change its meaning when a
+    flag is added.
+    """
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        keywords.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        keywords.setdefault("allow_abbrev", False)
+        keywords.setdefault("epilog", EXIT_CODES)
+        super().__init__(*args, **keywords)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in a line or two, and where the help is."""
+        near = [
+            f"{word}: did you mean {found[0]}?"
+            for word in message.replace("'", " ").replace("=", " ").split()
+            if word not in self._words()
+            and (found := difflib.get_close_matches(word, self._words(), n=1, cutoff=0.75))
+        ]
+        hints = "".join(f"  {hint}\n" for hint in near)
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n{hints}See {self.prog} --help\n")
+
+    def _words(self) -> set[str]:
+        """Return all flags and commands, those of the commands too."""
+        found: set[str] = set()
+        for action in self._actions:
+            found.update(action.option_strings)
+            if isinstance(action, argparse._SubParsersAction):
+                found.update(action.choices)
+                for parser in action.choices.values():
+                    found.update(parser._words())
+        return {word for word in found if len(word) > 2}
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for what is printed, and how."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    group.add_argument("--quiet", "-q", action="store_true", help="say only what went wrong")
+
+
+def add_transfer(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for how files are fetched."""
+    group = parser.add_argument_group("transfer")
+    group.add_argument(
+        "--n-jobs", type=_whole, default=1, metavar="N", help="large files in flight (default: 1)"
+    )
+    group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
+    group.add_argument("--overwrite", action="store_true", help="fetch also what is here")
+    group.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="fetch only part I of N (from 0) of the plan, for array jobs on a cluster",
+    )
+    group.add_argument(
+        "--limit-rate",
+        type=_rate,
+        metavar="RATE",
+        help="bytes a second over all connections, such as 20M",
+    )
+    group.add_argument(
+        "--progress",
+        choices=("auto", "bar", "lines", "json", "none"),
+        default="auto",
+        help="on stderr: a bar, a line now and then, or NDJSON events (default: a bar in a "
+        "terminal, else lines)",
+    )
+    group.add_argument(
+        "--paths", action="store_true", help="print the path of every file that is there on stdout"
+    )
+
+
+def add_filters(parser: argparse.ArgumentParser, flags: Sequence[tuple[str, str]]) -> None:
+    """Add filters, each of which takes one or more values.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    flags : sequence of (name, help)
+        The argument's name in Python; underscores become hyphens in the flag.
+    """
+    group = parser.add_argument_group("filters (one or more values each)")
+    for name, text in flags:
+        flag = "--" + name.replace("_", "-")
+        group.add_argument(flag, dest=name, nargs="+", metavar="VALUE", help=text)
+
+
+def _whole(text: str) -> object:
+    """Return a whole number, or the text itself: what is wrong with it is said in one place."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, slash, count = text.partition("/")
+    if not slash or not index.isdigit() or not count.isdigit() or int(index) >= int(count):
+        msg = f"{text!r} is not I/N with I from 0 to N-1, such as 0/8"
+        raise argparse.ArgumentTypeError(msg)
+    return int(index), int(count)
+
+
+def _rate(text: str) -> float:
+    factor = {"k": 1e3, "m": 1e6, "g": 1e9}.get(text[-1:].lower(), 1.0)
+    try:
+        value = float(text if factor == 1.0 else text[:-1]) * factor
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        msg = f"{text!r} is not a rate such as 500k or 20M"
+        raise argparse.ArgumentTypeError(msg)
+    return value
