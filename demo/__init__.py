@@ -1,0 +1,1 @@
+"""The program at work, on real servers that this demo starts itself: ``make demo``."""
