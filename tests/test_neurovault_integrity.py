@@ -15,7 +15,6 @@ from neurofetch.neurovault._integrity import DamagedVolumeError, check_volume, g
 from testbed.neurovault import html_page
 from testbed.neurovault_maps import brain_map, brain_map_gz
 
-
 pack = partial(gzip.compress, mtime=0)  # the same bytes, and test names, in each process
 
 
