@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from neurofetch._digests import hasher
-from neurofetch._errors import VerificationError
+from neurofetch._errors import NeurofetchError, VerificationError
 from neurofetch._receipts import Journal, read_receipts
+from neurofetch._together import together
 from neurofetch._values import Action, LocalFile, Receipt, RemoteFile, Rung, Want
 from neurofetch._verify import OnePiece, Promise, read_blocks
 
@@ -124,10 +125,12 @@ def audit(
     journal = Journal(place.state)
     inspector = _Inspector(place, journal, wants, checksum, read_all=read_all)
     paths = sorted((receipts.keys() | local.keys()) & set(only if only is not None else everything))
-    with ThreadPoolExecutor(max(2, os.cpu_count() or 2)) as pool:
-        findings = tuple(pool.map(lambda p: inspector.look(p, local.get(p)), paths))
-    journal.close()
-    return Audit(place.root, findings, time.monotonic() - began)
+    looks = [partial(inspector.look, path, local.get(path)) for path in paths]
+    try:
+        findings = together(looks, max(2, os.cpu_count() or 2))
+    finally:
+        journal.close()
+    return Audit(place.root, tuple(findings), time.monotonic() - began)
 
 
 def repair(link: Link, plan: Plan) -> Plan:
@@ -172,6 +175,14 @@ class _Inspector:
         """Look at one file."""
         if here is None:
             return Finding(path, State.MISSING, "fetched once, now gone")
+        try:
+            return self._look(path, here)
+        except OSError as error:
+            if isinstance(error, NeurofetchError):
+                raise
+            return Finding(path, State.DIFFERS, f"cannot be read: {error.strerror or error}")
+
+    def _look(self, path: str, here: LocalFile) -> Finding:
         want = self._wants.get(path)
         problem = self._against_server(here, want) if want else ""
         if problem:
@@ -227,6 +238,9 @@ class _Inspector:
         except VerificationError as error:
             return Finding(here.path, State.DIFFERS, f"not the server's: {error}")
         self._adopt(here, want, verified.rung, verified.digest)
+        if verified.rung in (Rung.SIZE, Rung.NONE):
+            detail = "of the server's size; the server has nothing else to check it by"
+            return Finding(here.path, State.ADOPTED, detail)
         return Finding(here.path, State.ADOPTED, f"the server's own bytes ({verified.rung.value})")
 
     def _adopt(self, here: LocalFile, want: Want, rung: Rung, digest: str) -> None:

@@ -5,7 +5,7 @@ This is the main path of the package; read it from top to bottom.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._answers import failure
@@ -17,6 +17,7 @@ from neurofetch._partials import Partials, name_of
 from neurofetch._place import Place
 from neurofetch._plan import make_plan
 from neurofetch._receipts import Journal, read_receipts
+from neurofetch._together import together
 from neurofetch._transfer import transfer
 from neurofetch._verify import Promise
 from neurofetch.sources.s3 import Bucket, S3Source
@@ -106,6 +107,7 @@ class Link:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._attempts.stop.set()
         self.client.close()
 
     def files(self, listing: Listing) -> list[RemoteFile]:
@@ -115,12 +117,13 @@ class Link:
         ------
         ServerError
         """
-        with ThreadPoolExecutor(_LISTERS) as pool:
-            levels = [pool.submit(self.source.level, prefix) for prefix in listing.levels]
-            walks = [pool.submit(self.source.walk, prefix) for prefix in listing.walks]
-            files = [file for future in levels for file in future.result().files]
-            files += [file for future in walks for file in future.result()]
-        return files
+        levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
+        walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
+        found = together([*levels, *walks], _LISTERS)
+        return [file for files in found for file in files]
+
+    def _files_of_level(self, prefix: str) -> list[RemoteFile]:
+        return self.source.level(prefix).files
 
     def levels(self, prefixes: Sequence[str]) -> list[Level]:
         """Return the files and folders directly below some prefixes.
@@ -129,8 +132,7 @@ class Link:
         ------
         ServerError
         """
-        with ThreadPoolExecutor(_LISTERS) as pool:
-            return list(pool.map(self.source.level, prefixes))
+        return together([partial(self.source.level, prefix) for prefix in prefixes], _LISTERS)
 
     def plan(self, query: Query, listing: Listing, *, overwrite: bool = False) -> Plan:
         """List, select, survey and plan; nothing is fetched.
