@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
+from laion_fmri._access_gate import Gate
 from laion_fmri._dataset import DATASET, Extras, dataset, listing
 from laion_fmri.download import subjects_of
 from neurofetch import Audit, Link, Place, audit, query, wishes
@@ -41,9 +43,13 @@ def check(
     with Link(dataset(_ALL), data_dir) as link:
         here = _subjects_here(link)
         exist = [subject for subject in subjects_of(link, _ALL) if subject in here]
-        files = link.files(listing(tuple(exist), _ALL))
-        wants = wishes(files, query(), link.dataset).wants
-        return audit(link.place, read_all=read_all, remote=wants, checksum=link.promise)
+        gate = Gate(link)
+        files = gate.files(link.files(listing(tuple(exist), _ALL)), fetch=False)
+        wants = gate.known(wishes(files, query(), link.dataset).wants)
+        found = audit(link.place, read_all=read_all, remote=wants, checksum=link.promise)
+    for note in gate.notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return gate.audited(found)
 
 
 def _subjects_here(link: Link) -> set[str]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from neurofetch import NeurofetchError, NothingMatchedError, UnknownValueError
+from neurofetch import NeurofetchError, NothingMatchedError, ServerError, UnknownValueError
 
 __all__ = [
+    "AccessError",
+    "AccessRevokedError",
     "DataDirNotSetError",
     "DataNotDownloadedError",
     "LicenseNotAcceptedError",
     "NoMatchingDataError",
     "StimuliNotDownloadedError",
     "SubjectNotFoundError",
+    "TermsNotAcceptedError",
+    "TermsOutdatedError",
+    "UnknownRequestError",
 ]
 
 
@@ -36,3 +41,23 @@ class NoMatchingDataError(NothingMatchedError):
 
 class LicenseNotAcceptedError(NeurofetchError, RuntimeError):
     """The licence of the data was not accepted for this data directory."""
+
+
+class TermsNotAcceptedError(LicenseNotAcceptedError):
+    """The terms of the stimuli were not accepted: consent is never given by a default."""
+
+
+class AccessError(ServerError):
+    """The access service of the stimuli cannot be reached, or refuses."""
+
+
+class TermsOutdatedError(AccessError):
+    """Other terms were accepted than those that hold now."""
+
+
+class AccessRevokedError(AccessError):
+    """The owners of the stimuli took the access back."""
+
+
+class UnknownRequestError(AccessError):
+    """The access service does not know the request id."""

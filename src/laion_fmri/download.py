@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from laion_fmri._access_gate import Gate
 from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
 from laion_fmri._errors import NoMatchingDataError, SubjectNotFoundError
 from laion_fmri._license import require_license
@@ -186,7 +187,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         if not dry_run:
             link.place.check_writable()
             require_license(link.place.root, accept_license)
-        plan = make_plan(link, labels, wanted, extras, overwrite=overwrite)
+        gate = Gate(link, adopt=not dry_run) if include_stimuli else None
+        plan = make_plan(link, labels, wanted, extras, overwrite=overwrite, gate=gate)
         if verify:
             plan = repair(link, plan)
         if shard is not None:
@@ -194,7 +196,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         if dry_run:
             return plan
         listen(Planned(plan))
-        report = link.fetch(plan, options, listen=listen)
+        locate = gate.locator(plan) if gate else None
+        report = link.fetch(plan, options, listen=listen, locate=locate)
     _warn_of_refused(plan, report)
     report.raise_for_failures()
     return report
@@ -218,6 +221,7 @@ def make_plan(
     extras: Extras,
     *,
     overwrite: bool = False,
+    gate: Gate | None = None,
 ) -> Plan:
     """List, select, survey and plan.
 
@@ -229,6 +233,8 @@ def make_plan(
     wanted : Query
     extras : Extras
     overwrite : bool
+    gate : Gate, optional
+        What the access service hands out.
 
     Raises
     ------
@@ -240,12 +246,16 @@ def make_plan(
         raise NoMatchingDataError(msg)
     files = link.files(listing(subjects, extras))
     check_subjects(link, subjects, {file.key for file in files}, extras)
+    if gate is not None:
+        files = gate.files(files)
     try:
         wished = wishes(files, wanted, link.dataset)
     except NothingMatchedError as error:
         raise NoMatchingDataError(str(error)) from error
     _check_not_all_withheld(wished)
-    return link.plan_for(wished, overwrite=overwrite)
+    if gate is None:
+        return link.plan_for(wished, overwrite=overwrite)
+    return gate.plan(link.plan_for(gate.wishes(wished, overwrite=overwrite), overwrite=overwrite))
 
 
 def subjects_of(link: Link, extras: Extras) -> tuple[str, ...]:

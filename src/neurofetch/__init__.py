@@ -10,11 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neurofetch._answers import failure as answer_error
     from neurofetch._api import get, plan, verify
+    from neurofetch._attempts import Attempts
     from neurofetch._audit import Audit, Finding, State, audit, repair
     from neurofetch._bars import listener
     from neurofetch._config import Network
-    from neurofetch._crew import Options
+    from neurofetch._crew import Locate, Options
     from neurofetch._dataset import Dataset, Wishes, Withheld, wishes
     from neurofetch._entities import Entities
     from neurofetch._entities import parse as parse_entities
@@ -50,9 +52,11 @@ if TYPE_CHECKING:
         Retrying,
         Waiting,
     )
+    from neurofetch._http import Answer, Client, Request
     from neurofetch._jobs import checked_jobs
     from neurofetch._link import Link, Listing, plan_wants
     from neurofetch._place import Place
+    from neurofetch._receipts import read_receipts
     from neurofetch._retry import RetryRules
     from neurofetch._select import Family, Query, Rules, query
     from neurofetch._values import (
@@ -73,11 +77,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "_answers": ("answer_error",),
     "_api": ("get", "plan", "verify"),
+    "_attempts": ("Attempts",),
     "_audit": ("Audit", "Finding", "State", "audit", "repair"),
     "_bars": ("listener",),
     "_config": ("Network",),
-    "_crew": ("Options",),
+    "_crew": ("Locate", "Options"),
     "_dataset": ("Dataset", "Wishes", "Withheld", "wishes"),
     "_entities": ("Entities", "parse_entities"),
     "_errors": (
@@ -112,9 +118,11 @@ _HOMES = {
         "Retrying",
         "Waiting",
     ),
+    "_http": ("Answer", "Client", "Request"),
     "_jobs": ("checked_jobs",),
     "_link": ("Link", "Listing", "plan_wants"),
     "_place": ("Place",),
+    "_receipts": ("read_receipts",),
     "_retry": ("RetryRules",),
     "_select": ("Family", "Query", "Rules", "query"),
     "_values": (
@@ -132,12 +140,15 @@ _HOMES = {
         "Want",
     ),
 }
-_ALIASES = {"parse_entities": "parse"}
+_ALIASES = {"answer_error": "failure", "parse_entities": "parse"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Action",
+    "Answer",
+    "Attempts",
     "Audit",
+    "Client",
     "ConfigError",
     "Dataset",
     "DestinationError",
@@ -155,6 +166,7 @@ __all__ = [
     "Listener",
     "Listing",
     "LocalFile",
+    "Locate",
     "MissingBucketError",
     "MissingRemoteError",
     "NameClashError",
@@ -174,6 +186,7 @@ __all__ = [
     "RemoteChangedError",
     "RemoteFile",
     "Report",
+    "Request",
     "RetryRules",
     "Retrying",
     "Rules",
@@ -193,6 +206,7 @@ __all__ = [
     "Wishes",
     "Withheld",
     "__version__",
+    "answer_error",
     "audit",
     "checked_jobs",
     "get",
@@ -201,6 +215,7 @@ __all__ = [
     "plan",
     "plan_wants",
     "query",
+    "read_receipts",
     "repair",
     "verify",
     "wishes",
