@@ -17,6 +17,7 @@ ROOT_FILES = ("dataset_description.json", "participants.tsv", "participants.json
 BETAS = "derivatives/glmsingle-tedana/"
 ROIS = "derivatives/rois/"
 OLD_ROIS = "derivatives/atlases/"
+EMBEDDINGS = "stimuli/task-images_desc-"
 
 GATED = ("stimuli/task-images_stimuli.h5", "stimuli/task-images_metadata.csv")
 """Keys that LIST shows and GET refuses: a data use agreement opens them, at an access service."""
@@ -47,8 +48,7 @@ def _families(extras: Extras) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
     if extras.stimuli:
         whole.append(Family("stimuli: include_stimuli", prefixes=("stimuli/",)))
     if extras.embeddings:
-        prefixes = ("stimuli/task-images_desc-",)
-        whole.append(Family("embeddings: include_embeddings", prefixes=prefixes))
+        whole.append(Family("embeddings: include_embeddings", prefixes=(EMBEDDINGS,)))
     if extras.freesurfer:
         freesurfer = ("derivatives/freesurfer/",)
         whole.append(Family("surfaces: include_freesurfer", prefixes=freesurfer))
@@ -111,8 +111,10 @@ def subject_trees(extras: Extras = Extras()) -> tuple[str, ...]:  # noqa: B008 -
 def listing(subjects: tuple[str, ...], extras: Extras) -> Listing:
     """Return what to list for some subjects (full labels, such as "sub-03")."""
     walks = [f"{tree}{subject}/" for subject in subjects for tree in subject_trees(extras)]
-    if extras.stimuli or extras.embeddings:
+    if extras.stimuli:
         walks.append("stimuli/")
+    elif extras.embeddings:
+        walks.append(EMBEDDINGS)
     return Listing(walks=tuple(walks), levels=("",))
 
 
