@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Reader", "open_chunks", "open_file"]
 
 _GZIP = b"\x1f\x8b"
-_BLOCK = 1 << 20
+_BLOCK = 1 << 19
 
 
 class Reader(Protocol):

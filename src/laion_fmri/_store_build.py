@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["build", "build_stores", "ensure"]
 
 #: Trials are gathered up to this many bytes before they are spread over the chunks.
-_BATCH = 24 << 20
+_BATCH = 16 << 20
 #: A temporary folder that nothing has touched for a day belongs to a process that died.
 _STALE_SECONDS = 24 * 3600.0
 
