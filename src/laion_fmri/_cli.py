@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from laion_fmri._cli_stimuli import add_stimuli
 from neurofetch import console
 from neurofetch.console import ExitCode
 
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_download(commands)
     _add_verify(commands)
+    add_stimuli(commands)
     return parser
 
 

@@ -1,0 +1,254 @@
+"""Access to the stimulus images, which are not CC0: ask for it, and see whether it holds.
+
+The images are handed out to people who accepted a data use agreement. A request is answered with an
+id, which is kept for this user (see `laion_fmri._access_id`) and never shown; from then on
+``download(…, include_stimuli=True)`` fetches the images with the rest.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from laion_fmri._access import ASK, Entry, Manifest, Service
+from laion_fmri._access_id import KnownId, keeper, known_id
+from laion_fmri._errors import (
+    AccessRevokedError,
+    TermsNotAcceptedError,
+    TermsOutdatedError,
+    UnknownRequestError,
+)
+from neurofetch import Client, Network, UsageError
+
+__all__ = ["Access", "AccessState", "StimulusFile", "Terms", "request_access", "status", "terms"]
+
+_LEAST_PURPOSE = 20
+"""Characters: the service takes no shorter one."""
+
+
+class AccessState(enum.StrEnum):
+    """How it stands with the access of this user."""
+
+    GRANTED = "granted"
+    NONE = "none"
+    OUTDATED = "terms outdated"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown request id"
+
+
+class Terms(NamedTuple):
+    """The terms that hold now: their version, and where they can be read."""
+
+    version: str
+    url: str
+    privacy_url: str
+
+
+class StimulusFile(NamedTuple):
+    """A file that the service hands out; its size in bytes."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the access service says.
+
+    Parameters
+    ----------
+    state : AccessState
+    detail : str
+        What is the matter and what to do, where access is not granted.
+    service : str
+        The address of the service.
+    terms : Terms
+    id_from : str
+        Where the request id is kept; "" where there is none. The id itself is nowhere in here.
+    files : tuple of StimulusFile
+    """
+
+    state: AccessState
+    detail: str
+    service: str
+    terms: Terms
+    id_from: str
+    files: tuple[StimulusFile, ...]
+
+    @property
+    def granted(self) -> bool:
+        """Whether the files can be fetched."""
+        return self.state is AccessState.GRANTED
+
+
+def terms() -> Terms:
+    """Ask the service for the terms that hold now; nothing about you is sent.
+
+    Raises
+    ------
+    AccessError
+        If the service does not answer.
+    """
+    with Client(Network.from_environment()) as client:
+        service = Service(client)
+        return _terms(service, service.manifest())
+
+
+def request_access(
+    *,
+    name: str,
+    email: str,
+    institution: str,
+    purpose: str,
+    accept_terms: str,
+    pi: str | None = None,
+) -> Access:
+    """Send a request for access to the stimuli, and keep the id that comes back.
+
+    All that is given here is sent to the access service of the dataset's owners, and nothing else.
+
+    Parameters
+    ----------
+    name, email, institution : str
+        Your own, the email address that of your institution.
+    purpose : str
+        What the images are for, in 20 characters or more.
+    accept_terms : str
+        The version of the terms that you have read and accept, such as ``"1.0"``; with it you say
+        that you have read the privacy notice too. `terms` says which version holds and where both
+        can be read. There is no default: this consent is yours.
+    pi : str, optional
+        Your principal investigator or supervisor.
+
+    Returns
+    -------
+    Access
+
+    Raises
+    ------
+    TermsNotAcceptedError
+        If `accept_terms` is not the version that holds now; nothing was sent.
+    UsageError
+        If the form lacks something; the message says what.
+    AccessError
+        If the service does not answer.
+    DestinationError
+        If the id cannot be kept; then nothing was sent.
+
+    Examples
+    --------
+    ::
+
+        from laion_fmri import stimuli
+
+        print(stimuli.terms().url)  # read them
+        stimuli.request_access(
+            name="…", email="…", institution="…", purpose="…", accept_terms="1.0"
+        )
+    """
+    form = _form(name=name, email=email, institution=institution, purpose=purpose, pi=pi)
+    with Client(Network.from_environment()) as client:
+        service = Service(client)
+        manifest = service.manifest()
+        _check_consent(accept_terms, _terms(service, manifest))
+        with keeper() as keep:
+            request_id = service.request(
+                {
+                    **form,
+                    "accepted_terms": True,
+                    "acknowledged_privacy": True,
+                    "terms_version": manifest.terms_version,
+                    "source": "cli",
+                }
+            )
+            path = keep.keep(request_id, service.url)
+        return _access(service, manifest, AccessState.GRANTED, KnownId(request_id, str(path)))
+
+
+def status() -> Access:
+    """Say how it stands with the access of this user.
+
+    Raises
+    ------
+    AccessError
+        If the service does not answer.
+    ConfigError
+        If the file with the id cannot be read.
+    """
+    known = known_id()
+    with Client(Network.from_environment()) as client:
+        service = Service(client)
+        manifest = service.manifest()
+        if known is None:
+            detail = f"no request id is known; this asks for access: {ASK}"
+            return _access(service, manifest, AccessState.NONE, None, detail)
+        try:
+            service.refresh(known.value, manifest.dataset_version)
+        except TermsOutdatedError as error:
+            state, detail = AccessState.OUTDATED, str(error)
+        except AccessRevokedError as error:
+            state, detail = AccessState.REVOKED, str(error)
+        except UnknownRequestError as error:
+            state, detail = AccessState.UNKNOWN, str(error)
+        else:
+            state, detail = AccessState.GRANTED, ""
+        return _access(service, manifest, state, known, detail)
+
+
+def _terms(service: Service, manifest: Manifest) -> Terms:
+    return Terms(manifest.terms_version, service.terms_url, service.privacy_url)
+
+
+def _access(
+    service: Service,
+    manifest: Manifest,
+    state: AccessState,
+    known: KnownId | None,
+    detail: str = "",
+) -> Access:
+    files = tuple(_file(entry) for entry in manifest.files)
+    where = known.where if known else ""
+    return Access(state, detail, service.url, _terms(service, manifest), where, files)
+
+
+def _file(entry: Entry) -> StimulusFile:
+    return StimulusFile(entry.name, entry.size, entry.sha256)
+
+
+def _form(**given: str | None) -> dict[str, object]:
+    """Return the form, checked: what it lacks is said at once, and nothing was sent."""
+    said = {field: value.strip() if value else "" for field, value in given.items()}
+    problems = [
+        f"{field} is missing"
+        for field in ("name", "email", "institution", "purpose")
+        if not said[field]
+    ]
+    if said["email"] and "@" not in said["email"]:
+        problems.append(f"{said['email']!r} is not an email address")
+    if 0 < len(said["purpose"]) < _LEAST_PURPOSE:
+        problems.append(
+            f"the purpose has {len(said['purpose'])} characters; say a little more, in at least "
+            f"{_LEAST_PURPOSE}"
+        )
+    if problems:
+        msg = f"{'; '.join(problems)}. Nothing was sent."
+        raise UsageError(msg)
+    return {
+        "name": said["name"],
+        "email": said["email"],
+        "institution": said["institution"],
+        "pi_or_supervisor": said["pi"] or None,
+        "research_purpose": said["purpose"],
+    }
+
+
+def _check_consent(accepted: str, now: Terms) -> None:
+    if accepted != now.version:
+        msg = (
+            f"the terms of the stimuli that hold now are version {now.version}; {accepted!r} was "
+            f"accepted. Read them at {now.url} (and the privacy notice at {now.privacy_url}); if "
+            f"you accept them, name their version. Nothing was sent."
+        )
+        raise TermsNotAcceptedError(msg)
