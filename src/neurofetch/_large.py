@@ -119,12 +119,8 @@ class LargeFile:
         remote = self.step.want.remote
         if remote.digest is not None and not self._changes:
             return Promise.of(remote)
-        ask = {"x-amz-checksum-mode": "ENABLED"}
         try:
-            with self.crew.attempts.run(
-                lambda: self.crew.ask(remote, ask, "HEAD"), self.told
-            ) as answer:
-                headers = answer.headers
+            headers = self.crew.attempts.run(self._head, self.told)
         except ProtocolError:
             return Promise.of(remote)  # a server without HEAD
         except RefusedError:
@@ -136,6 +132,15 @@ class LargeFile:
             remote = renewed(remote, headers)
             self.step = replace(self.step, want=replace(self.step.want, remote=remote))
         return Promise.of(remote, headers)
+
+    def _head(self) -> dict[str, str]:
+        remote = self.step.want.remote
+        with self.crew.ask(remote, {"x-amz-checksum-mode": "ENABLED"}, "HEAD") as answer:
+            now = renewed(remote, answer.headers)
+            if now.etag == remote.etag and now.size not in (None, remote.size):
+                msg = f"{remote.key}: {now.size} bytes announced, {remote.size} listed"
+                raise TransientError(msg)
+            return answer.headers
 
     def told(self, error: TransientError, wait: float) -> None:
         """Count and tell an attempt that failed."""

@@ -1,0 +1,142 @@
+"""An S3 stand-in and a data directory, for the tests of the engine."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from neurofetch import Dataset, Link, Listing, Network, Options, RetryRules, query
+from neurofetch._receipts import read_receipts
+from testbed.s3 import S3Object, S3Server
+
+KIB, MIB = 1 << 10, 1 << 20
+PART = 64 * KIB
+QUICK = RetryRules(attempts=4, base=0.005, cap=0.02, max_wait=0.3)
+OPTIONS = Options(
+    n_jobs=2,
+    connections=8,
+    bulk_connections=4,
+    single_limit=PART,
+    part_size=PART,
+    rules=QUICK,
+    beat=0.02,
+)
+NETWORK = Network(connect_timeout=3.0, read_timeout=0.4, slow_window=0.5)
+PROCESS = Path(__file__).with_name("engine_process.py")
+
+
+def noise(size, seed=0):
+    """Return bytes without a pattern, the same for the same seed."""
+    return random.Random(seed).randbytes(size)
+
+
+class World:
+    """A bucket `b` on a server, and an empty data directory. A context manager."""
+
+    def __init__(self, tmp_path, monkeypatch, **server):
+        self.root = tmp_path / "data"
+        self.root.mkdir()
+        self.outside = tmp_path / "outside"
+        self.s3 = S3Server({"b": {}}, **server)
+        self._monkeypatch = monkeypatch
+
+    def __enter__(self):
+        self.s3.__enter__()
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            self._monkeypatch.delenv(name, raising=False)
+            self._monkeypatch.delenv(name.upper(), raising=False)
+        self._monkeypatch.setenv("AWS_ENDPOINT_URL_S3", self.s3.url)
+        return self
+
+    def __exit__(self, *what):
+        self.s3.__exit__(*what)
+
+    # -- the server --------------------------------------------------------------------------
+
+    def put(self, key, content, **how):
+        """Put an object; return its content."""
+        self.s3.put(key, S3Object(content, **how))
+        return content
+
+    def gets(self, key="*"):
+        return self.s3.requests("GET", key)
+
+    def ranges(self, key):
+        """Return the numbers of the parts of a key that were asked for, of `PART` bytes."""
+        starts = [r.range.removeprefix("bytes=").partition("-")[0] for r in self.gets(key)]
+        return sorted(int(start) // PART for start in starts if start)
+
+    def served(self, key="*"):
+        return sum(request.sent for request in self.gets(key))
+
+    # -- the engine --------------------------------------------------------------------------
+
+    def link(self, network=NETWORK):
+        return Link(Dataset("test", "b"), self.root, network=network, rules=QUICK)
+
+    def plan(self, *, overwrite=False):
+        with self.link() as link:
+            return link.plan(query(), Listing(walks=("",)), overwrite=overwrite)
+
+    def fetch(self, options=OPTIONS, *, network=NETWORK, overwrite=False, **how):
+        """List, plan, fetch; return the report."""
+        with self.link(network) as link:
+            plan = link.plan(query(), Listing(walks=("",)), overwrite=overwrite)
+            return link.fetch(plan, options, **how)
+
+    def start(self, *arguments, **environ):
+        """Start a process that fetches everything into the data directory."""
+        return subprocess.Popen(
+            [sys.executable, str(PROCESS), str(self.root), *arguments],
+            env={**os.environ, **environ},
+            cwd=PROCESS.parent.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, process, seconds=30):
+        """Wait for a process; return what it reported, by path, and its exit code."""
+        out, err = process.communicate(timeout=seconds)
+        lines = [json.loads(line) for line in out.splitlines()]
+        return {line["path"]: line for line in lines}, process.returncode, err
+
+    # -- the disk ----------------------------------------------------------------------------
+
+    @property
+    def state(self):
+        return self.root / ".neurofetch"
+
+    def files(self):
+        """Return path and content of every file below the root but the package's own."""
+        found = (p for p in self.root.rglob("*") if p.is_file() and self.state not in p.parents)
+        return {p.relative_to(self.root).as_posix(): p.read_bytes() for p in sorted(found)}
+
+    def left(self, folder="partial"):
+        """Return the names in a folder of the state."""
+        where = self.state / folder
+        return sorted(os.listdir(where)) if where.exists() else []
+
+    def log_lines(self):
+        """Return how many parts the logs of all partials name."""
+        logs = [self.state / "partial" / name for name in self.left() if name.endswith(".log")]
+        return sum(len(log.read_bytes().splitlines()) - 1 for log in logs)
+
+    def receipts(self):
+        return read_receipts(self.state)
+
+    def assert_clean(self):
+        """Assert that neither a partial nor a claim is left."""
+        assert self.left() == []
+        assert self.left("claims") == []
+
+
+def until(condition, seconds=10.0):
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass in time"
+        time.sleep(0.005)
