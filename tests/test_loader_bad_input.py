@@ -73,7 +73,7 @@ def test_what_cannot_be_a_subject(whole, name):
 def test_a_subject_that_is_not_here_lists_those_that_are(whole):
     with pytest.raises(DataNotDownloadedError) as caught:
         load_subject("07", data_dir=whole)
-    assert 'download(subject="sub-07")' in str(caught.value)
+    assert 'download(subject="sub-07", data_dir=' in str(caught.value)
     assert "Subjects here: sub-03" in str(caught.value)
     assert isinstance(caught.value, FileNotFoundError)
 
@@ -92,7 +92,7 @@ def test_a_session_that_is_not_here(whole, session):
     with pytest.raises(DataNotDownloadedError) as caught:
         subject(whole).get_betas(session)
     message = str(caught.value)
-    call = 'ses="ses-09", desc="SingletrialBetas", stat="effect", extension="nii.gz")'
+    call = 'ses="ses-09", desc="SingletrialBetas", stat="effect", extension="nii.gz"'
     assert f'download(subject="sub-03", {call}' in message
     assert "Sessions here: ses-01, ses-02" in message
 
@@ -110,19 +110,19 @@ def test_a_held_out_session_says_so(whole):
             lambda s: s.get_trial_info("01"),
             'ses="ses-01", desc="SingletrialBetas", suf',
         ),
-        (mean_path, lambda s: s.get_brain_mask(), 'ses="averages", desc="R2mean")'),
-        (mean_path, lambda s: s.get_betas("01"), 'ses="averages", desc="R2mean")'),
+        (mean_path, lambda s: s.get_brain_mask(), 'ses="averages", desc="R2mean", data_dir='),
+        (mean_path, lambda s: s.get_betas("01"), 'ses="averages", desc="R2mean", data_dir='),
         (
             lambda tree: glm(tree, "Noiseceiling_statmap.nii.gz", "ses-01"),
             lambda s: s.get_betas("01", nc_threshold=1),
-            'ses="ses-01", desc="Noiseceiling")',
+            'ses="ses-01", desc="Noiseceiling", data_dir=',
         ),
         (
             lambda tree: glm(tree, "Noiseceiling12rep_statmap.nii.gz"),
             lambda s: s.get_noise_ceiling(desc="Noiseceiling12rep"),
-            'ses="averages", desc="Noiseceiling12rep")',
+            'ses="averages", desc="Noiseceiling12rep", data_dir=',
         ),
-        (trials_path, lambda s: s.get_betas("01", stimuli="shared"), 'suffix="trials")'),
+        (trials_path, lambda s: s.get_betas("01", stimuli="shared"), 'suffix="trials", data_dir='),
     ],
 )
 def test_a_missing_file_comes_with_the_call_that_brings_it(tree, pick, ask, call):
@@ -141,9 +141,7 @@ def test_betas_need_no_trial_table_when_nothing_asks_for_it(tree):
 def test_no_rois_at_all(tree):
     (tree / "derivatives" / "rois").rename(tree / "away")
     assert subject(tree).get_available_rois() == []
-    with pytest.raises(
-        DataNotDownloadedError, match=r'download\(subject="sub-03", suffix="mask"\)'
-    ):
+    with pytest.raises(DataNotDownloadedError, match=r'download\(subject="sub-03", suffix="mask"'):
         subject(tree).get_betas("01", roi="FFA1")
 
 
@@ -155,7 +153,7 @@ def test_an_roi_without_the_format_asked_for(tree):
 
 
 def test_a_group_of_those_who_are_not_here(tmp_path):
-    with pytest.raises(DataNotDownloadedError, match=r'download\(subject="all"\)'):
+    with pytest.raises(DataNotDownloadedError, match=r'download\(subject="all"'):
         load_subjects("all", data_dir=tmp_path)
 
 

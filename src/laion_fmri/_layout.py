@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from laion_fmri._errors import DataNotDownloadedError, SubjectNotFoundError
+from laion_fmri._errors import DataDirNotSetError, DataNotDownloadedError, SubjectNotFoundError
 from laion_fmri._load_errors import BadDataError
+from laion_fmri.config import get_data_dir
+from neurofetch import ConfigError
 from neurofetch._entities import full, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["GLM", "Layout", "download_call", "held_out", "session_id", "subject_id"]
+__all__ = ["GLM", "Layout", "held_out", "how_to_get", "session_id", "subject_id"]
 
 GLM = "derivatives/glmsingle-tedana"
 _VOLUME = (".nii", ".nii.gz")
@@ -70,16 +73,33 @@ def held_out(session: str) -> bool:
     return session.removeprefix(f"{HELD_OUT.entity}-") in HELD_OUT.values
 
 
-def download_call(subject: str, **filters: str) -> str:
-    """Return the call that brings the files, as one writes it.
+def how_to_get(root: Path, subject: str, **filters: str | bool) -> str:
+    """Return the lines that bring the files to a data directory, as one writes them.
 
-    Examples
-    --------
-    >>> download_call("sub-03", ses="ses-01", suffix="trials")
-    'download(subject="sub-03", ses="ses-01", suffix="trials")'
+    Parameters
+    ----------
+    root : pathlib.Path
+        Named in the call only where it is not the configured directory.
+    subject : str
+    filters
+        Keywords of `laion_fmri.download.download`.
     """
-    given = "".join(f', {name}="{value}"' for name, value in filters.items())
-    return f'download(subject="{subject}"{given})'
+    given = {"subject": subject, **filters}
+    if not _is_configured(root):
+        given["data_dir"] = str(root)
+    arguments = ", ".join(f"{name}={_literal(value)}" for name, value in given.items())
+    return f"    from laion_fmri.download import download\n    download({arguments})"
+
+
+def _literal(value: str | bool) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+
+
+def _is_configured(root: Path) -> bool:
+    try:
+        return os.path.samefile(get_data_dir(), root)
+    except (DataDirNotSetError, ConfigError, OSError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +185,10 @@ class Layout:
                 f"{session} is held out by the dataset's owners: the bucket lists it, but hands "
                 f"out none of its files. Sessions here: {self._listed()}."
             )
-        call = download_call(self.subject, **filters)
         raise DataNotDownloadedError(
             f"Not downloaded to {self.data_dir}: {what} of {self.subject}. "
             f"Sessions here: {self._listed()}. This brings it:\n"
-            f"    from laion_fmri.download import download\n    {call}"
+            f"{how_to_get(self.data_dir, self.subject, **filters)}"
         )
 
     def _listed(self) -> str:

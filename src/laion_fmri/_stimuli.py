@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laion_fmri._errors import StimuliNotDownloadedError
+from laion_fmri._layout import how_to_get
 from laion_fmri._load_errors import BadDataError, CorruptFileError
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ class Stimuli:
     def need(self) -> None:
         """Raise `StimuliNotDownloadedError` unless they are."""
         if not self.here():
+            root = self.path.parent.parent
             raise StimuliNotDownloadedError(
                 f"The stimulus images are not in {self.path.parent}. They are handed out under "
                 f"terms of their own; this asks for them:\n"
-                f"    from laion_fmri.download import download\n"
-                f'    download(subject="sub-…", include_stimuli=True)'
+                f"{how_to_get(root, 'all', ses='averages', include_stimuli=True)}"
             )
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from laion_fmri._layout import GLM, Layout, subject_id
+from laion_fmri._layout import GLM, Layout, how_to_get, subject_id
 from laion_fmri._rois import Rois
 
 if TYPE_CHECKING:
@@ -85,9 +85,8 @@ def get_participants(*, data_dir: str | os.PathLike[str] | None = None) -> pd.Da
     path = data_directory(data_dir) / "participants.tsv"
     if not path.is_file():
         raise DataNotDownloadedError(
-            f"{path} is not there. Every download brings it:\n"
-            f"    from laion_fmri.download import download\n"
-            f'    download(subject="sub-03", ses="averages")'
+            f"{path} is not there. Every download brings it, the smallest is:\n"
+            f"{how_to_get(path.parent, 'all', ses='averages', desc='R2mean')}"
         )
     return load_tsv(path)
 

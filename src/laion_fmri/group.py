@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from laion_fmri._layout import how_to_get
 from laion_fmri.discovery import data_directory, get_subjects
 from laion_fmri.subject import Subject, load_subject
 
@@ -48,9 +49,7 @@ def load_subjects(
         names = get_subjects(data_dir=root)
         if not names:
             raise DataNotDownloadedError(
-                f"No subject is in {root}. This brings them all:\n"
-                f"    from laion_fmri.download import download\n"
-                f'    download(subject="all")'
+                f"No subject is in {root}. This brings them all:\n{how_to_get(root, 'all')}"
             )
     if not names:
         raise ValueError("subjects is an empty list: name at least one, or 'all'.")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from laion_fmri import _lazy, _torch
-from laion_fmri._layout import Layout, download_call, session_id, subject_id
+from laion_fmri._layout import Layout, how_to_get, session_id, subject_id
 from laion_fmri._select import read_map
 from laion_fmri._subject import SubjectFiles, listed
 from laion_fmri._trials import read_trials
@@ -76,7 +76,7 @@ def load_subject(
         here = ", ".join(get_subjects(data_dir=root)) or "none"
         raise DataNotDownloadedError(
             f"Nothing of {layout.subject} is in {root}. Subjects here: {here}. This brings it:\n"
-            f"    from laion_fmri.download import download\n    {download_call(layout.subject)}"
+            f"{how_to_get(root, layout.subject)}"
         )
     return Subject(layout.subject, root, store=store)
 
