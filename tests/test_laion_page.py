@@ -280,7 +280,7 @@ def test_the_commands_of_the_page_in_their_order(shell, moto):
 
     done = shell("laion-fmri download --subject sub-03 --include-stimuli", **unset)
     assert done.code == 0
-    assert "warning: the bucket refuses 2 of the files" in done.err
+    assert "refused: 2 files: gated by a data use agreement" in done.err
     assert on_disk(root) == one | STIMULI
 
     assert shell("laion-fmri download --subject all", **unset).code == 0

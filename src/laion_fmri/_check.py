@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from laion_fmri._access_gate import Gate
 from laion_fmri._dataset import DATASET, Extras, dataset, listing
 from laion_fmri.download import subjects_of
-from neurofetch import Audit, Link, Place, audit, query, wishes
+from neurofetch import Audit, Link, Place, Rules, audit, query, wishes
 
 if TYPE_CHECKING:
     import os
@@ -45,7 +46,8 @@ def check(
         exist = [subject for subject in subjects_of(link, _ALL) if subject in here]
         gate = Gate(link)
         files = gate.files(link.files(listing(tuple(exist), _ALL)), fetch=False)
-        wants = gate.known(wishes(files, query(), link.dataset).wants)
+        everything = replace(link.dataset, rules=Rules())  # nothing is chosen, all is compared
+        wants = gate.known(wishes(files, query(), everything).wants)
         found = audit(link.place, read_all=read_all, remote=wants, checksum=link.promise)
     for note in gate.notes:
         warnings.warn(note, UserWarning, stacklevel=2)

@@ -192,11 +192,14 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _codes(error: BaseException) -> ExitCode | None:
     from laion_fmri._errors import DataDirNotSetError, LicenseNotAcceptedError
+    from neurofetch import ServerError
 
     if isinstance(error, LicenseNotAcceptedError):
         return ExitCode.LICENSE
     if isinstance(error, DataDirNotSetError):
         return ExitCode.USAGE
+    if isinstance(error, ServerError):  # a missing bucket is a FileNotFoundError too
+        return ExitCode.SERVER
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return ExitCode.DISK
     return None

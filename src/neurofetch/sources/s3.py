@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_plus
 
 from neurofetch._answers import failure
-from neurofetch._errors import MissingBucketError, MissingRemoteError, ProtocolError, UsageError
+from neurofetch._errors import (
+    MissingBucketError,
+    MissingRemoteError,
+    ProtocolError,
+    UnreachableError,
+    UsageError,
+)
 from neurofetch._http import Request
 from neurofetch._values import RemoteFile
 from neurofetch.sources import Level
@@ -139,7 +145,7 @@ class S3Source:
     def _pages(self, prefix: str, delimiter: str) -> Iterator[_Page]:
         token = ""
         while True:
-            page = self._attempts.run(lambda token=token: self._page(prefix, delimiter, token))  # type: ignore[misc]
+            page = self._patiently(prefix, delimiter, token)
             yield page
             if page.text(page.root, "IsTruncated") != "true":
                 return
@@ -151,6 +157,16 @@ class S3Source:
                 )
                 raise ProtocolError(msg)
             token = following
+
+    def _patiently(self, prefix: str, delimiter: str, token: str) -> _Page:
+        try:
+            return self._attempts.run(lambda: self._page(prefix, delimiter, token))
+        except UnreachableError as error:
+            msg = (
+                f"{error}. Nothing was fetched. Check the network, the proxy variables, and "
+                "AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them; then try again."
+            )
+            raise UnreachableError(msg) from error
 
     def _page(self, prefix: str, delimiter: str, token: str) -> _Page:
         query = f"?list-type=2&encoding-type=url&prefix={quote(prefix, safe='')}"
@@ -169,10 +185,17 @@ class S3Source:
                 break
             with self._lock:  # AWS names the region where the bucket lives: go there
                 self._bucket = replace(bucket, region=region)
-        raise self._explained(error)
+        raise self._explained(error, region)
 
-    def _explained(self, error: Exception) -> Exception:
+    def _explained(self, error: Exception, region: str | None) -> Exception:
         name, base = self._bucket.name, self._bucket.base
+        if region is not None and isinstance(error, ProtocolError):
+            msg = (
+                f"{error}. The bucket {name!r} is in the region {region}, and the endpoint "
+                f"{self._bucket.endpoint} is not. Nothing was fetched. Unset AWS_ENDPOINT_URL_S3 "
+                "and AWS_ENDPOINT_URL, or name the endpoint of that region."
+            )
+            return ProtocolError(msg)
         if isinstance(error, MissingRemoteError):
             msg = (
                 f"there is no bucket {name!r} at {base}. Nothing was fetched. "
