@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import doctest
+import importlib
 import importlib.util
 import re
 from pathlib import Path
@@ -57,3 +59,12 @@ def test_the_errors_of_the_page_are_what_it_says():
             assert issubclass(error, getattr(builtins, base)), name
     for name, _ in rows[-4:]:
         assert issubclass(getattr(loader, name), BadDataError)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [f"laion_fmri.{path.stem}" for path in PAGE.parent.parent.glob("src/laion_fmri/_l*.py")],
+)
+def test_examples_in_docstrings_run(module):
+    failed, _ = doctest.testmod(importlib.import_module(module))
+    assert failed == 0

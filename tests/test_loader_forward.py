@@ -96,6 +96,40 @@ def test_a_plain_file_is_read_only_where_voxels_are(tmp_path):
     assert [(s.start, s.stop) for s in spans] == [(0, 1), (64**3 - 1, 64**3)]
 
 
+_SPARSE = """
+import sys
+from pathlib import Path
+import numpy as np
+from laion_fmri._bytes import open_file
+from laion_fmri._forward import Voxels, masked
+def read_so_far():
+    return int(Path("/proc/self/io").read_text().split("rchar:")[1].split()[0])
+with open_file(Path(sys.argv[1])) as reader:
+    voxels = Voxels((200, 200, 200), np.array([5, 100_000, 100_001, 7_999_999]))
+    before = read_so_far()
+    out = masked(reader, voxels)
+    print(out.shape[0], float(out.sum()), read_so_far() - before)
+"""
+
+
+def test_of_a_plain_file_the_rest_is_never_read(tmp_path):
+    """1.6 GB on paper; the file is a hole but for its header."""
+    header = Nifti1Header()
+    header.set_data_shape((200, 200, 200, 50))
+    header.set_data_dtype(np.float32)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    path = tmp_path / "b.nii"
+    with path.open("wb") as file:
+        file.write(header.binaryblock)
+        file.truncate(352 + 50 * 200**3 * 4)
+    run = [sys.executable, "-c", _SPARSE, str(path)]
+    volumes, total, read = subprocess.run(
+        run, check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert (volumes, total) == ("50", "0.0")
+    assert int(read) < 50 * 4 * 4096
+
+
 def test_no_voxels_at_all_is_an_empty_result(tmp_path):
     for name in ("b.nii", "b.nii.gz"):
         path = write_image(tmp_path / name, make_image("<f4", 3))

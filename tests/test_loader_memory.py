@@ -15,6 +15,7 @@ from nibabel import save as save_image
 
 from laion_fmri._store import store_folder
 from laion_fmri.subject import load_subject
+from testbed.s3 import S3Server
 from tests.loader_tree import GLM
 
 if TYPE_CHECKING:
@@ -101,3 +102,27 @@ def test_peak_memory_is_the_result_and_less_than_100_mb(root, store, arguments):
     assert result == trials * voxels * 4
     assert peak - result < 100e6, f"{(peak - result) / 1e6:.0f} MB beside the result"
     assert store_folder(root, "sub-01").exists() == (store != "off")
+
+
+_STREAM = _WAY.replace("store=sys.argv[2])", 'store="off")').replace(
+    "**json.loads(sys.argv[3])", "stream=True"
+)
+
+
+@pytest.mark.slow
+def test_peak_memory_while_streaming_from_the_bucket(root, monkeypatch):
+    name = next(path for path in root.rglob("*SingletrialBetas_statmap.*"))
+    key = name.relative_to(root).as_posix()
+    away = root / "away"
+    name.rename(away)
+    try:
+        with S3Server({"laion-fmri": {key.removesuffix(".gz") + ".gz": away}}) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+            run = [sys.executable, "-c", _STREAM, str(root)]
+            done = subprocess.run(run, check=True, capture_output=True, text=True)
+    finally:
+        away.rename(name)
+    result, peak, (trials, _) = json.loads(done.stdout)
+    assert trials == VOLUMES
+    # Of the whole process, the network engine and four connections included.
+    assert peak - result < 110e6, f"{(peak - result) / 1e6:.0f} MB beside the result"

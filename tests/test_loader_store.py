@@ -229,6 +229,41 @@ def test_many_processes_build_at_once(session):
     assert leftovers(folder) == []
 
 
+_SLOWLY = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from laion_fmri import _store_build
+from laion_fmri._forward import Voxels
+from laion_fmri._store import Sources
+root = Path(sys.argv[1])
+spread = _store_build._spread
+def slowly(*args):
+    spread(*args)
+    print("batch", flush=True)
+    time.sleep(60)
+_store_build._spread = slowly
+voxels = Voxels((7, 9, 6), np.load(sys.argv[2]))
+sources = Sources(root, (root / "sub" / "betas.nii.gz", root / "sub" / "mean.nii.gz"))
+_store_build.build(root / ".laion_fmri" / "store" / "sub-03.zarr" / "ses-01", sources, voxels)
+"""
+
+
+@pytest.mark.slow
+def test_a_builder_that_is_killed_leaves_no_half_store(session, tmp_path):
+    folder, sources, voxels, expected = session
+    np.save(tmp_path / "indices.npy", voxels.indices)
+    run = [sys.executable, "-c", _SLOWLY, str(tmp_path), str(tmp_path / "indices.npy")]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "batch\n"
+        process.kill()
+    assert len(leftovers(folder)) == 1  # what it was writing
+    assert SessionStore.open(folder, sources) is None
+    store = ensure(folder, sources, voxels)
+    assert np.array_equal(store.read(np.arange(len(voxels))), expected)
+
+
 def test_what_died_processes_left_is_removed_after_a_day(session):
     folder, sources, voxels, _ = session
     tmp = folder.parent.parent / ".tmp"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["stream"]
 
-_PART = 4 << 20
+_PART = 2 << 20
 _AHEAD = 4
 #: Part sizes of a multipart upload that are tried: the usual ones come first.
 _GUESSES = 6
@@ -38,7 +38,7 @@ _GUESSES = 6
 def stream(
     client: Client, remote: RemoteFile, *, rules: RetryRules | None = None
 ) -> Iterator[bytes]:
-    """Give the bytes of a remote file in order; memory holds a few parts of 4 MB.
+    """Give the bytes of a remote file in order; memory holds a few parts of 2 MB.
 
     Parameters
     ----------
