@@ -22,9 +22,11 @@ from neurofetch import (
     Digest,
     Options,
     RemoteFile,
+    Report,
     Request,
     ServerError,
     State,
+    Status,
     UnsafeNameError,
     audit,
     read_receipts,
@@ -195,6 +197,21 @@ class Gate:
 
     def _is_other(self, step: Step) -> bool:
         return step.action is Action.KEEP and step.want.path in self._other
+
+    def judged(self, plan: Plan, report: Report) -> Report:
+        """Call it a failure when a file was refused for which access was granted.
+
+        That the bucket refuses a key is no failure; that a signed address is refused, though it is
+        a fresh one, is.
+        """
+        moving = {step.want.path for step in plan.moving if step.want.remote.key in self._keys}
+        outcomes = tuple(
+            replace(one, status=Status.FAILED)
+            if one.status is Status.REFUSED and one.path in moving
+            else one
+            for one in report
+        )
+        return Report(report.root, outcomes, report.notes, report.seconds)
 
     # -- auditing ----------------------------------------------------------------------------
 

@@ -198,6 +198,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         listen(Planned(plan))
         locate = gate.locator(plan) if gate else None
         report = link.fetch(plan, options, listen=listen, locate=locate)
+    if gate is not None:
+        report = gate.judged(plan, report)
     _warn_of_refused(plan, report)
     report.raise_for_failures()
     return report
