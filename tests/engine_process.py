@@ -29,7 +29,11 @@ def arm(spec):
         left[0] -= strikes
         if strikes and not left[0] and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*arguments, **keywords)
+        try:
+            result = real(*arguments, **keywords)
+        except OSError:
+            left[0] += strikes
+            raise
         if strikes and not left[0]:
             os.kill(os.getpid(), signal.SIGKILL)
         return result

@@ -82,7 +82,7 @@ def test_redirects_end(client):
         pytest.raises(ProtocolError, match="more than 5 redirects"),
     ):
         ask(client, server)
-        assert len(server.heads) == 6
+    assert len(server.heads) == 6
 
 
 @pytest.mark.parametrize("to", [b"ftp://elsewhere/f", b"file:///etc/passwd"])
@@ -394,8 +394,8 @@ def test_a_proxy_that_cannot_be_used_is_a_wrong_setting(proxy):
 def test_messages_show_no_query(client):
     with RawServer(b"") as server, pytest.raises(TransientError) as caught:
         ask(client, server, "/f?X-Amz-Signature=secret")
-        assert server.url + "/f" in str(caught.value)
-        assert "secret" not in str(caught.value)
+    assert server.url + "/f" in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 # -- closing ---------------------------------------------------------------------------------

@@ -262,7 +262,10 @@ class LargeFile:
             self.crew.schedule.closed()
 
     def _close(self, outcome: Outcome) -> None:
-        self.abandon()
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+        self.crew.partials.release(self._short)
         self.crew.record(self.number, outcome)
         self.crew.schedule.closed()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch._digests import crc, hasher
 from neurofetch._partials import Held, PartLog
+from neurofetch._single import write_all
 from neurofetch._verify import Promise, Verified, check_parts, read_blocks
 
 if TYPE_CHECKING:
@@ -133,8 +134,12 @@ class PartFile:
         fresh = self._crew.partials.temporary(self._short)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         self._log_fd = os.open(fresh, flags, 0o666)
-        os.write(self._log_fd, log.header() + b"".join(lines))
-        os.replace(fresh, self._log_path)
+        try:
+            write_all(self._log_fd, log.header() + b"".join(lines))
+            os.replace(fresh, self._log_path)
+        except OSError:
+            os.unlink(fresh)
+            raise
 
     # -- parts -------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from neurofetch._answer import Answer
     from neurofetch._crew import Crew
 
-__all__ = ["Single", "another_look", "fill", "renewed"]
+__all__ = ["Single", "another_look", "fill", "renewed", "write_all"]
 
 _IN_MEMORY = 256 * 1024
 _BUFFER = 256 * 1024
