@@ -8,9 +8,8 @@ from laion_fmri._dataset import dataset
 from laion_fmri._layout import GLM, held_out
 from laion_fmri._stream import masked_from_stream
 from laion_fmri._trials import read_trials
-from neurofetch import Link, Listing
-from neurofetch._entities import parse
-from neurofetch._stream import stream
+from neurofetch import Link, Listing, stream
+from neurofetch import parse_entities as parse
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from laion_fmri._errors import DataDirNotSetError, DataNotDownloadedError, Subje
 from laion_fmri._load_errors import BadDataError
 from laion_fmri.config import get_data_dir
 from neurofetch import ConfigError
-from neurofetch._entities import full, parse
+from neurofetch import parse_entities as parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def subject_id(subject: object) -> str:
     >>> subject_id("03"), subject_id("sub-03")
     ('sub-03', 'sub-03')
     """
-    token = full("sub", subject) if isinstance(subject, str) else ""
+    token = f"sub-{subject.removeprefix('sub-')}" if isinstance(subject, str) else ""
     if not _TOKEN.fullmatch(token.removeprefix("sub-")):
         raise SubjectNotFoundError(
             f"{subject!r} is not a subject: expected its BIDS name, such as 'sub-03' or '03'."
@@ -58,7 +58,7 @@ def session_id(session: object) -> str:
     >>> session_id("04"), session_id("ses-04")
     ('ses-04', 'ses-04')
     """
-    token = full("ses", session) if isinstance(session, str) else ""
+    token = f"ses-{session.removeprefix('ses-')}" if isinstance(session, str) else ""
     if not _TOKEN.fullmatch(token.removeprefix("ses-")):
         raise ValueError(
             f"{session!r} is not a session: expected one such as 'ses-04' or '04', or a list."

@@ -13,7 +13,7 @@ from laion_fmri._bytes import open_file
 from laion_fmri._forward import whole_volume
 from laion_fmri._load_errors import GridMismatchError, NotFiniteError, UnknownRoiError
 from laion_fmri._nifti import check_same_grid
-from neurofetch._entities import parse
+from neurofetch import parse_entities as parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

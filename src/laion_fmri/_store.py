@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laion_fmri._zarr import CHUNK_VOXELS, ShardLayout
-from neurofetch._receipts import read_receipts
+from neurofetch import read_receipts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

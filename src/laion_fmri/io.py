@@ -12,7 +12,8 @@ from laion_fmri._bytes import open_file
 from laion_fmri._forward import Voxels, masked, whole_volume
 from laion_fmri._load_errors import BadDataError, CorruptFileError, NotFiniteError
 from laion_fmri._roidata import read_label, read_surface
-from neurofetch._entities import ENTITY_NAMES, parse
+from neurofetch import ENTITY_NAMES
+from neurofetch import parse_entities as parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from neurofetch._config import Network
     from neurofetch._crew import Locate, Options
     from neurofetch._dataset import Dataset, Wishes, Withheld, wishes
-    from neurofetch._entities import Entities
+    from neurofetch._entities import ENTITY_NAMES, Entities
     from neurofetch._entities import parse as parse_entities
     from neurofetch._errors import (
         ConfigError,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from neurofetch._receipts import read_receipts
     from neurofetch._retry import RetryRules
     from neurofetch._select import Family, Query, Rules, query
+    from neurofetch._stream import stream
     from neurofetch._values import (
         Action,
         Digest,
@@ -85,7 +86,7 @@ _HOMES = {
     "_config": ("Network",),
     "_crew": ("Locate", "Options"),
     "_dataset": ("Dataset", "Wishes", "Withheld", "wishes"),
-    "_entities": ("Entities", "parse_entities"),
+    "_entities": ("ENTITY_NAMES", "Entities", "parse_entities"),
     "_errors": (
         "ConfigError",
         "DestinationError",
@@ -125,6 +126,7 @@ _HOMES = {
     "_receipts": ("read_receipts",),
     "_retry": ("RetryRules",),
     "_select": ("Family", "Query", "Rules", "query"),
+    "_stream": ("stream",),
     "_values": (
         "Action",
         "Digest",
@@ -144,6 +146,7 @@ _ALIASES = {"answer_error": "failure", "parse_entities": "parse"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ENTITY_NAMES",
     "Action",
     "Answer",
     "Attempts",
@@ -217,6 +220,7 @@ __all__ = [
     "query",
     "read_receipts",
     "repair",
+    "stream",
     "verify",
     "wishes",
 ]
