@@ -30,6 +30,14 @@ SMALL = Recipe(
 LICENSE = {"LAION_FMRI_ACCEPT_LICENSE": "CC0-1.0"}
 _BIN = Path(sys.executable).parent
 
+#: Makes stdin the controlling terminal, so that Ctrl-C typed there is a signal.
+_CONTROLLED = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
 
 @cache
 def bucket(recipe: Recipe | None = None) -> dict[str, bytes]:
@@ -128,7 +136,7 @@ class Shell:
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
         process = subprocess.Popen(
-            line.split(),
+            [sys.executable, "-c", _CONTROLLED, *line.split()],
             cwd=self.home,
             env=self.with_env(TERM="xterm", **env),
             stdin=slave,
@@ -148,7 +156,10 @@ class Shell:
                     break
             elif process.poll() is not None:
                 break
-        code = process.wait(10)
+        try:
+            code = process.wait(10)
+        finally:
+            process.kill()
         assert process.stdout is not None
         screen += b"\n--stdout--\n" + process.stdout.read()
         process.stdout.close()

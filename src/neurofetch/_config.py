@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from neurofetch._errors import ConfigError
+from neurofetch._errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,11 @@ class Network:
         ``all_proxy``); ``no_proxy`` is asked for each host.
     limit_rate : float or None
         Bytes a second over all connections together; None for no limit.
+
+    Raises
+    ------
+    UsageError
+        If `limit_rate` is not a positive number.
     """
 
     connect_timeout: float = 10.0
@@ -44,6 +49,12 @@ class Network:
     ca_bundle: str | None = None
     proxies: Mapping[str, str] = field(default_factory=dict)
     limit_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        rate: object = self.limit_rate
+        if rate is not None and not (isinstance(rate, int | float) and 0 < rate < float("inf")):
+            msg = f"limit_rate is a number of bytes a second above 0, not {rate!r}"
+            raise UsageError(msg)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Network:

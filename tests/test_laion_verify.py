@@ -1,0 +1,173 @@
+"""``laion-fmri verify``: what is on the disk, against the receipts, every byte, and the bucket."""
+
+import json
+import os
+import shutil
+
+import pytest
+from faces import REFUSED, SMALL, Shell, bucket, local, on_disk, same_bytes
+
+from neurofetch.console import ExitCode
+from testbed.laion import write_local
+from testbed.s3 import S3Object, S3Server
+
+LINE = "laion-fmri download --subject 03 --ses averages"
+R2MEAN = (
+    "derivatives/glmsingle-tedana/sub-03/"
+    "sub-03_task-images_space-T1w_stat-rsquare_desc-R2mean_statmap.nii.gz"
+)
+
+
+@pytest.fixture
+def s3():
+    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
+        yield server
+
+
+@pytest.fixture
+def shell(tmp_path, s3):
+    """A user whose data directory holds a complete download."""
+    shell = Shell(tmp_path, s3.url)
+    assert shell(LINE).code == 0
+    return shell
+
+
+def states(done):
+    return {f["path"]: f["state"] for f in json.loads(done.out)["files"]}
+
+
+def flip(path, *, keep_time=True):
+    """Turn the bits of one byte in the middle; size and, if told so, time stay."""
+    info = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    if keep_time:
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+@pytest.mark.parametrize("flags", ["", "--hash", "--remote", "--hash --remote"])
+def test_what_was_fetched_is_good(shell, flags):
+    done = shell(f"laion-fmri verify {flags}")
+    assert done.code == 0
+    assert f"{len(on_disk(shell.data))} good" in done.out
+    assert shell(f"laion-fmri verify {flags} --quiet").out == ""
+
+
+def test_without_remote_no_server_is_asked(s3, shell):
+    seen = len(s3.requests())
+    assert shell("laion-fmri verify --hash", AWS_ENDPOINT_URL="http://127.0.0.1:9").code == 0
+    assert len(s3.requests()) == seen
+
+
+def test_a_flipped_byte_is_found_by_reading_every_byte_and_named(shell):
+    flip(shell.data / R2MEAN)
+    assert shell("laion-fmri verify").code == 0  # size and time are as they were
+    done = shell("laion-fmri verify --hash")
+    assert done.code == ExitCode.INCOMPLETE
+    (line,) = [line for line in done.out.splitlines() if line.startswith("differs: ")]
+    assert R2MEAN in line
+    assert "its bytes changed" in line
+    quiet = shell("laion-fmri verify --hash --quiet")
+    assert R2MEAN in quiet.out
+
+
+def test_download_verify_repairs_what_is_damaged_and_fetches_nothing_else(s3, shell):
+    flip(shell.data / R2MEAN)
+    assert shell(LINE).code == 0
+    assert (shell.data / R2MEAN).read_bytes() != bucket(SMALL)[R2MEAN]
+    s3.clear_log()
+    done = shell(LINE + " --verify")
+    assert done.code == 0
+    assert "1 file fetched" in done.err
+    assert [request.key for request in s3.requests(method="GET")] == [R2MEAN]
+    same_bytes(shell.data, bucket(SMALL))
+    assert shell("laion-fmri verify --hash").code == 0
+
+
+def test_a_dry_run_says_what_verify_would_repair(shell):
+    flip(shell.data / R2MEAN)
+    plan = json.loads(shell(LINE + " --verify --dry-run --json").out)
+    (step,) = [step for step in plan["steps"] if step["action"] != "keep"]
+    assert (step["path"], step["action"]) == (R2MEAN, "replace")
+    assert "damaged" in step["reason"]
+
+
+@pytest.mark.parametrize("flags", ["", "--hash", "--remote"])
+def test_missing_cut_and_touched_files_are_found(shell, flags):
+    gone, cut, touched = sorted(p for p in on_disk(shell.data) if "glmsingle" in p)[:3]
+    (shell.data / gone).unlink()
+    (shell.data / cut).write_bytes((shell.data / cut).read_bytes()[:-1])
+    flip(shell.data / touched, keep_time=False)
+    done = shell(f"laion-fmri verify {flags} --json")
+    assert done.code == ExitCode.INCOMPLETE
+    found = {path: state for path, state in states(done).items() if state != "good"}
+    assert found == {gone: "missing", cut: "differs", touched: "differs"}
+
+
+def test_a_file_that_changed_on_the_server_is_named(s3, shell):
+    s3.put(R2MEAN, bytes(len(bucket(SMALL)[R2MEAN])))
+    assert shell("laion-fmri verify --hash").code == 0
+    done = shell("laion-fmri verify --remote")
+    assert done.code == ExitCode.INCOMPLETE
+    assert f"differs: {R2MEAN}: changed on the server since it was fetched" in done.out
+
+
+# -- files of another tool -----------------------------------------------------------------------
+
+THEIRS = {
+    key: body
+    for key, body in bucket(SMALL).items()
+    if key == "README" or ("glmsingle" in key and "sub-01/ses-01" in key)
+}
+
+
+@pytest.fixture
+def theirs(tmp_path, s3):
+    """A user whose files another tool has put there: nothing is written down about them."""
+    shell = Shell(tmp_path, s3.url)
+    write_local(THEIRS, shell.data)
+    return shell
+
+
+def test_hash_and_remote_adopt_the_files_of_another_tool(s3, theirs):
+    done = theirs("laion-fmri verify --remote --json")
+    assert done.code == 0
+    assert set(states(done).values()) == {"unknown"}
+    done = theirs("laion-fmri verify --hash --remote --json")
+    assert done.code == 0
+    assert states(done) == dict.fromkeys(local(THEIRS), "adopted")
+    assert set(states(theirs("laion-fmri verify --hash --json")).values()) == {"good"}
+    flip(theirs.data / "README")
+    assert theirs("laion-fmri verify --hash").code == ExitCode.INCOMPLETE
+    assert not s3.requests(method="GET")
+
+
+def test_a_damaged_file_of_another_tool_is_not_adopted_but_named(theirs):
+    flip(theirs.data / "README")
+    done = theirs("laion-fmri verify --hash --remote")
+    assert done.code == ExitCode.INCOMPLETE
+    assert "differs: README: not the server's" in done.out
+    assert "README" not in states(theirs("laion-fmri verify --json"))
+
+
+def test_a_file_of_another_tool_whose_etag_says_nothing_is_held_against_the_checksum(s3, theirs):
+    s3.put("README", S3Object(THEIRS["README"], forced_etag="opaque-and-not-a-digest"))
+    done = theirs("laion-fmri verify --hash --remote --json")
+    assert states(done)["README"] == "adopted"
+    assert len(s3.requests(method="HEAD", key="README")) == 1
+
+
+def test_a_folder_with_nothing_in_it_is_no_fault(tmp_path, s3):
+    shell = Shell(tmp_path, s3.url)
+    for flags in ("", "--hash --remote"):
+        done = shell(f"laion-fmri verify {flags}")
+        assert (done.code, done.out.partition(" (")[0]) == (0, "no files")
+
+
+def test_a_data_directory_can_be_moved(shell):
+    moved = shell.home / "moved"
+    shutil.move(shell.data, moved)
+    done = shell("laion-fmri verify --hash", LAION_FMRI_DATA_DIR=str(moved))
+    assert done.code == 0
+    assert f"{len(on_disk(moved))} good" in done.out
