@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -72,6 +74,45 @@ def test_what_it_needs_is_named(root, tmp_path):
     glm(tree, "Noiseceiling_statmap.nii.gz", "ses-01").unlink()
     with pytest.raises(DataNotDownloadedError, match='desc="Noiseceiling"'):
         show("03", "01", "FFA1", tmp_path / "x.png", data_dir=tree)
+    assert not (tmp_path / "x.png").exists()
+
+
+_COMMAND = """
+import sys
+if sys.argv[1] == "without":
+    sys.modules["nilearn"] = None
+parser = console.Parser(prog="laion-fmri")
+add_show(parser.add_subparsers(dest="command"))
+arguments = parser.parse_args(["show", *sys.argv[2:]])
+sys.exit(console.run("laion-fmri", lambda: arguments.handler(arguments), arguments=arguments))
+"""
+
+
+def run_command(root: Path, how: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    run = [sys.executable, "-c", _COMMAND, how, "--session", "ses-01", *argv]
+    variables = {**os.environ, "LAION_FMRI_DATA_DIR": str(root)}
+    return subprocess.run(run, capture_output=True, text=True, check=False, env=variables)
+
+
+@pytest.mark.slow
+def test_the_command_draws_and_says_where(root, tmp_path):
+    out = tmp_path / "brain.png"
+    asked = ("--subject", "sub-03", "--roi", "FFA1", "PPA", "--out", str(out))
+    done = run_command(root, "with", *asked)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, str(out), "")
+    assert near(pixels(out), SKY_BLUE).any()
+    done = run_command(root, "with", *asked, "--json")
+    assert json.loads(done.stdout) == {"picture": str(out)}
+
+
+def test_the_command_ends_with_the_documented_codes(root, tmp_path):
+    asked = ("--subject", "03", "--out", str(tmp_path / "x.png"))
+    done = run_command(root, "with", *asked, "--roi", "FFA9")
+    assert done.returncode == 3
+    assert "Nearest: FFA" in done.stderr
+    done = run_command(root, "without", *asked)
+    assert done.returncode == 2
+    assert 'pip install "neurofetch[plot]"' in done.stderr
     assert not (tmp_path / "x.png").exists()
 
 

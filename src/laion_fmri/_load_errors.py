@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neurofetch import NeurofetchError
+from neurofetch import UnknownValueError, VerificationError
 
 __all__ = [
     "BadDataError",
@@ -14,7 +14,7 @@ __all__ = [
 ]
 
 
-class BadDataError(NeurofetchError, ValueError):
+class BadDataError(VerificationError):
     """A file on disk is not what it should be.
 
     ::
@@ -58,5 +58,5 @@ class NotFiniteError(BadDataError):
     """NaN or infinite values inside the voxels that were asked for."""
 
 
-class UnknownRoiError(NeurofetchError, ValueError):
+class UnknownRoiError(UnknownValueError):
     """No ROI and no category of that name is on disk (the message lists the nearest)."""
