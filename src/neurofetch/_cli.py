@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["build_parser", "main"]
 
 _FILTERS = (
-    ("subject", "with or without sub-"),
-    ("session", "with or without ses-; only files of these sessions"),
+    ("subject sub", "with or without sub-"),
+    ("ses session", "with or without ses-; only files of these sessions"),
     ("task", "with or without task-"),
-    ("acquisition", "with or without acq-"),
-    ("run", "with or without run-"),
-    ("echo", "with or without echo-"),
+    ("acq acquisition", "with or without acq-"),
+    ("run", "with or without run-; a number"),
+    ("echo", "with or without echo-; a number"),
     ("part", "with or without part-"),
     ("space", "with or without space-"),
-    ("resolution", "with or without res-"),
-    ("hemisphere", "with or without hemi-"),
+    ("res resolution", "with or without res-"),
+    ("hemi hemisphere", "with or without hemi-"),
     ("label", "with or without label-"),
     ("stat", "with or without stat-"),
     ("desc", "with or without desc-"),
@@ -85,7 +85,8 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
 def _get(arguments: argparse.Namespace) -> int:
     from neurofetch._api import get, plan  # noqa: PLC0415 - not needed for --help
 
-    filters = {name: getattr(arguments, name) for name, _ in _FILTERS}
+    names = [names.split()[0] for names, _ in _FILTERS]
+    filters = {name: getattr(arguments, name) for name in names}
     common = {
         "overwrite": arguments.overwrite,
         "shard": arguments.shard,

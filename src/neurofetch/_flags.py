@@ -123,13 +123,14 @@ def add_filters(parser: argparse.ArgumentParser, flags: Sequence[tuple[str, str]
     Parameters
     ----------
     parser : argparse.ArgumentParser
-    flags : sequence of (name, help)
-        The argument's name in Python; underscores become hyphens in the flag.
+    flags : sequence of (names, help)
+        The argument's name in Python, and other names of the flag after it.
     """
     group = parser.add_argument_group("filters (one or more values each)")
-    for name, text in flags:
-        flag = "--" + name.replace("_", "-")
-        group.add_argument(flag, dest=name, nargs="+", metavar="VALUE", help=text)
+    for names, text in flags:
+        name, *others = names.split()
+        spelled = [f"--{one}" for one in (name, *others)]
+        group.add_argument(*spelled, dest=name, nargs="+", metavar="VALUE", help=text)
 
 
 def _whole(text: str) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from neurofetch._errors import IncompleteError
@@ -272,7 +273,9 @@ class Plan:
         """Return the part of this plan that job `index` of `count` jobs fetches.
 
         The large files are dealt out first, each to the job that has the least so far, so all
-        jobs get about the same number of bytes. The union of all shards is the plan.
+        jobs get about the same number of bytes. The union of all shards is the plan, also when
+        the jobs start at different times: what is here already does not count, so each job
+        deals out alike.
 
         Parameters
         ----------
@@ -288,11 +291,12 @@ class Plan:
         if not 0 <= index < count:
             msg = f"shard {index} of {count}: the index runs from 0 to {count - 1}"
             raise ValueError(msg)
-        loads = [0] * count
+        sizes = [step.want.remote.size or 0 for step in self.steps]
+        loads = [(0, job) for job in range(count)]  # a heap: the least loaded job first
         mine: set[int] = set()
-        for number in sorted(range(len(self.steps)), key=lambda n: -self.steps[n].remaining):
-            job = min(range(count), key=lambda j: (loads[j], j))
-            loads[job] += self.steps[number].remaining + 1
+        for number in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
+            load, job = heappop(loads)
+            heappush(loads, (load + sizes[number] + 1, job))
             if job == index:
                 mine.add(number)
         steps = tuple(step for number, step in enumerate(self.steps) if number in mine)

@@ -1,0 +1,259 @@
+"""``neurofetch get`` and its Python twin, on a bucket of which nothing is known beforehand."""
+
+import json
+import pickle
+import time
+
+import pytest
+from faces import Shell, on_disk
+
+import neurofetch
+from neurofetch import (
+    Action,
+    IncompleteError,
+    NothingMatchedError,
+    Rung,
+    Status,
+    UnknownValueError,
+    UsageError,
+)
+from neurofetch.console import ExitCode
+from testbed.s3 import Generated, S3Object, S3Server
+
+BASE = "public/ds000777/"
+URL = "s3://openneuro.org/public/ds000777"
+LARGE = "sub-02/ses-b/func/sub-02_ses-b_task-rest_run-02_bold.nii.gz"
+
+
+def dataset():
+    """A BIDS dataset in a folder of a bucket, with another dataset beside it."""
+    files = {
+        "dataset_description.json": b"{}",
+        "participants.tsv": b"participant_id\nsub-01\nsub-02\n",
+        "README.md": b"words",
+        "CHANGES": b"1.0",
+        "code/run.sh": b"#!/bin/sh\n",
+        "task-rest_bold.json": b'{"TaskName": "rest"}',
+    }
+    for sub in ("01", "02"):
+        files[f"sub-{sub}/anat/sub-{sub}_T1w.nii.gz"] = b"anatomy" * int(sub)
+        files[f"sub-{sub}/anat/sub-{sub}_T1w.json"] = b'{"a": 1}'
+        for ses in "ab":
+            for run in ("01", "02"):
+                stem = f"sub-{sub}/ses-{ses}/func/sub-{sub}_ses-{ses}_task-rest_run-{run}_"
+                files[stem + "bold.nii.gz"] = stem.encode() * 3
+                files[stem + "bold.json"] = b"{}"
+                files[stem + "events.tsv"] = b"onset\n"
+    return files
+
+
+FILES = dataset()
+OBJECTS = {
+    **{BASE + path: content for path, content in FILES.items()},
+    BASE + LARGE: S3Object(Generated(20 << 20, seed=3), part_size=8 << 20, checksum=None),
+    "public/ds000777-derivatives/README": b"another dataset",
+    "public/ds0007/README": b"a third one",
+}
+
+
+@pytest.fixture(scope="module")
+def s3():
+    with S3Server({"openneuro.org": OBJECTS}) as server:
+        yield server
+
+
+@pytest.fixture
+def shell(tmp_path, s3):
+    return Shell(tmp_path, s3.url)
+
+
+@pytest.fixture
+def dest(shell, monkeypatch):
+    for name, text in shell.env.items():
+        monkeypatch.setenv(name, text)
+    return shell.data
+
+
+def paths(plan):
+    return {step.want.path for step in plan.steps}
+
+
+ROOT = {"dataset_description.json", "participants.tsv", "README.md", "CHANGES"}
+
+
+# -- everything, and how it is verified ------------------------------------------------------------
+
+
+def test_a_prefix_is_a_dataset_and_no_other_prefix_that_begins_alike(s3, dest):
+    report = neurofetch.get(URL, dest)
+    assert on_disk(dest) == set(FILES)
+    assert set(report.paths) == {dest / path for path in FILES}
+    for path, content in FILES.items():
+        if path != LARGE:
+            assert (dest / path).read_bytes() == content
+    assert (dest / LARGE).read_bytes() == Generated(20 << 20, seed=3).read(0, 20 << 20)
+    rungs = {outcome.path: outcome.rung for outcome in report}
+    assert rungs.pop(LARGE) is Rung.MULTIPART
+    assert set(rungs.values()) == {Rung.CHECKSUM}
+    assert pickle.loads(pickle.dumps(report)) == report
+
+    s3.clear_log()
+    again = neurofetch.get(URL + "/", dest)
+    assert {outcome.status for outcome in again} == {Status.KEPT}
+    assert [request.method for request in s3.requests()] == ["LIST"]
+
+
+@pytest.mark.slow
+def test_the_command_does_what_its_twin_does(shell):
+    done = shell(f"neurofetch get {URL} --dest new/folder --json")
+    assert done.code == 0
+    report = json.loads(done.out)
+    assert {f["path"] for f in report["files"]} == set(FILES) == on_disk(shell.home / "new/folder")
+    assert shell("neurofetch verify new/folder --hash").out.startswith(f"{len(FILES)} good")
+    done = shell(f"neurofetch verify new/folder --remote {URL} --json")
+    assert {f["state"] for f in json.loads(done.out)["files"]} == {"good"}
+
+
+# -- filters ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "filters"),
+    [
+        ("--subject 01", {"subject": "01"}),
+        ("--subject sub-01 --session a", {"subject": "sub-01", "ses": "a"}),
+        ("--ses a b --suffix bold", {"ses": ["a", "b"], "suffix": "bold"}),
+        (
+            "--subject 02 --run 2 --extension nii.gz",
+            {"subject": 2, "run": 2, "extension": "nii.gz"},
+        ),
+        ("--include '*_T1w.*'", {"include": "*_T1w.*"}),
+        ("--include sub-01/ --exclude '*.json'", {"include": "sub-01/", "exclude": "*.json"}),
+    ],
+)
+def test_flags_and_keywords_choose_alike(shell, dest, flags, filters):
+    done = shell(f"neurofetch get {URL} --dest {dest} {flags} --dry-run --json")
+    plan = neurofetch.plan(URL, dest, **filters)
+    assert {step["path"] for step in json.loads(done.out)["steps"]} == paths(plan)
+    assert ROOT - {"dataset_description.json"} <= paths(plan) != set(FILES)
+    assert not on_disk(dest)
+
+
+def test_a_subject_leaves_out_the_others_and_brings_the_root_files(dest):
+    chosen = paths(neurofetch.plan(URL, dest, subject="01"))
+    assert chosen == ROOT | {path for path in FILES if path.startswith("sub-01/")}
+
+
+def test_a_session_is_strict(dest):
+    chosen = paths(neurofetch.plan(URL, dest, ses="b"))
+    assert chosen == ROOT | {path for path in FILES if "/ses-b/" in path}
+
+
+def test_a_suffix_brings_its_sidecars(dest):
+    chosen = paths(neurofetch.plan(URL, dest, suffix="T1w", extension="nii.gz"))
+    assert chosen == ROOT | {path for path in FILES if "_T1w." in path}
+
+
+def test_globs_are_relative_to_the_prefix(dest):
+    chosen = paths(neurofetch.plan(URL, dest, include="code/*"))
+    assert chosen == ROOT | {"code/run.sh"}
+    dropped = paths(neurofetch.plan(URL, dest, exclude=["*.nii.gz", "README.md"]))
+    assert dropped == {p for p in FILES if not p.endswith((".nii.gz", "README.md"))}
+
+
+def test_what_does_not_exist_is_an_error_with_what_does(shell, dest):
+    with pytest.raises(UnknownValueError, match=r"sub-3.*01, 02"):
+        neurofetch.plan(URL, dest, subject="3")
+    with pytest.raises(NothingMatchedError):
+        neurofetch.plan(URL, dest, suffix="events", extension="nii.gz")
+    done = shell(f"neurofetch get {URL} --dest {dest} --task nback")
+    assert (done.code, done.out) == (ExitCode.NOTHING_MATCHED, "")
+    assert "task-nback does not exist" in done.err
+
+
+# -- URLs ------------------------------------------------------------------------------------------
+
+
+def test_one_key(dest):
+    report = neurofetch.get(f"{URL}/{LARGE}", dest)
+    assert [o.path for o in report] == [LARGE.rpartition("/")[2]]
+    assert (dest / report.paths[0]).stat().st_size == 20 << 20
+
+
+def test_a_folder_inside_a_dataset(dest):
+    chosen = paths(neurofetch.plan(f"{URL}/sub-01/anat", dest))
+    assert chosen == {"sub-01_T1w.nii.gz", "sub-01_T1w.json"}
+
+
+def test_a_whole_bucket(dest):
+    assert paths(neurofetch.plan("s3://openneuro.org", dest)) == set(OBJECTS)
+
+
+@pytest.mark.parametrize(
+    "url", ["openneuro.org/x", "http://host/x", "s3://", "s3:///x", "s3://b ad/x"]
+)
+def test_what_is_no_url_of_a_bucket(s3, dest, url):
+    seen = len(s3.requests())
+    with pytest.raises(UsageError, match="expected a URL such as s3://"):
+        neurofetch.plan(url, dest)
+    assert len(s3.requests()) == seen
+
+
+def test_a_prefix_without_anything(dest):
+    with pytest.raises(NothingMatchedError, match="there is nothing at s3"):
+        neurofetch.plan("s3://openneuro.org/publ", dest)
+
+
+# -- parts of a plan, rates, failures --------------------------------------------------------------
+
+
+def test_the_shards_of_a_plan_are_fetched_by_several_jobs(dest):
+    done = [neurofetch.get(URL, dest, shard=(index, 3)) for index in range(3)]
+    assert sum(len(report.of(Status.FETCHED)) for report in done) == len(FILES)
+    assert on_disk(dest) == set(FILES)
+    merged = done[0].merge(done[1]).merge(done[2])
+    assert len(merged) == len(FILES)
+    assert merged.ok
+
+
+def test_overwrite_fetches_also_what_is_here(dest):
+    filters = {"subject": "01", "suffix": "T1w"}
+    neurofetch.get(URL, dest, **filters)
+    plan = neurofetch.plan(URL, dest, overwrite=True, **filters)
+    assert {step.action for step in plan.steps} == {Action.REPLACE}
+    report = neurofetch.get(URL, dest, overwrite=True, **filters)
+    assert {outcome.status for outcome in report} == {Status.FETCHED}
+
+
+@pytest.mark.slow
+def test_a_rate_is_kept(shell):
+    began = time.monotonic()
+    done = shell(f"neurofetch get {URL}/{LARGE} --dest data --limit-rate 10M --quiet")
+    assert done.code == 0
+    assert time.monotonic() - began > 1.5  # 20 MiB at 10 MB/s; a burst at the start is free
+
+
+def test_a_file_that_fails_is_named_after_the_rest_was_fetched(s3, dest):
+    s3.fault(key="*CHANGES", method="GET", status=404)
+    try:
+        with pytest.raises(IncompleteError, match=r"CHANGES: .*404") as caught:
+            neurofetch.get(URL, dest, subject="01", suffix="T1w")
+    finally:
+        s3.clear_faults()
+    assert [o.path for o in caught.value.report.failures] == ["CHANGES"]
+    assert on_disk(dest) == (ROOT - {"CHANGES"}) | {p for p in FILES if "sub-01_T1w" in p}
+
+
+def test_verify_finds_and_adopts(dest):
+    (dest / "README.md").write_bytes(FILES["README.md"])
+    (dest / "CHANGES").write_bytes(b"2.0")
+    found = {f.path: f.state for f in neurofetch.verify(dest, read_all=True, url=URL).findings}
+    assert found == {"README.md": "adopted", "CHANGES": "differs"}
+    assert [f.path for f in neurofetch.verify(dest).findings] == ["README.md"]
+
+
+def test_a_destination_that_is_a_file(shell):
+    (shell.home / "file").touch()
+    done = shell(f"neurofetch get {URL} --dest file")
+    assert done.code == ExitCode.DISK
+    assert "file" in done.err
