@@ -79,6 +79,8 @@ def test_what_it_needs_is_named(root, tmp_path):
 
 _COMMAND = """
 import sys
+from neurofetch import console
+from laion_fmri._cli_show import add_show
 if sys.argv[1] == "without":
     sys.modules["nilearn"] = None
 parser = console.Parser(prog="laion-fmri")
