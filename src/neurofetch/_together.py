@@ -46,6 +46,7 @@ def together(calls: Iterable[Callable[[], T]], threads: int) -> list[T]:
                 results[number] = call()
             except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
                 errors.append(error)
+                queue.clear()
             if errors or len(results) == total:
                 over.set()
 

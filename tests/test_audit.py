@@ -1,0 +1,198 @@
+"""What `verify` finds: against the receipts, byte by byte, against the server."""
+
+import builtins
+import os
+
+import pytest
+
+from neurofetch import Listing, Rung, State, Want, query
+from neurofetch._audit import audit
+from tests.engine_world import PART, World, noise
+
+SMALL = noise(3_000, 1)
+LARGE = noise(3 * PART + 5, 2)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    with World(tmp_path, monkeypatch) as world:
+        world.put("large.bin", LARGE)
+        world.put("small.txt", SMALL)
+        yield world
+
+
+def look(world, *, read_all=False, remote=False):
+    """Audit; return state and detail by path."""
+    with world.link() as link:
+        wants = None
+        if remote:
+            files = link.files(Listing(walks=("",)))
+            wants = [Want(file, link.dataset.path(file.key)) for file in files]
+        found = audit(link.place, read_all=read_all, remote=wants, checksum=link.promise)
+    assert [f.path for f in found.findings] == sorted(f.path for f in found.findings)
+    assert found.ok == (not found.problems)
+    return {finding.path: (finding.state, finding.detail) for finding in found.findings}
+
+
+def states(world, **how):
+    return {path: state for path, (state, _) in look(world, **how).items()}
+
+
+def spoil(path, *, keep_time):
+    """Change one byte of a file, and its time or not."""
+    info = path.stat()
+    with path.open("r+b") as file:
+        file.seek(100)
+        byte = file.read(1)[0]
+        file.seek(100)
+        file.write(bytes([byte ^ 1]))
+    stamp = info.st_mtime_ns if keep_time else info.st_mtime_ns + 10**9
+    os.utime(path, ns=(stamp, stamp))
+
+
+def test_an_empty_directory_has_nothing_to_tell(world):
+    assert look(world) == {}
+    assert list(world.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("read_all", [False, True])
+@pytest.mark.parametrize("remote", [False, True])
+def test_what_is_as_it_was_fetched_is_good(world, read_all, remote):
+    world.fetch()
+    world.s3.clear_log()
+    found = look(world, read_all=read_all, remote=remote)
+    assert {state for state, _ in found.values()} == {State.GOOD}
+    words = "every byte as fetched (crc64nvme)" if read_all else "as fetched (checksum)"
+    assert {detail for _, detail in found.values()} == {words}
+    assert [r.method for r in world.s3.log] == (["LIST"] if remote else [])
+
+
+@pytest.mark.parametrize("how", [{}, {"read_all": True}, {"remote": True}])
+def test_a_file_that_is_gone_is_missing(world, how):
+    world.fetch()
+    (world.root / "small.txt").unlink()
+    assert states(world, **how) == {"large.bin": State.GOOD, "small.txt": State.MISSING}
+
+
+def test_a_byte_changed_without_a_trace_is_found_by_reading_all(world):
+    world.fetch()
+    spoil(world.root / "large.bin", keep_time=True)
+    assert states(world)["large.bin"] is State.GOOD
+    state, detail = look(world, read_all=True)["large.bin"]
+    assert state is State.DIFFERS
+    assert "its bytes changed since it was fetched (crc64nvme" in detail
+
+
+def test_a_modified_file_is_told_by_its_time_and_by_its_bytes(world):
+    world.fetch()
+    spoil(world.root / "small.txt", keep_time=False)
+    assert look(world)["small.txt"] == (State.DIFFERS, "modified since it was fetched")
+    assert states(world, read_all=True)["small.txt"] is State.DIFFERS
+
+
+def test_a_file_that_was_only_touched_is_good_when_it_is_read(world):
+    world.fetch()
+    os.utime(world.root / "small.txt", (1, 1))
+    assert states(world)["small.txt"] is State.DIFFERS
+    assert states(world, read_all=True)["small.txt"] is State.GOOD
+
+
+@pytest.mark.parametrize("read_all", [False, True])
+def test_a_file_of_another_size_differs(world, read_all):
+    world.fetch()
+    os.truncate(world.root / "small.txt", 10)
+    state, detail = look(world, read_all=read_all)["small.txt"]
+    assert state is State.DIFFERS
+    assert detail == "10 bytes, 3000 when it was fetched"
+
+
+def test_a_file_that_changed_on_the_server_differs_from_it(world):
+    world.fetch()
+    world.put("small.txt", noise(3_000, 9))
+    assert states(world)["small.txt"] is State.GOOD
+    assert look(world, remote=True)["small.txt"] == (
+        State.DIFFERS,
+        "changed on the server since it was fetched",
+    )
+    world.put("small.txt", noise(2_000, 9))
+    assert look(world, remote=True)["small.txt"] == (
+        State.DIFFERS,
+        "3000 bytes here, 2000 on the server",
+    )
+
+
+def test_files_of_the_server_that_nobody_fetched_are_no_matter(world):
+    world.fetch()
+    world.put("new.bin", b"new")
+    assert set(look(world, remote=True)) == {"large.bin", "small.txt"}
+
+
+HOW = [
+    pytest.param({}, Rung.MD5, id="md5"),
+    pytest.param({"part_size": 100_000}, Rung.MULTIPART, id="multipart"),
+    pytest.param({"forced_etag": "opaque", "checksum": "crc32c"}, Rung.CHECKSUM, id="checksum"),
+]
+
+
+@pytest.mark.parametrize(("how", "rung"), HOW)
+def test_a_file_of_another_tool_is_hashed_and_adopted(world, how, rung):
+    body = noise(200_000, 3)
+    world.put("other.bin", body, **{"checksum": None, **how})
+    (world.root / "other.bin").write_bytes(body)
+    assert "other.bin" not in look(world)
+    assert states(world, remote=True)["other.bin"] is State.UNKNOWN
+    state, detail = look(world, read_all=True, remote=True)["other.bin"]
+    assert (state, detail) == (State.ADOPTED, f"the server's own bytes ({rung.value})")
+    receipt = world.receipts()["other.bin"]
+    assert (receipt.rung, receipt.key) == (rung, "other.bin")
+    assert receipt.etag == world.s3.stored("other.bin").etag.strip('"')
+    assert states(world, read_all=True)["other.bin"] is State.GOOD
+    assert world.left("receipts") != []
+
+
+@pytest.mark.parametrize(("how", "rung"), HOW)
+def test_a_file_of_another_tool_with_other_bytes_is_not_adopted(world, how, rung):
+    body = noise(200_000, 3)
+    world.put("other.bin", body, **{"checksum": None, **how})
+    (world.root / "other.bin").write_bytes(body)
+    spoil(world.root / "other.bin", keep_time=False)
+    state, detail = look(world, read_all=True, remote=True)["other.bin"]
+    assert state is State.DIFFERS
+    assert detail.startswith("not the server's: ")
+    assert rung.value in detail
+    assert world.receipts() == {}
+
+
+def test_what_the_server_cannot_vouch_for_is_not_called_its_bytes(world):
+    world.put("other.bin", SMALL, checksum=None, forced_etag="opaque")
+    (world.root / "other.bin").write_bytes(SMALL)
+    state, detail = look(world, read_all=True, remote=True)["other.bin"]
+    assert state is State.ADOPTED
+    assert "nothing else to check it by" in detail
+    assert world.receipts()["other.bin"].rung is Rung.SIZE
+
+
+def test_a_file_that_cannot_be_read_is_told_and_the_rest_is_looked_at(world, monkeypatch):
+    world.fetch()
+    real = os.open
+
+    def broken(path, *arguments, **keywords):
+        if str(path).endswith("small.txt"):
+            raise OSError(5, "Input/output error")
+        return real(path, *arguments, **keywords)
+
+    usual = builtins.open
+    monkeypatch.setattr(builtins, "open", lambda path, *a, **k: usual(path, *a, opener=broken, **k))
+    found = look(world, read_all=True)
+    monkeypatch.undo()
+    assert found["small.txt"] == (State.DIFFERS, "cannot be read: Input/output error")
+    assert found["large.bin"][0] is State.GOOD
+
+
+def test_after_an_adoption_the_plan_trusts_the_file(world):
+    (world.root / "small.txt").write_bytes(SMALL)
+    look(world, read_all=True, remote=True)
+    with world.link() as link:
+        plan = link.plan(query(include="small.txt"), Listing(walks=("",)))
+    (step,) = plan.steps
+    assert step.reason == "here, verified (md5-etag)"

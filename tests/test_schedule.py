@@ -1,0 +1,206 @@
+"""The queue of a transfer: everything is done once, nobody waits for ever, nobody spins."""
+
+import itertools
+import threading
+import time
+
+import pytest
+
+from neurofetch._schedule import Schedule
+from neurofetch._together import together
+
+
+class Job:
+    """A task that calls something, and counts how often it ran."""
+
+    def __init__(self, action=lambda: None, *, bulk=False, opens=False):
+        self.bulk, self.opens = bulk, opens
+        self._action = action
+        self.runs = 0
+
+    def run(self):
+        self.runs += 1
+        self._action()
+
+
+def work(schedule, threads=6, seconds=5.0):
+    """Let some threads do all there is."""
+
+    def loop():
+        while (task := schedule.take()) is not None:
+            task.run()
+            schedule.done(task)
+
+    workers = [threading.Thread(target=loop, daemon=True) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    end = time.monotonic() + seconds
+    for worker in workers:
+        worker.join(max(0.0, end - time.monotonic()))
+    assert not any(worker.is_alive() for worker in workers), "somebody waits for ever"
+
+
+def test_every_small_task_is_done_once():
+    jobs = [Job() for _ in range(500)]
+    work(Schedule(jobs, [], 1, 1))
+    assert [job.runs for job in jobs] == [1] * 500
+
+
+def test_nothing_to_do_ends_at_once():
+    work(Schedule([], [], 1, 1), seconds=1.0)
+
+
+@pytest.mark.parametrize("threads", [1, 6, 40])
+def test_files_with_parts_keep_within_their_bounds(threads):
+    lock, now, most = threading.Lock(), {"open": 0, "bulk": 0}, {"open": 0, "bulk": 0}
+
+    def count(what, step):
+        with lock:
+            now[what] += step
+            most[what] = max(most[what], now[what])
+
+    files = []
+
+    def opening(parts):
+        left = [parts]
+        count("open", 1)
+
+        def part():
+            count("bulk", 1)
+            time.sleep(0.001)
+            count("bulk", -1)
+            with lock:
+                left[0] -= 1
+                last = not left[0]
+            if last:
+                count("open", -1)
+                schedule.closed()
+
+        jobs = [Job(part, bulk=True) for _ in range(parts)]
+        files.append(jobs)
+        schedule.add_parts(jobs)
+
+    large = [Job(lambda n=n: opening(n), opens=True) for n in (1, 7, 3, 12, 5)]
+    small = [Job(lambda: time.sleep(0.0005)) for _ in range(50)]
+    schedule = Schedule(small, large, 2, 3)
+    work(schedule, threads)
+    assert [job.runs for job in small + large] == [1] * 55
+    assert [job.runs for jobs in files for job in jobs] == [1] * 28
+    assert most["open"] <= 2
+    assert most["bulk"] <= 3
+
+
+def test_a_task_that_comes_again_later_is_waited_for():
+    times = []
+
+    def act():
+        times.append(time.monotonic())
+        if len(times) < 4:
+            schedule.again(job, 0.05)
+
+    job = Job(act)
+    schedule = Schedule([job], [], 1, 1)
+    work(schedule)
+    assert job.runs == 4
+    assert all(b - a >= 0.05 for a, b in itertools.pairwise(times))
+
+
+def test_a_large_file_that_comes_again_counts_as_closed_meanwhile():
+    order = []
+
+    def busy():
+        order.append("busy")
+        schedule.closed()
+        if order.count("busy") < 3:
+            schedule.again(first, 0.03)
+
+    def free():
+        order.append("free")
+        schedule.closed()
+
+    first, second = Job(busy, opens=True), Job(free, opens=True)
+    schedule = Schedule([], [first, second], 1, 1)
+    work(schedule)
+    assert order == ["busy", "free", "busy", "busy"]
+
+
+def test_many_tasks_that_wait_cost_next_to_nothing():
+    jobs = []
+
+    def act(number):
+        if jobs[number].runs < 3:
+            schedule.again(jobs[number], 0.02 + number % 7 / 100)
+
+    jobs += [Job(lambda n=n: act(n)) for n in range(1_000)]
+    schedule = Schedule(jobs, [], 1, 1)
+    before = time.process_time()
+    work(schedule, threads=32, seconds=20.0)
+    assert [job.runs for job in jobs] == [3] * 1_000
+    assert time.process_time() - before < 2.0
+
+
+def test_waiting_threads_do_not_spin():
+    done = threading.Event()
+    schedule = Schedule([Job(lambda: done.wait(0.5))], [], 1, 1)
+    schedule.again(Job(), 0.4)
+    before = time.process_time()
+    work(schedule, threads=32)
+    assert time.process_time() - before < 0.2
+
+
+def test_stopping_wakes_everyone_and_hands_out_nothing_more():
+    jobs = [Job() for _ in range(10)]
+    schedule = Schedule([Job(lambda: schedule.stop()), *jobs], [], 1, 1)  # noqa: PLW0108
+    schedule.again(Job(), 60.0)
+    work(schedule, threads=4, seconds=1.0)
+    assert sum(job.runs for job in jobs) <= 3
+    assert schedule.take() is None
+
+
+def test_dropped_parts_are_returned_and_never_run():
+    parts = [Job(bulk=True) for _ in range(6)]
+    schedule = Schedule([], [], 1, 2)
+    schedule.add_parts(parts)
+    taken = schedule.take()
+    gone = schedule.drop_parts(parts[:4])
+    assert taken is parts[0]
+    assert gone == parts[1:4]
+    schedule.done(taken)
+    work(schedule)
+    assert [part.runs for part in parts] == [0, 0, 0, 0, 1, 1]
+
+
+# -- together --------------------------------------------------------------------------------
+
+
+def test_together_keeps_the_order_and_the_bound():
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def call(number):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.002)
+        with lock:
+            now[0] -= 1
+        return number
+
+    assert together([lambda n=n: call(n) for n in range(40)], 4) == list(range(40))
+    assert 1 < most[0] <= 4
+    assert together([], 4) == []
+
+
+def test_together_raises_the_first_error_at_once_and_forgets_the_rest():
+    ran = []
+    release = threading.Event()
+
+    def fail():
+        raise LookupError("gone")
+
+    calls = [lambda: release.wait(10), fail, *[lambda n=n: ran.append(n) for n in range(50)]]
+    began = time.monotonic()
+    with pytest.raises(LookupError, match="gone"):
+        together(calls, 2)
+    assert time.monotonic() - began < 2
+    release.set()
+    assert len(ran) < 50
