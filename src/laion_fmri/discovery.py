@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["describe", "get_participants", "get_rois", "get_subjects"]
+__all__ = ["data_directory", "describe", "get_participants", "get_rois", "get_subjects"]
 
 _TREES = (GLM, "derivatives/rois", "derivatives/atlases")
 

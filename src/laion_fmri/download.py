@@ -279,13 +279,13 @@ def check_subjects(link: Link, subjects: Sequence[str], keys: set[str], extras: 
         near = difflib.get_close_matches(subject, exist, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]}?" if near else ""
         lines.append(f"there is no subject {subject}.{hint}")
-    others = [name for name in exist if name not in near_first(missing, exist)]
-    listed = ", ".join([*near_first(missing, exist), *others]) or "none"
+    others = [name for name in exist if name not in _near_first(missing, exist)]
+    listed = ", ".join([*_near_first(missing, exist), *others]) or "none"
     msg = "\n".join(lines) + f"\nThe bucket has {listed}. Nothing was fetched."
     raise SubjectNotFoundError(msg)
 
 
-def near_first(missing: Sequence[str], exist: Sequence[str]) -> list[str]:
+def _near_first(missing: Sequence[str], exist: Sequence[str]) -> list[str]:
     """Return the existing subjects that are near to those that are missing."""
     near = [difflib.get_close_matches(name, exist, n=3, cutoff=0.5) for name in missing]
     return list(dict.fromkeys(name for names in near for name in names))
