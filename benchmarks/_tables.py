@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmarks._server import Distance, Served
     from benchmarks._tools import Spent, Tool
 
-__all__ = ["GOALS", "Sample", "Timings", "print_older", "print_table"]
+__all__ = ["GOALS", "Sample", "Timings", "print_table"]
 
 GOALS = {
     ("small", ONE_BY_ONE): 100.0,
@@ -85,7 +85,6 @@ def print_table(
                 goal = GOALS.get((case.name, tool.name)) if goals else None
                 print(_line(tool, samples, wall(samples) / wall(ours), goal))
                 _print_problems(samples)
-        print(f"    ours verified by: {ours[-1].rungs or 'nothing'}")
 
 
 def _line(tool: Tool, samples: list[Sample], ratio: float, goal: float | None) -> str:
@@ -103,29 +102,17 @@ def _line(tool: Tool, samples: list[Sample], ratio: float, goal: float | None) -
         f"{median(samples, lambda sample: sample.spent.memory):>7.0f}"
         f"{median(samples, lambda sample: sample.served.requests):>10.0f}"
         f"{median(samples, lambda sample: sample.served.connections):>6.0f}"
-        f"{server:>7.0%}"
-        + (f"   * timed on {tool.sample} files, scaled to all" if tool.sample else "")
+        f"{server:>7.0%}" + _remark(tool, samples[-1])
     )
+
+
+def _remark(tool: Tool, last: Sample) -> str:
+    if tool.sample:
+        return f"   * timed on {tool.sample} files, scaled to all"
+    return f"   verified by {last.rungs or 'nothing'}" if tool.ours else ""
 
 
 def _print_problems(samples: list[Sample]) -> None:
     for number, sample in enumerate(samples, 1):
         if sample.problem:
             print(f"      run {number} failed and does not count: {sample.problem}")
-
-
-def print_older(
-    distance: Distance, cases: tuple[Case, ...], newer: Timings, older: Timings
-) -> None:
-    """Print ours against a server that has no checksums, beside theirs of the same run."""
-    print(f"\n=== {distance.name}, uploads from before S3 kept checksums: ours alone ===")
-    for case in cases:
-        samples = older[case.name, OURS]
-        parts = [f"  {case.name:<8}{wall(samples):>8.2f} s"]
-        for name in ("aws s3 sync", "s5cmd cp"):
-            theirs = newer.get((case.name, name))
-            if theirs:
-                parts.append(f"{name} {wall(theirs) / wall(samples):.1f}x")
-        parts.append(f"verified by: {samples[-1].rungs or 'nothing'}")
-        print(", ".join(parts))
-        _print_problems(samples)

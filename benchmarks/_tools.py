@@ -23,11 +23,22 @@ if TYPE_CHECKING:
 
     Commands = Callable[[str, Case, Path], list[list[str]]]
 
-__all__ = ["ONE_BY_ONE", "OURS", "TOOLS", "FailedError", "Spent", "Tool", "environment", "run"]
+__all__ = [
+    "ONE_BY_ONE",
+    "OURS",
+    "OURS_OLDER",
+    "TOOLS",
+    "FailedError",
+    "Spent",
+    "Tool",
+    "environment",
+    "run",
+]
 
 _PATIENCE = 900.0
 _SAMPLE = 100
 OURS = "neurofetch get"
+OURS_OLDER = "neurofetch get, no checksums"
 ONE_BY_ONE = "aws s3 cp, one process a file"
 
 
@@ -66,12 +77,20 @@ class Tool:
         Those in which it takes part; empty for all.
     sample : int or None
         It is timed on so many files, and the time is scaled to all of them.
+    older : bool
+        It meets uploads from before S3 kept checksums of whole objects: ETags are all there is.
     """
 
     name: str
     commands: Commands
     cases: tuple[str, ...] = ()
     sample: int | None = None
+    older: bool = False
+
+    @property
+    def ours(self) -> bool:
+        """Whether it keeps receipts, which say how each file was verified."""
+        return self.name in (OURS, OURS_OLDER)
 
     def runs(self, case: Case) -> bool:
         """Whether it takes part."""
@@ -146,6 +165,7 @@ def has_cli() -> bool:
 
 TOOLS = (
     Tool(OURS, _ours),
+    Tool(OURS_OLDER, _ours, older=True),
     Tool("aws s3 sync", _sync),
     Tool("s5cmd cp", _s5cmd("cp")),
     Tool("s5cmd sync", _s5cmd("sync"), cases=("noop",)),

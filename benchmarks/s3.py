@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks._data import CASES, QUICK, Case, make, scratch
 from benchmarks._server import FAR, NEAR, WORK, Server
-from benchmarks._tables import Sample, Timings, print_older, print_table
-from benchmarks._tools import OURS, TOOLS, FailedError, Spent, Tool, environment, has_cli, run
+from benchmarks._tables import Sample, Timings, print_table
+from benchmarks._tools import TOOLS, FailedError, Spent, Tool, environment, has_cli, run
 from neurofetch._receipts import read_receipts
 
 __all__ = ["main"]
@@ -66,7 +66,7 @@ def main(repeats: int = 3, *, quick: bool = False, dest: str | None = None) -> N
     """
     cases = QUICK if quick else CASES
     sizes = [sum(thing.size for thing in case.things()) for case in cases]
-    place = scratch(sum(sizes) + max(sizes), WORK)
+    place = scratch(sum(sizes) + max(sizes), WORK)  # one destination at a time
     target = Path(dest).absolute() if dest else place
     with (
         tempfile.TemporaryDirectory(prefix="neurofetch-bench-", dir=place) as folder,
@@ -86,40 +86,38 @@ def _print_conditions(total: int, place: Path, dest: Path, repeats: int) -> None
 
 
 def _compare(ground: _Ground, cases: tuple[Case, ...], repeats: int) -> None:
-    with Server(ground.root, FAR) as server:
-        far = _timings(ground, server, TOOLS, cases, repeats)
-    print_table(FAR, cases, TOOLS, far, goals=True)
-    ours = tuple(tool for tool in TOOLS if tool.name == OURS)
-    with Server(ground.root, FAR, checksums=False) as server:
-        older = _timings(ground, server, ours, cases, repeats)
-    print_older(FAR, cases, far, older)
-    with Server(ground.root, NEAR) as server:
-        near = _timings(ground, server, TOOLS, cases, repeats)
-    print_table(NEAR, cases, TOOLS, near, goals=False)
+    for distance in (FAR, NEAR):
+        with (
+            Server(ground.root, distance) as newer,
+            Server(ground.root, distance, checksums=False) as older,
+        ):
+            timings: Timings = {}
+            for case in cases:
+                _time_case(ground, (newer, older), case, repeats, timings)
+        print_table(distance, cases, TOOLS, timings, goals=distance is FAR)
 
 
-def _timings(
-    ground: _Ground, server: Server, tools: tuple[Tool, ...], cases: tuple[Case, ...], repeats: int
-) -> Timings:
-    samples: Timings = {}
-    for case in cases:
-        present = [tool for tool in tools if tool.runs(case)]
-        if case.present:
-            for tool in present:
+def _time_case(
+    ground: _Ground, servers: tuple[Server, Server], case: Case, repeats: int, timings: Timings
+) -> None:
+    tools = [tool for tool in TOOLS if tool.runs(case)]
+    if case.present:
+        for tool in tools:
+            ground.empty(tool, case)
+            _sample(ground, servers[tool.older], tool, case)
+    for number in range(repeats):
+        for tool in tools:
+            if number and tool.sample:
+                continue  # many processes, each of which is a repeat
+            if not case.present:
                 ground.empty(tool, case)
-                _sample(ground, server, tool, case)
-        for number in range(repeats):
-            for tool in present:
-                if number and tool.sample:
-                    continue  # many processes, each of which is a repeat
-                if not case.present:
-                    ground.empty(tool, case)
-                found = _sample(ground, server, tool, case)
-                samples.setdefault((case.name, tool.name), []).append(found)
-                print(".", end="", flush=True)
-        for tool in present:
-            shutil.rmtree(ground.dest(tool, case))
-    return samples
+            found = _sample(ground, servers[tool.older], tool, case)
+            timings.setdefault((case.name, tool.name), []).append(found)
+            print(".", end="", flush=True)
+            if not case.present:
+                shutil.rmtree(ground.dest(tool, case))
+    for tool in tools:
+        shutil.rmtree(ground.dest(tool, case), ignore_errors=True)
 
 
 def _sample(ground: _Ground, server: Server, tool: Tool, case: Case) -> Sample:
@@ -155,6 +153,6 @@ def _missing(dest: Path, expected: dict[str, int]) -> str:
 
 def _rungs(dest: Path, tool: Tool) -> str:
     """Return how ours verified the files, as its receipts say."""
-    if tool.name != OURS:
+    if not tool.ours:
         return ""
     return ", ".join(sorted({receipt.rung for receipt in read_receipts(dest / _STATE).values()}))
