@@ -28,8 +28,8 @@ __all__ = ["show"]
 _CUTS = 6
 #: Smaller values are left black: the outside of the brain.
 _NOTHING = 1e-6
-#: Bright on both colour maps, and apart for colour-blind eyes (Okabe and Ito).
-_COLOURS = ("#56B4E9", "#009E73", "#F0E442", "#CC79A7", "#E69F00", "#D55E00", "#FFFFFF", "#0072B2")
+#: Of outlines; each lies on a wider black line, so that it is seen on bright ground too.
+_COLOURS = ("#56B4E9", "#5CFF8A", "#FFFFFF", "#FF77C8", "#E69F00", "#D55E00", "#F0E442", "#0072B2")
 
 
 class _Row(NamedTuple):
@@ -194,7 +194,8 @@ def _outline(display: Any, sub: Subject, outlines: dict[str, NDArray[np.bool_]])
         if mask.any():
             image = sub.to_nifti(mask.astype(np.float32))
             colour = _COLOURS[index % len(_COLOURS)]
-            display.add_contours(image, levels=[0.5], colors=[colour], linewidths=1.4)
+            for line, width in (("black", 3.2), (colour, 1.5)):
+                display.add_contours(image, levels=[0.5], colors=[line], linewidths=width)
 
 
 def _limits(row: _Row) -> tuple[float, float]:
