@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurofetch.neurovault._catalogue import Catalogue
+    from neurofetch.neurovault._fetch import (
+        fetch_neurovault,
+        fetch_neurovault_ids,
+        plan_neurovault_ids,
+    )
     from neurofetch.neurovault._filters import (
         Contains,
         GreaterOrEqual,
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
         basic_image_terms,
     )
     from neurofetch.neurovault._integrity import DamagedVolumeError
+    from neurofetch.neurovault._layout import TornRecordError
 
 __all__ = [
     "Catalogue",
@@ -45,11 +51,22 @@ __all__ = [
     "NotNull",
     "Pattern",
     "ResultFilter",
+    "TornRecordError",
     "basic_collection_terms",
     "basic_image_terms",
+    "fetch_neurovault",
+    "fetch_neurovault_ids",
+    "plan_neurovault_ids",
 ]
 
-_ELSEWHERE = {"Catalogue": "_catalogue", "DamagedVolumeError": "_integrity"}
+_ELSEWHERE = {
+    "Catalogue": "_catalogue",
+    "DamagedVolumeError": "_integrity",
+    "TornRecordError": "_layout",
+    "fetch_neurovault": "_fetch",
+    "fetch_neurovault_ids": "_fetch",
+    "plan_neurovault_ids": "_fetch",
+}
 
 
 def __getattr__(name: str) -> Any:

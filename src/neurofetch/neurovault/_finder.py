@@ -1,0 +1,188 @@
+"""Ask the server for records: of collections with their lists, and of images by id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from neurofetch._errors import InterruptedTransferError, NeurofetchError
+from neurofetch._together import together
+from neurofetch.neurovault._api import PAGE, Listing
+from neurofetch.neurovault._problems import Problem, cause_of
+from neurofetch.neurovault._records import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from neurofetch.neurovault._api import Server
+
+__all__ = ["Finder", "Members", "tried"]
+
+Record = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Members:
+    """The images of one collection.
+
+    Parameters
+    ----------
+    records : dict of int to dict
+        By id, cleaned, in the order of the list.
+    problems : list of Problem
+        Records in the list that cannot be read.
+    clean : bool
+        Whether the list came to its end, whole.
+    """
+
+    records: dict[int, Record]
+    problems: list[Problem] = field(default_factory=list)
+    clean: bool = True
+
+
+def tried(call: Callable[[], T]) -> T | NeurofetchError:
+    """Return what a call returns, or the error that it raises."""
+    try:
+        return call()
+    except InterruptedTransferError:
+        raise
+    except NeurofetchError as error:
+        return error
+
+
+class Finder:
+    """Asks one server for records; what it cannot have becomes a `Problem`.
+
+    Parameters
+    ----------
+    server : Server
+
+    Attributes
+    ----------
+    collections : dict of int to dict
+        Records of collections, cleaned.
+    problems : list of Problem
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.collections: dict[int, Record] = {}
+        self.problems: list[Problem] = []
+        self._failed: dict[int, str] = {}
+
+    # -- collections -------------------------------------------------------------------------
+
+    def whole(
+        self, numbers: Sequence[int], known: Iterable[int], *, name: bool = True
+    ) -> dict[int, Members]:
+        """Return the images of collections; their records are asked for at the same time.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+        known : iterable of int
+            Collections whose record need not be asked for.
+        name : bool
+            Whether a collection that cannot be had is a problem of its own.
+        """
+        server, unknown = self.server, [n for n in numbers if n not in set(known)]
+        unknown = [n for n in unknown if n not in self.collections and n not in self._failed]
+        calls: list[Callable[[], object]] = []
+        for number in numbers:
+            if number in unknown:
+                calls.append(partial(tried, partial(server.collection, number)))
+            calls.append(partial(tried, partial(server.images_of, number)))
+        answers = iter(together(calls, server.width))
+        found: dict[int, Members] = {}
+        for number in numbers:
+            record = next(answers) if number in unknown else None
+            members = self._members(number, record, next(answers), name=name)
+            if members is not None:
+                found[number] = members
+        return found
+
+    def _members(
+        self, number: int, record: object, listing: object, *, name: bool
+    ) -> Members | None:
+        error = next((e for e in (record, listing) if isinstance(e, NeurofetchError)), None)
+        if isinstance(record, dict):
+            self.collections[number] = clean(record)
+        if error is not None or not isinstance(listing, Listing):
+            if isinstance(record, NeurofetchError):
+                self._failed[number] = cause_of(record)
+            if name:
+                self.problems.append(Problem("collection", number, cause_of(error or Exception())))
+            return None
+        rows = {row["id"]: clean(row) | {"collection_id": number} for row in listing.rows}
+        return Members(rows, _broken(number, listing), listing.clean)
+
+    def records(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Ask for the records of collections; return why some cannot be had."""
+        todo = [n for n in dict.fromkeys(numbers) if n not in self.collections]
+        todo = [n for n in todo if n not in self._failed]
+        calls = [partial(tried, partial(self.server.collection, number)) for number in todo]
+        for number, answer in zip(todo, together(calls, self.server.width), strict=True):
+            if isinstance(answer, NeurofetchError):
+                self._failed[number] = cause_of(answer)
+            else:
+                self.collections[number] = clean(answer)
+        return self._failed
+
+    # -- images ------------------------------------------------------------------------------
+
+    def images(self, numbers: Sequence[int]) -> dict[int, Record]:
+        """Return the records of images, by page where that takes fewer requests.
+
+        A few images are asked for one by one. Where those suggest that a collection holds many
+        of the others, its list is read: one request then brings up to 1,000 records.
+        """
+        found: dict[int, Record] = {}
+        todo, width = list(numbers), self.server.width
+        while len(todo) > 2 * width:
+            sample = todo[:: -(-len(todo) // width)]
+            mine = self._one_by_one(sample)
+            found |= mine
+            todo = [number for number in todo if number not in set(sample)]
+            listed = self._lists(mine, len(sample), len(todo))
+            if not listed:
+                break
+            found |= {number: listed[number] for number in todo if number in listed}
+            todo = [number for number in todo if number not in listed]
+        return found | self._one_by_one(todo)
+
+    def _one_by_one(self, numbers: Sequence[int]) -> dict[int, Record]:
+        calls = [partial(tried, partial(self.server.image, number)) for number in numbers]
+        found: dict[int, Record] = {}
+        for number, answer in zip(numbers, together(calls, self.server.width), strict=True):
+            if isinstance(answer, NeurofetchError):
+                self.problems.append(Problem("image", number, cause_of(answer)))
+            elif not isinstance(answer.get("collection_id"), int):
+                cause = "its record does not say which collection it belongs to"
+                self.problems.append(Problem("image", number, cause))
+            else:
+                found[number] = clean(answer)
+        return found
+
+    def _lists(self, sample: dict[int, Record], asked: int, left: int) -> dict[int, Record]:
+        """Read the lists of those collections from which many more images may be expected."""
+        seen = Counter(record["collection_id"] for record in sample.values())
+        self.records(seen)
+        worth = []
+        for number, times in seen.items():
+            size = self.collections.get(number, {}).get("number_of_images")
+            pages = 1 + (size if isinstance(size, int) else 0) // PAGE
+            if left * times / asked >= 2 * pages and number in self.collections:
+                worth.append(number)
+        found = self.whole(worth, worth, name=False)
+        return {n: row for members in found.values() for n, row in members.records.items()}
+
+
+def _broken(collection_id: int, listing: Listing) -> list[Problem]:
+    """Return the records of a list that the server cannot show, by id where it is known."""
+    cause = "the server cannot show its record (500)"
+    found = [Problem("image", number, cause) for number in listing.broken_ids]
+    place = f"in collection {collection_id}"
+    return found + [Problem("image", 0, cause, f"{place}, {name}") for name in listing.broken]
