@@ -16,6 +16,7 @@ from PIL import Image
 from laion_fmri._errors import StimuliNotDownloadedError
 from laion_fmri._load_errors import BadDataError, CorruptFileError, NotFiniteError
 from laion_fmri._stimuli import Stimuli
+from laion_fmri._torch import Trials
 from laion_fmri.subject import load_subject
 from tests.loader_tree import betas_path, naive_betas, naive_roi, rewrite, write_tree
 
@@ -79,6 +80,26 @@ def test_stimuli_that_are_not_here_or_damaged(tmp_path):
     stimuli.table.write_text("a,b\n1,2\n")
     with pytest.raises(BadDataError, match="has none of the columns image_name"):
         Stimuli(tree).image(label)
+
+
+def test_trials_are_read_from_the_store_without_pytorch(root):
+    """All but the tensors: what an item is of, and its values."""
+    sub = load_subject("03", data_dir=root)
+    sessions = [sub._betas(name) for name in sub.get_sessions()]
+    columns = np.flatnonzero(sub.get_roi_mask("V1"))
+    trials = Trials(sub._layout, sessions, columns, "shared", images=False)
+    kept = 0
+    for number, session in enumerate(sub.get_sessions()):
+        shared = sub.get_trial_info(session)["label"].str.startswith("shared_").to_numpy()
+        rows = np.flatnonzero(shared).tolist()
+        found = [
+            (trial, about["session"]) for place, trial, about in trials._items if place == number
+        ]
+        assert found == [(row, session) for row in rows]
+        expected = naive_betas(root, session)[np.ix_(rows[:3], columns)]
+        assert np.array_equal(trials._read(number, rows[:3]), expected)
+        kept += len(rows)
+    assert len(trials) == kept
 
 
 # --- with PyTorch ---------------------------------------------------------------------------------
