@@ -1,0 +1,57 @@
+"""Write the pages that are generated: ``python -m docs.generate`` (or ``make docs``).
+
+``docs/cli.md`` is what ``--help`` says of each command, at a fixed width.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+from laion_fmri import _cli as laion_fmri
+from neurofetch import _cli as neurofetch
+from neurofetch._flags import EXIT_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = Path(__file__).parent / "cli.md"
+
+_HEAD = """\
+# Command reference
+
+Generated from `--help` by `make docs`; do not edit. stdout is data, stderr is talk; every command
+takes `--json` and `--quiet`, and ends with one of these
+
+```text
+{codes}```
+"""
+
+
+def page() -> str:
+    """Return the command reference."""
+    pieces = [_HEAD.format(codes=EXIT_CODES)]
+    with patch.dict(os.environ, {"COLUMNS": "88", "NO_COLOR": "1"}):
+        for parser in (laion_fmri.build_parser(), neurofetch.build_parser()):
+            for level, one in _with_commands(parser):
+                text = one.format_help().replace(EXIT_CODES, "").strip()
+                pieces.append(f"{'#' * level} `{one.prog}`\n\n```text\n{text}\n```\n")
+    return "\n".join(pieces)
+
+
+def _with_commands(
+    parser: argparse.ArgumentParser, level: int = 2
+) -> Iterator[tuple[int, argparse.ArgumentParser]]:
+    """Yield a parser and those of its commands, each with the level of its heading."""
+    yield level, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield from _with_commands(one, level + 1)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,154 @@
+"""What the documentation says is run: docstrings, the pages' examples, the command reference.
+
+On a page, ``python`` blocks run in their order in one namespace, and each ``$`` line of a
+``console`` block runs in a shell and must succeed, all in one empty directory; but for a block
+after the comment ``<!-- not run: reason -->``.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from faces import REFUSED, Shell, bucket
+
+from testbed.neurovault import NeuroVault
+from testbed.s3 import S3Server
+
+ROOT = Path(__file__).parent.parent
+SRC = ROOT / "src"
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+OF_THEIR_OWN = {"loader.md"}  # test_loader_docs.py runs it, and looks at what comes out
+DOCTESTED = [path for path in sorted(SRC.rglob("*.py")) if ">>> " in path.read_text("utf-8")]
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    line: int
+    language: str
+    text: str
+    skipped: str
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    fence = r"(?:<!-- ([^\n]*?) -->\n)?^```(\w+)\n(.*?)^```$"
+    return [
+        Block(text.count("\n", 0, found.start(3)), found[2], found[3], found[1] or "")
+        for found in re.finditer(fence, text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def commands(block: Block) -> list[str]:
+    joined = re.sub(r"\\\n[> ]*", " ", block.text)
+    return [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
+
+
+def runnable(page: Path) -> list[Block]:
+    return [
+        block
+        for block in blocks(page)
+        if block.language in ("python", "console") and not block.skipped.startswith("not run: ")
+    ]
+
+
+# -- a user's world --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def world():
+    """The variables that lead to local servers in place of those on the internet."""
+    with (
+        S3Server({"laion-fmri": bucket()}, forbidden=REFUSED) as s3,
+        NeuroVault() as neurovault,
+    ):
+        neurovault.vault.add_collection(1952, images=range(10, 40))
+        neurovault.vault.add_collection(457, images=range(40, 50))
+        yield {"AWS_ENDPOINT_URL": s3.url, "NEUROVAULT_API_URL": neurovault.api_url}
+
+
+@pytest.fixture
+def shell(tmp_path, world, monkeypatch):
+    """A shell in an empty directory, and this process in the same world."""
+    made = Shell(tmp_path, "")
+    made.data.rmdir()
+    made.env = {**made.env, **world}
+    del made.env["LAION_FMRI_DATA_DIR"]
+    for name, text in made.env.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.delenv("LAION_FMRI_DATA_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+# -- the pages -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if runnable(p) and p.name not in OF_THEIR_OWN], ids=lambda p: p.name
+)
+def test_the_examples_of_a_page_run_in_their_order(page, shell):
+    namespace: dict[str, object] = {"__name__": "example"}
+    for block in runnable(page):
+        if block.language == "python":
+            code = "\n" * block.line + block.text
+            exec(compile(code, str(page), "exec"), namespace)
+            continue
+        assert commands(block), f"{page.name}:{block.line}: a console block without a command"
+        for line in commands(block):
+            done = shell(line)
+            assert done.code == 0, f"{page.name}:{block.line}: {line}\n{done.err}"
+
+
+def test_what_is_not_run_says_why():
+    for page in PAGES:
+        for block in blocks(page):
+            if block.skipped.startswith("not run"):
+                assert re.fullmatch(r"not run: \w.{8,}", block.skipped), f"{page}:{block.line}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    missing = [
+        link for link in links if not re.match(r"\w+:", link) and not (page.parent / link).exists()
+    ]
+    assert missing == []
+
+
+# -- generated -------------------------------------------------------------------------------------
+
+
+def test_the_command_reference_is_what_help_says():
+    generate = importlib.import_module("docs.generate")
+    written, said = generate.PAGE.read_text(encoding="utf-8"), generate.page()
+    # where a line breaks differs between Python's versions
+    assert written.split() == said.split(), "docs/cli.md is not what --help says: run `make docs`"
+    for command in ("laion-fmri download", "laion-fmri verify", "neurofetch get"):
+        assert f"### `{command}`" in written
+
+
+# -- docstrings ------------------------------------------------------------------------------------
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", DOCTESTED, ids=module_name)
+def test_examples_in_docstrings_run(path, shell):
+    module = importlib.import_module(module_name(path))
+    failed, tried = doctest.testmod(module, optionflags=doctest.REPORT_NDIFF)
+    assert tried > 0
+    assert failed == 0
+
+
+def test_many_docstrings_have_examples():
+    assert len(DOCTESTED) > 20
