@@ -47,6 +47,7 @@ def faulty(tmp_path, s3):
 # -- endings -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_0_when_all_is_there_and_again_when_it_was_there_before(shell):
     first, second = shell(AVERAGES), shell(AVERAGES)
     assert (first.code, second.code) == (ExitCode.OK, ExitCode.OK)
@@ -201,6 +202,7 @@ def test_ctrl_c_stops_a_listing_that_hangs(s3, faulty):
     assert seconds < 3
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_fault(shell):
     assert shell(AVERAGES + " --paths | head -n 1").code == 0
     assert shell("laion-fmri download --subject all --dry-run --json | head -n 1").err == ""
@@ -228,6 +230,7 @@ def test_json_is_alone_on_stdout(shell, command, keys):
     assert keys <= set(json.loads(done.out))
 
 
+@pytest.mark.slow
 def test_json_of_a_run_that_failed_is_whole_too(s3, faulty):
     s3.fault(key="README", method="GET", status=404)
     done = faulty(AVERAGES + " --json")
@@ -237,6 +240,7 @@ def test_json_of_a_run_that_failed_is_whole_too(s3, faulty):
     assert [f["path"] for f in report["files"] if f["status"] == "failed"] == ["README"]
 
 
+@pytest.mark.slow
 def test_the_talk_is_on_stderr_and_quiet_silences_it(shell):
     done = shell(AVERAGES)
     assert done.out == ""
@@ -245,6 +249,7 @@ def test_the_talk_is_on_stderr_and_quiet_silences_it(shell):
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_paths_are_one_a_line_and_exist(shell):
     done = shell(AVERAGES + " --paths --quiet")
     paths = done.out.splitlines()
@@ -271,6 +276,7 @@ def test_a_dry_run_is_a_table_and_writes_nothing(shell):
     assert not on_disk(shell.data)
 
 
+@pytest.mark.slow
 def test_a_short_dry_run_names_every_file_its_bytes_and_why(shell):
     line = "laion-fmri download --subject 03 --ses 01 --suffix trials --dry-run"
     table = shell(line).out
@@ -378,6 +384,7 @@ def test_help_imports_nothing_heavy(module, words):
     assert done.stderr == "[]\n"
 
 
+@pytest.mark.slow
 def test_info_tells_subjects_sessions_regions_and_sizes(shell):
     shell(AVERAGES)
     found = json.loads(shell("laion-fmri info --json").out)
@@ -399,6 +406,7 @@ def test_info_tells_subjects_sessions_regions_and_sizes(shell):
     assert (unknown.code, unknown.out) == (ExitCode.NOTHING_MATCHED, "")
 
 
+@pytest.mark.slow
 def test_a_shard_is_a_part_and_all_shards_are_the_whole(shell):
     whole = set(json_paths(shell(AVERAGES + " --dry-run --json")))
     parts = [json_paths(shell(f"{AVERAGES} --dry-run --json --shard {i}/3")) for i in range(3)]

@@ -59,6 +59,7 @@ def test_without_a_terminal_and_without_a_word_nothing_is_asked_of_the_server(s3
     assert not on_disk(shell.data)
 
 
+@pytest.mark.slow
 def test_the_flag_names_it_and_it_is_written_down_once(shell):
     assert shell(LINE + " --accept-license CC0-1.0", **UNSET).code == 0
     accepted_just_now(shell.data, "argument")
@@ -72,6 +73,7 @@ def test_the_variable_names_it(shell):
     accepted_just_now(shell.data, "variable LAION_FMRI_ACCEPT_LICENSE")
 
 
+@pytest.mark.slow
 def test_another_directory_asks_again(shell):
     assert shell(LINE).code == 0
     (shell.home / "other").mkdir()
@@ -91,6 +93,7 @@ def test_another_name_is_not_this_licence(shell, name):
     assert not (shell.data / ".laion_fmri" / "license_accepted").exists()
 
 
+@pytest.mark.slow
 def test_in_a_terminal_i_agree_is_enough(shell):
     code, screen = shell.in_terminal(LINE + " --json", b"I AGREE\n", **UNSET)
     talk, _, data = screen.partition("--stdout--")
@@ -139,6 +142,7 @@ def test_what_the_public_package_wrote_down_counts(user):
     assert record(user) == "accepted\n"
 
 
+@pytest.mark.slow
 def test_a_dry_run_info_and_verify_ask_nothing(shell):
     for line in (LINE + " --dry-run", "laion-fmri info", "laion-fmri verify"):
         assert shell(line, **UNSET).code == 0

@@ -11,6 +11,7 @@ from neurofetch.console import ExitCode
 from testbed.laion import write_local
 from testbed.s3 import S3Object, S3Server
 
+pytestmark = pytest.mark.slow
 LINE = "laion-fmri download --subject 03 --ses averages"
 R2MEAN = (
     "derivatives/glmsingle-tedana/sub-03/"

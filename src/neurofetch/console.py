@@ -34,7 +34,6 @@ __all__ = [
     "add_transfer",
     "begin",
     "emit",
-    "end",
     "narrated",
     "run",
     "show_audit",
@@ -255,10 +254,3 @@ def _talk_of_warnings(say: Callable[[str, str], None]) -> None:
 
     warnings.showwarning = show
     warnings.simplefilter("always", UserWarning)
-
-
-def end(code: int) -> NoReturn:
-    """Leave the process at once: threads that still wait on a dead server do not hold it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
