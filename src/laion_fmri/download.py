@@ -244,7 +244,8 @@ def make_plan(
     """
     subjects = subjects_of(link, extras) if labels is None else labels
     if not subjects:
-        msg = f"there are no subjects in {link.source.bucket.base}. Check the endpoint."
+        base = link.source.bucket.base
+        msg = f"there are no subjects in {base}. Nothing was fetched. Check the endpoint."
         raise NoMatchingDataError(msg)
     files = link.files(listing(subjects, extras))
     check_subjects(link, subjects, {file.key for file in files}, extras)
@@ -295,7 +296,10 @@ def _check_not_all_withheld(wished: Wishes) -> None:
     asked = [want for want in wished.wants if want.why == "asked for"]
     if asked and all(want.refused for want in asked):
         reasons = "; ".join(dict.fromkeys(want.refused for want in asked))
-        msg = f"all that was asked for is withheld: {reasons}. Nothing was fetched."
+        msg = (
+            f"all that was asked for is withheld: {reasons}. Nothing was fetched. "
+            "Name other sessions, or leave the filter out."
+        )
         raise NoMatchingDataError(msg)
 
 
