@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 
 import pytest
@@ -117,8 +118,12 @@ def test_a_disk_that_is_too_full(s3, shell):
     s3.lie(key, size=10**15)
     done = shell(LINE)
     nothing_was_fetched(s3, done, ExitCode.DISK)
-    assert "1.00 PB" in done.err
+    assert re.search(r"1,000,000,000,\d+,\d+ bytes are still to come", done.err)
+    assert "Free some space, choose fewer files" in done.err
     assert not on_disk(shell.data)
+    dry = shell(LINE + " --dry-run")
+    assert dry.code == 0
+    assert "It does not fit on the disk: 1.00 PB more are needed." in dry.out
 
 
 def test_a_disk_needs_no_margin_beside_the_bytes_to_come(s3, user):

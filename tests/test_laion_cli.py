@@ -10,6 +10,7 @@ import time
 import pytest
 from faces import LICENSE, REFUSED, SMALL, Shell, bucket, ended, interrupt, on_disk
 
+import neurofetch
 from neurofetch.console import ExitCode
 from testbed.s3 import Generated, S3Server
 
@@ -364,6 +365,15 @@ def test_completions_are_printed_and_parse(shell, program):
     assert done.code == 0
     assert "--limit-rate" in done.out
     assert shell(f"{program} --print-completion zsh").out.startswith("#compdef")
+
+
+@pytest.mark.parametrize(
+    ("program", "module"), [("laion-fmri", "laion_fmri"), ("neurofetch", "neurofetch")]
+)
+def test_the_command_is_a_module_too(shell, program, module):
+    by_name, by_module = shell(f"{program} --version"), shell(f"python -m {module} --version")
+    assert by_name.out == by_module.out == f"{program} {neurofetch.__version__}\n"
+    assert shell(f"python -m {module} get").code == ExitCode.USAGE
 
 
 HEAVY = ("numpy", "urllib3", "awscrt", "tqdm", "ssl", "pandas", "http.client", "nibabel")

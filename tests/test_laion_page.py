@@ -255,6 +255,30 @@ def test_what_is_missing_at_the_end_is_raised_after_the_rest_was_fetched(small, 
     assert len(report.paths) == len(report) - 1 == len(on_disk(quick))
 
 
+def test_files_that_the_bucket_refuses_are_warned_of_and_reported_and_no_failure(
+    tmp_path, monkeypatch
+):
+    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=(*REFUSED, "participants.*")) as s3:
+        data = _user(tmp_path, s3.url, monkeypatch)
+        with pytest.warns(UserWarning, match=r"refuses 2 of the files: participants") as caught:
+            report = download("sub-03", ses="averages")
+    assert [warning.filename for warning in caught] == [__file__]
+    assert report.ok
+    assert [o.path for o in report.refused] == ["participants.json", "participants.tsv"]
+    assert all("403" in outcome.reason for outcome in report.refused)
+    assert {data / path for path in on_disk(data)} == set(report.paths)
+    asked = [request.key for request in s3.requests(key="participants.*")]
+    assert sorted(asked) == ["participants.json", "participants.tsv"]  # never asked again
+
+
+def test_the_paths_of_a_report_are_in_the_same_order_every_time(quick):
+    first = download("all", ses="01", n_jobs=8)
+    second = download("all", ses="01", n_jobs=1, overwrite=True)
+    third = download("all", ses="01")
+    assert first.paths == second.paths == third.paths
+    assert [o.path for o in first] == [o.path for o in third]
+
+
 # -- the command -----------------------------------------------------------------------------
 
 

@@ -110,6 +110,9 @@ def plan_text(plan: Plan) -> str:
     rows = _file_rows(plan.steps) if len(plan) <= _ROWS else _folder_rows(plan.steps)
     pieces = [table(rows, right=(0, 1) if len(plan) <= _ROWS else (0, 1, 2, 3, 4)), ""]
     pieces += [plan_summary(plan)]
+    if plan.free is not None and plan.bytes_to_fetch > plan.free:
+        missing = size(plan.bytes_to_fetch - plan.free)
+        pieces += [f"It does not fit on the disk: {missing} more are needed."]
     return "\n".join(pieces)
 
 
