@@ -112,7 +112,7 @@ def plan_text(plan: Plan) -> str:
     pieces += [plan_summary(plan)]
     if plan.free is not None and plan.bytes_to_fetch > plan.free:
         missing = size(plan.bytes_to_fetch - plan.free)
-        pieces += [f"It does not fit on the disk: {missing} more are needed."]
+        pieces += [f"It does not fit on the disk: {missing} too few are free."]
     return "\n".join(pieces)
 
 
