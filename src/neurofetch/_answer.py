@@ -270,5 +270,6 @@ class Answer:
         connection, self._keep = self._connection, self._keep and self._done
         if connection is not None:
             self._client.release(connection, keep=self._keep and not connection.left)
+            self._client.over()
             self._connection = None  # type: ignore[assignment]
             self._done = True

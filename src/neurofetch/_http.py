@@ -82,10 +82,15 @@ class Client:
     network : Network
     agent : str
         The ``User-Agent``.
+    at_once : int or None
+        Requests under way at once, at most, whatever the number of threads; None for no bound.
     """
 
-    def __init__(self, network: Network, agent: str = "neurofetch") -> None:
+    def __init__(
+        self, network: Network, agent: str = "neurofetch", at_once: int | None = None
+    ) -> None:
         self.network = network
+        self._turns = threading.BoundedSemaphore(at_once) if at_once is not None else None
         self.pace = Pace(network.limit_rate)
         self._dialer = Dialer(network)
         self._agent = agent
@@ -133,6 +138,20 @@ class Client:
         raise ProtocolError(msg)
 
     def _send_once(self, request: Request) -> Answer:
+        if self._turns is not None:
+            self._turns.acquire()
+        try:
+            return self._sent(request)
+        except BaseException:
+            self.over()
+            raise
+
+    def over(self) -> None:
+        """Let the next request begin: one that was sent is answered to its end, or has failed."""
+        if self._turns is not None:
+            self._turns.release()
+
+    def _sent(self, request: Request) -> Answer:
         route, target = self._target(request.url)
         data = request_bytes(
             request.method, target, route.authority, self._headers(request, route), request.body

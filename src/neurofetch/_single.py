@@ -155,6 +155,7 @@ class Single:
 
     def _at_once(self, answer: Answer, piece: OnePiece, temporary: str) -> tuple[Verified, int]:
         data = answer.read(_IN_MEMORY)
+        answer.close()  # another thread may use the connection while this one looks after the disk
         self._came(len(data))
         piece.update(data)
         verified = piece.settle(lambda: (data,))
@@ -176,6 +177,7 @@ class Single:
                         break  # more than was listed: `settle` says so
                     write_all(fd, buffer[:count])
                     self._came(count)
+            answer.close()
             verified = piece.settle(lambda: read_blocks(temporary))
             return self._crew.settle(self._step, temporary, fd, verified)
         finally:

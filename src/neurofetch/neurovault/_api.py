@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,7 +57,7 @@ class Session:
         network = replace(
             network, connect_timeout=settings.timeout, read_timeout=float(settings.timeout)
         )
-        self.client = Client(network)
+        self.client = Client(network, at_once=settings.connections)
         self.attempts = Attempts(settings.rules)
         width = settings.connections
         self.neurovault = Server(self.client, api_url("NEUROVAULT_API_URL"), self.attempts, width)
@@ -102,15 +101,17 @@ class Listing:
 
 
 class Server:
-    """One API, asked by several threads; no more than `width` requests are under way at once.
+    """One API, asked by several threads.
 
     Parameters
     ----------
     client : Client
+        It bounds the requests that are under way at once.
     base : str
         With a slash at its end.
     attempts : Attempts
     width : int
+        Threads for several questions at once.
     """
 
     def __init__(self, client: Client, base: str, attempts: Attempts, width: int) -> None:
@@ -118,7 +119,6 @@ class Server:
         self.width = width
         self._client = client
         self._attempts = attempts
-        self._turn = threading.BoundedSemaphore(width)
         self._silent = 0
 
     # -- records -----------------------------------------------------------------------------
@@ -230,14 +230,13 @@ class Server:
         url = self.base + path + (f"?{urlencode(query)}" if query else "")
         if self._silent >= 2 * self.width + 4:
             raise UnreachableError(f"{self.base}: not asked any more, since it does not answer")
-        with self._turn:
-            try:
-                answer = self._attempts.run(lambda: self._asked(url, halve=halve))
-            except UnreachableError as error:
-                if isinstance(error.__cause__, _OneRecordError):
-                    raise BrokenPageError(str(error.__cause__)) from error
-                self._silent += 1
-                raise
+        try:
+            answer = self._attempts.run(lambda: self._asked(url, halve=halve))
+        except UnreachableError as error:
+            if isinstance(error.__cause__, _OneRecordError):
+                raise BrokenPageError(str(error.__cause__)) from error
+            self._silent += 1
+            raise
         self._silent = 0
         return answer
 

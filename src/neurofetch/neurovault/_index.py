@@ -111,7 +111,10 @@ def _confirmed(cache: Cache, index: Index, wanted: Iterable[int]) -> dict[int, i
 
 
 def _probed(root: Path, image_ids: Iterable[int]) -> Index:
-    """Look for a few images by name in each folder, without listing any."""
+    """Look for a few images by name in each folder, without listing any.
+
+    A folder that holds the volume too ends the search; an image is nearly always in one.
+    """
     try:
         folders = [name for name in os.listdir(root) if name.startswith("collection_")]
     except FileNotFoundError:
@@ -123,6 +126,8 @@ def _probed(root: Path, image_ids: Iterable[int]) -> Index:
             if os.access(f"{root}{os.sep}{folder}{name}", os.F_OK) and folder[11:].isdigit():
                 images.append(number)
                 collections.append(int(folder[11:]))
+                if os.access(f"{root}{os.sep}{folder}{os.sep}image_{number}.nii.gz", os.F_OK):
+                    break
     return Index({}, images, collections)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,30 +138,42 @@ class Volumes:
         for step in made.of(Action.KEEP):
             self._commit(waiting[step.want.path])
         self._show(Planned(made))
-        report = transfer(
-            made,
-            Place(self._cache.root, STATE),
-            self._session.client,
-            self._options(),
-            listen=self._listening(waiting),
-            inspect=self._inspect,
-        )
+        with ThreadPoolExecutor(self._settings.connections) as clerks:
+            commits: list[Future[None]] = []
+            report = transfer(
+                made,
+                Place(self._cache.root, STATE),
+                self._session.client,
+                self._options(),
+                listen=self._listening(waiting, clerks, commits),
+                inspect=self._inspect,
+            )
+        for commit in commits:
+            commit.result()  # a full disk is raised here
         self._sync(report)
         return report
 
     def _options(self) -> Options:
+        """Return the engine's options: half of the threads look after the disk.
+
+        The client bounds the requests; while one file is checked and flushed, the next one comes.
+        """
         settings = self._settings
         return Options(
-            connections=settings.connections,
+            connections=2 * settings.connections,
             bulk_connections=1,
             rules=settings.rules or RetryRules(),
             failures_in_a_row=settings.max_failures,
         )
 
-    def _listening(self, waiting: Mapping[str, Item]) -> Callable[[Event], None]:
+    def _listening(
+        self, waiting: Mapping[str, Item], clerks: Executor, commits: list[Future[None]]
+    ) -> Callable[[Event], None]:
+        """Return a listener that has each record written as soon as its volume is in place."""
+
         def hear(event: Event) -> None:
             if isinstance(event, FileDone) and event.outcome.ok:
-                self._commit(waiting[event.outcome.path])
+                commits.append(clerks.submit(self._commit, waiting[event.outcome.path]))
             self._show(event)
 
         return hear
