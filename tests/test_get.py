@@ -244,6 +244,15 @@ def test_a_file_that_fails_is_named_after_the_rest_was_fetched(s3, dest):
     assert on_disk(dest) == (ROOT - {"CHANGES"}) | {p for p in FILES if "sub-01_T1w" in p}
 
 
+def test_files_that_the_server_refuses_are_warned_of_and_no_failure(s3, dest, monkeypatch):
+    monkeypatch.setattr(s3, "forbidden", ("*/CHANGES", "*_T1w.json"))
+    with pytest.warns(UserWarning, match=r"refuses 2 of the files: CHANGES, sub-01") as caught:
+        report = neurofetch.get(URL, dest, subject="01", suffix="T1w")
+    assert [warning.filename for warning in caught] == [__file__]
+    assert len(report.refused) == 2
+    assert len(report.paths) == len(on_disk(dest)) == len(report) - 2
+
+
 def test_verify_finds_and_adopts(dest):
     (dest / "README.md").write_bytes(FILES["README.md"])
     (dest / "CHANGES").write_bytes(b"2.0")

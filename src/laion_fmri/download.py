@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from laion_fmri._errors import NoMatchingDataError, SubjectNotFoundError
 from laion_fmri._license import require_license
 from laion_fmri.config import get_data_dir
 from neurofetch import (
-    Action,
     Link,
     Network,
     NothingMatchedError,
@@ -29,6 +27,7 @@ from neurofetch import (
     listener,
     query,
     repair,
+    warn_of_refused,
     wishes,
 )
 
@@ -200,7 +199,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         report = link.fetch(plan, options, listen=listen, locate=locate)
     if gate is not None:
         report = gate.judged(plan, report)
-    _warn_of_refused(plan, report)
+    warn_of_refused(plan, report)
     report.raise_for_failures()
     return report
 
@@ -301,14 +300,3 @@ def _check_not_all_withheld(wished: Wishes) -> None:
             "Name other sessions, or leave the filter out."
         )
         raise NoMatchingDataError(msg)
-
-
-def _warn_of_refused(plan: Plan, report: Report) -> None:
-    """Warn of files that the server refused although nothing in the plan said so."""
-    told = {step.want.path for step in plan.of(Action.REFUSE)}
-    surprises = [o for o in report.refused if o.path not in told]
-    if surprises:
-        names = ", ".join(o.path for o in surprises[:5])
-        more = f" and {len(surprises) - 5:,} more" if len(surprises) > 5 else ""
-        msg = f"the bucket refuses {len(surprises):,} of the files: {names}{more}"
-        warnings.warn(msg, UserWarning, stacklevel=3)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurofetch._answers import failure as answer_error
-    from neurofetch._api import get, plan, verify
+    from neurofetch._api import get, plan, verify, warn_of_refused
     from neurofetch._attempts import Attempts
     from neurofetch._audit import Audit, Finding, State, audit, repair
     from neurofetch._bars import listener
@@ -79,7 +79,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "_answers": ("answer_error",),
-    "_api": ("get", "plan", "verify"),
+    "_api": ("get", "plan", "verify", "warn_of_refused"),
     "_attempts": ("Attempts",),
     "_audit": ("Audit", "Finding", "State", "audit", "repair"),
     "_bars": ("listener",),
@@ -222,6 +222,7 @@ __all__ = [
     "repair",
     "stream",
     "verify",
+    "warn_of_refused",
     "wishes",
 ]
 

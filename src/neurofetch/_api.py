@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from neurofetch._jobs import checked_jobs
 from neurofetch._link import Link, Listing
 from neurofetch._place import Place
 from neurofetch._query import query
+from neurofetch._values import Action
 from neurofetch.sources.s3 import parse_s3_url
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from neurofetch._query import Query, Values
     from neurofetch._values import Plan, RemoteFile, Report
 
-__all__ = ["get", "plan", "verify"]
+__all__ = ["get", "plan", "verify", "warn_of_refused"]
 
 Where = str | os.PathLike[str]
 
@@ -119,7 +121,8 @@ def get(
     Raises
     ------
     IncompleteError
-        At the end, when something is missing; it names every file and cause.
+        At the end, when something is missing; it names every file and cause. Files that the server
+        refuses (403) are no failure: they are warned of, and stand in the report.
     UsageError, ServerError, DestinationError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
     """
@@ -133,8 +136,34 @@ def get(
             made = made.shard(*shard)
         listen(Planned(made))
         report = link.fetch(made, options, listen=listen)
+    warn_of_refused(made, report)
     report.raise_for_failures()
     return report
+
+
+def warn_of_refused(plan: Plan, report: Report, stacklevel: int = 3) -> None:
+    """Warn of files that the server refused although nothing in the plan said so.
+
+    Parameters
+    ----------
+    plan : Plan
+        What it refuses is known already.
+    report : Report
+    stacklevel : int
+        For the warning, so that it points at the user's line.
+
+    Warns
+    -----
+    UserWarning
+        Once for all of them.
+    """
+    told = {step.want.path for step in plan.of(Action.REFUSE)}
+    surprises = [outcome for outcome in report.refused if outcome.path not in told]
+    if surprises:
+        names = ", ".join(outcome.path for outcome in surprises[:5])
+        more = f" and {len(surprises) - 5:,} more" if len(surprises) > 5 else ""
+        msg = f"the bucket refuses {len(surprises):,} of the files: {names}{more}"
+        warnings.warn(msg, UserWarning, stacklevel=stacklevel)
 
 
 def verify(
