@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from faces import REFUSED, Shell, bucket
 
 from testbed.neurovault import NeuroVault
 from testbed.s3 import S3Server
+from tests.faces import REFUSED, Shell, bucket
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"

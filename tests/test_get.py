@@ -5,7 +5,6 @@ import pickle
 import time
 
 import pytest
-from faces import Shell, on_disk
 
 import neurofetch
 from neurofetch import (
@@ -19,6 +18,7 @@ from neurofetch import (
 )
 from neurofetch.console import ExitCode
 from testbed.s3 import Generated, S3Object, S3Server
+from tests.faces import Shell, on_disk
 
 BASE = "public/ds000777/"
 URL = "s3://openneuro.org/public/ds000777"

@@ -6,7 +6,6 @@ import re
 import stat
 
 import pytest
-from faces import REFUSED, SMALL, Shell, bucket, on_disk
 
 from laion_fmri.config import DataDirNotSetError, config_path, dataset_initialize, get_data_dir
 from laion_fmri.download import download
@@ -20,6 +19,7 @@ from neurofetch import (
 )
 from neurofetch.console import ExitCode
 from testbed.s3 import S3Server
+from tests.faces import REFUSED, SMALL, Shell, bucket, on_disk
 
 FUNC = "derivatives/glmsingle-tedana/sub-03/"
 LINE = "laion-fmri download --subject 03 --ses averages"

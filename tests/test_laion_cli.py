@@ -8,11 +8,11 @@ import sys
 import time
 
 import pytest
-from faces import LICENSE, REFUSED, SMALL, Shell, bucket, ended, interrupt, on_disk
 
 import neurofetch
 from neurofetch.console import ExitCode
 from testbed.s3 import Generated, S3Server
+from tests.faces import LICENSE, REFUSED, SMALL, Shell, bucket, ended, interrupt, on_disk
 
 FUNC = "derivatives/glmsingle-tedana/sub-03/ses-01/func/"
 BETAS = (

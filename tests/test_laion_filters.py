@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from faces import REFUSED, SMALL, Shell, bucket, local
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from laion_fmri.download import download
 from neurofetch import Action, UnknownValueError, UsageError
 from testbed.laion import GATED, ROOT_FILES
 from testbed.s3 import S3Server
+from tests.faces import REFUSED, SMALL, Shell, bucket, local
 
 GLM = "derivatives/glmsingle-tedana/"
 ROIS = "derivatives/rois/"

@@ -4,13 +4,13 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from faces import REFUSED, SMALL, Shell, bucket, on_disk
 
 from laion_fmri._errors import LicenseNotAcceptedError
 from laion_fmri.download import download
 from neurofetch import UsageError
 from neurofetch.console import ExitCode
 from testbed.s3 import S3Server
+from tests.faces import REFUSED, SMALL, Shell, bucket, on_disk
 
 LINE = "laion-fmri download --subject 03 --ses averages"
 URL = "https://creativecommons.org/publicdomain/zero/1.0/"

@@ -12,7 +12,6 @@ import warnings
 from collections import Counter
 
 import pytest
-from faces import REFUSED, SMALL, Shell, bucket, local, on_disk, same_bytes
 
 from laion_fmri.config import dataset_initialize, get_data_dir
 from laion_fmri.download import download
@@ -20,6 +19,7 @@ from neurofetch import IncompleteError, Rung, Status
 from testbed.laion import GATED, ROOT_FILES
 from testbed.moto_s3 import MotoS3
 from testbed.s3 import S3Server
+from tests.faces import REFUSED, SMALL, Shell, bucket, local, on_disk, same_bytes
 
 GLM = "derivatives/glmsingle-tedana"
 MEAN_R2 = "task-images_space-T1w_stat-rsquare_desc-R2mean_statmap"

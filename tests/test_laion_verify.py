@@ -5,11 +5,11 @@ import os
 import shutil
 
 import pytest
-from faces import REFUSED, SMALL, Shell, bucket, local, on_disk, same_bytes
 
 from neurofetch.console import ExitCode
 from testbed.laion import write_local
 from testbed.s3 import S3Object, S3Server
+from tests.faces import REFUSED, SMALL, Shell, bucket, local, on_disk, same_bytes
 
 pytestmark = pytest.mark.slow
 LINE = "laion-fmri download --subject 03 --ses averages"

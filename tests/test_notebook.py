@@ -8,12 +8,12 @@ import threading
 import types
 
 import pytest
-from faces import REFUSED, SMALL, Shell, bucket
 
 import neurofetch
 from laion_fmri.download import download
 from neurofetch import Event, FileDone, Finished, Planned, Progress
 from testbed.s3 import S3Server
+from tests.faces import REFUSED, SMALL, Shell, bucket
 
 
 @pytest.fixture(scope="module")
