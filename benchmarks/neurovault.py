@@ -1,4 +1,4 @@
-"""NeuroVault: 200 images against nilearn, 100 ms away; one image among 20,000 collections offline."""
+"""NeuroVault: 200 images against nilearn, 100 ms away; one image of 20,000 collections, offline."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _child(tool: str, kind: str, folder: str) -> None:
     if tool == "nilearn":
         import nilearn.datasets  # noqa: F401, PLC0415
     else:
-        import neurofetch.neurovault._api  # noqa: F401, PLC0415
+        import neurofetch.neurovault._api  # noqa: PLC0415
         import neurofetch.neurovault._fetch  # noqa: F401, PLC0415
     began = time.perf_counter()
     if tool == "nilearn":
