@@ -52,7 +52,13 @@ class _Ground:
         os.sync()
 
 
-def main(repeats: int = 3, *, quick: bool = False, dest: str | None = None) -> None:
+def main(
+    repeats: int = 3,
+    *,
+    quick: bool = False,
+    dest: str | None = None,
+    only: tuple[str, ...] = (),
+) -> None:
     """Time all tools on all cases, and print the tables.
 
     Parameters
@@ -63,8 +69,10 @@ def main(repeats: int = 3, *, quick: bool = False, dest: str | None = None) -> N
         Fewer and smaller files: to see that it works, not to quote.
     dest : str, optional
         Where the tools put the files; by default in memory, when there is room.
+    only : tuple of str
+        Names of cases; empty for all.
     """
-    cases = QUICK if quick else CASES
+    cases = tuple(c for c in (QUICK if quick else CASES) if not only or c.name in only)
     sizes = [sum(thing.size for thing in case.things()) for case in cases]
     place = scratch(sum(sizes) + max(sizes), WORK)  # one destination at a time
     target = Path(dest).absolute() if dest else place
