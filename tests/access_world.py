@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from tests.faces import LICENSE, REFUSED, SMALL, bucket
+
 from laion_fmri.download import download
 from neurofetch import IncompleteError, Plan, Report
 from testbed.access import AccessServer
 from testbed.laion import GATED
 from testbed.s3 import S3Server
-from tests.faces import LICENSE, REFUSED, SMALL, bucket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

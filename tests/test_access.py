@@ -9,6 +9,24 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from access_world import (
+    DOWN,
+    LARGE,
+    MANIFEST,
+    PART,
+    PARTS,
+    REFRESH,
+    TABLE,
+    WITHOUT,
+    World,
+    environment,
+    make_s3,
+    others,
+    outcome,
+    service_of,
+    stimuli,
+    written,
+)
 
 from laion_fmri._access import Service
 from laion_fmri._access_gate import NEEDS_ACCESS, Gate
@@ -35,24 +53,6 @@ from neurofetch import (
     read_receipts,
 )
 from testbed.laion import GATED
-from tests.access_world import (
-    DOWN,
-    LARGE,
-    MANIFEST,
-    PART,
-    PARTS,
-    REFRESH,
-    TABLE,
-    WITHOUT,
-    World,
-    environment,
-    make_s3,
-    others,
-    outcome,
-    service_of,
-    stimuli,
-    written,
-)
 
 QUICK = RetryRules(attempts=2, base=0.01)
 
@@ -304,6 +304,37 @@ def length(byte_range):
     return int(stop) - int(start) + 1
 
 
+def without_access(world, monkeypatch):
+    monkeypatch.delenv("LAION_FMRI_REQUEST_ID")
+
+
+def service_down(world, monkeypatch):
+    monkeypatch.setenv("LAION_FMRI_ACCESS_URL", DOWN)
+
+
+def terms_changed(world, monkeypatch):
+    world.service.update_terms("2.0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", [without_access, service_down, terms_changed])
+def test_what_came_so_far_outlives_a_run_without_access(world, granted, monkeypatch, trouble):
+    world.service.fault(key=LARGE, byte_range=f"bytes={2 * PART}-*", status=404, delay=0.5)
+    assert outcome(world.download(), LARGE).status is Status.FAILED
+    first = world.ranges()
+    assert first
+    with monkeypatch.context() as patch:
+        trouble(world, patch)
+        report = world.download(overwrite=True)
+    assert not outcome(report, LARGE).ok
+    assert all(one.status is Status.FETCHED for one in others(report))
+    world.service.clear_faults()
+    world.service.update_terms("1.0")
+    world.forget()
+    assert outcome(world.download(), LARGE).reason == "resumed"
+    assert not set(world.ranges()) & set(first)
+
+
 @pytest.mark.parametrize("key", GATED)
 def test_bytes_that_are_not_the_manifests_fail_loudly(world, granted, key):
     world.service.fault(key=key, flip=5)
@@ -419,7 +450,15 @@ def test_a_manifest_that_makes_no_sense_fails_the_gated_files_alone(world, grant
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://host/file", "http://host/a b", "http://host/a\r\nX-Evil: 1", "file:///etc/passwd", 7],
+    [
+        "ftp://host/file",
+        "http://host/a b",
+        "http://host/a\r\nX-Evil: 1",
+        "file:///x",
+        "http:///x",
+        "http://h:x/",
+        7,
+    ],
 )
 def test_an_address_that_cannot_be_used_is_not(world, granted, url):
     body = {"files": [{"name": "task-images_metadata.csv", "url": url}]}

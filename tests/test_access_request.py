@@ -7,15 +7,7 @@ import signal
 import time
 
 import pytest
-
-from laion_fmri import stimuli as access
-from laion_fmri._access_id import auth_path, known_id
-from laion_fmri._errors import AccessError, TermsNotAcceptedError
-from laion_fmri.stimuli import AccessState
-from neurofetch import DestinationError, UsageError
-from neurofetch.console import ExitCode
-from testbed.laion import GATED
-from tests.access_world import (
+from access_world import (
     FORM,
     LARGE,
     PARTS,
@@ -30,6 +22,14 @@ from tests.access_world import (
     written,
 )
 from tests.faces import Shell, ended, on_disk
+
+from laion_fmri import stimuli as access
+from laion_fmri._access_id import auth_path, known_id
+from laion_fmri._errors import AccessError, TermsNotAcceptedError
+from laion_fmri.stimuli import AccessState
+from neurofetch import DestinationError, UsageError
+from neurofetch.console import ExitCode
+from testbed.laion import GATED
 
 FLAGS = " ".join(f"--{name} '{text}'" for name, text in FORM.items())
 DOWNLOAD = "laion-fmri download --subject sub-03 --ses averages --include-stimuli"

@@ -42,7 +42,7 @@ VARIABLE = "LAION_FMRI_ACCESS_URL"
 ASK = "laion-fmri stimuli request"
 """The command that asks for access; errors name it."""
 
-_RULES = RetryRules(attempts=4)
+_RULES = RetryRules(attempts=3, base=0.5)
 _PATIENCE = 120.0
 """Seconds; a service that asks for a longer wait is asked again by the person, not by us."""
 _BODY_LIMIT = 1 << 20
@@ -259,8 +259,13 @@ class Service:
 
     def _usable(self, url: str) -> bool:
         """Whether an address is one of the web, and as well guarded as the service's own."""
-        schemes = ("https://",) if self.url.startswith("https://") else ("http://", "https://")
-        return url.startswith(schemes) and url.isascii() and url.isprintable() and " " not in url
+        schemes = ("https",) if self.url.startswith("https://") else ("http", "https")
+        plain = url.isascii() and url.isprintable() and " " not in url
+        try:
+            parts = urlsplit(url)
+            return plain and parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            return False
 
 
 def _words(detail: object) -> str:

@@ -173,6 +173,7 @@ class Gate:
 
         A presigned address is good for GET alone, so the first byte is asked for.
         """
+        remote = replace(remote, etag=None)  # that of the bucket's listing says nothing here
         try:
             url = self.locate(remote, fresh=False)
             if (remote.size or 0) <= Options().single_limit:

@@ -174,14 +174,14 @@ class _Transfer:
                 continue
             info = self._crew.place.look(step.want.path) if step.action is Action.REPLACE else None
             before = info.st_mtime_ns if info else None
+            mine, etag = held.get(name_of(step.want.path), []), step.want.remote.etag
+            kept.update(h.data for h in mine if etag in (None, h.log.etag))
             if self._in_parts(step):
-                mine = held.get(name_of(step.want.path), [])
-                kept.update(h.data for h in mine if h.log.etag == step.want.remote.etag)
                 large.append(LargeFile(self._crew, number, step, before, mine))
             else:
                 small.append(Single(self._crew, number, step, before))
-        planned = {name_of(step.want.path) for step in self._plan.steps}
-        kept.update(h.data for short in held.keys() - planned for h in held[short])
+        known = {name_of(s.want.path) for s in self._plan.steps if s.action is not Action.REFUSE}
+        kept.update(h.data for short in held.keys() - known for h in held[short])
         self._partials.sweep(kept)
         return small, large
 
