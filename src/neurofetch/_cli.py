@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch import console
 from neurofetch.console import ExitCode
+from neurofetch.neurovault._cli import add_neurovault
 
 if TYPE_CHECKING:
     import argparse
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_get(commands)
     _add_verify(commands)
+    add_neurovault(commands)
     return parser
 
 

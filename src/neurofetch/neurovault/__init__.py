@@ -32,8 +32,17 @@ if TYPE_CHECKING:
         basic_collection_terms,
         basic_image_terms,
     )
+    from neurofetch.neurovault._ingest import Update
     from neurofetch.neurovault._integrity import DamagedVolumeError
     from neurofetch.neurovault._layout import TornRecordError
+    from neurofetch.neurovault._tables import (
+        catalogue,
+        collections,
+        images,
+        search,
+        update_catalogue,
+    )
+    from neurofetch.neurovault._verify import verify
 
 __all__ = [
     "Catalogue",
@@ -52,17 +61,31 @@ __all__ = [
     "Pattern",
     "ResultFilter",
     "TornRecordError",
+    "Update",
     "basic_collection_terms",
     "basic_image_terms",
+    "catalogue",
+    "collections",
     "fetch_neurovault",
     "fetch_neurovault_ids",
+    "images",
     "plan_neurovault_ids",
+    "search",
+    "update_catalogue",
+    "verify",
 ]
 
 _ELSEWHERE = {
     "Catalogue": "_catalogue",
     "DamagedVolumeError": "_integrity",
     "TornRecordError": "_layout",
+    "Update": "_ingest",
+    "catalogue": "_tables",
+    "collections": "_tables",
+    "images": "_tables",
+    "search": "_tables",
+    "update_catalogue": "_tables",
+    "verify": "_verify",
     "fetch_neurovault": "_fetch",
     "fetch_neurovault_ids": "_fetch",
     "plan_neurovault_ids": "_fetch",

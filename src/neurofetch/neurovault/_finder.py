@@ -131,6 +131,11 @@ class Finder:
                 self.collections[number] = clean(answer)
         return self._failed
 
+    def name_collections(self, numbers: Iterable[int]) -> None:
+        """Make problems of those collections whose record could not be had."""
+        failed = ((number, self._failed.get(number)) for number in numbers)
+        self.problems += [Problem("collection", n, cause) for n, cause in failed if cause]
+
     # -- images ------------------------------------------------------------------------------
 
     def images(self, numbers: Sequence[int]) -> dict[int, Record]:

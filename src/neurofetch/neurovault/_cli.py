@@ -1,0 +1,238 @@
+"""``neurofetch neurovault``: fetch, search, info, verify. Flags are the functions' arguments."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from neurofetch import console
+from neurofetch.console import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from neurofetch._events import Event
+    from neurofetch._values import Report
+
+    Commands = argparse._SubParsersAction[console.Parser]
+
+__all__ = ["add_neurovault"]
+
+_COLUMNS = ("id", "collection_id", "map_type", "name")
+_MAIN = (
+    "name", "collection_id", "map_type", "image_type", "modality", "cognitive_paradigm_cogatlas",
+    "number_of_subjects", "not_mni", "is_thresholded", "file_size", "DOI", "authors",
+    "journal_name", "owner_name", "number_of_images", "add_date", "modify_date", "url",
+)  # fmt: skip
+_LONGEST = 60
+
+
+def add_neurovault(commands: Commands) -> None:
+    """Add the command and its parts."""
+    parser = commands.add_parser(
+        "neurovault",
+        help="statistical maps of neurovault.org",
+        description="Statistical maps of neurovault.org: fetch, search, look, verify.",
+    )
+    parts = parser.add_subparsers(dest="part", required=True, metavar="COMMAND")
+    _add_fetch(parts)
+    _add_search(parts)
+    _add_info(parts)
+    _add_verify(parts)
+
+
+def _add_fetch(parts: Commands) -> None:
+    parser = parts.add_parser(
+        "fetch",
+        help="fetch collections and images by id",
+        description="Fetch collections and images by id, into a cache that nilearn reads too. "
+        "Safe to run again: what is here is not fetched again.",
+    )
+    parser.add_argument("--collection", type=int, nargs="+", default=[], metavar="ID", help="whole")
+    parser.add_argument("--image", type=int, nargs="+", default=[], metavar="ID", help="single")
+    parser.add_argument("--mode", choices=("download_new", "overwrite", "offline"))
+    _add_data_dir(parser)
+    parser.add_argument(
+        "--fetch-neurosynth-words", action="store_true", help="fetch Neurosynth's words too"
+    )
+    parser.add_argument(
+        "--resample", action="store_true", help="keep voxels of 3 mm (needs neurofetch[resample])"
+    )
+    parser.add_argument("--interpolation", choices=("continuous", "linear", "nearest"))
+    group = parser.add_argument_group("transfer")
+    group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
+    group.add_argument("--connections", type=int, metavar="N", help="requests at once (default: 4)")
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="for each (default: 10)")
+    group.add_argument(
+        "--max-failures", type=int, metavar="N", help="stop after N in a row (default: 100)"
+    )
+    group.add_argument(
+        "--progress",
+        choices=("auto", "bar", "lines", "json", "none"),
+        default="auto",
+        help="on stderr (default: a bar in a terminal, else lines)",
+    )
+    group.add_argument("--paths", action="store_true", help="print the paths on stdout")
+    console.add_output(parser)
+    parser.set_defaults(handler=_fetch)
+
+
+def _add_search(parts: Commands) -> None:
+    parser = parts.add_parser(
+        "search",
+        help="search the local catalogue",
+        description="Search the local catalogue of all collections and images. No request is "
+        "made, but with --update.",
+    )
+    parser.add_argument("text", nargs="?", help='words that must occur; "quoted ones" together')
+    parser.add_argument("--kind", choices=("images", "collections"), default="images")
+    parser.add_argument("--collection-text", metavar="TEXT", help="words of the collection")
+    parser.add_argument(
+        "--field",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help='such as map_type="Z map" not_mni=false',
+    )
+    parser.add_argument("--limit", type=int, metavar="N")
+    parser.add_argument("--ids", action="store_true", help="print the ids alone, one a line")
+    parser.add_argument(
+        "--update", action="store_true", help="fill the catalogue, or bring it up to date, first"
+    )
+    console.add_output(parser)
+    parser.set_defaults(handler=_search)
+
+
+def _add_info(parts: Commands) -> None:
+    parser = parts.add_parser(
+        "info",
+        help="what is known of one image or collection",
+        description="Print the metadata of one image, or of one collection.",
+    )
+    parser.add_argument("id", type=int, metavar="ID")
+    parser.add_argument("--collection", action="store_true", help="the id is a collection's")
+    console.add_output(parser)
+    parser.set_defaults(handler=_info)
+
+
+def _add_verify(parts: Commands) -> None:
+    parser = parts.add_parser(
+        "verify",
+        help="read the cache again, every volume to its end",
+        description="Read every record and every volume of the cache. Nothing is changed.",
+    )
+    parser.add_argument("--collection", type=int, nargs="+", metavar="ID", help="only these")
+    _add_data_dir(parser)
+    console.add_output(parser)
+    parser.set_defaults(handler=_verify)
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help="holds the folder neurovault (default: NILEARN_SHARED_DATA, NILEARN_DATA or "
+        "~/nilearn_data)",
+    )
+
+
+# -- what they do ----------------------------------------------------------------------------
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from neurofetch._errors import UsageError  # noqa: PLC0415 - not needed for --help
+    from neurofetch.neurovault._fetch import fetch_neurovault_ids, plan_neurovault_ids  # noqa: PLC0415
+
+    if not arguments.collection and not arguments.image:
+        raise UsageError("Name at least one --collection or --image. Nothing was fetched.")
+    ids = {"collection_ids": arguments.collection, "image_ids": arguments.image}
+    common = _given(arguments, "mode", "data_dir", "timeout", "connections", "resample")
+    if arguments.dry_run:
+        plan = plan_neurovault_ids(**ids, **common)
+        console.show_plan(plan, arguments)
+        return ExitCode.INCOMPLETE if plan.notes else ExitCode.OK
+    common |= _given(arguments, "interpolation", "max_failures", "fetch_neurosynth_words")
+
+    def fetch(listen: Callable[[Event], None]) -> Report:
+        bunch = fetch_neurovault_ids(**ids, **common, progress=listen, on_error="raise")
+        report: Report = bunch.report
+        return report
+
+    return console.narrated(fetch, arguments)
+
+
+def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return the arguments that were given."""
+    values = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    from neurofetch.neurovault._tables import catalogue, search, update_catalogue  # noqa: PLC0415
+
+    if arguments.update:
+        done = update_catalogue()
+        if not arguments.quiet:
+            counts = f"{done.added:,} added, {done.changed:,} changed, {done.removed:,} removed"
+            print(f"catalogue: {counts}", file=sys.stderr)
+    query = {
+        "kind": arguments.kind,
+        "collection_text": arguments.collection_text,
+        "limit": arguments.limit,
+        **dict(map(_field, arguments.field)),
+    }
+    ids = search(arguments.text, **query)
+    if arguments.json:
+        console.emit(catalogue().records(ids, kind=arguments.kind))
+    elif arguments.ids:
+        print("\n".join(map(str, ids)))
+    elif ids:
+        _show_rows(catalogue().records(ids, kind=arguments.kind))
+    return ExitCode.OK if ids else ExitCode.NOTHING_MATCHED
+
+
+def _field(text: str) -> tuple[str, object]:
+    """Return a field and its value; numbers, true, false and null are meant as such."""
+    import json  # noqa: PLC0415 - not needed for --help
+
+    from neurofetch._errors import UsageError  # noqa: PLC0415
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--field takes NAME=VALUE, not {text!r}.")
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return name, value
+    return name, value if isinstance(parsed, dict | list) else parsed
+
+
+def _show_rows(records: list[dict[str, Any]]) -> None:
+    names = [name for name in _COLUMNS if any(name in record for record in records)]
+    rows = [[_cell(record.get(name)) for name in names] for record in records]
+    print(console.table([names, *rows], right=(0,)))
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else " ".join(str(value).split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from neurofetch.neurovault._tables import one_record  # noqa: PLC0415
+
+    record = one_record("collection" if arguments.collection else "image", arguments.id)
+    if arguments.json:
+        console.emit(record)
+        return ExitCode.OK
+    shown = [(name, record[name]) for name in _MAIN if record.get(name) is not None]
+    rows = [(name, " ".join(str(value).split())) for name, value in shown]
+    print(console.table([("id", str(arguments.id)), *rows]))
+    return ExitCode.OK
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from neurofetch.neurovault._verify import verify  # noqa: PLC0415
+
+    return console.show_audit(verify(arguments.data_dir, arguments.collection), arguments)
