@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -22,19 +23,24 @@ KIB = 1 << 10
 def arm(spec):
     """Replace a function of `os` by one that kills this process around its NTH matching call."""
     name, when, text, *nth = spec.split(":")
-    real, left = getattr(os, name), [int(nth[0]) if nth else 1]
+    real, turn, lock = getattr(os, name), int(nth[0]) if nth else 1, threading.Lock()
+    seen = 0
 
     def deadly(*arguments, **keywords):
+        nonlocal seen
         strikes = any(text in str(argument) for argument in arguments)
-        left[0] -= strikes
-        if strikes and not left[0] and when == "before":
+        with lock:
+            seen += strikes
+            mine = strikes and seen == turn
+        if mine and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         try:
             result = real(*arguments, **keywords)
         except OSError:
-            left[0] += strikes
+            with lock:
+                seen -= strikes
             raise
-        if strikes and not left[0]:
+        if mine:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 

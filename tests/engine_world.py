@@ -98,7 +98,7 @@ class World:
             text=True,
         )
 
-    def finish(self, process, seconds=30):
+    def finish(self, process, seconds=60):
         """Wait for a process; return what it reported, by path, and its exit code."""
         out, err = process.communicate(timeout=seconds)
         lines = [json.loads(line) for line in out.splitlines()]
@@ -134,7 +134,7 @@ class World:
         assert self.left("claims") == []
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=30.0):
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -331,5 +331,5 @@ def test_a_later_run_does_not_wait_for_one_that_was_broken_off(world):
         world.fetch(listen=listen)
     began = time.monotonic()
     assert world.fetch(replace(OPTIONS, beat=0.01)).ok
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     world.assert_clean()
