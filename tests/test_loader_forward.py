@@ -82,10 +82,10 @@ def test_stretches_bring_each_voxel_to_its_column_once(grid, picks, share, items
     volume = np.arange(mask.size).reshape(grid)
     flat = volume.ravel(order="F")
     for by_position in (True, False):
-        row = np.full(len(voxels), -1)
+        kept = np.full(len(voxels), -1)
         for piece in voxels.stretches(itemsize, by_position):
-            row[piece.columns] = flat[piece.start : piece.stop].take(piece.local)
-        assert np.array_equal(row, volume.ravel()[mask])
+            kept[piece.first : piece.last] = flat[piece.start : piece.stop].take(piece.local)
+        assert np.array_equal(kept[voxels.places], volume.ravel()[mask])
 
 
 def test_a_plain_file_is_read_only_where_voxels_are(tmp_path):
@@ -136,7 +136,7 @@ def test_no_voxels_at_all_is_an_empty_result(tmp_path):
         assert load(path, np.zeros(np.prod(GRID), dtype=bool)).shape == (3, 0)
 
 
-def test_a_whole_volume_comes_in_c_order(tmp_path):
+def test_a_whole_volume_comes_in_its_shape(tmp_path):
     path = write_image(tmp_path / "m.nii.gz", make_image(">i2", 0, scale=(2.0, 1.0)))
     with open_file(path) as reader:
         volume = whole_volume(reader)

@@ -125,4 +125,4 @@ def test_peak_memory_while_streaming_from_the_bucket(root, monkeypatch):
     result, peak, (trials, _) = json.loads(done.stdout)
     assert trials == VOLUMES
     # Of the whole process, the network engine and four connections included.
-    assert peak - result < 110e6, f"{(peak - result) / 1e6:.0f} MB beside the result"
+    assert peak - result < 100e6, f"{(peak - result) / 1e6:.0f} MB beside the result"

@@ -74,8 +74,8 @@ def _read(path: Path, _size: int, _mtime_ns: int) -> Brain:
     with open_file(path) as reader:
         header = reader.header
         header.need(3)
-        values = whole_volume(reader)
-    inside = np.flatnonzero(values.ravel() > 0)  # NaN is not above 0
+        mask = whole_volume(reader) > 0  # NaN is not above 0
+    inside = np.flatnonzero(mask.ravel())  # in C order, whatever the order in memory
     if not len(inside):
         raise BadDataError(str(path), "no voxel of the mean-R² map is above 0: no brain mask")
     inside.setflags(write=False)  # shared by all later calls

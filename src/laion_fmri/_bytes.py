@@ -1,29 +1,34 @@
 """Where the bytes of volumes come from: a plain file by position, anything else in order.
 
-Gzip is told by its first bytes, not by the name. Decompression (igzip) runs in a thread of its own
-that holds no GIL, so that masking costs next to nothing beside it.
+Gzip is told by its first bytes, not by the name. Reading and decompression (igzip) run in a thread
+of their own that holds no GIL, so that masking costs next to nothing beside them.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import mmap
 import os
+import threading
 import zlib
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from laion_fmri._load_errors import CorruptFileError
 from laion_fmri._nifti import Header, read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["Reader", "open_chunks", "open_file"]
+__all__ = ["Reader", "ahead", "open_chunks", "open_file"]
 
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 19
+#: Stretches that are read or in use at a time.
+_AHEAD = 3
 
 
 class Reader(Protocol):
@@ -38,6 +43,59 @@ class Reader(Protocol):
 
     def finish(self) -> None:
         """Check that what comes after the last volume is well too."""
+
+
+def ahead(reader: Reader, jobs: Iterable[tuple[int, int]]) -> Generator[memoryview, None, None]:
+    """Fill stretches in a thread, a few ahead of the one that is being used.
+
+    Parameters
+    ----------
+    reader : Reader
+    jobs : iterable of (position, size)
+        In bytes; in the order of the file where the reader is not by position.
+
+    Yields
+    ------
+    memoryview
+        The bytes of each job, good until the next one is asked for.
+    """
+    free: SimpleQueue[mmap.mmap | None] = SimpleQueue()
+    full: SimpleQueue[memoryview | BaseException | None] = SimpleQueue()
+    for _ in range(_AHEAD):
+        free.put(mmap.mmap(-1, _BLOCK))
+    work = threading.Thread(target=_fill_all, args=(reader, jobs, free, full), daemon=True)
+    work.start()
+    try:
+        while (item := full.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+            free.put(cast("mmap.mmap", item.obj))
+    finally:
+        free.put(None)
+        work.join()
+
+
+def _fill_all(
+    reader: Reader,
+    jobs: Iterable[tuple[int, int]],
+    free: SimpleQueue[mmap.mmap | None],
+    full: SimpleQueue[memoryview | BaseException | None],
+) -> None:
+    try:
+        for position, size in jobs:
+            buffer = free.get()
+            if buffer is None:  # nobody wants the rest
+                return
+            if len(buffer) < size:
+                buffer = mmap.mmap(-1, size)  # given back to the system at once, unlike the heap
+            view = memoryview(buffer)[:size]
+            reader.fill(view, position)
+            full.put(view)
+    except BaseException as exc:  # noqa: BLE001 - raised where the bytes are used
+        full.put(exc)
+    else:
+        full.put(None)
 
 
 @contextmanager
@@ -59,12 +117,12 @@ def open_file(path: Path) -> Iterator[Reader]:
 
 
 @contextmanager
-def open_chunks(chunks: Iterable[bytes], name: str) -> Iterator[Reader]:
+def open_chunks(chunks: Iterable[bytes | memoryview], name: str) -> Iterator[Reader]:
     """Open a NIfTI file that arrives as chunks of bytes, gzipped or not.
 
     Parameters
     ----------
-    chunks : iterable of bytes
+    chunks : iterable of bytes or memoryview
         Read to its end, also beyond the last volume: a check of the whole that the iterable makes
         at its end takes place.
     name : str
@@ -82,11 +140,11 @@ def open_chunks(chunks: Iterable[bytes], name: str) -> Iterator[Reader]:
 
 @contextmanager
 def _inflating(raw: io.RawIOBase, name: str) -> Iterator[Reader]:
-    from isal import igzip_threaded, isal_zlib
+    from isal import igzip, isal_zlib
 
-    igzip: Any = igzip_threaded
     damages: Any = (isal_zlib.error, zlib.error, gzip.BadGzipFile)
-    stream = igzip.open(raw, "rb", block_size=_BLOCK)
+    opener: Any = igzip.IGzipFile
+    stream = opener(fileobj=raw, mode="rb")
     try:
         yield _InOrder(stream, name)
     except EOFError as exc:
@@ -161,7 +219,7 @@ class _ByPosition:
 class _Chunks(io.RawIOBase):
     """A file object over an iterable of bytes."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes | memoryview]) -> None:
         self._chunks = iter(chunks)
         self._rest = memoryview(b"")
 

@@ -7,11 +7,13 @@ once, so that each stretch of a file costs one gather from the processor's cache
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from laion_fmri._bytes import ahead
 from laion_fmri._load_errors import GridMismatchError, NotFiniteError
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from laion_fmri._bytes import Reader
     from laion_fmri._nifti import Header
 
-    RowFor = Callable[[int], NDArray[np.float32] | None]
+    RowFor = Callable[[int], NDArray[np.float32]]
 
 __all__ = ["Voxels", "forward_pass", "masked", "whole_volume"]
 
@@ -49,8 +51,11 @@ class Voxels:
         self.indices = indices
         i, j, k = np.unravel_index(indices, grid)
         on_disk = i + grid[0] * (j + grid[1] * k)
-        self._columns = np.argsort(on_disk, kind="stable").astype(np.int32)
-        self._on_disk = on_disk[self._columns]
+        by_disk = np.argsort(on_disk, kind="stable")
+        self._on_disk = on_disk[by_disk]
+        #: For each column, its place among the voxels in the order of the disk.
+        self.places = np.empty_like(by_disk)
+        self.places[by_disk] = np.arange(len(by_disk))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -90,23 +95,32 @@ class Voxels:
     def _stretch(self, start: int, stop: int) -> _Stretch:
         first, last = np.searchsorted(self._on_disk, [start, stop])
         local = (self._on_disk[first:last] - start).astype(np.intp)
-        return _Stretch(start, stop, local, self._columns[first:last])
+        return _Stretch(start, stop, local, int(first), int(last))
 
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """Consecutive voxels on disk, and which of them go to which columns."""
+    """Consecutive voxels on disk, from `start` to `stop`, and which of them are kept.
+
+    Those at `local` in the stretch are the voxels `first` to `last` in the order of the disk.
+    """
 
     start: int
     stop: int
     local: NDArray[np.intp]
-    columns: NDArray[np.int32]
+    first: int
+    last: int
 
 
 def forward_pass(
-    reader: Reader, voxels: Voxels, row_for: RowFor, *, finite: bool = True
+    reader: Reader,
+    voxels: Voxels,
+    row_for: RowFor,
+    keep: NDArray[np.bool_] | None = None,
+    *,
+    finite: bool = True,
 ) -> Iterator[int]:
-    """Stream all volumes once, and give the number of each that was kept when its row is full.
+    """Stream all volumes once, and give the number of each that is kept when its row is full.
 
     Parameters
     ----------
@@ -115,8 +129,9 @@ def forward_pass(
     voxels : Voxels
         What to keep of each volume.
     row_for : callable
-        Gives, for a volume's number, the row to fill, shape (n_voxels,) float32; None to let the
-        volume pass.
+        Gives, for a volume's number, the row to fill, shape (n_voxels,) float32, contiguous.
+    keep : numpy.ndarray, optional
+        Which volumes to keep, shape (n_volumes,) bool; default: all.
     finite : bool
         Whether NaN and infinite values are an error.
 
@@ -133,38 +148,46 @@ def forward_pass(
     if header.grid != voxels.grid:
         problem = f"has the grid {header.grid}, the brain mask has {voxels.grid}"
         raise GridMismatchError(header.path, problem)
+    wanted = np.ones(header.volumes, dtype=bool) if keep is None else keep
+    passing = [n for n in range(header.volumes) if wanted[n] or not reader.by_position]
     stretches = voxels.stretches(header.dtype.itemsize, reader.by_position)
-    buffer = np.empty(max((s.stop - s.start for s in stretches), default=0), header.dtype)
-    for number in range(header.volumes):
-        row = row_for(number)
-        if row is None and reader.by_position:
-            continue
-        for stretch in stretches:
-            _fill(reader, number, stretch, buffer, row)
-        if row is None:
-            continue
-        if finite:
-            _check_finite(header, voxels, number, row)
-        yield number
+    volume = np.empty(len(voxels), dtype=np.float32)  # its voxels, in the order of the disk
+    with closing(ahead(reader, _jobs(header, passing, stretches))) as pieces:
+        for number in passing:
+            for stretch in stretches:
+                _gather(next(pieces), stretch, header, volume if wanted[number] else None)
+            if wanted[number]:
+                row = row_for(number)
+                volume.take(voxels.places, out=row, mode="clip")
+                if finite:
+                    _check_finite(header, voxels, number, row)
+                yield number
     reader.finish()
 
 
-def _fill(
-    reader: Reader,
-    number: int,
-    stretch: _Stretch,
-    buffer: NDArray[Any],
-    row: NDArray[np.float32] | None,
+def _jobs(
+    header: Header, volumes: list[int], stretches: list[_Stretch]
+) -> Iterator[tuple[int, int]]:
+    """Give position and size of each stretch of each volume, in bytes."""
+    size = header.dtype.itemsize
+    for number in volumes:
+        for stretch in stretches:
+            position = number * header.volume_bytes + stretch.start * size
+            yield position, (stretch.stop - stretch.start) * size
+
+
+def _gather(
+    view: memoryview, stretch: _Stretch, header: Header, volume: NDArray[np.float32] | None
 ) -> None:
-    header = reader.header
-    values = buffer[: stretch.stop - stretch.start]
-    position = number * header.volume_bytes + stretch.start * header.dtype.itemsize
-    reader.fill(values.view(np.uint8).data, position)
-    if row is None or not len(stretch.local):
+    if volume is None or stretch.first == stretch.last:
         return
-    kept = values.take(stretch.local)
+    values: NDArray[Any] = np.frombuffer(view, header.dtype)
+    target = volume[stretch.first : stretch.last]
+    if header.dtype == target.dtype and not header.scaled:
+        values.take(stretch.local, out=target, mode="clip")
+        return
     with np.errstate(over="ignore", invalid="ignore"):  # beyond float32: told as infinite, below
-        row[stretch.columns] = _scaled(kept, header)
+        target[:] = _scaled(values.take(stretch.local), header)
 
 
 def _scaled(values: NDArray[Any], header: Header) -> NDArray[Any]:
@@ -203,19 +226,19 @@ def masked(
     rows = np.cumsum(wanted) - 1
     out = np.empty((int(wanted.sum()), len(voxels)), dtype=np.float32)
 
-    def row_for(number: int) -> NDArray[np.float32] | None:
-        return out[rows[number]] if wanted[number] else None
+    def row_for(number: int) -> NDArray[np.float32]:
+        row: NDArray[np.float32] = out[rows[number]]
+        return row
 
-    for _ in forward_pass(reader, voxels, row_for, finite=finite):
+    for _ in forward_pass(reader, voxels, row_for, wanted, finite=finite):
         continue
     return out
 
 
 def whole_volume(reader: Reader) -> NDArray[Any]:
-    """Return the first volume as it is on disk, scaled; shape ``grid``, C-contiguous."""
+    """Return the first volume, scaled; shape ``grid``, in memory as on disk (Fortran order)."""
     header = reader.header
     values = np.empty(header.voxels, header.dtype)
     reader.fill(values.view(np.uint8).data, 0)
     reader.finish()
-    volume = values.reshape(header.grid, order="F")
-    return np.ascontiguousarray(_scaled(volume, header))
+    return _scaled(values.reshape(header.grid, order="F"), header)

@@ -22,7 +22,7 @@ __all__ = ["masked_from_stream"]
 
 
 def masked_from_stream(
-    chunks: Iterable[bytes],
+    chunks: Iterable[bytes | memoryview],
     brain: Brain,
     columns: NDArray[np.intp] | None = None,
     *,
@@ -35,7 +35,7 @@ def masked_from_stream(
 
     Parameters
     ----------
-    chunks : iterable of bytes
+    chunks : iterable of bytes or memoryview
         The file from its first byte to its last, gzipped or not. It is read to its end, so that
         one that checks what it delivered, and raises, is heard.
     brain : Brain

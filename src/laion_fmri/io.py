@@ -64,7 +64,7 @@ def load_nifti_mask(path: StrPath) -> NDArray[np.bool_]:
         values = whole_volume(reader)
     if values.dtype.kind == "f" and np.isnan(values).any():
         raise NotFiniteError(str(path), "is to be a mask, but some of its voxels are NaN")
-    return np.asarray(values.ravel() != 0)
+    return np.asarray((values != 0).ravel())
 
 
 def load_nifti_data(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:

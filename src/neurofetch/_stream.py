@@ -6,6 +6,7 @@ in order, and checked as a whole at the end, before the reader is told that ther
 
 from __future__ import annotations
 
+import mmap
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -37,7 +38,7 @@ _GUESSES = 6
 
 def stream(
     client: Client, remote: RemoteFile, *, rules: RetryRules | None = None
-) -> Iterator[bytes]:
+) -> Iterator[memoryview]:
     """Give the bytes of a remote file in order; memory holds a few parts of 2 MB.
 
     Parameters
@@ -49,7 +50,7 @@ def stream(
 
     Yields
     ------
-    bytes
+    memoryview
 
     Raises
     ------
@@ -65,7 +66,7 @@ def stream(
     remote, promise = attempts.run(lambda: _ask_head(client, remote))
     check = _Check(promise)
     with ThreadPoolExecutor(_AHEAD, "neurofetch-stream") as pool:
-        waiting: deque[Future[bytes]] = deque()
+        waiting: deque[Future[memoryview]] = deque()
         begins = iter(range(0, remote.size or 0, _PART))
         try:
             for begin in begins:
@@ -97,25 +98,39 @@ def _ask_head(client: Client, remote: RemoteFile) -> tuple[RemoteFile, Promise]:
     return now, Promise.of(now, said)
 
 
-def _part(client: Client, remote: RemoteFile, begin: int, attempts: Attempts) -> bytes:
+def _part(client: Client, remote: RemoteFile, begin: int, attempts: Attempts) -> memoryview:
     end = min(begin + _PART, remote.size or 0)
     headers = {"Range": f"bytes={begin}-{end - 1}"}
     if remote.etag:
         headers["If-Match"] = f'"{remote.etag}"'
 
-    def once() -> bytes:
+    # Anonymous memory, given back when the part is done with: a heap would keep it, per thread.
+    part = memoryview(mmap.mmap(-1, end - begin))
+
+    def once() -> int:
         with client.send(Request(remote.url, headers)) as answer:
             if answer.status == 412:
                 raise RemoteChangedError(f"{remote.key}: changed while it was read")
             if answer.status >= 300:
                 raise failure(answer)
             _check_range(answer, remote, begin, end)
-            return answer.read(end - begin)
+            return _fill(answer, part)
 
-    data = attempts.run(once)
-    if len(data) != end - begin:
-        raise VerificationError(f"{remote.key}: {len(data)} bytes came for {end - begin} asked for")
-    return data
+    came = attempts.run(once)
+    if came != len(part):
+        raise VerificationError(f"{remote.key}: {came} bytes came for {len(part)} asked for")
+    return part
+
+
+def _fill(answer: Answer, part: memoryview) -> int:
+    """Read a body into a part; return how many bytes came."""
+    filled = 0
+    while filled < len(part):
+        count = answer.readinto(part[filled:])
+        if not count:
+            break
+        filled += count
+    return filled
 
 
 def _check_range(answer: Answer, remote: RemoteFile, begin: int, end: int) -> None:
@@ -135,7 +150,7 @@ class _Check:
         self._length = 0
         self._hashers, self._expected = _choose(promise)
 
-    def passed(self, data: bytes) -> bytes:
+    def passed(self, data: memoryview) -> memoryview:
         """Take the next bytes and hand them on."""
         self._length += len(data)
         for one in self._hashers:
