@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tests.faces import LICENSE, REFUSED, SMALL, bucket
+from faces import LICENSE, REFUSED, SMALL, bucket
 
 from laion_fmri.download import download
 from neurofetch import IncompleteError, Plan, Report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from access_world import (
@@ -21,7 +22,8 @@ from access_world import (
     stimuli,
     written,
 )
-from tests.faces import Shell, ended, on_disk
+from faces import Shell, ended, on_disk
+from test_docs import blocks, commands
 
 from laion_fmri import stimuli as access
 from laion_fmri._access_id import auth_path, known_id
@@ -32,6 +34,7 @@ from neurofetch.console import ExitCode
 from testbed.laion import GATED
 
 FLAGS = " ".join(f"--{name} '{text}'" for name, text in FORM.items())
+PAGE = Path(__file__).parent.parent / "docs" / "stimuli.md"
 DOWNLOAD = "laion-fmri download --subject sub-03 --ses averages --include-stimuli"
 SENT = {
     "name": FORM["name"],
@@ -246,6 +249,24 @@ def test_a_service_that_is_down_has_its_code(service, shell):
     done = shell("laion-fmri stimuli status", LAION_FMRI_ACCESS_URL="http://127.0.0.1:1")
     assert done.code == ExitCode.SERVER
     assert "does not answer" in done.err
+
+
+# -- the page --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_page_about_the_stimuli_works_word_for_word(service, shell):
+    mine = [block for block in blocks(PAGE) if Path(__file__).name in block.skipped]
+    lines = [line for block in mine if block.language == "console" for line in commands(block)]
+    assert len(lines) == 3
+    for line in lines:
+        done = shell(line)
+        assert done.code == 0, done.err
+    assert set(GATED) <= on_disk(shell.data)
+    for block in mine:
+        if block.language == "python":
+            exec(block.text, {})
+    assert [form["name"] for form in service.forms] == ["Ada Lovelace"] * 2
 
 
 # -- what must not be shown ------------------------------------------------------------------
