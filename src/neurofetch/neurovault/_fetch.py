@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from neurofetch._errors import DestinationError
 from neurofetch.neurovault._bunch import bunch_of, say
 from neurofetch.neurovault._by_filter import ByFilter, Filters
 from neurofetch.neurovault._by_ids import ByIds
@@ -306,6 +307,8 @@ def _errand(settings: Settings, data_dir: str | os.PathLike[str] | None) -> Erra
 
 
 def _writable(root: Path) -> bool:
+    if root.exists() and not root.is_dir():
+        raise DestinationError(f"{root} is a file, where the cache's folder should be.")
     return not root.exists() or os.access(root, os.W_OK | os.X_OK)
 
 

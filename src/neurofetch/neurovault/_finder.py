@@ -151,11 +151,12 @@ class Finder:
             mine = self._one_by_one(sample)
             found |= mine
             todo = [number for number in todo if number not in set(sample)]
-            listed = self._lists(mine, len(sample), len(todo))
-            if not listed:
+            listed, lists = self._lists(mine, len(sample), len(todo))
+            gained = {number: listed[number] for number in todo if number in listed}
+            found |= gained
+            todo = [number for number in todo if number not in gained]
+            if len(gained) <= lists:
                 break
-            found |= {number: listed[number] for number in todo if number in listed}
-            todo = [number for number in todo if number not in listed]
         return found | self._one_by_one(todo)
 
     def _one_by_one(self, numbers: Sequence[int]) -> dict[int, Record]:
@@ -171,18 +172,28 @@ class Finder:
                 found[number] = clean(answer)
         return found
 
-    def _lists(self, sample: dict[int, Record], asked: int, left: int) -> dict[int, Record]:
-        """Read the lists of those collections from which many more images may be expected."""
+    def _lists(
+        self, sample: dict[int, Record], asked: int, left: int
+    ) -> tuple[dict[int, Record], int]:
+        """Read the lists of those collections from which many more images may be expected.
+
+        Returns
+        -------
+        tuple of (dict of int to dict, int)
+            The records, and how many lists were read.
+        """
         seen = Counter(record["collection_id"] for record in sample.values())
         self.records(seen)
         worth = []
         for number, times in seen.items():
             size = self.collections.get(number, {}).get("number_of_images")
-            pages = 1 + (size if isinstance(size, int) else 0) // PAGE
-            if left * times / asked >= 2 * pages and number in self.collections:
+            size = size if isinstance(size, int) else PAGE
+            expected = min(left * times / asked, size - times)
+            if expected >= 2 * (1 + size // PAGE) and number in self.collections:
                 worth.append(number)
         found = self.whole(worth, worth, name=False)
-        return {n: row for members in found.values() for n, row in members.records.items()}
+        rows = {n: row for members in found.values() for n, row in members.records.items()}
+        return rows, len(worth)
 
 
 def _broken(collection_id: int, listing: Listing) -> list[Problem]:

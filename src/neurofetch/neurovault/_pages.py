@@ -144,6 +144,7 @@ class Scroll:
                 yield [row for row in span.rows if not isinstance(row, Broken)]
                 ended = ended or span.ended
             if ended:
+                yield from self._beyond(at, step)
                 self.clean = True
                 return
             offsets = self._offsets(at, step)
@@ -152,6 +153,12 @@ class Scroll:
             if self._goes_round(spans):
                 return
             at = offsets[-1] + step
+
+    def _beyond(self, at: int, step: int) -> Iterator[list[Record]]:
+        """Look once past the end of a list of several pages that gave less than it counts."""
+        if self._pages > 1 and len(self._seen) + len(self.broken) < self._total:
+            rows = _span(self.ask, at, step).rows
+            yield [row for row in rows if not isinstance(row, Broken)]
 
     def _offsets(self, at: int, step: int) -> list[int]:
         """Return where the next pages begin: as many at once as `count` lets expect."""
