@@ -308,21 +308,21 @@ def test_a_body_that_only_drips_is_given_up(client):
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n"
     began = time.monotonic()
     with (
-        RawServer(dripping(head, 0.02, 60)) as server,
+        RawServer(dripping(head, 0.02, 500)) as server,
         pytest.raises(TransientError, match="bytes in"),
     ):
         ask(client, server)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
 
 
 def test_a_head_that_only_drips_is_given_up(client):
     began = time.monotonic()
     with (
-        RawServer(dripping(b"HTTP/1.1 200 OK\r\nX: ", 0.02, 60)) as server,
+        RawServer(dripping(b"HTTP/1.1 200 OK\r\nX: ", 0.02, 500)) as server,
         pytest.raises(TransientError, match="stalled"),
     ):
         ask(client, server)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 5
 
 
 def test_nobody_listens(client):

@@ -108,6 +108,26 @@ def test_processes_that_end_together_merge_their_journals_in_peace(world):
     assert len(read_receipts(state)) == 12 + 4 * 300
 
 
+def test_a_journal_that_vanishes_while_it_is_merged_is_left_to_the_other_run(world):
+    for n in range(9):
+        journal = Journal(world.state)
+        journal.append(receipt(f"f{n}"))
+        if n < 8:
+            journal._ended = True  # as a killed run leaves it
+            os.close(journal._fd)
+            journal.owner.end()
+    vanished = world.state / "receipts" / f"{Owner(world.state).token}.jsonl"
+    vanished.symlink_to("merged by another run meanwhile")
+    journal.close()
+    vanished.unlink()
+    assert set(read_receipts(world.state)) == {f"f{n}" for n in range(9)}
+    last = Journal(world.state)
+    last.append(receipt("last"))
+    last.close()
+    assert len(world.left("receipts")) == 1
+    assert len(read_receipts(world.state)) == 10
+
+
 def receipt(path, when=1.0, size=1):
     return Receipt(path, "k", "e", size, 1, Rung.SIZE, "", when)
 

@@ -214,10 +214,14 @@ def test_a_partial_that_is_shorter_than_its_log_says(halfway):
         b'{"etag": "x", "size": "1", "part_size": 5, "algorithm": "crc32"}\n',
         b'[1]\n[0, 1, ""]\n',
         b"\xff\xfe\n",
+        "no size of parts",
     ],
 )
 def test_a_log_that_is_rubbish_costs_the_parts_and_nothing_else(halfway, log):
-    partial_of(halfway).with_suffix(".log").write_bytes(log)
+    where = partial_of(halfway).with_suffix(".log")
+    if isinstance(log, str):
+        log = where.read_bytes().replace(b'"part_size": %d' % PART, b'"part_size": 0')
+    where.write_bytes(log)
     assert halfway.fetch().ok
     assert halfway.files() == {"f.bin": LARGE}
     assert halfway.ranges("f.bin") == list(range(PARTS))
@@ -303,13 +307,17 @@ def test_two_live_processes_do_not_share_a_partial_and_fetch_once(world):
 
 
 @pytest.mark.slow
-def test_a_process_that_waits_goes_on_where_a_killed_one_stopped(world):
+@pytest.mark.parametrize("when", ["before there is a partial", "when there is one"])
+def test_a_process_that_waits_goes_on_where_a_killed_one_stopped(world, when):
     world.put("f.bin", LARGE)
-    world.s3.fault(method="GET", skip=5, times=4, stall=20.0, stall_after=10_000)
+    early = when == "before there is a partial"
+    world.s3.fault(method="HEAD", times=1, delay=2.5 if early else 0.0)
+    world.s3.fault(method="GET", skip=5, times=4, stall=30.0, stall_after=10_000)
     first = world.start()
-    until(lambda: world.log_lines() >= 5)
+    until(lambda: world.left("claims") if early else world.log_lines() >= 5)
     second = world.start()
     until(lambda: len(world.s3.requests("LIST")) == 2)
+    until(lambda: world.log_lines() >= 5)
     time.sleep(0.4)  # it waits for the first one's claim
     noted = parts_noted(world)
     first.kill()
@@ -416,6 +424,21 @@ def test_a_disk_that_fills_up_is_named_and_holds_nothing_half_written(world, sma
     assert any("full" in reason and str(world.root) in reason for reason in reasons)
     assert world.files().items() <= content.items()
     assert [name for name in world.left() if name.endswith(".tmp")] == []
+    assert world.left("claims") == []
+
+
+def test_a_log_that_finds_no_room_leaves_nothing_behind(world, monkeypatch):
+    world.put("f.bin", LARGE)
+    real = os.replace
+
+    def full(source, target):
+        if str(target).endswith(".log"):
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    assert "is full" in only(world.fetch()).reason
+    assert [name for name in world.left() if not name.endswith(".part")] == []
     assert world.left("claims") == []
 
 

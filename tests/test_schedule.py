@@ -148,6 +148,27 @@ def test_waiting_threads_do_not_spin():
     assert time.process_time() - before < 0.2
 
 
+def test_an_earlier_task_is_not_kept_waiting_by_a_later_one():
+    late, early = Job(), Job()
+    schedule = Schedule([Job(lambda: (time.sleep(0.1), schedule.again(early, 0.05)))], [], 1, 1)
+    schedule.again(late, 3.0)
+    schedule.again(Job(lambda: (time.sleep(0.3), schedule.stop())), 0.3)
+    work(schedule, threads=3)
+    assert (early.runs, late.runs) == (1, 0)
+
+
+def test_when_the_one_that_watches_the_clock_is_busy_another_watches():
+    quick = Job()
+    schedule = Schedule([], [], 1, 1)
+    began, at = time.monotonic(), []
+    schedule.again(Job(lambda: time.sleep(2.0)), 0.05)
+    schedule.again(Job(lambda: at.append(time.monotonic() - began)), 0.15)
+    schedule.again(quick, 0.2)
+    work(schedule, threads=3)
+    assert quick.runs == 1
+    assert at[0] < 1.5
+
+
 def test_stopping_wakes_everyone_and_hands_out_nothing_more():
     jobs = [Job() for _ in range(10)]
     schedule = Schedule([Job(lambda: schedule.stop()), *jobs], [], 1, 1)  # noqa: PLW0108

@@ -155,9 +155,10 @@ class Schedule:
     def again(self, task: Task, seconds: float) -> None:
         """Hand a task out again after a while."""
         with self._condition:
-            due = time.monotonic() + seconds
-            heapq.heappush(self._later, (due, next(self._serial), task))
-            self._condition.notify()
+            entry = (time.monotonic() + seconds, next(self._serial), task)
+            heapq.heappush(self._later, entry)
+            if self._watched and self._later[0] is entry:
+                self._condition.notify_all()  # whoever watches the clock waits too long
 
     def stop(self) -> None:
         """Hand out nothing more."""
