@@ -360,6 +360,25 @@ def test_all_sessions_as_one_lazy_array(tmp_path):
     assert np.allclose(means.sel(session="ses-01"), everything[:24].mean(axis=0), atol=1e-5)
 
 
+def test_a_store_that_goes_away_while_it_is_used(tmp_path):
+    """Opened here, removed or replaced by another process, then read."""
+    tree = write_tree(tmp_path)
+    sub = load_subject("03", data_dir=tree)
+    expected = naive_betas(tree)[:, naive_roi(tree, "V1", "retinotopy")]
+    columns = np.flatnonzero(sub.get_roi_mask("V1"))
+    betas = sub._betas("ses-01")
+    opened = betas.ensure_store()
+    betas._store = lambda _: opened  # as between opening and reading
+    sub.remove_store()
+    assert np.array_equal(betas.read(columns), expected)
+    sub.build_store()
+    os.truncate(opened.shard, 100)
+    assert np.array_equal(betas.read(columns), expected)
+    lazy = sub.betas
+    sub.remove_store()
+    assert np.array_equal(lazy[:24].values[:, columns], expected)
+
+
 def test_a_subject_and_its_lazy_array_survive_pickling(root):
     sub = pickle.loads(pickle.dumps(load_subject("03", data_dir=root)))
     assert sub.get_sessions() == SESSIONS

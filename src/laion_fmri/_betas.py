@@ -89,7 +89,10 @@ class SessionBetas:
             return self._stream(columns, rows, finite=finite)
         self._check_trials(store.layout.trials)
         places = np.arange(store.layout.voxels) if columns is None else columns
-        values = store.read(places, rows)
+        try:
+            values = store.read(places, rows)
+        except OSError:  # removed or replaced since it was opened: the file is there all the time
+            return self._stream(columns, rows, finite=finite)
         if finite:
             self._check_finite(values, rows)
         return values
@@ -102,6 +105,9 @@ class SessionBetas:
 
     def ensure_store(self) -> SessionStore:
         """Open the session's store, or build it."""
+        found = SessionStore.open(self.folder, self.sources)
+        if found:
+            return found
         self._check_trials(self.header().volumes)
         return ensure(self.folder, self.sources, self.brain.voxels)
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from laion_fmri._betas import SessionBetas
     from laion_fmri._layout import Layout
-    from laion_fmri._store import SessionStore
     from laion_fmri._trials import Trials
 
 __all__ = ["lazy_betas", "trial_frame"]
@@ -102,17 +101,13 @@ class _LazySession:
         name: Any = tokenize
         return f"betas-{self.betas.session}-{name(self.betas.sources.identity())}"
 
-    @cached_property
-    def _store(self) -> SessionStore:
-        return self.betas.ensure_store()
-
     def __getitem__(self, key: tuple[Any, Any]) -> NDArray[np.float32]:
         rows, columns = (
             np.atleast_1d(np.arange(size)[part]) for size, part in zip(self.shape, key, strict=True)
         )
         ascending, inverse = np.unique(columns, return_inverse=True)
         whole = np.array_equal(rows, np.arange(self.shape[0]))
-        values = self._store.read(ascending, None if whole else rows)
+        values = self.betas.ensure_store().read(ascending, None if whole else rows)
         if not np.array_equal(ascending, columns):
             values = values[:, inverse]
         squeeze = tuple(i for i, part in enumerate(key) if isinstance(part, (int, np.integer)))

@@ -7,6 +7,7 @@ or whose shard has not the size it should have, counts as not there. Nothing is 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -142,10 +143,17 @@ class SessionStore:
         -------
         numpy.ndarray
             float32, shape (n_rows, n_columns).
+
+        Raises
+        ------
+        OSError
+            If the store was removed, or replaced by one of another shape, since it was opened.
         """
         count = self.layout.trials if rows is None else len(rows)
         out = np.empty((count, len(columns)), dtype=np.float32)
         with _opened(self.shard) as shard:
+            if os.fstat(shard).st_size != self.layout.file_bytes:
+                raise OSError(errno.ESTALE, "replaced by another process", str(self.shard))
             if rows is not None and 8 * count < self.layout.trials:
                 self._read_rows(shard, columns, rows, out)
             else:
