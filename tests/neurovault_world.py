@@ -1,16 +1,13 @@
-"""A local NeuroVault, a fresh cache, and our functions pointed at both."""
+"""Our functions pointed at a local NeuroVault and a fresh cache; see neurovault_fixtures.py."""
 
 import json
 import warnings
 from pathlib import Path
 
 import pytest
-import requests
-from nilearn.datasets import neurovault as nilearn_neurovault
 
 from neurofetch import RetryRules
 from neurofetch.neurovault import fetch_neurovault, fetch_neurovault_ids
-from testbed.neurovault import NeuroVault
 
 QUICK = RetryRules(attempts=3, base=0.01, cap=0.02)
 
@@ -35,7 +32,7 @@ class World:
 
     def warned(self, *given, **keywords):
         """Fetch by ids; return the result and the one warning's text."""
-        with pytest.warns(UserWarning) as caught:
+        with pytest.warns(UserWarning, match=r"\S") as caught:
             bunch = self.ids(*given, **keywords)
         assert len(caught) == 1, [str(w.message) for w in caught]
         assert caught[0].filename.endswith("neurovault_world.py"), caught[0].filename
@@ -61,29 +58,6 @@ class World:
 def ids_of(bunch):
     """Return the ids of a result's images."""
     return [meta["id"] for meta in bunch.images_meta]
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch):
-    """Give a server with collections 1952 (images 101 to 105) and 7 (5, 6, 7), and no cache."""
-    with NeuroVault() as server:
-        server.vault.add_collection(1952, images=range(101, 106))
-        server.vault.add_collection(7, images=[5, 6, 7])
-        monkeypatch.setenv("NEUROVAULT_API_URL", server.api_url)
-        monkeypatch.setenv("NEUROSYNTH_API_URL", server.neurosynth_url)
-        yield World(server, str(tmp_path / "data"))
-
-
-@pytest.fixture
-def theirs(world, monkeypatch):
-    """Return nilearn's module, pointed at the local server."""
-    module, server = nilearn_neurovault, world.server
-    monkeypatch.setattr(module, "_NEUROVAULT_COLLECTIONS_URL", server.api_url + "collections/")
-    monkeypatch.setattr(module, "_NEUROVAULT_IMAGES_URL", server.api_url + "images/")
-    monkeypatch.setattr(module, "_NEUROSYNTH_FETCH_WORDS_URL", server.neurosynth_url + "decode/")
-    with requests.Session() as session:
-        monkeypatch.setattr(module._requests_session, "session", session, raising=False)
-        yield module
 
 
 def quietly(call, *given, **keywords):

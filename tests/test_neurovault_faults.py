@@ -9,7 +9,9 @@ import pytest
 from neurofetch import DestinationError, IncompleteError
 from testbed.neurovault import NeuroVault, html_page
 from testbed.neurovault_maps import brain_map, brain_map_gz
-from tests.neurovault_world import QUICK, World, ids_of, world  # noqa: F401
+from tests.neurovault_world import ids_of
+
+pytest_plugins = ["tests.neurovault_fixtures"]
 
 # -- lists -----------------------------------------------------------------------------------------
 

@@ -24,7 +24,9 @@ from neurofetch.neurovault import (
     plan_neurovault_ids,
 )
 from testbed.neurovault import word_weights
-from tests.neurovault_world import QUICK, ids_of, quietly, theirs, world  # noqa: F401
+from tests.neurovault_world import QUICK, ids_of, quietly
+
+pytest_plugins = ["tests.neurovault_fixtures"]
 
 
 def tree(root):

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from testbed.neurovault_data import recorded
-from tests.neurovault_world import ids_of, quietly, theirs, world  # noqa: F401
+from tests.neurovault_world import ids_of, quietly
+
+pytest_plugins = ["tests.neurovault_fixtures"]
 
 
 def nilearn_ids(theirs, world, *given, **keywords):

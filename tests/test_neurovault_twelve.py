@@ -13,10 +13,12 @@ from pathlib import Path
 import nibabel as nib
 import pytest
 
-from neurofetch import IncompleteError
+from neurofetch import IncompleteError, datasets
 from neurofetch.neurovault import fetch_neurovault_ids
 from testbed.neurovault import html_page
-from tests.neurovault_world import QUICK, ids_of, theirs, world  # noqa: F401
+from tests.neurovault_world import QUICK, ids_of
+
+pytest_plugins = ["tests.neurovault_fixtures"]
 
 PROCESS = Path(__file__).with_name("neurovault_process.py")
 
@@ -229,7 +231,9 @@ def wait_for(condition, seconds=20):
 
 
 def test_the_same_call_through_the_alias(world):
-    from neurofetch.datasets import fetch_neurovault_ids as alias
-
-    assert alias is fetch_neurovault_ids
-    assert ids_of(alias(image_ids=[6], data_dir=world.data_dir, rules=QUICK, verbose=0)) == [6]
+    assert datasets.fetch_neurovault_ids is fetch_neurovault_ids
+    assert ids_of(
+        datasets.fetch_neurovault_ids(
+            image_ids=[6], data_dir=world.data_dir, rules=QUICK, verbose=0
+        )
+    ) == [6]

@@ -123,7 +123,7 @@ class Scroll:
                     yield fresh
             if not self._worth_another(known if number else -1):
                 return
-            limit = max(1, min(step, limit) * 2 // 3)
+            limit = min(step, limit) * 2 // 3 | 1  # odd: its multiples are not those from before
 
     def _worth_another(self, known: int) -> bool:
         """Whether another pass may find rows that this one missed."""
@@ -214,6 +214,6 @@ def _span(ask: AskPage, start: int, length: int) -> _Span:
         at, total, in_a_row = at + len(page.rows), page.total, 0
         if not page.more or not page.rows:
             return _Span(rows, total, ended=True)
-        if start == 0 and len(page.rows) < size == length:
-            break  # the server's pages are shorter than we asked: so be it
+        if bad_until == start:
+            break  # one page, perhaps shorter than we asked: so be it
     return _Span(rows, total, ended=False)
