@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from laion_fmri._cli_show import add_show
 from laion_fmri._cli_stimuli import add_stimuli
 from neurofetch import console
 from neurofetch.console import ExitCode
@@ -45,19 +46,18 @@ _EXTRAS = (
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
-    import shtab
-
     from neurofetch import __version__
 
     parser = console.Parser(prog="laion-fmri", description="Download LAION-fMRI, verified.")
     parser.add_argument("--version", action="version", version=f"laion-fmri {__version__}")
-    shtab.add_argument_to(parser, ["--print-completion"])
+    console.add_completion(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_config(commands)
     _add_info(commands)
     _add_download(commands)
     _add_verify(commands)
     add_stimuli(commands)
+    add_show(commands)
     return parser
 
 

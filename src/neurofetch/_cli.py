@@ -38,15 +38,13 @@ _FILTERS = (
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
-    import shtab  # noqa: PLC0415 - the parsers are built once a process
-
     from neurofetch import __version__  # noqa: PLC0415
 
     parser = console.Parser(
         prog="neurofetch", description="Public brain-imaging data: choose, fetch, verify, keep."
     )
     parser.add_argument("--version", action="version", version=f"neurofetch {__version__}")
-    shtab.add_argument_to(parser, ["--print-completion"])
+    console.add_completion(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_get(commands)
     _add_verify(commands)

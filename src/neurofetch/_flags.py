@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ExitCode", "Parser", "add_filters", "add_output", "add_transfer"]
+__all__ = ["ExitCode", "Parser", "add_completion", "add_filters", "add_output", "add_transfer"]
 
 
 class ExitCode(enum.IntEnum):
@@ -76,6 +76,32 @@ class Parser(argparse.ArgumentParser):
                 for parser in action.choices.values():
                     found.update(parser._words())
         return {word for word in found if len(word) > 2}
+
+
+class _Completion(argparse.Action):
+    """Print the completion of a shell; shtab is imported only then (it takes 30 ms)."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> NoReturn:
+        import shtab  # noqa: PLC0415 - 30 ms
+
+        print(shtab.complete(parser, str(values)))
+        parser.exit()
+
+
+def add_completion(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that prints a shell's completion of the whole command."""
+    parser.add_argument(
+        "--print-completion",
+        action=_Completion,
+        choices=("bash", "zsh", "tcsh", "fish", "powershell"),
+        help="print shell completion script",
+    )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:

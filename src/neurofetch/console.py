@@ -22,13 +22,21 @@ if TYPE_CHECKING:
     from neurofetch._events import Event
     from neurofetch._values import Plan, Report
 
-from neurofetch._flags import ExitCode, Parser, add_filters, add_output, add_transfer
+from neurofetch._flags import (
+    ExitCode,
+    Parser,
+    add_completion,
+    add_filters,
+    add_output,
+    add_transfer,
+)
 from neurofetch._text import size, table
 
 __all__ = [
     "ExitCode",
     "Narrator",
     "Parser",
+    "add_completion",
     "add_filters",
     "add_output",
     "add_transfer",
