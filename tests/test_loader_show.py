@@ -107,6 +107,7 @@ def test_the_command_draws_and_says_where(root, tmp_path):
     assert json.loads(done.stdout) == {"picture": str(out)}
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_the_documented_codes(root, tmp_path):
     asked = ("--subject", "03", "--out", str(tmp_path / "x.png"))
     done = run_command(root, "with", *asked, "--roi", "FFA9")
@@ -118,6 +119,7 @@ def test_the_command_ends_with_the_documented_codes(root, tmp_path):
     assert not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.slow
 def test_without_nilearn_the_extra_is_named(root):
     code = (
         "import sys; sys.modules['nilearn'] = None\n"

@@ -159,6 +159,9 @@ def _pwrite(descriptor: int, piece: memoryview, offset: int) -> None:
 
 def _reserve(descriptor: int, size: int) -> None:
     """Take the space now: a full disk shows before the work, not after it."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        os.ftruncate(descriptor, size)
+        return
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError as exc:
