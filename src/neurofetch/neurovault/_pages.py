@@ -136,13 +136,14 @@ class Scroll:
         first = _span(self.ask, 0, limit)
         self._total, at, last = first.total, len(first.rows), None
         spans, ended = [first], first.ended
-        step = max(1, at)
+        step, here = max(1, at), set[int]()
         while True:
             for span in spans:
                 self._pages += bool(span.rows)
                 last = self._note(span, last, note=note)
                 yield [row for row in span.rows if not isinstance(row, Broken)]
                 ended = ended or span.ended
+                here.update(row["id"] for row in span.rows if isinstance(row, dict))
             if ended:
                 yield from self._beyond(at, step)
                 self.clean = True
@@ -150,7 +151,7 @@ class Scroll:
             offsets = self._offsets(at, step)
             calls = [partial(_span, self.ask, offset, step) for offset in offsets]
             spans = together(calls, self.width)
-            if self._goes_round(spans):
+            if _goes_round(spans, here):
                 return
             at = offsets[-1] + step
 
@@ -164,12 +165,6 @@ class Scroll:
         """Return where the next pages begin: as many at once as `count` lets expect."""
         ahead = range(at, at + step * self.width, step)
         return [offset for offset in ahead if offset == at or offset < self._total]
-
-    def _goes_round(self, spans: list[_Span]) -> bool:
-        """Whether a list that says that it goes on brings nothing but what we have."""
-        rows = [row for span in spans for row in span.rows]
-        stale = all(isinstance(row, dict) and row["id"] in self._seen for row in rows)
-        return bool(rows) and stale and not any(span.ended for span in spans)
 
     def _note(self, span: _Span, last: int | None, *, note: bool) -> int | None:
         """Keep the broken records with the ids around them; return the last id."""
@@ -188,6 +183,13 @@ class Scroll:
                 self._seen.add(row["id"])
                 fresh.append(row)
         return fresh
+
+
+def _goes_round(spans: list[_Span], known: set[int]) -> bool:
+    """Whether a list that says that it goes on brings nothing but what came before."""
+    rows = [row for span in spans for row in span.rows]
+    stale = all(isinstance(row, dict) and row["id"] in known for row in rows)
+    return bool(rows) and stale and not any(span.ended for span in spans)
 
 
 def _span(ask: AskPage, start: int, length: int) -> _Span:
