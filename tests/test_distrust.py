@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from neurofetch import Listing, RetryRules, Rung, Status, query
+from neurofetch import Listing, RetryRules, Rung, Status, UnsafeNameError, query
 from tests.engine_raw import RawServer
 from tests.engine_world import OPTIONS, PART, World, noise, until
 
@@ -241,3 +241,15 @@ def _open_descriptors():
     for fd in os.listdir("/proc/self/fd"):
         if os.path.islink(f"/proc/self/fd/{fd}"):
             yield fd
+
+
+def test_a_key_that_is_no_unicode_is_refused_and_breaks_nothing(world, monkeypatch):
+    entry = "<Contents><Key>ev%FFil</Key><Size>1</Size><ETag>x</ETag></Contents>"
+    page = f"<ListBucketResult><EncodingType>url</EncodingType>{entry}</ListBucketResult>"
+    said = f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\n\r\n{page}".encode()
+    with RawServer(said) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        with pytest.raises(UnsafeNameError, match="may not become a local file"):
+            world.fetch()
+        assert len(server.heads) == 1
+    assert list(world.root.iterdir()) == []
