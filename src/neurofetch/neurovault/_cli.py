@@ -142,22 +142,21 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     from neurofetch._errors import UsageError  # noqa: PLC0415 - not needed for --help
-    from neurofetch.neurovault._fetch import fetch_neurovault_ids, plan_neurovault_ids  # noqa: PLC0415
+    from neurofetch.neurovault import _fetch as ours  # noqa: PLC0415
 
     if not arguments.collection and not arguments.image:
         raise UsageError("Name at least one --collection or --image. Nothing was fetched.")
     ids = {"collection_ids": arguments.collection, "image_ids": arguments.image}
     common = _given(arguments, "mode", "data_dir", "timeout", "connections", "resample")
     if arguments.dry_run:
-        plan = plan_neurovault_ids(**ids, **common)
+        plan = ours.plan_neurovault_ids(**ids, **common)
         console.show_plan(plan, arguments)
         return ExitCode.INCOMPLETE if plan.notes else ExitCode.OK
-    common |= _given(arguments, "interpolation", "max_failures", "fetch_neurosynth_words")
+    common |= _given(arguments, "interpolation", "max_failures")
+    common["words"] = arguments.fetch_neurosynth_words
 
     def fetch(listen: Callable[[Event], None]) -> Report:
-        bunch = fetch_neurovault_ids(**ids, **common, progress=listen, on_error="raise")
-        report: Report = bunch.report
-        return report
+        return ours.report_neurovault_ids(**ids, **common, progress=listen, on_error="raise")
 
     return console.narrated(fetch, arguments)
 

@@ -29,10 +29,15 @@ if TYPE_CHECKING:
 
     from neurofetch._events import Event
     from neurofetch._retry import RetryRules
-    from neurofetch._values import Plan
+    from neurofetch._values import Plan, Report
     from neurofetch.neurovault._api import Session
 
-__all__ = ["fetch_neurovault", "fetch_neurovault_ids", "plan_neurovault_ids"]
+__all__ = [
+    "fetch_neurovault",
+    "fetch_neurovault_ids",
+    "plan_neurovault_ids",
+    "report_neurovault_ids",
+]
 
 _TO_USER = 4
 """Calls between a warning and the user's line."""
@@ -136,20 +141,8 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
         rules=rules,
     )
     errand = _errand(settings, data_dir)
-    wanted = _by_ids(errand, collection_ids, image_ids)
-    settings = errand.settings
-    if not settings.overwrite:
-        wanted.look()
-    if settings.offline:
-        wanted.name_missing()
-        return _finished(errand, wanted.order())
-    if not (wanted.open_collections or wanted.open_images or _words_missing(errand)):
-        return _finished(errand, wanted.order())
-    with _session(settings) as errand.session:
-        if wanted.open_collections or wanted.open_images:
-            wanted.fetch(wanted.ask())
-        _fetch_words(errand, wanted.order())
-    return _finished(errand, wanted.order())
+    order = _run_ids(errand, collection_ids, image_ids)
+    return _finished(errand, order)
 
 
 def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
@@ -285,6 +278,44 @@ def plan_neurovault_ids(
     return errand.plan(items, wanted.order(every=True))
 
 
+def report_neurovault_ids(
+    collection_ids: object = (),
+    image_ids: object = (),
+    data_dir: str | os.PathLike[str] | None = None,
+    **given: Any,
+) -> Report:
+    """Fetch as `fetch_neurovault_ids` does, and return the report alone; scikit-learn is not needed.
+
+    Parameters
+    ----------
+    collection_ids, image_ids, data_dir
+        As for `fetch_neurovault_ids`.
+    **given : object
+        Fields of `Settings`.
+    """
+    errand = _errand(
+        Settings.checked(**{**vars(Settings()), "connections": None, **given}), data_dir
+    )
+    report = errand.report(_run_ids(errand, collection_ids, image_ids))
+    say(errand, report, stacklevel=_TO_USER - 1)
+    return report
+
+
+def _run_ids(errand: Errand, collection_ids: object, image_ids: object) -> list[int]:
+    """Look, ask, fetch; return the ids of the images that are there, in the caller's order."""
+    wanted, settings = _by_ids(errand, collection_ids, image_ids), errand.settings
+    if not settings.overwrite:
+        wanted.look()
+    if settings.offline:
+        wanted.name_missing()
+    elif wanted.open_collections or wanted.open_images or _words_missing(errand):
+        with _session(settings) as errand.session:
+            if wanted.open_collections or wanted.open_images:
+                wanted.fetch(wanted.ask())
+            _fetch_words(errand, wanted.order())
+    return wanted.order()
+
+
 def _by_ids(errand: Errand, collection_ids: object, image_ids: object) -> ByIds:
     return ByIds(
         errand, normal_ids(collection_ids, "collection_ids"), normal_ids(image_ids, "image_ids")
@@ -336,7 +367,7 @@ def _fetch_words(errand: Errand, order: Sequence[int]) -> None:
     problems = fetch_words(server, errand.cache, places, overwrite=again)
     if problems:
         text = words_message(problems, order)
-        warnings.warn(text, UserWarning, stacklevel=_TO_USER - 1)
+        warnings.warn(text, UserWarning, stacklevel=_TO_USER)
 
 
 def _finished(errand: Errand, order: Sequence[int]) -> Any:

@@ -1,0 +1,150 @@
+"""NeuroVault: by id, again, offline, words, faults, search, and glass brains."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from nilearn.plotting import plot_glass_brain
+
+from demo._stage import HERE, Stage, heading, say
+from neurofetch.neurovault import IsIn, fetch_neurovault, fetch_neurovault_ids
+from testbed.neurovault import NeuroVault, html_page
+from testbed.neurovault_data import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["PICTURE", "main"]
+
+PICTURE = HERE / "neurovault.png"
+COLLECTION, IMAGE = 1952, 32015
+TITLES = ("left hand", "right hand", "tongue", "faces", "words", "reward")
+mpl.use("Agg")  # no screen is needed
+
+
+def main(stage: Stage) -> None:
+    """Play the act."""
+    heading("A real NeuroVault on loopback, with volumes, records, odd headers and errors")
+    with NeuroVault() as server:
+        _fill(server)
+        stage.set(
+            NEUROVAULT_API_URL=server.api_url,
+            NEUROSYNTH_API_URL=server.neurosynth_url,
+            NILEARN_DATA=str(stage.folder / "nilearn_data"),
+        )
+        say(f"{len(server.vault.collections)} collections, {len(server.vault.images)} images")
+        _by_command(stage, server)
+        images = _by_function(server)
+        _faults(server)
+        _search(stage)
+    _draw(images)
+
+
+def _fill(server: NeuroVault) -> None:
+    server.vault.add_recorded()
+    server.vault.add_collection(COLLECTION, name="Motor and faces", DOI="10.1000/demo")
+    for place, title in enumerate(TITLES):
+        volume = Volume(place + 3, voxel_mm=3.0)
+        server.vault.add_image(101 + place, COLLECTION, name=title, volume=volume)
+    server.vault.add_collection(42, images=range(32010, 32020))
+
+
+def _by_command(stage: Stage, server: NeuroVault) -> None:
+    heading("A collection and an image by id: the plan, then the volumes")
+    asked = f"neurofetch neurovault fetch --collection {COLLECTION} --image {IMAGE}"
+    stage.run(f"{asked} --dry-run")
+    server.clear_log()
+    stage.run(asked)
+    _tell(server)
+    heading("The second call asks the server nothing")
+    server.clear_log()
+    stage.run(asked)
+    _tell(server)
+    heading("What is known of an image; the cache read again, to the end of each volume")
+    stage.run(f"neurofetch neurovault info {IMAGE}")
+    stage.run("neurofetch neurovault verify")
+
+
+def _tell(server: NeuroVault) -> None:
+    """Say what the server was asked."""
+    kinds = Counter(request.key.split("/")[1] for request in server.log)
+    shown = ", ".join(f"{number} below /{kind}/" for kind, number in sorted(kinds.items()))
+    say(f"requests: {len(server.log)}{f' ({shown})' if shown else ''}")
+
+
+def _by_function(server: NeuroVault) -> list[str]:
+    heading("The same from Python, offline, with the words matrix fetched before")
+    bunch = fetch_neurovault_ids([COLLECTION], fetch_neurosynth_words=True, verbose=0)
+    say(f"word_frequencies: {bunch.word_frequencies.shape}, from {len(bunch.images)} images")
+    _print_words(bunch)
+    server.clear_log()
+    again = fetch_neurovault_ids(
+        [COLLECTION], [IMAGE], "offline", None, True, True, 0
+    )  # the positional order of the older page
+    say(f"offline: {len(again.images)} images, {len(again.vocabulary)} words")
+    _tell(server)
+    heading("By filters, checked here since the server ignores them")
+    some = fetch_neurovault(max_images=4, verbose=0, map_type=IsIn("Z map"), collection_id=42)
+    say(", ".join(f"{m['id']} ({m['map_type']})" for m in some.images_meta))
+    return list(bunch.images)
+
+
+def _print_words(bunch: Any) -> None:
+    words = list(bunch.vocabulary)[:6]
+    print(f"   {'':<12}" + "".join(f"{word[:11]:>12}" for word in words))
+    for meta, row in zip(bunch.images_meta, bunch.word_frequencies, strict=True):
+        print(f"   {meta['name']:<12}" + "".join(f"{value:>12.3f}" for value in row[:6]))
+
+
+def _faults(server: NeuroVault) -> None:
+    heading("A bad day: a 503, a cut body, a page of HTML, a file that is not there")
+    server.fault(key="/media/*map_32011*", times=1, status=503)
+    server.fault(key="/media/*map_32013*", times=1, cut_after=500)
+    server.fault(key="/media/*map_32017*", times=1, body=html_page(200, "Sorry"))
+    server.fault(key="/media/*map_32018*", status=404)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bunch = fetch_neurovault_ids([42], verbose=0)
+    say(f"{len(bunch.images)} of 10 images; the one warning says:")
+    for line in str(caught[0].message).splitlines():
+        say(f"  {line}")
+    server.clear_faults()
+    server.clear_log()
+    say(f"the next call: {len(fetch_neurovault_ids([42], verbose=0).images)} of 10")
+    _tell(server)
+
+
+def _search(stage: Stage) -> None:
+    heading("A local catalogue, filled once, searched without a request")
+    stage.run("neurofetch neurovault search hand --update")
+    found = stage.run('neurofetch neurovault search hand --field map_type="T map" --json')
+    say(f"ids for fetch_neurovault_ids: {[record['id'] for record in json.loads(found)]}")
+
+
+def _draw(images: Sequence[str]) -> None:
+    """Draw each map of the collection as a glass brain."""
+    heading("What came, as a picture")
+    figure, axes = plt.subplots(3, 2, figsize=(12, 9), facecolor="white")
+    for axis, path, title in zip(axes.flat, images, TITLES, strict=True):
+        plot_glass_brain(
+            path,
+            axes=axis,
+            title=title,
+            threshold=2.0,
+            plot_abs=False,
+            colorbar=True,
+            vmax=8.0,
+            vmin=-8.0,
+            cmap="RdBu_r",
+            symmetric_cbar=True,
+        )
+    figure.suptitle(f"Collection {COLLECTION}: made-up maps, fetched, verified, drawn", fontsize=13)
+    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.9)
+    figure.savefig(PICTURE, dpi=90)
+    plt.close(figure)
+    say(f"{PICTURE.relative_to(HERE.parent)}: {len(images)} maps as glass brains")
