@@ -129,7 +129,8 @@ def _search(stage: Stage) -> None:
 def _draw(images: Sequence[str]) -> None:
     """Draw each map of the collection as a glass brain."""
     heading("What came, as a picture")
-    figure, axes = plt.subplots(3, 2, figsize=(12, 9), facecolor="white")
+    edges = {"left": 0.02, "right": 0.98, "bottom": 0.02, "top": 0.92}
+    figure, axes = plt.subplots(3, 2, figsize=(12, 8), facecolor="white", gridspec_kw=edges)
     for axis, path, title in zip(axes.flat, images, TITLES, strict=True):
         plot_glass_brain(
             path,
@@ -144,7 +145,6 @@ def _draw(images: Sequence[str]) -> None:
             symmetric_cbar=True,
         )
     figure.suptitle(f"Collection {COLLECTION}: made-up maps, fetched, verified, drawn", fontsize=13)
-    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.9)
     figure.savefig(PICTURE, dpi=90)
     plt.close(figure)
     say(f"{PICTURE.relative_to(HERE.parent)}: {len(images)} maps as glass brains")

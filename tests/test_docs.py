@@ -69,7 +69,11 @@ def world():
     ):
         neurovault.vault.add_collection(1952, images=range(10, 40))
         neurovault.vault.add_collection(457, images=range(40, 50))
-        yield {"AWS_ENDPOINT_URL": s3.url, "NEUROVAULT_API_URL": neurovault.api_url}
+        yield {
+            "AWS_ENDPOINT_URL": s3.url,
+            "NEUROVAULT_API_URL": neurovault.api_url,
+            "NEUROSYNTH_API_URL": neurovault.neurosynth_url,
+        }
 
 
 @pytest.fixture

@@ -55,6 +55,8 @@ class NeurofetchError(Exception):
         │   ├── RefusedError (PermissionError)   401, 403
         │   └── RemoteChangedError               the object changed while it was fetched
         ├── VerificationError (ValueError)       bytes that are not what they should be
+        │   ├── neurovault.DamagedVolumeError    no whole NIfTI volume
+        │   └── neurovault.TornRecordError       a metadata file that is not whole
         ├── IncompleteError (RuntimeError)       at the end, something asked for is missing
         └── InterruptedTransferError (RuntimeError)  stopped on request; partials are kept
     """

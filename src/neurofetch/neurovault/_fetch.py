@@ -284,7 +284,7 @@ def report_neurovault_ids(
     data_dir: str | os.PathLike[str] | None = None,
     **given: Any,
 ) -> Report:
-    """Fetch as `fetch_neurovault_ids` does, and return the report alone; scikit-learn is not needed.
+    """Fetch as `fetch_neurovault_ids` does; return the report alone, without scikit-learn.
 
     Parameters
     ----------
