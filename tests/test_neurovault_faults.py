@@ -2,16 +2,46 @@
 
 import gzip
 import json
+import shutil
+import ssl
+import subprocess
 
 import nibabel as nib
 import pytest
 
-from neurofetch import DestinationError, IncompleteError
+from neurofetch import DestinationError, IncompleteError, read_receipts
 from testbed.neurovault import NeuroVault, html_page
 from testbed.neurovault_maps import brain_map, brain_map_gz
 from tests.neurovault_world import ids_of
 
 pytest_plugins = ["tests.neurovault_fixtures"]
+
+
+@pytest.fixture
+def tls(tmp_path, monkeypatch):
+    """Give a server's context whose certificate this process trusts."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl binary to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=t"
+    names = "subjectAltName=IP:127.0.0.1"
+    command = [
+        openssl,
+        *make.split(),
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+        "-addext",
+        names,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))  # the first that is looked at
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
 
 # -- lists -----------------------------------------------------------------------------------------
 
@@ -215,14 +245,15 @@ def test_a_size_other_than_announced_is_named(world):
     assert "image 6: /" in text or "announced" in text
 
 
-def test_http_addresses_of_the_servers_own_host_cost_no_redirect(world, monkeypatch):
-    # the server's own host under another port than its API: as the real http on 80, https on 443
-    with NeuroVault(public_url=world.server.url) as other:
-        other.vault.add_collection(3, images=[31])
-        monkeypatch.setenv("NEUROVAULT_API_URL", other.api_url)
-        world.server.vault.add_collection(3, images=[31])
-        assert ids_of(world.ids(image_ids=[31])) == [31]
-    assert [r.status for r in world.media()] == [200]
+def test_http_addresses_of_the_servers_own_host_are_asked_for_by_https(world, tls, monkeypatch):
+    # as the real one: the records say http, on whose port there is a redirect, or here nobody
+    with NeuroVault(tls=tls, public_url="http://127.0.0.1") as secure:
+        secure.vault.add_collection(3, images=[31, 32])
+        monkeypatch.setenv("NEUROVAULT_API_URL", secure.api_url)
+        assert ids_of(world.ids([3])) == [31, 32]
+        assert [r.status for r in secure.log] == [200] * 4
+        assert secure.connections <= 4
+    assert world.server.log == []
 
 
 # -- a bad file in the cache -----------------------------------------------------------------------
@@ -245,6 +276,23 @@ def test_a_bad_file_in_the_cache_is_fetched_again_or_named_offline(world, damage
     assert ids_of(world.ids([7])) == [5, 6, 7]
     assert [r.key for r in world.media()] == ["/media/images/7/map_6.nii.gz"]
     assert path.read_bytes() == good
+
+
+def test_filters_fetch_a_bad_file_again_too(world):
+    world.ids([7])
+    world.file(7, 6).write_bytes(b"")
+    with pytest.warns(UserWarning, match="image 6: damaged: an empty file"):
+        bunch = world.filtered(None, {"id": 7}, mode="offline")
+    assert ids_of(bunch) == [5, 7]
+    assert sorted(ids_of(world.filtered(None, {"id": 7}))) == [5, 6, 7]
+
+
+def test_what_another_program_put_there_is_read_to_its_end_once(world):
+    world.ids([7])
+    shutil.rmtree(world.root / ".neurofetch/receipts")
+    world.ids([7])
+    receipts = read_receipts(world.root / ".neurofetch")
+    assert set(receipts) == {f"collection_7/image_{n}.nii.gz" for n in (5, 6, 7)}
 
 
 def spoil(path, good, damage):

@@ -113,7 +113,6 @@ class ByFilter:
     errand: Errand
     filters: Filters
     found: dict[int, None] = field(default_factory=dict)
-    planned: list[Item] = field(default_factory=list)
 
     @property
     def lacking(self) -> int | None:
@@ -133,13 +132,13 @@ class ByFilter:
 
     def _look_into(self, number: int) -> None:
         errand = self.errand
-        places = {}
+        records = {}
         for image in errand.cache.image_ids(number):
             record = self._readable(number, image)
             if record is not None and self.filters.image(record):
-                places[image] = number
-        errand.look(places)
-        good = [image for image in places if image in errand.held]
+                records[image] = record
+        errand.look(dict.fromkeys(records, number), records)
+        good = [image for image in records if image in errand.held]
         self.found |= dict.fromkeys(good[: self.lacking])
 
     def _readable(self, collection_id: int, image_id: int) -> Record | None:
@@ -150,29 +149,28 @@ class ByFilter:
             return None
 
     def name_missing(self) -> None:
-        """Name what is damaged here, for a call that asks nobody."""
+        """Name what passes the filters and is damaged here, and did not come anew."""
+        named = {problem.number for problem in self.errand.problems}
         for number, cause in self.errand.bad.items():
-            self.errand.problems.append(Problem("image", number, cause))
+            if number not in named:
+                self.errand.problems.append(Problem("image", number, cause))
 
     # -- the server --------------------------------------------------------------------------
 
-    def fetch(self, *, plan_only: bool = False) -> None:
+    def fetch(self) -> None:
         """Go through the server's collections until there are enough images."""
         errand = self.errand
         failures = 0
         for items in self._batches():
-            if plan_only:
-                chosen = items[: self.lacking]
-                self.planned += chosen
-                self.found |= {item.image_id: None for item in chosen}
-            else:
-                failures = self._move(items, failures)
+            failures = self._move(items, failures)
             if self.lacking == 0 or self._too_many(failures):
                 break
         if self._too_many(failures):
             errand.notes += (f"Stopped early: {failures} images in a row could not be fetched.",)
         errand.problems += errand.finder.problems
         errand.finder.problems = []
+        if self.lacking != 0:
+            self.name_missing()
 
     def _batches(self) -> Iterator[list[Item]]:
         """Yield images that pass, as many at a time as are wanted, or as are moved in one go."""

@@ -35,6 +35,7 @@ class ByIds:
     collection_ids: tuple[int, ...]
     image_ids: tuple[int, ...]
     _known: dict[int, list[int]] = field(default_factory=dict)
+    _marked: set[int] = field(default_factory=set)
     _lists: dict[int, Members] = field(default_factory=dict)
 
     # -- what is here ------------------------------------------------------------------------
@@ -44,8 +45,10 @@ class ByIds:
         errand = self.errand
         places: dict[int, int] = {}
         for number in self.collection_ids:
-            here = errand.cache.image_ids(number)
-            self._known[number] = sorted({*here, *(errand.marks.read(number) or ())})
+            here, mark = errand.cache.image_ids(number), errand.marks.read(number)
+            if mark is not None:  # read once: another process may write it while we look
+                self._marked.add(number)
+            self._known[number] = sorted({*here, *(mark or ())})
             places |= dict.fromkeys(self._known[number], number)
         others = [number for number in self.image_ids if number not in places]
         places |= locate(errand.cache, others, write=not errand.settings.offline)
@@ -62,10 +65,10 @@ class ByIds:
         return [number for number in self.image_ids if number not in self.errand.held]
 
     def _complete(self, number: int) -> bool:
-        mark, errand = self.errand.marks.read(number), self.errand
-        if mark is None or errand.settings.overwrite or errand.collection(number) is None:
+        errand = self.errand
+        if number not in self._marked or errand.collection(number) is None:
             return False
-        return all(image in errand.held for image in self._known.get(number, mark))
+        return all(image in errand.held for image in self._known[number])
 
     def name_missing(self) -> None:
         """Name what is not here, for a call that asks nobody."""

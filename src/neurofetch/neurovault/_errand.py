@@ -81,18 +81,20 @@ class Errand:
 
     # -- what is here ------------------------------------------------------------------------
 
-    def look(self, places: Mapping[int, int]) -> None:
+    def look(self, places: Mapping[int, int], records: Mapping[int, Record] | None = None) -> None:
         """Look at images that may be here.
 
         Parameters
         ----------
         places : mapping of int to int
             Image id to collection id.
+        records : mapping of int to dict, optional
+            Records that were read already.
         """
         new = {n: c for n, c in places.items() if n not in self.held}
         if self.settings.resample and not self.settings.offline:
             self._resample_what_is_here(new)
-        looked = self.shelf.look(new)
+        looked = self.shelf.look(new, records)
         self.held |= looked.good
         self.bad |= looked.bad
 
@@ -186,6 +188,7 @@ class Errand:
 
     def report(self, order: Iterable[int]) -> Report:
         """Return one outcome an image, in this order, and those of what could not be had."""
+        self.shelf.adopt()
         wanted = list(order)
         rows = [self.outcomes.get(n) or self._kept(n) for n in wanted if n in self.held]
         rows += [self.outcomes.get(p.number) or p.outcome for p in self.problems]

@@ -21,7 +21,7 @@ from neurofetch.neurovault._integrity import check_volume
 from neurofetch.neurovault._marks import STATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from neurofetch.neurovault._layout import Cache
@@ -84,24 +84,31 @@ class Shelf:
         self.cache = cache
         self._write = write
         self._resampled = resampled
+        self._receipts: dict[str, Receipt] | None = None
+        self._asked = 0
+        self._good: list[str] = []
 
     def path(self, collection_id: int, image_id: int) -> Path:
         """Return the file that is meant by an image."""
         place = self.cache.resampled if self._resampled else self.cache.image
         return place(collection_id, image_id)
 
-    def look(self, places: Mapping[int, int]) -> Looked:
+    def look(
+        self, places: Mapping[int, int], records: Mapping[int, dict[str, Any]] | None = None
+    ) -> Looked:
         """Look at images that have a record.
 
         Parameters
         ----------
         places : mapping of int to int
             Image id to collection id.
+        records : mapping of int to dict, optional
+            Records that were read already.
         """
-        looked = Looked({}, {})
+        looked, known = Looked({}, {}), records or {}
         for image_id, collection_id in places.items():
             try:
-                record = self.cache.read_image(collection_id, image_id)
+                record = known.get(image_id) or self.cache.read_image(collection_id, image_id)
             except (VerificationError, OSError) as error:
                 looked.bad[image_id] = f"its record cannot be used: {error}"
                 continue
@@ -123,7 +130,7 @@ class Shelf:
         """
         found: dict[int, str] = {}
         doubtful: dict[int, str] = {}
-        receipts = self._receipts(len(places))
+        receipts = self._known(len(places))
         for image_id, collection_id in places.items():
             path = self.path(collection_id, image_id)
             stamp = _stamp(path)
@@ -139,26 +146,30 @@ class Shelf:
     def _relative(self, path: Path) -> str:
         return f"{path.parent.name}/{path.name}"
 
-    def _receipts(self, images: int) -> dict[str, Receipt]:
-        """Read the receipts, unless reading the volumes themselves is quicker."""
-        state = self.cache.root / STATE
-        if images and _receipt_bytes(state) <= images * _BYTES_A_CHECK:
-            return read_receipts(state)
-        return {}
+    def _known(self, images: int) -> Mapping[str, Receipt]:
+        """Return the receipts, once reading them is quicker than reading the volumes."""
+        self._asked += images
+        if self._receipts is None:
+            state = self.cache.root / STATE
+            if not images or _receipt_bytes(state) > self._asked * _BYTES_A_CHECK:
+                return {}
+            self._receipts = read_receipts(state)
+        return self._receipts
 
     def _read_through(self, volumes: Mapping[int, str]) -> dict[int, str]:
         calls = [partial(_problem, path) for path in volumes.values()]
         answers = dict(zip(volumes, together(calls, _CHECKERS), strict=True))
-        good = [volumes[number] for number, (problem, _) in answers.items() if not problem]
-        if good and self._write:
-            self._adopt(good)
+        self._good += [volumes[number] for number, (problem, _) in answers.items() if not problem]
         return {number: problem for number, (problem, _) in answers.items() if problem}
 
-    def _adopt(self, paths: Iterable[str]) -> None:
-        """Write receipts for volumes that were found whole."""
+    def adopt(self) -> None:
+        """Write receipts for the volumes that were read and found whole."""
+        good, self._good = self._good, []
+        if not good or not self._write:
+            return
         journal = Journal(self.cache.root / STATE)
         try:
-            for path in paths:
+            for path in good:
                 size, mtime_ns = _checked[path]
                 folder, name = os.path.split(path)
                 relative = f"{os.path.basename(folder)}/{name}"
