@@ -1,15 +1,18 @@
 """What the server does badly: each thing is mended, or what is lost is named."""
 
+import errno
 import gzip
 import json
+import os
 import shutil
 import ssl
 import subprocess
+from pathlib import Path
 
 import nibabel as nib
 import pytest
 
-from neurofetch import DestinationError, IncompleteError, read_receipts
+from neurofetch import DestinationError, DiskFullError, IncompleteError, read_receipts
 from testbed.neurovault import NeuroVault, html_page
 from testbed.neurovault_maps import brain_map, brain_map_gz
 from tests.neurovault_world import ids_of
@@ -97,6 +100,39 @@ def test_a_500_page_is_halved_until_the_broken_record_is_isolated(world, broken)
     world.server.clear_log()
     assert ids_of(world.ids([50])) == list(range(1000, 1040))
     assert len(world.media()) == 1
+
+
+def test_a_record_that_broke_later_is_no_loss_when_the_image_is_here(world):
+    world.ids(image_ids=[102])
+    world.habits.broken = [102]
+    assert ids_of(world.ids([1952])) == [101, 102, 103, 104, 105]
+
+
+def test_a_collection_and_an_image_of_one_number_are_two_things(world):
+    world.vault.add_image(404, 7)
+    world.server.fault(key="/media/*map_404*", status=404)
+    bunch, _ = world.warned([404, 7])
+    assert [o.path for o in bunch.report.failures] == [
+        "collection 404",
+        "collection_7/image_404.nii.gz",
+    ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_full_disk_is_named(world, monkeypatch):
+    real = os.fsync
+
+    def full(descriptor):
+        if "metadata.json" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFullError, match="disk is full"):
+        world.ids([7])
+    monkeypatch.undo()
+    monkeypatch.setenv("NEUROVAULT_API_URL", world.server.api_url)
+    assert ids_of(world.ids([7])) == [5, 6, 7]
 
 
 def test_a_transient_500_of_a_page_loses_nothing(world):

@@ -209,7 +209,7 @@ class ByFilter:
         lists = errand.finder.whole(collections, collections)
         records: list[Record] = []
         for number, members in lists.items():
-            errand.problems += members.problems
+            errand.problems += [p for p in members.problems if p.number not in errand.held]
             if members.clean and errand.cache.root.is_dir():
                 errand.marks.write(number, members.records)
             records += [r for r in members.records.values() if self.filters.image(r)]

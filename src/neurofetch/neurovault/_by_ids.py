@@ -98,7 +98,7 @@ class ByIds:
         records: dict[int, dict[str, Any]] = {}
         for number, members in self._lists.items():
             records |= members.records
-            errand.problems += members.problems
+            errand.problems += [p for p in members.problems if p.number not in errand.held]
             self._name(n for n in self._known.get(number, ()) if self._lost(n, members))
         broken = {p.number for p in errand.problems if p.kind == "image"}
         singles = [n for n in self.open_images if n not in records and n not in broken]

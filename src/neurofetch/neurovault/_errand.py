@@ -191,7 +191,7 @@ class Errand:
         self.shelf.adopt()
         wanted = list(order)
         rows = [self.outcomes.get(n) or self._kept(n) for n in wanted if n in self.held]
-        rows += [self.outcomes.get(p.number) or p.outcome for p in self.problems]
+        rows += [self._failed(problem) for problem in self.problems]
         seconds = time.monotonic() - self.began
         return Report(Path(os.path.abspath(self.cache.root)), tuple(rows), self.notes, seconds)
 
@@ -207,6 +207,10 @@ class Errand:
         rows = tuple(steps[number] for number in order if number in steps)
         notes = tuple(f"{p.outcome.path}: {plain(p.cause)}" for p in self.problems)
         return Plan(made.root, rows, self.notes + notes, made.free)
+
+    def _failed(self, problem: Problem) -> Outcome:
+        tried = self.outcomes.get(problem.number) if problem.kind == "image" else None
+        return problem.outcome if tried is None else tried
 
     def _kept(self, number: int) -> Outcome:
         held = self.held[number]

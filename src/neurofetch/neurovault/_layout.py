@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neurofetch._errors import DestinationError, VerificationError
+from neurofetch._errors import DestinationError, DiskFullError, VerificationError
+from neurofetch._place import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -295,7 +296,22 @@ def _says(path: Path, record: Mapping[str, Any]) -> bool:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write bytes so that a reader sees the old file or the new one, whole, even after a crash."""
+    """Write bytes so that a reader sees the old file or the new one, whole, even after a crash.
+
+    Raises
+    ------
+    DestinationError
+        When they cannot be written; `DiskFullError` when the disk is full.
+    """
+    try:
+        _write_atomically(path, content)
+    except OSError as exc:
+        if exc.errno in FULL:
+            raise DiskFullError(f"The disk is full: {path} was not written.") from exc
+        raise DestinationError(f"{path} cannot be written: {exc.strerror or exc}.") from exc
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A leading dot keeps the half-written file out of nilearn's search for image_*_metadata.json.
     partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
