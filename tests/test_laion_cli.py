@@ -1,6 +1,7 @@
 """The ``laion-fmri`` command as a shell sees it: exit codes, output, progress, signals."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -207,6 +208,52 @@ def test_ctrl_c_stops_a_listing_that_hangs(s3, faulty):
 def test_a_reader_that_goes_away_is_no_fault(shell):
     assert shell(AVERAGES + " --paths | head -n 1").code == 0
     assert shell("laion-fmri download --subject all --dry-run --json | head -n 1").err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["--print-completion zsh", "--help", "info --json"])
+def test_a_reader_that_goes_away_is_told_apart_by_the_exit_code(shell, words):
+    done = shell(f"{{ laion-fmri {words}; echo $? >&2; }} | exec true")
+    assert done.err in ("141\n", "0\n")  # 0: all was written before the reader went
+    gone = shell(f"{{ sleep 0.2; laion-fmri {words}; echo $? >&2; }} | exec true")
+    assert gone.err == "141\n"
+
+
+def test_an_output_that_takes_no_more_is_no_success(shell):
+    done = shell("laion-fmri config >/dev/full")
+    assert (done.code, "No space left" in done.err) == (ExitCode.DISK, True)
+    assert shell("laion-fmri config >&-").code == 0  # closed from the start: nobody wants it
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+@pytest.mark.parametrize("how", ["", "--json"])
+def test_any_locale_can_print_any_path(tmp_path, steady, encoding, how):
+    folder = tmp_path / "d ü 脳"
+    folder.mkdir()
+    shell = Shell(tmp_path, steady.url)
+    words = f"laion-fmri config {how}"
+    done = shell(words, LAION_FMRI_DATA_DIR=str(folder), PYTHONIOENCODING=encoding)
+    assert (done.code, done.err) == (0, "")
+    if how:
+        assert json.loads(done.out)["data_dir"] == str(folder)
+    if encoding == "utf-8":
+        assert str(folder) in done.out
+    line = shell(
+        AVERAGES + " --dry-run", LAION_FMRI_DATA_DIR=str(folder), PYTHONIOENCODING=encoding
+    )
+    assert line.code == 0
+
+
+def test_a_data_directory_whose_name_is_no_text_is_printed_byte_by_byte(tmp_path, steady):
+    (tmp_path / os.fsdecode(b"caf\xe9")).mkdir()
+    shell = Shell(tmp_path, steady.url)
+    assert (
+        shell("cd caf*/ && LAION_FMRI_DATA_DIR=. laion-fmri config | od -An -c | tr -d ' \n'").out[
+            -8:
+        ]
+        == "caf351\\n"
+    )
+    assert json.loads(shell("cd caf*/ && LAION_FMRI_DATA_DIR=. laion-fmri config --json").out)
 
 
 # -- stdout is data, stderr is talk ----------------------------------------------------------------

@@ -85,8 +85,7 @@ if sys.argv[1] == "without":
     sys.modules["nilearn"] = None
 parser = console.Parser(prog="laion-fmri")
 add_show(parser.add_subparsers(dest="command"))
-arguments = parser.parse_args(["show", *sys.argv[2:]])
-sys.exit(console.run("laion-fmri", lambda: arguments.handler(arguments), arguments=arguments))
+sys.exit(console.run("laion-fmri", lambda: parser, ["show", *sys.argv[2:]]))
 """
 
 

@@ -191,13 +191,19 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _codes(error: BaseException) -> ExitCode | None:
-    from laion_fmri._errors import DataDirNotSetError, LicenseNotAcceptedError
+    from laion_fmri._errors import (
+        DataDirNotSetError,
+        DataNotDownloadedError,
+        LicenseNotAcceptedError,
+    )
     from neurofetch import ServerError
 
     if isinstance(error, LicenseNotAcceptedError):
         return ExitCode.LICENSE
     if isinstance(error, DataDirNotSetError):
         return ExitCode.USAGE
+    if isinstance(error, DataNotDownloadedError):
+        return ExitCode.NOTHING_MATCHED
     if isinstance(error, ServerError):  # a missing bucket is a FileNotFoundError too
         return ExitCode.SERVER
     if isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -218,10 +224,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code; see `neurofetch.console.ExitCode`.
     """
-    arguments = build_parser().parse_args(argv)
-    return console.run(
-        "laion-fmri", lambda: arguments.handler(arguments), _codes, arguments=arguments
-    )
+    return console.run("laion-fmri", build_parser, argv, _codes)
 
 
 if __name__ == "__main__":

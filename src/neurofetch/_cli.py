@@ -123,8 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code; see `neurofetch.console.ExitCode`.
     """
-    arguments = build_parser().parse_args(argv)
-    return console.run("neurofetch", lambda: arguments.handler(arguments), arguments=arguments)
+    return console.run("neurofetch", build_parser, argv)
 
 
 if __name__ == "__main__":

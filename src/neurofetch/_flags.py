@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import enum
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class ExitCode(enum.IntEnum):
     SERVER = 6
     DISK = 7
     INTERRUPTED = 130
+    NO_READER = 141
     TERMINATED = 143
 
 
@@ -33,12 +35,13 @@ exit codes:
   0    all that was asked for is there
   1    a fault in this program (please report it)
   2    wrong usage
-  3    nothing matches, or a subject or value does not exist
+  3    nothing matches, or a subject or value does not exist, or was not downloaded
   4    some files failed, or differ from what they should be
   5    the licence was not accepted
   6    the server cannot be reached, or refuses to list
   7    the data directory cannot take the files (missing, read-only, full)
   130  interrupted with Ctrl-C (143: terminated); run it again to go on
+  141  whoever read the output went away before the end
 """
 
 
@@ -59,7 +62,7 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong in a line or two, and where the help is."""
         near = [
             f"{word}: did you mean {found[0]}?"
-            for word in message.replace("'", " ").replace("=", " ").split()
+            for word in re.split(r"[\s'=:,]+", message)
             if word not in self._words()
             and (found := difflib.get_close_matches(word, self._words(), n=1, cutoff=0.75))
         ]

@@ -6,6 +6,7 @@ no traceback for what a user can mend.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from neurofetch._audit import Audit
@@ -55,8 +56,13 @@ __all__ = [
 
 
 def emit(value: object) -> None:
-    """Print a value as JSON on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a value as JSON on stdout; readable where the output can carry all letters."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    print(text)
 
 
 def show_plan(plan: Plan, arguments: argparse.Namespace) -> None:
@@ -163,46 +169,77 @@ def show_audit(audit: Audit, arguments: argparse.Namespace) -> ExitCode:
 
 def run(
     program: str,
-    command: Callable[[], int],
+    parser: Callable[[], argparse.ArgumentParser],
+    argv: Sequence[str] | None = None,
     codes: Callable[[BaseException], ExitCode | None] | None = None,
-    *,
-    arguments: argparse.Namespace | None = None,
 ) -> int:
-    """Run a command; turn every error that a user can mend into a message and an exit code.
+    """Read the arguments and run their handler; an error that a user can mend becomes a message.
 
     Parameters
     ----------
     program : str
         Its name, for messages.
-    command : callable
-        Returns the exit code.
+    parser : callable
+        Returns the parser. What it parses carries a `handler`, which takes the arguments and
+        returns the exit code. With ``--progress json``, warnings and errors are events too.
+    argv : sequence of str, optional
+        By default the arguments of the process.
     codes : callable, optional
         Exit codes for errors of a face's own.
-    arguments : argparse.Namespace, optional
-        With ``progress == "json"``, warnings and errors are events too.
 
     Returns
     -------
     int
     """
-    say = _json_talk if arguments is not None and _talks_json(arguments) else _plain_talk(program)
-    _talk_of_warnings(say)
+    talk = _Talk(program)
+    _talk_of_warnings(talk)
     _end_on_terminate()
+    _print_any_text()
     try:
-        return _flushed(command())
+        return _handled(parser(), argv, talk)
     except (KeyboardInterrupt, _TerminatedError) as error:
         terminated = isinstance(error, _TerminatedError)
-        say("interrupted", INTERRUPTED)
+        talk("interrupted", INTERRUPTED)
         return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+        _drop_what_cannot_be_written()
+        return ExitCode.NO_READER
     except Exception as error:
         code = (codes(error) if codes else None) or _code(error)
         if code is None:
             raise
-        say("error", str(error))
+        talk("error", str(error))
+        _drop_what_cannot_be_written()
         return code
+
+
+def _handled(parser: argparse.ArgumentParser, argv: Sequence[str] | None, talk: _Talk) -> int:
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as end:  # --help, --version, wrong usage
+        code = int(end.code or 0)
+    else:
+        talk.in_json = _talks_json(arguments)
+        code = int(arguments.handler(arguments))
+    if sys.stdout is not None:  # it is None when it was closed from the start
+        sys.stdout.flush()  # now, while a broken pipe can still be dealt with
+    return code
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Spare the interpreter its own flush at the end: it would complain, and change the code."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _print_any_text() -> None:
+    """See that no path can stop a command, whatever the locale: print escapes where need be."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        exact = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if exact else "backslashreplace")
 
 
 INTERRUPTED = (
@@ -211,22 +248,19 @@ INTERRUPTED = (
 )
 
 
-def _plain_talk(program: str) -> Callable[[str, str], None]:
-    def say(kind: str, message: str) -> None:
+class _Talk:
+    """Messages on stderr: lines for people, or events for programs."""
+
+    def __init__(self, program: str) -> None:
+        self.in_json = False
+        self._program = program
+
+    def __call__(self, kind: str, message: str) -> None:
         word = "warning: " if kind == "warning" else ""
-        print(f"{program}: {word}{message}", file=sys.stderr)
-
-    return say
-
-
-def _json_talk(kind: str, message: str) -> None:
-    print(json.dumps({"event": kind, "message": message}), file=sys.stderr, flush=True)
-
-
-def _flushed(code: int) -> int:
-    """Write stdout out now, while a broken pipe can still be dealt with."""
-    sys.stdout.flush()
-    return code
+        line = f"{self._program}: {word}{message}"
+        if self.in_json:
+            line = json.dumps({"event": kind, "message": message})
+        print(line, file=sys.stderr, flush=True)
 
 
 def _code(error: Exception) -> ExitCode | None:
@@ -241,6 +275,7 @@ def _code(error: Exception) -> ExitCode | None:
         (errors.DestinationError, ExitCode.DISK),
         (errors.ServerError, ExitCode.SERVER),
         (errors.NeurofetchError, ExitCode.USAGE),
+        (OSError, ExitCode.DISK),  # a name that is too long, an output that takes no more
     )
     return next((code for kind, code in table if isinstance(error, kind)), None)
 
@@ -256,7 +291,7 @@ def _end_on_terminate() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def _talk_of_warnings(say: Callable[[str, str], None]) -> None:
+def _talk_of_warnings(say: _Talk) -> None:
     def show(message: Warning | str, *_: object, **__: object) -> None:
         say("warning", str(message))
 
