@@ -335,6 +335,13 @@ def test_a_collection_id_is_asked_for_directly(world):
     assert len(bunch.images) == 8
 
 
+def test_image_ids_are_asked_for_directly(world):
+    assert ids_of(world.filtered(id=6, image_terms={})) == [6]
+    assert ids_of(world.filtered(None, id=IsIn(6, 101, 102), map_type="Z map")) == [6, 102]
+    assert world.filtered(None, {"id": 7}, id=101).images == []
+    assert world.server.requests(key="/api/collections/[?]*") == []
+
+
 def test_filters_offline_and_by_special_values(world):
     world.ids([7, 1952])
     world.server.clear_log()
@@ -397,6 +404,14 @@ def test_what_is_here_is_resampled_without_a_request(world):
     assert len(bunch.images) == 3
     assert world.server.log == []
     assert nib.load(bunch.images[0]).affine[0, 0] == 3
+
+
+def test_offline_nothing_is_resampled(world):
+    world.ids(image_ids=[6])
+    bunch, text = world.warned(image_ids=[6], mode="offline", resample=True)
+    assert bunch.images == []
+    assert "image 6: it is here, but not resampled yet" in text
+    assert not list(world.root.rglob("*_resampled*"))
 
 
 def test_resampling_without_nilearn_names_the_extra(world, monkeypatch):

@@ -88,16 +88,25 @@ class Filters:
     @property
     def collection_ids(self) -> list[int] | None:
         """The collections that alone can pass; None when it may be any."""
-        wanted = self.collection_terms.get("id")
-        values = wanted.accepted_ if isinstance(wanted, IsIn) else (wanted,)
-        numbers = [int(v) for v in values if isinstance(v, int) and not isinstance(v, bool)]
-        return numbers if len(numbers) == len(values) and numbers else None
+        return _ids(self.collection_terms.get("id"))
+
+    @property
+    def image_ids(self) -> list[int] | None:
+        """The images that alone can pass; None when it may be any."""
+        return _ids(self.image_terms.get("id"))
 
     @property
     def on_server(self) -> dict[str, str]:
         """The terms that are sent along."""
         terms = {key: self.collection_terms.get(key) for key in _ON_SERVER}
         return {k: str(v) for k, v in terms.items() if isinstance(v, str | int)}
+
+
+def _ids(wanted: object) -> list[int] | None:
+    """Return the ids that a term names; None when it is no such term."""
+    values = wanted.accepted_ if isinstance(wanted, IsIn) else (wanted,)
+    numbers = [int(v) for v in values if isinstance(v, int) and not isinstance(v, bool)]
+    return numbers if len(numbers) == len(values) and numbers else None
 
 
 @dataclass
@@ -174,6 +183,9 @@ class ByFilter:
 
     def _batches(self) -> Iterator[list[Item]]:
         """Yield images that pass, as many at a time as are wanted, or as are moved in one go."""
+        if self.filters.image_ids is not None:
+            yield self._by_id(self.filters.image_ids)
+            return
         collections = self._collections()
         items: list[Item] = []
         while wave := list(islice(collections, self.errand.settings.connections)):
@@ -182,6 +194,18 @@ class ByFilter:
                 yield items
                 items = []
         yield items
+
+    def _by_id(self, numbers: list[int]) -> list[Item]:
+        """Return those of these images that pass and are not found yet."""
+        finder, filters = self.errand.finder, self.filters
+        found = finder.images([number for number in numbers if number not in self.found])
+        finder.records(record["collection_id"] for record in found.values())
+        good = []
+        for record in found.values():
+            collection = finder.collections.get(record["collection_id"])
+            if collection is not None and filters.image(record) and filters.collection(collection):
+                good.append(record)
+        return self.errand.items(good)
 
     def _move(self, items: list[Item], failures: int) -> int:
         """Fetch images until there are enough; return the failures in a row at the end."""

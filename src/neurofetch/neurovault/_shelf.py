@@ -135,13 +135,18 @@ class Shelf:
             path = self.path(collection_id, image_id)
             stamp = _stamp(path)
             if stamp is None:
-                found[image_id] = "there is no volume"
+                found[image_id] = self._absent(collection_id, image_id)
             elif _checked.get(str(path)) != stamp and not _fits(
                 receipts.get(self._relative(path)), stamp
             ):
                 doubtful[image_id] = str(path)
         found |= self._read_through(doubtful)
         return found
+
+    def _absent(self, collection_id: int, image_id: int) -> str:
+        if self._resampled and self.cache.image(collection_id, image_id).is_file():
+            return "it is here, but not resampled yet"
+        return "there is no volume"
 
     def _relative(self, path: Path) -> str:
         return f"{path.parent.name}/{path.name}"
