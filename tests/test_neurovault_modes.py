@@ -2,9 +2,9 @@
 
 import inspect
 import os
-import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nibabel as nib
@@ -24,7 +24,7 @@ from neurofetch.neurovault import (
     plan_neurovault_ids,
 )
 from testbed.neurovault import word_weights
-from tests.neurovault_world import QUICK, ids_of, quietly
+from tests.neurovault_world import QUICK, World, ids_of, quietly
 
 pytest_plugins = ["tests.neurovault_fixtures"]
 
@@ -235,21 +235,21 @@ for w in caught: print(w.message)
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_directory_without_write_access_works_offline_with_a_warning(world, tmp_path):
-    world.ids([7])
-    for folder in [tmp_path, *tmp_path.parents][:4]:
-        if folder.name.startswith(("pytest", "popen")) or folder == tmp_path:
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
-    before = tree(world.root)
-    world.server.clear_log()
-    command = [sys.executable, "-c", READ_ONLY, world.data_dir]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    assert done.returncode == 0, done.stderr
+def test_a_directory_without_write_access_works_offline_with_a_warning(world):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to other users
+        Path(folder).chmod(0o755)
+        home = World(world.server, folder)
+        home.ids([7])
+        before = tree(home.root)
+        world.server.clear_log()
+        command = [sys.executable, "-c", READ_ONLY, home.data_dir]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+        assert done.returncode == 0, done.stderr
+        assert tree(home.root) == before
     assert done.stdout.startswith("[5, 6, 7]\n")
     assert "cannot be written to: working offline" in done.stdout
     assert "image 101: not in the cache" in done.stdout
     assert world.server.log == []
-    assert tree(world.root) == before
 
 
 # -- words -----------------------------------------------------------------------------------------
