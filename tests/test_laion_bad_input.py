@@ -295,13 +295,29 @@ def test_a_directory_must_exist_before_it_is_chosen(unset, shell):
     assert "mkdir -p" in done.err
 
 
+def test_an_empty_name_is_not_the_current_directory(unset, shell):
+    with pytest.raises(UsageError, match="empty"):
+        dataset_initialize("")
+    done = shell('laion-fmri config --data-dir "$NOT_SET"')
+    assert (done.code, "empty" in done.err) == (2, True)
+    assert not config_path().exists()
+
+
+def test_a_name_that_is_too_long_is_a_message(shell):
+    done = shell(f"laion-fmri config --data-dir {'x' * 300}")
+    assert (done.code, "does not exist" in done.err) == (7, True)
+    done = shell("laion-fmri verify", LAION_FMRI_DATA_DIR="x" * 300)
+    assert (done.code, "Traceback" in done.err) == (7, False)
+
+
 def test_none_chosen_is_an_error_that_says_how(unset):
     with pytest.raises(DataDirNotSetError, match="laion-fmri config --data-dir DIR"):
         get_data_dir()
 
 
 def test_the_variable_overrides_the_choice(user, tmp_path):
-    dataset_initialize(tmp_path)
+    with pytest.warns(UserWarning, match=f"LAION_FMRI_DATA_DIR={user} wins"):
+        dataset_initialize(tmp_path)
     assert get_data_dir() == user
     assert stat.S_ISREG(config_path().stat().st_mode)
 

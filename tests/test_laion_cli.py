@@ -459,8 +459,20 @@ def test_info_tells_subjects_sessions_regions_and_sizes(shell):
     table = shell("laion-fmri info --subject sub-03").out
     assert "FFA1" in table
     assert "ses-31   held out" in table
+    everyone = shell("laion-fmri info --subject all").out
+    assert "\nsub-01\n" in everyone
+    assert table.partition("\nsub-03\n")[2] in everyone
     unknown = shell("laion-fmri info --subject 09")
     assert (unknown.code, unknown.out) == (ExitCode.NOTHING_MATCHED, "")
+
+
+def test_info_needs_no_data_directory(shell):
+    done = shell("laion-fmri info", LAION_FMRI_DATA_DIR=None)
+    assert done.code == 0
+    assert "data directory: none yet; choose one: laion-fmri config --data-dir DIR" in done.out
+    found = json.loads(shell("laion-fmri info --json", LAION_FMRI_DATA_DIR=None).out)
+    assert found["data_dir"] is None
+    assert [one["files_here"] for one in found["subjects"]] == [0, 0]
 
 
 @pytest.mark.slow

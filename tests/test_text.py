@@ -133,6 +133,17 @@ def test_remarks_are_reasons_and_notes():
     assert plan_remarks(Plan(ROOT, (step("c", Action.KEEP),))) == ""
 
 
+def test_what_is_replaced_is_named_with_the_reason():
+    damaged = step("d", Action.REPLACE, reason="here, but damaged")
+    newer = [step(n, Action.REPLACE, reason="changed on the server") for n in "ef"]
+    assert plan_remarks(Plan(ROOT, (damaged, *newer))) == (
+        "replaced: d: here, but damaged\nreplaced: e and 1 more: changed on the server"
+    )
+    many = [step(str(n), Action.REPLACE, reason=f"reason {n}") for n in range(20)]
+    *_, last = plan_remarks(Plan(ROOT, tuple(many))).splitlines()
+    assert last == "replaced: 12 more, each listed by --json"
+
+
 def test_json_of_a_report_counts_every_status():
     made = report_json(report(outcome("a", Status.FETCHED, rung=Rung.SIZE, attempts=2)))
     assert made["counts"] == {"fetched": 1, "kept": 0, "refused": 0, "failed": 0}

@@ -148,18 +148,18 @@ def _config(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from laion_fmri._dataset import DATASET, subject_label
-    from laion_fmri._info import info, info_text
-    from laion_fmri.config import get_data_dir
+    from laion_fmri._dataset import DATASET
+    from laion_fmri._info import data_dir_or_none, info, info_text
+    from laion_fmri.download import labels_of
     from neurofetch import Link
 
-    labels = [subject_label(text) for text in arguments.subject or ()]
-    with Link(DATASET, get_data_dir()) as link:
-        found = info(link, labels)
+    labels = labels_of(arguments.subject) if arguments.subject else None
+    with data_dir_or_none() as (root, chosen), Link(DATASET, root) as link:
+        found = info(link, labels, data_dir=chosen)
     if arguments.json:
         console.emit(found.as_json())
     else:
-        print(info_text(found, details=bool(labels)))
+        print(info_text(found, details=bool(arguments.subject)))
     return ExitCode.OK
 
 
@@ -187,6 +187,10 @@ def _verify(arguments: argparse.Namespace) -> int:
     from laion_fmri.config import get_data_dir
 
     found = check(get_data_dir(), read_all=arguments.hash, remote=arguments.remote)
+    if not (found.findings or arguments.remote or arguments.quiet):
+        print(
+            "Files of other tools are held against the bucket by --hash --remote.", file=sys.stderr
+        )
     return console.show_audit(found, arguments)
 
 

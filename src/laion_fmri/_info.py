@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras, listing
+from laion_fmri.config import DataDirNotSetError, get_data_dir
 from laion_fmri.download import check_subjects, subjects_of
 from neurofetch import Action, parse_entities, plan_wants, query, wishes
 from neurofetch.console import size, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from neurofetch import Link, Plan, Step
 
-__all__ = ["Info", "SubjectInfo", "info", "info_text"]
+__all__ = ["Info", "SubjectInfo", "data_dir_or_none", "info", "info_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,13 @@ class Info:
     ----------
     bucket : str
         Its URL.
-    data_dir : str
+    data_dir : str or None
+        None where none was chosen yet.
     subjects : tuple of SubjectInfo
     """
 
     bucket: str
-    data_dir: str
+    data_dir: str | None
     subjects: tuple[SubjectInfo, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -69,7 +74,19 @@ class Info:
         return asdict(self)
 
 
-def info(link: Link, labels: Sequence[str] | None) -> Info:
+@contextmanager
+def data_dir_or_none() -> Iterator[tuple[Path, str | None]]:
+    """Give the data directory; an empty one, and None for its name, where none was chosen yet."""
+    try:
+        chosen = get_data_dir()
+    except DataDirNotSetError:
+        with TemporaryDirectory(prefix="laion-fmri-") as empty:
+            yield Path(empty), None
+    else:
+        yield chosen, str(chosen)
+
+
+def info(link: Link, labels: Sequence[str] | None, *, data_dir: str | None) -> Info:
     """List what there is.
 
     Parameters
@@ -77,6 +94,8 @@ def info(link: Link, labels: Sequence[str] | None) -> Info:
     link : Link
     labels : sequence of str or None
         Subjects; None for all.
+    data_dir : str or None
+        To be named in the answer.
 
     Raises
     ------
@@ -90,7 +109,7 @@ def info(link: Link, labels: Sequence[str] | None) -> Info:
     plan = plan_wants(link.place, wished.wants)
     return Info(
         link.source.bucket.base,
-        str(link.place.root),
+        data_dir,
         tuple(_subject(subject, plan) for subject in subjects),
     )
 
@@ -166,7 +185,8 @@ def info_text(found: Info, *, details: bool) -> str:
                 here,
             )
         )
-    pieces = [f"LAION-fMRI at {found.bucket}", f"data directory: {found.data_dir}", ""]
+    where = found.data_dir or "none yet; choose one: laion-fmri config --data-dir DIR"
+    pieces = [f"LAION-fMRI at {found.bucket}", f"data directory: {where}", ""]
     pieces.append(table(rows, right=(1, 2, 3, 4, 5)))
     if details:
         pieces += [_details(one) for one in found.subjects]

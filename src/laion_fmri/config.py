@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 from laion_fmri._errors import DataDirNotSetError
-from neurofetch import ConfigError, DestinationError
+from neurofetch import ConfigError, DestinationError, UsageError
 
 __all__ = ["DataDirNotSetError", "config_path", "dataset_initialize", "get_data_dir"]
 
@@ -48,6 +49,13 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
         If it is a file.
     TypeError
         If it is neither a text nor a path.
+    UsageError
+        If it is empty.
+
+    Warns
+    -----
+    UserWarning
+        If ``LAION_FMRI_DATA_DIR`` names another directory, which wins.
 
     Examples
     --------
@@ -57,15 +65,27 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
     >>> get_data_dir() == chosen
     True
     """
-    chosen = Path(os.path.abspath(os.path.expanduser(os.fspath(path))))
-    if not chosen.exists():
+    text = os.fspath(path)
+    if not text:  # such as an unset variable of a shell; not the current directory
+        msg = "the data directory is an empty text. Name a directory; '.' is the current one."
+        raise UsageError(msg)
+    chosen = _absolute(text)
+    if not os.path.exists(chosen):
         msg = f"the data directory {chosen} does not exist. Make it first: mkdir -p {chosen}"
         raise FileNotFoundError(msg)
-    if not chosen.is_dir():
+    if not os.path.isdir(chosen):
         msg = f"the data directory {chosen} is a file. Name a directory."
         raise NotADirectoryError(msg)
     _write({**_read(), "data_dir": str(chosen)})
+    override = os.environ.get(_VARIABLE)
+    if override and _absolute(override) != chosen:
+        msg = f"{_VARIABLE}={override} wins over the choice of {chosen}. Unset it to use that."
+        warnings.warn(msg, UserWarning, stacklevel=2)
     return chosen
+
+
+def _absolute(text: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def get_data_dir() -> Path:
@@ -90,7 +110,7 @@ def get_data_dir() -> Path:
             f"or set {_VARIABLE}."
         )
         raise DataDirNotSetError(msg)
-    return Path(os.path.abspath(os.path.expanduser(text)))
+    return _absolute(text)
 
 
 def _read() -> dict[str, Any]:

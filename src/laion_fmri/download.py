@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from neurofetch import Event, Wishes
 
-__all__ = ["check_subjects", "download", "make_plan", "subjects_of"]
+__all__ = ["check_subjects", "download", "labels_of", "make_plan", "subjects_of"]
 
 Values = str | Sequence[str] | None
 Numbers = str | int | Sequence[str | int] | None
@@ -177,7 +177,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         include=include,
         exclude=exclude,
     )
-    labels = _labels(subject)
+    labels = labels_of(subject)
     options = Options(n_jobs=checked_jobs(n_jobs))
     listen = listener(progress)
     root = Path(data_dir) if data_dir is not None else get_data_dir()
@@ -204,8 +204,14 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     return report
 
 
-def _labels(subject: object) -> tuple[str, ...] | None:
-    """Return the full labels of the subjects, or None for all."""
+def labels_of(subject: object) -> tuple[str, ...] | None:
+    """Return the full labels of the subjects, or None for all.
+
+    Raises
+    ------
+    UsageError
+        If it is no subject, nor several of them.
+    """
     given = [subject] if isinstance(subject, str) else subject
     if not isinstance(given, Sequence) or not given:
         msg = f"subject is a name such as 'sub-03', several of them, or 'all', not {subject!r}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from neurofetch._values import Action, Outcome, Plan, Report, Rung, Status, Step
+from neurofetch._values import Action, Plan, Report, Rung, Status, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -130,11 +130,13 @@ def plan_summary(plan: Plan) -> str:
 
 
 def plan_remarks(plan: Plan) -> str:
-    """Return why files are refused, and the notes of a plan; often empty."""
+    """Return why files are refused or replaced, and the notes of a plan; often empty."""
     lines = [
         f"refused: {count(len(steps))}: {reason}"
         for reason, steps in _by_reason(plan.of(Action.REFUSE)).items()
     ]
+    replaced = ((step.reason, step.want.path) for step in plan.of(Action.REPLACE))
+    lines += _named("replaced", replaced)
     return "\n".join([*lines, *(f"note: {note}" for note in plan.notes)])
 
 
@@ -228,7 +230,8 @@ def report_text(report: Report, plan: Plan | None = None) -> str:
         rungs = [(rung, sum(o.rung is rung for o in fetched)) for rung in Rung]
         verified = ", ".join(f"{number:,} by {rung.value}" for rung, number in rungs if number)
         lines.append(f"verified: {verified}")
-    return "\n".join([*lines, *_refusals(o for o in report.refused if o.path not in known)])
+    refused = ((o.reason, o.path) for o in report.refused if o.path not in known)
+    return "\n".join([*lines, *_named("refused", refused)])
 
 
 def _sums(report: Report) -> str:
@@ -256,17 +259,17 @@ def _nothing_moved(report: Report) -> str:
     return f"Nothing to fetch: {what} already here, {size(sum(o.size for o in kept))}{refused}."
 
 
-def _refusals(outcomes: Iterable[Outcome]) -> list[str]:
+def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]]) -> list[str]:
     """Return a line for each reason; each names its first file."""
     reasons: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        reasons.setdefault(outcome.reason, []).append(outcome.path)
+    for reason, path in reasons_and_paths:
+        reasons.setdefault(reason, []).append(path)
     lines = []
     for reason, paths in reasons.items():
         some = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1:,} more"
-        lines.append(f"refused: {some}: {reason}")
+        lines.append(f"{word}: {some}: {reason}")
     if len(lines) > _LINES:
-        lines[_LINES:] = [f"refused: {len(lines) - _LINES:,} more, each listed by --json"]
+        lines[_LINES:] = [f"{word}: {len(lines) - _LINES:,} more, each listed by --json"]
     return lines
 
 
@@ -301,10 +304,12 @@ def report_json(report: Report) -> dict[str, Any]:
 
 def audit_text(audit: Audit) -> str:
     """Return what `verify` prints: sums, and every file that is missing or differs."""
+    if not audit.findings:
+        return f"no files: {audit.root} holds none that this program fetched."
     counts: dict[str, int] = {}
     for finding in audit.findings:
         counts[finding.state.value] = counts.get(finding.state.value, 0) + 1
-    sums = ", ".join(f"{number:,} {state}" for state, number in counts.items()) or "no files"
+    sums = ", ".join(f"{number:,} {state}" for state, number in counts.items())
     lines = [
         f"{finding.state.value}: {finding.path}: {finding.detail}" for finding in audit.problems
     ]
