@@ -191,10 +191,8 @@ class Crew:
     # -- news --------------------------------------------------------------------------------
 
     def post(self, event: Event) -> None:
-        """Hand an event to the thread that called us."""
+        """Hand an event to the thread that called us; it looks a few times a second."""
         self.inbox.append(event)
-        if not isinstance(event, Retrying):
-            self.wake.set()
 
     def claim(self, step: Step) -> str:
         """Claim a file; "" when it is ours, else who has it."""

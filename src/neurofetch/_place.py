@@ -56,6 +56,7 @@ class Place:
             msg = f"the data directory {self.root} is a file. Name a directory."
             raise DestinationError(msg)
         self._real = os.path.realpath(self.root)
+        self._base = str(self.root) + os.sep
         self._known: set[str] = set()
         self._lock = threading.Lock()
 
@@ -133,7 +134,7 @@ class Place:
     def look(self, path: str) -> os.stat_result | None:
         """Return what the system says of one file, or None when it is not here."""
         try:
-            return os.stat(self.root / path)
+            return os.stat(f"{self._base}{path}")  # no pathlib: this is asked for every file
         except (FileNotFoundError, NotADirectoryError):
             return None
 

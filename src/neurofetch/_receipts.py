@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "read_receipts"]
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # once: making one costs more than a line
+
 _MERGE_FROM = 8
 """Journals of ended runs are merged when there are as many."""
 
@@ -62,8 +64,7 @@ class Journal:
 
     def append(self, receipt: Receipt) -> None:
         """Write one receipt: a single append, whole or not at all for every reader."""
-        line = json.dumps(_to_dict(receipt), separators=(",", ":"), ensure_ascii=True) + "\n"
-        data = line.encode("ascii")
+        data = f"{_encode(_to_dict(receipt))}\n".encode("ascii")
         with self._lock:
             if self._ended:  # a thread that could not be stopped in time
                 self._append_late(data)
@@ -110,9 +111,8 @@ class Journal:
         except FileNotFoundError:
             return  # another run is merging them right now
         temporary = self._folder / f"{_MERGING}{self.owner.token}"
-        lines = (json.dumps(_to_dict(r), separators=(",", ":")) for r in receipts.values())
         with temporary.open("w", encoding="ascii") as file:
-            file.writelines(line + "\n" for line in lines)
+            file.writelines(f"{_encode(_to_dict(receipt))}\n" for receipt in receipts.values())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self._folder / f"{_BASE}{secrets.token_hex(8)}.jsonl")

@@ -126,6 +126,8 @@ class _Transfer:
         self._partials = crew.partials
         self._stop = crew.attempts.stop
         self._listen = listen
+        self._files = len(plan.moving)
+        self._bytes = plan.bytes_to_fetch
         self._threads: list[threading.Thread] = []
         self._large: list[LargeFile] = []
         self._samples: deque[tuple[float, int]] = deque()
@@ -221,7 +223,8 @@ class _Transfer:
         finally:
             with self._lock:
                 self._living -= 1
-            self._crew.wake.set()
+            if not self._living:
+                self._crew.wake.set()
 
     # -- the calling thread ------------------------------------------------------------------
 
@@ -255,9 +258,9 @@ class _Transfer:
         rate = max(0.0, (done - before) / (now - since)) if now > since else 0.0
         return Progress(
             len(self._crew.results),
-            len(self._plan.moving),
+            self._files,
             done,
-            self._plan.bytes_to_fetch,
+            self._bytes,
             now - self._began,
             rate,
             self._crew.retries,

@@ -74,22 +74,23 @@ def parse_head(raw: bytes) -> Head:
         if not colon or not name or name != name.strip():
             msg = f"expected a header line, got {line[:80]!r}"
             raise ProtocolError(msg)
-        _add(headers, name.lower(), value.strip())
+        name = name.lower()
+        if name in headers:
+            value = _joined(name, headers[name], value.strip())
+        headers[name] = value.strip()
     connection = headers.get("connection", "").lower()
     keep = "close" not in connection and (version != "HTTP/1.0" or "keep-alive" in connection)
     return Head(int(code), reason, headers, keep)
 
 
-def _add(headers: dict[str, str], name: str, value: str) -> None:
-    known = headers.get(name)
-    if known is None:
-        headers[name] = value
-    elif name == "content-length":
-        if known != value:
-            msg = f"two different Content-Length headers: {known!r} and {value!r}"
-            raise ProtocolError(msg)
-    else:
-        headers[name] = f"{known}, {value}"
+def _joined(name: str, known: str, value: str) -> str:
+    """Return the value of a header that came twice."""
+    if name != "content-length":
+        return f"{known}, {value}"
+    if known != value:
+        msg = f"two different Content-Length headers: {known!r} and {value!r}"
+        raise ProtocolError(msg)
+    return known
 
 
 def body_length(method: str, head: Head) -> int:
