@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import nibabel as nib
+import numpy as np
 import pytest
 
 from neurofetch import DestinationError, DiskFullError, IncompleteError, read_receipts
@@ -238,6 +239,16 @@ def test_odd_names_nidm_folders_and_stray_encodings(world):
         assert "range" not in request.headers
 
 
+def test_a_large_volume_that_is_cut_once_comes_whole(world):
+    values = np.random.default_rng(0).random((70, 80, 60), dtype=np.float32)
+    content = gzip.compress(nib.Nifti1Image(values, np.eye(4)).to_bytes(), 1)
+    assert len(content) > 1 << 20
+    world.vault.add_image(8, 7, volume=content)
+    world.server.fault(key="/media/*map_8*", times=1, cut_after=700_000)
+    assert ids_of(world.ids(image_ids=[8])) == [8]
+    assert world.file(7, 8).read_bytes() == content
+
+
 def test_a_file_that_is_missing_on_the_server_is_named(world):
     world.vault.add_image(8, 7, missing=True)
     bunch, text = world.warned([7])
@@ -362,6 +373,21 @@ def test_a_torn_collection_record_is_asked_for_again(world):
     record = world.root / "collection_7/collection_metadata.json"
     record.write_text('{"id": 7, "na')
     assert world.ids([7]).collections_meta[0]["name"] == "Collection 7"
+    assert json.loads(record.read_text())["name"] == "Collection 7"
+
+
+@pytest.mark.parametrize("content", ['{"id": 7, "na', None])
+def test_a_collections_record_is_mended_also_for_single_images(world, content):
+    world.ids(image_ids=[6])
+    record = world.root / "collection_7/collection_metadata.json"
+    record.unlink()
+    if content is not None:
+        record.write_text(content)
+    bunch = world.ids(image_ids=[6], mode="offline")
+    assert bunch.collections_meta == [{"id": 7}]
+    world.server.clear_log()
+    assert world.ids(image_ids=[6]).collections_meta[0]["name"] == "Collection 7"
+    assert [r.key for r in world.server.log] == ["/api/collections/7/"]
     assert json.loads(record.read_text())["name"] == "Collection 7"
 
 

@@ -235,11 +235,14 @@ for w in caught: print(w.message)
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_directory_without_write_access_works_offline_with_a_warning(world):
+@pytest.mark.parametrize("open_to_all", [False, True], ids=["root", "state"])
+def test_a_directory_without_write_access_works_offline_with_a_warning(world, open_to_all):
     with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to other users
         Path(folder).chmod(0o755)
         home = World(world.server, folder)
         home.ids([7])
+        if open_to_all:  # a shared folder in which another user made the folder for our notes
+            home.root.chmod(0o777)
         before = tree(home.root)
         world.server.clear_log()
         command = [sys.executable, "-c", READ_ONLY, home.data_dir]

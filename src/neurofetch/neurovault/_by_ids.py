@@ -37,6 +37,7 @@ class ByIds:
     _known: dict[int, list[int]] = field(default_factory=dict)
     _marked: set[int] = field(default_factory=set)
     _lists: dict[int, Members] = field(default_factory=dict)
+    _bare: list[int] = field(default_factory=list)
 
     # -- what is here ------------------------------------------------------------------------
 
@@ -63,6 +64,18 @@ class ByIds:
     def open_images(self) -> list[int]:
         """The images that are not here."""
         return [number for number in self.image_ids if number not in self.errand.held]
+
+    @property
+    def bare_collections(self) -> list[int]:
+        """The collections of images that are here whose own record is not, or is torn."""
+        errand = self.errand
+        numbers = dict.fromkeys(held.collection_id for held in errand.held.values())
+        return [number for number in numbers if errand.collection(number) is None]
+
+    @property
+    def anything_open(self) -> bool:
+        """Whether the server must be asked for records or volumes."""
+        return bool(self.open_collections or self.open_images or self.bare_collections)
 
     def _complete(self, number: int) -> bool:
         errand = self.errand
@@ -104,6 +117,9 @@ class ByIds:
         singles = [n for n in self.open_images if n not in records and n not in broken]
         single = finder.images(singles) if singles else {}
         self._ask_for_collections(single)
+        self._bare = [n for n in self.bare_collections if n not in self._lists]
+        failed = finder.records(self._bare)
+        errand.problems += [Problem("collection", n, failed[n]) for n in self._bare if n in failed]
         errand.problems += finder.problems
         finder.problems = []
         return errand.items([*records.values(), *(single[n] for n in singles if n in single)])
@@ -129,7 +145,8 @@ class ByIds:
     def fetch(self, items: list[Item]) -> None:
         """Write the collections' records and lists, then move the volumes."""
         errand = self.errand
-        errand.write_collections([*self._lists, *(item.collection_id for item in items)])
+        numbers = (item.collection_id for item in items)
+        errand.write_collections([*self._lists, *self._bare, *numbers])
         for number, members in self._lists.items():
             if members.clean:
                 errand.marks.write(number, members.records)

@@ -19,6 +19,7 @@ from neurofetch.neurovault._filters import (
     empty_filter,
 )
 from neurofetch.neurovault._layout import Cache, find_root
+from neurofetch.neurovault._marks import STATE
 from neurofetch.neurovault._records import normal_ids
 from neurofetch.neurovault._resample import check_resampling
 from neurofetch.neurovault._settings import MAX_FAILURES, TIMEOUT, Mode, OnError, Settings
@@ -272,7 +273,7 @@ def plan_neurovault_ids(
         wanted.look()
     if settings.offline:
         wanted.name_missing()
-    elif wanted.open_collections or wanted.open_images:
+    elif wanted.anything_open:
         with _session(settings) as errand.session:
             items = wanted.ask()
     return errand.plan(items, wanted.order(every=True))
@@ -308,9 +309,9 @@ def _run_ids(errand: Errand, collection_ids: object, image_ids: object) -> list[
         wanted.look()
     if settings.offline:
         wanted.name_missing()
-    elif wanted.open_collections or wanted.open_images or _words_missing(errand):
+    elif wanted.anything_open or _words_missing(errand):
         with _session(settings) as errand.session:
-            if wanted.open_collections or wanted.open_images:
+            if wanted.anything_open:
                 wanted.fetch(wanted.ask())
             _fetch_words(errand, wanted.order())
     return wanted.order()
@@ -340,7 +341,8 @@ def _errand(settings: Settings, data_dir: str | os.PathLike[str] | None) -> Erra
 def _writable(root: Path) -> bool:
     if root.exists() and not root.is_dir():
         raise DestinationError(f"{root} is a file, where the cache's folder should be.")
-    return not root.exists() or os.access(root, os.W_OK | os.X_OK)
+    there = [folder for folder in (root, root / STATE) if folder.exists()]
+    return all(os.access(folder, os.W_OK | os.X_OK) for folder in there)
 
 
 def _session(settings: Settings) -> Session:

@@ -7,6 +7,7 @@ what was read is remembered for the life of the process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from neurofetch.neurovault._integrity import check_volume
 from neurofetch.neurovault._marks import STATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from neurofetch.neurovault._layout import Cache
@@ -172,9 +173,13 @@ class Shelf:
         good, self._good = self._good, []
         if not good or not self._write:
             return
+        with contextlib.suppress(OSError):  # a receipt saves work; the answer stands without it
+            self._append(good)
+
+    def _append(self, paths: Iterable[str]) -> None:
         journal = Journal(self.cache.root / STATE)
         try:
-            for path in good:
+            for path in paths:
                 size, mtime_ns = _checked[path]
                 folder, name = os.path.split(path)
                 relative = f"{os.path.basename(folder)}/{name}"
