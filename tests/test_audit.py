@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from neurofetch import Listing, Rung, State, Want, query
+from neurofetch import Checking, Listing, Rung, State, Want, query
 from neurofetch._audit import audit
 from tests.engine_world import PART, World, noise
 
@@ -196,3 +196,48 @@ def test_after_an_adoption_the_plan_trusts_the_file(world):
         plan = link.plan(query(include="small.txt"), Listing(walks=("",)))
     (step,) = plan.steps
     assert step.reason == "here, verified (md5-etag)"
+
+
+# -- progress ------------------------------------------------------------------------------------
+
+
+def heard(world, **how):
+    events = []
+    with world.link() as link:
+        audit(link.place, listen=events.append, **how)
+    return events
+
+
+def test_reading_every_byte_tells_how_far_it_is(world, monkeypatch):
+    world.fetch()
+    monkeypatch.setattr("neurofetch._together._BEAT", 1e-4)
+    events = heard(world, read_all=True)
+    total = len(LARGE) + len(SMALL)
+    assert {type(event) for event in events} == {Checking}
+    assert [e.bytes_done for e in events] == sorted(e.bytes_done for e in events)
+    last = events[-1]
+    assert (last.bytes_done, last.bytes_total) == (total, total)
+    assert (last.files_done, last.files, last.over) == (2, 2, True)
+
+
+def test_files_that_need_no_reading_count_as_done(world):
+    world.fetch()
+    (world.root / "small.txt").unlink()
+    (world.root / "large.bin").write_bytes(b"short")
+    last = heard(world, read_all=True)[-1]
+    assert (last.bytes_done, last.bytes_total, last.over) == (5, 5, True)
+
+
+def test_a_look_at_sizes_and_times_is_too_short_for_progress(world):
+    world.fetch()
+    assert heard(world) == []
+
+
+def test_what_a_listener_raises_ends_the_reading(world):
+    world.fetch()
+
+    def listen(event):
+        raise ZeroDivisionError("mine")
+
+    with world.link() as link, pytest.raises(ZeroDivisionError, match="mine"):
+        audit(link.place, read_all=True, listen=listen)

@@ -173,3 +173,29 @@ def test_a_data_directory_can_be_moved(shell):
     done = shell("laion-fmri verify --hash", LAION_FMRI_DATA_DIR=str(moved))
     assert done.code == 0
     assert f"{len(on_disk(moved))} good" in done.out
+
+
+def test_reading_every_byte_shows_progress(shell):
+    done = shell("laion-fmri verify --hash --progress json")
+    events = [json.loads(line) for line in done.err.splitlines()]
+    assert {event["event"] for event in events} == {"checking"}
+    size = sum((shell.data / path).stat().st_size for path in on_disk(shell.data))
+    assert events[-1]["bytes_done"] == events[-1]["bytes_total"] == size
+    assert shell("laion-fmri verify --hash --progress bar").err.strip().endswith(" files]")
+    assert shell("laion-fmri verify --hash").err == ""  # too short for a line
+    assert shell("laion-fmri verify --hash --progress json --quiet").err == ""
+
+
+def test_reading_before_fetching_shows_both(shell):
+    damaged = shell.data / "README"
+    text = damaged.read_bytes()
+    damaged.write_bytes(text[:-1] + b"?")
+    done = shell(LINE + " --verify --progress json")
+    kinds = [json.loads(line)["event"] for line in done.err.splitlines()]
+    assert kinds.index("checking") < kinds.index("planned") < kinds.index("finished")
+    assert damaged.read_bytes() == text
+    damaged.write_bytes(text[:-1] + b"?")
+    done = shell(LINE + " --verify --progress bar")
+    assert "replaced: README: here, but damaged: " in done.err
+    assert "139/139 files]\n" in done.err  # the first bar is closed before the second begins
+    assert "1/1 files]\n1 file fetched" in done.err

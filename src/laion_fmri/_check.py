@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from laion_fmri._access_gate import Gate
 from laion_fmri._dataset import DATASET, Extras, dataset, listing
 from laion_fmri.download import subjects_of
-from neurofetch import Audit, Link, Place, Rules, audit, query, wishes
+from neurofetch import Audit, Link, Place, Rules, audit, listener, query, wishes
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +22,11 @@ _ALL = Extras(
 
 
 def check(
-    data_dir: str | os.PathLike[str], *, read_all: bool = False, remote: bool = False
+    data_dir: str | os.PathLike[str],
+    *,
+    read_all: bool = False,
+    remote: bool = False,
+    progress: str | None = None,
 ) -> Audit:
     """Hold the data directory against its receipts, and against the bucket.
 
@@ -34,13 +38,16 @@ def check(
     remote : bool
         Ask the bucket too. With `read_all`, files of other tools are hashed, and adopted when
         they are the bucket's.
+    progress : str, optional
+        How to show progress of reading every byte; as for `download`.
 
     Returns
     -------
     Audit
     """
+    listen = listener(progress)
     if not remote:
-        return audit(Place(data_dir, DATASET.state), read_all=read_all)
+        return audit(Place(data_dir, DATASET.state), read_all=read_all, listen=listen)
     with Link(dataset(_ALL), data_dir) as link:
         here = _subjects_here(link)
         exist = [subject for subject in subjects_of(link, _ALL) if subject in here]
@@ -48,7 +55,9 @@ def check(
         files = gate.files(link.files(listing(tuple(exist), _ALL)), fetch=False)
         everything = replace(link.dataset, rules=Rules())  # nothing is chosen, all is compared
         wants = gate.known(wishes(files, query(), everything).wants)
-        found = audit(link.place, read_all=read_all, remote=wants, checksum=link.promise)
+        found = audit(
+            link.place, read_all=read_all, remote=wants, checksum=link.promise, listen=listen
+        )
     for note in gate.notes:
         warnings.warn(note, UserWarning, stacklevel=2)
     return gate.audited(found)

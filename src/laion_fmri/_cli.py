@@ -124,6 +124,7 @@ def _add_verify(commands: Commands) -> None:
         help="ask the bucket too; with --hash, files of other tools are adopted when they are "
         "the bucket's to the last byte",
     )
+    console.add_progress(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_verify)
 
@@ -136,8 +137,7 @@ def _config(arguments: argparse.Namespace) -> int:
 
     if arguments.data_dir is not None:
         chosen = dataset_initialize(arguments.data_dir)
-        if not arguments.quiet:
-            print(f"data directory: {chosen} (kept in {config_path()})", file=sys.stderr)
+        console.remark(f"data directory: {chosen} (kept in {config_path()})", arguments)
     else:
         chosen = get_data_dir()
     if arguments.json:
@@ -186,11 +186,15 @@ def _verify(arguments: argparse.Namespace) -> int:
     from laion_fmri._check import check
     from laion_fmri.config import get_data_dir
 
-    found = check(get_data_dir(), read_all=arguments.hash, remote=arguments.remote)
-    if not (found.findings or arguments.remote or arguments.quiet):
-        print(
-            "Files of other tools are held against the bucket by --hash --remote.", file=sys.stderr
-        )
+    found = check(
+        get_data_dir(),
+        read_all=arguments.hash,
+        remote=arguments.remote,
+        progress=console.progress(arguments),
+    )
+    if not found.findings and not arguments.remote:
+        text = "Files of other tools are held against the bucket by --hash --remote."
+        console.remark(text, arguments)
     return console.show_audit(found, arguments)
 
 

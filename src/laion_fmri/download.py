@@ -189,7 +189,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         gate = Gate(link, adopt=not dry_run) if include_stimuli else None
         plan = make_plan(link, labels, wanted, extras, overwrite=overwrite, gate=gate)
         if verify:
-            plan = repair(link, plan)
+            plan = repair(link, plan, listen)
         if shard is not None:
             plan = plan.shard(*shard)
         if dry_run:

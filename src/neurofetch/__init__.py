@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from neurofetch._events import (
+        Checking,
         Event,
         FileDone,
         Finished,
@@ -110,6 +111,7 @@ _HOMES = {
         "VerificationError",
     ),
     "_events": (
+        "Checking",
         "Event",
         "FileDone",
         "Finished",
@@ -151,6 +153,7 @@ __all__ = [
     "Answer",
     "Attempts",
     "Audit",
+    "Checking",
     "Client",
     "ConfigError",
     "Dataset",

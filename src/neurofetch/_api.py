@@ -173,6 +173,7 @@ def verify(
     url: str | None = None,
     region: str | None = None,
     state: str = ".neurofetch",
+    progress: str | bool | Callable[[Event], None] | None = None,
 ) -> Audit:
     """Look again at what is on the disk.
 
@@ -190,17 +191,22 @@ def verify(
         Of the bucket.
     state : str
         The folder of the package's own files in `dest`.
+    progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
+        How to show progress of reading every byte; a callable gets every event.
 
     Returns
     -------
     Audit
     """
+    listen = listener(progress)
     if url is None:
-        return audit(Place(dest, state), read_all=read_all)
+        return audit(Place(dest, state), read_all=read_all, listen=listen)
     with Link(replace(_dataset(url, region), state=state), dest) as link:
         files, dataset = _listed(link, url)
         wants = wishes(files, query(), dataset).wants
-        return audit(link.place, read_all=read_all, remote=wants, checksum=link.promise)
+        return audit(
+            link.place, read_all=read_all, remote=wants, checksum=link.promise, listen=listen
+        )
 
 
 def _dataset(url: str, region: str | None) -> Dataset:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch._digests import hasher
 from neurofetch._errors import NeurofetchError, VerificationError
+from neurofetch._events import Checking
 from neurofetch._receipts import Journal, read_receipts
 from neurofetch._together import together
 from neurofetch._values import Action, LocalFile, Receipt, RemoteFile, Rung, Want
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
+    from neurofetch._events import Listener
     from neurofetch._link import Link
     from neurofetch._place import Place
     from neurofetch._values import Plan
@@ -96,6 +98,7 @@ def audit(
     remote: Iterable[Want] | None = None,
     checksum: Callable[[RemoteFile], Promise] | None = None,
     only: Collection[str] | None = None,
+    listen: Listener | None = None,
 ) -> Audit:
     """Hold a data directory against its receipts, and against the server.
 
@@ -112,6 +115,8 @@ def audit(
         Asks the server for its checksum of an object, where the ETag tells nothing.
     only : collection of str, optional
         Look at these paths and no others.
+    listen : callable, optional
+        With `read_all`, gets a `Checking` event now and then, and one at the end.
 
     Returns
     -------
@@ -123,27 +128,38 @@ def audit(
     everything = receipts.keys() | wants.keys()
     local = place.survey(sorted(everything), receipts)
     journal = Journal(place.state)
-    inspector = _Inspector(place, journal, wants, checksum, read_all=read_all)
     paths = sorted((receipts.keys() | local.keys()) & set(only if only is not None else everything))
+    meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
+    inspector = _Inspector(place, journal, wants, checksum, meter, read_all=read_all)
     looks = [partial(inspector.look, path, local.get(path)) for path in paths]
+    tell = (lambda: listen(meter.event())) if listen and read_all and paths else None
     try:
-        findings = together(looks, max(2, os.cpu_count() or 2))
+        findings = together(looks, max(2, os.cpu_count() or 2), tell)
     finally:
         journal.close()
+    if tell:
+        tell()
     return Audit(place.root, tuple(findings), time.monotonic() - began)
 
 
-def repair(link: Link, plan: Plan) -> Plan:
+def repair(link: Link, plan: Plan, listen: Listener | None = None) -> Plan:
     """Read every byte of the files that a plan keeps; return a plan that replaces the bad ones.
 
     Parameters
     ----------
     link : Link
     plan : Plan
+    listen : callable, optional
+        Gets a `Checking` event now and then.
     """
     kept = {step.want.path: step.want for step in plan.of(Action.KEEP)}
     found = audit(
-        link.place, read_all=True, remote=kept.values(), checksum=link.promise, only=kept.keys()
+        link.place,
+        read_all=True,
+        remote=kept.values(),
+        checksum=link.promise,
+        only=kept.keys(),
+        listen=listen,
     )
     bad = {finding.path: finding.detail for finding in found.problems}
     steps = tuple(
@@ -155,6 +171,40 @@ def repair(link: Link, plan: Plan) -> Plan:
     return replace(plan, steps=steps)
 
 
+class _Meter:
+    """How many bytes were read; counted by threads, asked by another.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int
+        Of the files that are looked at, by path.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = sizes
+        self._read = dict.fromkeys(sizes, 0)  # its keys stay, so no lock is needed
+        self._over: set[str] = set()
+        self._began = time.monotonic()
+
+    def blocks(self, path: str, root: Path) -> Iterable[memoryview]:
+        """Give the bytes of a file, and count them."""
+        for block in read_blocks(str(root / path)):
+            self._read[path] += len(block)
+            yield block
+
+    def over(self, path: str) -> None:
+        """Count a file as dealt with, read or not."""
+        self._read[path] = self._sizes[path]
+        self._over.add(path)
+
+    def event(self) -> Checking:
+        """Return how far we are."""
+        read, seconds = sum(self._read.values()), time.monotonic() - self._began
+        rate = read / seconds if seconds > 0 else 0.0
+        total = sum(self._sizes.values())
+        return Checking(len(self._over), len(self._sizes), read, total, seconds, rate, 0)
+
+
 class _Inspector:
     def __init__(
         self,
@@ -162,6 +212,7 @@ class _Inspector:
         journal: Journal,
         wants: Mapping[str, Want],
         checksum: Callable[[RemoteFile], Promise] | None,
+        meter: _Meter,
         *,
         read_all: bool,
     ) -> None:
@@ -169,18 +220,21 @@ class _Inspector:
         self._journal = journal
         self._wants = wants
         self._checksum = checksum
+        self._meter = meter
         self._read_all = read_all
 
     def look(self, path: str, here: LocalFile | None) -> Finding:
         """Look at one file."""
-        if here is None:
-            return Finding(path, State.MISSING, "fetched once, now gone")
         try:
+            if here is None:
+                return Finding(path, State.MISSING, "fetched once, now gone")
             return self._look(path, here)
         except OSError as error:
             if isinstance(error, NeurofetchError):
                 raise
             return Finding(path, State.DIFFERS, f"cannot be read: {error.strerror or error}")
+        finally:
+            self._meter.over(path)
 
     def _look(self, path: str, here: LocalFile) -> Finding:
         want = self._wants.get(path)
@@ -215,7 +269,7 @@ class _Inspector:
     def _against_digest(self, here: LocalFile, receipt: Receipt) -> Finding:
         algorithm, _, expected = receipt.digest.partition(":")
         digest = hasher(algorithm)
-        for block in read_blocks(str(self._place.root / here.path)):
+        for block in self._meter.blocks(here.path, self._place.root):
             digest.update(block)
         found = digest.hexdigest()
         if found != expected:
@@ -229,12 +283,11 @@ class _Inspector:
         promise = Promise.of(want.remote)
         if promise.digest is None and promise.kind == "opaque" and self._checksum is not None:
             promise = self._checksum(want.remote)
-        path = str(self._place.root / here.path)
         piece = OnePiece(promise)
-        for block in read_blocks(path):
+        for block in self._meter.blocks(here.path, self._place.root):
             piece.update(block)
         try:
-            verified = piece.settle(lambda: read_blocks(path))
+            verified = piece.settle(lambda: read_blocks(str(self._place.root / here.path)))
         except VerificationError as error:
             return Finding(here.path, State.DIFFERS, f"not the server's: {error}")
         self._adopt(here, want, verified.rung, verified.digest)

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from neurofetch._config import number
 from neurofetch._errors import UsageError
-from neurofetch._events import Event, FileDone, Finished, Planned, Progress, Retrying, Waiting
+from neurofetch._events import (
+    Checking,
+    Event,
+    FileDone,
+    Finished,
+    Planned,
+    Progress,
+    Retrying,
+    Waiting,
+)
 from neurofetch._text import count, duration, plan_json, report_json, size
 from neurofetch._values import Status
 
@@ -96,12 +105,19 @@ class _Bar:
             retries = f", {event.retries:,} retried" if event.retries else ""
             bar.set_postfix_str(f"{event.files_done}/{event.files} files{retries}", refresh=False)
             bar.refresh()
+            if isinstance(event, Checking) and event.over:
+                self._close()
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
             self._say(f"failed: {event.outcome.path}: {event.outcome.reason}")
         elif isinstance(event, Waiting):
             self._say(f"waiting: {event.path} is being fetched by {event.owner}")
-        elif isinstance(event, Finished) and self._bar is not None:
+        elif isinstance(event, Finished):
+            self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
     def _new(self, event: Progress) -> Any:
         bar = _tqdm()
@@ -154,11 +170,13 @@ class Heartbeat:
     def __init__(self, stream: TextIO, every: float | None = None) -> None:
         self._stream = stream
         self._every = every or number(os.environ, VARIABLE, LINE_SECONDS)
-        self._next = min(FIRST_LINE, self._every)
+        self._first = self._next = min(FIRST_LINE, self._every)
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        if isinstance(event, Progress) and event.seconds >= self._next:
+        if isinstance(event, Checking) and event.over:
+            self._next = self._first  # another clock begins
+        elif isinstance(event, Progress) and event.seconds >= self._next:
             self._next = event.seconds + self._every
             self._say(self._line(event))
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
@@ -169,9 +187,11 @@ class Heartbeat:
     @staticmethod
     def _line(event: Progress) -> str:
         left = event.remaining
+        read = "read " if isinstance(event, Checking) else ""
         line = (
-            f"{duration(event.seconds)}: {size(event.bytes_done)} of {size(event.bytes_total)}, "
-            f"{event.files_done:,} of {count(event.files)}, {size(event.rate)}/s"
+            f"{duration(event.seconds)}: {read}{size(event.bytes_done)} of "
+            f"{size(event.bytes_total)}, {event.files_done:,} of {count(event.files)}, "
+            f"{size(event.rate)}/s"
         )
         if left is not None and event.files_done < event.files:
             line += f", {duration(left)} left"
@@ -204,5 +224,7 @@ def _event_json(event: Event) -> dict[str, Any]:
         return {"event": "finished", **report}
     if isinstance(event, FileDone):
         return {"event": "file", **asdict(event.outcome)}
-    name = {Progress: "progress", Retrying: "retrying", Waiting: "waiting"}[type(event)]
+    name = {Progress: "progress", Checking: "checking", Retrying: "retrying", Waiting: "waiting"}[
+        type(event)
+    ]
     return {"event": name, **asdict(event)}

@@ -78,6 +78,7 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser.add_argument("--hash", action="store_true", help="read every byte")
     parser.add_argument("--remote", metavar="s3://BUCKET/PREFIX", help="ask the bucket too")
     parser.add_argument("--region", help="of the bucket (default: found out)")
+    console.add_progress(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_verify)
 
@@ -105,7 +106,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     from neurofetch._api import verify  # noqa: PLC0415 - not needed for --help
 
     found = verify(
-        arguments.dest, read_all=arguments.hash, url=arguments.remote, region=arguments.region
+        arguments.dest,
+        read_all=arguments.hash,
+        url=arguments.remote,
+        region=arguments.region,
+        progress=console.progress(arguments),
     )
     return console.show_audit(found, arguments)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from neurofetch._values import Outcome, Plan, Report
 
 __all__ = [
+    "Checking",
     "Event",
     "FileDone",
     "Finished",
@@ -60,6 +61,19 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Checking(Progress):
+    """How far the reading of files that are here is; a few times a second, and once at its end.
+
+    The fields are those of `Progress`, of bytes that are read; `rate` is since it began.
+    """
+
+    @property
+    def over(self) -> bool:
+        """Whether all files were read."""
+        return self.files_done == self.files
+
+
+@dataclass(frozen=True, slots=True)
 class FileDone:
     """One file is dealt with."""
 
@@ -105,5 +119,5 @@ class Finished:
     report: Report
 
 
-Event = Planned | Progress | FileDone | Retrying | Waiting | Finished
+Event = Planned | Progress | Checking | FileDone | Retrying | Waiting | Finished
 Listener = Callable[[Event], None]

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ExitCode", "Parser", "add_completion", "add_filters", "add_output", "add_transfer"]
+__all__ = [
+    "ExitCode",
+    "Parser",
+    "add_completion",
+    "add_filters",
+    "add_output",
+    "add_progress",
+    "add_transfer",
+]
 
 
 class ExitCode(enum.IntEnum):
@@ -134,15 +142,20 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="bytes a second over all connections, such as 20M",
     )
+    add_progress(group)
     group.add_argument(
+        "--paths", action="store_true", help="print the path of every file that is there on stdout"
+    )
+
+
+def add_progress(parser: argparse._ActionsContainer) -> None:
+    """Add the flag for how progress is shown."""
+    parser.add_argument(
         "--progress",
         choices=("auto", "bar", "lines", "json", "none"),
         default="auto",
         help="on stderr: a bar, a line now and then, or NDJSON events (default: a bar in a "
         "terminal, else lines)",
-    )
-    group.add_argument(
-        "--paths", action="store_true", help="print the path of every file that is there on stdout"
     )
 
 

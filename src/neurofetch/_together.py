@@ -14,7 +14,14 @@ __all__ = ["together"]
 T = TypeVar("T")
 
 
-def together(calls: Iterable[Callable[[], T]], threads: int) -> list[T]:
+_BEAT = 0.25
+
+
+def together(
+    calls: Iterable[Callable[[], T]],
+    threads: int,
+    meanwhile: Callable[[], None] | None = None,
+) -> list[T]:
     """Return what these calls return, in their order.
 
     The first error is raised at once, as is an interrupt; calls that have not begun by then are
@@ -25,6 +32,8 @@ def together(calls: Iterable[Callable[[], T]], threads: int) -> list[T]:
     calls : iterable of callable
     threads : int
         At most so many calls run at once.
+    meanwhile : callable, optional
+        Called in the calling thread a few times a second until all have returned.
 
     Examples
     --------
@@ -53,8 +62,9 @@ def together(calls: Iterable[Callable[[], T]], threads: int) -> list[T]:
     for _ in range(min(threads, total)):
         threading.Thread(target=work, daemon=True).start()
     try:
-        if total:
-            over.wait()
+        while total and not over.wait(_BEAT if meanwhile else None):
+            if meanwhile:
+                meanwhile()
     finally:
         queue.clear()
     if errors:

@@ -29,6 +29,7 @@ from neurofetch._flags import (
     add_completion,
     add_filters,
     add_output,
+    add_progress,
     add_transfer,
 )
 from neurofetch._text import size, table
@@ -40,10 +41,13 @@ __all__ = [
     "add_completion",
     "add_filters",
     "add_output",
+    "add_progress",
     "add_transfer",
     "begin",
     "emit",
     "narrated",
+    "progress",
+    "remark",
     "run",
     "show_audit",
     "show_plan",
@@ -80,8 +84,8 @@ def begin(plan: Plan, arguments: argparse.Namespace) -> None:
     from neurofetch._text import plan_remarks, plan_summary  # noqa: PLC0415
 
     text = plan_summary(plan) if plan.moving else plan_remarks(plan)
-    if text and not arguments.quiet and not _talks_json(arguments):
-        print(text, file=sys.stderr)
+    if text:
+        remark(text, arguments)
 
 
 def show_report(report: Report, arguments: argparse.Namespace, plan: Plan | None = None) -> None:
@@ -92,8 +96,18 @@ def show_report(report: Report, arguments: argparse.Namespace, plan: Plan | None
         emit(report_json(report))
     elif arguments.paths:
         print("\n".join(map(str, report.paths)))
+    remark(report_text(report, plan), arguments)
+
+
+def remark(text: str, arguments: argparse.Namespace) -> None:
+    """Say something to people, on stderr, unless they want it quiet."""
     if not arguments.quiet and not _talks_json(arguments):
-        print(report_text(report, plan), file=sys.stderr)
+        print(text, file=sys.stderr)
+
+
+def progress(arguments: argparse.Namespace) -> str:
+    """Return how progress is to be shown."""
+    return "none" if arguments.quiet else str(arguments.progress)
 
 
 def _talks_json(arguments: argparse.Namespace) -> bool:
@@ -115,7 +129,7 @@ class Narrator:
 
         self.plan: Plan | None = None
         self._arguments = arguments
-        self._show = listener("none" if arguments.quiet else arguments.progress)
+        self._show = listener(progress(arguments))
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
