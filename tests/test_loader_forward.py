@@ -208,6 +208,21 @@ def test_a_flipped_byte_in_the_gzip_names_the_file(tmp_path):
             load(path, random_mask())
 
 
+def test_damage_that_makes_infinite_values_is_told_as_damage(tmp_path):
+    """Stored, not packed: a turned bit makes a value infinite, the checksum at the end tells."""
+    path = write_image(tmp_path / "b.nii", make_image("<f4", 40))
+    content = path.read_bytes()
+    packed = bytearray(gzip.compress(content, compresslevel=0))
+    path = tmp_path / "b.nii.gz"
+    for value in (1_000, len(content) // 8, len(content) // 4 - 200):
+        bad = bytearray(packed)
+        at = packed.index(content[4 * value : 4 * value + 16])
+        bad[at : at + 4] = np.array([np.inf], "<f4").tobytes()
+        path.write_bytes(bad)
+        with pytest.raises(CorruptFileError, match=r"b\.nii\.gz.*damaged"):
+            load(path, np.ones(int(np.prod(GRID)), dtype=bool))
+
+
 def test_a_plain_file_cut_short_names_the_volume(tmp_path):
     path = write_image(tmp_path / "b.nii", make_image("<f4", 4))
     path.write_bytes(path.read_bytes()[:-10])

@@ -152,6 +152,7 @@ def forward_pass(
     passing = [n for n in range(header.volumes) if wanted[n] or not reader.by_position]
     stretches = voxels.stretches(header.dtype.itemsize, reader.by_position)
     volume = np.empty(len(voxels), dtype=np.float32)  # its voxels, in the order of the disk
+    unfit: NotFiniteError | None = None
     with closing(ahead(reader, _jobs(header, passing, stretches))) as pieces:
         for number in passing:
             for stretch in stretches:
@@ -159,10 +160,14 @@ def forward_pass(
             if wanted[number]:
                 row = row_for(number)
                 volume.take(voxels.places, out=row, mode="clip")
-                if finite:
-                    _check_finite(header, voxels, number, row)
+                if finite and unfit is None:
+                    unfit = _not_finite(header, voxels, number, row)
+                if unfit and reader.by_position:
+                    raise unfit
                 yield number
     reader.finish()
+    if unfit:  # not before the end: a damaged stream makes NaN too, and its checksum comes last
+        raise unfit
 
 
 def _jobs(
@@ -194,17 +199,19 @@ def _scaled(values: NDArray[Any], header: Header) -> NDArray[Any]:
     return values.astype(np.float64) * header.slope + header.inter if header.scaled else values
 
 
-def _check_finite(header: Header, voxels: Voxels, number: int, row: NDArray[np.float32]) -> None:
+def _not_finite(
+    header: Header, voxels: Voxels, number: int, row: NDArray[np.float32]
+) -> NotFiniteError | None:
     good = np.isfinite(row)
     if good.all():
-        return
+        return None
     bad = np.flatnonzero(~good)
     where = tuple(int(axis) for axis in np.unravel_index(voxels.indices[bad[0]], voxels.grid))
     problem = (
         f"volume {number} (counted from 0) has NaN or infinite values in {len(bad)} of the "
         f"{len(row)} voxels asked for, the first at {where}; nan='keep' takes them as they are"
     )
-    raise NotFiniteError(header.path, problem)
+    return NotFiniteError(header.path, problem)
 
 
 def masked(
