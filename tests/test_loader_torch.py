@@ -14,11 +14,16 @@ import pytest
 from PIL import Image
 
 from laion_fmri._errors import StimuliNotDownloadedError
-from laion_fmri._load_errors import BadDataError, CorruptFileError, NotFiniteError
+from laion_fmri._load_errors import (
+    BadDataError,
+    CorruptFileError,
+    NotFiniteError,
+    TrialMismatchError,
+)
 from laion_fmri._stimuli import Stimuli
 from laion_fmri._torch import Trials
 from laion_fmri.subject import load_subject
-from tests.loader_tree import betas_path, naive_betas, naive_roi, rewrite, write_tree
+from tests.loader_tree import betas_path, naive_betas, naive_roi, rewrite, trials_path, write_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,6 +85,23 @@ def test_stimuli_that_are_not_here_or_damaged(tmp_path):
     stimuli.table.write_text("a,b\n1,2\n")
     with pytest.raises(BadDataError, match="has none of the columns image_name"):
         Stimuli(tree).image(label)
+
+
+def test_trials_that_do_not_fit_the_store_are_refused(tmp_path):
+    """The store is there already: a row too many would read its neighbours' values."""
+    tree = write_tree(tmp_path / "tree")
+    sub = load_subject("03", data_dir=tree)
+    sub.build_store("01")
+    path = trials_path(tree)
+    rows = path.read_text()
+    for text, says in (
+        (rows + f"ses-01\t2\t{rows.count(chr(10)) - 1}\tshared_x.jpg\n", "has 25 rows"),
+        (rows.replace("ses-01\t2\t", "ses-01\tn/a\t"), "run holds no whole number"),
+    ):
+        path.write_text(text)
+        with pytest.raises(TrialMismatchError, match=says) as caught:
+            Trials(sub._layout, [sub._betas("ses-01")], None, None, images=False)
+        assert caught.value.path == str(path)
 
 
 def test_trials_are_read_from_the_store_without_pytorch(root):

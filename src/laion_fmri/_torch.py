@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laion_fmri._load_errors import NotFiniteError
+from laion_fmri._load_errors import NotFiniteError, TrialMismatchError
 from laion_fmri._stimuli import Stimuli
 from laion_fmri._trials import read_trials
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from laion_fmri._betas import SessionBetas
     from laion_fmri._layout import Layout
+    from laion_fmri._trials import Trials as TrialTable
 
 __all__ = ["dataset_class"]
 
@@ -87,7 +88,7 @@ class Trials:
             self._stimuli.need()
         self._image_transform = image_transform or _image_tensor
         self._transform = transform
-        self._stores = [session.ensure_store() for session in sessions]
+        self._stores = [session.need_store() for session in sessions]
         self._paths = [str(session.path) for session in sessions]
         whole = self._stores[0].layout.voxels
         self._columns = np.arange(whole) if columns is None else columns
@@ -97,11 +98,13 @@ class Trials:
 
     def _add(self, number: int, session: SessionBetas, layout: Layout, stimuli: str | None) -> None:
         trials = read_trials(layout.trials(session.session))
+        trials.check(self._stores[number].layout.trials, session.path)
+        runs = _runs(trials)
         chosen = range(len(trials)) if stimuli is None else trials.of(stimuli).tolist()
         for trial in chosen:
             about = {
                 "session": session.session,
-                "run": int(trials.columns["run"][trial]),
+                "run": runs[trial],
                 "trial": trial,
                 "label": trials.columns["label"][trial],
             }
@@ -137,6 +140,13 @@ class Trials:
         if self.images:
             item["image"] = self._image_transform(self._stimuli.image(about["label"]))
         return item
+
+
+def _runs(trials: TrialTable) -> list[int]:
+    try:
+        return [int(run) for run in trials.columns["run"]]
+    except ValueError as exc:
+        raise TrialMismatchError(str(trials.path), f"run holds no whole number ({exc})") from exc
 
 
 def _image_tensor(image: Any) -> Any:
