@@ -212,7 +212,10 @@ def test_to_nifti_is_the_way_back(sub, root, tmp_path, name):
         assert np.array_equal(data.ravel()[naive_mask(root)], values)
         assert not data.ravel()[~naive_mask(root)].any()
         assert np.allclose(one.affine, nib.load(mean_path(root)).affine)
+    assert image.header.get_xyzt_units()[0] == "mm"
     assert [path.name for path in tmp_path.iterdir()] == [name]
+    with pytest.raises(FileNotFoundError, match="no-such is no folder; make it first"):
+        sub.to_nifti(values, tmp_path / "no-such" / name)
 
 
 def test_to_nifti_of_an_roi_and_of_several_volumes(sub, root):
@@ -263,6 +266,18 @@ def test_the_older_layout_is_read_where_the_newer_is_not(root, tmp_path):
     assert only.get_available_rois() == ["V1", "hlvis"]
     assert only.get_available_categories() == []
     assert np.array_equal(only.get_roi_mask(["V1", "hlvis"]), naive_roi(root, "V1", "retinotopy"))
+
+
+def test_an_older_volume_counts_where_the_newer_layout_has_only_the_surface(root, tmp_path):
+    tree = write_tree(tmp_path / "mixed")
+    volume = next((tree / "derivatives" / "rois" / "sub-03").rglob("*1pt8_label-FFA1_mask.nii.gz"))
+    older = tree / "derivatives" / "atlases" / "sub-03" / "rois"
+    older.mkdir(parents=True)
+    volume.rename(older / "FFA1.nii.gz")
+    next(volume.parent.glob("*1pt5_label-FFA1_mask.nii.gz")).unlink()
+    sub = load_subject("03", data_dir=tree)
+    assert np.array_equal(sub.get_roi_mask("FFA1"), naive_roi(root, "FFA1", "face"))
+    assert sorted(sub.get_roi_data("FFA1", "surface")["FFA1"]) == ["L", "R"]
 
 
 def test_names_with_hyphens_as_the_bucket_has_them_are_read(root, tmp_path):
@@ -335,6 +350,9 @@ def test_a_directory_that_may_not_be_written_is_read_without_a_word(tmp_path, mo
     expected = naive_betas(tree)[:, naive_roi(tree, "V1", "retinotopy")]
     with pytest.warns(UserWarning, match="No beta store for sub-03, ses-01"):
         assert np.array_equal(sub.get_betas("01", roi="V1"), expected)
+    for needs in (sub.betas[:, :3].compute, sub.build_store):
+        with pytest.raises(OSError, match=r"get_betas\(\) works without one.*sub-03.zarr/ses-0"):
+            needs()
 
 
 def test_all_sessions_as_one_lazy_array(tmp_path):

@@ -111,6 +111,22 @@ class SessionBetas:
         self._check_trials(self.header().volumes)
         return ensure(self.folder, self.sources, self.brain.voxels)
 
+    def need_store(self) -> SessionStore:
+        """Open the session's store, or build it, for callers that cannot do without.
+
+        Raises
+        ------
+        OSError
+            If it is not there and cannot be written; names the place and the way around.
+        """
+        try:
+            return self.ensure_store()
+        except OSError as exc:
+            if exc.errno is None:  # a damaged file: says so itself
+                raise
+            what = f"{exc.strerror}: no beta store can be built; get_betas() works without one"
+            raise OSError(exc.errno, what, str(self.folder)) from exc
+
     def _store(self, columns: NDArray[np.intp] | None) -> SessionStore | None:
         if self._mode == "off":
             return None

@@ -67,14 +67,14 @@ class Rois:
     ----------
     layout : Layout
         ``derivatives/rois/<sub>/<category>/`` is looked at first, then the older
-        ``derivatives/atlases/<sub>/rois/<ROI>.nii.gz``, for ROIs that the first has not.
+        ``derivatives/atlases/<sub>/rois/<ROI>.nii.gz``, for volumes that the first has not.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.files = list(_by_category(layout))
-        known = {file.name for file in self.files}
-        self.files += [file for file in _older(layout) if file.name not in known]
+        known = {(file.name, file.kind) for file in self.files}
+        self.files += [f for f in _older(layout) if (f.name, f.kind) not in known]
 
     def names(self, category: str | None = None) -> list[str]:
         """Return the ROIs, of one category or of all, sorted."""

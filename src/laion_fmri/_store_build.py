@@ -73,7 +73,7 @@ def build_stores(sessions: list[SessionBetas], n_jobs: int | None) -> Path:
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number from 1 on.")
     with ThreadPoolExecutor(jobs) as pool:
-        for done in [pool.submit(session.ensure_store) for session in sessions]:
+        for done in [pool.submit(session.need_store) for session in sessions]:
             done.result()
     return sessions[0].folder.parent
 

@@ -78,6 +78,7 @@ def volume_image(values: NDArray[Any], voxels: Voxels, header: Header) -> Nifti1
     volume[voxels.indices] = array.T
     make: Any = Nifti1Image
     image: Nifti1Image = make(volume.reshape(*header.grid, *array.shape[:-1]), header.affine)
+    image.header.set_xyzt_units("mm")
     return image
 
 
@@ -94,9 +95,15 @@ def write_image(image: Nifti1Image, path: Path) -> Path:
     ------
     ValueError
         If the name ends in neither ``.nii`` nor ``.nii.gz``.
+    FileNotFoundError
+        If its folder does not exist.
     """
     if not path.name.endswith((".nii", ".nii.gz")):
         raise ValueError(f"{path}: expected a name that ends in .nii or .nii.gz.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{path.parent} is no folder; make it first, then write {path.name}."
+        )
     draft = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
     save: Any = image.to_filename
     try:
