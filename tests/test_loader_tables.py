@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pytest
 from laion_fmri import brain, discovery, io
 from laion_fmri._errors import DataNotDownloadedError
 from laion_fmri._load_errors import BadDataError, CorruptFileError, NotFiniteError
+from laion_fmri.discovery import get_subjects
 from laion_fmri.group import load_subjects
 from testbed.laion import write_local
 from tests.loader_tree import (
@@ -50,6 +52,13 @@ def test_a_group_of_all_or_of_some(root):
         group["sub-05"]
     with pytest.raises(ValueError, match="empty list"):
         load_subjects([], data_dir=root)
+
+
+def test_all_leaves_out_who_has_no_results_here(tmp_path):
+    tree = write_tree(tmp_path / "tree", subjects=("sub-01", "sub-03"))
+    shutil.rmtree(glm(tree, "trials.tsv", "ses-01", "sub-01").parents[2])  # their ROIs stay
+    assert get_subjects(data_dir=tree) == ["sub-01", "sub-03"]
+    assert load_subjects("all", data_dir=tree).subject_ids == ["sub-03"]
 
 
 def test_a_group_gives_what_its_subjects_give(root):
@@ -124,6 +133,28 @@ def test_entities_that_bids_does_not_know_are_kept_apart(tmp_path):
     table = io.index(tmp_path)
     assert table["extra_entities"].tolist() == [{"weird": "7"}]
     assert len(io.index(_empty(tmp_path / "empty"))) == 0
+
+
+def test_the_index_follows_links_but_not_in_circles(tmp_path):
+    (tmp_path / "elsewhere" / "sub-01").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "sub-01" / "sub-01_bold.nii").write_bytes(b"12345")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "raw").symlink_to(tmp_path / "elsewhere")
+    (data / "README").symlink_to(tmp_path / "elsewhere" / "sub-01" / "sub-01_bold.nii")
+    (data / "gone").symlink_to("nowhere")
+    (tmp_path / "elsewhere" / "sub-01" / "up").symlink_to("..")
+    (tmp_path / "elsewhere" / "back").symlink_to(data)
+    table = io.index(data)
+    found = dict(zip(table["path"], table["size"], strict=True))
+    assert sorted(found) == [
+        "README",
+        "gone",
+        "raw/back",
+        "raw/sub-01/sub-01_bold.nii",
+        "raw/sub-01/up",
+    ]
+    assert found["README"] == found["raw/sub-01/sub-01_bold.nii"] == 5
 
 
 def _empty(path: Path) -> Path:

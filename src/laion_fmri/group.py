@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from laion_fmri._layout import how_to_get
+from laion_fmri._layout import Layout, how_to_get
 from laion_fmri.discovery import data_directory, get_subjects
 from laion_fmri.subject import Subject, load_subject
 
@@ -46,7 +46,8 @@ def load_subjects(
     root = data_directory(data_dir)
     names = [subjects] if isinstance(subjects, str) else list(subjects)
     if names == ["all"]:
-        names = get_subjects(data_dir=root)
+        # Of some, only ROIs may be here: those have nothing that a Subject reads.
+        names = [name for name in get_subjects(data_dir=root) if Layout(root, name).exists()]
         if not names:
             raise DataNotDownloadedError(
                 f"No subject is in {root}. This brings them all:\n{how_to_get(root, 'all')}"

@@ -146,7 +146,8 @@ def load_freesurfer_label(path: StrPath) -> NDArray[np.int64]:
 def index(data_dir: StrPath | None = None) -> pd.DataFrame:
     """Return a table of all files in a data directory, with what their names say.
 
-    One walk, no file is opened. Hidden files and folders (ours too) are left out.
+    One walk, no file is opened. Hidden files and folders (ours too) are left out; links are
+    followed, and one that leads nowhere, or back to where it lies, is a row of its own.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def index(data_dir: StrPath | None = None) -> pd.DataFrame:
     from laion_fmri.discovery import data_directory
 
     root = data_directory(data_dir)
-    files = sorted(_walk(str(root), ""))
+    files = sorted(_walk(str(root), "", ()))
     said: dict[str, list[Any]] = {}
     for number, (path, _) in enumerate(files):
         for name, value in _facts(path):
@@ -185,7 +186,7 @@ def index(data_dir: StrPath | None = None) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _walk(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
+def _walk(folder: str, prefix: str, passed: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     try:
         entries = os.scandir(folder)
     except OSError as exc:
@@ -194,10 +195,21 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
+            at = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+                yield from _walk(entry.path, f"{at}/", passed)
+            elif not entry.is_symlink():
+                yield at, entry.stat().st_size
+            elif entry.is_dir() and not _leads_back(entry.path, here := (*passed, folder)):
+                yield from _walk(entry.path, f"{at}/", here)
             else:
-                yield prefix + entry.name, entry.stat(follow_symlinks=False).st_size
+                yield at, entry.stat(follow_symlinks=entry.is_file()).st_size
+
+
+def _leads_back(link: str, passed: tuple[str, ...]) -> bool:
+    """Whether a link leads to a folder that we are in, by the links followed so far."""
+    target = Path(os.path.realpath(link))
+    return any(Path(os.path.realpath(folder)).is_relative_to(target) for folder in passed)
 
 
 def _facts(path: str) -> Iterator[tuple[str, Any]]:
