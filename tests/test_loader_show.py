@@ -8,15 +8,17 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
 from laion_fmri._brain import read_brain
 from laion_fmri._errors import DataNotDownloadedError
-from laion_fmri._load_errors import UnknownRoiError
+from laion_fmri._load_errors import NotFiniteError, UnknownRoiError
 from laion_fmri._show import _mean_beta, show
-from tests.loader_tree import betas_path, glm, mean_path, naive_betas, write_tree
+from neurofetch import UsageError
+from tests.loader_tree import betas_path, glm, mean_path, naive_betas, rewrite, write_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +67,22 @@ def test_the_mean_beta_is_the_mean(root):
     assert np.allclose(
         _mean_beta(betas_path(root), brain), naive_betas(root).mean(axis=0), atol=1e-5
     )
+
+
+def test_a_map_of_nan_only_is_named(tmp_path):
+    tree = write_tree(tmp_path / "tree")
+    path = glm(tree, "Noiseceiling_statmap.nii.gz", "ses-01")
+    rewrite(path, np.full(nib.load(path).shape, np.nan, dtype=np.float32))
+    with pytest.raises(NotFiniteError, match=r"Noiseceiling_statmap\.nii\.gz: nothing to draw"):
+        show("03", "01", "FFA1", tmp_path / "nan.png", data_dir=tree)
+
+
+@pytest.mark.parametrize("name", ["brain.xyz", "brain"])
+def test_a_picture_that_cannot_be_written_is_told_before_anything_is_read(tmp_path, name):
+    with pytest.raises(UsageError, match=r"ends in one of .*\.png"):
+        show("03", "01", out=tmp_path / name, data_dir=tmp_path)
+    with pytest.raises(FileNotFoundError, match="is no folder; make it first"):
+        show("03", "01", out=tmp_path / "no" / "brain.png", data_dir=tmp_path)
 
 
 def test_what_it_needs_is_named(root, tmp_path):

@@ -10,9 +10,11 @@ import numpy as np
 from laion_fmri._bytes import open_file
 from laion_fmri._forward import forward_pass
 from laion_fmri._layout import session_id
+from laion_fmri._load_errors import NotFiniteError
 from laion_fmri._nifti import check_same_grid
 from laion_fmri._select import read_map
 from laion_fmri.subject import load_subject
+from neurofetch import UsageError
 
 if TYPE_CHECKING:
     import os
@@ -80,8 +82,13 @@ def show(
         If a map is not on disk; the message has the call that brings it.
     UnknownRoiError
         If there is no such ROI.
+    NotFiniteError
+        If a map has no value in the brain.
+    UsageError
+        If the name of the picture does not end in a format that can be drawn.
     """
     plotting, plt = _libraries()
+    target = _checked_target(Path(out))
     sub = load_subject(subject, data_dir=data_dir)
     token = session_id(session)
     outlines = _outlines(sub, roi)
@@ -96,7 +103,6 @@ def show(
             _legend(plt, figure, outlines)
             title = f"{sub.subject_id}   {token}"
             figure.text(0.012, 0.985, title, size=16, weight="bold", va="top", color="white")
-            target = Path(out)
             figure.savefig(target, dpi=110, facecolor="black")
         finally:
             plt.close(figure)
@@ -114,6 +120,20 @@ def _libraries() -> tuple[Any, Any]:
     return plotting, plt
 
 
+def _checked_target(path: Path) -> Path:
+    """Return the picture's path, or say now, not after all the reading, that it cannot be."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    formats = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.lower().lstrip(".") not in formats:
+        raise UsageError(f"{path}: expected a name that ends in one of .{', .'.join(formats)}.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"{path.parent} is no folder; make it first, then draw {path.name}."
+        )
+    return path
+
+
 def _outlines(sub: Subject, roi: str | Iterable[str] | None) -> dict[str, NDArray[np.bool_]]:
     """Return the masks to outline, by what the legend calls them."""
     if roi is not None:
@@ -125,14 +145,20 @@ def _outlines(sub: Subject, roi: str | Iterable[str] | None) -> dict[str, NDArra
 def _rows(sub: Subject, session: str) -> list[_Row]:
     brain, layout = sub._select.brain, sub._layout
     trials = len(sub.get_trial_info(session))
-    ceiling = read_map(layout.noise_ceiling(session), brain)
-    rsquare = read_map(layout.mean_rsquare(), brain)
-    beta = _mean_beta(layout.betas(session), brain)
+    ceiling = _drawable(read_map(path := layout.noise_ceiling(session), brain), path)
+    rsquare = _drawable(read_map(path := layout.mean_rsquare(), brain), path)
+    beta = _drawable(_mean_beta(path := layout.betas(session), brain), path)
     return [
         _Row("mean R² of all sessions", rsquare, "inferno", symmetric=False, unit="%"),
         _Row("noise ceiling", ceiling, "viridis", symmetric=False, unit="%"),
         _Row(f"mean of {trials} betas", beta, "cold_hot", symmetric=True, unit="beta"),
     ]
+
+
+def _drawable(values: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    if not np.isfinite(values).any():
+        raise NotFiniteError(str(path), "nothing to draw: NaN everywhere in the brain mask")
+    return values
 
 
 def _mean_beta(path: Path, brain: Brain) -> NDArray[np.float32]:
