@@ -156,7 +156,11 @@ def test_front_end_errors_pass(world, status):
     assert ids_of(world.ids([7], [101])) == [5, 6, 7, 101]
 
 
-@pytest.mark.parametrize("body", [html_page(200, "Busy"), b'{"count": 3, "res', b""])
+@pytest.mark.parametrize(
+    "body",
+    [html_page(200, "Busy"), b'{"count": 3, "res', b""],
+    ids=["html", "torn", "empty"],
+)
 def test_a_200_that_is_no_json_is_asked_for_again_then_named(world, body):
     world.server.fault(key="/api/collections/7/images/*", times=1, body=body)
     assert ids_of(world.ids([7])) == [5, 6, 7]
@@ -274,8 +278,9 @@ def test_a_record_without_a_file_is_named(world):
     [
         (brain_map_gz(1)[:-20], "cut before its end"),
         (b"\x1f\x8b" + b"\0" * 300, "gzip"),
-        (gzip.compress(b"plain text" * 100), "no NIfTI header"),
+        (gzip.compress(b"plain text" * 100, mtime=0), "no NIfTI header"),
     ],
+    ids=["cut", "corrupt", "text"],
 )
 def test_a_bad_file_on_the_server_never_takes_the_name(world, content, cause):
     world.vault.add_image(8, 7, volume=content)
@@ -354,7 +359,11 @@ def spoil(path, good, damage):
     path.write_bytes(spoilt[damage])
 
 
-@pytest.mark.parametrize("content", ['{"id": 6, "na', "", "[]", '{"id": 7}'])
+@pytest.mark.parametrize(
+    "content",
+    ['{"id": 6, "na', "", "[]", '{"id": 7}'],
+    ids=["torn", "empty", "list", "other"],
+)
 def test_a_torn_record_is_asked_for_again_or_named_offline(world, content):
     world.ids([7])
     record = world.root / "collection_7/image_6_metadata.json"
@@ -376,7 +385,7 @@ def test_a_torn_collection_record_is_asked_for_again(world):
     assert json.loads(record.read_text())["name"] == "Collection 7"
 
 
-@pytest.mark.parametrize("content", ['{"id": 7, "na', None])
+@pytest.mark.parametrize("content", ['{"id": 7, "na', None], ids=["torn", "gone"])
 def test_a_collections_record_is_mended_also_for_single_images(world, content):
     world.ids(image_ids=[6])
     record = world.root / "collection_7/collection_metadata.json"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def test_1_what_failed_for_long_comes_with_the_next_call(world):
         ({"body": b""}, "announced|empty"),
         ({"body": b'{"detail": "no"}'}, "announced|JSON"),
     ],
+    ids=["cut", "html", "empty", "json"],
 )
 def test_2_cut_bodies_html_and_empty_files_are_never_images(world, fault, cause):
     world.server.fault(key="/media/*map_103*", times=1, **fault)
@@ -63,7 +65,7 @@ def test_2_cut_bodies_html_and_empty_files_are_never_images(world, fault, cause)
     world.server.fault(key="/media/*map_6*", **fault)
     bunch, text = world.warned([7])
     assert ids_of(bunch) == [5, 7]
-    assert "image 6: " in text
+    assert re.search(f"image 6: .*({cause})", text)
     assert not world.file(7, 6).exists()
     assert [o.path for o in bunch.report.failures] == ["collection_7/image_6.nii.gz"]
 
