@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pandas as pd
 
 from demo._stage import HERE, Stage, heading, say
 from laion_fmri._show import show
@@ -42,7 +41,7 @@ def main(stage: Stage) -> None:
 def _arrays(sub: Subject) -> None:
     heading("From files to arrays: one forward pass, and a store by voxel")
     say(f"{sub.subject_id}: {sub.get_sessions()}, {sub.get_n_voxels():,} voxels of brain")
-    whole = _timed("whole brain, one pass", lambda: np.asarray(sub.get_betas(SESSION)))
+    whole = _timed("whole brain, one pass", lambda: sub.get_betas(SESSION))
     first = _timed("FFA1, and the store is built", lambda: _roi(sub, "FFA1"))
     again = _timed("FFA1 again, from the store", lambda: _roi(sub, "FFA1"))
     if not np.array_equal(first, again) or not np.array_equal(
@@ -52,12 +51,12 @@ def _arrays(sub: Subject) -> None:
 
 
 def _roi(sub: Subject, name: str) -> NDArray[np.float32]:
-    return np.asarray(sub.get_betas(SESSION, roi=name))
+    return sub.get_betas(SESSION, roi=name)
 
 
 def _faces(sub: Subject) -> None:
     heading("What the regions answer to")
-    labels = [str(label) for label in pd.DataFrame(sub.get_trial_info(SESSION))["label"]]
+    labels = sub.get_trial_info(SESSION)["label"]
     shown = np.array([category_of(label) for label in labels])
     for roi in ("FFA1", "PPA", "EBA"):
         betas = _roi(sub, roi).mean(axis=1)
