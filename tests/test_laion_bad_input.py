@@ -220,11 +220,11 @@ def test_an_empty_folder_mark_is_not_a_file(s3, user):
 # -- what else may be wrong in Python ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shard", [(3, 3), (-1, 2), (0, 0)])
+@pytest.mark.parametrize("shard", [(3, 3), (-1, 2), (0, 0), "0/2", (0,), (0.0, 2), 3])
 def test_a_shard_that_is_not_in_range(s3, user, shard):
     with pytest.raises(ValueError, match="the index runs from 0"):
         download("03", ses="averages", shard=shard)
-    assert not s3.requests(method="GET")
+    assert not s3.requests()
 
 
 @pytest.mark.parametrize("progress", ["loud", 3])

@@ -11,7 +11,7 @@ import pytest
 
 import neurofetch
 from laion_fmri.download import download
-from neurofetch import Event, FileDone, Finished, Planned, Progress
+from neurofetch import Event, FileDone, Finished, Planned, Progress, verify
 from testbed.s3 import S3Server
 from tests.faces import REFUSED, SMALL, Shell, bucket
 
@@ -116,5 +116,14 @@ def test_the_bar_tells_of_files_that_failed(notebook, s3):
 def test_a_report_is_shown_in_few_lines_and_stays_picklable():
     report = download("03", ses="averages", progress="none")
     assert pickle.loads(pickle.dumps(report)) == report
+    number, moved = len(report), report.bytes_moved
+    assert repr(report).startswith(f"<Report of {number} files in {report.root}: {number} fetched,")
+    assert f"; {moved:,} bytes moved in " in repr(report)
     plan = download("03", ses="averages", dry_run=True)
     assert pickle.loads(pickle.dumps(plan)) == plan
+    assert repr(plan) == (
+        f"<Plan of {number} files for {plan.root}: 0 to fetch (0 bytes), {number} already here, "
+        "0 refused>"
+    )
+    found = verify(report.root, state=".laion_fmri")
+    assert repr(found).startswith(f"<Audit of {number} files in {report.root}: {number} good, ")

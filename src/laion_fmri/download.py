@@ -24,6 +24,7 @@ from neurofetch import (
     Report,
     UsageError,
     checked_jobs,
+    checked_shard,
     listener,
     query,
     repair,
@@ -179,6 +180,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     )
     labels = labels_of(subject)
     options = Options(n_jobs=checked_jobs(n_jobs))
+    part_of_plan = checked_shard(shard)
     listen = listener(progress)
     root = Path(data_dir) if data_dir is not None else get_data_dir()
     network = replace(Network.from_environment(), limit_rate=limit_rate)
@@ -190,8 +192,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         plan = make_plan(link, labels, wanted, extras, overwrite=overwrite, gate=gate)
         if verify:
             plan = repair(link, plan, listen)
-        if shard is not None:
-            plan = plan.shard(*shard)
+        if part_of_plan is not None:
+            plan = plan.shard(*part_of_plan)
         if dry_run:
             return plan
         listen(Planned(plan))

@@ -54,13 +54,14 @@ if TYPE_CHECKING:
         Waiting,
     )
     from neurofetch._http import Answer, Client, Request
-    from neurofetch._jobs import checked_jobs
+    from neurofetch._jobs import checked_jobs, checked_shard
     from neurofetch._link import Link, Listing, plan_wants
     from neurofetch._place import Place
     from neurofetch._receipts import read_receipts
     from neurofetch._retry import RetryRules
     from neurofetch._select import Family, Query, Rules, query
     from neurofetch._stream import stream
+    from neurofetch._text import audit_text, plan_text, report_text
     from neurofetch._values import (
         Action,
         Digest,
@@ -122,13 +123,14 @@ _HOMES = {
         "Waiting",
     ),
     "_http": ("Answer", "Client", "Request"),
-    "_jobs": ("checked_jobs",),
+    "_jobs": ("checked_jobs", "checked_shard"),
     "_link": ("Link", "Listing", "plan_wants"),
     "_place": ("Place",),
     "_receipts": ("read_receipts",),
     "_retry": ("RetryRules",),
     "_select": ("Family", "Query", "Rules", "query"),
     "_stream": ("stream",),
+    "_text": ("audit_text", "plan_text", "report_text"),
     "_values": (
         "Action",
         "Digest",
@@ -214,15 +216,19 @@ __all__ = [
     "__version__",
     "answer_error",
     "audit",
+    "audit_text",
     "checked_jobs",
+    "checked_shard",
     "get",
     "listener",
     "parse_entities",
     "plan",
+    "plan_text",
     "plan_wants",
     "query",
     "read_receipts",
     "repair",
+    "report_text",
     "stream",
     "verify",
     "warn_of_refused",

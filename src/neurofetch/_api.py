@@ -14,7 +14,7 @@ from neurofetch._crew import Options
 from neurofetch._dataset import Dataset, wishes
 from neurofetch._errors import DestinationError, NothingMatchedError
 from neurofetch._events import Planned
-from neurofetch._jobs import checked_jobs
+from neurofetch._jobs import checked_jobs, checked_shard
 from neurofetch._link import Link, Listing
 from neurofetch._place import Place
 from neurofetch._query import query
@@ -79,9 +79,10 @@ def plan(
         If `dest` cannot be used.
     """
     wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
+    part = checked_shard(shard)
     with Link(_dataset(url, region), _made(dest)) as link:
         made = _plan(link, url, wanted, overwrite=overwrite)
-        return made.shard(*shard) if shard is not None else made
+        return made.shard(*part) if part is not None else made
 
 
 def get(
@@ -127,13 +128,13 @@ def get(
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
     """
     wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
-    options = Options(n_jobs=checked_jobs(n_jobs))
+    options, part = Options(n_jobs=checked_jobs(n_jobs)), checked_shard(shard)
     listen = listener(progress)
     network = replace(Network.from_environment(), limit_rate=limit_rate)
     with Link(_dataset(url, region), _made(dest), network=network) as link:
         made = _plan(link, url, wanted, overwrite=overwrite)
-        if shard is not None:
-            made = made.shard(*shard)
+        if part is not None:
+            made = made.shard(*part)
         listen(Planned(made))
         report = link.fetch(made, options, listen=listen)
     warn_of_refused(made, report)

@@ -61,7 +61,7 @@ class Finding:
         return self.state not in (State.MISSING, State.DIFFERS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Audit:
     """All files that were looked at, sorted by path.
 
@@ -75,6 +75,11 @@ class Audit:
     root: Path
     findings: tuple[Finding, ...]
     seconds: float
+
+    def __repr__(self) -> str:
+        """Say it in a line: it may hold thousands of findings, and stand at the end of a cell."""
+        counts = ", ".join(f"{len(self.of(state)):,} {state.value}" for state in State)
+        return f"<Audit of {len(self.findings):,} files in {self.root}: {counts}>"
 
     def of(self, *states: State) -> tuple[Finding, ...]:
         """Return the findings with one of these states."""

@@ -1,11 +1,13 @@
-"""How many files at a time: what a user asked for, made to work."""
+"""How many files at a time, and which share of them: what a user asked for, checked."""
 
 from __future__ import annotations
 
 import os
 import warnings
 
-__all__ = ["checked_jobs"]
+from neurofetch._errors import UsageError
+
+__all__ = ["checked_jobs", "checked_shard"]
 
 
 def checked_jobs(n_jobs: object, stacklevel: int = 3) -> int:
@@ -40,3 +42,32 @@ def checked_jobs(n_jobs: object, stacklevel: int = 3) -> int:
         return n_jobs
     warnings.warn(f"{problem}; going on with n_jobs={jobs}", UserWarning, stacklevel=stacklevel)
     return jobs
+
+
+def checked_shard(shard: object) -> tuple[int, int] | None:
+    """Return the index and count of a shard; None for the whole.
+
+    Parameters
+    ----------
+    shard : object
+        What the user gave: None, or two whole numbers.
+
+    Raises
+    ------
+    UsageError
+        If it is anything else, or the index is not one of the count.
+
+    Examples
+    --------
+    >>> checked_shard((0, 8))
+    (0, 8)
+    """
+    if shard is None:
+        return None
+    if isinstance(shard, tuple | list) and len(shard) == 2:
+        index, count = shard
+        whole = all(type(number) is int for number in (index, count))
+        if whole and 0 <= index < count:
+            return index, count
+    msg = f"shard is (index, count), and the index runs from 0 to count - 1; got {shard!r}"
+    raise UsageError(msg)

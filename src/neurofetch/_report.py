@@ -79,7 +79,7 @@ class Outcome:
         return self.status in (Status.FETCHED, Status.KEPT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """What happened, file by file, in the order of the plan.
 
@@ -105,6 +105,14 @@ class Report:
 
     def __len__(self) -> int:
         return len(self.outcomes)
+
+    def __repr__(self) -> str:
+        """Say it in a line: it may hold thousands of outcomes, and stand at the end of a cell."""
+        counts = ", ".join(f"{len(self.of(status)):,} {status.value}" for status in Status)
+        return (
+            f"<Report of {len(self):,} files in {self.root}: {counts}; "
+            f"{self.bytes_moved:,} bytes moved in {self.seconds:.1f} s>"
+        )
 
     def of(self, status: Status) -> tuple[Outcome, ...]:
         """Return the outcomes with this status."""

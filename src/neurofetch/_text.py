@@ -106,7 +106,12 @@ def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
 
 
 def plan_text(plan: Plan) -> str:
-    """Return a plan as a dry run prints it."""
+    """Return a plan as a dry run prints it: a table, the sums, and the notes.
+
+    Parameters
+    ----------
+    plan : Plan
+    """
     rows = _file_rows(plan.steps) if len(plan) <= _ROWS else _folder_rows(plan.steps)
     pieces = [table(rows, right=(0, 1) if len(plan) <= _ROWS else (0, 1, 2, 3, 4)), ""]
     pieces += [plan_summary(plan)]
@@ -303,7 +308,12 @@ def report_json(report: Report) -> dict[str, Any]:
 
 
 def audit_text(audit: Audit) -> str:
-    """Return what `verify` prints: sums, and every file that is missing or differs."""
+    """Return what `verify` prints: sums, and every file that is missing or differs.
+
+    Parameters
+    ----------
+    audit : Audit
+    """
     if not audit.findings:
         return f"no files: {audit.root} holds none that this program fetched."
     counts: dict[str, int] = {}

@@ -200,7 +200,7 @@ class Step:
         return max(0, (self.want.remote.size or 0) - self.have) if self.moves else 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """All steps, in a stable order. Printing it is a dry run; planning again is resuming.
 
@@ -222,6 +222,14 @@ class Plan:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def __repr__(self) -> str:
+        """Say it in a line: it may hold thousands of steps, and stand at the end of a cell."""
+        kept, refused = len(self.of(Action.KEEP)), len(self.of(Action.REFUSE))
+        return (
+            f"<Plan of {len(self):,} files for {self.root}: {len(self.moving):,} to fetch "
+            f"({self.bytes_to_fetch:,} bytes), {kept:,} already here, {refused:,} refused>"
+        )
 
     def of(self, *actions: Action) -> tuple[Step, ...]:
         """Return the steps with one of these actions."""
