@@ -87,6 +87,14 @@ def test_stimuli_that_are_not_here_or_damaged(tmp_path):
         Stimuli(tree).image(label)
 
 
+def test_a_store_that_goes_away_under_the_trials_says_what_to_do(tmp_path):
+    sub = load_subject("03", data_dir=write_tree(tmp_path))
+    trials = Trials(sub._layout, [sub._betas("ses-01")], None, None, images=False)
+    sub.remove_store()
+    with pytest.raises(FileNotFoundError, match=r"call to_torch_dataset\(\) again"):
+        trials._read(0, [0])
+
+
 def test_trials_that_do_not_fit_the_store_are_refused(tmp_path):
     """The store is there already: a row too many would read its neighbours' values."""
     tree = write_tree(tmp_path / "tree")

@@ -126,7 +126,12 @@ class Trials:
         return [self._item(next(values[number]), about) for number, _, about in items]
 
     def _read(self, number: int, trials: list[int]) -> NDArray[np.float32]:
-        values = self._stores[number].read(self._columns, np.asarray(trials, dtype=np.intp))
+        store = self._stores[number]
+        try:
+            values = store.read(self._columns, np.asarray(trials, dtype=np.intp))
+        except OSError as exc:
+            what = f"{exc.strerror}: the beta store is another now; call to_torch_dataset() again"
+            raise OSError(exc.errno, what, str(store.folder)) from exc
         good = np.isfinite(values).all(axis=1)
         if not good.all():
             bad = trials[int(np.flatnonzero(~good)[0])]
