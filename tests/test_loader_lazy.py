@@ -1,0 +1,131 @@
+"""The store as a subject uses it, and all sessions as one lazy array."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from laion_fmri.subject import load_subject
+from testbed.laion import trial_labels
+from tests.loader_tree import (
+    RECIPE,
+    SESSIONS,
+    betas_path,
+    naive_betas,
+    naive_mask,
+    naive_roi,
+    write_tree,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("laion"))
+
+
+def test_the_first_call_for_a_part_builds_the_store_and_the_second_reads_it(tmp_path):
+    tree = write_tree(tmp_path)
+    sub = load_subject("03", data_dir=tree)
+    sub.get_betas("ses-01")
+    assert not (tree / ".laion_fmri" / "store").exists()  # the whole brain is no faster from it
+    first = sub.get_betas("ses-01", roi="FFA1")
+    shard = tree / ".laion_fmri/store/sub-03.zarr/ses-01/betas/c/0/0"
+    before = shard.stat()
+    path = betas_path(tree)
+    stamp = path.stat()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)  # damaged, but of the same size and time: nobody looks at it again
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert np.array_equal(sub.get_betas("ses-01", roi="FFA1"), first)
+    assert shard.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_off_builds_no_store_and_read_uses_only_one_that_is_there(tmp_path, monkeypatch):
+    tree = write_tree(tmp_path)
+    load_subject("03", data_dir=tree, store="off").get_betas("01", roi="V1")
+    load_subject("03", data_dir=tree, store="read").get_betas("01", roi="V1")
+    monkeypatch.setenv("LAION_FMRI_STORE", "off")
+    load_subject("03", data_dir=tree).get_betas("01", roi="V1")
+    assert not (tree / ".laion_fmri").exists()
+
+
+def test_the_store_of_all_sessions_is_built_and_removed(tmp_path):
+    tree = write_tree(tmp_path)
+    sub = load_subject("03", data_dir=tree)
+    place = sub.build_store(n_jobs=2)
+    assert sorted(path.name for path in place.iterdir()) == ["ses-01", "ses-02", "zarr.json"]
+    assert np.array_equal(
+        load_subject("03", data_dir=tree, store="read").get_betas("02"), naive_betas(tree, "ses-02")
+    )
+    assert sub.remove_store()
+    assert not sub.remove_store()
+    assert np.array_equal(sub.get_betas("02"), naive_betas(tree, "ses-02"))
+
+
+def test_a_directory_that_may_not_be_written_is_read_without_a_word(tmp_path, monkeypatch):
+    tree = write_tree(tmp_path)
+    (tree / ".laion_fmri").write_text("no folder can be made here")
+    sub = load_subject("03", data_dir=tree)
+    expected = naive_betas(tree)[:, naive_roi(tree, "V1", "retinotopy")]
+    with pytest.warns(UserWarning, match="No beta store for sub-03, ses-01"):
+        assert np.array_equal(sub.get_betas("01", roi="V1"), expected)
+    for needs in (sub.betas[:, :3].compute, sub.build_store):
+        with pytest.raises(OSError, match=r"get_betas\(\) works without one.*sub-03.zarr/ses-0"):
+            needs()
+
+
+def test_all_sessions_as_one_lazy_array(tmp_path):
+    tree = write_tree(tmp_path)
+    sub = load_subject("03", data_dir=tree)
+    lazy = sub.betas
+    assert not (tree / ".laion_fmri").exists()  # nothing was read or built
+    everything = np.concatenate([naive_betas(tree, session) for session in SESSIONS])
+    assert lazy.dims == ("trial", "voxel")
+    assert lazy.dtype == np.float32
+    assert lazy.shape == everything.shape
+    assert np.array_equal(lazy.values, everything)
+    assert np.array_equal(lazy[20:30, 5:900:7].values, everything[20:30, 5:900:7])
+    assert np.array_equal(lazy[::-1, [9, 3, 3]].values, everything[::-1][:, [9, 3, 3]])
+    assert np.array_equal(lazy[3].values, everything[3])
+    labels = trial_labels(RECIPE, "sub-03", "ses-02")
+    assert lazy.sel(trial=lazy.session == "ses-02").label.values.tolist() == labels
+    assert np.array_equal(lazy["index"].values, np.flatnonzero(naive_mask(tree)))
+    assert np.allclose(
+        np.stack([lazy.x, lazy.y, lazy.z], axis=1), sub.get_voxel_coordinates(), atol=1e-6
+    )
+    means = lazy.groupby("session").mean("trial").compute()
+    assert np.allclose(means.sel(session="ses-01"), everything[:24].mean(axis=0), atol=1e-5)
+
+
+def test_a_store_that_goes_away_while_it_is_used(tmp_path):
+    """Opened here, removed or replaced by another process, then read."""
+    tree = write_tree(tmp_path)
+    sub = load_subject("03", data_dir=tree)
+    expected = naive_betas(tree)[:, naive_roi(tree, "V1", "retinotopy")]
+    columns = np.flatnonzero(sub.get_roi_mask("V1"))
+    betas = sub._betas("ses-01")
+    opened = betas.ensure_store()
+    betas._store = lambda _: opened  # as between opening and reading
+    sub.remove_store()
+    assert np.array_equal(betas.read(columns), expected)
+    sub.build_store()
+    os.truncate(opened.shard, 100)
+    assert np.array_equal(betas.read(columns), expected)
+    lazy = sub.betas
+    sub.remove_store()
+    assert np.array_equal(lazy[:24].values[:, columns], expected)
+
+
+def test_a_subject_and_its_lazy_array_survive_pickling(root):
+    sub = pickle.loads(pickle.dumps(load_subject("03", data_dir=root)))
+    assert sub.get_sessions() == SESSIONS
+    lazy = pickle.loads(pickle.dumps(sub.betas))
+    assert np.array_equal(lazy[:24, :50].values, naive_betas(root)[:, :50])
