@@ -14,7 +14,7 @@ import sklearn.utils
 from nilearn.datasets import neurovault as nilearn_neurovault
 from nilearn.image import resample_img
 
-from neurofetch import UsageError
+from neurofetch import IncompleteError, UsageError
 from neurofetch.neurovault import (
     Contains,
     IsIn,
@@ -290,6 +290,18 @@ def test_neurosynth_down_images_still_come_with_one_warning_and_none(world):
     assert "Neurosynth gave no words for 3 of 3 images" in text
     assert "502" in text
     assert list(world.root.rglob("neurosynth_words*")) == []
+
+
+def test_lost_images_and_lost_words_are_one_warning(world):
+    world.habits.neurosynth_up = False
+    bunch, text = world.warned([7], [999], fetch_neurosynth_words=True)
+    assert ids_of(bunch) == [5, 6, 7]
+    assert "image 999" in text
+    assert "no words for 3 of 3" in text
+    with pytest.raises(IncompleteError, match="image 999"):
+        world.ids(image_ids=[5, 999], fetch_neurosynth_words=True, on_error="raise")
+    with pytest.warns(UserWarning, match="no words for 1 of 1"):
+        world.ids(image_ids=[5], fetch_neurosynth_words=True, on_error="raise")
 
 
 def test_words_that_are_html_are_not_kept(world):

@@ -72,10 +72,12 @@ def say(errand: Errand, report: Report, stacklevel: int) -> None:
     IncompleteError
         With ``on_error="raise"``.
     """
-    if not errand.problems:
-        return
-    text = message(errand.problems, errand.settings.offline)
-    text = "\n".join([*errand.notes, text])
-    if errand.settings.on_error == "raise":
-        raise IncompleteError(text, report)
-    warnings.warn(text, UserWarning, stacklevel=stacklevel + 1)
+    texts = [*errand.notes]
+    if errand.problems:
+        texts.append(message(errand.problems, errand.settings.offline))
+    if errand.words_lost:
+        texts.append(errand.words_lost)
+    if errand.problems and errand.settings.on_error == "raise":
+        raise IncompleteError("\n".join(texts), report)
+    if texts:
+        warnings.warn("\n".join(texts), UserWarning, stacklevel=stacklevel + 1)

@@ -49,6 +49,9 @@ class Errand:
     problems : list of Problem
     outcomes : dict of int to Outcome
         What the engine did, by image id.
+    notes : tuple of str
+    words_lost : str
+        What Neurosynth did not give, in words; "" when there is nothing to say.
     """
 
     cache: Cache
@@ -59,6 +62,7 @@ class Errand:
     problems: list[Problem] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    words_lost: str = ""
     began: float = field(default_factory=time.monotonic)
     _records: dict[int, Record | None] = field(default_factory=dict)
 

@@ -359,7 +359,7 @@ def _words_missing(errand: Errand) -> bool:
 
 
 def _fetch_words(errand: Errand, order: Sequence[int]) -> None:
-    """Fetch the words of these images; one warning names what Neurosynth did not give."""
+    """Fetch the words of these images; what Neurosynth did not give is named at the end."""
     from neurofetch.neurovault._neurosynth import fetch_words, words_message  # noqa: PLC0415
 
     if not errand.settings.words or errand.session is None:
@@ -368,8 +368,7 @@ def _fetch_words(errand: Errand, order: Sequence[int]) -> None:
     server, again = errand.session.neurosynth, errand.settings.overwrite
     problems = fetch_words(server, errand.cache, places, overwrite=again)
     if problems:
-        text = words_message(problems, order)
-        warnings.warn(text, UserWarning, stacklevel=_TO_USER)
+        errand.words_lost = words_message(problems, order)
 
 
 def _finished(errand: Errand, order: Sequence[int]) -> Any:
