@@ -466,6 +466,26 @@ def test_info_tells_subjects_sessions_regions_and_sizes(shell):
     assert (unknown.code, unknown.out) == (ExitCode.NOTHING_MATCHED, "")
 
 
+@pytest.mark.slow
+def test_a_data_directory_for_one_run_needs_no_configuration(shell):
+    other = shell.home / "other place"
+    other.mkdir()
+    flag = f"--data-dir '{other.name}'"
+    none = {"LAION_FMRI_DATA_DIR": None}
+    assert shell(f"{AVERAGES} {flag} --dry-run", **none).code == 0
+    assert shell(f"{AVERAGES} {flag}", **none).code == 0
+    number = len(on_disk(other))
+    assert number > 100
+    assert f"{number} good" in shell(f"laion-fmri verify --hash {flag}", **none).out
+    found = json.loads(shell(f"laion-fmri info --json {flag}", **none).out)
+    assert found["data_dir"] == str(other)
+    assert found["subjects"][1]["files_here"] > 100
+    assert not on_disk(shell.data)
+    assert shell("laion-fmri config", **none).code == ExitCode.USAGE  # nothing was written down
+    gone = shell("laion-fmri verify --data-dir nowhere", **none)
+    assert (gone.code, "does not exist" in gone.err) == (ExitCode.DISK, True)
+
+
 def test_info_needs_no_data_directory(shell):
     done = shell("laion-fmri info", LAION_FMRI_DATA_DIR=None)
     assert done.code == 0

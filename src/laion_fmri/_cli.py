@@ -77,6 +77,7 @@ def _add_info(commands: Commands) -> None:
         description="What the bucket has, and how much of it is here.",
     )
     parser.add_argument("--subject", nargs="+", metavar="S", help="details of these subjects")
+    _add_data_dir(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_info)
 
@@ -106,6 +107,7 @@ def _add_download(commands: Commands) -> None:
         metavar="CC0-1.0",
         help="accept the licence of the data by its name (or set LAION_FMRI_ACCEPT_LICENSE)",
     )
+    _add_data_dir(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_download)
 
@@ -124,9 +126,16 @@ def _add_verify(commands: Commands) -> None:
         help="ask the bucket too; with --hash, files of other tools are adopted when they are "
         "the bucket's to the last byte",
     )
+    _add_data_dir(parser)
     console.add_progress(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_verify)
+
+
+def _add_data_dir(parser: console.Parser) -> None:
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="for this run (default: the one that was configured)"
+    )
 
 
 # -- handlers: the imports wait until they are needed, for a quick --help ------------------------
@@ -154,7 +163,7 @@ def _info(arguments: argparse.Namespace) -> int:
     from neurofetch import Link
 
     labels = labels_of(arguments.subject) if arguments.subject else None
-    with data_dir_or_none() as (root, chosen), Link(DATASET, root) as link:
+    with data_dir_or_none(arguments.data_dir) as (root, chosen), Link(DATASET, root) as link:
         found = info(link, labels, data_dir=chosen)
     if arguments.json:
         console.emit(found.as_json())
@@ -168,7 +177,9 @@ def _download(arguments: argparse.Namespace) -> int:
 
     keywords = _keywords(arguments)
     if arguments.dry_run:
-        console.show_plan(cast("Plan", download(dry_run=True, **keywords)), arguments)
+        how = console.progress(arguments)
+        plan = cast("Plan", download(dry_run=True, progress=how, **keywords))
+        console.show_plan(plan, arguments)
         return ExitCode.OK
     return console.narrated(
         lambda listen: cast("Report", download(progress=listen, **keywords)), arguments
@@ -178,7 +189,7 @@ def _download(arguments: argparse.Namespace) -> int:
 def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [name for name, _ in _FILTERS] + [f"include_{name}" for name, _ in _EXTRAS]
     names += ["subject", "n_jobs", "verify", "overwrite", "shard", "limit_rate"]
-    names += ["accept_license"]
+    names += ["accept_license", "data_dir"]
     return {name: getattr(arguments, name) for name in names}
 
 
@@ -187,7 +198,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from laion_fmri.config import get_data_dir
 
     found = check(
-        get_data_dir(),
+        get_data_dir() if arguments.data_dir is None else arguments.data_dir,
         read_all=arguments.hash,
         remote=arguments.remote,
         progress=console.progress(arguments),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,10 +76,16 @@ class Info:
 
 
 @contextmanager
-def data_dir_or_none() -> Iterator[tuple[Path, str | None]]:
-    """Give the data directory; an empty one, and None for its name, where none was chosen yet."""
+def data_dir_or_none(named: str | None) -> Iterator[tuple[Path, str | None]]:
+    """Give the data directory; an empty one, and None for its name, where none was chosen yet.
+
+    Parameters
+    ----------
+    named : str or None
+        A directory for this run; None for the one that was configured.
+    """
     try:
-        chosen = get_data_dir()
+        chosen = get_data_dir() if named is None else Path(os.path.abspath(named))
     except DataDirNotSetError:
         with TemporaryDirectory(prefix="laion-fmri-") as empty:
             yield Path(empty), None
