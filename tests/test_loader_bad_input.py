@@ -267,7 +267,7 @@ def test_nan_in_betas(tree, store):
             "lacks the columns label",
         ),
         (lambda lines: [*lines[:3], lines[3] + "\tmore", *lines[4:]], "row 3 has not 4 values"),
-        (lambda _: [], "not a table"),
+        (lambda _: [], "lacks the columns session, run, beta_index, label; it has"),
         (lambda _: ["\x00\xff\udcff"], "not a table"),
     ],
 )
@@ -279,6 +279,13 @@ def test_a_trial_table_that_does_not_fit(tree, store, change, says):
         load_subject("03", data_dir=tree, store=store).get_betas("01", roi="V1")
     with pytest.raises(BadDataError, match=says):
         subject(tree).get_trial_info("01")
+
+
+def test_a_byte_order_mark_does_no_harm(tree):
+    path = trials_path(tree)
+    before = subject(tree).get_trial_info("01")
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+    assert subject(tree).get_trial_info("01").equals(before)
 
 
 def test_labels_that_are_neither_shared_nor_unique(tree):

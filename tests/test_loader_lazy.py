@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +21,6 @@ from tests.loader_tree import (
     naive_roi,
     write_tree,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +127,23 @@ def test_a_subject_and_its_lazy_array_survive_pickling(root):
     assert sub.get_sessions() == SESSIONS
     lazy = pickle.loads(pickle.dumps(sub.betas))
     assert np.array_equal(lazy[:24, :50].values, naive_betas(root)[:, :50])
+
+
+def test_a_store_that_only_its_builder_may_read_is_passed_over_without_a_word():
+    """As after another user's umask of 077, in a directory that several share."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        tree = write_tree(Path(folder) / "data")
+        sub = load_subject("03", data_dir=tree)
+        expected = sub.get_betas("01", roi="FFA1")
+        store = tree / ".laion_fmri" / "store"
+        for place in (store / "sub-03.zarr" / "ses-01", store / ".tmp"):
+            place.chmod(0o000)
+        try:
+            if os.geteuid() == 0:  # root may read everything: be somebody else
+                os.seteuid(65534)
+            assert np.array_equal(sub.get_betas("01", roi="FFA1"), expected)
+        finally:
+            os.seteuid(os.getuid())
+            for place in (store / "sub-03.zarr" / "ses-01", store / ".tmp"):
+                place.chmod(0o755)

@@ -148,7 +148,10 @@ def test_a_data_directory_may_be_moved(session, tmp_path):
     assert np.array_equal(store.read(np.array([5])), expected[:, [5]])
 
 
-@pytest.mark.parametrize("harm", ["cut", "no metadata", "torn metadata", "another format"])
+@pytest.mark.parametrize(
+    "harm",
+    ["cut", "no metadata", "torn metadata", "another format", "a list", "no number", "no sources"],
+)
 def test_a_harmed_store_counts_as_not_there(session, harm):
     folder, sources, voxels, _ = session
     store = build(folder, sources, voxels)
@@ -161,7 +164,15 @@ def test_a_harmed_store_counts_as_not_there(session, harm):
         document.write_text(document.read_text()[:50])
     else:
         made = json.loads(document.read_text())
-        made["attributes"]["format"] = 0
+        about = made["attributes"]
+        if harm == "another format":
+            about["format"] = 0
+        elif harm == "a list":
+            made = [made]
+        elif harm == "no number":
+            about["trials"] = "all"
+        else:
+            about["sources"] = ["betas", "mean"]
         document.write_text(json.dumps(made))
     assert SessionStore.open(folder, sources) is None
     assert ensure(folder, sources, voxels).read(np.array([0])).shape == (TRIALS, 1)

@@ -76,7 +76,7 @@ class Sources:
         Size and time of modification tell. Where only the time differs, as after the same content
         was fetched again, the receipts tell: both times the same digest was verified.
         """
-        if not isinstance(made, list):
+        if not isinstance(made, list) or not all(isinstance(one, dict) for one in made):
             return False
         then = [{name: one.get(name) for name in ("path", "size", "mtime_ns")} for one in made]
         now = self.identity()
@@ -112,14 +112,13 @@ class SessionStore:
     def open(cls, folder: Path, sources: Sources) -> SessionStore | None:
         """Open what is there and made from these very files; None otherwise."""
         try:
-            document = json.loads((folder / "zarr.json").read_bytes())
+            made = _attributes((folder / "zarr.json").read_bytes())
             size = (folder / "betas" / "c" / "0" / "0").stat().st_size
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # or another user's own
             return None
-        made = document.get("attributes", {})
         if made.get("format") != FORMAT or not sources.same(made.get("sources")):
             return None
-        layout = ShardLayout(int(made["trials"]), int(made["voxels"]))
+        layout = ShardLayout(made["trials"], made["voxels"])
         return cls(folder, layout) if size == layout.file_bytes else None
 
     @property
@@ -192,6 +191,15 @@ class SessionStore:
                 for number, trial in enumerate(rows):
                     _pread(shard, row, base + int(trial) * self.layout.row_bytes)
                     out[number, begin:end] = row[local]
+
+
+def _attributes(document: bytes) -> dict[str, Any]:
+    """Return what a session's group says of itself; nothing where we did not write it so."""
+    try:
+        made = json.loads(document)["attributes"]
+        return {**made, "trials": int(made["trials"]), "voxels": int(made["voxels"])}
+    except (ValueError, LookupError, TypeError):
+        return {}
 
 
 def _pick(values: NDArray[np.float32], local: NDArray[np.intp]) -> NDArray[np.float32]:

@@ -77,8 +77,9 @@ def read_trials(path: Path) -> Trials:
         If its ``beta_index`` does not count the volumes 0, 1, 2, ….
     """
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            head, *rows = [line for line in csv.reader(file, delimiter="\t") if line]
+        # A spreadsheet's byte order mark is no part of the first column's name.
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            head, *rows = [line for line in csv.reader(file, delimiter="\t") if line] or [[]]
     except (UnicodeDecodeError, csv.Error, ValueError) as exc:
         raise BadDataError(str(path), f"is not a table of tab-separated values ({exc})") from exc
     absent = [name for name in COLUMNS if name not in head]
