@@ -4,6 +4,8 @@ import json
 import os
 import re
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from neurofetch import (
     DestinationError,
     DiskFullError,
     NameClashError,
+    Status,
     UnsafeNameError,
     UsageError,
 )
@@ -83,6 +86,39 @@ def test_a_data_directory_that_cannot_be_written(s3, shell, read_only):
     nothing_was_fetched(s3, done, ExitCode.DISK)
     assert f"cannot write in the data directory {read_only}" in done.err
     assert "Make it writable, or name another directory." in done.err
+
+
+@pytest.fixture
+def shared(s3, monkeypatch):
+    """A complete data directory that others filled, and that this user can only read."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "shared")
+        root.mkdir()
+        for name, text in Shell(Path(folder), s3.url).env.items():
+            monkeypatch.setenv(name, text)
+        monkeypatch.setenv("LAION_FMRI_DATA_DIR", str(root))
+        download("03", ses="averages", progress=False)
+        folders = [Path(folder), *(Path(at) for at, _, _ in os.walk(root))]
+        for path in folders:
+            path.chmod(0o555)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        yield root
+        if user == 0:
+            os.seteuid(0)
+        for path in folders:
+            path.chmod(0o755)
+
+
+def test_a_complete_directory_that_can_only_be_read_is_good_enough(s3, shared):
+    seen = len(s3.requests())
+    report = download("03", ses="averages", progress=False, verify=True)
+    assert {outcome.status for outcome in report} == {Status.KEPT}
+    assert {request.method for request in s3.requests()[seen:]} == {"LIST"}
+    with pytest.raises(DestinationError, match="cannot write in the data directory"):
+        download("03", ses="01", progress=False)
+    assert {request.method for request in s3.requests()[seen:]} == {"LIST"}
 
 
 def test_the_packages_own_folder_is_taken_by_a_file(s3, shell):

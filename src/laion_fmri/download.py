@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from laion_fmri._access_gate import Gate
 from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
 from laion_fmri._errors import NoMatchingDataError, SubjectNotFoundError
-from laion_fmri._license import require_license
+from laion_fmri._license import is_accepted, require_license
 from laion_fmri.config import get_data_dir
 from neurofetch import (
     Link,
@@ -35,7 +35,7 @@ from neurofetch import (
 if TYPE_CHECKING:
     import os
 
-    from neurofetch import Event, Wishes
+    from neurofetch import Event, Place, Wishes
 
 __all__ = ["check_subjects", "download", "labels_of", "make_plan", "subjects_of"]
 
@@ -186,8 +186,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     network = replace(Network.from_environment(), limit_rate=limit_rate)
     with Link(dataset(extras), root, network=network) as link:
         if not dry_run:
-            link.place.check_writable()
-            require_license(link.place.root, accept_license)
+            _permitted(link.place, accept_license)
         gate = Gate(link, adopt=not dry_run) if include_stimuli else None
         plan = make_plan(link, labels, wanted, extras, overwrite=overwrite, gate=gate)
         if verify:
@@ -204,6 +203,17 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     warn_of_refused(plan, report)
     report.raise_for_failures()
     return report
+
+
+def _permitted(place: Place, accept_license: str | None) -> None:
+    """See that the licence is accepted, and can be written down where it was not before.
+
+    Where it was, a directory that others keep and this user only reads is good enough, as long as
+    nothing is missing in it: the transfer looks whether it can write when it has to.
+    """
+    if not is_accepted(place.root):
+        place.check_writable()
+    require_license(place.root, accept_license)
 
 
 def labels_of(subject: object) -> tuple[str, ...] | None:
