@@ -25,7 +25,6 @@ from neurofetch.sources.s3 import Bucket, S3Source
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from neurofetch._crew import Inspect, Locate, Options
     from neurofetch._events import Event
@@ -101,12 +100,7 @@ class Link:
     def __enter__(self) -> Link:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._attempts.stop.set()
         self.client.close()
 
@@ -179,7 +173,29 @@ class Link:
         inspect: Inspect | None = None,
         locate: Locate | None = None,
     ) -> Report:
-        """Carry out a plan; see `transfer`."""
+        """Carry out a plan.
+
+        Parameters
+        ----------
+        plan : Plan
+        options : Options, optional
+            How many files at a time, and when one comes in parts.
+        listen : callable, optional
+            Gets every event, in this thread.
+        inspect : callable, optional
+            A deeper look at a file before it takes its name.
+        locate : callable, optional
+            Gives the address of a file at the time of the request.
+
+        Returns
+        -------
+        Report
+
+        Raises
+        ------
+        DiskFullError, DestinationError
+            Before any byte moves. What fails later stands in the report.
+        """
         return transfer(
             plan,
             self.place,
