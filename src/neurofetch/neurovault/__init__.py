@@ -2,12 +2,13 @@
 
 The names are imported when they are first used; importing this package does nothing.
 
-One call, in the order in which to read it: the arguments are checked (``_settings``), the cache is
-found (``_layout``) and an ``Errand`` begins (``_fetch``, ``_errand``). It looks at what is here
-(``_by_ids`` or ``_by_filter``, with ``_index``, ``_marks`` and ``_shelf``), asks the server for the
-records that are missing (``_finder``, over ``_api`` and ``_pages``), and has the engine move the
-volumes (``_volumes``, with ``_integrity``); each record is written after its volume. What could not
-be had (``_problems``) is named at the end, and the rest returned (``_bunch``).
+One call, in the order in which to read it: the arguments are checked (``_settings``), the cache
+is found (``_layout``) and an ``Errand`` begins (``_fetch``, ``_run``, ``_errand``). It looks at
+what is here (``_by_ids`` or ``_by_filter``, with ``_index``, ``_marks`` and ``_shelf``), asks the
+server for the records that are missing (``_finder``, over ``_api`` and ``_pages``), and has the
+engine move the volumes (``_volumes``, with ``_integrity``); each record is written after its
+volume. What could not be had (``_problems``) is named at the end, and the rest returned
+(``_bunch``).
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Filters:
                     f"collection_id={wanted!r} and the collection term id={collections['id']!r} "
                     "contradict each other: an image must fulfil both.",
                     UserWarning,
-                    stacklevel=4,
+                    stacklevel=3,
                 )
         limit = None if max_images is None or max_images < 0 else int(max_images)
         return cls(collections, images, collection_filter, image_filter, limit)

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from neurofetch._errors import DestinationError
-from neurofetch.neurovault._bunch import bunch_of, say
-from neurofetch.neurovault._by_filter import ByFilter, Filters
-from neurofetch.neurovault._by_ids import ByIds
-from neurofetch.neurovault._errand import Errand
+from neurofetch.neurovault._bunch import say
+from neurofetch.neurovault._by_filter import Filters
 from neurofetch.neurovault._filters import (
     Filter,
     basic_collection_terms,
     basic_image_terms,
     empty_filter,
 )
-from neurofetch.neurovault._layout import Cache, find_root
-from neurofetch.neurovault._marks import STATE
-from neurofetch.neurovault._records import normal_ids
-from neurofetch.neurovault._resample import check_resampling
+from neurofetch.neurovault._run import begun, by_ids, finished, run_filters, run_ids, session
 from neurofetch.neurovault._settings import MAX_FAILURES, TIMEOUT, Mode, OnError, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    import os
+    from collections.abc import Callable, Mapping
 
     from neurofetch._events import Event
     from neurofetch._retry import RetryRules
     from neurofetch._values import Plan, Report
-    from neurofetch.neurovault._api import Session
 
 __all__ = [
     "fetch_neurovault",
@@ -39,9 +29,6 @@ __all__ = [
     "plan_neurovault_ids",
     "report_neurovault_ids",
 ]
-
-_TO_USER = 4
-"""Calls between a warning and the user's line."""
 
 
 def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
@@ -141,9 +128,8 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
         progress=progress,
         rules=rules,
     )
-    errand = _errand(settings, data_dir)
-    order = _run_ids(errand, collection_ids, image_ids)
-    return _finished(errand, order)
+    errand = begun(settings, data_dir)
+    return finished(errand, run_ids(errand, collection_ids, image_ids))
 
 
 def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
@@ -227,18 +213,8 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
         {**(basic_image_terms() if image_terms is None else image_terms), **kwarg_image_filters},
         image_filter,
     )
-    errand = _errand(settings, data_dir)
-    wanted, settings = ByFilter(errand, filters), errand.settings
-    if not settings.overwrite:
-        wanted.look()
-    if settings.offline:
-        wanted.name_missing()
-    elif wanted.lacking != 0 or _words_missing(errand):
-        with _session(settings) as errand.session:
-            if wanted.lacking != 0:
-                wanted.fetch()
-            _fetch_words(errand, list(wanted.found))
-    return _finished(errand, list(wanted.found))
+    errand = begun(settings, data_dir)
+    return finished(errand, run_filters(errand, filters))
 
 
 def plan_neurovault_ids(
@@ -266,15 +242,15 @@ def plan_neurovault_ids(
     """
     settings = Settings(mode=mode, resample=resample, timeout=timeout, rules=rules)
     settings = Settings.checked(**{**vars(settings), "connections": connections})
-    errand = _errand(settings, data_dir)
-    wanted = _by_ids(errand, collection_ids, image_ids)
+    errand = begun(settings, data_dir)
+    wanted = by_ids(errand, collection_ids, image_ids)
     settings, items = errand.settings, []
     if not settings.overwrite:
         wanted.look()
     if settings.offline:
         wanted.name_missing()
     elif wanted.anything_open:
-        with _session(settings) as errand.session:
+        with session(settings) as errand.session:
             items = wanted.ask()
     return errand.plan(items, wanted.order(every=True))
 
@@ -294,84 +270,7 @@ def report_neurovault_ids(
     **given : object
         Fields of `Settings`.
     """
-    errand = _errand(
-        Settings.checked(**{**vars(Settings()), "connections": None, **given}), data_dir
-    )
-    report = errand.report(_run_ids(errand, collection_ids, image_ids))
-    say(errand, report, stacklevel=_TO_USER - 1)
+    errand = begun(Settings.checked(**{**vars(Settings()), "connections": None, **given}), data_dir)
+    report = errand.report(run_ids(errand, collection_ids, image_ids))
+    say(errand, report, stacklevel=2)
     return report
-
-
-def _run_ids(errand: Errand, collection_ids: object, image_ids: object) -> list[int]:
-    """Look, ask, fetch; return the ids of the images that are there, in the caller's order."""
-    wanted, settings = _by_ids(errand, collection_ids, image_ids), errand.settings
-    if not settings.overwrite:
-        wanted.look()
-    if settings.offline:
-        wanted.name_missing()
-    elif wanted.anything_open or _words_missing(errand):
-        with _session(settings) as errand.session:
-            if wanted.anything_open:
-                wanted.fetch(wanted.ask())
-            _fetch_words(errand, wanted.order())
-    return wanted.order()
-
-
-def _by_ids(errand: Errand, collection_ids: object, image_ids: object) -> ByIds:
-    return ByIds(
-        errand, normal_ids(collection_ids, "collection_ids"), normal_ids(image_ids, "image_ids")
-    )
-
-
-def _errand(settings: Settings, data_dir: str | os.PathLike[str] | None) -> Errand:
-    """Find the cache; where it cannot be written, work offline and say so."""
-    if settings.resample:
-        check_resampling()
-    root = find_root(data_dir)
-    if not settings.offline and not _writable(root):
-        warnings.warn(
-            f"{root} cannot be written to: working offline, with what is there.",
-            UserWarning,
-            stacklevel=_TO_USER - 1,
-        )
-        settings = replace(settings, mode="offline")
-    return Errand(Cache(root), settings)
-
-
-def _writable(root: Path) -> bool:
-    if root.exists() and not root.is_dir():
-        raise DestinationError(f"{root} is a file, where the cache's folder should be.")
-    there = [folder for folder in (root, root / STATE) if folder.exists()]
-    return all(os.access(folder, os.W_OK | os.X_OK) for folder in there)
-
-
-def _session(settings: Settings) -> Session:
-    from neurofetch.neurovault._api import Session  # noqa: PLC0415 - offline needs no network
-
-    return Session(settings)
-
-
-def _words_missing(errand: Errand) -> bool:
-    from neurofetch.neurovault._neurosynth import read_words  # noqa: PLC0415
-
-    paths = (errand.cache.words(h.collection_id, n) for n, h in errand.held.items())
-    return errand.settings.words and any(read_words(path) is None for path in paths)
-
-
-def _fetch_words(errand: Errand, order: Sequence[int]) -> None:
-    """Fetch the words of these images; what Neurosynth did not give is named at the end."""
-    from neurofetch.neurovault._neurosynth import fetch_words, words_message  # noqa: PLC0415
-
-    if not errand.settings.words or errand.session is None:
-        return
-    places = {number: errand.held[number].collection_id for number in order}
-    server, again = errand.session.neurosynth, errand.settings.overwrite
-    problems = fetch_words(server, errand.cache, places, overwrite=again)
-    if problems:
-        errand.words_lost = words_message(problems, order)
-
-
-def _finished(errand: Errand, order: Sequence[int]) -> Any:
-    report = errand.report(order)
-    say(errand, report, stacklevel=_TO_USER - 1)
-    return bunch_of(errand, order, report)
