@@ -18,7 +18,7 @@ import zarr
 from laion_fmri._forward import Voxels
 from laion_fmri._load_errors import CorruptFileError
 from laion_fmri._store import SessionStore, Sources, remove_store, store_folder
-from laion_fmri._store_build import build, ensure
+from laion_fmri._store_build import _write_subject, build, ensure
 from laion_fmri._zarr import CHUNK_VOXELS
 from neurofetch._receipts import Journal
 from neurofetch._values import Receipt, Rung
@@ -281,8 +281,18 @@ def test_what_died_processes_left_is_removed_after_a_day(session):
     for name, age in (("new-old", 2 * 86400), ("new-young", 60)):
         (tmp / name).mkdir(parents=True)
         os.utime(tmp / name, (time.time() - age,) * 2)
+    (tmp / "group-old").write_text("{}")
+    os.utime(tmp / "group-old", (time.time() - 2 * 86400,) * 2)
     build(folder, sources, voxels)
     assert leftovers(folder) == ["new-young"]
+
+
+def test_a_group_that_is_removed_while_it_is_named_leaves_no_draft(tmp_path):
+    group = store_folder(tmp_path, "sub-03")  # never made: as if removed just now
+    group.parent.mkdir(parents=True)
+    with pytest.raises(FileNotFoundError):
+        _write_subject(group)
+    assert leftovers(group / "ses-01") == []
 
 
 def test_removal_removes_it_all(session, tmp_path):

@@ -211,7 +211,10 @@ def _write_subject(group: Path) -> None:
         return
     draft = group.parent / ".tmp" / f"group-{uuid.uuid4().hex}"
     _write(draft, group_document({"format": FORMAT, "made_by": "laion_fmri"}))
-    os.replace(draft, group / "zarr.json")
+    try:
+        os.replace(draft, group / "zarr.json")
+    finally:
+        draft.unlink(missing_ok=True)  # still there where the group was removed meanwhile
 
 
 def _clear_stale(tmp: Path) -> None:
@@ -222,5 +225,7 @@ def _clear_stale(tmp: Path) -> None:
             old = os.stat(place).st_mtime < horizon
         except FileNotFoundError:  # its owner removed it
             continue
-        if old:
+        if old and place.is_dir():
             shutil.rmtree(place, ignore_errors=True)
+        elif old:
+            place.unlink(missing_ok=True)
