@@ -93,3 +93,5 @@ def test_more_arguments_that_make_no_sense(whole, tmp_path):
         load_subject("03", data_dir=whole, store="maybe")
     with pytest.raises(ValueError, match="n_jobs=0"):
         sub.build_store(n_jobs=0)
+    with pytest.raises(ValueError, match="session is an empty list"):
+        sub.build_store([])

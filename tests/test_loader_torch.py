@@ -217,6 +217,11 @@ def test_nan_is_told_by_trial(tmp_path, torch):
         dataset[5]
 
 
+def test_no_session_at_all_is_refused(root, torch):
+    with pytest.raises(ValueError, match="session is an empty list"):
+        load_subject("03", data_dir=root).to_torch_dataset([])
+
+
 def test_images_that_are_asked_for_must_be_here(tmp_path, torch):
     tree = write_tree(tmp_path)
     (tree / "stimuli").rename(tree / "away")

@@ -190,15 +190,21 @@ class SubjectFiles:
             voxel) and ``voxel`` (place in the C-order ravel of the grid). Removing it loses
             nothing.
         """
-        if session is None:
-            names = [name for name in self.get_sessions() if self._has_betas(name)]
-        else:
-            names = [session_id(name) for name in listed(session)]
+        names = self._named_or_all(session)
         return build_stores([self._betas(name) for name in names], n_jobs)
 
     def remove_store(self) -> bool:
         """Remove the beta store; False where there is none."""
         return remove_store(self.data_dir, self.subject_id)
+
+    def _named_or_all(self, session: str | Iterable[str] | None) -> list[str]:
+        """Return the sessions named, or, with None, those whose betas are here."""
+        if session is None:
+            return [name for name in self.get_sessions() if self._has_betas(name)]
+        names = [session_id(name) for name in listed(session)]
+        if not names:
+            raise ValueError("session is an empty list: name at least one, or None for all.")
+        return names
 
     def _has_betas(self, session: str) -> bool:
         try:

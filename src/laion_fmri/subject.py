@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from laion_fmri import _lazy, _torch
-from laion_fmri._layout import Layout, how_to_get, session_id, subject_id
-from laion_fmri._subject import listed
+from laion_fmri._layout import Layout, how_to_get, subject_id
 from laion_fmri._values import SubjectValues
 from laion_fmri.brain import volume_image, write_image
 
@@ -196,8 +195,7 @@ class Subject(SubjectValues):
             If images are asked for and the stimuli are not on disk.
         """
         make = _torch.dataset_class()
-        names = self.get_sessions() if session is None else [session_id(s) for s in listed(session)]
-        names = [name for name in names if session is not None or self._has_betas(name)]
+        names = self._named_or_all(session)
         if nc_threshold is not None and len(names) != 1:
             raise ValueError(
                 "nc_threshold needs one session: voxels would differ between sessions."
