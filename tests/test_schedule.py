@@ -5,16 +5,21 @@ import threading
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from neurofetch._crew import Options
+from neurofetch._flow import flow
 from neurofetch._schedule import Schedule
 from neurofetch._together import together
+from neurofetch._transfer import crowd_for
 
 
 class Job:
     """A task that calls something, and counts how often it ran."""
 
-    def __init__(self, action=lambda: None, *, bulk=False, opens=False):
-        self.bulk, self.opens = bulk, opens
+    def __init__(self, action=lambda: None, *, bulk=False, opens=False, tiny=False):
+        self.bulk, self.opens, self.tiny = bulk, opens, tiny
         self._action = action
         self.runs = 0
 
@@ -232,3 +237,80 @@ def test_together_raises_the_first_error_at_once_and_forgets_the_rest():
     assert time.monotonic() - began < 2
     release.set()
     assert len(ran) < 50
+
+
+class Small(Job):
+    """A tiny file that notes when it was asked for and when it was dealt with."""
+
+    def __init__(self, name, diary, *, waits=True):
+        super().__init__(tiny=True)
+        self.name, self.diary, self.waits = name, diary, waits
+
+    def begin(self):
+        self.diary.append(f"ask {self.name}")
+        return self.waits
+
+    def finish(self):
+        self.diary.append(f"got {self.name}")
+
+
+def test_a_flow_asks_for_several_before_the_first_has_come_and_never_for_more():
+    diary = []
+    schedule = Schedule([Small(n, diary) for n in range(4)], [], 1, 1)
+    flow(schedule.take(), schedule, 2)
+    words = "ask 0, ask 1, got 0, ask 2, got 1, ask 3, got 2, got 3"
+    assert ", ".join(diary) == words
+
+
+def test_a_flow_does_not_wait_for_what_needs_no_answer():
+    diary = []
+    schedule = Schedule([Small(n, diary, waits=n != 1) for n in range(3)], [], 1, 1)
+    flow(schedule.take(), schedule, 8)
+    assert diary == ["ask 0", "ask 1", "ask 2", "got 0", "got 2"]
+
+
+def test_a_flow_gives_way_to_the_parts_of_a_large_file():
+    diary = []
+    schedule = Schedule([Small(n, diary) for n in range(3)], [], 1, 1)
+    first = schedule.take()
+    schedule.add_parts([Job(bulk=True)])
+    flow(first, schedule, 8)
+    assert diary == ["ask 0", "got 0"]
+    schedule.done(first)
+    assert schedule.take().bulk
+
+
+def test_a_stopped_schedule_has_no_more_for_a_flow():
+    diary = []
+    schedule = Schedule([Small(n, diary) for n in range(3)], [], 1, 1)
+    first = schedule.take()
+    schedule.stop()
+    flow(first, schedule, 8)
+    assert diary == ["ask 0", "got 0"]
+
+
+def test_no_more_threads_than_asked_for_work_on_tiny_files():
+    schedule = Schedule([Small(n, []) for n in range(9)], [], 1, 1, flows=2)
+    taken = [schedule.take(), schedule.take()]
+    schedule.again(Job(), 0.0)
+    assert not schedule.take().tiny
+    schedule.done(taken[0])
+    assert schedule.take().tiny
+
+
+@given(
+    connections=st.integers(1, 300),
+    tiny=st.integers(0, 5000),
+    whole=st.integers(0, 500),
+    large=st.integers(0, 3),
+)
+def test_a_crowd_never_has_more_connections_than_allowed(connections, tiny, whole, large):
+    options = Options(connections=connections)
+    crowd = crowd_for(options, tiny, whole, large)
+    assert (crowd.flows > 0) == (tiny > 0)
+    assert 0 <= crowd.flows <= crowd.threads <= connections
+    assert (crowd.threads > 0) == (tiny + whole + large > 0)
+    assert crowd.depth >= 1
+    rest = crowd.threads - crowd.flows
+    assert connections == 1 or rest + crowd.flows * crowd.depth <= connections
+    assert not (whole or large) or crowd.threads > crowd.flows or connections == 1

@@ -43,9 +43,10 @@ class Connection:
         self.used = False
         self.idle_since = 0.0
 
-    def ask(self, data: bytes) -> Head:
-        """Send a request and return the head of its response."""
-        self.sock.sendall(data)
+    def hear(self, failed: OSError | None) -> Head:
+        """Return the head of the response to a request that was sent, or failed to be."""
+        if failed is not None:
+            raise failed
         for _ in range(_INTERIM):
             head = parse_head(self._read_head())
             if head.status >= 200:

@@ -39,8 +39,15 @@ class Attempts:
         self.stop = stop or threading.Event()
         self._draw = draw
 
+    def wait(self, attempt: int, error: TransientError) -> float | None:
+        """Return the seconds to wait after attempt number `attempt` failed; None to give up."""
+        return delay(self.rules, attempt, error.retry_after, self._draw())
+
     def run(
-        self, action: Callable[[], T], tell: Callable[[TransientError, float], None] | None = None
+        self,
+        action: Callable[[], T],
+        tell: Callable[[TransientError, float], None] | None = None,
+        spent: int = 0,
     ) -> T:
         """Return what `action` returns.
 
@@ -50,6 +57,8 @@ class Attempts:
             Raises `TransientError` for what another attempt may cure; anything else passes through.
         tell : callable, optional
             Called with the error and the seconds to wait before each further attempt.
+        spent : int
+            Attempts that were made before.
 
         Raises
         ------
@@ -58,7 +67,7 @@ class Attempts:
         InterruptedTransferError
             When `stop` was set.
         """
-        attempt = 0
+        attempt = spent
         while True:
             if self.stop.is_set():
                 raise InterruptedTransferError("stopped on request")
@@ -66,7 +75,7 @@ class Attempts:
                 return action()
             except TransientError as error:
                 attempt += 1
-                wait = delay(self.rules, attempt, error.retry_after, self._draw())
+                wait = self.wait(attempt, error)
                 if wait is None:
                     msg = f"{error}; gave up after {attempt} attempts"
                     raise UnreachableError(msg) from error

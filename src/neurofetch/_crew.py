@@ -75,7 +75,9 @@ class Options:
     n_jobs : int
         Large files in flight.
     connections : int
-        At most, for small files.
+        At most, for tiny files, which cost a round trip and little else.
+    whole_connections : int
+        At most, for files that come in one request and are not tiny.
     bulk_connections : int
         At most, for the parts of large files.
     single_limit : int
@@ -90,7 +92,8 @@ class Options:
     """
 
     n_jobs: int = 1
-    connections: int = 128
+    connections: int = 192
+    whole_connections: int = 48
     bulk_connections: int = 32
     single_limit: int = 16 << 20
     part_size: int = 8 << 20

@@ -34,6 +34,7 @@ __all__ = [
     "multipart_etag",
     "part_count",
     "part_sizes",
+    "warm_up",
 ]
 
 Buffer = bytes | bytearray | memoryview
@@ -111,6 +112,11 @@ def crc(name: str) -> Crc:
         return Crc(name, zlib.crc32, checksums.combine_crc32)
     msg = f"no CRC is called {name!r}; known are {', '.join(CRC_BYTES)}"
     raise ValueError(msg)
+
+
+def warm_up() -> None:
+    """Load the library of checksums, so that it is there when the first bytes come."""
+    crc("crc64nvme")
 
 
 def combine_parts(name: str, parts: Iterable[tuple[int, int]]) -> int:

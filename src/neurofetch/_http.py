@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 from neurofetch._answer import Answer, Connection
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from neurofetch._config import Network
 
-__all__ = ["Answer", "Client", "Request"]
+__all__ = ["Answer", "Client", "Pending", "Request"]
 
-_REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECTS = (301, 302, 303, 307, 308)
 _IDLE_SECONDS = 15.0
 """An idle connection older than this is not used again: S3 closes them at about 20 s."""
 _PRIVATE = frozenset({"authorization", "cookie"})
@@ -72,6 +72,15 @@ class Request:
     def place(self) -> str:
         """The URL without its query: what may be shown (a query may carry a signature)."""
         return self.url.partition("?")[0]
+
+
+class Pending(NamedTuple):
+    """A request that was sent and not answered yet; see `Client.begin`."""
+
+    request: Request
+    connection: Connection
+    data: bytes
+    error: OSError | None
 
 
 class Client:
@@ -128,7 +137,7 @@ class Client:
         for _ in range(request.redirects + 1):
             answer = self._send_once(request)
             location = answer.headers.get("location")
-            if answer.status not in _REDIRECTS or not location:
+            if answer.status not in REDIRECTS or not location:
                 return answer
             with answer:
                 if answer.length is not None and answer.length <= _DRAIN:
@@ -138,10 +147,52 @@ class Client:
         raise ProtocolError(msg)
 
     def _send_once(self, request: Request) -> Answer:
+        return self.finish(self.begin(request))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound to the requests under way at once."""
+        return self._turns is not None
+
+    def begin(self, request: Request) -> Pending:
+        """Send a request and do not wait for its answer; each must be given to `finish`.
+
+        A thread may begin several before it finishes the first, unless the client is `bounded`.
+
+        Raises
+        ------
+        TransientError, UnreachableError, ProtocolError, InterruptedTransferError
+            As `send`.
+        """
         if self._turns is not None:
             self._turns.acquire()
         try:
-            return self._sent(request)
+            route, target = self._target(request.url)
+            headers = self._headers(request, route)
+            data = request_bytes(request.method, target, route.authority, headers, request.body)
+            return self._said(request, self._take(route), data)
+        except BaseException:
+            self.over()
+            raise
+
+    @staticmethod
+    def _said(request: Request, connection: Connection, data: bytes) -> Pending:
+        try:
+            connection.sock.sendall(data)
+        except OSError as error:
+            return Pending(request, connection, data, error)
+        return Pending(request, connection, data, None)
+
+    def finish(self, pending: Pending) -> Answer:
+        """Wait for the answer to a request that was begun; redirects are not followed.
+
+        Raises
+        ------
+        TransientError, ProtocolError, InterruptedTransferError
+            As `send`.
+        """
+        try:
+            return self._answered(pending)
         except BaseException:
             self.over()
             raise
@@ -151,25 +202,22 @@ class Client:
         if self._turns is not None:
             self._turns.release()
 
-    def _sent(self, request: Request) -> Answer:
-        route, target = self._target(request.url)
-        data = request_bytes(
-            request.method, target, route.authority, self._headers(request, route), request.body
-        )
-        connection = self._take(route)
+    def _answered(self, pending: Pending) -> Answer:
+        request, connection = pending.request, pending.connection
         try:
-            return self._ask(connection, request, data)
+            return self._hear(pending)
         except TransientError as error:
             # A kept connection may have been closed by the server while it was idle. Only a new
             # one tells; the others that were kept may be as dead.
             silent = isinstance(error.__cause__, TimeoutError)
             if silent or not connection.used or request.method not in ("GET", "HEAD"):
                 raise
-        return self._ask(self._dial(route), request, data)
+        return self._hear(self._said(request, self._dial(connection.route), pending.data))
 
-    def _ask(self, connection: Connection, request: Request, data: bytes) -> Answer:
+    def _hear(self, pending: Pending) -> Answer:
+        request, connection, _, failed = pending
         try:
-            answer = Answer(self, connection, request, connection.ask(data))
+            answer = Answer(self, connection, request, connection.hear(failed))
         except ServerError:
             self.release(connection, keep=False)
             raise

@@ -53,6 +53,7 @@ class LargeFile:
 
     bulk = False
     opens = True
+    tiny = False
 
     def __init__(
         self, crew: Crew, number: int, step: Step, before: int | None, held: list[Held]

@@ -5,6 +5,7 @@ This is the main path of the package; read it from top to bottom.
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,7 @@ from neurofetch._answers import failure
 from neurofetch._attempts import Attempts
 from neurofetch._config import Network, s3_endpoint, s3_region
 from neurofetch._dataset import Dataset, Wishes, wishes
+from neurofetch._digests import warm_up
 from neurofetch._http import Client, Request
 from neurofetch._partials import Partials, name_of
 from neurofetch._place import Place
@@ -111,6 +113,8 @@ class Link:
         ------
         ServerError
         """
+        # Loading takes as long as a round trip: it is done while the first page is on its way.
+        threading.Thread(target=warm_up, daemon=True).start()
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
         found = together([*levels, *walks], _LISTERS)

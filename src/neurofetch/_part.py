@@ -26,6 +26,7 @@ class Part:
 
     bulk = True
     opens = False
+    tiny = False
 
     def __init__(self, crew: Crew, whole: LargeFile, file: PartFile, number: int) -> None:
         self._crew = crew

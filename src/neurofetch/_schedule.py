@@ -29,10 +29,13 @@ class Task(Protocol):
         Whether it is a part of a large file.
     opens : bool
         Whether it opens a large file.
+    tiny : bool
+        Whether it is a file so small that one thread asks for many before the first has come.
     """
 
     bulk: bool
     opens: bool
+    tiny: bool
 
     def run(self) -> None:
         """Do it. Failures are written down, never raised."""
@@ -52,12 +55,19 @@ class Schedule:
         Large files open at once.
     bulk : int
         Connections that work on parts at once.
+    flows : int
+        Threads that work on tiny files at once.
     """
 
     def __init__(
-        self, small: Iterable[Task], large: Iterable[Task], n_jobs: int, bulk: int
+        self, small: Iterable[Task], large: Iterable[Task], n_jobs: int, bulk: int, flows: int = 8
     ) -> None:
-        self._small = deque(small)
+        self._small: deque[Task] = deque()
+        self._tiny: deque[Task] = deque()
+        for task in small:
+            (self._tiny if task.tiny else self._small).append(task)
+        self._flows = flows
+        self._flowing = 0
         self._large = deque(large)
         self._parts: deque[Task] = deque()
         self._later: list[tuple[float, int, Task]] = []
@@ -80,6 +90,7 @@ class Schedule:
                 if task is not None:
                     self._active += 1
                     self._bulk_active += task.bulk
+                    self._flowing += task.tiny
                     if self._later and not self._watched:
                         self._condition.notify()  # whoever watched the clock has a task now
                     return task
@@ -92,18 +103,30 @@ class Schedule:
     def _pick(self) -> Task | None:
         if self._later and self._later[0][0] <= time.monotonic():
             _, _, task = heapq.heappop(self._later)
-            (self._large if task.opens else self._small).append(task)
+            row = self._large if task.opens else self._tiny if task.tiny else self._small
+            row.append(task)
         if self._parts and self._bulk_active < self._bulk:
             return self._parts.popleft()
         if self._large and self._open < self._jobs:
             self._open += 1
             return self._large.popleft()
+        if self._tiny and self._flowing < (1 if self._small else self._flows):
+            return self._tiny.popleft()
         return self._small.popleft() if self._small else None
+
+    def more(self) -> Task | None:
+        """Return another tiny file for a thread that works on one, or None.
+
+        It counts as a piece of the task that the thread has taken: `done` is not called for it.
+        """
+        with self._condition:
+            busy = self._stopped or (self._parts and self._bulk_active < self._bulk)
+            return self._tiny.popleft() if self._tiny and not busy else None
 
     @property
     def _over(self) -> bool:
         """Whether nothing is left, and nothing can come any more."""
-        left = self._small or self._large or self._parts or self._later
+        left = self._small or self._tiny or self._large or self._parts or self._later
         return not (left or self._active or self._open)
 
     def _wait(self) -> None:
@@ -122,6 +145,7 @@ class Schedule:
         with self._condition:
             self._active -= 1
             self._bulk_active -= task.bulk
+            self._flowing -= task.tiny
             if self._waiting and self._over:  # else the thread that asks takes what is free now
                 self._condition.notify_all()
 

@@ -8,20 +8,30 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from neurofetch._errors import RemoteChangedError, TransientError, VerificationError
+from neurofetch._answers import failure
+from neurofetch._errors import (
+    RemoteChangedError,
+    TransientError,
+    UnreachableError,
+    VerificationError,
+)
+from neurofetch._http import REDIRECTS, Request
 from neurofetch._partials import name_of
 from neurofetch._values import Action, Outcome, RemoteFile, Rung, Status, Step
 from neurofetch._verify import OnePiece, Promise, Verified, read_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import NoReturn
 
     from neurofetch._answer import Answer
     from neurofetch._crew import Crew
+    from neurofetch._http import Pending
 
-__all__ = ["Single", "another_look", "fill", "renewed", "write_all"]
+__all__ = ["IN_MEMORY", "Single", "another_look", "fill", "renewed", "write_all"]
 
-_IN_MEMORY = 256 * 1024
+IN_MEMORY = 256 * 1024
+"""Bytes; a body up to this size is read at once."""
 _BUFFER = 256 * 1024
 _FIRST_LOOK, _LONGEST_LOOK = 0.25, 2.0
 """Seconds until we look again at a file that another process fetches: doubled each time."""
@@ -39,12 +49,17 @@ class Single:
     step : Step
     before : int or None
         Modification time in nanoseconds that the survey saw; None where it saw no file.
+    tiny : bool
+        Whether a thread may ask for it together with others: `begin`, and later `finish`.
     """
 
     bulk = False
     opens = False
 
-    def __init__(self, crew: Crew, number: int, step: Step, before: int | None) -> None:
+    def __init__(
+        self, crew: Crew, number: int, step: Step, before: int | None, *, tiny: bool = False
+    ) -> None:
+        self.tiny = tiny
         self._crew = crew
         self._number = number
         self._step = step
@@ -52,6 +67,9 @@ class Single:
         self._moved = 0
         self._retried = 0
         self._looks = 0
+        self._failed = 0
+        self._began = 0.0
+        self._pending: Pending | None = None
 
     def carry(self, moved: int, retried: int) -> None:
         """Take over what came, and what failed, before it was decided to fetch in one piece."""
@@ -59,38 +77,94 @@ class Single:
 
     def run(self) -> None:
         """Fetch the file, or come back later when another process is at it."""
-        crew, step = self._crew, self._step
-        began = time.monotonic()
-        short = name_of(step.want.path)
-        try:
-            if crew.claim(step):
-                self._looks += 1
-                crew.schedule.again(self, another_look(self._looks))
-                return
-            try:
-                outcome = self._outcome(began, short)
-            finally:
-                crew.partials.release(short)
-            crew.record(self._number, outcome)
-        except Exception as error:  # noqa: BLE001 - written down in the report, file by file
-            crew.failed(self._number, step, error, began)
+        if self._claimed():
+            self._settle(self._outcome)
 
-    def _outcome(self, began: float, short: str) -> Outcome:
+    def begin(self) -> bool:
+        """Send the request for the file; whether there is an answer to wait for."""
+        if not self._claimed():
+            return False
+        try:
+            if not self._crew.fetched_elsewhere(self._step, self._before):
+                remote = self._step.want.remote
+                self._pending = self._crew.client.begin(Request(remote.url, _headers(remote)))
+                return True
+        except TransientError as error:
+            self._come_back(error)
+        except Exception as error:  # noqa: BLE001 - written down in the report, file by file
+            self._settle(_raising(error))
+        else:
+            self._settle(self._kept)
+        return False
+
+    def finish(self) -> None:
+        """Wait for the answer; a file that did not come this time is asked for alone, later."""
+        try:
+            self._settle(self._outcome)
+        except TransientError as error:
+            self._come_back(error)
+
+    def _claimed(self) -> bool:
+        """Claim the file, or come back later when another process is at it."""
+        crew = self._crew
+        self._began = time.monotonic()
+        try:
+            if not crew.claim(self._step):
+                return True
+            self._looks += 1
+            crew.schedule.again(self, another_look(self._looks))
+        except Exception as error:  # noqa: BLE001 - written down in the report, file by file
+            crew.failed(self._number, self._step, error, self._began)
+        return False
+
+    def _settle(self, act: Callable[[], Outcome]) -> None:
+        """Give the claim back, and write down what became of the file."""
+        crew = self._crew
+        try:
+            try:
+                outcome = act()
+            finally:
+                crew.partials.release(name_of(self._step.want.path))
+            crew.record(self._number, outcome)
+        except Exception as error:
+            if self.tiny and isinstance(error, TransientError):
+                raise
+            crew.failed(self._number, self._step, error, self._began)
+
+    def _come_back(self, error: TransientError) -> None:
+        """Ask again after a while, in a thread of its own: others must not wait meanwhile."""
+        crew = self._crew
+        crew.partials.release(name_of(self._step.want.path))
+        self._failed += 1
+        self.tiny = False
+        wait = crew.attempts.wait(self._failed, error)
+        if wait is None:
+            final = UnreachableError(f"{error}; gave up after {self._failed} attempts")
+            crew.failed(self._number, self._step, final, self._began)
+        else:
+            self._retried += 1
+            crew.told(self._step.want.path)(error, wait)
+            crew.schedule.again(self, wait)
+
+    def _kept(self) -> Outcome:
+        want, info = self._step.want, self._crew.place.look(self._step.want.path)
+        size = info.st_size if info else 0
+        reason = "another process fetched it meanwhile"
+        return Outcome(want.path, want.remote.key, Status.KEPT, reason, size, rung=Rung.SIZE)
+
+    def _outcome(self) -> Outcome:
         crew, step = self._crew, self._step
         path, remote = step.want.path, step.want.remote
-        if crew.fetched_elsewhere(step, self._before):
-            info = crew.place.look(path)
-            size = info.st_size if info else 0
-            reason = "another process fetched it meanwhile"
-            return Outcome(path, remote.key, Status.KEPT, reason, size, rung=Rung.SIZE)
-        temporary = crew.partials.temporary(short)
+        if self._pending is None and crew.fetched_elsewhere(step, self._before):
+            return self._kept()
+        temporary = crew.partials.temporary(name_of(path))
         try:
             verified, size = self._fetch_twice(temporary)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - self._began
         return Outcome(
             path,
             remote.key,
@@ -127,34 +201,49 @@ class Single:
 
     def _fetch(self, temporary: str) -> tuple[Verified, int]:
         crew = self._crew
+        if self._pending is not None:
+            return self._attempt(temporary)  # what fails is asked for again later, alone
         tell = crew.told(self._step.want.path)
 
         def told(error: TransientError, wait: float) -> None:
             self._retried += 1
             tell(error, wait)
 
-        return crew.attempts.run(lambda: self._attempt(temporary), told)
+        return crew.attempts.run(lambda: self._attempt(temporary), told, self._failed)
 
     def _attempt(self, temporary: str) -> tuple[Verified, int]:
         crew, remote = self._crew, self._step.want.remote
         counted = self._moved
         try:
-            with crew.ask(remote, _headers(remote)) as answer:
+            with self._ask(remote) as answer:
                 check_answer(answer, remote)
                 piece = OnePiece(Promise.of(remote, answer.headers))
-                if answer.length is not None and answer.length <= _IN_MEMORY:
+                if answer.length is not None and answer.length <= IN_MEMORY:
                     return self._at_once(answer, piece, temporary)
                 return self._streamed(answer, piece, temporary)
         except BaseException:
             crew.count(counted - self._moved)
             raise
 
+    def _ask(self, remote: RemoteFile) -> Answer:
+        """Ask for the file, or wait for the answer to the request that was sent."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return self._crew.ask(remote, _headers(remote))
+        answer = self._crew.client.finish(pending)
+        if answer.status == 200:
+            return answer
+        with answer:
+            if answer.status not in REDIRECTS:
+                raise failure(answer)
+        return self._crew.ask(remote, _headers(remote))
+
     def _came(self, count: int) -> None:
         self._moved += count
         self._crew.count(count)
 
     def _at_once(self, answer: Answer, piece: OnePiece, temporary: str) -> tuple[Verified, int]:
-        data = answer.read(_IN_MEMORY)
+        data = answer.read(IN_MEMORY)
         answer.close()  # another thread may use the connection while this one looks after the disk
         self._came(len(data))
         piece.update(data)
@@ -182,6 +271,15 @@ class Single:
             return self._crew.settle(self._step, temporary, fd, verified)
         finally:
             os.close(fd)
+
+
+def _raising(error: Exception) -> Callable[[], NoReturn]:
+    """Return a call that fails as this one did."""
+
+    def fail() -> NoReturn:
+        raise error
+
+    return fail
 
 
 def another_look(looks: int) -> float:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._attempts import Attempts
 from neurofetch._crew import Crew, Inspect, Locate, Options
 from neurofetch._events import Event, Finished, Progress
+from neurofetch._flow import flow
 from neurofetch._large import LargeFile
 from neurofetch._owner import BEAT_SECONDS
 from neurofetch._partials import Partials, name_of
@@ -17,7 +18,7 @@ from neurofetch._place import sync_directory
 from neurofetch._plan import check_space
 from neurofetch._receipts import Journal
 from neurofetch._schedule import Schedule, Task
-from neurofetch._single import Single
+from neurofetch._single import IN_MEMORY, Single
 from neurofetch._values import Action, Outcome, Plan, Report, Status, Step
 
 if TYPE_CHECKING:
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
     from neurofetch._http import Client
     from neurofetch._place import Place
 
-__all__ = ["transfer"]
+__all__ = ["Crowd", "crowd_for", "transfer"]
 
 _RATE_SECONDS = 5.0
+_FLOWS = 4
+"""Threads for tiny files. Each keeps many connections busy: with a thread for each connection,
+handing the interpreter from thread to thread would cost more than the files (measured: ADR 7)."""
 
 
 def transfer(
@@ -115,6 +119,44 @@ def _unmoved(step: Step) -> Outcome:
     return Outcome(want.path, want.remote.key, Status.FAILED, reason)
 
 
+class Crowd(NamedTuple):
+    """How many threads a transfer has, and what they do."""
+
+    threads: int
+    flows: int
+    depth: int
+
+
+def crowd_for(options: Options, tiny: int, whole: int, large: int) -> Crowd:
+    """Return how many threads to start.
+
+    Parameters
+    ----------
+    options : Options
+    tiny, whole, large : int
+        Files that are asked for many at a time, in one request, and in parts.
+
+    Returns
+    -------
+    Crowd
+        All threads; those of them that work on tiny files, and the requests that each of these
+        has under way. All connections together are never more than ``options.connections``.
+
+    Examples
+    --------
+    >>> crowd_for(Options(connections=192), tiny=2000, whole=0, large=0)
+    Crowd(threads=4, flows=4, depth=48)
+    """
+    most = options.connections
+    rest = min(whole, options.whole_connections) + (options.bulk_connections if large else 0)
+    if not tiny:
+        return Crowd(min(rest, most), 0, 1)
+    rest = min(rest, max(1, most // 2))
+    places = max(1, min(tiny, most - rest))
+    flows = min(_FLOWS, places)
+    return Crowd(min(most, rest + flows), flows, places // flows)
+
+
 class _Transfer:
     """One run of the engine."""
 
@@ -133,6 +175,7 @@ class _Transfer:
         self._samples: deque[tuple[float, int]] = deque()
         self._began = time.monotonic()
         self._living = 0
+        self._depth = 1
         self._lock = threading.Lock()
 
     def run(self) -> dict[int, Outcome]:
@@ -154,10 +197,14 @@ class _Transfer:
 
     def _begin(self) -> None:
         small, self._large = self._tasks()
-        options = self._options
-        bulk = min(options.bulk_connections, options.connections)
-        self._crew.schedule = Schedule(small, self._large, options.n_jobs, bulk)
-        self._start(min(options.connections, len(small) + (bulk if self._large else 0)))
+        tiny = sum(task.tiny for task in small)
+        crowd = crowd_for(self._options, tiny, len(small) - tiny, len(self._large))
+        bulk = min(self._options.bulk_connections, self._options.connections)
+        self._depth = crowd.depth
+        self._crew.schedule = Schedule(
+            small, self._large, self._options.n_jobs, bulk, max(1, crowd.flows)
+        )
+        self._start(crowd.threads)
 
     def _end(self) -> None:
         """Close what is still open, and say that this run is over."""
@@ -181,11 +228,18 @@ class _Transfer:
             if self._in_parts(step):
                 large.append(LargeFile(self._crew, number, step, before, mine))
             else:
-                small.append(Single(self._crew, number, step, before))
+                tiny = self._may_flow and (step.want.remote.size or IN_MEMORY + 1) <= IN_MEMORY
+                small.append(Single(self._crew, number, step, before, tiny=tiny))
         known = {name_of(s.want.path) for s in self._plan.steps if s.action is not Action.REFUSE}
         kept.update(h.data for short in held.keys() - known for h in held[short])
         self._partials.sweep(kept)
         return small, large
+
+    @property
+    def _may_flow(self) -> bool:
+        """Whether one thread may ask for many tiny files before the first has come."""
+        crew = self._crew
+        return crew.inspect is None and crew.locate is None and not crew.client.bounded
 
     def _in_parts(self, step: Step) -> bool:
         remote = step.want.remote
@@ -214,7 +268,10 @@ class _Transfer:
         try:
             while (task := schedule.take()) is not None:
                 try:
-                    task.run()
+                    if task.tiny:
+                        flow(task, schedule, self._depth)
+                    else:
+                        task.run()
                 finally:
                     schedule.done(task)
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
