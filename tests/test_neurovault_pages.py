@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neurofetch.neurovault._pages import BrokenPageError, Page, Scroll
@@ -39,6 +39,7 @@ def read(rows, limit=1000, width=1):
     width=st.integers(1, 5),
     broken=st.sets(st.integers(0, 59), max_size=6),
 )
+@example(total=5, cap=1, lie=0, limit=2, width=1, broken={0})
 def test_every_row_comes_once_in_order_and_the_broken_are_named(
     total, cap, lie, limit, width, broken
 ):

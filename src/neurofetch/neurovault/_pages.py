@@ -213,9 +213,9 @@ def _span(ask: AskPage, start: int, length: int) -> _Span:
                 raise
             continue
         rows += page.rows
+        if not page.more or not page.rows:  # an empty page in the middle is a careless one
+            return _Span(rows, page.total, ended=not page.more or at == start)
         at, total, in_a_row = at + len(page.rows), page.total, 0
-        if not page.more or not page.rows:
-            return _Span(rows, total, ended=True)
-        if bad_until == start:
-            break  # one page, perhaps shorter than we asked: so be it
+        if start == 0 and bad_until == start:
+            break  # perhaps shorter than we asked: that is how long the server's pages are
     return _Span(rows, total, ended=False)
