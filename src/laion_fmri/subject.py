@@ -109,7 +109,7 @@ class Subject(SubjectValues):
         DataNotDownloadedError
             If no session's betas are on disk.
         """
-        here = [name for name in self.get_sessions() if self._has_betas(name)]
+        here = self._named_or_all(None)
         if not here:
             self._layout.missing("the betas of any session", desc="SingletrialBetas", stat="effect")
         return _lazy.lazy_betas([self._betas(name) for name in here], self._layout)
