@@ -1,14 +1,17 @@
 """Whatever a user may get wrong: a clear word before any byte moves, and nothing on the disk."""
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from laion_fmri._check import check
 from laion_fmri.config import DataDirNotSetError, config_path, dataset_initialize, get_data_dir
 from laion_fmri.download import download
 from neurofetch import (
@@ -16,6 +19,7 @@ from neurofetch import (
     DestinationError,
     DiskFullError,
     NameClashError,
+    State,
     Status,
     UnsafeNameError,
     UsageError,
@@ -88,6 +92,16 @@ def test_a_data_directory_that_cannot_be_written(s3, shell, read_only):
     assert "Make it writable, or name another directory." in done.err
 
 
+@contextlib.contextmanager
+def as_owner():
+    """Give root its power back for a moment."""
+    user = os.geteuid()
+    if os.getuid() == 0:
+        os.seteuid(0)
+    yield
+    os.seteuid(user)
+
+
 @pytest.fixture
 def shared(s3, monkeypatch):
     """A complete data directory that others filled, and that this user can only read."""
@@ -107,7 +121,7 @@ def shared(s3, monkeypatch):
         yield root
         if user == 0:
             os.seteuid(0)
-        for path in folders:
+        for path in filter(Path.exists, folders):
             path.chmod(0o755)
 
 
@@ -119,6 +133,20 @@ def test_a_complete_directory_that_can_only_be_read_is_good_enough(s3, shared):
     with pytest.raises(DestinationError, match="cannot write in the data directory"):
         download("03", ses="01", progress=False)
     assert {request.method for request in s3.requests()[seen:]} == {"LIST"}
+
+
+def test_files_of_others_that_cannot_be_adopted_are_not_called_damaged(s3, shared):
+    with as_owner():
+        shared.joinpath(".laion_fmri").chmod(0o755)
+        shutil.rmtree(shared / ".laion_fmri" / "receipts")
+        shared.joinpath(".laion_fmri").chmod(0o555)
+    found = check(shared, read_all=True, remote=True)
+    assert found.ok
+    assert {finding.state for finding in found.findings} == {State.GOOD}
+    assert "no receipt can be written" in found.findings[0].detail
+    seen = len(s3.requests())
+    assert download("03", ses="averages", progress=False, verify=True).bytes_moved == 0
+    assert not [request for request in s3.requests()[seen:] if request.method == "GET"]
 
 
 def test_the_packages_own_folder_is_taken_by_a_file(s3, shell):

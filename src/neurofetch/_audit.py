@@ -295,11 +295,15 @@ class _Inspector:
             verified = piece.settle(lambda: read_blocks(str(self._place.root / here.path)))
         except VerificationError as error:
             return Finding(here.path, State.DIFFERS, f"not the server's: {error}")
-        self._adopt(here, want, verified.rung, verified.digest)
+        detail = f"the server's own bytes ({verified.rung.value})"
         if verified.rung in (Rung.SIZE, Rung.NONE):
             detail = "of the server's size; the server has nothing else to check it by"
-            return Finding(here.path, State.ADOPTED, detail)
-        return Finding(here.path, State.ADOPTED, f"the server's own bytes ({verified.rung.value})")
+        try:
+            self._adopt(here, want, verified.rung, verified.digest)
+        except OSError as error:  # the file is good all the same
+            detail += f"; not adopted, no receipt can be written: {error.strerror or error}"
+            return Finding(here.path, State.GOOD, detail)
+        return Finding(here.path, State.ADOPTED, detail)
 
     def _adopt(self, here: LocalFile, want: Want, rung: Rung, digest: str) -> None:
         key, etag = want.remote.key, want.remote.etag or ""
