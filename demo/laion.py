@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -77,22 +78,25 @@ def _fetch(stage: Stage) -> None:
 
 def _interrupt(stage: Stage) -> None:
     root = stage.folder / "laion_fmri_data"
-    slow = "laion-fmri download --subject sub-01 --ses ses-01 --limit-rate 15M --progress lines"
-    for number in (signal.SIGINT, signal.SIGKILL):
+    slow = "laion-fmri download --subject sub-01 --limit-rate 15M --progress lines --ses "
+    for session, number in (("ses-01", signal.SIGINT), ("ses-02", signal.SIGKILL)):
         heading(f"Interrupted in the middle of a large file: {number.name}")
         held = _held(root)
-        stage.kill_when(slow, lambda held=held: _held(root) > held, number)  # type: ignore[misc]
+        stage.kill_when(slow + session, lambda held=held: _held(root) > held, number)  # type: ignore[misc]
         say(f"parts kept for the next run: {_held(root)}")
         betas = sorted((root / "derivatives").rglob(f"sub-01*{BETAS}"))
         say(f"under the final name: {betas or 'nothing'}")
     heading("The same command again resumes, and fetches only what is missing")
-    stage.run("laion-fmri download --subject sub-01 --ses ses-01")
+    stage.run("laion-fmri download --subject sub-01 --ses ses-01 ses-02")
 
 
 def _held(root: Path) -> int:
     """Return how many parts of large files the partials hold."""
-    logs = (root / ".laion_fmri" / "partial").glob("*.log")
-    return sum(max(0, log.read_bytes().count(b"\n") - 1) for log in logs)
+    held = 0
+    for log in (root / ".laion_fmri" / "partial").glob("*.log"):
+        with contextlib.suppress(FileNotFoundError):  # its file was finished just now
+            held += max(0, log.read_bytes().count(b"\n") - 1)
+    return held
 
 
 def _verify(stage: Stage) -> None:
