@@ -266,3 +266,16 @@ def test_a_destination_that_is_a_file(shell):
     done = shell(f"neurofetch get {URL} --dest file")
     assert done.code == ExitCode.DISK
     assert "file" in done.err
+
+
+def test_a_plan_makes_no_folder_and_the_errand_makes_all_of_them(dest):
+    far = dest / "not" / "yet" / "there"
+    plan = neurofetch.plan(URL, far, subject="01")
+    assert plan.bytes_to_fetch
+    assert plan.free
+    assert not (dest / "not").exists()
+    with pytest.raises(neurofetch.UnknownValueError):
+        neurofetch.get(URL, far, subject="99")
+    assert not (dest / "not").exists()
+    assert neurofetch.get(URL, far, subject="01").ok
+    assert on_disk(far) == paths(plan)

@@ -12,7 +12,7 @@ from neurofetch._bars import listener
 from neurofetch._config import Network
 from neurofetch._crew import Options
 from neurofetch._dataset import Dataset, wishes
-from neurofetch._errors import DestinationError, NothingMatchedError
+from neurofetch._errors import NothingMatchedError
 from neurofetch._events import Planned
 from neurofetch._jobs import checked_jobs, checked_shard
 from neurofetch._link import Link, Listing
@@ -80,7 +80,7 @@ def plan(
     """
     wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
     part = checked_shard(shard)
-    with Link(_dataset(url, region), _made(dest)) as link:
+    with Link(_dataset(url, region), dest, new=True) as link:
         made = _plan(link, url, wanted, overwrite=overwrite)
         return made.shard(*part) if part is not None else made
 
@@ -131,7 +131,7 @@ def get(
     options, part = Options(n_jobs=checked_jobs(n_jobs)), checked_shard(shard)
     listen = listener(progress)
     network = replace(Network.from_environment(), limit_rate=limit_rate)
-    with Link(_dataset(url, region), _made(dest), network=network) as link:
+    with Link(_dataset(url, region), dest, network=network, new=True) as link:
         made = _plan(link, url, wanted, overwrite=overwrite)
         if part is not None:
             made = made.shard(*part)
@@ -214,15 +214,6 @@ def _dataset(url: str, region: str | None) -> Dataset:
     bucket, prefix = parse_s3_url(url)
     base = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
     return Dataset(url, bucket, region, base)
-
-
-def _made(dest: Where) -> Where:
-    try:
-        os.makedirs(dest, exist_ok=True)
-    except OSError as error:
-        msg = f"cannot make the data directory {os.fspath(dest)}: {error.strerror or error}"
-        raise DestinationError(msg) from error
-    return dest
 
 
 def _plan(link: Link, url: str, wanted: Query, *, overwrite: bool) -> Plan:

@@ -67,6 +67,8 @@ class Link:
         By default what the environment says.
     rules : RetryRules, optional
         How patient to be with the listing.
+    new : bool
+        The data directory may be missing; it is made when the first file is about to come.
 
     Raises
     ------
@@ -91,9 +93,10 @@ class Link:
         *,
         network: Network | None = None,
         rules: RetryRules | None = None,
+        new: bool = False,
     ) -> None:
         self.dataset = dataset
-        self.place = Place(root, dataset.state)
+        self.place = Place(root, dataset.state, new=new)
         self.client = Client(network or Network.from_environment())
         bucket = Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
         self._attempts = Attempts(rules)

@@ -36,9 +36,11 @@ class Place:
     Parameters
     ----------
     root : path
-        Must exist.
+        Must exist, unless `new` is set.
     state : str
         The folder below the root for the package's own files.
+    new : bool
+        The root may be missing; it is made when the first file is about to come.
 
     Raises
     ------
@@ -46,13 +48,16 @@ class Place:
         If `root` does not exist or is not a directory.
     """
 
-    def __init__(self, root: str | os.PathLike[str], state: str = ".neurofetch") -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], state: str = ".neurofetch", *, new: bool = False
+    ) -> None:
         self.root = Path(os.path.abspath(root))
         self.state = self.root / state
-        if not self.root.exists():
+        there = self.root.exists()
+        if not there and not new:
             msg = f"the data directory {self.root} does not exist. Make it, or name another."
             raise DestinationError(msg)
-        if not self.root.is_dir():
+        if there and not self.root.is_dir():
             msg = f"the data directory {self.root} is a file. Name a directory."
             raise DestinationError(msg)
         self._real = os.path.realpath(self.root)
@@ -62,10 +67,14 @@ class Place:
 
     def free(self) -> int | None:
         """Return the free bytes of the disk, for this user; None where the system does not say."""
-        try:
-            return shutil.disk_usage(self.root).free
-        except OSError:
-            return None
+        for folder in (self.root, *self.root.parents):
+            try:
+                return shutil.disk_usage(folder).free
+            except FileNotFoundError:
+                continue  # it is still to be made
+            except OSError:
+                return None
+        return None
 
     def check_writable(self) -> None:
         """Make the state folder, and see that files can be made in it.
@@ -77,7 +86,7 @@ class Place:
         """
         probe = self.state / f"probe-{os.getpid()}-{threading.get_ident()}"
         try:
-            self.state.mkdir(exist_ok=True)
+            self.state.mkdir(parents=True, exist_ok=True)
             self._check_inside(os.path.realpath(self.state), self.state.name)
             probe.touch()
             probe.unlink()
