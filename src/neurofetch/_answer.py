@@ -18,7 +18,6 @@ from neurofetch._wire import (
 
 if TYPE_CHECKING:
     import socket
-    from types import TracebackType
 
     from neurofetch._connect import Route
     from neurofetch._http import Client, Request
@@ -135,12 +134,7 @@ class Answer:
     def __enter__(self) -> Answer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def readinto(self, view: memoryview) -> int:

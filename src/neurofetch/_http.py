@@ -31,7 +31,6 @@ from neurofetch._wire import request_bytes
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
-    from types import TracebackType
 
     from neurofetch._config import Network
 
@@ -112,12 +111,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def send(self, request: Request) -> Answer:

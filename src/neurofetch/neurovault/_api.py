@@ -23,8 +23,6 @@ from neurofetch.neurovault._pages import Broken, BrokenPageError, Page, Scroll
 from neurofetch.neurovault._settings import api_url
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from neurofetch._answer import Answer
     from neurofetch.neurovault._settings import Settings
 
@@ -69,12 +67,7 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.attempts.stop.set()
         self.client.close()
 
