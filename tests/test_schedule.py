@@ -242,9 +242,12 @@ def test_together_raises_the_first_error_at_once_and_forgets_the_rest():
 class Small(Job):
     """A tiny file that notes when it was asked for and when it was dealt with."""
 
-    def __init__(self, name, diary, *, waits=True):
+    def __init__(self, name, diary, *, waits=True, quick=True):
         super().__init__(tiny=True)
-        self.name, self.diary, self.waits = name, diary, waits
+        self.name, self.diary, self.waits, self.quick = name, diary, waits, quick
+
+    def ready(self):
+        return self.quick
 
     def begin(self):
         self.diary.append(f"ask {self.name}")
@@ -289,13 +292,42 @@ def test_a_stopped_schedule_has_no_more_for_a_flow():
     assert diary == ["ask 0", "got 0"]
 
 
-def test_no_more_threads_than_asked_for_work_on_tiny_files():
-    schedule = Schedule([Small(n, []) for n in range(9)], [], 1, 1, flows=2)
-    taken = [schedule.take(), schedule.take()]
+def test_a_flow_makes_no_connection_while_others_wait():
+    diary = []
+    schedule = Schedule([Small(n, diary, quick=False) for n in range(3)], [], 1, 1)
+    flow(schedule.take(), schedule, 8)
+    assert ", ".join(diary) == "ask 0, got 0, ask 1, got 1, ask 2, got 2"
+
+
+def taken_at_once(schedule):
+    """Take what threads would be given, one after the other, until only other work is left."""
     schedule.again(Job(), 0.0)
-    assert not schedule.take().tiny
-    schedule.done(taken[0])
-    assert schedule.take().tiny
+    found = []
+    while (task := schedule.take()).tiny:
+        found.append(task)
+    return found
+
+
+def test_one_thread_works_on_tiny_files_while_the_disk_keeps_up():
+    schedule = Schedule([Small(n, []) for n in range(9)], [], 1, 1, flows=4)
+    for _ in range(200):
+        schedule.disk_took(0.00005)
+    assert len(taken_at_once(schedule)) == 1
+
+
+@pytest.mark.parametrize(("seconds", "threads"), [(0.00045, 2), (0.01, 4)])
+def test_a_slow_disk_brings_more_threads_within_the_bound(seconds, threads):
+    schedule = Schedule([Small(n, []) for n in range(9)], [], 1, 1, flows=4)
+    for _ in range(64):
+        schedule.disk_took(seconds)
+    assert len(taken_at_once(schedule)) == threads
+
+
+def test_threads_that_wait_for_each_other_bring_no_more_threads():
+    schedule = Schedule([Small(n, []) for n in range(9)], [], 1, 1, flows=4)
+    for seconds in [0.0005] * 64 + [0.001] * 640:
+        schedule.disk_took(seconds)
+    assert len(taken_at_once(schedule)) == 2
 
 
 @given(
@@ -310,7 +342,7 @@ def test_a_crowd_never_has_more_connections_than_allowed(connections, tiny, whol
     assert (crowd.flows > 0) == (tiny > 0)
     assert 0 <= crowd.flows <= crowd.threads <= connections
     assert (crowd.threads > 0) == (tiny + whole + large > 0)
-    assert crowd.depth >= 1
     rest = crowd.threads - crowd.flows
-    assert connections == 1 or rest + crowd.flows * crowd.depth <= connections
+    assert connections == 1 or rest + crowd.places <= connections
+    assert crowd.flows <= crowd.places
     assert not (whole or large) or crowd.threads > crowd.flows or connections == 1

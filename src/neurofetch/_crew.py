@@ -92,8 +92,8 @@ class Options:
     """
 
     n_jobs: int = 1
-    connections: int = 192
-    whole_connections: int = 48
+    connections: int = 384
+    whole_connections: int = 64
     bulk_connections: int = 32
     single_limit: int = 16 << 20
     part_size: int = 8 << 20

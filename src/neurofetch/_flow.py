@@ -21,11 +21,14 @@ class Tiny(Protocol):
     def begin(self) -> bool:
         """Send the request; whether there is an answer to wait for."""
 
+    def ready(self) -> bool:
+        """Whether a further request could be sent without making a connection first."""
+
     def finish(self) -> None:
         """Wait for the answer, and deal with the file."""
 
 
-def flow(first: Task, schedule: Schedule, depth: int) -> None:
+def flow(first: Task, schedule: Schedule, places: int) -> None:
     """Work on tiny files until the schedule has no more of them.
 
     Parameters
@@ -34,8 +37,8 @@ def flow(first: Task, schedule: Schedule, depth: int) -> None:
         The file that this thread was given.
     schedule : Schedule
         Asked for more.
-    depth : int
-        Requests that wait for an answer, at most.
+    places : int
+        Requests that wait for an answer, at most, in all threads together.
     """
     waiting: deque[Tiny] = deque()
     task: Task | None = first
@@ -44,7 +47,10 @@ def flow(first: Task, schedule: Schedule, depth: int) -> None:
             tiny = cast("Tiny", task)
             if tiny.begin():
                 waiting.append(tiny)
-            task = schedule.more() if len(waiting) < depth else None
+            # While others wait, no time is spent on making a connection: they are made elsewhere.
+            depth = max(1, places // max(1, schedule.flowing))
+            room = len(waiting) < depth and (not waiting or tiny.ready())
+            task = schedule.more() if room else None
         if not waiting:
             return
         waiting.popleft().finish()

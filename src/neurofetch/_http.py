@@ -19,6 +19,7 @@ from neurofetch._answer import Answer, Connection
 from neurofetch._connect import Dialer, Route, proxy_parts, shut
 from neurofetch._errors import (
     InterruptedTransferError,
+    NeurofetchError,
     ProtocolError,
     ServerError,
     TransientError,
@@ -40,6 +41,10 @@ REDIRECTS = (301, 302, 303, 307, 308)
 _IDLE_SECONDS = 15.0
 """An idle connection older than this is not used again: S3 closes them at about 20 s."""
 _PRIVATE = frozenset({"authorization", "cookie"})
+_DIALERS = 48
+"""Threads that make connections ahead."""
+_QUICK_DIAL = 0.002
+"""Seconds; a connection that is made so quickly is made when it is needed."""
 _DRAIN = 64 * 1024
 """Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
 _IN_URLS = "%/:=&?~#+!$,;'@()*[]"
@@ -106,6 +111,8 @@ class Client:
         self._live: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._dial_seconds = 0.0
+        self._warmed = False
         self._routes: dict[tuple[str, str], Route] = {}
 
     def __enter__(self) -> Client:
@@ -274,6 +281,38 @@ class Client:
 
     # -- the pool ----------------------------------------------------------------------------
 
+    def ready(self, url: str, wanted: int) -> bool:
+        """Whether a request to this server could be sent at once.
+
+        Making a connection takes two or three round trips: where that is long, none is made in
+        between, but up to `wanted` of them are made ahead, many at a time, in threads that end
+        when there are enough. What goes wrong there is told to whoever needs a connection.
+        """
+        route = self._target(url)[0]
+        if self._idle.get(route) or self._dial_seconds < _QUICK_DIAL:
+            return True
+        with self._lock:
+            begun, self._warmed = self._warmed, True
+        if not begun:
+            self._warm(route, wanted)
+        return False
+
+    def _warm(self, route: Route, count: int) -> None:
+        left = iter(range(count))  # `next` on it is one step: no lock
+
+        def dial() -> None:
+            for _ in left:
+                try:
+                    connection = self._dial(route)
+                except NeurofetchError:
+                    return
+                connection.used = True  # it may be closed again before it is needed
+                self.release(connection, keep=True)
+
+        for number in range(min(count, _DIALERS)):
+            name = f"neurofetch-dial-{number}"
+            threading.Thread(target=dial, name=name, daemon=True).start()
+
     def _take(self, route: Route) -> Connection:
         row = self._idle.get(route)
         while row:
@@ -288,7 +327,9 @@ class Client:
 
     def _dial(self, route: Route) -> Connection:
         self._check_open()
+        began = time.monotonic()
         sock = self._dialer.open(route)
+        self._dial_seconds = time.monotonic() - began
         with self._lock:
             self._live.add(sock)
         if self._closed:

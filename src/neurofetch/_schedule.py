@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["Schedule", "Task"]
 
 
+_QUICK_DISK = 0.0002
+"""Seconds. A disk that takes no longer for a tiny file keeps up with one thread."""
+_SLOW_DISK = 0.003
+"""Seconds. No waiting of threads for each other takes so long: it is the disk."""
+_SAMPLES = 64
+
+
 class Task(Protocol):
     """A piece of work for one thread.
 
@@ -56,7 +63,8 @@ class Schedule:
     bulk : int
         Connections that work on parts at once.
     flows : int
-        Threads that work on tiny files at once.
+        Threads that work on tiny files at once, at most. There is one to begin with; a slow disk
+        brings more, so that its waits overlap.
     """
 
     def __init__(
@@ -66,7 +74,10 @@ class Schedule:
         self._tiny: deque[Task] = deque()
         for task in small:
             (self._tiny if task.tiny else self._small).append(task)
-        self._flows = flows
+        self._most_flows = flows
+        self._flows = min(1, flows)
+        self._disk = 0.0
+        self._samples = 0
         self._flowing = 0
         self._large = deque(large)
         self._parts: deque[Task] = deque()
@@ -110,7 +121,7 @@ class Schedule:
         if self._large and self._open < self._jobs:
             self._open += 1
             return self._large.popleft()
-        if self._tiny and self._flowing < (1 if self._small else self._flows):
+        if self._tiny and self._flowing < self._flows:
             return self._tiny.popleft()
         return self._small.popleft() if self._small else None
 
@@ -139,6 +150,27 @@ class Schedule:
         self._waiting -= 1
         if watches:
             self._watched = False
+
+    @property
+    def flowing(self) -> int:
+        """How many threads work on tiny files."""
+        return self._flowing
+
+    def disk_took(self, seconds: float) -> None:
+        """Note how long the disk took for one tiny file, and widen the flow if that is long."""
+        self._samples += 1  # a lost update does no harm
+        self._disk += (seconds - self._disk) / min(self._samples, _SAMPLES)
+        if self._samples % _SAMPLES:
+            return
+        # The first look is the one that counts: later the threads wait for each other, too.
+        if self._samples == _SAMPLES or self._disk > _SLOW_DISK:
+            self._widen(min(self._most_flows, int(self._disk / _QUICK_DISK)))
+
+    def _widen(self, flows: int) -> None:
+        with self._condition:
+            more, self._flows = flows - self._flows, max(flows, self._flows)
+            if more > 0:
+                self._condition.notify(more)
 
     def done(self, task: Task) -> None:
         """Say that a task that was taken is over."""

@@ -97,6 +97,11 @@ class Single:
             self._settle(self._kept)
         return False
 
+    def ready(self) -> bool:
+        """Whether a further request could be sent without making a connection first."""
+        crew = self._crew
+        return crew.client.ready(self._step.want.remote.url, crew.options.connections)
+
     def finish(self) -> None:
         """Wait for the answer; a file that did not come this time is asked for alone, later."""
         try:
@@ -248,12 +253,15 @@ class Single:
         self._came(len(data))
         piece.update(data)
         verified = piece.settle(lambda: (data,))
+        began = time.monotonic()
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             write_all(fd, data)
             return self._crew.settle(self._step, temporary, fd, verified)
         finally:
             os.close(fd)
+            if self.tiny:
+                self._crew.schedule.disk_took(time.monotonic() - began)
 
     def _streamed(self, answer: Answer, piece: OnePiece, temporary: str) -> tuple[Verified, int]:
         size = self._step.want.remote.size

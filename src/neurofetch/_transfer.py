@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._attempts import Attempts
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Crowd", "crowd_for", "transfer"]
 
 _RATE_SECONDS = 5.0
-_FLOWS = 4
-"""Threads for tiny files. Each keeps many connections busy: with a thread for each connection,
-handing the interpreter from thread to thread would cost more than the files (measured: ADR 7)."""
+_FLOWS = 32
+"""Threads for tiny files, at most. One keeps many connections busy: with a thread for each, handing
+the interpreter from thread to thread costs more than the files (measured: ADR 7)."""
 
 
 def transfer(
@@ -124,7 +125,7 @@ class Crowd(NamedTuple):
 
     threads: int
     flows: int
-    depth: int
+    places: int
 
 
 def crowd_for(options: Options, tiny: int, whole: int, large: int) -> Crowd:
@@ -139,22 +140,32 @@ def crowd_for(options: Options, tiny: int, whole: int, large: int) -> Crowd:
     Returns
     -------
     Crowd
-        All threads; those of them that work on tiny files, and the requests that each of these
-        has under way. All connections together are never more than ``options.connections``.
+        All threads; those of them that may work on tiny files, and the requests that these have
+        under way together. There are never more connections than ``options.connections``.
 
     Examples
     --------
     >>> crowd_for(Options(connections=192), tiny=2000, whole=0, large=0)
-    Crowd(threads=4, flows=4, depth=48)
+    Crowd(threads=32, flows=32, places=192)
     """
     most = options.connections
     rest = min(whole, options.whole_connections) + (options.bulk_connections if large else 0)
     if not tiny:
-        return Crowd(min(rest, most), 0, 1)
+        return Crowd(min(rest, most), 0, 0)
     rest = min(rest, max(1, most // 2))
     places = max(1, min(tiny, most - rest))
     flows = min(_FLOWS, places)
-    return Crowd(min(most, rest + flows), flows, places // flows)
+    return Crowd(min(most, rest + flows), flows, places)
+
+
+def _affordable(connections: int) -> int:
+    """Return a number of connections that leaves half of the process's open files to others."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return connections
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return connections if most < 0 else max(1, min(connections, most // 2))
 
 
 class _Transfer:
@@ -175,7 +186,7 @@ class _Transfer:
         self._samples: deque[tuple[float, int]] = deque()
         self._began = time.monotonic()
         self._living = 0
-        self._depth = 1
+        self._places = 0
         self._lock = threading.Lock()
 
     def run(self) -> dict[int, Outcome]:
@@ -198,11 +209,12 @@ class _Transfer:
     def _begin(self) -> None:
         small, self._large = self._tasks()
         tiny = sum(task.tiny for task in small)
-        crowd = crowd_for(self._options, tiny, len(small) - tiny, len(self._large))
-        bulk = min(self._options.bulk_connections, self._options.connections)
-        self._depth = crowd.depth
+        options = replace(self._options, connections=_affordable(self._options.connections))
+        crowd = crowd_for(options, tiny, len(small) - tiny, len(self._large))
+        bulk = min(options.bulk_connections, options.connections)
+        self._places = crowd.places
         self._crew.schedule = Schedule(
-            small, self._large, self._options.n_jobs, bulk, max(1, crowd.flows)
+            small, self._large, options.n_jobs, bulk, max(1, crowd.flows)
         )
         self._start(crowd.threads)
 
@@ -269,7 +281,7 @@ class _Transfer:
             while (task := schedule.take()) is not None:
                 try:
                     if task.tiny:
-                        flow(task, schedule, self._depth)
+                        flow(task, schedule, self._places)
                     else:
                         task.run()
                 finally:
