@@ -12,6 +12,7 @@ from shutil import which
 
 import pytest
 
+import neurofetch
 from neurofetch import (
     ConfigError,
     InterruptedTransferError,
@@ -262,10 +263,11 @@ def test_closing_wakes_a_tls_reader_and_gives_it_no_ciphertext(certificate, tls)
 class Tunnel:
     """A loopback relay to a port of 127.0.0.1; with `proxy`, it expects CONNECT first."""
 
-    def __init__(self, host, port=None, *, proxy=False, refuse=b""):
+    def __init__(self, host, port=None, *, proxy=False, refuse=b"", far_away=0.0):
         self._socket = socket.create_server((host, 0))
         self.port = self._socket.getsockname()[1]
         self._to, self._proxy, self._refuse = port, proxy, refuse
+        self._far_away = far_away
         self.heads = []
         self._threads = [threading.Thread(target=self._accept)]
 
@@ -296,6 +298,7 @@ class Tunnel:
                 while b"\r\n\r\n" not in head:
                     head += near.recv(4096)
                 self.heads.append(head.decode())
+                time.sleep(self._far_away)
                 near.sendall(self._refuse or b"HTTP/1.1 200 Connection established\r\n\r\n")
                 if self._refuse:
                     return
@@ -334,6 +337,50 @@ def test_https_goes_through_a_tunnel(certificate, tls):
         assert proxy.heads[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n")
         assert f"Proxy-Authorization: {BASIC}\r\n" in proxy.heads[0]
         assert "proxy-authorization" not in server.log[0].headers
+
+
+def test_where_making_connections_takes_long_they_are_made_ahead_all_at_once(certificate, tls):
+    with (
+        S3Server({"b": {"f": b"hello"}}, tls=tls) as server,
+        Tunnel("127.0.0.1", proxy=True, far_away=0.2) as proxy,
+    ):
+        url = server.url + "/b/f"
+        env = {
+            "https_proxy": f"http://127.0.0.1:{proxy.port}",
+            "SSL_CERT_FILE": str(certificate[0]),
+        }
+        with Client(Network.from_environment(env)) as client:
+            first = client.begin(Request(url))
+            began = time.monotonic()
+            assert not client.ready(url, 5)
+            while len(proxy.heads) < 6 and time.monotonic() < began + 5:
+                assert not client.ready(url, 5) or time.monotonic() > began + 0.2
+                time.sleep(0.005)
+            assert len(proxy.heads) == 6
+            while not client.ready(url, 5):
+                assert time.monotonic() < began + 5
+                time.sleep(0.005)
+            pending = [first, *(client.begin(Request(url)) for _ in range(3))]
+            for one in pending:
+                with client.finish(one) as answer:
+                    assert answer.read(10) == b"hello"
+            assert len(proxy.heads) <= 9
+
+
+def test_many_tiny_files_from_far_away(certificate, tls, tmp_path, monkeypatch):
+    objects = {f"f{n:02}": bytes([n]) * 50 for n in range(60)}
+    with (
+        S3Server({"bucket": objects}, tls=tls) as server,
+        Tunnel("127.0.0.1", proxy=True, far_away=0.1) as proxy,
+    ):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate[0]))
+        monkeypatch.delenv("no_proxy", raising=False)
+        report = neurofetch.get("s3://bucket", tmp_path / "d", progress=False)
+        assert len(report.paths) == 60
+        assert {path.name: path.read_bytes() for path in report.paths} == objects
+        assert len(server.requests(method="GET")) == 60
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
