@@ -126,6 +126,7 @@ class Crew:
         self.inspect = inspect
         self.locate = locate
         self.schedule: Schedule
+        self.places = 1
         self.results: dict[int, Outcome] = {}
         self.inbox: deque[Event] = deque()
         self.wake = threading.Event()

@@ -100,7 +100,7 @@ class Single:
     def ready(self) -> bool:
         """Whether a further request could be sent without making a connection first."""
         crew = self._crew
-        return crew.client.ready(self._step.want.remote.url, crew.options.connections)
+        return crew.client.ready(self._step.want.remote.url, crew.places - 1)
 
     def finish(self) -> None:
         """Wait for the answer; a file that did not come this time is asked for alone, later."""

@@ -186,7 +186,6 @@ class _Transfer:
         self._samples: deque[tuple[float, int]] = deque()
         self._began = time.monotonic()
         self._living = 0
-        self._places = 0
         self._lock = threading.Lock()
 
     def run(self) -> dict[int, Outcome]:
@@ -212,7 +211,7 @@ class _Transfer:
         options = replace(self._options, connections=_affordable(self._options.connections))
         crowd = crowd_for(options, tiny, len(small) - tiny, len(self._large))
         bulk = min(options.bulk_connections, options.connections)
-        self._places = crowd.places
+        self._crew.places = crowd.places
         self._crew.schedule = Schedule(
             small, self._large, options.n_jobs, bulk, max(1, crowd.flows)
         )
@@ -281,7 +280,7 @@ class _Transfer:
             while (task := schedule.take()) is not None:
                 try:
                     if task.tiny:
-                        flow(task, schedule, self._places)
+                        flow(task, schedule, self._crew.places)
                     else:
                         task.run()
                 finally:
