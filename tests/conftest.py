@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # No deadlines: the machine may be busy, and speed is the benchmarks' business. In continuous
@@ -10,3 +11,25 @@ from hypothesis import settings
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+LONG = {
+    "test_access.py",
+    "test_laion_bad_input.py",
+    "test_laion_cli.py",
+    "test_laion_license.py",
+    "test_laion_page.py",
+    "test_loader_bad_input.py",
+    "test_loader_brings.py",
+    "test_loader_stream.py",
+    "test_neurovault_catalogue.py",
+    "test_neurovault_faults.py",
+    "test_notebook.py",
+}
+"""Files whose many short tests take long together: `make test` runs them, `make check` does not."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.name in LONG:
+            item.add_marker(pytest.mark.slow)
