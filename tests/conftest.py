@@ -14,16 +14,26 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 LONG = {
     "test_access.py",
+    "test_get.py",
     "test_laion_bad_input.py",
     "test_laion_cli.py",
+    "test_laion_filters.py",
     "test_laion_license.py",
     "test_laion_page.py",
+    "test_laion_verify.py",
+    "test_loader_arguments.py",
     "test_loader_bad_input.py",
     "test_loader_brings.py",
     "test_loader_stream.py",
     "test_neurovault_catalogue.py",
     "test_neurovault_faults.py",
+    "test_neurovault_filters.py",
+    "test_neurovault_layout.py",
+    "test_neurovault_tables.py",
+    "test_neurovault_twelve.py",
     "test_notebook.py",
+    "test_testbed_faults.py",
+    "test_testbed_s3.py",
 }
 """Files whose many short tests take long together: `make test` runs them, `make check` does not."""
 
