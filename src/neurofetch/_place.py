@@ -117,7 +117,7 @@ class Place:
             If something that is no file stands at a path.
         """
         found: dict[str, LocalFile] = {}
-        base = str(self.root) + os.sep
+        base = self._base
         for path in paths:
             self._check_folder(path)
             try:
@@ -184,7 +184,7 @@ class Place:
 
         The caller has flushed it. A file that stood there is replaced in the same step.
         """
-        final = f"{self.root}{os.sep}{path}"
+        final = f"{self._base}{path}"
         try:
             os.replace(temporary, final)
         except FileNotFoundError:

@@ -78,7 +78,7 @@ class Single:
     def run(self) -> None:
         """Fetch the file, or come back later when another process is at it."""
         if self._claimed():
-            self._settle(self._outcome)
+            self._conclude(self._outcome)
 
     def begin(self) -> bool:
         """Send the request for the file; whether there is an answer to wait for."""
@@ -89,12 +89,10 @@ class Single:
                 remote = self._step.want.remote
                 self._pending = self._crew.client.begin(Request(remote.url, _headers(remote)))
                 return True
-        except TransientError as error:
-            self._come_back(error)
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
-            self._settle(_raising(error))
+            self._conclude(_raising(error))
         else:
-            self._settle(self._kept)
+            self._conclude(self._kept)
         return False
 
     def ready(self) -> bool:
@@ -104,10 +102,7 @@ class Single:
 
     def finish(self) -> None:
         """Wait for the answer; a file that did not come this time is asked for alone, later."""
-        try:
-            self._settle(self._outcome)
-        except TransientError as error:
-            self._come_back(error)
+        self._conclude(self._outcome)
 
     def _claimed(self) -> bool:
         """Claim the file, or come back later when another process is at it."""
@@ -122,8 +117,8 @@ class Single:
             crew.failed(self._number, self._step, error, self._began)
         return False
 
-    def _settle(self, act: Callable[[], Outcome]) -> None:
-        """Give the claim back, and write down what became of the file."""
+    def _conclude(self, act: Callable[[], Outcome]) -> None:
+        """Give the claim back, and write down what became of the file, or come back later."""
         crew = self._crew
         try:
             try:
@@ -131,15 +126,15 @@ class Single:
             finally:
                 crew.partials.release(name_of(self._step.want.path))
             crew.record(self._number, outcome)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - written down in the report, file by file
             if self.tiny and isinstance(error, TransientError):
-                raise
-            crew.failed(self._number, self._step, error, self._began)
+                self._come_back(error)
+            else:
+                crew.failed(self._number, self._step, error, self._began)
 
     def _come_back(self, error: TransientError) -> None:
         """Ask again after a while, in a thread of its own: others must not wait meanwhile."""
         crew = self._crew
-        crew.partials.release(name_of(self._step.want.path))
         self._failed += 1
         self.tiny = False
         wait = crew.attempts.wait(self._failed, error)
