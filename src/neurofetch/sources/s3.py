@@ -16,6 +16,7 @@ from neurofetch._errors import (
     MissingBucketError,
     MissingRemoteError,
     ProtocolError,
+    TransientError,
     UnreachableError,
     UsageError,
 )
@@ -162,8 +163,8 @@ class S3Source:
         try:
             return self._attempts.run(lambda: self._page(prefix, delimiter, token))
         except UnreachableError as error:
-            if "Nothing was fetched" in str(error):
-                raise  # it says already what to do
+            if not isinstance(error.__cause__, TransientError):
+                raise  # no attempt could help, and it says already what to do
             msg = (
                 f"{error}. Nothing was fetched. Check the network, the proxy variables, and "
                 "AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them; then try again."
