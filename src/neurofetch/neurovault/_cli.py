@@ -67,12 +67,7 @@ def _add_fetch(parts: Commands) -> None:
     group.add_argument(
         "--max-failures", type=int, metavar="N", help="stop after N in a row (default: 100)"
     )
-    group.add_argument(
-        "--progress",
-        choices=("auto", "bar", "lines", "json", "none"),
-        default="auto",
-        help="on stderr (default: a bar in a terminal, else lines)",
-    )
+    console.add_progress(group)
     group.add_argument("--paths", action="store_true", help="print the paths on stdout")
     console.add_output(parser)
     parser.set_defaults(handler=_fetch)
