@@ -20,8 +20,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from neurofetch._config import Network
-from neurofetch._http import Client, Request
+from neurofetch.net.client import Client, Request
+from neurofetch.net.settings import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,8 +44,8 @@ def _ours(base: str, threads: int) -> Callable[[], Small]:
     client = Client(Network())
 
     def fetch(path: str) -> bytes:
-        with client.send(Request(base + path)) as answer:
-            return answer.read(_LIMIT)
+        with client.send(Request(base + path)) as response:
+            return response.read(_LIMIT)
 
     return lambda: fetch
 
@@ -54,8 +54,8 @@ def _urllib3(base: str, threads: int) -> Callable[[], Small]:
     pool = _pool(base, threads)
 
     def fetch(path: str) -> bytes:
-        answer = pool.request("GET", path, decode_content=False, retries=False, redirect=False)
-        data: bytes = answer.data
+        response = pool.request("GET", path, decode_content=False, retries=False, redirect=False)
+        data: bytes = response.data
         return data
 
     return lambda: fetch
@@ -150,7 +150,7 @@ def _httptools(base: str, threads: int) -> Callable[[], Small]:
 
 
 SMALL = {
-    "neurofetch._http": _ours,
+    "neurofetch.net.client": _ours,
     "urllib3": _urllib3,
     "http.client": _http_client,
     "pycurl": _pycurl,
@@ -166,8 +166,8 @@ def _ours_ranged(base: str, threads: int) -> Ranged:
     client = Client(Network())
 
     def blocks(path: str, span: str, buffer: memoryview) -> Iterator[memoryview]:
-        with client.send(Request(base + path, {"Range": span})) as answer:
-            while count := answer.readinto(buffer):
+        with client.send(Request(base + path, {"Range": span})) as response:
+            while count := response.readinto(buffer):
                 yield buffer[:count]
 
     return blocks
@@ -177,17 +177,17 @@ def _urllib3_ranged(base: str, threads: int) -> Ranged:
     pool = _pool(base, threads)
 
     def blocks(path: str, span: str, buffer: memoryview) -> Iterator[bytes]:
-        answer = pool.request(
+        response = pool.request(
             "GET", path, headers={"Range": span}, preload_content=False, retries=False
         )
-        while data := answer.read(len(buffer), decode_content=False):
+        while data := response.read(len(buffer), decode_content=False):
             yield data
-        answer.release_conn()
+        response.release_conn()
 
     return blocks
 
 
-RANGED = {"neurofetch._http": _ours_ranged, "urllib3": _urllib3_ranged}
+RANGED = {"neurofetch.net.client": _ours_ranged, "urllib3": _urllib3_ranged}
 
 
 # -- the work --------------------------------------------------------------------------------------

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from neurofetch import Dataset, Link, Listing, Options, query
+from neurofetch.engine import Dataset, Fetcher, Listing, Options, query
 
 
 def main(prefix: str, dest: str) -> None:
     """Fetch everything below a prefix of the bucket."""
-    with Link(Dataset("bench", "bench"), dest) as link:
-        plan = link.plan(query(), Listing(walks=(prefix,)))
-        link.fetch(plan, Options()).raise_for_failures()
+    with Fetcher(Dataset("bench", "bench"), dest) as fetcher:
+        plan = fetcher.plan(query(), Listing(walks=(prefix,)))
+        fetcher.fetch(plan, Options()).raise_for_failures()
 
 
 if __name__ == "__main__":

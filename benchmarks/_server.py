@@ -134,8 +134,8 @@ class Server:
     def served(self) -> Served:
         """Return what it did since the last call."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{self.url}/_stats", timeout=30) as answer:
-            requests, connections, count = map(int, answer.read().split())
+        with opener.open(f"{self.url}/_stats", timeout=30) as response:
+            requests, connections, count = map(int, response.read().split())
         before, self._cpu = self._cpu, self._cpu_seconds()
         # the question itself came over a connection of its own
         return Served(requests, max(connections - 1, 0), count, self._cpu - before)

@@ -45,7 +45,7 @@ class Sample(NamedTuple):
     spent: Spent
     served: Served
     problem: str
-    rungs: str
+    verifications: str
 
 
 Timings = dict[tuple[str, str], list[Sample]]
@@ -109,7 +109,7 @@ def _line(tool: Tool, samples: list[Sample], ratio: float, goal: float | None) -
 def _remark(tool: Tool, last: Sample) -> str:
     if tool.sample:
         return f"   * timed on {tool.sample} files, scaled to all"
-    return f"   verified by {last.rungs or 'nothing'}" if tool.ours else ""
+    return f"   verified by {last.verifications or 'nothing'}" if tool.ours else ""
 
 
 def _print_problems(samples: list[Sample]) -> None:

@@ -86,7 +86,7 @@ def _check(job: dict[str, Any]) -> None:
 
 def _print(title: str, figures: Figures) -> None:
     print(f"\n{title}\n  {'':<20}{'wall s':>8}{'ratio':>8}{'cpu s':>8}{'ratio':>8}")
-    ours = {what: _median(figures["neurofetch._http"], what) for what in ("wall", "cpu")}
+    ours = {what: _median(figures["neurofetch.net.client"], what) for what in ("wall", "cpu")}
     for name, runs in figures.items():
         wall, cpu = _median(runs, "wall"), _median(runs, "cpu")
         ratios = wall / ours["wall"], cpu / ours["cpu"]

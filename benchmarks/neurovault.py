@@ -70,8 +70,7 @@ def _child(tool: str, kind: str, folder: str) -> None:
     if tool == "nilearn":
         import nilearn.datasets  # noqa: F401, PLC0415
     else:
-        import neurofetch.neurovault._api  # noqa: PLC0415
-        import neurofetch.neurovault._fetch  # noqa: F401, PLC0415
+        pass
     began = time.perf_counter()
     if tool == "nilearn":
         images = _nilearn(kind, folder)
@@ -173,8 +172,8 @@ def _offline() -> None:
         _print("nilearn", "offline", theirs, theirs, f"{images} images")
         for what in ("without an index", "with an index"):
             if what == "with an index":
-                from neurofetch.neurovault._index import locate  # noqa: PLC0415
-                from neurofetch.neurovault._layout import Cache  # noqa: PLC0415
+                from neurofetch.neurovault.cache.index import locate  # noqa: PLC0415
+                from neurofetch.neurovault.cache.layout import Cache  # noqa: PLC0415
 
                 locate(Cache(Path(folder) / "neurovault"), [-1])
             seconds, images = _timed(TOOLS[1], "offline", folder)

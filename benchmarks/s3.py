@@ -15,7 +15,7 @@ from benchmarks._data import CASES, QUICK, Case, make, scratch
 from benchmarks._server import FAR, NEAR, WORK, Server
 from benchmarks._tables import Sample, Timings, print_table
 from benchmarks._tools import TOOLS, FailedError, Spent, Tool, environment, has_cli, run
-from neurofetch._receipts import read_receipts
+from neurofetch.store.receipts import read_receipts
 
 __all__ = ["main"]
 
@@ -144,7 +144,7 @@ def _sample(ground: _Ground, server: Server, tool: Tool, case: Case) -> Sample:
     asked = things[: tool.sample]
     problem = problem or _missing(dest, {Path(t.key).name: t.size for t in asked})
     factor = len(things) / len(asked)
-    return Sample(spent.times(factor), served.times(factor), problem, _rungs(dest, tool))
+    return Sample(spent.times(factor), served.times(factor), problem, _verifications(dest, tool))
 
 
 def _missing(dest: Path, expected: dict[str, int]) -> str:
@@ -159,8 +159,10 @@ def _missing(dest: Path, expected: dict[str, int]) -> str:
     return f"{len(wrong)} of {len(expected)} files wrong, such as {wrong[0]}" if wrong else ""
 
 
-def _rungs(dest: Path, tool: Tool) -> str:
+def _verifications(dest: Path, tool: Tool) -> str:
     """Return how ours verified the files, as its receipts say."""
     if not tool.ours:
         return ""
-    return ", ".join(sorted({receipt.rung for receipt in read_receipts(dest / _STATE).values()}))
+    return ", ".join(
+        sorted({receipt.verification for receipt in read_receipts(dest / _STATE).values()})
+    )

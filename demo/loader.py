@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from demo._stage import HERE, Stage, heading, say
-from laion_fmri._show import show
+from laion_fmri.plotting import show
 from laion_fmri.subject import load_subject
 from testbed.laion import category_of
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from laion_fmri import _cli as laion_fmri
+from laion_fmri.cli import main as laion_fmri
 from neurofetch import _cli as neurofetch
-from neurofetch._flags import EXIT_CODES
+from neurofetch.display.flags import EXIT_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

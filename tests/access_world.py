@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from faces import LICENSE, REFUSED, SMALL, bucket
 
 from laion_fmri.download import download
-from neurofetch import IncompleteError, Plan, Report
+from neurofetch.model import IncompleteError, Plan, Report
 from testbed.access import AccessServer
 from testbed.laion import GATED
 from testbed.s3 import S3Server
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from neurofetch import Outcome
+    from neurofetch.model import Outcome
     from testbed.s3 import Request
 
 LARGE, TABLE = GATED

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from neurofetch import Dataset, Link, Listing, Network, Options, RetryRules, query
+from neurofetch.engine import Dataset, Fetcher, Listing, Network, Options, RetryRules, query
 
 KIB = 1 << 10
 
@@ -72,11 +72,11 @@ def main():
     )
     if given.usual:
         options = dataclasses.replace(Options(), rules=rules)
-    with Link(Dataset("test", "b"), given.root, network=Network(), rules=rules) as link:
-        plan = link.plan(query(), Listing(walks=("",)))
+    with Fetcher(Dataset("test", "b"), given.root, network=Network(), rules=rules) as fetcher:
+        plan = fetcher.plan(query(), Listing(walks=("",)))
         if given.die:
             arm(given.die)
-        report = link.fetch(plan, options)
+        report = fetcher.fetch(plan, options)
     for outcome in report:
         print(json.dumps(dataclasses.asdict(outcome)))
     return 0 if report.ok else 3

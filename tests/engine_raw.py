@@ -3,11 +3,11 @@
 import socket
 import threading
 
-from neurofetch._http import Request
+from neurofetch.net.client import Request
 
 
 class RawServer:
-    """Answer each request with the next of some scripts, whatever was asked. A context manager.
+    """Response each request with the next of some scripts, whatever was asked. A context manager.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class RawServer:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with self._lock:
                 self._open.add(connection)
-            while self._answer(connection):
+            while self._response(connection):
                 pass
         except OSError:
             return  # the client left
@@ -78,7 +78,7 @@ class RawServer:
                 self._open.discard(connection)
             connection.close()
 
-    def _answer(self, connection):
+    def _response(self, connection):
         head = b""
         while b"\r\n\r\n" not in head:
             more = connection.recv(65536)
@@ -96,8 +96,8 @@ class RawServer:
 
 
 def ask(client, server, path="/f", **how):
-    with client.send(Request(server.url + path, **how)) as answer:
-        return answer.status, answer.read(1 << 20)
+    with client.send(Request(server.url + path, **how)) as response:
+        return response.status, response.read(1 << 20)
 
 
 def silence(connection, _):

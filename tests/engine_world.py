@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from neurofetch import Dataset, Link, Listing, Network, Options, RetryRules, query
-from neurofetch._receipts import read_receipts
+from neurofetch.engine import Dataset, Fetcher, Listing, Network, Options, RetryRules, query
+from neurofetch.store.receipts import read_receipts
 from testbed.s3 import S3Object, S3Server
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -74,18 +74,18 @@ class World:
 
     # -- the engine --------------------------------------------------------------------------
 
-    def link(self, network=NETWORK):
-        return Link(Dataset("test", "b"), self.root, network=network, rules=QUICK)
+    def fetcher(self, network=NETWORK):
+        return Fetcher(Dataset("test", "b"), self.root, network=network, rules=QUICK)
 
     def plan(self, *, overwrite=False):
-        with self.link() as link:
-            return link.plan(query(), Listing(walks=("",)), overwrite=overwrite)
+        with self.fetcher() as fetcher:
+            return fetcher.plan(query(), Listing(walks=("",)), overwrite=overwrite)
 
     def fetch(self, options=OPTIONS, *, network=NETWORK, overwrite=False, **how):
         """List, plan, fetch; return the report."""
-        with self.link(network) as link:
-            plan = link.plan(query(), Listing(walks=("",)), overwrite=overwrite)
-            return link.fetch(plan, options, **how)
+        with self.fetcher(network) as fetcher:
+            plan = fetcher.plan(query(), Listing(walks=("",)), overwrite=overwrite)
+            return fetcher.fetch(plan, options, **how)
 
     def start(self, *arguments, **environ):
         """Start a process that fetches everything into the data directory."""

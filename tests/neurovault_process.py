@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from neurofetch import RetryRules
+from neurofetch.engine import RetryRules
 from neurofetch.neurovault import fetch_neurovault_ids
 from tests.engine_process import arm
 

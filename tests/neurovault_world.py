@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neurofetch import RetryRules
+from neurofetch.engine import RetryRules
 from neurofetch.neurovault import fetch_neurovault, fetch_neurovault_ids
 
 QUICK = RetryRules(attempts=3, base=0.01, cap=0.02)

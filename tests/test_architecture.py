@@ -9,14 +9,10 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import neurofetch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
@@ -29,7 +25,7 @@ def name_of(path: Path) -> str:
 
 
 MODULES = {name_of(path): path for path in sorted(SRC.rglob("*.py"))}
-PUBLIC = [name for name in MODULES if not re.search(r"(^|\.)_", name)]
+PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
 
 
 @cache
@@ -37,101 +33,143 @@ def tree(name: str) -> ast.Module:
     return ast.parse(MODULES[name].read_text(encoding="utf-8"))
 
 
-def is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-
-
-def at_run_time(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node below but what only the type checker reads."""
-    for child in ast.iter_child_nodes(node):
-        if not is_for_types(child):
-            yield child
-            yield from at_run_time(child)
-
-
-def imports(name: str) -> Iterator[tuple[str, str]]:
-    """Module and name (empty for none) of each import, those inside of functions too."""
-    for node in at_run_time(tree(name)):
+@cache
+def imports(name: str) -> frozenset[tuple[str, str]]:
+    """Module and name (empty for none) of each import: inside of functions and for types too."""
+    found = set()
+    for node in ast.walk(tree(name)):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
+            found.update((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name}: a relative import"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield (inner, "") if inner in MODULES else (str(node.module), alias.name)
+                found.add((inner, "") if inner in MODULES else (str(node.module), alias.name))
+    return frozenset(found)
+
+
+@cache
+def arrows(name: str) -> frozenset[str]:
+    """Our own modules that a module imports."""
+    ours = {module for module, _ in imports(name) if module in MODULES}
+    return frozenset(ours - {name})
 
 
 # -- the table -----------------------------------------------------------------------------------
 
 
-def table() -> list[list[str]]:
+def table() -> dict[str, frozenset[str]]:
+    """Folder (or module beside the folders) to the folders that it may import from."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    found = re.search(r"<!-- layers -->\s*```\w*\n(.*?)```\s*<!-- /layers -->", text, re.DOTALL)
-    assert found, "ARCHITECTURE.md has no table of layers"
-    return [line.split() for line in found[1].splitlines() if line.strip()]
+    found = re.search(r"<!-- imports -->\s*```\w*\n(.*?)```\s*<!-- /imports -->", text, re.DOTALL)
+    assert found, "ARCHITECTURE.md has no table of imports"
+    rows = [line.partition("<-") for line in found[1].splitlines() if line.strip()]
+    return {row.strip().rstrip("*"): frozenset(below.split()) for row, _, below in rows}
 
 
-LAYERS = {
-    word.rstrip("*").removesuffix(".__init__"): number
-    for number, line in enumerate(table())
-    for word in line
+TABLE = table()
+PURE = {
+    line.split()[0].rstrip("*")
+    for line in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()
+    if re.match(r"[\w.]+\*\s+<-", line)
 }
-PURE = [word.rstrip("*") for line in table() for word in line if word.endswith("*")]
 
 
-def room(module: str) -> str:
-    """The entry of the table that a module of neurofetch belongs to."""
-    path = module.removeprefix("neurofetch").lstrip(".")
-    if path in LAYERS:
-        return path
-    return path.partition(".")[0]
+def folder(module: str) -> str:
+    """The row of the table that a module belongs to."""
+    package, _, rest = module.partition(".")
+    inside = rest.partition(".")[0] if rest else "__init__"
+    return inside if package == "neurofetch" else f"{package}.{inside}"
 
 
-OURS = [name for name in MODULES if name.startswith("neurofetch.")]
+def allowed(row: str) -> frozenset[str]:
+    return TABLE[row] | {row}
 
 
-def test_the_table_names_every_module_and_no_other():
-    assert {room(name) for name in OURS} == set(LAYERS)
+def test_the_table_has_a_row_for_each_folder_and_no_other():
+    assert {folder(name) for name in MODULES} == set(TABLE)
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_imports_run_downwards_only(name):
-    here = room(name)
-    for module, _ in imports(name):
-        if module.startswith("neurofetch.") and room(module) != here:
-            assert LAYERS[room(module)] < LAYERS[here], f"{name} imports {module}"
+def test_the_table_runs_one_way():
+    """Each row names only rows above it: so the folders can have no circle."""
+    above: set[str] = set()
+    for row, below in TABLE.items():
+        assert below <= above, f"{row} names {sorted(below - above)} before it is there"
+        above.add(row)
 
 
-@pytest.mark.parametrize("room", PURE)
-def test_pure_rooms_touch_neither_system_nor_clock_nor_network(room):
-    taken = {module.partition(".")[0] for module, _ in imports(f"neurofetch.{room}")}
-    assert not taken & (IMPURE | NETWORK)
-    foreign = taken - set(sys.stdlib_module_names) - {"neurofetch"}
-    assert foreign <= {"awscrt"}  # checksums, without a side effect
-    inner = [m for m, _ in imports(f"neurofetch.{room}") if m.startswith("neurofetch.")]
-    assert all(module.rpartition(".")[2] in PURE for module in inner)
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_what_its_row_allows(name):
+    for module in arrows(name):
+        assert folder(module) in allowed(folder(name)), f"{name} imports {module}"
 
 
-def test_most_rooms_below_the_edges_are_pure():
-    assert len(PURE) >= 15
+def circles() -> list[list[str]]:
+    """The sets of modules that import one another in a ring (Tarjan's components)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for other in sorted(arrows(name)):
+            if other not in index:
+                visit(other)
+                low[name] = min(low[name], low[other])
+            elif other in stack:
+                low[name] = min(low[name], index[other])
+        if low[name] == index[name]:
+            at = stack.index(name)
+            ring, stack[at:] = stack[at:], []
+            if len(ring) > 1:
+                found.append(sorted(ring))
+
+    for name in MODULES:
+        if name not in index:
+            visit(name)
+    return found
 
 
-# -- laion_fmri is a face ------------------------------------------------------------------------
+def test_no_modules_import_one_another_in_a_ring():
+    """Imports for the type checker count: a reader follows them too."""
+    assert circles() == []
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("laion_fmri")])
-def test_the_face_uses_only_public_names(name):
-    for module, imported in imports(name):
-        if module == "neurofetch":
-            assert imported in {*neurofetch.__all__, ""}, f"{name}: neurofetch.{imported}"
-        elif module.startswith("neurofetch."):
-            assert module in PUBLIC, f"{name} imports {module}"
-            assert imported in {*importlib.import_module(module).__all__, ""}
+def test_a_folder_does_not_import_its_own_front_door():
+    """The front door of a package imports what is inside; nothing inside imports it."""
+    doors = {name for name in PACKAGES if arrows(name)}
+    for name in MODULES:
+        inside = {door for door in doors if name.startswith(f"{door}.")}
+        assert not inside & arrows(name), f"{name} imports {inside & arrows(name)}"
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_nothing_below_knows_the_face(name):
-    assert not [m for m, _ in imports(name) if m.partition(".")[0] == "laion_fmri"]
+@pytest.mark.parametrize("row", sorted(PURE))
+def test_pure_folders_touch_neither_system_nor_clock_nor_network(row):
+    for name in (name for name in MODULES if folder(name) == row):
+        taken = {module.partition(".")[0] for module, _ in imports(name)}
+        assert not taken & (IMPURE | NETWORK), name
+        foreign = taken - set(sys.stdlib_module_names) - {"neurofetch"}
+        assert not foreign, name
+        assert all(folder(module) in PURE for module in arrows(name)), name
+
+
+def test_the_core_of_the_path_is_pure():
+    assert {"errors", "model", "events", "planning"} <= PURE
+
+
+# -- laion_fmri stands on the public engine ------------------------------------------------------
+
+
+def test_laion_fmri_uses_only_public_names():
+    for name in (name for name in MODULES if name.startswith("laion_fmri")):
+        for module, imported in imports(name):
+            if not module.startswith("neurofetch"):
+                continue
+            assert not re.search(r"\._", module), f"{name} imports {module}"
+            public = importlib.import_module(module).__all__
+            assert imported in {*public, ""}, f"{name}: {module}.{imported}"
 
 
 # -- public names --------------------------------------------------------------------------------
@@ -150,10 +188,11 @@ def defined(name: str) -> set[str]:
     return {one for one in found if not one.startswith("_")}
 
 
+PUBLIC = [name for name in MODULES if not re.search(r"(^|\.)_", name) and name not in PACKAGES]
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_public_module_has_an_all_that_agrees_with_its_public_names(name):
-    if name in ("laion_fmri", "neurofetch"):
-        return
     module = importlib.import_module(name)
     exported = module.__all__
     assert len(set(exported)) == len(exported)
@@ -165,20 +204,19 @@ def test_a_public_module_has_an_all_that_agrees_with_its_public_names(name):
     assert callables - set(exported) <= types
 
 
-def test_the_lazy_names_are_those_of_the_types_and_of_all():
-    homes = {f"neurofetch.{home}": set(names) for home, names in neurofetch._HOMES.items()}
-    for_types: dict[str, set[str]] = {}
-    for node in ast.walk(tree("neurofetch")):
-        if is_for_types(node):
-            for line in node.body:
-                if isinstance(line, ast.ImportFrom) and line.module.startswith("neurofetch"):
-                    names = {alias.asname or alias.name for alias in line.names}
-                    for_types.setdefault(line.module, set()).update(names)
-    assert for_types == homes
-    lazy = set().union(*homes.values())
-    assert lazy | {"__version__"} == set(neurofetch.__all__)
-    assert len(set(neurofetch.__all__)) == len(neurofetch.__all__)
+def test_the_front_door_has_about_twelve_names_and_each_opens():
+    assert len(neurofetch.__all__) <= 12
+    assert set(neurofetch._HOMES) | {"__version__"} == set(neurofetch.__all__)
     assert dir(neurofetch) == sorted(neurofetch.__all__)
+    typed = {
+        (f"{line.module}", alias.name)
+        for node in tree("neurofetch").body
+        if isinstance(node, ast.If)
+        for line in node.body
+        if isinstance(line, ast.ImportFrom)
+        for alias in line.names
+    }
+    assert typed == {(f"neurofetch.{home}", name) for name, home in neurofetch._HOMES.items()}
     for name in neurofetch.__all__:
         assert getattr(neurofetch, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -7,16 +7,9 @@ import time
 import pytest
 
 import neurofetch
-from neurofetch import (
-    Action,
-    IncompleteError,
-    NothingMatchedError,
-    Rung,
-    Status,
-    UnknownValueError,
-    UsageError,
-)
 from neurofetch.console import ExitCode
+from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
+from neurofetch.model import Action, IncompleteError, Status, VerificationLevel
 from testbed.s3 import Generated, S3Object, S3Server
 from tests.faces import Shell, on_disk
 
@@ -92,9 +85,9 @@ def test_a_prefix_is_a_dataset_and_no_other_prefix_that_begins_alike(s3, dest):
         if path != LARGE:
             assert (dest / path).read_bytes() == content
     assert (dest / LARGE).read_bytes() == Generated(20 << 20, seed=3).read(0, 20 << 20)
-    rungs = {outcome.path: outcome.rung for outcome in report}
-    assert rungs.pop(LARGE) is Rung.MULTIPART
-    assert set(rungs.values()) == {Rung.CHECKSUM}
+    verifications = {outcome.path: outcome.verification for outcome in report}
+    assert verifications.pop(LARGE) is VerificationLevel.MULTIPART
+    assert set(verifications.values()) == {VerificationLevel.CHECKSUM}
     assert pickle.loads(pickle.dumps(report)) == report
 
     s3.clear_log()
@@ -274,7 +267,7 @@ def test_a_plan_makes_no_folder_and_the_errand_makes_all_of_them(dest):
     assert plan.bytes_to_fetch
     assert plan.free
     assert not (dest / "not").exists()
-    with pytest.raises(neurofetch.UnknownValueError):
+    with pytest.raises(UnknownValueError):
         neurofetch.get(URL, far, subject="99")
     assert not (dest / "not").exists()
     assert neurofetch.get(URL, far, subject="01").ok

@@ -2,6 +2,6 @@
 
 import sys
 
-from laion_fmri._cli import main
+from laion_fmri.cli.main import main
 
 sys.exit(main())

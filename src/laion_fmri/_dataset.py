@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from neurofetch import Dataset, Family, Listing, Rules, UsageError, Withheld
+from neurofetch.engine import Dataset, Family, Listing, Rules, Withheld
+from neurofetch.errors import UsageError
 
 __all__ = ["DATASET", "GATED", "Extras", "dataset", "listing", "subject_label", "subject_trees"]
 

@@ -11,8 +11,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from laion_fmri._errors import LicenseNotAcceptedError
-from neurofetch import DestinationError, UsageError
+from laion_fmri.errors import LicenseNotAcceptedError
+from neurofetch.errors import DestinationError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path

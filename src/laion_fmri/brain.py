@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laion_fmri._brain import read_brain
+from laion_fmri.volumes.brain_mask import read_brain
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
     from numpy.typing import NDArray
 
-    from laion_fmri._forward import Voxels
-    from laion_fmri._nifti import Header
+    from laion_fmri.volumes.masking import Voxels
+    from laion_fmri.volumes.nifti import Header
 
 __all__ = ["brain_mask", "volume_image", "voxel_coordinates", "write_image"]
 

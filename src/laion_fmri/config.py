@@ -14,8 +14,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from laion_fmri._errors import DataDirNotSetError
-from neurofetch import ConfigError, DestinationError, UsageError
+from laion_fmri.errors import DataDirNotSetError
+from neurofetch.errors import ConfigError, DestinationError, UsageError
 
 __all__ = ["DataDirNotSetError", "config_path", "dataset_initialize", "get_data_dir"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from laion_fmri._layout import GLM, Layout, how_to_get, subject_id
-from laion_fmri._rois import Rois
+from laion_fmri.loader.layout import GLM, Layout, how_to_get, subject_id
+from laion_fmri.loader.rois import Rois
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +79,7 @@ def get_participants(*, data_dir: str | os.PathLike[str] | None = None) -> pd.Da
     DataNotDownloadedError
         If it is not on disk.
     """
-    from laion_fmri._errors import DataNotDownloadedError
+    from laion_fmri.errors import DataNotDownloadedError
     from laion_fmri.io import load_tsv
 
     path = data_directory(data_dir) / "participants.tsv"

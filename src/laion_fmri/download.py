@@ -8,34 +8,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from laion_fmri._access_gate import Gate
 from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
-from laion_fmri._errors import NoMatchingDataError, SubjectNotFoundError
 from laion_fmri._license import is_accepted, require_license
+from laion_fmri.access.gated_files import Gate
 from laion_fmri.config import get_data_dir
-from neurofetch import (
-    Link,
+from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError
+from neurofetch.engine import (
+    Fetcher,
     Network,
-    NothingMatchedError,
     Options,
-    Plan,
-    Planned,
     Query,
-    Report,
-    UsageError,
     checked_jobs,
     checked_shard,
     listener,
+    make_selection,
     query,
     repair,
     warn_of_refused,
-    wishes,
 )
+from neurofetch.errors import NothingMatchedError, UsageError
+from neurofetch.events import Planned
 
 if TYPE_CHECKING:
     import os
 
-    from neurofetch import Event, Place, Wishes
+    from neurofetch.engine import DataDirectory, Selection
+    from neurofetch.events import Event
+    from neurofetch.model import Plan, Report
 
 __all__ = ["check_subjects", "download", "labels_of", "make_plan", "subjects_of"]
 
@@ -184,20 +183,20 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     listen = listener(progress)
     root = Path(data_dir) if data_dir is not None else get_data_dir()
     network = replace(Network.from_environment(), limit_rate=limit_rate)
-    with Link(dataset(extras), root, network=network) as link:
+    with Fetcher(dataset(extras), root, network=network) as fetcher:
         if not dry_run:
-            _permitted(link.place, accept_license)
-        gate = Gate(link, adopt=not dry_run) if include_stimuli else None
-        plan = make_plan(link, labels, wanted, extras, overwrite=overwrite, gate=gate)
+            _permitted(fetcher.directory, accept_license)
+        gate = Gate(fetcher, adopt=not dry_run) if include_stimuli else None
+        plan = make_plan(fetcher, labels, wanted, extras, overwrite=overwrite, gate=gate)
         if verify:
-            plan = repair(link, plan, listen)
+            plan = repair(fetcher, plan, listen)
         if part_of_plan is not None:
             plan = plan.shard(*part_of_plan)
         if dry_run:
             return plan
         listen(Planned(plan))
         locate = gate.locator(plan) if gate else None
-        report = link.fetch(plan, options, listen=listen, locate=locate)
+        report = fetcher.fetch(plan, options, listen=listen, locate=locate)
     if gate is not None:
         report = gate.judged(plan, report)
     warn_of_refused(plan, report)
@@ -205,15 +204,15 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     return report
 
 
-def _permitted(place: Place, accept_license: str | None) -> None:
+def _permitted(directory: DataDirectory, accept_license: str | None) -> None:
     """See that the licence is accepted, and can be written down where it was not before.
 
     Where it was, a directory that others keep and this user only reads is good enough, as long as
     nothing is missing in it: the transfer looks whether it can write when it has to.
     """
-    if not is_accepted(place.root):
-        place.check_writable()
-    require_license(place.root, accept_license)
+    if not is_accepted(directory.root):
+        directory.check_writable()
+    require_license(directory.root, accept_license)
 
 
 def labels_of(subject: object) -> tuple[str, ...] | None:
@@ -234,7 +233,7 @@ def labels_of(subject: object) -> tuple[str, ...] | None:
 
 
 def make_plan(
-    link: Link,
+    fetcher: Fetcher,
     labels: tuple[str, ...] | None,
     wanted: Query,
     extras: Extras,
@@ -246,7 +245,7 @@ def make_plan(
 
     Parameters
     ----------
-    link : Link
+    fetcher : Fetcher
     labels : tuple of str or None
         Subjects; None for all that the bucket has.
     wanted : Query
@@ -259,39 +258,43 @@ def make_plan(
     ------
     SubjectNotFoundError, UnknownValueError, NoMatchingDataError
     """
-    subjects = subjects_of(link, extras) if labels is None else labels
+    subjects = subjects_of(fetcher, extras) if labels is None else labels
     if not subjects:
-        base = link.source.bucket.base
+        base = fetcher.source.bucket.base
         msg = f"there are no subjects in {base}. Nothing was fetched. Check the endpoint."
         raise NoMatchingDataError(msg)
-    files = link.files(listing(subjects, extras))
-    check_subjects(link, subjects, {file.key for file in files}, extras)
+    files = fetcher.files(listing(subjects, extras))
+    check_subjects(fetcher, subjects, {file.key for file in files}, extras)
     if gate is not None:
         files = gate.files(files)
     try:
-        wished = wishes(files, wanted, link.dataset)
+        selection = make_selection(files, wanted, fetcher.dataset)
     except NothingMatchedError as error:
         raise NoMatchingDataError(str(error)) from error
-    _check_not_all_withheld(wished)
+    _check_not_all_withheld(selection)
     if gate is None:
-        return link.plan_for(wished, overwrite=overwrite)
-    return gate.plan(link.plan_for(gate.wishes(wished, overwrite=overwrite), overwrite=overwrite))
+        return fetcher.plan_for(selection, overwrite=overwrite)
+    return gate.plan(
+        fetcher.plan_for(gate.make_selection(selection, overwrite=overwrite), overwrite=overwrite)
+    )
 
 
-def subjects_of(link: Link, extras: Extras) -> tuple[str, ...]:
+def subjects_of(fetcher: Fetcher, extras: Extras) -> tuple[str, ...]:
     """Return every subject that the bucket has, by its folders."""
-    levels = link.levels(subject_trees(extras))
+    levels = fetcher.levels(subject_trees(extras))
     names = {folder.rstrip("/").rpartition("/")[2] for level in levels for folder in level.folders}
     return tuple(sorted(name for name in names if name.startswith("sub-")))
 
 
-def check_subjects(link: Link, subjects: Sequence[str], keys: set[str], extras: Extras) -> None:
+def check_subjects(
+    fetcher: Fetcher, subjects: Sequence[str], keys: set[str], extras: Extras
+) -> None:
     """See that each subject has files; the bucket is only asked again when one has none."""
     there = {piece for key in keys for piece in key.split("/") if piece.startswith("sub-")}
     missing = [subject for subject in subjects if subject not in there]
     if not missing:
         return
-    exist = subjects_of(link, extras)
+    exist = subjects_of(fetcher, extras)
     lines = []
     for subject in missing:
         near = difflib.get_close_matches(subject, exist, n=1, cutoff=0.5)
@@ -309,8 +312,8 @@ def _near_first(missing: Sequence[str], exist: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name for names in near for name in names))
 
 
-def _check_not_all_withheld(wished: Wishes) -> None:
-    asked = [want for want in wished.wants if want.why == "asked for"]
+def _check_not_all_withheld(selection: Selection) -> None:
+    asked = [want for want in selection.wants if want.why == "asked for"]
     if asked and all(want.refused for want in asked):
         reasons = "; ".join(dict.fromkeys(want.refused for want in asked))
         msg = (

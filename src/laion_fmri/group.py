@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from laion_fmri._layout import Layout, how_to_get
 from laion_fmri.discovery import data_directory, get_subjects
+from laion_fmri.loader.layout import Layout, how_to_get
 from laion_fmri.subject import Subject, load_subject
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def load_subjects(
     SubjectNotFoundError
         If one cannot be a subject's name.
     """
-    from laion_fmri._errors import DataNotDownloadedError
+    from laion_fmri.errors import DataNotDownloadedError
 
     root = data_directory(data_dir)
     names = [subjects] if isinstance(subjects, str) else list(subjects)

@@ -1,4 +1,4 @@
-"""Single files of the dataset as arrays and tables, and a table of all files there are."""
+"""WholeFile files of the dataset as arrays and tables, and a table of all files there are."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laion_fmri._bytes import open_file
-from laion_fmri._forward import Voxels, masked, whole_volume
-from laion_fmri._load_errors import BadDataError, CorruptFileError, NotFiniteError
-from laion_fmri._roidata import read_label, read_surface
-from neurofetch import ENTITY_NAMES
-from neurofetch import parse_entities as parse
+from laion_fmri.errors import BadDataError, CorruptFileError, NotFiniteError
+from laion_fmri.loader.roi_files import read_label, read_surface
+from laion_fmri.volumes.byte_stream import open_file
+from laion_fmri.volumes.masking import Voxels, masked, whole_volume
+from neurofetch.engine import ENTITY_NAMES
+from neurofetch.engine import parse_entities as parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,9 +206,9 @@ def _walk(folder: str, prefix: str, passed: tuple[str, ...]) -> Iterator[tuple[s
                 yield at, entry.stat(follow_symlinks=entry.is_file()).st_size
 
 
-def _leads_back(link: str, passed: tuple[str, ...]) -> bool:
+def _leads_back(fetcher: str, passed: tuple[str, ...]) -> bool:
     """Whether a link leads to a folder that we are in, by the links followed so far."""
-    target = Path(os.path.realpath(link))
+    target = Path(os.path.realpath(fetcher))
     return any(Path(os.path.realpath(folder)).is_relative_to(target) for folder in passed)
 
 

@@ -1,7 +1,7 @@
 """Access to the stimulus images, which are not CC0: ask for it, and see whether it holds.
 
 The images are handed out to people who accepted a data use agreement. A request is answered with an
-id, which is kept for this user (see `laion_fmri._access_id`) and never shown; from then on
+id, which is kept for this user (see `laion_fmri.access.request_id`) and never shown; from then on
 ``download(…, include_stimuli=True)`` fetches the images with the rest.
 """
 
@@ -11,15 +11,16 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from laion_fmri._access import ASK, Entry, Manifest, Service
-from laion_fmri._access_id import KnownId, keeper, known_id
-from laion_fmri._errors import (
+from laion_fmri.access.request_id import KnownId, keeper, known_id
+from laion_fmri.access.service import ASK, Entry, Manifest, Service
+from laion_fmri.errors import (
     AccessRevokedError,
     TermsNotAcceptedError,
     TermsOutdatedError,
     UnknownRequestError,
 )
-from neurofetch import Client, Network, UsageError
+from neurofetch.engine import Client, Network
+from neurofetch.errors import UsageError
 
 __all__ = ["Access", "AccessState", "StimulusFile", "Terms", "request_access", "status", "terms"]
 

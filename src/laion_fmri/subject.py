@@ -7,24 +7,460 @@ on disk, and says which ``download(...)`` call brings what is missing.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from laion_fmri import _lazy, _torch
-from laion_fmri._layout import Layout, how_to_get, subject_id
-from laion_fmri._values import SubjectValues
-from laion_fmri.brain import volume_image, write_image
+from laion_fmri.beta_store.build import build_stores
+from laion_fmri.beta_store.read import remove_store
+from laion_fmri.brain import volume_image, voxel_coordinates, write_image
+from laion_fmri.loader import lazy as _lazy
+from laion_fmri.loader import torch_dataset as _torch
+from laion_fmri.loader.betas import SessionBetas, store_mode
+from laion_fmri.loader.layout import Layout, how_to_get, session_id, subject_id
+from laion_fmri.loader.lazy import trial_frame
+from laion_fmri.loader.roi_files import roi_data
+from laion_fmri.loader.trials import read_trials
+from laion_fmri.loader.voxels import Selection, read_map
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
 
+    import numpy as np
+    import pandas as pd
     import xarray as xr
     from nibabel.nifti1 import Nifti1Image
     from numpy.typing import NDArray
 
     RoiQuery = str | Iterable[str]
+    Floats = NDArray[np.float32]
+    Kind = Literal["shared", "unique"]
 
-__all__ = ["Subject", "load_subject"]
+__all__ = ["Subject", "SubjectFiles", "SubjectValues", "listed", "load_subject"]
+
+
+class SubjectFiles:
+    """The part of `laion_fmri.subject.Subject` that knows files, voxels and the store."""
+
+    def __init__(
+        self,
+        subject_id: str,
+        data_dir: str | os.PathLike[str],
+        *,
+        store: Literal["auto", "read", "off"] | None = None,
+    ) -> None:
+        self._layout = Layout(Path(data_dir), subject_id)
+        self._store_mode = store_mode(store)
+        self._select = Selection(self._layout)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Subject {self.subject_id}: {len(self.get_sessions())} sessions in {self.data_dir}>"
+        )
+
+    @property
+    def subject_id(self) -> str:
+        """The subject's full BIDS name, ``"sub-03"``."""
+        return self._layout.subject
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory."""
+        return self._layout.data_dir
+
+    # --- what there is ---------------------------------------------------------------------------
+
+    def get_sessions(self) -> list[str]:
+        """Return the sessions on disk, sorted: ``["ses-01", …]``."""
+        return self._layout.sessions()
+
+    def get_available_rois(self, category: str | None = None) -> list[str]:
+        """Return the ROIs on disk, sorted; of one category, such as ``"face"``, or of all.
+
+        Raises
+        ------
+        UnknownRoiError
+            If there is no such category (a ValueError; lists the nearest).
+        """
+        return self._select.rois.names(category)
+
+    def get_available_categories(self) -> list[str]:
+        """Return the ROI categories on disk, sorted; the older layout has none."""
+        return self._select.rois.categories()
+
+    # --- voxels ----------------------------------------------------------------------------------
+
+    def get_brain_mask(self) -> NDArray[np.bool_]:
+        """Return the brain mask over the whole grid, flat in C order.
+
+        Returns
+        -------
+        numpy.ndarray
+            bool, shape (n_total_voxels,).
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If the mean-R² map is not on disk.
+        """
+        return self._select.brain.flat()
+
+    def get_n_voxels(self) -> int:
+        """Return the number of voxels in the brain mask."""
+        return len(self._select.brain)
+
+    def get_voxel_coordinates(
+        self, roi: RoiQuery | None = None, mask: NDArray[Any] | None = None
+    ) -> NDArray[np.float64]:
+        """Return where voxels lie in the scanner.
+
+        Parameters
+        ----------
+        roi, mask
+            As in `get_betas`; default: the whole brain mask.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape (n_voxels, 3): x, y, z in millimetres, by the affine of the mean-R² map.
+        """
+        brain = self._select.brain
+        return voxel_coordinates(brain.part(self._select.columns(roi=roi, mask=mask)), brain.header)
+
+    def get_roi_mask(self, roi: RoiQuery) -> NDArray[np.bool_]:
+        """Return an ROI over the brain mask's voxels.
+
+        Parameters
+        ----------
+        roi : str or list of str
+            A name (``"FFA1"``; hyphens are ignored), a category (``"face"``), ``"all"``, or a list
+            of these: their union.
+
+        Returns
+        -------
+        numpy.ndarray
+            bool, shape (n_voxels,).
+
+        Raises
+        ------
+        UnknownRoiError
+            If there is no such ROI (a ValueError; lists the nearest).
+        GridMismatchError
+            If no file of the ROI lies on the grid of the mean-R² map.
+        NotFiniteError
+            If a file holds NaN.
+        """
+        return self._select.roi_mask(roi)
+
+    def get_roi_masks(self, rois: RoiQuery = "all") -> dict[str, NDArray[np.bool_]]:
+        """Return each ROI on its own, by name; `rois` as in `get_roi_mask`."""
+        return {name: self.get_roi_mask(name) for name in self._select.rois.resolve(rois)}
+
+    def get_roi_data(
+        self,
+        roi: RoiQuery,
+        format: Literal["volume", "surface", "label"] = "volume",  # noqa: A002 - the public name
+        hemi: Literal["L", "R"] | None = None,
+    ) -> dict[str, Any]:
+        """Return ROIs as they are on disk, not restricted to the brain mask.
+
+        Parameters
+        ----------
+        roi : str or list of str
+            As in `get_roi_mask`.
+        format : {"volume", "surface", "label"}
+            ``nii.gz``, ``func.gii`` and ``gii`` are understood too.
+        hemi : {"L", "R"}, optional
+            One hemisphere of a surface or a label; default: both.
+
+        Returns
+        -------
+        dict
+            By ROI name. ``"volume"``: bool, shape of the grid. ``"surface"``: bool, shape
+            (n_vertices,), fsnative. ``"label"``: int64, shape (n_label_vertices,), vertex numbers.
+            Surfaces and labels come as ``{"L": …, "R": …}``, or bare where `hemi` is given.
+        """
+        names = self._select.rois.resolve(roi)
+        return {name: roi_data(self._select, name, format, hemi) for name in names}
+
+    # --- the store -------------------------------------------------------------------------------
+
+    def build_store(
+        self, session: str | Iterable[str] | None = None, *, n_jobs: int | None = None
+    ) -> Path:
+        """Build the beta store, for sessions that have none that is up to date.
+
+        Parameters
+        ----------
+        session : str or list of str, optional
+            Default: every session whose betas are on disk.
+        n_jobs : int, optional
+            Sessions at a time, each with about 60 MB; default: one per processor, at most 4.
+
+        Returns
+        -------
+        pathlib.Path
+            The store: a Zarr v3 group with one group per session, which holds ``betas`` (trial,
+            voxel) and ``voxel`` (place in the C-order ravel of the grid). Removing it loses
+            nothing.
+        """
+        names = self._named_or_all(session)
+        return build_stores([self._betas(name) for name in names], n_jobs)
+
+    def remove_store(self) -> bool:
+        """Remove the beta store; False where there is none."""
+        return remove_store(self.data_dir, self.subject_id)
+
+    def _named_or_all(self, session: str | Iterable[str] | None) -> list[str]:
+        """Return the sessions named, or, with None, those whose betas are here."""
+        if session is None:
+            return [name for name in self.get_sessions() if self._has_betas(name)]
+        names = [session_id(name) for name in listed(session)]
+        if not names:
+            raise ValueError("session is an empty list: name at least one, or None for all.")
+        return names
+
+    def _has_betas(self, session: str) -> bool:
+        try:
+            self._layout.betas(session)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _betas(self, session: str) -> SessionBetas:
+        return SessionBetas(self._layout, session, self._select.brain, self._store_mode)
+
+
+def listed(session: object) -> list[str]:
+    """Return the sessions of an argument that takes one or several."""
+    if session is None or not hasattr(session, "__iter__"):
+        raise ValueError(f"session={session!r}: expected one such as 'ses-01', or a list of them.")
+    return [session] if isinstance(session, str) else list(session)
+
+
+T = TypeVar("T")
+
+# Each accessor gives one result for one session and a dict for a list of them; two overloads tell
+# type checkers so. A str is an iterable of str too, hence their overlap: the first one goes before.
+
+
+class SubjectValues(SubjectFiles):
+    """The part of `laion_fmri.subject.Subject` that reads values into memory."""
+
+    @overload
+    def get_betas(  # type: ignore[overload-overlap]
+        self,
+        session: str,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+        nc_threshold: float | None = None,
+        stimuli: Kind | None = None,
+        streaming: bool | None = None,
+        *,
+        stream: bool = False,
+        nan: Literal["raise", "keep"] = "raise",
+    ) -> Floats: ...
+
+    @overload
+    def get_betas(
+        self,
+        session: Iterable[str],
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+        nc_threshold: float | None = None,
+        stimuli: Kind | None = None,
+        streaming: bool | None = None,
+        *,
+        stream: bool = False,
+        nan: Literal["raise", "keep"] = "raise",
+    ) -> dict[str, Floats]: ...
+
+    def get_betas(  # noqa: PLR0917 - the public package's order
+        self,
+        session: str | Iterable[str],
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+        nc_threshold: float | None = None,
+        stimuli: Kind | None = None,
+        streaming: bool | None = None,  # noqa: ARG002 - every read streams
+        *,
+        stream: bool = False,
+        nan: Literal["raise", "keep"] = "raise",
+    ) -> Floats | dict[str, Floats]:
+        """Return single-trial betas.
+
+        The file passes by once; memory holds the result and a few tens of megabytes. With a beta
+        store (see `build_store`) only the voxels asked for are read.
+
+        Parameters
+        ----------
+        session : str or list of str
+            ``"ses-01"`` or ``"01"``.
+        roi : str or list of str, optional
+            As in `get_roi_mask`.
+        mask : numpy.ndarray, optional
+            bool, shape (n_voxels,), over the brain mask. Not together with `roi`.
+        nc_threshold : float, optional
+            Keep voxels whose noise ceiling in that session is at least this, in the unit of the
+            map (percent, 0 to 100); NaN counts as below.
+        stimuli : {"shared", "unique"}, optional
+            Keep trials by the beginning of their label.
+        streaming : bool, optional
+            Of the public package; without effect here, where every read streams.
+        stream : bool
+            Where the betas are not on disk: decompress and mask them while they arrive from the
+            bucket, verify them on the way, and keep only the result. The mean-R² map, and what
+            `roi`, `nc_threshold` and `stimuli` ask for, must be on disk.
+        nan : {"raise", "keep"}
+            Whether NaN and infinite values among the voxels asked for are an error.
+
+        Returns
+        -------
+        numpy.ndarray or dict of str to numpy.ndarray
+            float32, shape (n_trials, n_voxels), trials in the order of `get_trial_info`; a dict by
+            session where a list was given. Where no trial or no voxel is left, that length is 0.
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If a file that is needed is not on disk; the message has the call that brings it.
+        CorruptFileError, GridMismatchError, TrialMismatchError, NotFiniteError
+            If a file is damaged, on another grid, does not match its trial table, or holds NaN.
+        ValueError
+            If an argument makes no sense.
+        """
+        if nan not in ("raise", "keep"):
+            raise ValueError(f"nan={nan!r}: expected 'raise' or 'keep'.")
+
+        def one(name: str) -> Floats:
+            columns = self._select.columns(
+                roi=roi, mask=mask, nc_threshold=nc_threshold, session=name
+            )
+            if stream and not self._has_betas(name):
+                from laion_fmri.loader.remote_betas import betas_from_bucket
+
+                return betas_from_bucket(
+                    self._layout, name, self._select.brain, columns, stimuli, finite=nan == "raise"
+                )
+            betas = self._betas(name)
+            return betas.read(columns, betas.rows(stimuli), finite=nan == "raise")
+
+        return self._each(session, one)
+
+    @overload
+    def get_noise_ceiling(  # type: ignore[overload-overlap]
+        self,
+        session: str,
+        desc: None = None,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+    ) -> Floats: ...
+
+    @overload
+    def get_noise_ceiling(
+        self,
+        session: Iterable[str],
+        desc: None = None,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+    ) -> dict[str, Floats]: ...
+
+    @overload
+    def get_noise_ceiling(  # type: ignore[overload-overlap]
+        self,
+        session: None = None,
+        *,
+        desc: str,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+    ) -> Floats: ...
+
+    @overload
+    def get_noise_ceiling(
+        self,
+        session: None = None,
+        *,
+        desc: Iterable[str],
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+    ) -> dict[str, Floats]: ...
+
+    def get_noise_ceiling(
+        self,
+        session: str | Iterable[str] | None = None,
+        desc: str | Iterable[str] | None = None,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+    ) -> Floats | dict[str, Floats]:
+        """Return a noise ceiling in percent, of a session or of the whole subject.
+
+        Parameters
+        ----------
+        session : str or list of str, optional
+        desc : str or list of str, optional
+            ``"Noiseceiling4rep"``, ``"Noiseceiling12rep"`` or ``"NoiseceilingAllrep"``. Exactly
+            one of `session` and `desc` must be given.
+        roi, mask
+            As in `get_betas`.
+
+        Returns
+        -------
+        numpy.ndarray or dict of str to numpy.ndarray
+            float32, shape (n_voxels,), NaN where the file has NaN; a dict where a list was given.
+        """
+        if (session is None) == (desc is None):
+            raise ValueError(
+                "Give exactly one of session and desc: a session's map or a subject's."
+            )
+        columns = self._select.columns(roi=roi, mask=mask)
+
+        def values(path: Path) -> Floats:
+            whole = read_map(path, self._select.brain)
+            chosen: Floats = whole if columns is None else whole[columns]
+            return chosen
+
+        if session is not None:
+            return self._each(session, lambda name: values(self._layout.noise_ceiling(name)))
+        if isinstance(desc, str):
+            return values(self._layout.noise_ceiling(desc=desc))
+        named = cast("Iterable[str]", desc)
+        return {name: values(self._layout.noise_ceiling(desc=name)) for name in named}
+
+    @overload
+    def get_trial_info(  # type: ignore[overload-overlap]
+        self, session: str
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def get_trial_info(self, session: Iterable[str]) -> dict[str, pd.DataFrame]: ...
+
+    def get_trial_info(
+        self, session: str | Iterable[str]
+    ) -> pd.DataFrame | dict[str, pd.DataFrame]:
+        """Return the trials of a session, one row per beta volume, in the volumes' order.
+
+        Returns
+        -------
+        pandas.DataFrame or dict of str to pandas.DataFrame
+            Columns ``session run beta_index label`` and any others of the file.
+
+        Raises
+        ------
+        DataNotDownloadedError, TrialMismatchError
+            If the table is not on disk, or its rows are not the volumes of the betas beside it.
+        """
+
+        def one(name: str) -> pd.DataFrame:
+            trials = read_trials(self._layout.trials(name))
+            if self._has_betas(name):
+                trials.check(self._betas(name).header().volumes, self._layout.betas(name))
+            return trial_frame(trials)
+
+        return self._each(session, one)
+
+    def _each(self, session: str | Iterable[str], one: Callable[[str], T]) -> T | dict[str, T]:
+        if isinstance(session, str):
+            return one(session_id(session))
+        return {name: one(name) for name in [session_id(token) for token in listed(session)]}
 
 
 def load_subject(
@@ -60,8 +496,8 @@ def load_subject(
     DataDirNotSetError
         If no data directory is given or configured.
     """
-    from laion_fmri._errors import DataNotDownloadedError
     from laion_fmri.discovery import data_directory, get_subjects
+    from laion_fmri.errors import DataNotDownloadedError
 
     root = data_directory(data_dir)
     layout = Layout(root, subject_id(subject))

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from neurofetch._audit import Audit, audit
-from neurofetch._bars import listener
-from neurofetch._config import Network
-from neurofetch._crew import Options
-from neurofetch._dataset import Dataset, wishes
-from neurofetch._errors import NothingMatchedError
-from neurofetch._events import Planned
-from neurofetch._jobs import checked_jobs, checked_shard
-from neurofetch._link import Link, Listing
-from neurofetch._place import Place
-from neurofetch._query import query
-from neurofetch._values import Action
+from neurofetch.display.progress import listener
+from neurofetch.errors import NothingMatchedError
+from neurofetch.events import Planned
+from neurofetch.fetcher import Fetcher, Listing, warn_of_refused
+from neurofetch.net.settings import Network
+from neurofetch.planning.dataset import Dataset, make_selection
+from neurofetch.planning.query import query
 from neurofetch.sources.s3 import parse_s3_url
+from neurofetch.store.audit import Audit, audit
+from neurofetch.store.directory import DataDirectory
+from neurofetch.transfer.options import Options, checked_jobs, checked_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from neurofetch._events import Event
-    from neurofetch._query import Query, Values
-    from neurofetch._values import Plan, RemoteFile, Report
+    from neurofetch.events import Event
+    from neurofetch.model import Plan, RemoteFile, Report
+    from neurofetch.planning.query import Query, Values
 
-__all__ = ["get", "plan", "verify", "warn_of_refused"]
+__all__ = ["get", "plan", "verify"]
 
 Where = str | os.PathLike[str]
 
@@ -80,8 +77,8 @@ def plan(
     """
     wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
     part = checked_shard(shard)
-    with Link(_dataset(url, region), dest, new=True) as link:
-        made = _plan(link, url, wanted, overwrite=overwrite)
+    with Fetcher(_dataset(url, region), dest, new=True) as fetcher:
+        made = _plan(fetcher, url, wanted, overwrite=overwrite)
         return made.shard(*part) if part is not None else made
 
 
@@ -131,40 +128,15 @@ def get(
     options, part = Options(n_jobs=checked_jobs(n_jobs)), checked_shard(shard)
     listen = listener(progress)
     network = replace(Network.from_environment(), limit_rate=limit_rate)
-    with Link(_dataset(url, region), dest, network=network, new=True) as link:
-        made = _plan(link, url, wanted, overwrite=overwrite)
+    with Fetcher(_dataset(url, region), dest, network=network, new=True) as fetcher:
+        made = _plan(fetcher, url, wanted, overwrite=overwrite)
         if part is not None:
             made = made.shard(*part)
         listen(Planned(made))
-        report = link.fetch(made, options, listen=listen)
+        report = fetcher.fetch(made, options, listen=listen)
     warn_of_refused(made, report)
     report.raise_for_failures()
     return report
-
-
-def warn_of_refused(plan: Plan, report: Report, stacklevel: int = 3) -> None:
-    """Warn of files that the server refused although nothing in the plan said so.
-
-    Parameters
-    ----------
-    plan : Plan
-        What it refuses is known already.
-    report : Report
-    stacklevel : int
-        For the warning, so that it points at the user's line.
-
-    Warns
-    -----
-    UserWarning
-        Once for all of them.
-    """
-    told = {step.want.path for step in plan.of(Action.REFUSE)}
-    surprises = [outcome for outcome in report.refused if outcome.path not in told]
-    if surprises:
-        names = ", ".join(outcome.path for outcome in surprises[:5])
-        more = f" and {len(surprises) - 5:,} more" if len(surprises) > 5 else ""
-        msg = f"the bucket refuses {len(surprises):,} of the files: {names}{more}"
-        warnings.warn(msg, UserWarning, stacklevel=stacklevel)
 
 
 def verify(
@@ -201,12 +173,16 @@ def verify(
     """
     listen = listener(progress)
     if url is None:
-        return audit(Place(dest, state), read_all=read_all, listen=listen)
-    with Link(replace(_dataset(url, region), state=state), dest) as link:
-        files, dataset = _listed(link, url)
-        wants = wishes(files, query(), dataset).wants
+        return audit(DataDirectory(dest, state), read_all=read_all, listen=listen)
+    with Fetcher(replace(_dataset(url, region), state=state), dest) as fetcher:
+        files, dataset = _listed(fetcher, url)
+        wants = make_selection(files, query(), dataset).wants
         return audit(
-            link.place, read_all=read_all, remote=wants, checksum=link.promise, listen=listen
+            fetcher.directory,
+            read_all=read_all,
+            remote=wants,
+            checksum=fetcher.checksum,
+            listen=listen,
         )
 
 
@@ -216,21 +192,21 @@ def _dataset(url: str, region: str | None) -> Dataset:
     return Dataset(url, bucket, region, base)
 
 
-def _plan(link: Link, url: str, wanted: Query, *, overwrite: bool) -> Plan:
-    files, dataset = _listed(link, url)
-    return link.plan_for(wishes(files, wanted, dataset), overwrite=overwrite)
+def _plan(fetcher: Fetcher, url: str, wanted: Query, *, overwrite: bool) -> Plan:
+    files, dataset = _listed(fetcher, url)
+    return fetcher.plan_for(make_selection(files, wanted, dataset), overwrite=overwrite)
 
 
-def _listed(link: Link, url: str) -> tuple[list[RemoteFile], Dataset]:
+def _listed(fetcher: Fetcher, url: str) -> tuple[list[RemoteFile], Dataset]:
     """Return the files at a URL: those below a folder, or the one file that it names."""
-    dataset = link.dataset
-    files = link.files(Listing((dataset.base,)))
+    dataset = fetcher.dataset
+    files = fetcher.files(Listing((dataset.base,)))
     if files:
         return files, dataset
     key = dataset.base.rstrip("/")
     folder = key.rpartition("/")[0]
     base = f"{folder}/" if folder else ""
-    one = [file for file in link.files(Listing((key,))) if file.key == key] if key else []
+    one = [file for file in fetcher.files(Listing((key,))) if file.key == key] if key else []
     if not one:
         msg = f"there is nothing at {url}. Nothing was fetched. Check the prefix."
         raise NothingMatchedError(msg)

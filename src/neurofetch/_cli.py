@@ -38,7 +38,7 @@ _FILTERS = (
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
-    from neurofetch import __version__  # noqa: PLC0415
+    from neurofetch._version import __version__  # noqa: PLC0415
 
     parser = console.Parser(
         prog="neurofetch", description="Public brain-imaging data: choose, fetch, verify, keep."

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from neurofetch._audit import Audit
-    from neurofetch._events import Event
-    from neurofetch._values import Plan, Report
+    from neurofetch.events import Event
+    from neurofetch.model import Plan, Report
+    from neurofetch.store.audit import Audit
 
-from neurofetch._flags import (
+from neurofetch.display.flags import (
     ExitCode,
     Parser,
     add_completion,
@@ -32,7 +32,7 @@ from neurofetch._flags import (
     add_progress,
     add_transfer,
 )
-from neurofetch._text import size, table
+from neurofetch.display.text import size, table
 
 __all__ = [
     "ExitCode",
@@ -71,7 +71,7 @@ def emit(value: object) -> None:
 
 def show_plan(plan: Plan, arguments: argparse.Namespace) -> None:
     """Print a dry run."""
-    from neurofetch._text import plan_json, plan_text  # noqa: PLC0415 - not needed for --help
+    from neurofetch.display.text import plan_json, plan_text  # noqa: PLC0415 - not needed for --help
 
     if arguments.json:
         emit(plan_json(plan))
@@ -81,7 +81,7 @@ def show_plan(plan: Plan, arguments: argparse.Namespace) -> None:
 
 def begin(plan: Plan, arguments: argparse.Namespace) -> None:
     """Say what is about to be fetched."""
-    from neurofetch._text import plan_remarks, plan_summary  # noqa: PLC0415
+    from neurofetch.display.text import plan_remarks, plan_summary  # noqa: PLC0415
 
     text = plan_summary(plan) if plan.moving else plan_remarks(plan)
     if text:
@@ -90,7 +90,7 @@ def begin(plan: Plan, arguments: argparse.Namespace) -> None:
 
 def show_report(report: Report, arguments: argparse.Namespace, plan: Plan | None = None) -> None:
     """Print what happened; `plan` is what was said beforehand, and need not be said again."""
-    from neurofetch._text import report_json, report_text  # noqa: PLC0415
+    from neurofetch.display.text import report_json, report_text  # noqa: PLC0415
 
     if arguments.json:
         emit(report_json(report))
@@ -125,7 +125,7 @@ class Narrator:
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        from neurofetch._bars import listener  # noqa: PLC0415 - not needed for --help
+        from neurofetch.display.progress import listener  # noqa: PLC0415 - not needed for --help
 
         self.plan: Plan | None = None
         self._arguments = arguments
@@ -133,7 +133,7 @@ class Narrator:
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        from neurofetch._events import Planned  # noqa: PLC0415
+        from neurofetch.events import Planned  # noqa: PLC0415
 
         if isinstance(event, Planned):
             self.plan = event.plan
@@ -155,7 +155,7 @@ def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace)
     IncompleteError
         As `fetch` raised it, after the report is printed; `run` prints its message.
     """
-    from neurofetch._errors import IncompleteError  # noqa: PLC0415
+    from neurofetch.model import IncompleteError  # noqa: PLC0415
 
     narrator = Narrator(arguments)
     try:
@@ -169,7 +169,7 @@ def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace)
 
 def show_audit(audit: Audit, arguments: argparse.Namespace) -> ExitCode:
     """Print what was found, and return the code to exit with."""
-    from neurofetch._text import audit_json, audit_text  # noqa: PLC0415
+    from neurofetch.display.text import audit_json, audit_text  # noqa: PLC0415
 
     if arguments.json:
         emit(audit_json(audit))
@@ -278,13 +278,14 @@ class _Talk:
 
 
 def _code(error: Exception) -> ExitCode | None:
-    from neurofetch import _errors as errors  # noqa: PLC0415 - not needed for --help
+    from neurofetch import errors  # noqa: PLC0415 - not needed for --help
+    from neurofetch.model import IncompleteError  # noqa: PLC0415
 
     table: tuple[tuple[type[BaseException], ExitCode], ...] = (
         (errors.UnknownValueError, ExitCode.NOTHING_MATCHED),
         (errors.NothingMatchedError, ExitCode.NOTHING_MATCHED),
         (errors.UsageError, ExitCode.USAGE),
-        (errors.IncompleteError, ExitCode.INCOMPLETE),
+        (IncompleteError, ExitCode.INCOMPLETE),
         (errors.VerificationError, ExitCode.INCOMPLETE),
         (errors.DestinationError, ExitCode.DISK),
         (errors.ServerError, ExitCode.SERVER),

@@ -17,13 +17,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neurofetch.neurovault._catalogue import Catalogue
-    from neurofetch.neurovault._fetch import (
+    from neurofetch.neurovault.cache.layout import TornRecordError
+    from neurofetch.neurovault.cache.verify import verify
+    from neurofetch.neurovault.cache.volume_check import DamagedVolumeError
+    from neurofetch.neurovault.catalogues.catalogue import Catalogue
+    from neurofetch.neurovault.catalogues.ingest import Update
+    from neurofetch.neurovault.fetch.functions import (
         fetch_neurovault,
         fetch_neurovault_ids,
         plan_neurovault_ids,
     )
-    from neurofetch.neurovault._filters import (
+    from neurofetch.neurovault.filters import (
         Contains,
         GreaterOrEqual,
         GreaterThan,
@@ -40,17 +44,13 @@ if TYPE_CHECKING:
         basic_collection_terms,
         basic_image_terms,
     )
-    from neurofetch.neurovault._ingest import Update
-    from neurofetch.neurovault._integrity import DamagedVolumeError
-    from neurofetch.neurovault._layout import TornRecordError
-    from neurofetch.neurovault._tables import (
+    from neurofetch.neurovault.tables import (
         catalogue,
         collections,
         images,
         search,
         update_catalogue,
     )
-    from neurofetch.neurovault._verify import verify
 
 __all__ = [
     "Catalogue",
@@ -84,26 +84,26 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    "Catalogue": "_catalogue",
-    "DamagedVolumeError": "_integrity",
-    "TornRecordError": "_layout",
-    "Update": "_ingest",
-    "catalogue": "_tables",
-    "collections": "_tables",
-    "images": "_tables",
-    "search": "_tables",
-    "update_catalogue": "_tables",
-    "verify": "_verify",
-    "fetch_neurovault": "_fetch",
-    "fetch_neurovault_ids": "_fetch",
-    "plan_neurovault_ids": "_fetch",
+    "Catalogue": "catalogues.catalogue",
+    "DamagedVolumeError": "cache.volume_check",
+    "TornRecordError": "cache.layout",
+    "Update": "catalogues.ingest",
+    "catalogue": "tables",
+    "collections": "tables",
+    "images": "tables",
+    "search": "tables",
+    "update_catalogue": "tables",
+    "verify": "cache.verify",
+    "fetch_neurovault": "fetch.functions",
+    "fetch_neurovault_ids": "fetch.functions",
+    "plan_neurovault_ids": "fetch.functions",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_ELSEWHERE.get(name, '_filters')}")
+    module = importlib.import_module(f"{__name__}.{_ELSEWHERE.get(name, 'filters')}")
     value = globals()[name] = getattr(module, name)
     return value
 

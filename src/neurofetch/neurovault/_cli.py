@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from neurofetch._events import Event
-    from neurofetch._values import Report
+    from neurofetch.events import Event
+    from neurofetch.model import Report
 
     Commands = argparse._SubParsersAction[console.Parser]
 
@@ -136,8 +136,8 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from neurofetch._errors import UsageError  # noqa: PLC0415 - not needed for --help
-    from neurofetch.neurovault import _fetch as ours  # noqa: PLC0415
+    from neurofetch.errors import UsageError  # noqa: PLC0415 - not needed for --help
+    from neurofetch.neurovault.fetch import functions as ours  # noqa: PLC0415
 
     if not arguments.collection and not arguments.image:
         raise UsageError("Name at least one --collection or --image. Nothing was fetched.")
@@ -163,7 +163,7 @@ def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 def _search(arguments: argparse.Namespace) -> int:
-    from neurofetch.neurovault._tables import catalogue, search, update_catalogue  # noqa: PLC0415
+    from neurofetch.neurovault.tables import catalogue, search, update_catalogue  # noqa: PLC0415
 
     if arguments.update:
         done = update_catalogue()
@@ -190,7 +190,7 @@ def _field(text: str) -> tuple[str, object]:
     """Return a field and its value; numbers, true, false and null are meant as such."""
     import json  # noqa: PLC0415 - not needed for --help
 
-    from neurofetch._errors import UsageError  # noqa: PLC0415
+    from neurofetch.errors import UsageError  # noqa: PLC0415
 
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -214,7 +214,7 @@ def _cell(value: object) -> str:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from neurofetch.neurovault._tables import one_record  # noqa: PLC0415
+    from neurofetch.neurovault.tables import one_record  # noqa: PLC0415
 
     record = one_record("collection" if arguments.collection else "image", arguments.id)
     if arguments.json:
@@ -227,6 +227,6 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from neurofetch.neurovault._verify import verify  # noqa: PLC0415
+    from neurofetch.neurovault.cache.verify import verify  # noqa: PLC0415
 
     return console.show_audit(verify(arguments.data_dir, arguments.collection), arguments)

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_plus
 
-from neurofetch._answers import failure
-from neurofetch._errors import (
+from neurofetch.errors import (
     MissingBucketError,
     MissingRemoteError,
     ProtocolError,
@@ -20,16 +19,17 @@ from neurofetch._errors import (
     UnreachableError,
     UsageError,
 )
-from neurofetch._http import Request
-from neurofetch._values import RemoteFile
-from neurofetch.sources import Level
+from neurofetch.model import RemoteFile
+from neurofetch.net.client import Request
+from neurofetch.net.failures import failure
+from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from xml.etree.ElementTree import Element
 
-    from neurofetch._attempts import Attempts
-    from neurofetch._http import Client
+    from neurofetch.net.client import Client
+    from neurofetch.net.retry import Attempts
 
 __all__ = ["Bucket", "S3Source", "parse_s3_url"]
 
@@ -60,10 +60,10 @@ class Bucket:
         """The URL that keys are appended to."""
         if self.endpoint is not None:
             return f"{self.endpoint}/{self.name}/"
-        place = f"s3.{self.region}.amazonaws.com" if self.region else "s3.amazonaws.com"
+        shown_url = f"s3.{self.region}.amazonaws.com" if self.region else "s3.amazonaws.com"
         if "." in self.name:  # the certificate covers one level of names only
-            return f"https://{place}/{self.name}/"
-        return f"https://{self.name}.{place}/"
+            return f"https://{shown_url}/{self.name}/"
+        return f"https://{self.name}.{shown_url}/"
 
     def url(self, key: str) -> str:
         """Return the URL of a key."""
@@ -179,11 +179,11 @@ class S3Source:
             query += f"&continuation-token={quote(token, safe='')}"
         for _ in range(2):
             bucket = self._bucket
-            with self._client.send(Request(bucket.base + query)) as answer:
-                if answer.status == 200:
-                    return _Page.parse(answer.read(_PAGE_LIMIT), answer.place)
-                region = answer.headers.get(_REGION_HEADER)
-                error = failure(answer)
+            with self._client.send(Request(bucket.base + query)) as response:
+                if response.status == 200:
+                    return _Page.parse(response.read(_PAGE_LIMIT), response.shown_url)
+                region = response.headers.get(_REGION_HEADER)
+                error = failure(response)
             if region is None or region == bucket.region or self._bucket.endpoint is not None:
                 break
             with self._lock:  # AWS names the region where the bucket lives: go there
@@ -231,18 +231,18 @@ class _Page:
     encoded: bool
 
     @classmethod
-    def parse(cls, body: bytes, place: str) -> _Page:
+    def parse(cls, body: bytes, shown_url: str) -> _Page:
         from xml.etree import ElementTree  # noqa: PLC0415 - not needed for --help
 
         try:
             root = ElementTree.fromstring(body)
         except ElementTree.ParseError as error:
             start = body[:60].decode("utf-8", "replace")
-            msg = f"{place}: expected the listing of a bucket, got something else: {start!r}"
+            msg = f"{shown_url}: expected the listing of a bucket, got something else: {start!r}"
             raise ProtocolError(msg) from error
         ns, brace, name = root.tag.rpartition("}")
         if name != "ListBucketResult":
-            msg = f"{place}: expected the listing of a bucket, got a <{name}>"
+            msg = f"{shown_url}: expected the listing of a bucket, got a <{name}>"
             raise ProtocolError(msg)
         page = cls(root, ns + brace, encoded=False)
         return replace(page, encoded=page.plain(root, "EncodingType") == "url")

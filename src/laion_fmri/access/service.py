@@ -1,0 +1,279 @@
+"""The access service that hands out the stimuli which are not CC0: its protocol, spoken.
+
+Facts: https://laion-fmri.hebartlab.com and its public client. A person accepts the terms and gets a
+request id; the id is changed for presigned addresses that hold for a while. Neither the id nor such
+an address is ever shown: no error of this module carries one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from laion_fmri.errors import (
+    AccessError,
+    AccessRevokedError,
+    TermsOutdatedError,
+    UnknownRequestError,
+)
+from neurofetch.engine import Attempts, Request, RetryRules, failure
+from neurofetch.errors import ConfigError, ServerError, TransientError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from neurofetch.engine import Client, Response
+
+__all__ = ["ASK", "Entry", "Manifest", "Service", "service_url"]
+
+URL = "https://laion-fmri.hebartlab.com"
+VARIABLE = "LAION_FMRI_ACCESS_URL"
+ASK = "laion-fmri stimuli request"
+"""The command that asks for access; errors name it."""
+
+_RULES = RetryRules(attempts=3, base=0.5)
+_PATIENCE = 120.0
+"""Seconds; a service that asks for a longer wait is asked again by the person, not by us."""
+_BODY_LIMIT = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_AGAIN = "Run the same call again later: what is here is kept."
+
+
+class Entry(NamedTuple):
+    """A gated file as the manifest has it."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class Manifest(NamedTuple):
+    """What the service has, and the version of the terms that hold now."""
+
+    terms_version: str
+    dataset_version: str
+    files: tuple[Entry, ...]
+
+
+def service_url() -> str:
+    """Return the address of the service, without a trailing slash.
+
+    Raises
+    ------
+    ConfigError
+        If ``LAION_FMRI_ACCESS_URL`` is no such address.
+    """
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return URL
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
+        _ = parts.port
+    except ValueError:
+        good = False
+    if not good:
+        msg = f"{VARIABLE}={text!r} is not a URL such as {URL}. Correct it, or unset it."
+        raise ConfigError(msg)
+    return text.rstrip("/")
+
+
+class Service:
+    """The access service, spoken to over one client.
+
+    Parameters
+    ----------
+    client : Client
+    rules : RetryRules, optional
+        How patient to be with one call.
+    """
+
+    def __init__(self, client: Client, rules: RetryRules | None = None) -> None:
+        self.url = service_url()
+        self._client = client
+        self._attempts = Attempts(rules or _RULES)
+
+    @property
+    def terms_url(self) -> str:
+        """Where the terms can be read."""
+        return f"{self.url}/terms"
+
+    @property
+    def privacy_url(self) -> str:
+        """Where it can be read what becomes of a form."""
+        return f"{self.url}/privacy"
+
+    def manifest(self) -> Manifest:
+        """Ask what there is. Nothing about the caller is sent.
+
+        Raises
+        ------
+        AccessError
+        """
+        said = self._call("GET", "/api/v1/manifest")
+        terms, dataset = said.get("current_terms_version"), said.get("dataset_version")
+        if not isinstance(terms, str) or not isinstance(dataset, str):
+            raise self._senseless("a manifest without versions")
+        return Manifest(terms, dataset, tuple(self._entry(item) for item in self._files(said)))
+
+    def request(self, form: Mapping[str, object]) -> str:
+        """Send a form; return the request id.
+
+        Raises
+        ------
+        UsageError
+            If the service does not take the form.
+        AccessError
+        """
+        request_id = self._call("POST", "/api/v1/access/request", form).get("request_id")
+        if not isinstance(request_id, str) or not request_id:
+            raise self._senseless("a request without an id")
+        return request_id
+
+    def refresh(self, request_id: str, dataset_version: str) -> dict[str, str]:
+        """Change a request id for addresses that hold for a while: presigned URLs by name.
+
+        Raises
+        ------
+        TermsOutdatedError, AccessRevokedError, UnknownRequestError, AccessError
+        """
+        form = {"request_id": request_id, "dataset_version": dataset_version}
+        said = self._call("POST", "/api/v1/refresh", form, secret=request_id)
+        found = {}
+        for item in self._files(said):
+            name, url = item.get("name"), item.get("url")
+            if not isinstance(name, str) or not isinstance(url, str) or not self._usable(url):
+                raise self._senseless("an address that cannot be used")
+            found[name] = url
+        return found
+
+    # -- one call ----------------------------------------------------------------------------
+
+    def _call(
+        self, method: str, path: str, form: Mapping[str, object] | None = None, secret: str = ""
+    ) -> dict[str, Any]:
+        headers = {"Accept": "application/json"}
+        body = None
+        if form is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps(form).encode()
+        # a form, and an id, go to the service that was named and to no other
+        redirects = 0 if form is not None else 3
+        request = Request(self.url + path, headers, method, body, redirects)
+        try:
+            return self._attempts.run(lambda: self._once(request, secret))
+        except (AccessError, UsageError):
+            raise
+        except ServerError as error:
+            msg = f"the access service of the stimuli does not answer ({error}). {_AGAIN}"
+            raise AccessError(msg) from error
+
+    def _once(self, request: Request, secret: str) -> dict[str, Any]:
+        with self._client.send(request) as response:
+            if response.status == 200:
+                return self._json(response)
+            if response.status in (403, 404, 422):
+                raise self._refusal(response, secret)
+            error = failure(response)
+        wait = error.retry_after if isinstance(error, TransientError) else None
+        if wait is not None and wait > _PATIENCE:
+            msg = f"the access service asks for {wait:.0f} s of patience ({error}). {_AGAIN}"
+            raise AccessError(msg)
+        raise error
+
+    def _refusal(self, response: Response, secret: str) -> Exception:
+        try:
+            detail = self._json(response).get("detail", "")
+        except AccessError:
+            detail = ""
+        words = _plain(_words(detail), secret)
+        if response.status == 422:
+            return UsageError(f"the access service does not take the form: {words}")
+        if isinstance(detail, dict) and detail.get("error") == "terms_outdated":
+            return self._outdated(detail, secret)
+        if response.status == 403 and "revoked" in words.lower():
+            return AccessRevokedError(
+                f"access to the stimuli was taken back: {words} Write to the owners of the dataset "
+                f"if you take it for a mistake; {ASK} asks anew."
+            )
+        if response.status == 404 and "request_id" in words:
+            return UnknownRequestError(
+                f"the access service at {self.url} does not know your request id. Correct "
+                f"LAION_FMRI_REQUEST_ID if you set it, or ask for a new one: {ASK}"
+            )
+        return AccessError(
+            f"{response.shown_url}: {response.status} {words or response.reason}. See whether "
+            f"{VARIABLE} is right if you set it; else the service has changed, and this program "
+            "should too."
+        )
+
+    def _outdated(self, detail: dict[str, Any], secret: str) -> TermsOutdatedError:
+        version = _plain(str(detail.get("current_terms_version", "")), secret)
+        where = _plain(str(detail.get("accept_url") or self.terms_url), secret)
+        return TermsOutdatedError(
+            f"the terms of the stimuli have changed: version {version} holds now, and you accepted "
+            f"another. Read and accept them at {where}, or send a new request: {ASK}"
+        )
+
+    def _json(self, response: Response) -> dict[str, Any]:
+        try:
+            said = json.loads(response.read(_BODY_LIMIT))
+        except ValueError as error:
+            raise self._senseless("an answer that is no JSON") from error
+        if not isinstance(said, dict):
+            raise self._senseless("an answer that is no JSON object")
+        return said
+
+    # -- what came ---------------------------------------------------------------------------
+
+    def _senseless(self, what: str) -> AccessError:
+        return AccessError(
+            f"the access service at {self.url} gave {what}. See whether {VARIABLE} is right if you "
+            "set it; a portal or proxy in between may answer in its place."
+        )
+
+    def _files(self, said: dict[str, Any]) -> list[dict[str, Any]]:
+        files = said.get("files")
+        if not isinstance(files, list) or not all(isinstance(item, dict) for item in files):
+            raise self._senseless("no list of files")
+        return files
+
+    def _entry(self, item: dict[str, Any]) -> Entry:
+        name, size, sha256 = item.get("name"), item.get("size"), item.get("sha256")
+        good = isinstance(size, int) and not isinstance(size, bool) and size >= 0
+        if not (isinstance(name, str) and name and good and isinstance(sha256, str)):
+            raise self._senseless("a file without a name, size or sha256")
+        if not _SHA256.fullmatch(sha256.lower()):
+            raise self._senseless(f"a sha256 of {_plain(name)} that is none")
+        return Entry(name, size, sha256.lower())  # type: ignore[arg-type]
+
+    def _usable(self, url: str) -> bool:
+        """Whether an address is one of the web, and as well guarded as the service's own."""
+        schemes = ("https",) if self.url.startswith("https://") else ("http", "https")
+        plain = url.isascii() and url.isprintable() and " " not in url
+        try:
+            parts = urlsplit(url)
+            return plain and parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            return False
+
+
+def _words(detail: object) -> str:
+    """Return the service's explanation: a text, or what its form checker lists."""
+    if isinstance(detail, list):
+        return "; ".join(_words(item) for item in detail)
+    if isinstance(detail, dict):
+        shown_url = detail.get("loc")
+        field = f"{shown_url[-1]}: " if isinstance(shown_url, list) and shown_url else ""
+        return f"{field}{detail.get('msg') or detail.get('message') or detail.get('error') or ''}"
+    return str(detail)
+
+
+def _plain(text: str, secret: str = "") -> str:
+    """Return a text of the service as it may be shown: one line, not long, without the id."""
+    if secret:
+        text = text.replace(secret, "<request id>")
+    return "".join(c if c.isprintable() else " " for c in text)[:300]

@@ -1,0 +1,1 @@
+"""A Zarr store of single-trial betas: its layout, building it, reading it."""

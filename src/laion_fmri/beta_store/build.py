@@ -1,0 +1,231 @@
+"""Building the beta store while betas stream by.
+
+A session is built in a folder of its own under ``store/.tmp`` and renamed into place when it is
+whole and on disk. Many processes may build at once: the last rename finds the place taken by the
+same content and steps back. No lock is needed for that, and none is taken between processes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laion_fmri.beta_store.read import FORMAT, SessionStore, Sources, retire
+from laion_fmri.beta_store.zarr_layout import (
+    CHUNK_VOXELS,
+    ShardLayout,
+    array_document,
+    group_document,
+    index_table,
+    sharded_document,
+)
+from laion_fmri.volumes.byte_stream import open_file
+from laion_fmri.volumes.masking import Voxels, forward_pass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from laion_fmri.loader.betas import SessionBetas
+    from laion_fmri.volumes.byte_stream import Reader
+
+__all__ = ["build", "build_stores", "ensure"]
+
+#: Trials are gathered up to this many bytes before they are spread over the chunks.
+_BATCH = 16 << 20
+#: A temporary folder that nothing has touched for a day belongs to a process that died.
+_STALE_SECONDS = 24 * 3600.0
+
+_locks: dict[Path, threading.Lock] = {}
+_locks_guard = threading.Lock()
+
+
+def ensure(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
+    """Open a session's store, or build it first.
+
+    Threads of one process wait for each other; processes do not.
+    """
+    with _locks_guard:
+        lock = _locks.setdefault(folder, threading.Lock())
+    with lock:
+        return SessionStore.open(folder, sources) or build(folder, sources, voxels)
+
+
+def build_stores(sessions: list[SessionBetas], n_jobs: int | None) -> Path:
+    """Build several sessions' stores, some at a time; return the subject's store.
+
+    Threads are enough: decompression and copying hold no GIL.
+    """
+    if not sessions:
+        raise ValueError("No session to build a store for: no betas are on disk.")
+    jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number from 1 on.")
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in [pool.submit(session.need_store) for session in sessions]:
+            done.result()
+    return sessions[0].folder.parent
+
+
+def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
+    """Stream a session's betas into a new store.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The session's place in the subject's store.
+    sources : Sources
+        The betas first.
+    voxels : Voxels
+        The brain mask.
+
+    Raises
+    ------
+    BadDataError
+        If the betas are damaged or on another grid. NaN is stored as it is.
+    OSError
+        If the disk is full or may not be written; nothing is left behind.
+    """
+    root = folder.parent.parent
+    made = sources.with_receipts()
+    _clear_stale(root / ".tmp")
+    with _temporary(root) as place, open_file(sources.paths[0]) as reader:
+        reader.header.need(4)
+        layout = ShardLayout(reader.header.volumes, len(voxels))
+        _fill_shard(place / "betas" / "c" / "0" / "0", reader, voxels, layout)
+        _write(place / "betas" / "zarr.json", sharded_document(layout))
+        _write(place / "voxel" / "c" / "0", voxels.indices.astype("<i8").tobytes())
+        _write(place / "voxel" / "zarr.json", array_document("int64", len(voxels), "voxel"))
+        _write(place / "zarr.json", group_document(_attributes(made, layout, reader)))
+        if not sources.same(made):
+            raise OSError(errno.EBUSY, "changed while it was read", str(sources.paths[0]))
+        _settle(place, folder, sources)
+    return SessionStore(folder, layout)
+
+
+def _attributes(made: list[dict[str, Any]], layout: ShardLayout, reader: Reader) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "made_by": "laion_fmri",
+        "content": "single-trial betas; `voxel` is the place in the C-order ravel of `grid`",
+        "sources": made,
+        "trials": layout.trials,
+        "voxels": layout.voxels,
+        "grid": list(reader.header.grid),
+        "affine": reader.header.affine.tolist(),
+    }
+
+
+def _fill_shard(path: Path, reader: Reader, voxels: Voxels, layout: ShardLayout) -> None:
+    path.parent.mkdir(parents=True)
+    depth = max(min(_BATCH // (layout.chunks * layout.row_bytes or 1), layout.trials), 1)
+    row = np.zeros(layout.chunks * CHUNK_VOXELS, dtype="<f4")
+    batch = np.empty((layout.chunks, depth, CHUNK_VOXELS), dtype="<f4")
+    with open(path, "wb", buffering=0) as file:
+        _reserve(file.fileno(), layout.file_bytes)
+        for trial in forward_pass(reader, voxels, lambda _: row[: len(voxels)], finite=False):
+            batch[:, trial % depth] = row.reshape(layout.chunks, CHUNK_VOXELS)
+            if (trial + 1) % depth == 0 or trial + 1 == layout.trials:
+                _spread(file.fileno(), batch, trial - trial % depth, trial + 1, layout)
+        _pwrite(file.fileno(), memoryview(index_table(layout)), layout.data_bytes)
+        os.fsync(file.fileno())
+
+
+def _spread(
+    descriptor: int, batch: NDArray[np.float32], first: int, end: int, layout: ShardLayout
+) -> None:
+    size = (end - first) * layout.row_bytes
+    for chunk in range(layout.chunks):
+        piece = batch[chunk].reshape(-1).view(np.uint8).data[:size]
+        _pwrite(descriptor, piece, chunk * layout.chunk_bytes + first * layout.row_bytes)
+
+
+def _pwrite(descriptor: int, piece: memoryview, offset: int) -> None:
+    done = 0
+    while done < len(piece):
+        done += os.pwrite(descriptor, piece[done:], offset + done)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the space now: a full disk shows before the work, not after it."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        os.ftruncate(descriptor, size)
+        return
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as exc:
+        if exc.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        os.ftruncate(descriptor, size)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _temporary(root: Path) -> Iterator[Path]:
+    place = root / ".tmp" / f"new-{uuid.uuid4().hex}"
+    place.mkdir(parents=True)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _settle(place: Path, folder: Path, sources: Sources) -> None:
+    """Rename into place; where a good one came in meanwhile, leave that one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _write_subject(folder.parent)
+    for _ in range(10):
+        try:
+            place.rename(folder)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+        if SessionStore.open(folder, sources):
+            return
+        retire(folder, folder.parent.parent)
+    raise OSError(errno.EBUSY, "ten other processes replace this store", str(folder))
+
+
+def _write_subject(group: Path) -> None:
+    if (group / "zarr.json").exists():
+        return
+    draft = group.parent / ".tmp" / f"group-{uuid.uuid4().hex}"
+    _write(draft, group_document({"format": FORMAT, "made_by": "laion_fmri"}))
+    try:
+        os.replace(draft, group / "zarr.json")
+    finally:
+        draft.unlink(missing_ok=True)  # still there where the group was removed meanwhile
+
+
+def _clear_stale(tmp: Path) -> None:
+    """Remove what died processes left behind."""
+    horizon = time.time() - _STALE_SECONDS
+    for place in tmp.glob("*"):
+        try:
+            old = os.stat(place).st_mtime < horizon
+        except FileNotFoundError:  # its owner removed it
+            continue
+        if old and place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+        elif old:
+            place.unlink(missing_ok=True)

@@ -1,0 +1,250 @@
+"""The ``laion-fmri`` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from laion_fmri.cli.show import add_show
+from laion_fmri.cli.stimuli import add_stimuli
+from neurofetch import console
+from neurofetch.console import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from neurofetch.model import Plan, Report
+
+    Commands = argparse._SubParsersAction[console.Parser]
+
+__all__ = ["build_parser", "main"]
+
+_FILTERS = (
+    ("ses", "such as ses-01 or 01; 'averages' for the subject-level summaries"),
+    ("task", "such as images"),
+    ("space", "such as T1w"),
+    ("desc", "such as singletrial"),
+    ("stat", "such as effect"),
+    ("suffix", "such as statmap"),
+    ("extension", "such as nii.gz"),
+    ("run", "of the raw data, such as 1"),
+    ("echo", "of the raw data, such as 2"),
+    ("part", "of the raw data: mag or phase"),
+    ("include", "globs on the key; without a slash, on the file name"),
+    ("exclude", "globs of files to leave out"),
+)
+_EXTRAS = (
+    ("stimuli", "also mirror stimuli/"),
+    ("embeddings", "also fetch the public embeddings of the stimuli"),
+    ("freesurfer", "also fetch the FreeSurfer directory"),
+    ("anatomical", "also fetch the anatomical derivatives"),
+    ("raw", "also fetch the raw BIDS data"),
+    ("localizers", "also fetch the localizers"),
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    from neurofetch import __version__
+
+    parser = console.Parser(prog="laion-fmri", description="Download LAION-fMRI, verified.")
+    parser.add_argument("--version", action="version", version=f"laion-fmri {__version__}")
+    console.add_completion(parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_config(commands)
+    _add_info(commands)
+    _add_download(commands)
+    _add_verify(commands)
+    add_stimuli(commands)
+    add_show(commands)
+    return parser
+
+
+def _add_config(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "config", help="choose the data directory, or show it", description="Where the data go."
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="an existing directory")
+    console.add_output(parser)
+    parser.set_defaults(handler=_config)
+
+
+def _add_info(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "info",
+        help="subjects, sessions, regions of interest, sizes",
+        description="What the bucket has, and how much of it is here.",
+    )
+    parser.add_argument("--subject", nargs="+", metavar="S", help="details of these subjects")
+    _add_data_dir(parser)
+    console.add_output(parser)
+    parser.set_defaults(handler=_info)
+
+
+def _add_download(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "download",
+        help="fetch the files of some subjects",
+        description="Fetch files, verified to the last byte. Safe to run again: what is here is "
+        "not fetched again, what is partly here is resumed.",
+    )
+    parser.add_argument(
+        "--subject", nargs="+", required=True, metavar="S", help="such as sub-03 or 03, or all"
+    )
+    console.add_filters(parser, _FILTERS)
+    extras = parser.add_argument_group("what else")
+    for name, text in _EXTRAS:
+        extras.add_argument(f"--include-{name}", action="store_true", help=text)
+    console.add_transfer(parser)
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="also read every byte of what is here, and fetch again what is damaged",
+    )
+    parser.add_argument(
+        "--accept-license",
+        metavar="CC0-1.0",
+        help="accept the licence of the data by its name (or set LAION_FMRI_ACCEPT_LICENSE)",
+    )
+    _add_data_dir(parser)
+    console.add_output(parser)
+    parser.set_defaults(handler=_download)
+
+
+def _add_verify(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="look again at what is on the disk",
+        description="Hold the data directory against what was written down when it was fetched; "
+        "exits with 4 when anything differs, and names it.",
+    )
+    parser.add_argument("--hash", action="store_true", help="read every byte")
+    parser.add_argument(
+        "--remote",
+        action="store_true",
+        help="ask the bucket too; with --hash, files of other tools are adopted when they are "
+        "the bucket's to the last byte",
+    )
+    _add_data_dir(parser)
+    console.add_progress(parser)
+    console.add_output(parser)
+    parser.set_defaults(handler=_verify)
+
+
+def _add_data_dir(parser: console.Parser) -> None:
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="for this run (default: the one that was configured)"
+    )
+
+
+# -- handlers: the imports wait until they are needed, for a quick --help ------------------------
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    from laion_fmri.config import config_path, dataset_initialize, get_data_dir
+
+    if arguments.data_dir is not None:
+        chosen = dataset_initialize(arguments.data_dir)
+        console.remark(f"data directory: {chosen} (kept in {config_path()})", arguments)
+    else:
+        chosen = get_data_dir()
+    if arguments.json:
+        console.emit({"data_dir": str(chosen), "config": str(config_path())})
+    elif arguments.data_dir is None:
+        print(chosen)
+    return ExitCode.OK
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from laion_fmri._dataset import DATASET
+    from laion_fmri.download import labels_of
+    from laion_fmri.info import data_dir_or_none, info, info_text
+    from neurofetch.engine import Fetcher
+
+    labels = labels_of(arguments.subject) if arguments.subject else None
+    with data_dir_or_none(arguments.data_dir) as (root, chosen), Fetcher(DATASET, root) as fetcher:
+        found = info(fetcher, labels, data_dir=chosen)
+    if arguments.json:
+        console.emit(found.as_json())
+    else:
+        print(info_text(found, details=bool(arguments.subject)))
+    return ExitCode.OK
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from laion_fmri.download import download
+
+    keywords = _keywords(arguments)
+    if arguments.dry_run:
+        how = console.progress(arguments)
+        plan = cast("Plan", download(dry_run=True, progress=how, **keywords))
+        console.show_plan(plan, arguments)
+        return ExitCode.OK
+    return console.narrated(
+        lambda listen: cast("Report", download(progress=listen, **keywords)), arguments
+    )
+
+
+def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = [name for name, _ in _FILTERS] + [f"include_{name}" for name, _ in _EXTRAS]
+    names += ["subject", "n_jobs", "verify", "overwrite", "shard", "limit_rate"]
+    names += ["accept_license", "data_dir"]
+    return {name: getattr(arguments, name) for name in names}
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from laion_fmri.config import get_data_dir
+    from laion_fmri.verify import check
+
+    found = check(
+        get_data_dir() if arguments.data_dir is None else arguments.data_dir,
+        read_all=arguments.hash,
+        remote=arguments.remote,
+        progress=console.progress(arguments),
+    )
+    if not found.findings and not arguments.remote:
+        text = "Files of other tools are held against the bucket by --hash --remote."
+        console.remark(text, arguments)
+    return console.show_audit(found, arguments)
+
+
+def _codes(error: BaseException) -> ExitCode | None:
+    from laion_fmri.errors import (
+        DataDirNotSetError,
+        DataNotDownloadedError,
+        LicenseNotAcceptedError,
+    )
+    from neurofetch.errors import ServerError
+
+    if isinstance(error, LicenseNotAcceptedError):
+        return ExitCode.LICENSE
+    if isinstance(error, DataDirNotSetError):
+        return ExitCode.USAGE
+    if isinstance(error, DataNotDownloadedError):
+        return ExitCode.NOTHING_MATCHED
+    if isinstance(error, ServerError):  # a missing bucket is a FileNotFoundError too
+        return ExitCode.SERVER
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return ExitCode.DISK
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        By default the arguments of the process.
+
+    Returns
+    -------
+    int
+        The exit code; see `neurofetch.console.ExitCode`.
+    """
+    return console.run("laion-fmri", build_parser, argv, _codes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

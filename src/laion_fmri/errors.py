@@ -1,0 +1,123 @@
+"""The errors of this face. Each is a `neurofetch.NeurofetchError` and the built-in one expects."""
+
+from __future__ import annotations
+
+from neurofetch.errors import (
+    NeurofetchError,
+    NothingMatchedError,
+    ServerError,
+    UnknownValueError,
+    VerificationError,
+)
+
+__all__ = [
+    "AccessError",
+    "AccessRevokedError",
+    "BadDataError",
+    "CorruptFileError",
+    "DataDirNotSetError",
+    "DataNotDownloadedError",
+    "GridMismatchError",
+    "LicenseNotAcceptedError",
+    "NoMatchingDataError",
+    "NotFiniteError",
+    "StimuliNotDownloadedError",
+    "SubjectNotFoundError",
+    "TermsNotAcceptedError",
+    "TermsOutdatedError",
+    "TrialMismatchError",
+    "UnknownRequestError",
+    "UnknownRoiError",
+]
+
+
+class DataDirNotSetError(NeurofetchError, RuntimeError):
+    """No data directory was chosen yet."""
+
+
+class DataNotDownloadedError(NeurofetchError, FileNotFoundError):
+    """A file is needed that was not downloaded; the message says which call brings it."""
+
+
+class StimuliNotDownloadedError(DataNotDownloadedError):
+    """The stimuli are needed and were not downloaded."""
+
+
+class SubjectNotFoundError(UnknownValueError):
+    """There is no such subject (a `ValueError`); the message lists those that exist."""
+
+
+class NoMatchingDataError(NothingMatchedError):
+    """The filters leave nothing (a `LookupError` and a `ValueError`)."""
+
+
+class LicenseNotAcceptedError(NeurofetchError, RuntimeError):
+    """The licence of the data was not accepted for this data directory."""
+
+
+class TermsNotAcceptedError(LicenseNotAcceptedError):
+    """The terms of the stimuli were not accepted: consent is never given by a default."""
+
+
+class AccessError(ServerError):
+    """The access service of the stimuli cannot be reached, or refuses."""
+
+
+class TermsOutdatedError(AccessError):
+    """Other terms were accepted than those that hold now."""
+
+
+class AccessRevokedError(AccessError):
+    """The owners of the stimuli took the access back."""
+
+
+class UnknownRequestError(AccessError):
+    """The access service does not know the request id."""
+
+
+class BadDataError(VerificationError):
+    """A file on disk is not what it should be.
+
+    ::
+
+        BadDataError (ValueError)
+        ├── CorruptFileError (OSError)   damaged gzip, cut short, no NIfTI header
+        ├── GridMismatchError            another shape or affine than the brain mask's
+        ├── TrialMismatchError           the rows of trials.tsv are not the volumes
+        └── NotFiniteError               NaN or infinite values where numbers are due
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    problem : str
+        What is wrong with it.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = str(path)
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[BadDataError], tuple[str, str]]:
+        return (type(self), (self.path, self.problem))
+
+
+class CorruptFileError(BadDataError, OSError):
+    """The bytes are damaged or end too early."""
+
+
+class GridMismatchError(BadDataError):
+    """A volume lies on another grid than the one it is to be used with."""
+
+
+class TrialMismatchError(BadDataError):
+    """A trials.tsv does not describe the volumes beside it."""
+
+
+class NotFiniteError(BadDataError):
+    """NaN or infinite values inside the voxels that were asked for."""
+
+
+class UnknownRoiError(UnknownValueError):
+    """No ROI and no category of that name is on disk (the message lists the nearest)."""

@@ -1,0 +1,211 @@
+"""What there is: subjects, sessions, regions of interest and sizes, in the bucket and here."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras, listing
+from laion_fmri.config import DataDirNotSetError, get_data_dir
+from laion_fmri.download import check_subjects, subjects_of
+from neurofetch.console import size, table
+from neurofetch.engine import make_selection, parse_entities, plan_wants, query
+from neurofetch.model import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from neurofetch.engine import Fetcher
+    from neurofetch.model import Plan, Step
+
+__all__ = ["Info", "SubjectInfo", "data_dir_or_none", "info", "info_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectInfo:
+    """One subject.
+
+    Parameters
+    ----------
+    subject : str
+    sessions : tuple of str
+        With betas that are public, in order.
+    held_out : tuple of str
+        Sessions that the owners withhold.
+    rois : dict of str to tuple of str
+        Names of regions by category.
+    files, files_here : int
+        Public files, and how many of them are in the data directory.
+    bytes, bytes_here : int
+    session_bytes : dict of str to int
+    """
+
+    subject: str
+    sessions: tuple[str, ...]
+    held_out: tuple[str, ...]
+    rois: dict[str, tuple[str, ...]]
+    files: int
+    files_here: int
+    bytes: int
+    bytes_here: int
+    session_bytes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The dataset, as the bucket lists it.
+
+    Parameters
+    ----------
+    bucket : str
+        Its URL.
+    data_dir : str or None
+        None where none was chosen yet.
+    subjects : tuple of SubjectInfo
+    """
+
+    bucket: str
+    data_dir: str | None
+    subjects: tuple[SubjectInfo, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the values for JSON."""
+        return asdict(self)
+
+
+@contextmanager
+def data_dir_or_none(named: str | None) -> Iterator[tuple[Path, str | None]]:
+    """Give the data directory; an empty one, and None for its name, where none was chosen yet.
+
+    Parameters
+    ----------
+    named : str or None
+        A directory for this run; None for the one that was configured.
+    """
+    try:
+        chosen = get_data_dir() if named is None else Path(os.path.abspath(named))
+    except DataDirNotSetError:
+        with TemporaryDirectory(prefix="laion-fmri-") as empty:
+            yield Path(empty), None
+    else:
+        yield chosen, str(chosen)
+
+
+def info(fetcher: Fetcher, labels: Sequence[str] | None, *, data_dir: str | None) -> Info:
+    """List what there is.
+
+    Parameters
+    ----------
+    fetcher : Fetcher
+    labels : sequence of str or None
+        Subjects; None for all.
+    data_dir : str or None
+        To be named in the answer.
+
+    Raises
+    ------
+    SubjectNotFoundError
+        If the bucket has no such subject.
+    """
+    subjects = tuple(labels) if labels else subjects_of(fetcher, Extras())
+    files = fetcher.files(listing(subjects, Extras()))
+    check_subjects(fetcher, subjects, {file.key for file in files}, Extras())
+    selection = make_selection(files, query(), fetcher.dataset)
+    plan = plan_wants(fetcher.directory, selection.wants)
+    return Info(
+        fetcher.source.bucket.base,
+        data_dir,
+        tuple(_subject(subject, plan) for subject in subjects),
+    )
+
+
+def _subject(subject: str, plan: Plan) -> SubjectInfo:
+    mine = [step for step in plan.steps if f"/{subject}/" in f"/{step.want.path}"]
+    public = [step for step in mine if step.action is not Action.REFUSE]
+    here = [step for step in public if step.action is Action.KEEP]
+    by_session = _by_session(step for step in public if step.want.path.startswith(BETAS))
+    withheld = _by_session(step for step in mine if step.action is Action.REFUSE)
+    return SubjectInfo(
+        subject,
+        tuple(sorted(by_session)),
+        tuple(sorted(ses for ses in withheld if ses.removeprefix("ses-") in HELD_OUT.values)),
+        _rois(step.want.path for step in public),
+        len(public),
+        len(here),
+        _bytes(public),
+        _bytes(here),
+        {session: _bytes(steps) for session, steps in sorted(by_session.items())},
+    )
+
+
+def _bytes(steps: Iterable[Step]) -> int:
+    return sum(step.want.remote.size or 0 for step in steps)
+
+
+def _by_session(steps: Iterable[Step]) -> dict[str, list[Step]]:
+    groups: dict[str, list[Step]] = {}
+    for step in steps:
+        session = parse_entities(step.want.path).get("ses")
+        if session is not None:
+            groups.setdefault(f"ses-{session}", []).append(step)
+    return groups
+
+
+def _rois(paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        if path.startswith(ROIS):
+            label = parse_entities(path).get("label")
+            if label is not None:
+                found.setdefault(path.split("/")[3], set()).add(label)
+        elif path.startswith(OLD_ROIS):
+            name = path.rpartition("/")[2].partition(".")[0]
+            found.setdefault("atlases", set()).add(name)
+    return {category: tuple(sorted(names)) for category, names in sorted(found.items())}
+
+
+def info_text(found: Info, *, details: bool) -> str:
+    """Return what `info` prints.
+
+    Parameters
+    ----------
+    found : Info
+    details : bool
+        Also each session's size and the names of the regions.
+    """
+    rows: list[tuple[str, ...]] = [
+        ("subject", "sessions", "held out", "ROIs", "files", "bytes", "here")
+    ]
+    for one in found.subjects:
+        regions = sum(len(names) for names in one.rois.values())
+        here = f"{one.files_here:,} files, {size(one.bytes_here)}" if one.files_here else "-"
+        rows.append(
+            (
+                one.subject,
+                str(len(one.sessions)),
+                str(len(one.held_out)),
+                str(regions),
+                f"{one.files:,}",
+                size(one.bytes),
+                here,
+            )
+        )
+    where = found.data_dir or "none yet; choose one: laion-fmri config --data-dir DIR"
+    pieces = [f"LAION-fMRI at {found.bucket}", f"data directory: {where}", ""]
+    pieces.append(table(rows, right=(1, 2, 3, 4, 5)))
+    if details:
+        pieces += [_details(one) for one in found.subjects]
+    return "\n".join(pieces)
+
+
+def _details(one: SubjectInfo) -> str:
+    rows: list[tuple[str, ...]] = [("session", "bytes")]
+    rows += [(session, size(number)) for session, number in one.session_bytes.items()]
+    rows += [(session, HELD_OUT.why) for session in one.held_out]
+    lines = ["", one.subject, table(rows), ""]
+    lines += [f"{category}: {', '.join(names)}" for category, names in one.rois.items()]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""From files to arrays: layout, regions of interest, trials, betas, lazy arrays, PyTorch."""

@@ -1,0 +1,185 @@
+"""Betas of one session: from the store where it has them, from the file otherwise."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from laion_fmri.beta_store.build import ensure
+from laion_fmri.beta_store.read import SessionStore, Sources, store_folder
+from laion_fmri.errors import NotFiniteError
+from laion_fmri.loader.trials import read_trials
+from laion_fmri.volumes.byte_stream import open_file
+from laion_fmri.volumes.masking import masked
+from laion_fmri.volumes.nifti import check_same_grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from laion_fmri.loader.layout import Layout
+    from laion_fmri.volumes.brain_mask import Brain
+    from laion_fmri.volumes.nifti import Header
+
+    StoreMode = Literal["auto", "read", "off"]
+
+__all__ = ["SessionBetas", "store_mode"]
+
+_MODES = ("auto", "read", "off")
+#: Not worth a word: a shared data directory that this user may only read.
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def store_mode(mode: str | None) -> StoreMode:
+    """Return how the store is used: as asked, else by ``LAION_FMRI_STORE``, else ``auto``.
+
+    Raises
+    ------
+    ValueError
+        If it is none of ``auto``, ``read``, ``off``.
+    """
+    chosen = mode or os.environ.get("LAION_FMRI_STORE") or "auto"
+    if chosen not in _MODES:
+        raise ValueError(f"store={chosen!r}: expected one of {', '.join(_MODES)}.")
+    return chosen  # type: ignore[return-value]
+
+
+class SessionBetas:
+    """The betas of one session.
+
+    Parameters
+    ----------
+    layout : Layout
+    session : str
+        Full form.
+    brain : Brain
+    mode : {"auto", "read", "off"}
+        ``auto`` builds the store on the first call that asks for a part of the brain; ``read``
+        uses one that is there; ``off`` reads the file.
+    """
+
+    def __init__(self, layout: Layout, session: str, brain: Brain, mode: StoreMode) -> None:
+        self._layout = layout
+        self.brain = brain
+        self._mode = mode
+        self.session = session
+        self.path = layout.betas(session)
+        self.folder = store_folder(layout.data_dir, layout.subject) / session
+        self.sources = Sources(layout.data_dir, (self.path, brain.path))
+
+    def rows(self, stimuli: str | None) -> NDArray[np.intp] | None:
+        """Return the numbers of the trials with such stimuli; None for all."""
+        return (
+            None if stimuli is None else read_trials(self._layout.trials(self.session)).of(stimuli)
+        )
+
+    def read(
+        self,
+        columns: NDArray[np.intp] | None,
+        rows: NDArray[np.intp] | None = None,
+        *,
+        finite: bool = True,
+    ) -> NDArray[np.float32]:
+        """Read some voxels (None: all) of some trials (None: all)."""
+        store = self._store(columns)
+        if store is None:
+            return self._stream(columns, rows, finite=finite)
+        self._check_trials(store.layout.trials)
+        places = np.arange(store.layout.voxels) if columns is None else columns
+        try:
+            values = store.read(places, rows)
+        except OSError:  # removed or replaced since it was opened: the file is there all the time
+            return self._stream(columns, rows, finite=finite)
+        if finite:
+            self._check_finite(values, rows)
+        return values
+
+    def header(self) -> Header:
+        """Return what the file says of itself, without reading its volumes."""
+        with open_file(self.path) as reader:
+            self._check(reader.header)
+            return reader.header
+
+    def ensure_store(self) -> SessionStore:
+        """Open the session's store, or build it."""
+        found = SessionStore.open(self.folder, self.sources)
+        if found:
+            return found
+        self._check_trials(self.header().volumes)
+        return ensure(self.folder, self.sources, self.brain.voxels)
+
+    def need_store(self) -> SessionStore:
+        """Open the session's store, or build it, for callers that cannot do without.
+
+        Raises
+        ------
+        OSError
+            If it is not there and cannot be written; names the place and the way around.
+        """
+        try:
+            return self.ensure_store()
+        except OSError as exc:
+            if exc.errno is None:  # a damaged file: says so itself
+                raise
+            what = f"{exc.strerror}: no beta store can be built; get_betas() works without one"
+            raise OSError(exc.errno, what, str(self.folder)) from exc
+
+    def _store(self, columns: NDArray[np.intp] | None) -> SessionStore | None:
+        if self._mode == "off":
+            return None
+        found = SessionStore.open(self.folder, self.sources)
+        if found or self._mode == "read" or columns is None:
+            return found
+        try:
+            return self.ensure_store()
+        except OSError as exc:
+            if exc.errno is None:  # a damaged file: the caller's to know
+                raise
+            if exc.errno not in _READ_ONLY:
+                warnings.warn(
+                    f"No beta store for {self._layout.subject}, {self.session} ({exc}); betas are "
+                    f"read from the file instead. store='off' or LAION_FMRI_STORE=off is silent.",
+                    stacklevel=4,
+                )
+            return None
+
+    def _stream(
+        self,
+        columns: NDArray[np.intp] | None,
+        rows: NDArray[np.intp] | None,
+        *,
+        finite: bool,
+    ) -> NDArray[np.float32]:
+        with open_file(self.path) as reader:
+            self._check(reader.header)
+            self._check_trials(reader.header.volumes)
+            keep = None
+            if rows is not None:
+                keep = np.zeros(reader.header.volumes, dtype=bool)
+                keep[rows] = True
+            return masked(reader, self.brain.part(columns), keep, finite=finite)
+
+    def _check(self, header: Header) -> None:
+        header.need(4)
+        check_same_grid(header, self.brain.header)
+
+    def _check_trials(self, volumes: int) -> None:
+        try:
+            path = self._layout.trials(self.session)
+        except FileNotFoundError:  # betas can be read without the table
+            return
+        read_trials(path).check(volumes, self.path)
+
+    def _check_finite(self, values: NDArray[np.float32], rows: NDArray[np.intp] | None) -> None:
+        if all(np.isfinite(row).all() for row in values):
+            return
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        number = int(bad[0] if rows is None else rows[bad[0]])
+        problem = (
+            f"volume {number} (counted from 0) has NaN or infinite values in the voxels asked for; "
+            f"nan='keep' takes them as they are"
+        )
+        raise NotFiniteError(str(self.path), problem)

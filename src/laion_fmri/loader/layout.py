@@ -1,0 +1,226 @@
+"""Where a subject's files lie in a data directory, and which call brings what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from laion_fmri.config import get_data_dir
+from laion_fmri.errors import (
+    BadDataError,
+    DataDirNotSetError,
+    DataNotDownloadedError,
+    SubjectNotFoundError,
+)
+from neurofetch.engine import parse_entities as parse
+from neurofetch.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["GLM", "Layout", "held_out", "how_to_get", "session_id", "subject_id"]
+
+GLM = "derivatives/glmsingle-tedana"
+_VOLUME = (".nii", ".nii.gz")
+_TOKEN = re.compile(r"[A-Za-z0-9]+")
+
+
+def subject_id(subject: object) -> str:
+    """Return the full BIDS form of a subject.
+
+    Raises
+    ------
+    SubjectNotFoundError
+        If it cannot be a subject.
+
+    Examples
+    --------
+    >>> subject_id("03"), subject_id("sub-03")
+    ('sub-03', 'sub-03')
+    """
+    token = f"sub-{subject.removeprefix('sub-')}" if isinstance(subject, str) else ""
+    if not _TOKEN.fullmatch(token.removeprefix("sub-")):
+        raise SubjectNotFoundError(
+            f"{subject!r} is not a subject: expected its BIDS name, such as 'sub-03' or '03'."
+        )
+    return token
+
+
+def session_id(session: object) -> str:
+    """Return the full BIDS form of a session.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be a session.
+
+    Examples
+    --------
+    >>> session_id("04"), session_id("ses-04")
+    ('ses-04', 'ses-04')
+    """
+    token = f"ses-{session.removeprefix('ses-')}" if isinstance(session, str) else ""
+    if not _TOKEN.fullmatch(token.removeprefix("ses-")):
+        raise ValueError(
+            f"{session!r} is not a session: expected one such as 'ses-04' or '04', or a list."
+        )
+    return token
+
+
+def held_out(session: str) -> bool:
+    """Whether the dataset's owners keep a session back: the bucket lists it and refuses it."""
+    from laion_fmri._dataset import HELD_OUT  # the engine comes with it
+
+    return session.removeprefix(f"{HELD_OUT.entity}-") in HELD_OUT.values
+
+
+def how_to_get(root: Path, subject: str, **filters: str | bool) -> str:
+    """Return the lines that bring the files to a data directory, as one writes them.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Named in the call only where it is not the configured directory.
+    subject : str
+    filters
+        Keywords of `laion_fmri.download.download`.
+    """
+    given = {"subject": subject, **filters}
+    if not _is_configured(root):
+        given["data_dir"] = str(root)
+    arguments = ", ".join(f"{name}={_literal(value)}" for name, value in given.items())
+    return f"    from laion_fmri.download import download\n    download({arguments})"
+
+
+def _literal(value: str | bool) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
+
+
+def _is_configured(root: Path) -> bool:
+    try:
+        return os.path.samefile(get_data_dir(), root)
+    except (DataDirNotSetError, ConfigError, OSError):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The files of one subject on disk.
+
+    Parameters
+    ----------
+    data_dir : pathlib.Path
+    subject : str
+        Full form.
+    """
+
+    data_dir: Path
+    subject: str
+
+    @property
+    def glm(self) -> Path:
+        """The folder of the subject's GLMsingle results."""
+        return self.data_dir / GLM / self.subject
+
+    def exists(self) -> bool:
+        """Whether anything of the subject's results is here."""
+        return self.glm.is_dir()
+
+    def sessions(self) -> list[str]:
+        """Return the sessions that are here, sorted."""
+        if not self.exists():
+            return []
+        with os.scandir(self.glm) as entries:
+            found = [entry.name for entry in entries if entry.is_dir()]
+        return sorted(name for name in found if name.startswith("ses-") and self._any(name))
+
+    def _any(self, session: str) -> bool:
+        func = self.glm / session / "func"
+        return func.is_dir() and any(func.iterdir())
+
+    def betas(self, session: str) -> Path:
+        """Return the single-trial betas of a session."""
+        found = self._find(session, _VOLUME, suffix="statmap", desc="SingletrialBetas")
+        how = {"desc": "SingletrialBetas", "stat": "effect", "extension": "nii.gz"}
+        return found or self.missing(f"the betas of {session}", ses=session, **how)
+
+    def trials(self, session: str) -> Path:
+        """Return the trial table of a session."""
+        found = self._find(session, (".tsv",), suffix="trials", desc="SingletrialBetas")
+        how = {"desc": "SingletrialBetas", "suffix": "trials"}
+        return found or self.missing(f"the trials of {session}", ses=session, **how)
+
+    def mean_rsquare(self) -> Path:
+        """Return the mean-R² map, which gives the brain mask."""
+        found = self._find("", _VOLUME, suffix="statmap", desc="R2mean")
+        return found or self.missing(
+            "the mean-R² map (it gives the brain mask)", ses="averages", desc="R2mean"
+        )
+
+    def rsquare(self, session: str) -> Path:
+        """Return the R² map of a session."""
+        found = self._find(session, _VOLUME, suffix="statmap", desc="R2")
+        return found or self.missing(f"the R² map of {session}", ses=session, desc="R2")
+
+    def noise_ceiling(self, session: str = "", desc: str = "Noiseceiling") -> Path:
+        """Return a noise ceiling: a session's, or the subject's of that `desc`."""
+        found = self._find(session, _VOLUME, suffix="statmap", desc=desc)
+        if found:
+            return found
+        here = ", ".join(name for name in self.descs() if name.startswith("Noise")) or "none"
+        what = f"the noise ceiling {desc!r} (here: {here})"
+        if session:
+            what = f"the noise ceiling of {session}"
+        return self.missing(what, ses=session or "averages", desc=desc)
+
+    def descs(self) -> list[str]:
+        """Return the ``desc`` values of the subject-level maps that are here."""
+        found = {parse(path.name).get("desc") for path in self._volumes(self.glm)}
+        return sorted(desc for desc in found if desc)
+
+    def missing(self, what: str, **filters: str) -> NoReturn:
+        """Raise `DataNotDownloadedError` with the call that brings it."""
+        session = filters.get("ses", "")
+        if held_out(session):
+            raise DataNotDownloadedError(
+                f"{session} is held out by the dataset's owners: the bucket lists it, but hands "
+                f"out none of its files. Sessions here: {self._listed()}."
+            )
+        raise DataNotDownloadedError(
+            f"Not downloaded to {self.data_dir}: {what} of {self.subject}. "
+            f"Sessions here: {self._listed()}. This brings it:\n"
+            f"{how_to_get(self.data_dir, self.subject, **filters)}"
+        )
+
+    def _listed(self) -> str:
+        return ", ".join(self.sessions()) or "none"
+
+    def _volumes(self, folder: Path) -> list[Path]:
+        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        return [folder / name for name in names if name.endswith(_VOLUME)]
+
+    def _find(
+        self, session: str, extensions: tuple[str, ...], *, suffix: str, desc: str
+    ) -> Path | None:
+        folder = self.glm / session / "func" if session else self.glm
+        try:
+            names = sorted(os.listdir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        wanted = f"_desc-{desc}_"
+        found = []
+        for name in names:
+            if wanted not in name:
+                continue
+            said = parse(name)
+            if said.suffix == suffix and said.extension in extensions:
+                found.append((said.get("space") or "T1w", said.extension, name))
+        native = [name for space, _, name in found if space == "T1w"]
+        if len(native) == 2 and native[1] == native[0] + ".gz":
+            native = native[:1]  # the same, plain and packed: the plain one is read by position
+        if len(native) > 1:
+            raise BadDataError(str(folder), f"holds several files of one kind: {', '.join(native)}")
+        return folder / native[0] if native else None

@@ -1,0 +1,108 @@
+"""The stimulus images, by the label that trials.tsv has for them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laion_fmri.errors import BadDataError, CorruptFileError, StimuliNotDownloadedError
+from laion_fmri.loader.layout import how_to_get
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from PIL.Image import Image
+
+__all__ = ["Stimuli"]
+
+_NAME_COLUMNS = ("image_name", "label", "name")
+
+
+class Stimuli:
+    """Encoded images in ``stimuli/task-images_stimuli.h5``, one per row of the metadata table.
+
+    The file is opened once in each process, on the first image; a copy in another process, forked
+    or unpickled, opens its own.
+
+    Parameters
+    ----------
+    data_dir : pathlib.Path
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        folder = data_dir / "stimuli"
+        self.path = folder / "task-images_stimuli.h5"
+        self.table = folder / "task-images_metadata.csv"
+        self._open: tuple[int, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": None}
+
+    def here(self) -> bool:
+        """Whether both files are on disk."""
+        return self.path.is_file() and self.table.is_file()
+
+    def need(self) -> None:
+        """Raise `StimuliNotDownloadedError` unless they are."""
+        if not self.here():
+            root = self.path.parent.parent
+            raise StimuliNotDownloadedError(
+                f"The stimulus images are not in {self.path.parent}. They are handed out under "
+                f"terms of their own; this asks for them:\n"
+                f"{how_to_get(root, 'all', ses='averages', include_stimuli=True)}"
+            )
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """DataDirectory in the archive by label."""
+        self.need()
+        with open(self.table, newline="", encoding="utf-8") as file:
+            head, *rows = [row for row in csv.reader(file) if row] or [[]]
+        for name in _NAME_COLUMNS:
+            if name in head:
+                column = head.index(name)
+                return {row[column]: number for number, row in enumerate(rows)}
+        raise BadDataError(str(self.table), f"has none of the columns {', '.join(_NAME_COLUMNS)}")
+
+    def image(self, label: str) -> Image:
+        """Return an image, decoded.
+
+        Raises
+        ------
+        BadDataError
+            If no row has this label.
+        CorruptFileError
+            If the archive or the image cannot be read.
+        """
+        from PIL import Image
+
+        place = self.places.get(label)
+        if place is None:
+            raise BadDataError(str(self.table), f"has no row for the stimulus {label!r}")
+        try:
+            content = np.asarray(self._images()[place], dtype=np.uint8).tobytes()
+            image = Image.open(io.BytesIO(content))
+            image.load()
+        except Exception as exc:
+            raise CorruptFileError(str(self.path), f"no image {label!r} in it ({exc})") from exc
+        return image
+
+    def _images(self) -> Any:
+        if self._open is None or self._open[0] != os.getpid():
+            self._open = (os.getpid(), _h5py().File(self.path, "r"))
+        return self._open[1]["images"]
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError as exc:
+        raise ImportError(
+            'Reading stimulus images needs h5py: pip install "neurofetch[torch]".'
+        ) from exc
+    return h5py

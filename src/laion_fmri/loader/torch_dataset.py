@@ -1,0 +1,161 @@
+"""Trials as a PyTorch dataset. PyTorch is imported when the class is asked for, not before."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from laion_fmri.errors import NotFiniteError, TrialMismatchError
+from laion_fmri.loader.stimulus_images import Stimuli
+from laion_fmri.loader.trials import read_trials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from laion_fmri.loader.betas import SessionBetas
+    from laion_fmri.loader.layout import Layout
+    from laion_fmri.loader.trials import Trials as TrialTable
+
+__all__ = ["dataset_class"]
+
+_made: dict[str, type] = {}
+
+
+def dataset_class() -> type[Any]:
+    """Return ``TrialDataset``, a `torch.utils.data.Dataset`.
+
+    Raises
+    ------
+    ImportError
+        If PyTorch is not installed.
+    """
+    if "TrialDataset" not in _made:
+        try:
+            data = importlib.import_module("torch.utils.data")
+        except ImportError as exc:
+            raise ImportError(
+                'to_torch_dataset() needs PyTorch: pip install "neurofetch[torch]".'
+            ) from exc
+        names = {"__module__": __name__, "__qualname__": "TrialDataset", "__doc__": Trials.__doc__}
+        _made["TrialDataset"] = type("TrialDataset", (Trials, data.Dataset), names)
+    return _made["TrialDataset"]
+
+
+def __getattr__(name: str) -> Any:
+    # A spawned worker unpickles the class by this module's name for it.
+    if name == "TrialDataset":
+        return dataset_class()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Trials:
+    """WholeFile trials, one item each; see `laion_fmri.subject.Subject.to_torch_dataset`.
+
+    Parameters
+    ----------
+    layout : Layout
+    sessions : list of SessionBetas
+        Their stores are built now where they are missing.
+    columns : numpy.ndarray or None
+        Places in the brain mask; None for all.
+    stimuli : {"shared", "unique"} or None
+    images : bool or None
+        None for: when the stimuli are on disk.
+    image_transform, transform : callable or None
+        For the PIL image, and for the tensor of betas.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        sessions: list[SessionBetas],
+        columns: NDArray[np.intp] | None,
+        stimuli: str | None,
+        *,
+        images: bool | None = None,
+        image_transform: Callable[[Any], Any] | None = None,
+        transform: Callable[[Any], Any] | None = None,
+    ) -> None:
+        if not sessions:
+            layout.missing("the betas of any session", desc="SingletrialBetas", stat="effect")
+        self._stimuli = Stimuli(layout.data_dir)
+        self.images = self._stimuli.here() if images is None else images
+        if self.images:
+            self._stimuli.need()
+        self._image_transform = image_transform or _image_tensor
+        self._transform = transform
+        self._stores = [session.need_store() for session in sessions]
+        self._paths = [str(session.path) for session in sessions]
+        whole = self._stores[0].layout.voxels
+        self._columns = np.arange(whole) if columns is None else columns
+        self._items: list[tuple[int, int, dict[str, Any]]] = []
+        for number, session in enumerate(sessions):
+            self._add(number, session, layout, stimuli)
+
+    def _add(self, number: int, session: SessionBetas, layout: Layout, stimuli: str | None) -> None:
+        trials = read_trials(layout.trials(session.session))
+        trials.check(self._stores[number].layout.trials, session.path)
+        runs = _runs(trials)
+        chosen = range(len(trials)) if stimuli is None else trials.of(stimuli).tolist()
+        for trial in chosen:
+            about = {
+                "session": session.session,
+                "run": runs[trial],
+                "trial": trial,
+                "label": trials.columns["label"][trial],
+            }
+            self._items.append((number, trial, about))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        """Return a batch: one reading of the store for each session in it."""
+        items = [self._items[index] for index in indices]
+        rows: dict[int, list[int]] = {}
+        for number, trial, _ in items:
+            rows.setdefault(number, []).append(trial)
+        values = {number: iter(self._read(number, trials)) for number, trials in rows.items()}
+        return [self._item(next(values[number]), about) for number, _, about in items]
+
+    def _read(self, number: int, trials: list[int]) -> NDArray[np.float32]:
+        store = self._stores[number]
+        try:
+            values = store.read(self._columns, np.asarray(trials, dtype=np.intp))
+        except OSError as exc:
+            what = f"{exc.strerror}: the beta store is another now; call to_torch_dataset() again"
+            raise OSError(exc.errno, what, str(store.folder)) from exc
+        good = np.isfinite(values).all(axis=1)
+        if not good.all():
+            bad = trials[int(np.flatnonzero(~good)[0])]
+            raise NotFiniteError(self._paths[number], f"volume {bad} has NaN or infinite values")
+        return values
+
+    def _item(self, values: NDArray[np.float32], about: dict[str, Any]) -> dict[str, Any]:
+        torch = importlib.import_module("torch")
+        betas = torch.from_numpy(values.copy())
+        item = {"betas": betas if self._transform is None else self._transform(betas), **about}
+        if self.images:
+            item["image"] = self._image_transform(self._stimuli.image(about["label"]))
+        return item
+
+
+def _runs(trials: TrialTable) -> list[int]:
+    try:
+        return [int(run) for run in trials.columns["run"]]
+    except ValueError as exc:
+        raise TrialMismatchError(str(trials.path), f"run holds no whole number ({exc})") from exc
+
+
+def _image_tensor(image: Any) -> Any:
+    """Return float32, shape (3, height, width), 0 to 1."""
+    torch = importlib.import_module("torch")
+    pixels = np.array(image.convert("RGB"), dtype=np.float32) / 255
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

@@ -1,0 +1,1 @@
+"""NIfTI volumes: headers, byte streams, masking, the brain mask."""

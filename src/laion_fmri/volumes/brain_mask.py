@@ -1,0 +1,82 @@
+"""The brain mask: which voxels the columns of every result are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from laion_fmri.errors import BadDataError
+from laion_fmri.volumes.byte_stream import open_file
+from laion_fmri.volumes.masking import Voxels, whole_volume
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from laion_fmri.volumes.nifti import Header
+
+__all__ = ["Brain", "read_brain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """Voxels where the mean R² over sessions is above 0.
+
+    Parameters
+    ----------
+    header : Header
+        Of the mean-R² map: grid and affine.
+    voxels : Voxels
+        In the order of a C-order ravel of the grid.
+    """
+
+    header: Header
+    voxels: Voxels
+
+    def __len__(self) -> int:
+        return len(self.voxels)
+
+    @property
+    def path(self) -> Path:
+        """The mean-R² map."""
+        return Path(self.header.path)
+
+    def flat(self) -> NDArray[np.bool_]:
+        """Return the mask over the whole grid, flat."""
+        mask = np.zeros(self.header.voxels, dtype=bool)
+        mask[self.voxels.indices] = True
+        return mask
+
+    def part(self, columns: NDArray[np.intp] | None) -> Voxels:
+        """Return some of the voxels, by their places in the mask; None for all."""
+        if columns is None:
+            return self.voxels
+        return Voxels(self.voxels.grid, self.voxels.indices[columns])
+
+
+def read_brain(path: Path) -> Brain:
+    """Read the mask from a mean-R² map; kept in memory as long as the file is the same.
+
+    Raises
+    ------
+    BadDataError
+        If no voxel is above 0, or the file is damaged or not 3-D.
+    """
+    now = path.stat()
+    return _read(path, now.st_size, now.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, _size: int, _mtime_ns: int) -> Brain:
+    with open_file(path) as reader:
+        header = reader.header
+        header.need(3)
+        mask = whole_volume(reader) > 0  # NaN is not above 0
+    inside = np.flatnonzero(mask.ravel())  # in C order, whatever the order in memory
+    if not len(inside):
+        raise BadDataError(str(path), "no voxel of the mean-R² map is above 0: no brain mask")
+    inside.setflags(write=False)  # shared by all later calls
+    return Brain(header, Voxels(header.grid, inside))

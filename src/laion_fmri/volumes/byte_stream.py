@@ -1,0 +1,262 @@
+"""Where the bytes of volumes come from: a plain file by position, anything else in order.
+
+Gzip is told by its first bytes, not by the name. Reading and decompression (igzip) run in a thread
+of their own that holds no GIL, so that masking costs next to nothing beside them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import mmap
+import os
+import threading
+import zlib
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from laion_fmri.errors import CorruptFileError
+from laion_fmri.volumes.nifti import Header, read_header
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+    from pathlib import Path
+
+__all__ = ["Reader", "ahead", "open_chunks", "open_file"]
+
+_GZIP = b"\x1f\x8b"
+_BLOCK = 1 << 19
+#: Stretches that are read or in use at a time.
+_AHEAD = 3
+
+
+class Reader(Protocol):
+    """Volumes, one stretch of bytes at a time."""
+
+    header: Header
+    #: True where any stretch costs the same; False where all bytes pass by, in order, once.
+    by_position: bool
+
+    def fill(self, buffer: memoryview, position: int) -> None:
+        """Fill `buffer` from `position`, in bytes after the first voxel."""
+
+    def finish(self) -> None:
+        """Check that what comes after the last volume is well too."""
+
+
+def ahead(reader: Reader, jobs: Iterable[tuple[int, int]]) -> Generator[memoryview, None, None]:
+    """Fill stretches in a thread, a few ahead of the one that is being used.
+
+    Parameters
+    ----------
+    reader : Reader
+    jobs : iterable of (position, size)
+        In bytes; in the order of the file where the reader is not by position.
+
+    Yields
+    ------
+    memoryview
+        The bytes of each job, good until the next one is asked for.
+    """
+    free: SimpleQueue[mmap.mmap | None] = SimpleQueue()
+    full: SimpleQueue[memoryview | BaseException | None] = SimpleQueue()
+    for _ in range(_AHEAD):
+        free.put(mmap.mmap(-1, _BLOCK))
+    work = threading.Thread(target=_fill_all, args=(reader, jobs, free, full), daemon=True)
+    work.start()
+    try:
+        while (item := full.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+            free.put(cast("mmap.mmap", item.obj))
+    finally:
+        free.put(None)
+        work.join()
+
+
+def _fill_all(
+    reader: Reader,
+    jobs: Iterable[tuple[int, int]],
+    free: SimpleQueue[mmap.mmap | None],
+    full: SimpleQueue[memoryview | BaseException | None],
+) -> None:
+    try:
+        for position, size in jobs:
+            buffer = free.get()
+            if buffer is None:  # nobody wants the rest
+                return
+            if len(buffer) < size:
+                buffer = mmap.mmap(-1, size)  # given back to the system at once, unlike the heap
+            view = memoryview(buffer)[:size]
+            reader.fill(view, position)
+            full.put(view)
+    except BaseException as exc:  # noqa: BLE001 - raised where the bytes are used
+        full.put(exc)
+    else:
+        full.put(None)
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[Reader]:
+    """Open a NIfTI file on disk, gzipped or not, either byte order.
+
+    Raises
+    ------
+    CorruptFileError
+        On leaving or within: if the file is damaged or too short.
+    """
+    with open(path, "rb", buffering=0) as raw:
+        if raw.read(2) != _GZIP:
+            yield _ByPosition(raw, str(path))
+            return
+        raw.seek(0)
+        with _inflating(raw, str(path)) as reader:
+            yield reader
+
+
+@contextmanager
+def open_chunks(chunks: Iterable[bytes | memoryview], name: str) -> Iterator[Reader]:
+    """Open a NIfTI file that arrives as chunks of bytes, gzipped or not.
+
+    Parameters
+    ----------
+    chunks : iterable of bytes or memoryview
+        Read to its end, also beyond the last volume: a check of the whole that the iterable makes
+        at its end takes place.
+    name : str
+        Of the file, for messages.
+    """
+    raw = _Chunks(chunks)
+    if raw.peek(2) == _GZIP:
+        with _inflating(raw, name) as reader:
+            yield reader
+            raw.exhaust()
+    else:
+        yield _InOrder(io.BufferedReader(raw, _BLOCK), name)
+        raw.exhaust()
+
+
+@contextmanager
+def _inflating(raw: io.RawIOBase, name: str) -> Iterator[Reader]:
+    from isal import igzip, isal_zlib
+
+    damages: Any = (isal_zlib.error, zlib.error, gzip.BadGzipFile)
+    opener: Any = igzip.IGzipFile
+    stream = opener(fileobj=raw, mode="rb")
+    try:
+        yield _InOrder(stream, name)
+    except EOFError as exc:
+        raise CorruptFileError(name, "ends before its gzip stream does; fetch it again") from exc
+    except damages as exc:
+        raise CorruptFileError(name, f"the gzip stream is damaged ({exc}); fetch it again") from exc
+    finally:
+        stream.close()
+
+
+class _InOrder:
+    """All bytes pass by once, in the file's order."""
+
+    by_position = False
+
+    def __init__(self, stream: Any, name: str) -> None:
+        self._stream = stream
+        self._consumed = 0
+        self.header = read_header(self._read, name)
+        self._skip_to(self.header.offset)
+
+    def fill(self, buffer: memoryview, position: int) -> None:
+        filled = 0
+        while filled < len(buffer):
+            count = self._stream.readinto(buffer[filled:])
+            if not count:
+                raise _short(self.header, position + filled)
+            filled += count
+
+    def finish(self) -> None:
+        scratch = bytearray(_BLOCK)
+        while self._stream.readinto(scratch):
+            continue
+
+    def _read(self, size: int) -> bytes:
+        block = cast("bytes", self._stream.read(size))
+        self._consumed += len(block)
+        return block
+
+    def _skip_to(self, offset: int) -> None:
+        while self._consumed < offset:
+            if not self._read(min(offset - self._consumed, _BLOCK)):
+                raise CorruptFileError(self.header.path, "ends before its first voxel")
+
+
+class _ByPosition:
+    """Only what is asked for is read."""
+
+    by_position = True
+
+    def __init__(self, raw: io.FileIO, name: str) -> None:
+        raw.seek(0)
+        self._fd = raw.fileno()
+        self.header = read_header(lambda size: raw.read(size) or b"", name)
+        size = os.fstat(self._fd).st_size
+        if size < self.header.offset + self.header.volumes * self.header.volume_bytes:
+            raise _short(self.header, size - self.header.offset)
+
+    def fill(self, buffer: memoryview, position: int) -> None:
+        filled = 0
+        while filled < len(buffer):
+            at = self.header.offset + position + filled
+            count = os.preadv(self._fd, [buffer[filled:]], at)
+            if not count:
+                raise _short(self.header, position + filled)
+            filled += count
+
+    def finish(self) -> None:
+        """Nothing: the size was checked on opening."""
+
+
+class _Chunks(io.RawIOBase):
+    """A file object over an iterable of bytes."""
+
+    def __init__(self, chunks: Iterable[bytes | memoryview]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest and not self._next():
+            return 0
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def peek(self, size: int) -> bytes:
+        """Return the first bytes without taking them."""
+        begin = bytes(self._rest)
+        while len(begin) < size and self._next():
+            begin += bytes(self._rest)
+        self._rest = memoryview(begin)
+        return begin[:size]
+
+    def exhaust(self) -> None:
+        """Let the iterable come to its own end."""
+        while self._next():
+            continue
+
+    def _next(self) -> bool:
+        for chunk in self._chunks:
+            if chunk:
+                self._rest = memoryview(chunk)
+                return True
+        self._rest = memoryview(b"")
+        return False
+
+
+def _short(header: Header, position: int) -> CorruptFileError:
+    whole = max(position, 0) // header.volume_bytes
+    problem = f"ends within volume {whole} of {header.volumes} (counted from 0); fetch it again"
+    return CorruptFileError(header.path, problem)

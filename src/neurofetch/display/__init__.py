@@ -1,0 +1,1 @@
+"""Plans, reports and progress for people and for programs: text, bars, lines, JSON, flags."""

@@ -1,0 +1,230 @@
+"""Progress for people and for programs: a bar, a line now and then, or NDJSON.
+
+Each is a listener of events, called in the thread that started the transfer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TextIO
+
+from neurofetch.display.text import count, duration, plan_json, report_json, size
+from neurofetch.errors import UsageError
+from neurofetch.events import (
+    Checking,
+    Event,
+    FileDone,
+    Finished,
+    Planned,
+    Progress,
+    Retrying,
+    Waiting,
+)
+from neurofetch.model import Status
+from neurofetch.net.settings import number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PROGRESS", "Heartbeat", "listener"]
+
+PROGRESS = ("auto", "bar", "lines", "json", "none")
+"""The ways to show progress; "auto" is a bar in a terminal or notebook, else lines."""
+
+FIRST_LINE = 5.0
+LINE_SECONDS = 30.0
+VARIABLE = "NEUROFETCH_LINE_SECONDS"
+"""Sets another time between two lines."""
+
+
+def listener(
+    progress: str | bool | Callable[[Event], None] | None = None, stream: TextIO | None = None
+) -> Callable[[Event], None]:
+    """Return the listener that shows progress as asked.
+
+    Parameters
+    ----------
+    progress : {"auto", "bar", "lines", "json", "none"}, bool, callable or None
+        None stands for "auto", True for "bar", False for "none". A callable is taken as it is.
+    stream : text stream, optional
+        Where to write; by default ``sys.stderr``.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these.
+    """
+    if callable(progress):
+        return progress
+    out = stream or sys.stderr
+    kind = {None: "auto", True: "bar", False: "none"}.get(progress, progress)  # type: ignore[arg-type]
+    if kind == "auto":
+        kind = "bar" if _in_notebook() or out.isatty() else "lines"
+    if kind == "bar":
+        return _Bar(out)
+    if kind == "lines":
+        return Heartbeat(out)
+    if kind == "json":
+        return _Ndjson(out)
+    if kind == "none":
+        return _quiet
+    msg = f"progress is one of {', '.join(PROGRESS)}, True, False or a callable, not {progress!r}"
+    raise UsageError(msg)
+
+
+def _quiet(event: Event) -> None:
+    """Show nothing."""
+
+
+def _in_notebook() -> bool:
+    """Whether we run in a notebook's kernel; nothing is imported to find out."""
+    shell = sys.modules.get("IPython")
+    if shell is None:
+        return False
+    current = shell.get_ipython()
+    return current is not None and type(current).__name__ == "ZMQInteractiveShell"
+
+
+class _Bar:
+    """A bar with bytes, rate and time left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: Any = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            if self._bar is None:
+                self._bar = self._new(event)
+            bar = self._bar
+            bar.n = min(max(event.bytes_done, 0), max(event.bytes_total, 0))
+            bar.total = event.bytes_total
+            retries = f", {event.retries:,} retried" if event.retries else ""
+            bar.set_postfix_str(f"{event.files_done}/{event.files} files{retries}", refresh=False)
+            bar.refresh()
+            if isinstance(event, Checking) and event.over:
+                self._close()
+        elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
+            self._say(f"failed: {event.outcome.path}: {event.outcome.reason}")
+        elif isinstance(event, Waiting):
+            self._say(f"waiting: {event.path} is being fetched by {event.owner}")
+        elif isinstance(event, Finished):
+            self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _new(self, event: Progress) -> Any:
+        bar = _tqdm()
+        return bar(
+            total=event.bytes_total,
+            unit="B",
+            unit_scale=True,
+            file=self._stream,
+            dynamic_ncols=True,
+            smoothing=0.1,
+            leave=True,
+        )
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, file=self._stream)
+
+
+def _tqdm() -> Any:
+    """Return the bar of a notebook where its widgets are installed, else that of a terminal."""
+    if _in_notebook():
+        try:
+            import ipywidgets  # type: ignore[import-not-found,unused-ignore]  # noqa: F401, PLC0415
+            from tqdm.notebook import tqdm as widget  # noqa: PLC0415
+        except ImportError:
+            pass  # the text bar works in a notebook too
+        else:
+            return widget
+    from tqdm.std import tqdm  # noqa: PLC0415 - slow to import, and not always needed
+
+    return tqdm
+
+
+class Heartbeat:
+    """A line now and then, for logs: the first after some seconds, then every half minute.
+
+    Parameters
+    ----------
+    stream : text stream
+    every : float, optional
+        Seconds between two lines; by default what ``NEUROFETCH_LINE_SECONDS`` says, or 30.
+
+    Raises
+    ------
+    ConfigError
+        If the variable is no positive number.
+    """
+
+    def __init__(self, stream: TextIO, every: float | None = None) -> None:
+        self._stream = stream
+        self._every = every or number(os.environ, VARIABLE, LINE_SECONDS)
+        self._first = self._next = min(FIRST_LINE, self._every)
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        if isinstance(event, Checking) and event.over:
+            self._next = self._first  # another clock begins
+        elif isinstance(event, Progress) and event.seconds >= self._next:
+            self._next = event.seconds + self._every
+            self._say(self._line(event))
+        elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
+            self._say(f"failed: {event.outcome.path}: {event.outcome.reason}")
+        elif isinstance(event, Waiting):
+            self._say(f"waiting: {event.path} is being fetched by {event.owner}")
+
+    @staticmethod
+    def _line(event: Progress) -> str:
+        left = event.remaining
+        read = "read " if isinstance(event, Checking) else ""
+        line = (
+            f"{duration(event.seconds)}: {read}{size(event.bytes_done)} of "
+            f"{size(event.bytes_total)}, {event.files_done:,} of {count(event.files)}, "
+            f"{size(event.rate)}/s"
+        )
+        if left is not None and event.files_done < event.files:
+            line += f", {duration(left)} left"
+        if event.retries:
+            line += f", {event.retries:,} retried"
+        return line
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+
+class _Ndjson:
+    """Every event as one line of JSON."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        print(json.dumps(_event_json(event)), file=self._stream, flush=True)
+
+
+def _event_json(event: Event) -> dict[str, Any]:
+    if isinstance(event, Planned):
+        plan = plan_json(event.plan)
+        del plan["steps"]
+        return {"event": "planned", **plan}
+    if isinstance(event, Finished):
+        report = report_json(event.report)
+        del report["files"]
+        return {"event": "finished", **report}
+    if isinstance(event, FileDone):
+        return {"event": "file", **asdict(event.outcome)}
+    name = {Progress: "progress", Checking: "checking", Retrying: "retrying", Waiting: "waiting"}[
+        type(event)
+    ]
+    return {"event": name, **asdict(event)}

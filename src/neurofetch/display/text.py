@@ -1,0 +1,346 @@
+"""Plans, reports and audits as text and as JSON values. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from neurofetch.model import Action, Plan, Report, Status, Step, VerificationLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from neurofetch.store.audit import Audit
+
+__all__ = [
+    "audit_json",
+    "audit_text",
+    "count",
+    "duration",
+    "plan_json",
+    "plan_remarks",
+    "plan_summary",
+    "plan_text",
+    "report_json",
+    "report_text",
+    "size",
+    "table",
+]
+
+_ROWS = 40
+"""More rows than this are grouped by folder."""
+
+_LINES = 8
+"""At most so many lines of reasons at the end of a run."""
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+
+
+def size(number: float) -> str:
+    """Return a number of bytes for people, in decimal units.
+
+    Examples
+    --------
+    >>> size(999), size(12_345), size(1_234_567_890)
+    ('999 bytes', '12.3 kB', '1.23 GB')
+    """
+    if number < 1000:
+        return f"{number:.0f} bytes"
+    unit = 0
+    while number >= 999.5 and unit < len(_UNITS) - 1:
+        number /= 1000
+        unit += 1
+    digits = 2 if number < 9.995 else 1 if number < 99.95 else 0
+    return f"{number:.{digits}f} {_UNITS[unit]}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span for people.
+
+    Examples
+    --------
+    >>> duration(0.42), duration(75), duration(7384)
+    ('0.4 s', '1 min 15 s', '2 h 3 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def count(number: int, noun: str = "file") -> str:
+    """Return a number and its noun.
+
+    Examples
+    --------
+    >>> count(1), count(1200)
+    ('1 file', '1,200 files')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Return rows as aligned columns; the first row is the head.
+
+    Parameters
+    ----------
+    rows : iterable of sequence of str
+    right : sequence of int
+        Columns that are aligned to the right.
+    """
+    lines = [list(row) for row in rows]
+    widths = [max(len(row[c]) for row in lines) for c in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in lines
+    )
+
+
+# -- plans -----------------------------------------------------------------------------------
+
+
+def plan_text(plan: Plan) -> str:
+    """Return a plan as a dry run prints it: a table, the sums, and the notes.
+
+    Parameters
+    ----------
+    plan : Plan
+    """
+    rows = _file_rows(plan.steps) if len(plan) <= _ROWS else _folder_rows(plan.steps)
+    pieces = [table(rows, right=(0, 1) if len(plan) <= _ROWS else (0, 1, 2, 3, 4)), ""]
+    pieces += [plan_summary(plan)]
+    if plan.free is not None and plan.bytes_to_fetch > plan.free:
+        missing = size(plan.bytes_to_fetch - plan.free)
+        pieces += [f"It does not fit on the disk: {missing} too few are free."]
+    return "\n".join(pieces)
+
+
+def plan_summary(plan: Plan) -> str:
+    """Return the sums of a plan, what is refused and why, and its notes."""
+    moving, kept, refused = plan.moving, plan.of(Action.KEEP), plan.of(Action.REFUSE)
+    rows = [("", "files", "bytes")]
+    rows.append(("to fetch", f"{len(moving):,}", size(plan.bytes_to_fetch)))
+    rows.append(("already here", f"{len(kept):,}", size(plan.bytes_here)))
+    if refused:
+        rows.append(("refused", f"{len(refused):,}", size(_bytes(refused))))
+    if plan.free is not None:
+        rows.append(("free on the disk", "", size(plan.free)))
+    return "\n".join(filter(None, (table(rows, right=(1, 2)), plan_remarks(plan))))
+
+
+def plan_remarks(plan: Plan) -> str:
+    """Return why files are refused or replaced, and the notes of a plan; often empty."""
+    lines = [
+        f"refused: {count(len(steps))}: {reason}"
+        for reason, steps in _by_reason(plan.of(Action.REFUSE)).items()
+    ]
+    replaced = ((step.reason, step.want.path) for step in plan.of(Action.REPLACE))
+    lines += _named("replaced", replaced)
+    return "\n".join([*lines, *(f"note: {note}" for note in plan.notes)])
+
+
+def _by_reason(steps: Iterable[Step]) -> dict[str, list[Step]]:
+    groups: dict[str, list[Step]] = {}
+    for step in steps:
+        groups.setdefault(step.reason, []).append(step)
+    return groups
+
+
+def _bytes(steps: Iterable[Step]) -> int:
+    return sum(step.want.remote.size or 0 for step in steps)
+
+
+def _file_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("bytes", "to come", "action", "file", "why")]
+    for step in steps:
+        why = step.want.why if step.action is Action.FETCH else f"{step.want.why}; {step.reason}"
+        total, left = size(step.want.remote.size or 0), size(step.remaining)
+        rows.append((total, left if step.moves else "-", step.action.value, step.want.path, why))
+    return rows
+
+
+def _folder_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
+    groups: dict[tuple[str, str], list[Step]] = {}
+    for step in steps:
+        folder = step.want.path.rpartition("/")[0] or "."
+        groups.setdefault((folder, step.want.why), []).append(step)
+    rows: list[tuple[str, ...]] = [
+        ("files", "bytes", "to come", "here", "refused", "folder", "why"),
+    ]
+    for (folder, why), group in groups.items():
+        rows.append(
+            (
+                f"{len(group):,}",
+                size(_bytes(group)),
+                size(sum(step.remaining for step in group)),
+                f"{sum(step.action is Action.KEEP for step in group):,}",
+                f"{sum(step.action is Action.REFUSE for step in group):,}",
+                folder,
+                why,
+            )
+        )
+    return rows
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Return a plan as values for JSON, every file with its reason."""
+    return {
+        "root": str(plan.root),
+        "files": len(plan),
+        "files_to_fetch": len(plan.moving),
+        "bytes_to_fetch": plan.bytes_to_fetch,
+        "bytes_here": plan.bytes_here,
+        "bytes_free": plan.free,
+        "notes": list(plan.notes),
+        "steps": [
+            {
+                "path": step.want.path,
+                "key": step.want.remote.key,
+                "size": step.want.remote.size,
+                "etag": step.want.remote.etag,
+                "why": step.want.why,
+                "action": step.action.value,
+                "reason": step.reason,
+                "bytes_to_fetch": step.remaining,
+            }
+            for step in plan.steps
+        ],
+    }
+
+
+# -- reports ---------------------------------------------------------------------------------
+
+
+def report_text(report: Report, plan: Plan | None = None) -> str:
+    """Return what a run prints at its end: sums, how files were verified, what was refused.
+
+    Failures are only counted: the error that is raised for them lists each with its cause.
+
+    Parameters
+    ----------
+    report : Report
+    plan : Plan, optional
+        As it was printed beforehand: what it says of refused files is not said again.
+    """
+    fetched, told = report.of(Status.FETCHED), plan.of(Action.REFUSE) if plan else ()
+    known = {step.want.path for step in told}
+    lines = [_sums(report) if fetched or not report.ok else _nothing_moved(report)]
+    if fetched:
+        verifications = [
+            (verification, sum(o.verification is verification for o in fetched))
+            for verification in VerificationLevel
+        ]
+        verified = ", ".join(
+            f"{number:,} by {verification.value}"
+            for verification, number in verifications
+            if number
+        )
+        lines.append(f"verified: {verified}")
+    refused = ((o.reason, o.path) for o in report.refused if o.path not in known)
+    return "\n".join([*lines, *_named("refused", refused)])
+
+
+def _sums(report: Report) -> str:
+    fetched = report.of(Status.FETCHED)
+    line = f"{count(len(fetched))} fetched"
+    if fetched:
+        line += f" ({size(report.bytes_moved)} in {duration(report.seconds)}"
+        if report.seconds > 0:
+            line += f", {size(report.bytes_moved / report.seconds)}/s"
+        line += ")"
+    rest = (
+        (len(report.of(Status.KEPT)), "already here"),
+        (len(report.refused), "refused"),
+        (len(report.failures), "failed"),
+    )
+    return ", ".join([line, *(f"{number:,} {word}" for number, word in rest if number)]) + "."
+
+
+def _nothing_moved(report: Report) -> str:
+    kept = report.of(Status.KEPT)
+    refused = f" ({len(report.refused):,} refused)" if report.refused else ""
+    if not kept:
+        return f"Nothing to fetch{refused}."
+    what = f"all {count(len(kept))} are" if len(kept) > 1 else "the file is"
+    return f"Nothing to fetch: {what} already here, {size(sum(o.size for o in kept))}{refused}."
+
+
+def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line for each reason; each names its first file."""
+    reasons: dict[str, list[str]] = {}
+    for reason, path in reasons_and_paths:
+        reasons.setdefault(reason, []).append(path)
+    lines = []
+    for reason, paths in reasons.items():
+        some = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1:,} more"
+        lines.append(f"{word}: {some}: {reason}")
+    if len(lines) > _LINES:
+        lines[_LINES:] = [f"{word}: {len(lines) - _LINES:,} more, each listed by --json"]
+    return lines
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Return a report as values for JSON."""
+    return {
+        "root": str(report.root),
+        "ok": report.ok,
+        "seconds": round(report.seconds, 3),
+        "bytes_moved": report.bytes_moved,
+        "counts": {status.value: len(report.of(status)) for status in Status},
+        "notes": list(report.notes),
+        "files": [
+            {
+                "path": outcome.path,
+                "key": outcome.key,
+                "status": outcome.status.value,
+                "reason": outcome.reason,
+                "size": outcome.size,
+                "bytes_moved": outcome.moved,
+                "seconds": round(outcome.seconds, 3),
+                "verified": outcome.verification.value,
+                "retries": outcome.attempts,
+            }
+            for outcome in report
+        ],
+    }
+
+
+# -- audits ----------------------------------------------------------------------------------
+
+
+def audit_text(audit: Audit) -> str:
+    """Return what `verify` prints: sums, and every file that is missing or differs.
+
+    Parameters
+    ----------
+    audit : Audit
+    """
+    if not audit.findings:
+        return f"no files: {audit.root} holds none that this program fetched."
+    counts: dict[str, int] = {}
+    for finding in audit.findings:
+        counts[finding.state.value] = counts.get(finding.state.value, 0) + 1
+    sums = ", ".join(f"{number:,} {state}" for state, number in counts.items())
+    lines = [
+        f"{finding.state.value}: {finding.path}: {finding.detail}" for finding in audit.problems
+    ]
+    return "\n".join([*lines, f"{sums} ({duration(audit.seconds)})"])
+
+
+def audit_json(audit: Audit) -> dict[str, Any]:
+    """Return an audit as values for JSON."""
+    return {
+        "root": str(audit.root),
+        "ok": audit.ok,
+        "seconds": round(audit.seconds, 3),
+        "files": [
+            {"path": finding.path, "state": finding.state.value, "detail": finding.detail}
+            for finding in audit.findings
+        ],
+    }

@@ -1,0 +1,65 @@
+"""What a package for one dataset is built from: describe, list, plan, fetch, look again.
+
+A dataset is a `Dataset`: where it lies, what comes along, what is withheld. A `Fetcher` ties it to
+a data directory; its methods are the steps of a run, and `Fetcher.run` is all of them.
+"""
+
+from neurofetch.display.progress import listener
+from neurofetch.display.text import audit_text, plan_text, report_text
+from neurofetch.fetcher import Fetcher, Listing, plan_wants, repair, warn_of_refused
+from neurofetch.net.client import Client, Request
+from neurofetch.net.failures import failure
+from neurofetch.net.response import Response
+from neurofetch.net.retry import Attempts, RetryRules
+from neurofetch.net.settings import Network
+from neurofetch.planning.dataset import Dataset, Selection, Withheld, make_selection
+from neurofetch.planning.entities import ENTITY_NAMES, Entities
+from neurofetch.planning.entities import parse as parse_entities
+from neurofetch.planning.match import Family, Rules
+from neurofetch.planning.query import Query, query
+from neurofetch.store.audit import Audit, Finding, State, audit
+from neurofetch.store.directory import DataDirectory
+from neurofetch.store.receipts import read_receipts
+from neurofetch.transfer.options import Locate, Options, checked_jobs, checked_shard
+from neurofetch.transfer.stream import stream
+
+__all__ = [
+    "ENTITY_NAMES",
+    "Attempts",
+    "Audit",
+    "Client",
+    "DataDirectory",
+    "Dataset",
+    "Entities",
+    "Family",
+    "Fetcher",
+    "Finding",
+    "Listing",
+    "Locate",
+    "Network",
+    "Options",
+    "Query",
+    "Request",
+    "Response",
+    "RetryRules",
+    "Rules",
+    "Selection",
+    "State",
+    "Withheld",
+    "audit",
+    "audit_text",
+    "checked_jobs",
+    "checked_shard",
+    "failure",
+    "listener",
+    "make_selection",
+    "parse_entities",
+    "plan_text",
+    "plan_wants",
+    "query",
+    "read_receipts",
+    "repair",
+    "report_text",
+    "stream",
+    "warn_of_refused",
+]

@@ -1,0 +1,145 @@
+"""Every error that neurofetch raises, in one tree."""
+
+from __future__ import annotations
+
+import errno
+
+__all__ = [
+    "ConfigError",
+    "DestinationError",
+    "DiskFullError",
+    "InterruptedTransferError",
+    "MissingBucketError",
+    "MissingRemoteError",
+    "NameClashError",
+    "NeurofetchError",
+    "NothingMatchedError",
+    "ProtocolError",
+    "RefusedError",
+    "RemoteChangedError",
+    "ServerError",
+    "TransientError",
+    "UnknownValueError",
+    "UnreachableError",
+    "UnsafeNameError",
+    "UsageError",
+    "VerificationError",
+]
+
+
+class NeurofetchError(Exception):
+    """The root of all errors of this package.
+
+    ::
+
+        NeurofetchError
+        ├── UsageError (ValueError)              what was asked for cannot be done
+        │   ├── UnknownValueError                no such subject, session, task, …
+        │   ├── NothingMatchedError (LookupError) the filters leave nothing
+        │   ├── ConfigError                      a setting or environment variable is wrong
+        │   └── UnsafeNameError                  a key that may not become a local name
+        │       └── NameClashError               two keys on one local name
+        ├── DestinationError (OSError)           the data directory cannot take files
+        │   └── DiskFullError                    errno ENOSPC
+        ├── ServerError (OSError)                the other side
+        │   ├── UnreachableError (ConnectionError)   no answer at all
+        │   ├── TransientError (ConnectionError)     worth another attempt
+        │   ├── ProtocolError                    an answer that makes no sense
+        │   ├── MissingBucketError (FileNotFoundError)
+        │   ├── MissingRemoteError (FileNotFoundError)   404
+        │   ├── RefusedError (PermissionError)   401, 403
+        │   └── RemoteChangedError               the object changed while it was fetched
+        ├── VerificationError (ValueError)       bytes that are not what they should be
+        │   ├── neurovault.DamagedVolumeError    no whole NIfTI volume
+        │   └── neurovault.TornRecordError       a metadata file that is not whole
+        ├── IncompleteError (RuntimeError)       at the end, something asked for is missing
+        └── InterruptedTransferError (RuntimeError)  stopped on request; partials are kept
+    """
+
+
+class UsageError(NeurofetchError, ValueError):
+    """What was asked for cannot be done; nothing was fetched."""
+
+
+class UnknownValueError(UsageError):
+    """A filter names a value that does not exist (the message lists the nearest that do)."""
+
+
+class NothingMatchedError(UsageError, LookupError):
+    """All values exist, but no file carries them together."""
+
+
+class ConfigError(UsageError):
+    """A setting or an environment variable is wrong."""
+
+
+class UnsafeNameError(UsageError):
+    """A key that may not become a local file name."""
+
+
+class NameClashError(UnsafeNameError):
+    """Two keys would land on one local file."""
+
+
+class DestinationError(NeurofetchError, OSError):
+    """The data directory is missing, is a file, or cannot be written."""
+
+
+class DiskFullError(DestinationError):
+    """The bytes still to come do not fit on the disk."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno.ENOSPC
+
+
+class ServerError(NeurofetchError, OSError):
+    """The server, or the way to it, failed."""
+
+
+class UnreachableError(ServerError, ConnectionError):
+    """No connection, or none that answered, after all attempts."""
+
+
+class TransientError(ServerError, ConnectionError):
+    """A failure that another attempt may cure.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    retry_after : float, optional
+        Seconds that the server asked us to wait (its ``Retry-After`` header).
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ProtocolError(ServerError):
+    """An answer that makes no sense."""
+
+
+class MissingBucketError(ServerError, FileNotFoundError):
+    """The bucket does not exist at this endpoint."""
+
+
+class MissingRemoteError(ServerError, FileNotFoundError):
+    """The server does not have this object (404)."""
+
+
+class RefusedError(ServerError, PermissionError):
+    """The server refuses access (401 or 403)."""
+
+
+class RemoteChangedError(ServerError):
+    """The object changed on the server while it was being fetched."""
+
+
+class VerificationError(NeurofetchError, ValueError):
+    """The bytes that arrived are not the bytes that the server promised."""
+
+
+class InterruptedTransferError(NeurofetchError, RuntimeError):
+    """The transfer was stopped on request; finished parts are kept for the next run."""

@@ -1,0 +1,123 @@
+"""Progress as events: frozen values, handed to any callable in the thread that called us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neurofetch.model import Outcome, Plan, Report
+
+__all__ = [
+    "Checking",
+    "Event",
+    "FileDone",
+    "Finished",
+    "Listener",
+    "Planned",
+    "Progress",
+    "Retrying",
+    "Waiting",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan is made; nothing has moved yet."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the transfer is; a few times a second.
+
+    Parameters
+    ----------
+    files_done, files : int
+        Of those for which bytes move.
+    bytes_done, bytes_total : int
+    seconds : float
+        Since the transfer began.
+    rate : float
+        Bytes a second over the last few seconds.
+    retries : int
+        Attempts beyond the first, so far.
+    """
+
+    files_done: int
+    files: int
+    bytes_done: int
+    bytes_total: int
+    seconds: float
+    rate: float
+    retries: int
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds left at the present rate; None while that is unknown."""
+        return (self.bytes_total - self.bytes_done) / self.rate if self.rate > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Checking(Progress):
+    """How far the reading of files that are here is; a few times a second, and once at its end.
+
+    The fields are those of `Progress`, of bytes that are read; `rate` is since it began.
+    """
+
+    @property
+    def over(self) -> bool:
+        """Whether all files were read."""
+        return self.files_done == self.files
+
+
+@dataclass(frozen=True, slots=True)
+class FileDone:
+    """One file is dealt with."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """An attempt failed and there will be another.
+
+    Parameters
+    ----------
+    path : str
+    reason : str
+    wait : float
+        Seconds until then.
+    """
+
+    path: str
+    reason: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Another process is fetching this file right now; we wait for it.
+
+    Parameters
+    ----------
+    path : str
+    owner : str
+        Host and process.
+    """
+
+    path: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The transfer is over."""
+
+    report: Report
+
+
+Event = Planned | Progress | Checking | FileDone | Retrying | Waiting | Finished
+Listener = Callable[[Event], None]

@@ -1,0 +1,385 @@
+"""Checksums: of bytes as they pass, of parts put together, and as servers announce them.
+
+CRCs are what S3 keeps of whole objects, and they combine: the CRCs of parts that arrived in any
+order give the CRC of the file without reading it again. MD5 and SHA-256 must see the bytes in
+order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from functools import cache
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from neurofetch.model import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+__all__ = [
+    "CRC_BYTES",
+    "Crc",
+    "Hasher",
+    "MultipartHasher",
+    "combine_parts",
+    "crc",
+    "etag_kind",
+    "from_headers",
+    "hasher",
+    "multipart_etag",
+    "part_count",
+    "part_sizes",
+    "warm_up",
+]
+
+Buffer = bytes | bytearray | memoryview
+
+CRC_BYTES = {"crc64nvme": 8, "crc32c": 4, "crc32": 4}
+"""The CRCs that S3 keeps, with their lengths in bytes."""
+
+# Best first. All four find what a network or a disk breaks. The CRCs come first because they
+# combine: a file that came in parts is checked without being read again (and they run at the
+# speed of memory: 20 GB/s against some 1 GB/s). Among them the longer one misses less.
+_PREFERENCE = {**CRC_BYTES, "sha256": 32}
+
+_MD5 = re.compile(r"[0-9a-fA-F]{32}")
+_MULTIPART = re.compile(r"[0-9a-fA-F]{32}-([1-9][0-9]{0,4})")
+
+MIB = 1 << 20
+MB = 1_000_000
+_DOUBLINGS = [(8 << power) * MIB for power in range(10)]
+_USUAL = [
+    number * MIB for number in (5, 10, 15, 25, 50, 100, 6, 7, 12, 20, 40, 200, 250, 500, 1000)
+]
+_DECIMAL = [
+    number * MB for number in (8, 5, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 250, 500, 1000)
+]
+
+
+class Crc(NamedTuple):
+    """One CRC.
+
+    Parameters
+    ----------
+    name : {"crc64nvme", "crc32c", "crc32"}
+    update : callable
+        ``update(data, value) -> value``: the CRC after `data`, where `value` is the one before it
+        (0 at the start). Any number of threads may call it.
+    combine : callable
+        ``combine(a, b, length) -> value``: of two stretches, the second `length` bytes long.
+    """
+
+    name: str
+    update: Callable[[Buffer, int], int]
+    combine: Callable[[int, int, int], int]
+
+    def hexdigest(self, value: int) -> str:
+        """Return a value as text of the full width, as `Digest` holds it."""
+        return f"{value:0{2 * CRC_BYTES[self.name]}x}"
+
+
+@cache
+def crc(name: str) -> Crc:
+    """Return one of the CRCs.
+
+    Parameters
+    ----------
+    name : {"crc64nvme", "crc32c", "crc32"}
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> nvme = crc("crc64nvme")
+    >>> nvme.hexdigest(nvme.update(b"6789", nvme.update(b"12345", 0)))
+    'ae8b14860a799888'
+    """
+    from awscrt import checksums  # noqa: PLC0415 - 45 ms
+
+    if name == "crc64nvme":
+        return Crc(name, checksums.crc64nvme, checksums.combine_crc64nvme)
+    if name == "crc32c":
+        return Crc(name, checksums.crc32c, checksums.combine_crc32c)
+    if name == "crc32":
+        return Crc(name, zlib.crc32, checksums.combine_crc32)
+    msg = f"no CRC is called {name!r}; known are {', '.join(CRC_BYTES)}"
+    raise ValueError(msg)
+
+
+def warm_up() -> None:
+    """Load the library of checksums, so that it is there when the first bytes come."""
+    crc("crc64nvme")
+
+
+def combine_parts(name: str, parts: Iterable[tuple[int, int]]) -> int:
+    """Return the CRC of a file from those of its parts.
+
+    Parameters
+    ----------
+    name : {"crc64nvme", "crc32c", "crc32"}
+    parts : iterable of (value, length)
+        In the order of the file; lengths in bytes.
+
+    Examples
+    --------
+    >>> parts = [(zlib.crc32(b"12345"), 5), (zlib.crc32(b"6789"), 4)]
+    >>> combine_parts("crc32", parts) == zlib.crc32(b"123456789")
+    True
+    """
+    combine = crc(name).combine
+    total = 0
+    for value, length in parts:
+        total = combine(total, value, length)
+    return total
+
+
+class Hasher(Protocol):
+    """Takes the bytes of a file in order, and names their digest."""
+
+    def update(self, data: Buffer, /) -> None:
+        """Take the next bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the digest of all bytes so far, as lower-case hexadecimal text."""
+
+
+class _CrcHasher:
+    """A CRC with the manners of `hashlib`."""
+
+    def __init__(self, algorithm: Crc) -> None:
+        self._crc = algorithm
+        self._value = 0
+
+    def update(self, data: Buffer, /) -> None:
+        self._value = self._crc.update(data, self._value)
+
+    def hexdigest(self) -> str:
+        return self._crc.hexdigest(self._value)
+
+
+def hasher(algorithm: str) -> Hasher:
+    """Return a new streaming hasher.
+
+    Parameters
+    ----------
+    algorithm : {"crc64nvme", "crc32c", "crc32", "sha256", "md5"}
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> digest = hasher("crc32c")
+    >>> digest.update(b"123456789")
+    >>> digest.hexdigest()
+    'e3069283'
+    """
+    if algorithm == "md5":
+        return hashlib.md5(usedforsecurity=False)
+    if algorithm == "sha256":
+        return hashlib.sha256(usedforsecurity=False)
+    return _CrcHasher(crc(algorithm))
+
+
+class MultipartHasher:
+    """Computes the ETag that an upload in parts of one size would have been given.
+
+    Parameters
+    ----------
+    part_size : int
+        Bytes of every part but the last; see `part_sizes`.
+
+    Examples
+    --------
+    >>> etag = MultipartHasher(part_size=5)
+    >>> etag.update(b"123456789")
+    >>> etag.hexdigest()
+    '324730582f20c3f18cbb66d63a6137d2-2'
+    """
+
+    def __init__(self, part_size: int) -> None:
+        if part_size < 1:
+            msg = f"a part has at least one byte, not {part_size}"
+            raise ValueError(msg)
+        self._part_size = part_size
+        self._done: list[bytes] = []
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._room = part_size
+
+    def update(self, data: Buffer, /) -> None:
+        """Take the next bytes of the file."""
+        rest = memoryview(data).cast("B")
+        while rest:
+            if not self._room:
+                self._close_part()
+            piece, rest = rest[: self._room], rest[self._room :]
+            self._part.update(piece)
+            self._room -= len(piece)
+
+    def _close_part(self) -> None:
+        self._done.append(self._part.digest())
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._room = self._part_size
+
+    def hexdigest(self) -> str:
+        """Return the ETag of all bytes so far."""
+        return multipart_etag([*self._done, self._part.digest()])
+
+
+def multipart_etag(part_md5s: Iterable[bytes]) -> str:
+    """Return the ETag that S3 gives an upload in parts: the MD5 of their MD5s, and their number.
+
+    Parameters
+    ----------
+    part_md5s : iterable of bytes
+        The 16-byte MD5 of each part, in order.
+
+    Examples
+    --------
+    >>> multipart_etag(hashlib.md5(part).digest() for part in (b"12345", b"6789"))
+    '324730582f20c3f18cbb66d63a6137d2-2'
+    """
+    digests = list(part_md5s)
+    whole = hashlib.md5(b"".join(digests), usedforsecurity=False)
+    return f"{whole.hexdigest()}-{len(digests)}"
+
+
+def etag_kind(
+    etag: str | None, headers: Mapping[str, str] | None = None
+) -> Literal["md5", "multipart", "opaque"]:
+    """Say what an ETag tells about the content.
+
+    Parameters
+    ----------
+    etag : str or None
+        With or without quotation marks. A weak one (``W/``) is opaque.
+    headers : mapping, optional
+        The answer's headers in lower case, where they are known: an object that is encrypted with
+        KMS or with a customer's key has an ETag that looks like an MD5 and is none.
+
+    Examples
+    --------
+    >>> etag_kind('"d41d8cd98f00b204e9800998ecf8427e"')
+    'md5'
+    >>> etag_kind("d41d8cd98f00b204e9800998ecf8427e-12")
+    'multipart'
+    """
+    if etag is None or _keyed(headers or {}):
+        return "opaque"
+    text = etag.strip('"')
+    if _MD5.fullmatch(text):
+        return "md5"
+    return "multipart" if part_count(text) else "opaque"
+
+
+def _keyed(headers: Mapping[str, str]) -> bool:
+    encryption = headers.get("x-amz-server-side-encryption", "").lower()
+    customer = "x-amz-server-side-encryption-customer-algorithm" in headers
+    return customer or encryption.startswith("aws:kms")
+
+
+def part_count(etag: str) -> int:
+    """Return the number of parts that a multipart ETag names; 0 for any other ETag.
+
+    Examples
+    --------
+    >>> part_count("d41d8cd98f00b204e9800998ecf8427e-12")
+    12
+    """
+    match = _MULTIPART.fullmatch(etag.strip('"'))
+    return int(match[1]) if match else 0
+
+
+def part_sizes(size: int, count: int, limit: int = 64) -> tuple[int, ...]:
+    """Return the sizes of part with which an upload of `size` bytes has `count` parts.
+
+    A multipart ETag does not say how large the parts were. The upload tools use round numbers, so
+    few sizes come into question. First come the doublings of 8 MiB (aws, boto3), then the
+    defaults of other tools, then round decimal sizes, then every whole MiB that fits; the last
+    one is the exact `count`-th part of the file, rounded up.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the object.
+    count : int
+        Parts of the upload; see `part_count`.
+    limit : int
+        At most so many are returned: each costs one MD5 of the file.
+
+    Returns
+    -------
+    tuple of int
+        Most likely first; empty where no size fits (more parts than bytes).
+
+    Examples
+    --------
+    >>> part_sizes(100 * MIB, 13) == (8 * MIB, 8065970)
+    True
+    >>> part_sizes(100 * MIB, 1) == (100 * MIB,)
+    True
+    """
+    if count == 1 and size >= 0:
+        return (max(size, 1),)  # one part: its size does not change the ETag
+    if count < 1 or size < count:
+        return ()
+    low, high = -(-size // count), (size - 1) // (count - 1)
+    usual = (part for part in chain(_DOUBLINGS, _USUAL, _DECIMAL) if low <= part <= high)
+    every = range(-(-low // MIB) * MIB, high + 1, MIB)
+    round_ones = islice(_unique(chain(usual, every)), max(limit - 1, 0))
+    return tuple(dict.fromkeys([*round_ones, low])) if low <= high else ()
+
+
+def _unique(sizes: Iterable[int]) -> Iterator[int]:
+    seen: set[int] = set()
+    for size in sizes:
+        if size not in seen:
+            seen.add(size)
+            yield size
+
+
+def from_headers(headers: Mapping[str, str]) -> Digest | None:
+    """Return the checksum of the whole object that a server announces.
+
+    Where there are several, the one that costs least to check is taken: crc64nvme, crc32c, crc32
+    (they combine from parts), then sha256. A checksum of checksums (``COMPOSITE``, or a value
+    that ends in ``-12``) says nothing about the whole and is passed over, as is one that is no
+    base64 of the right length.
+
+    Parameters
+    ----------
+    headers : mapping
+        Names in lower case; of a HEAD, or of a GET of the whole object.
+
+    Examples
+    --------
+    >>> str(from_headers({"x-amz-checksum-crc32": "y/Q5Jg=="}))
+    'crc32:cbf43926'
+    >>> from_headers({"x-amz-checksum-crc32": "y/Q5Jg==-2"}) is None
+    True
+    """
+    if headers.get("x-amz-checksum-type", "FULL_OBJECT").upper() != "FULL_OBJECT":
+        return None
+    for algorithm, length in _PREFERENCE.items():
+        raw = _decode(headers.get(f"x-amz-checksum-{algorithm}", ""))
+        if raw is not None and len(raw) == length:
+            return Digest(algorithm, raw.hex())
+    return None
+
+
+def _decode(text: str) -> bytes | None:
+    """Return base64 as bytes; None where it is none: the answer is then a weaker rung."""
+    try:
+        return a2b_base64(text.strip().encode("ascii"), strict_mode=True)
+    except (Base64Error, UnicodeEncodeError):
+        return None

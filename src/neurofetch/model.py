@@ -1,0 +1,477 @@
+"""The values that pass between the steps. All are frozen and picklable."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING
+
+from neurofetch.errors import NeurofetchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = [
+    "Action",
+    "Digest",
+    "IncompleteError",
+    "LocalFile",
+    "Outcome",
+    "Plan",
+    "Receipt",
+    "RemoteFile",
+    "Report",
+    "Status",
+    "Step",
+    "VerificationLevel",
+    "Want",
+]
+
+
+class VerificationLevel(enum.StrEnum):
+    """How a file was verified, strongest first.
+
+    The ladder: a checksum of the whole object that the server keeps; an ETag that is the MD5 of
+    the object; a multipart ETag recomputed from its parts; a deep check of the content (gzip to
+    its end, a header that parses); the size alone.
+    """
+
+    CHECKSUM = "checksum"
+    MD5 = "md5-etag"
+    MULTIPART = "multipart-etag"
+    CONTENT = "content"
+    SIZE = "size"
+    NONE = "none"
+
+
+class Status(enum.StrEnum):
+    """What became of one file."""
+
+    FETCHED = "fetched"
+    KEPT = "kept"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened to one file.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the root.
+    key : str
+    status : Status
+    reason : str
+        Why it was kept or refused, or what failed.
+    size : int
+        Bytes of the file.
+    moved : int
+        Bytes that came over the network for it in this run.
+    seconds : float
+    verification : VerificationLevel
+        How it was verified.
+    attempts : int
+        Requests that were needed beyond the first of each part.
+    """
+
+    path: str
+    key: str
+    status: Status
+    reason: str = ""
+    size: int = 0
+    moved: int = 0
+    seconds: float = 0.0
+    verification: VerificationLevel = VerificationLevel.NONE
+    attempts: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is there."""
+        return self.status in (Status.FETCHED, Status.KEPT)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Report:
+    """What happened, file by file, in the order of the plan.
+
+    Parameters
+    ----------
+    root : Path
+    outcomes : tuple of Outcome
+    notes : tuple of str
+    seconds : float
+        From the first request to the last file.
+    """
+
+    root: Path
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    _by_status: dict[Status, tuple[Outcome, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter(self.outcomes)
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def __repr__(self) -> str:
+        """Say it in a line: it may hold thousands of outcomes, and stand at the end of a cell."""
+        counts = ", ".join(f"{len(self.of(status)):,} {status.value}" for status in Status)
+        return (
+            f"<Report of {len(self):,} files in {self.root}: {counts}; "
+            f"{self.bytes_moved:,} bytes moved in {self.seconds:.1f} s>"
+        )
+
+    def of(self, status: Status) -> tuple[Outcome, ...]:
+        """Return the outcomes with this status."""
+        if status not in self._by_status:
+            self._by_status[status] = tuple(o for o in self.outcomes if o.status is status)
+        return self._by_status[status]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Absolute paths of all files that are there, in the order of the plan."""
+        return [self.root / outcome.path for outcome in self.outcomes if outcome.ok]
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """The files that were asked for and are not there."""
+        return self.of(Status.FAILED)
+
+    @property
+    def refused(self) -> tuple[Outcome, ...]:
+        """The files that the server, or the dataset's owners, withhold."""
+        return self.of(Status.REFUSED)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed (a file that the owners withhold is no failure)."""
+        return not self.failures
+
+    @property
+    def bytes_moved(self) -> int:
+        """Bytes that came over the network."""
+        return sum(outcome.moved for outcome in self.outcomes)
+
+    def raise_for_failures(self) -> None:
+        """Raise when something that was asked for is missing.
+
+        Raises
+        ------
+        IncompleteError
+            It names every missing file with its cause.
+        """
+        if self.ok:
+            return
+        lines = [f"  {o.path}: {o.reason}" for o in self.failures]
+        msg = (
+            f"{len(lines)} of {len(self)} files could not be fetched; "
+            f"the other {len(self) - len(lines)} were dealt with and are safe.\n"
+            + "\n".join(lines)
+            + "\nRun the same call again: it fetches only what is missing."
+        )
+        raise IncompleteError(msg, self)
+
+    def merge(self, other: Report) -> Report:
+        """Return one report of two runs: for a file in both, the later outcome stands.
+
+        Parameters
+        ----------
+        other : Report
+            The later run, on the same root.
+
+        Raises
+        ------
+        ValueError
+            If the roots differ.
+        """
+        if other.root != self.root:
+            msg = f"cannot merge reports of {self.root} and {other.root}: two data directories"
+            raise ValueError(msg)
+        merged = {outcome.path: outcome for outcome in self.outcomes}
+        merged.update((outcome.path, outcome) for outcome in other.outcomes)
+        notes = tuple(dict.fromkeys(self.notes + other.notes))
+        return Report(self.root, tuple(merged.values()), notes, self.seconds + other.seconds)
+
+
+class Action(enum.StrEnum):
+    """What the plan does with one file."""
+
+    FETCH = "fetch"
+    RESUME = "resume"
+    REPLACE = "replace"
+    KEEP = "keep"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A checksum of a whole object, as lower-case hexadecimal text.
+
+    Parameters
+    ----------
+    algorithm : {"crc64nvme", "crc32c", "crc32", "sha256", "md5"}
+    value : str
+    """
+
+    algorithm: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One object on a server.
+
+    Parameters
+    ----------
+    key : str
+        The object's name on the server, never rewritten.
+    url : str
+        Where to get it. Never signed: a source whose addresses are signed hands them out at the
+        time of the request.
+    size : int or None
+        Bytes; None where the server does not say beforehand.
+    etag : str or None
+        The ETag without quotation marks; None where the server has none.
+    modified : str or None
+        Last modification as the server wrote it.
+    digest : Digest or None
+        A checksum of the whole object that is known before the transfer.
+    ranges : bool
+        Whether the server honours ``Range`` (if not: no parts, no resuming).
+    """
+
+    key: str
+    url: str
+    size: int | None
+    etag: str | None = None
+    modified: str | None = None
+    digest: Digest | None = None
+    ranges: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A remote file that was chosen.
+
+    Parameters
+    ----------
+    remote : RemoteFile
+    path : str
+        Relative to the root, forward slashes, safe by construction.
+    why : str
+        The rule that chose it: "asked for", "root file", "sidecar of …".
+    refused : str
+        Why it may not be fetched; empty when it may.
+    optional : bool
+        Whether its absence on the server is only noted.
+    """
+
+    remote: RemoteFile
+    path: str
+    why: str = "asked for"
+    refused: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What we wrote down when a file took its final name.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the root.
+    key, etag : str
+        The object that it was; `etag` is "" where the server has none.
+    size, mtime_ns : int
+        Of the local file when it was placed: bytes, nanoseconds since the epoch.
+    verification : VerificationLevel
+        How it was verified.
+    digest : str
+        ``algorithm:hex`` of the content, to check it again later; "" where there is none.
+    when : float
+        Seconds since the epoch.
+    """
+
+    path: str
+    key: str
+    etag: str
+    size: int
+    mtime_ns: int
+    verification: VerificationLevel
+    digest: str
+    when: float
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file that is already here.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the root.
+    size, mtime_ns : int
+        Bytes; nanoseconds since the epoch.
+    receipt : Receipt or None
+        What we know of it; None when another tool put it there.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    receipt: Receipt | None = None
+
+    @property
+    def touched(self) -> bool:
+        """Whether the file changed since its receipt was written."""
+        return self.receipt is not None and (
+            self.receipt.mtime_ns != self.mtime_ns or self.receipt.size != self.size
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What will be done with one wanted file, and why.
+
+    Parameters
+    ----------
+    want : Want
+    action : Action
+    reason : str
+    have : int
+        Bytes of it that are already in a partial file.
+    verification : VerificationLevel
+        How the file that is kept was verified when it came.
+    """
+
+    want: Want
+    action: Action
+    reason: str
+    have: int = 0
+    verification: VerificationLevel = VerificationLevel.NONE
+
+    @property
+    def moves(self) -> bool:
+        """Whether bytes will move for this file."""
+        return self.action in (Action.FETCH, Action.RESUME, Action.REPLACE)
+
+    @property
+    def remaining(self) -> int:
+        """Bytes still to come."""
+        return max(0, (self.want.remote.size or 0) - self.have) if self.moves else 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """All steps, in a stable order. Printing it is a dry run; planning again is resuming.
+
+    Parameters
+    ----------
+    root : Path
+        The data directory.
+    steps : tuple of Step
+    notes : tuple of str
+        What a reader should know: values that were resolved, files that the server lacks.
+    free : int or None
+        Free bytes on the disk of the root when the plan was made.
+    """
+
+    root: Path
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    free: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __repr__(self) -> str:
+        """Say it in a line: it may hold thousands of steps, and stand at the end of a cell."""
+        kept, refused = len(self.of(Action.KEEP)), len(self.of(Action.REFUSE))
+        return (
+            f"<Plan of {len(self):,} files for {self.root}: {len(self.moving):,} to fetch "
+            f"({self.bytes_to_fetch:,} bytes), {kept:,} already here, {refused:,} refused>"
+        )
+
+    def of(self, *actions: Action) -> tuple[Step, ...]:
+        """Return the steps with one of these actions."""
+        return tuple(step for step in self.steps if step.action in actions)
+
+    @property
+    def moving(self) -> tuple[Step, ...]:
+        """The steps for which bytes will move."""
+        return tuple(step for step in self.steps if step.moves)
+
+    @property
+    def bytes_to_fetch(self) -> int:
+        """Bytes still to come, partial files subtracted."""
+        return sum(step.remaining for step in self.steps)
+
+    @property
+    def bytes_here(self) -> int:
+        """Bytes that are already here, partial files included."""
+        kept = sum(step.want.remote.size or 0 for step in self.of(Action.KEEP))
+        return kept + sum(step.have for step in self.moving)
+
+    def shard(self, index: int, count: int) -> Plan:
+        """Return the part of this plan that job `index` of `count` jobs fetches.
+
+        The large files are dealt out first, each to the job that has the least so far, so all
+        jobs get about the same number of bytes. The union of all shards is the plan, also when
+        the jobs start at different times: what is here already does not count, so each job
+        deals out alike.
+
+        Parameters
+        ----------
+        index : int
+            From 0 to ``count - 1``.
+        count : int
+
+        Raises
+        ------
+        ValueError
+            If `index` is not in range.
+        """
+        if not 0 <= index < count:
+            msg = f"shard {index} of {count}: the index runs from 0 to {count - 1}"
+            raise ValueError(msg)
+        sizes = [step.want.remote.size or 0 for step in self.steps]
+        loads = [(0, job) for job in range(count)]  # a heap: the least loaded job first
+        mine: set[int] = set()
+        for number in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
+            load, job = heappop(loads)
+            heappush(loads, (load + sizes[number] + 1, job))
+            if job == index:
+                mine.add(number)
+        steps = tuple(step for number, step in enumerate(self.steps) if number in mine)
+        return Plan(self.root, steps, self.notes, self.free)
+
+
+class IncompleteError(NeurofetchError, RuntimeError):
+    """Something that was asked for is missing at the end; all the rest was fetched.
+
+    Parameters
+    ----------
+    message : str
+        Every file that is missing, with its cause.
+    report : Report
+        What happened to each file, the good ones included.
+    """
+
+    def __init__(self, message: str, report: Report) -> None:
+        super().__init__(message)
+        self.report = report
+
+    def __reduce__(self) -> tuple[type[IncompleteError], tuple[str, Report]]:
+        return (type(self), (str(self), self.report))

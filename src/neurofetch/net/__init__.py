@@ -1,0 +1,1 @@
+"""HTTP: connections, requests and responses, failures and when to try again, settings."""

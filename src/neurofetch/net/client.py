@@ -1,0 +1,386 @@
+"""The one network client: a pool of kept-alive HTTP/1.1 connections behind one method, `send`.
+
+Blocking sockets, to be used from many threads. Nothing is decoded on the way: the bytes of a
+``.nii.gz`` are the bytes that the server has (a stray ``Content-Encoding`` changes nothing). Why
+not an HTTP library: docs/adr/0003-own-http-client.md, with measurements.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, urljoin, urlsplit
+
+from neurofetch.errors import (
+    InterruptedTransferError,
+    NeurofetchError,
+    ProtocolError,
+    ServerError,
+    TransientError,
+    UnreachableError,
+    UsageError,
+)
+from neurofetch.net.connect import Dialer, Route, proxy_parts, shut
+from neurofetch.net.http1 import request_bytes
+from neurofetch.net.rate_limit import RateLimit
+from neurofetch.net.response import Connection, Response
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping
+
+    from neurofetch.net.settings import Network
+
+__all__ = ["Client", "Pending", "Request", "Response"]
+
+REDIRECTS = (301, 302, 303, 307, 308)
+_IDLE_SECONDS = 15.0
+"""An idle connection older than this is not used again: S3 closes them at about 20 s."""
+_PRIVATE = frozenset({"authorization", "cookie"})
+_DIALERS = 48
+"""Threads that make connections ahead."""
+_QUICK_DIAL = 0.002
+"""Seconds; a connection that is made so quickly is made when it is needed."""
+_DRAIN = 64 * 1024
+"""Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
+_IN_URLS = "%/:=&?~#+!$,;'@()*[]"
+"""Characters that a ``Location`` keeps; all others but letters and digits are quoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask.
+
+    Parameters
+    ----------
+    url : str
+        Absolute, percent-quoted.
+    headers : mapping of str to str
+    method : str
+    body : bytes or None
+    redirects : int
+        How many to follow. From https to http none is followed.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "GET"
+    body: bytes | None = None
+    redirects: int = 5
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its query: what may be shown (a query may carry a signature)."""
+        return self.url.partition("?")[0]
+
+
+class Pending(NamedTuple):
+    """A request that was sent and not answered yet; see `Client.begin`."""
+
+    request: Request
+    connection: Connection
+    data: bytes
+    error: OSError | None
+
+
+class Client:
+    """A pool of connections, shared by all threads of a run.
+
+    Parameters
+    ----------
+    network : Network
+    agent : str
+        The ``User-Agent``.
+    at_once : int or None
+        Requests under way at once, at most, whatever the number of threads; None for no bound.
+    """
+
+    def __init__(
+        self, network: Network, agent: str = "neurofetch", at_once: int | None = None
+    ) -> None:
+        self.network = network
+        self._turns = threading.BoundedSemaphore(at_once) if at_once is not None else None
+        self.pace = RateLimit(network.limit_rate)
+        self._dialer = Dialer(network)
+        self._agent = agent
+        self._idle: dict[Route, deque[Connection]] = {}
+        self._live: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._dial_seconds = 0.0
+        self._warmed = False
+        self._routes: dict[tuple[str, str], Route] = {}
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, request: Request) -> Response:
+        """Send a request and return the answer, whatever its status; redirects are followed.
+
+        Raises
+        ------
+        TransientError
+            If the connection could not be made, broke or stalled: worth another attempt.
+        UnreachableError
+            If another attempt cannot help (an untrusted certificate).
+        ProtocolError
+            If the answer is not HTTP.
+        InterruptedTransferError
+            If the client was closed meanwhile.
+        """
+        for _ in range(request.redirects + 1):
+            response = self._send_once(request)
+            location = response.headers.get("location")
+            if response.status not in REDIRECTS or not location:
+                return response
+            with response:
+                if response.length is not None and response.length <= _DRAIN:
+                    response.read(_DRAIN)
+            request = self._redirected(request, response.status, location)
+        msg = f"{request.shown_url}: more than {request.redirects} redirects"
+        raise ProtocolError(msg)
+
+    def _send_once(self, request: Request) -> Response:
+        return self.finish(self.begin(request))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound to the requests under way at once."""
+        return self._turns is not None
+
+    def begin(self, request: Request) -> Pending:
+        """Send a request and do not wait for its answer; each must be given to `finish`.
+
+        A thread may begin several before it finishes the first, unless the client is `bounded`.
+
+        Raises
+        ------
+        TransientError, UnreachableError, ProtocolError, InterruptedTransferError
+            As `send`.
+        """
+        if self._turns is not None:
+            self._turns.acquire()
+        try:
+            route, target = self._target(request.url)
+            headers = self._headers(request, route)
+            data = request_bytes(request.method, target, route.authority, headers, request.body)
+            return self._said(request, self._take(route), data)
+        except BaseException:
+            self.over()
+            raise
+
+    @staticmethod
+    def _said(request: Request, connection: Connection, data: bytes) -> Pending:
+        try:
+            connection.sock.sendall(data)
+        except OSError as error:
+            return Pending(request, connection, data, error)
+        return Pending(request, connection, data, None)
+
+    def finish(self, pending: Pending) -> Response:
+        """Wait for the answer to a request that was begun; redirects are not followed.
+
+        Raises
+        ------
+        TransientError, ProtocolError, InterruptedTransferError
+            As `send`.
+        """
+        try:
+            return self._answered(pending)
+        except BaseException:
+            self.over()
+            raise
+
+    def over(self) -> None:
+        """Let the next request begin: one that was sent is answered to its end, or has failed."""
+        if self._turns is not None:
+            self._turns.release()
+
+    def _answered(self, pending: Pending) -> Response:
+        request, connection = pending.request, pending.connection
+        try:
+            return self._hear(pending)
+        except TransientError as error:
+            # A kept connection may have been closed by the server while it was idle. Only a new
+            # one tells; the others that were kept may be as dead.
+            silent = isinstance(error.__cause__, TimeoutError)
+            if silent or not connection.used or request.method not in ("GET", "HEAD"):
+                raise
+        return self._hear(self._said(request, self._dial(connection.route), pending.data))
+
+    def _hear(self, pending: Pending) -> Response:
+        request, connection, _, failed = pending
+        try:
+            response = Response(self, connection, request, connection.hear(failed))
+        except ServerError:
+            self.release(connection, keep=False)
+            raise
+        except OSError as error:
+            self.release(connection, keep=False)
+            raise self.broken(request.shown_url, error) from error
+        except BaseException:
+            self.release(connection, keep=False)
+            raise
+        connection.used = True
+        return response
+
+    def _headers(self, request: Request, route: Route) -> dict[str, str]:
+        headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **request.headers}
+        if route.proxy is not None and route.scheme == "http":
+            credentials = proxy_parts(route.proxy)[2]
+            if credentials:
+                headers["Proxy-Authorization"] = credentials
+        return headers
+
+    def _target(self, url: str) -> tuple[Route, str]:
+        scheme, _, rest = url.partition("://")
+        authority, slash, path = rest.partition("/")
+        route = self._routes.get((scheme, authority))
+        if route is None:
+            route = self._new_route(url, scheme, authority)
+        target = (slash + path).partition("#")[0] or "/"
+        if route.proxy is not None and route.scheme == "http":
+            target = f"http://{route.authority}{target}"
+        return route, target
+
+    def _new_route(self, url: str, scheme: str, authority: str) -> Route:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if scheme not in ("http", "https") or not host:
+            msg = f"{url.partition('?')[0]!r} is not an http:// or https:// URL"
+            raise UsageError(msg)
+        route = self._dialer.route(scheme, host, port or (443 if scheme == "https" else 80))
+        self._routes[scheme, authority] = route
+        return route
+
+    @staticmethod
+    def _redirected(request: Request, status: int, location: str) -> Request:
+        url = urljoin(request.url, quote(location.encode("latin-1"), safe=_IN_URLS))
+        old, new = urlsplit(request.url), urlsplit(url)
+        if new.scheme not in ("http", "https") or (old.scheme, new.scheme) == ("https", "http"):
+            shown = url.partition("?")[0]
+            msg = f"{request.shown_url}: a redirect from {old.scheme} to {shown} is not followed"
+            raise ProtocolError(msg)
+        headers = dict(request.headers)
+        if old.netloc != new.netloc:  # what proves who we are is for the one we gave it to
+            headers = {k: v for k, v in headers.items() if k.lower() not in _PRIVATE}
+        method, body = request.method, request.body
+        if status == 303 and method != "HEAD":
+            method, body = "GET", None
+        return Request(url, headers, method, body, request.redirects)
+
+    # -- the pool ----------------------------------------------------------------------------
+
+    def ready(self, url: str, wanted: int) -> bool:
+        """Whether a request to this server could be sent at once.
+
+        Making a connection takes two or three round trips: where that is long, none is made in
+        between, but up to `wanted` of them are made ahead, many at a time, in threads that end
+        when there are enough. What goes wrong there is told to whoever needs a connection.
+        """
+        route = self._target(url)[0]
+        if self._idle.get(route) or self._dial_seconds < _QUICK_DIAL:
+            return True
+        with self._lock:
+            begun, self._warmed = self._warmed, True
+        if not begun:
+            self._warm(route, wanted)
+        return False
+
+    def _warm(self, route: Route, count: int) -> None:
+        left = iter(range(count))  # `next` on it is one step: no lock
+
+        def dial() -> None:
+            for _ in left:
+                try:
+                    connection = self._dial(route)
+                except NeurofetchError:
+                    return
+                connection.used = True  # it may be closed again before it is needed
+                self.release(connection, keep=True)
+
+        for number in range(min(count, _DIALERS)):
+            name = f"neurofetch-dial-{number}"
+            threading.Thread(target=dial, name=name, daemon=True).start()
+
+    def _take(self, route: Route) -> Connection:
+        row = self._idle.get(route)
+        while row:
+            try:
+                connection = row.pop()  # the last one used: the rest may grow old and go
+            except IndexError:
+                break
+            if time.monotonic() - connection.idle_since < _IDLE_SECONDS:
+                return connection
+            self.release(connection, keep=False)
+        return self._dial(route)
+
+    def _dial(self, route: Route) -> Connection:
+        self._check_open()
+        began = time.monotonic()
+        sock = self._dialer.open(route)
+        self._dial_seconds = time.monotonic() - began
+        with self._lock:
+            self._live.add(sock)
+        if self._closed:
+            shut(sock)
+        return Connection(sock, route)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = "stopped on request"
+            raise InterruptedTransferError(msg)
+
+    def release(self, connection: Connection, *, keep: bool) -> None:
+        """Take a connection back; close it unless it is to be kept."""
+        if keep and not self._closed:
+            connection.idle_since = time.monotonic()
+            self._idle.setdefault(connection.route, deque()).append(connection)
+            if self.closed:  # since we looked: nobody else will close it
+                self._close_idle()
+            return
+        with self._lock:
+            self._live.discard(connection.sock)
+        connection.sock.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed: what a connection says from then on means nothing."""
+        return self._closed
+
+    def broken(self, shown_url: str, error: OSError) -> Exception:
+        """Translate what a socket raised into an error of ours."""
+        if self._closed:
+            return InterruptedTransferError("stopped on request")
+        if isinstance(error, TransientError | UnreachableError):
+            return error
+        if isinstance(error, TimeoutError):
+            seconds = self.network.read_timeout
+            return TransientError(f"{shown_url}: stalled, no byte for {seconds:g} s")
+        return TransientError(f"{shown_url}: connection lost: {error or type(error).__name__}")
+
+    def close(self) -> None:
+        """Close all connections; threads that wait on one fail at once."""
+        self._closed = True
+        self.pace.end()
+        with self._lock:
+            live, self._live = self._live, set()
+        for sock in live:
+            shut(sock)
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        for row in list(self._idle.values()):
+            with contextlib.suppress(IndexError):  # another thread took the last one
+                while True:
+                    row.pop().sock.close()

@@ -1,0 +1,257 @@
+"""Open sockets: addresses, TLS, proxies. Everything that happens before the first request."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from neurofetch.errors import ConfigError, TransientError, UnreachableError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from neurofetch.net.settings import Network
+
+__all__ = ["Dialer", "Route", "proxy_parts", "shut"]
+
+_ADDRESS_SECONDS = 60.0
+_HINT = "Check the network, the endpoint and the proxy variables, then run the same call again."
+
+
+class Route(NamedTuple):
+    """Where a connection goes: the server, and the proxy on the way if there is one."""
+
+    scheme: str
+    host: str
+    port: int
+    proxy: str | None = None
+
+    @property
+    def authority(self) -> str:
+        """The value of the ``Host`` header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = 443 if self.scheme == "https" else 80
+        return host if self.port == default else f"{host}:{self.port}"
+
+
+class Dialer:
+    """Makes connections. Names are looked up once a minute, not once a connection.
+
+    S3 answers a name with several addresses; connections are dealt out over them, and one that
+    failed goes to the end of the row.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._lock = threading.Lock()
+        self._addresses: dict[tuple[str, int], tuple[float, list[_Address]]] = {}
+        self._turn = 0
+        self._context: ssl.SSLContext | None = None
+
+    def route(self, scheme: str, host: str, port: int) -> Route:
+        """Return the route to a server, through the proxy that the environment asks for."""
+        proxies = self._network.proxies
+        proxy = (proxies.get(scheme) or proxies.get("all")) if proxies else None
+        if proxy and _bypassed(host, port):
+            proxy = None
+        return Route(scheme, host, port, proxy)
+
+    def open(self, route: Route) -> socket.socket:
+        """Return a connected socket, with TLS where the route asks for it.
+
+        Raises
+        ------
+        TransientError
+            If nothing answered; worth another attempt.
+        UnreachableError
+            If the server's certificate is not trusted.
+        """
+        context = self._tls_context() if route.scheme == "https" else None
+        if route.proxy is None:
+            sock = self._tcp(route.host, route.port)
+        else:
+            sock = self._through(route, route.proxy)
+        if context is not None:
+            sock = _tls(context, sock, route.host)
+        sock.settimeout(self._network.read_timeout)
+        return sock
+
+    # -- addresses ---------------------------------------------------------------------------
+
+    def _tcp(self, host: str, port: int) -> socket.socket:
+        problem: OSError | None = None
+        for address in self._ordered(host, port):
+            sock = socket.socket(address.family, socket.SOCK_STREAM)
+            try:
+                sock.settimeout(self._network.connect_timeout)
+                sock.connect(address.place)
+            except OSError as error:
+                sock.close()
+                problem = error
+                self._demote(host, port, address)
+                continue
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        msg = f"cannot connect to {host}:{port}: {problem}"
+        raise TransientError(msg) from problem
+
+    def _ordered(self, host: str, port: int) -> list[_Address]:
+        with self._lock:
+            until, known = self._addresses.get((host, port), (0.0, []))
+            if time.monotonic() > until:
+                known = _look_up(host, port)
+                until = time.monotonic() + _ADDRESS_SECONDS
+                self._addresses[host, port] = (until, known)
+            self._turn += 1
+            same = [a for a in known if a.family == known[0].family]
+            start = self._turn % len(same)
+            return same[start:] + same[:start] + [a for a in known if a.family != known[0].family]
+
+    def _demote(self, host: str, port: int, address: _Address) -> None:
+        with self._lock:
+            known = self._addresses[host, port][1]
+            if address in known:
+                known.remove(address)
+                known.append(address)
+
+    # -- proxies and TLS ---------------------------------------------------------------------
+
+    def _through(self, route: Route, proxy: str) -> socket.socket:
+        host, port, credentials = proxy_parts(proxy)
+        sock = self._tcp(host, port)
+        if route.scheme != "https":
+            return sock  # plain HTTP: the request line carries the whole URL
+        name = f"[{route.host}]" if ":" in route.host else route.host
+        lines = [f"CONNECT {name}:{route.port} HTTP/1.1", f"Host: {name}:{route.port}"]
+        if credentials:
+            lines.append(f"Proxy-Authorization: {credentials}")
+        try:
+            sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+            line = _read_head(sock).split(b"\r\n", 1)[0].decode("latin-1")[:80]
+        except OSError as error:
+            sock.close()
+            msg = f"the proxy {host}:{port} closed the connection: {error}"
+            raise TransientError(msg) from error
+        status = line.partition(" ")[2].partition(" ")[0]
+        if status == "200":
+            return sock
+        sock.close()
+        msg = f"the proxy {host}:{port} did not reach {route.host}: {line!r}"
+        if not status or status.startswith("5"):
+            raise TransientError(msg)
+        msg = f"{msg}. {_HINT}"
+        raise UnreachableError(msg)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        with self._lock:
+            if self._context is None:
+                self._context = _context(self._network.ca_bundle)
+            return self._context
+
+
+def _tls(context: ssl.SSLContext, sock: socket.socket, host: str) -> socket.socket:
+    import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
+
+    try:
+        # An end without the closing words of TLS may be a cut, so it is told as an error.
+        return context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
+    except ssl.SSLCertVerificationError as error:
+        sock.close()
+        msg = (
+            f"the certificate of {host} is not trusted: {error.verify_message}. "
+            "Nothing was fetched. Behind an intercepting proxy, set SSL_CERT_FILE (or "
+            "AWS_CA_BUNDLE) to the bundle of certificates that your institution hands out."
+        )
+        raise UnreachableError(msg) from error
+    except OSError as error:
+        sock.close()
+        msg = f"no TLS connection to {host}: {error}"
+        raise TransientError(msg) from error
+
+
+class _Address(NamedTuple):
+    family: socket.AddressFamily
+    place: tuple[str, int]
+
+
+def _look_up(host: str, port: int) -> list[_Address]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        msg = f"cannot find the host {host!r}: {error}"
+        raise TransientError(msg) from error
+    unique = dict.fromkeys(_Address(entry[0], entry[4]) for entry in found)  # type: ignore[arg-type]
+    return list(unique)
+
+
+def _context(ca_bundle: str | None) -> ssl.SSLContext:
+    import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
+
+    if ca_bundle is not None:
+        try:
+            return ssl.create_default_context(cafile=ca_bundle)
+        except ssl.SSLError as error:
+            msg = f"{ca_bundle} holds no certificates that can be read: {error}"
+            raise ConfigError(msg) from error
+    import truststore  # noqa: PLC0415 - only for https
+
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _bypassed(host: str, port: int) -> bool:
+    from urllib import request  # noqa: PLC0415 - slow to import; only with a proxy
+
+    bypass: Callable[[str], bool] = vars(request)["proxy_bypass_environment"]  # not in typeshed
+    return bypass(f"{host}:{port}") or bypass(host)
+
+
+def proxy_parts(proxy: str) -> tuple[str, int, str]:
+    """Return host, port and the value of ``Proxy-Authorization`` ("" without credentials).
+
+    Raises
+    ------
+    ConfigError
+        If it is not an ``http://`` proxy.
+    """
+    from base64 import b64encode  # noqa: PLC0415 - only with a proxy
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415
+
+    try:
+        parts = urlsplit(proxy)
+        host, port = parts.hostname, parts.port or 3128
+    except ValueError:
+        msg = "the proxy is no URL such as http://host:3128. Correct the proxy variable."
+        raise ConfigError(msg) from None  # the cause may show its credentials
+    if parts.scheme != "http" or not host:
+        shown = f"{parts.scheme}://{host}"  # never the credentials
+        msg = f"the proxy {shown} cannot be used: only http:// proxies are. Correct the variable."
+        raise ConfigError(msg)
+    credentials = ""
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        credentials = "Basic " + b64encode(pair.encode()).decode()
+    return host, port, credentials
+
+
+def _read_head(sock: socket.socket) -> bytes:
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < 65536:
+        more = sock.recv(4096)
+        if not more:
+            break
+        head += more
+    return head
+
+
+def shut(sock: socket.socket) -> None:
+    """Wake a thread that waits on this socket, and make it fail.
+
+    The method of the plain socket: that of a TLS socket also drops the TLS layer, and a thread
+    that reads on would take what is still encrypted for the body.
+    """
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -1,0 +1,270 @@
+"""One connection and one response: the head at once, the body as it is asked for."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from neurofetch.errors import ProtocolError, TransientError
+from neurofetch.net.http1 import (
+    CHUNKED,
+    HEAD_LIMIT,
+    UNTIL_CLOSE,
+    Head,
+    body_length,
+    chunk_size,
+    parse_head,
+)
+
+if TYPE_CHECKING:
+    import socket
+
+    from neurofetch.net.client import Client, Request
+    from neurofetch.net.connect import Route
+
+__all__ = ["Connection", "Response"]
+
+_BLOCK = 64 * 1024
+_INTERIM = 8
+"""At most so many 1xx answers come before the real one."""
+_TRAILERS = 64
+
+
+class Connection:
+    """One socket, and the bytes read from it that nobody has asked for yet."""
+
+    __slots__ = ("idle_since", "left", "route", "sock", "used")
+
+    def __init__(self, sock: socket.socket, route: Route) -> None:
+        self.sock = sock
+        self.route = route
+        self.left = b""
+        self.used = False
+        self.idle_since = 0.0
+
+    def hear(self, failed: OSError | None) -> Head:
+        """Return the head of the response to a request that was sent, or failed to be."""
+        if failed is not None:
+            raise failed
+        for _ in range(_INTERIM):
+            head = parse_head(self._read_head())
+            if head.status >= 200:
+                return head
+        msg = f"{_INTERIM} interim answers and no real one"
+        raise ProtocolError(msg)
+
+    def _read_head(self) -> bytes:
+        block = self.left
+        until = None
+        while True:
+            end = block.find(b"\r\n\r\n")
+            if end >= 0:
+                self.left = block[end + 4 :]
+                return block[:end]
+            if len(block) > HEAD_LIMIT:
+                msg = f"a response head of more than {HEAD_LIMIT} bytes"
+                raise ProtocolError(msg)
+            until = self._patience(until) if block else None
+            more = self.sock.recv(_BLOCK)
+            if not more:
+                msg = "closed by the server before it answered"
+                raise ConnectionResetError(msg)
+            block = block + more if block else more
+
+    def _patience(self, until: float | None) -> float:
+        """Bound the time for a head that does not come at once; it usually does."""
+        now = time.monotonic()
+        if until is None:
+            return now + (self.sock.gettimeout() or 0.0)
+        if now > until:
+            raise TimeoutError
+        return until
+
+    def into(self, view: memoryview) -> int:
+        """Fill the front of `view`; 0 when the server has closed the connection."""
+        if self.left:
+            count = min(len(self.left), len(view))
+            view[:count] = self.left[:count]
+            self.left = self.left[count:]
+            return count
+        return self.sock.recv_into(view)
+
+    def line(self) -> bytes:
+        """Return the next line, for chunked bodies."""
+        block = self.left
+        while b"\n" not in block:
+            if len(block) > HEAD_LIMIT:
+                msg = "a line without an end in a chunked body"
+                raise ProtocolError(msg)
+            more = self.sock.recv(_BLOCK)
+            if not more:
+                msg = "closed by the server inside a chunked body"
+                raise ConnectionResetError(msg)
+            block += more
+        line, _, self.left = block.partition(b"\n")
+        return line.rstrip(b"\r")
+
+
+class Response:
+    """A response: its head, and its body to be read once. A context manager.
+
+    Attributes
+    ----------
+    status : int
+    headers : dict of str to str
+        Names in lower case.
+    length : int or None
+        Bytes of the body as announced; None where the server does not say.
+    """
+
+    def __init__(self, client: Client, connection: Connection, request: Request, head: Head):
+        self.status = head.status
+        self.reason = head.reason
+        self.headers = head.headers
+        self.shown_url = request.shown_url
+        self._client = client
+        self._connection = connection
+        self._keep = head.keep_alive
+        self._kind = body_length(request.method, head)
+        self.length = self._kind if self._kind >= 0 else None
+        self._todo = max(self._kind, 0)
+        self._done = self._kind == 0
+        self._window = (time.monotonic(), 0)
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill the front of `view` with body bytes; 0 at the end of the body.
+
+        Raises
+        ------
+        TransientError
+            If the connection broke, stalled, or ended before the announced length.
+        """
+        if self._done or not view:
+            return 0
+        try:
+            count = self._next(view)
+        except ProtocolError:
+            self._keep = False
+            raise
+        except OSError as error:
+            self._keep = False
+            raise self._client.broken(self.shown_url, error) from error
+        if count:
+            self._watch(count)
+        return count
+
+    def read(self, limit: int) -> bytes:
+        """Return the whole body.
+
+        Parameters
+        ----------
+        limit : int
+            Bytes; more than this is an error, so that no server can fill the memory.
+
+        Raises
+        ------
+        ProtocolError
+            If the body is longer than `limit`.
+        TransientError
+            As `readinto`.
+        """
+        if self._kind >= 0:
+            return self._read_known(limit)
+        pieces, total = [], 0
+        buffer = memoryview(bytearray(_BLOCK))
+        while count := self.readinto(buffer):
+            total += count
+            if total > limit:
+                raise self._too_long(limit)
+            pieces.append(bytes(buffer[:count]))
+        return b"".join(pieces)
+
+    def _read_known(self, limit: int) -> bytes:
+        if self._kind > limit:
+            raise self._too_long(limit)
+        left = self._connection.left
+        if len(left) == self._todo:  # all of it came with the head: the usual small file
+            self._connection.left, self._todo, self._done = b"", 0, True
+            self._watch(len(left))
+            return left
+        body = bytearray(self._todo)
+        view, filled = memoryview(body), 0
+        while count := self.readinto(view[filled:]):
+            filled += count
+        return bytes(body)
+
+    def _too_long(self, limit: int) -> ProtocolError:
+        self._keep = False
+        return ProtocolError(f"{self.shown_url}: a body of more than {limit} bytes was not read")
+
+    def _next(self, view: memoryview) -> int:
+        if self._kind == CHUNKED and self._todo == 0:
+            self._todo = chunk_size(self._connection.line())
+            if self._todo == 0:
+                self._skip_trailers()
+                return 0
+        if self._kind != UNTIL_CLOSE:
+            view = view[: self._todo]
+        count = self._connection.into(view)
+        if count == 0 and self._kind != UNTIL_CLOSE:
+            msg = f"the body ended {self._todo} bytes early"
+            raise ConnectionResetError(msg)
+        if count == 0 and self._client.closed:  # it ended because we hung up
+            raise ConnectionAbortedError
+        self._account(count)
+        return count
+
+    def _skip_trailers(self) -> None:
+        for _ in range(_TRAILERS):
+            if not self._connection.line():
+                self._done = True
+                return
+        msg = f"{self.shown_url}: more than {_TRAILERS} trailers"
+        raise ProtocolError(msg)
+
+    def _account(self, count: int) -> None:
+        if self._kind == UNTIL_CLOSE:
+            self._done = count == 0
+            return
+        self._todo -= count
+        if self._todo == 0:
+            if self._kind == CHUNKED:
+                self._end_chunk()
+            else:
+                self._done = True
+
+    def _end_chunk(self) -> None:
+        rest = self._connection.line()
+        if rest:
+            msg = f"{self.shown_url}: expected the end of a chunk, got {rest[:40]!r}"
+            raise ProtocolError(msg)
+
+    def _watch(self, count: int) -> None:
+        """Count bytes for the rate limit, and give up on a connection that only drips."""
+        self._client.pace.spend(count)
+        network = self._client.network
+        since, seen = self._window
+        now = time.monotonic()
+        if now - since < network.slow_window:
+            self._window = (since, seen + count)
+            return
+        if seen + count < network.slow_bytes:
+            self._keep = False
+            msg = f"{self.shown_url}: stalled, {seen + count} bytes in {now - since:.0f} s"
+            raise TransientError(msg)
+        self._window = (now, 0)
+
+    def close(self) -> None:
+        """Give the connection back, or close it when the body was not read to its end."""
+        connection, self._keep = self._connection, self._keep and self._done
+        if connection is not None:
+            self._client.release(connection, keep=self._keep and not connection.left)
+            self._client.over()
+            self._connection = None  # type: ignore[assignment]
+            self._done = True

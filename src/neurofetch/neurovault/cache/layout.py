@@ -1,0 +1,326 @@
+"""The cache on disk: where it is, what its files are called, how they are read and written.
+
+The layout is nilearn's, and both programs read what the other wrote::
+
+    neurovault/collection_<cid>/collection_metadata.json
+    neurovault/collection_<cid>/image_<id>.nii.gz
+    neurovault/collection_<cid>/image_<id>_resampled.nii.gz
+    neurovault/collection_<cid>/neurosynth_words_for_image_<id>.json
+    neurovault/collection_<cid>/image_<id>_metadata.json          last: the commit mark
+
+The paths inside the JSON are written (nilearn wants them) but never trusted: a file belongs to the
+folder that it lies in, wherever the cache has been moved and whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurofetch.errors import DestinationError, DiskFullError, VerificationError
+from neurofetch.store.directory import FULL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FOLDER = "neurovault"
+_IMAGE_JSON = re.compile(r"image_(\d+)_metadata\.json")
+_COLLECTION_FOLDER = re.compile(r"collection_(\d+)")
+
+
+class TornRecordError(VerificationError):
+    """A metadata file that is not whole JSON, or not the record that its name says."""
+
+
+def candidate_dirs(
+    data_dir: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None
+) -> list[Path]:
+    """Return the data directories in the order in which they are looked at.
+
+    Parameters
+    ----------
+    data_dir : path-like, optional
+        One directory, or several joined by ``os.pathsep``; then nothing else counts.
+    environ : mapping, optional
+        Where ``NILEARN_SHARED_DATA`` and ``NILEARN_DATA`` are read; the process's own by default.
+
+    Examples
+    --------
+    >>> [str(path) for path in candidate_dirs("/scratch:/home/me/data")]
+    ['/scratch', '/home/me/data']
+    """
+    if data_dir is not None:
+        texts = [os.fspath(data_dir)]
+    else:
+        environ = os.environ if environ is None else environ
+        texts = [environ.get(name, "") for name in ("NILEARN_SHARED_DATA", "NILEARN_DATA")]
+        texts.append("~/nilearn_data")
+    parts = [part for text in texts for part in text.split(os.pathsep) if part]
+    return [Path(part).expanduser() for part in parts]
+
+
+def find_root(
+    data_dir: str | os.PathLike[str] | None = None, environ: Mapping[str, str] | None = None
+) -> Path:
+    """Return the ``neurovault`` folder to use, without creating anything.
+
+    Parameters
+    ----------
+    data_dir, environ
+        See :func:`candidate_dirs`.
+
+    Returns
+    -------
+    Path
+        The first that exists, else the first that could be created.
+
+    Raises
+    ------
+    DestinationError
+        When none exists and none could be created.
+    """
+    roots = [path / FOLDER for path in candidate_dirs(data_dir, environ)]
+    for root in roots:
+        if root.is_dir():
+            return root.resolve() if root.is_symlink() else root
+    for root in roots:
+        if _can_be_created(root):
+            return root
+    listed = "".join(f"\n  {root}" for root in roots)
+    raise DestinationError(
+        f"None of these folders exists, and none can be created:{listed}\n"
+        "Pass a data_dir that you may write to, or set NILEARN_DATA."
+    )
+
+
+def _can_be_created(path: Path) -> bool:
+    ancestor = next((p for p in path.parents if os.path.lexists(p)), path)
+    return ancestor.is_dir() and os.access(ancestor, os.W_OK | os.X_OK)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """The files below one ``neurovault`` folder.
+
+    Parameters
+    ----------
+    root : Path
+        That folder; it need not exist.
+
+    Examples
+    --------
+    >>> Cache(Path("/data/neurovault")).image(658, 10426).as_posix()
+    '/data/neurovault/collection_658/image_10426.nii.gz'
+    """
+
+    root: Path
+
+    def collection_dir(self, collection_id: int) -> Path:
+        """Return the folder of a collection."""
+        return self.root / f"collection_{collection_id}"
+
+    def collection_json(self, collection_id: int) -> Path:
+        """Return the file of a collection's record."""
+        return self.collection_dir(collection_id) / "collection_metadata.json"
+
+    def image(self, collection_id: int, image_id: int) -> Path:
+        """Return the file of a volume."""
+        return self.collection_dir(collection_id) / f"image_{image_id}.nii.gz"
+
+    def resampled(self, collection_id: int, image_id: int) -> Path:
+        """Return the file of a resampled volume."""
+        return self.collection_dir(collection_id) / f"image_{image_id}_resampled.nii.gz"
+
+    def words(self, collection_id: int, image_id: int) -> Path:
+        """Return the file of an image's Neurosynth words."""
+        name = f"neurosynth_words_for_image_{image_id}.json"
+        return self.collection_dir(collection_id) / name
+
+    def image_json(self, collection_id: int, image_id: int) -> Path:
+        """Return the file of an image's record: its commit mark."""
+        return self.collection_dir(collection_id) / f"image_{image_id}_metadata.json"
+
+    def collection_ids(self) -> list[int]:
+        """Return the ids of all collections that have a folder, sorted."""
+        return sorted(number for number, _ in scan_collections(self.root))
+
+    def image_ids(self, collection_id: int) -> list[int]:
+        """Return the ids of a collection's images that have a record, sorted."""
+        return scan_images(self.collection_dir(collection_id))
+
+    def read_collection(self, collection_id: int) -> dict[str, Any] | None:
+        """Return a collection's record with its present paths, None when there is none.
+
+        Raises
+        ------
+        TornRecordError
+            When the file is not whole.
+        """
+        record = read_json(self.collection_json(collection_id))
+        if record is None:
+            return None
+        place = self.collection_dir(collection_id)
+        return _bare(record) | {
+            "relative_path": place.name,
+            "absolute_path": os.path.abspath(place),
+        }
+
+    def read_image(self, collection_id: int, image_id: int) -> dict[str, Any] | None:
+        """Return an image's record with its present paths, None when there is none.
+
+        Raises
+        ------
+        TornRecordError
+            When the file is not whole, or belongs to another image.
+        """
+        path = self.image_json(collection_id, image_id)
+        record = read_json(path)
+        if record is None:
+            return None
+        if record.get("id") != image_id:
+            raise TornRecordError(f"{path} holds the record of image {record.get('id')!r}.")
+        return self.with_paths({"collection_id": collection_id} | _bare(record), collection_id)
+
+    def with_paths(self, record: Mapping[str, Any], collection_id: int) -> dict[str, Any]:
+        """Return an image's record with the relative and absolute paths that nilearn gives."""
+        number = record["id"]
+        files = {"": self.image(collection_id, number)}
+        files["resampled_"] = self.resampled(collection_id, number)
+        if (words := self.words(collection_id, number)).is_file():
+            files["ns_words_"] = words
+        paths: dict[str, str] = {}
+        for key, file in files.items():
+            paths[f"{key}relative_path"] = f"{file.parent.name}/{file.name}"
+            paths[f"{key}absolute_path"] = os.path.abspath(file)
+        return {**record, **paths}
+
+    def write_collection(self, record: Mapping[str, Any]) -> bool:
+        """Write a collection's record if it changed; say whether it did."""
+        number = record["id"]
+        place = self.collection_dir(number)
+        return write_json(
+            self.collection_json(number), _bare(record) | {"relative_path": place.name}
+        )
+
+    def write_image(self, record: Mapping[str, Any], collection_id: int) -> bool:
+        """Write an image's record, its commit mark, if it changed; say whether it did.
+
+        Call it last, when all other files of the image are in place.
+        """
+        bare = _bare(record)
+        bare["collection_id"] = bare.get("collection_id") or collection_id  # nilearn dies without
+        full = self.with_paths(bare, collection_id)
+        kept = {key: value for key, value in full.items() if "absolute" not in key}
+        return write_json(self.image_json(collection_id, record["id"]), kept)
+
+
+def _bare(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record without paths: they are made anew from where the files are."""
+    return {k: v for k, v in record.items() if "relative_path" not in k and "absolute" not in k}
+
+
+def scan_collections(root: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
+    """Yield id and folder of each collection below a ``neurovault`` folder, in no order."""
+    try:
+        entries = os.scandir(root)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            found = _COLLECTION_FOLDER.fullmatch(entry.name)
+            if found and entry.is_dir():
+                yield int(found[1]), entry
+
+
+def scan_images(folder: str | os.PathLike[str]) -> list[int]:
+    """Return the ids of the images with a record in one collection's folder, sorted."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted(int(found[1]) for name in names if (found := _IMAGE_JSON.fullmatch(name)))
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return the record in a file, None when there is no such file.
+
+    Raises
+    ------
+    TornRecordError
+        When it is not a whole JSON object: nilearn writes its files in place, so a reader may
+        meet one that is half written.
+    """
+    try:
+        with open(path, "rb") as file:
+            record = json.loads(file.read())
+    except FileNotFoundError:
+        return None
+    except ValueError as exc:
+        raise TornRecordError(f"{os.fspath(path)} is not whole JSON: {exc}.") from exc
+    if not isinstance(record, dict):
+        raise TornRecordError(f"{os.fspath(path)} does not hold a record.")
+    return record
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> bool:
+    """Write a record atomically, unless the file already says the same.
+
+    Parameters
+    ----------
+    path : Path
+        Where; its folder is made if need be.
+    record : mapping
+        What; nothing in it may be other than JSON.
+
+    Returns
+    -------
+    bool
+        Whether the file was written.
+    """
+    if _says(path, record):
+        return False
+    write_atomically(path, json.dumps(record).encode())
+    return True
+
+
+def _says(path: Path, record: Mapping[str, Any]) -> bool:
+    try:
+        return read_json(path) == dict(record)
+    except TornRecordError:
+        return False  # it is replaced by a whole one
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write bytes so that a reader sees the old file or the new one, whole, even after a crash.
+
+    Raises
+    ------
+    DestinationError
+        When they cannot be written; `DiskFullError` when the disk is full.
+    """
+    try:
+        _write_atomically(path, content)
+    except OSError as exc:
+        if exc.errno in FULL:
+            raise DiskFullError(f"The disk is full: {path} was not written.") from exc
+        raise DestinationError(f"{path} cannot be written: {exc.strerror or exc}.") from exc
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A leading dot keeps the half-written file out of nilearn's search for image_*_metadata.json.
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        with open(partial, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

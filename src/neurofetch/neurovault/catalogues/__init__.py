@@ -1,0 +1,1 @@
+"""All collections and images in one local file: filled, updated, searched."""

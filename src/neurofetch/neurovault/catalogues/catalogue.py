@@ -1,0 +1,264 @@
+"""A local catalogue of all collections and images: one DuckDB file.
+
+An update works on a copy and puts it in place by one rename. So readers, however many, always see a
+whole catalogue and never wait; two updates at once both leave a whole one, and what the earlier
+of them brought is brought again by the next update, which asks from the newest date in the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurofetch.errors import VerificationError
+from neurofetch.neurovault.catalogues.ingest import (
+    FORMAT,
+    Update,
+    create_tables,
+    merge,
+    table_format,
+)
+from neurofetch.neurovault.catalogues.search import COLUMNS, Kind, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import duckdb
+    import pandas as pd
+
+__all__ = ["Catalogue", "Update"]
+
+# Compression by zstd needs the newer file format.
+_WRITING: dict[str, str | bool | int | float | list[str]] = {
+    "storage_compatibility_version": "v1.2.0",
+}
+_STALE = 86_400.0  # seconds after which the draft of another process counts as abandoned
+CATALOGUE_NAME = "neurofetch-catalogue.duckdb"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The catalogue in one file, which need not exist yet.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; :meth:`update` makes it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "catalogue.duckdb"
+    >>> catalogue = Catalogue(path)
+    >>> catalogue.update(images=[
+    ...     {"id": 7, "collection_id": 2, "name": "Left hand", "map_type": "Z map"},
+    ...     {"id": 8, "collection_id": 2, "name": "Right hand", "map_type": "T map"},
+    ... ])
+    Update(added=2, changed=0, unchanged=0, removed=0)
+    >>> catalogue.ids("hand", map_type="Z map")
+    [7]
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
+    def exists(self) -> bool:
+        """Say whether there is a catalogue that this release can read."""
+        with self._reading() as connection:
+            return connection is not None
+
+    def update(
+        self,
+        *,
+        collections: Iterable[Mapping[str, Any]] | None = None,
+        images: Iterable[Mapping[str, Any]] | None = None,
+        complete: bool = False,
+    ) -> Update:
+        """Bring records in; a record replaces an older one of the same id.
+
+        Parameters
+        ----------
+        collections, images : iterable of mapping
+            The server's records, in any order; they are read once and not kept in memory. The
+            last of several with the newest ``modify_date`` wins. A kind that is not given stays
+            as it is.
+        complete : bool, default=False
+            Whether these are all that exist of their kind: others are then removed.
+
+        Returns
+        -------
+        Update
+            What changed.
+
+        Raises
+        ------
+        UsageError
+            When a record has no id.
+        VerificationError
+            When the present file is damaged.
+
+        Notes
+        -----
+        Nothing is visible to readers before all is in. When an iterable raises, the catalogue
+        stays as it was.
+        """
+        import duckdb  # noqa: PLC0415 - heavy
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(self.path, time.time())
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+        scratch = Path(f"{draft}.ndjson")
+        both: dict[Kind, Iterable[Mapping[str, Any]] | None]
+        both = {"collections": collections, "images": images}
+        given = {kind: records for kind, records in both.items() if records is not None}
+        done = Update()
+        try:
+            if self.exists():
+                shutil.copyfile(self.path, draft)
+            with duckdb.connect(str(draft), config=_WRITING) as connection:
+                connection.execute("SET enable_progress_bar = false")  # it goes to stdout
+                create_tables(connection)
+                for kind, records in given.items():
+                    done += merge(connection, kind, records, scratch, complete=complete)
+                connection.execute("CHECKPOINT")
+            _sync(draft)
+            os.replace(draft, self.path)
+        finally:
+            draft.unlink(missing_ok=True)
+            Path(f"{draft}.wal").unlink(missing_ok=True)
+        return done
+
+    def ids(
+        self,
+        text: str | None = None,
+        *,
+        kind: Kind = "images",
+        collection_text: str | None = None,
+        limit: int | None = None,
+        **fields: Any,
+    ) -> list[int]:
+        """Search, and return ids, sorted.
+
+        Parameters
+        ----------
+        text : str, optional
+            Words that must all occur in the record's texts (name, description, paradigm, contrast,
+            task, modality, …; authors and journal of a collection), in any case; words in double
+            quotes must occur together.
+        kind : {"images", "collections"}
+            What to search.
+        collection_text : str, optional
+            Words that must all occur in the texts of the image's collection.
+        limit : int, optional
+            At most so many.
+        **fields : object
+            Fields and what they must be: a value, a list of values, None for "unknown", or a
+            special value such as ``Contains("face")`` or ``GreaterThan("2020-01-01T00:00:00Z")``.
+            A field that has no column (one that an uploader made up) is looked up in the records,
+            which is slower.
+
+        Returns
+        -------
+        list of int
+            As :func:`fetch_neurovault_ids` takes them.
+        """
+        query = Query(kind, text, collection_text, fields, limit)
+        with self._reading() as connection:
+            return [] if connection is None else query.ids(connection)
+
+    def table(
+        self,
+        text: str | None = None,
+        *,
+        kind: Kind = "images",
+        collection_text: str | None = None,
+        limit: int | None = None,
+        **fields: Any,
+    ) -> pd.DataFrame:
+        """Search as :meth:`ids` does, and return the main fields as a table, one row a record."""
+        import pandas as pd  # noqa: PLC0415 - heavy
+
+        names = list(COLUMNS[kind])
+        query = Query(kind, text, collection_text, fields, limit)
+        with self._reading() as connection:
+            rows = [] if connection is None else query.rows(connection, names)
+        return pd.DataFrame(rows, columns=names)
+
+    def records(self, ids: Iterable[int], *, kind: Kind = "images") -> list[dict[str, Any]]:
+        """Return the whole records of these ids, in their order; unknown ids are left out."""
+        wanted = list(ids)
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            sql = f"SELECT id, record FROM {kind} WHERE id IN (SELECT unnest(?::BIGINT[]))"
+            found = dict(connection.execute(sql, [wanted]).fetchall())
+        return [json.loads(found[number]) for number in wanted if number in found]
+
+    def count(self, kind: Kind = "images") -> int:
+        """Return how many records there are."""
+        value = self._one(f"SELECT count(*) FROM {kind}")
+        return value if isinstance(value, int) else 0
+
+    def newest(self, kind: Kind = "images") -> datetime | None:
+        """Return the newest ``modify_date``, None when there is none: where an update begins."""
+        value = self._one(f"SELECT max(modify_date) FROM {kind}")
+        return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
+
+    def _one(self, sql: str) -> object:
+        with self._reading() as connection:
+            row = None if connection is None else connection.execute(sql).fetchone()
+        return None if row is None else row[0]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        """Open the file for reading; None when there is none, or one of another format."""
+        import duckdb  # noqa: PLC0415 - heavy
+
+        if not _is_database(self.path):
+            yield None
+            return
+        try:
+            with duckdb.connect(str(self.path), read_only=True) as connection:
+                connection.execute("SET enable_progress_bar = false")
+                yield connection if table_format(connection) == FORMAT else None
+        except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException) as exc:
+            raise _translated(self.path, exc) from exc
+
+
+def _translated(path: Path, cause: BaseException) -> VerificationError:
+    return VerificationError(
+        f"{path} cannot be read as a catalogue: {cause}. Nothing was changed; remove the file, and "
+        "the next update fills a new one."
+    )
+
+
+def _is_database(path: Path) -> bool:
+    """Say whether a file begins as DuckDB's do (eight bytes of checksum, then a word)."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(12)[8:] == b"DUCK"
+    except FileNotFoundError:
+        return False
+
+
+def _sweep(path: Path, now: float) -> None:
+    """Remove the drafts of updates that were killed long ago."""
+    for draft in path.parent.glob(f".{path.name}.*.part*"):
+        with contextlib.suppress(FileNotFoundError):
+            if draft.is_file() and draft.stat().st_mtime < now - _STALE:
+                draft.unlink()
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())

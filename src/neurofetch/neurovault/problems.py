@@ -1,0 +1,84 @@
+"""What could not be fetched: collected, named once, and part of the report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from neurofetch.model import Outcome, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Problem", "cause_of", "message"]
+
+_PLACE = re.compile(r"https?://\S+: ")
+_META = {
+    404: "the server knows none of this id, or it is private (404)",
+    403: "it is private (403)",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that was asked for and is not there.
+
+    Parameters
+    ----------
+    kind : {"collection", "image"}
+    number : int
+        Its id; 0 where it is not known.
+    cause : str
+    name : str
+        How it is called where the id is not known.
+    """
+
+    kind: Literal["collection", "image"]
+    number: int
+    cause: str
+    name: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The line of the report."""
+        title = self.name or f"{self.kind} {self.number}"
+        return Outcome(title, f"{self.kind}s/{self.number}/", Status.FAILED, self.cause)
+
+
+def cause_of(error: BaseException) -> str:
+    """Return why a record could not be had, in words for a user."""
+    text = str(error)
+    for status, words in _META.items():
+        if f": {status} " in text:
+            return words
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """Return a cause without addresses, so that equal causes read equal."""
+    return _PLACE.sub("", text)
+
+
+def message(problems: Iterable[Problem], offline: bool) -> str:
+    """Return the words that name everything that is missing, equal causes together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    named: list[str] = []
+    for problem in problems:
+        if problem.number and not problem.name:
+            key = (problem.kind, plain(problem.cause))
+            groups.setdefault(key, []).append(str(problem.number))
+        else:
+            named.append(f"  {problem.name}: {plain(problem.cause)}")
+    lines = [
+        f"  {kind}{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}: {cause}"
+        for (kind, cause), numbers in groups.items()
+    ]
+    total = sum(map(len, groups.values())) + len(named)
+    things = "thing that was" if total == 1 else "things that were"
+    advice = (
+        "Nothing was asked of the server (mode 'offline')."
+        if offline
+        else "All else is there. The same call again fetches only what is missing."
+    )
+    return "\n".join([f"{total} {things} asked for cannot be had:", *lines, *named, advice])

@@ -1,0 +1,263 @@
+"""The client of the server's API: records and lists, over the engine's network client."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from neurofetch.errors import (
+    NeurofetchError,
+    ProtocolError,
+    ServerError,
+    TransientError,
+    UnreachableError,
+)
+from neurofetch.net.client import Client, Request
+from neurofetch.net.failures import failure
+from neurofetch.net.retry import Attempts
+from neurofetch.net.settings import Network
+from neurofetch.neurovault.server.pages import Broken, BrokenPageError, Page, Scroll
+from neurofetch.neurovault.settings import api_url
+
+if TYPE_CHECKING:
+    from neurofetch.net.response import Response
+    from neurofetch.neurovault.settings import Settings
+
+__all__ = ["PAGE", "Listing", "Server", "Session"]
+
+Record = dict[str, Any]
+PAGE = 1000
+"""Rows to ask for at once; the server may give fewer."""
+_LARGEST = 256 << 20
+"""Bytes of one answer, at most."""
+_GAP = 8
+"""Ids between two neighbours that are asked for, to name a broken record."""
+
+
+class Session:
+    """The connections of one call. A context manager.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Attributes
+    ----------
+    client : Client
+    neurovault, neurosynth : Server
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        network = Network.from_environment()
+        network = replace(
+            network, connect_timeout=settings.timeout, read_timeout=float(settings.timeout)
+        )
+        self.client = Client(network, at_once=settings.connections)
+        self.attempts = Attempts(settings.rules)
+        width = settings.connections
+        self.neurovault = Server(self.client, api_url("NEUROVAULT_API_URL"), self.attempts, width)
+        # It may be down for weeks: half the patience, and its words are a bonus.
+        rules = replace(self.attempts.rules, attempts=max(1, self.attempts.rules.attempts // 2))
+        attempts = Attempts(rules, self.attempts.stop)
+        self.neurosynth = Server(self.client, api_url("NEUROSYNTH_API_URL"), attempts, width)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.attempts.stop.set()
+        self.client.close()
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of one collection, as the server lists them.
+
+    Parameters
+    ----------
+    rows : list of dict
+    broken_ids : list of int
+        Records that the server cannot show, as far as their ids could be found out.
+    broken : list of str
+        The others, named by their place.
+    clean : bool
+        Whether the list came to its end.
+    """
+
+    rows: list[Record]
+    broken: list[str]
+    broken_ids: list[int]
+    clean: bool
+
+
+class Server:
+    """One API, asked by several threads.
+
+    Parameters
+    ----------
+    client : Client
+        It bounds the requests that are under way at once.
+    base : str
+        With a slash at its end.
+    attempts : Attempts
+    width : int
+        Threads for several questions at once.
+    """
+
+    def __init__(self, client: Client, base: str, attempts: Attempts, width: int) -> None:
+        self.base = base
+        self.width = width
+        self._client = client
+        self._attempts = attempts
+        self._silent = 0
+
+    # -- records -----------------------------------------------------------------------------
+
+    def collection(self, number: int) -> Record:
+        """Return a collection's record.
+
+        Raises
+        ------
+        ServerError
+        """
+        return self._record(f"collections/{number}/", number)
+
+    def image(self, number: int) -> Record:
+        """Return an image's record.
+
+        Raises
+        ------
+        ServerError
+        """
+        return self._record(f"images/{number}/", number)
+
+    def _record(self, path: str, number: int) -> Record:
+        record = self.json(path)
+        if record.get("id") != number:
+            raise ProtocolError(f"{path}: the record of {record.get('id')!r} came instead")
+        return record
+
+    # -- lists -------------------------------------------------------------------------------
+
+    def images_of(self, collection_id: int) -> Listing:
+        """Return the images of a collection.
+
+        Raises
+        ------
+        ServerError
+        """
+        scroll = self.scroll(f"collections/{collection_id}/images/")
+        rows = [row for page in scroll for row in page]
+        named = [self._named(broken) for broken in scroll.broken]
+        ids = [name for name in named if isinstance(name, int)]
+        places = [name for name in named if isinstance(name, str)]
+        return Listing(rows, places, ids, scroll.clean and not named)
+
+    def scroll(self, path: str, limit: int = PAGE, **query: str) -> Scroll:
+        """Return a list to iterate over, its pages as they come."""
+        return Scroll(partial(self._page, path, query), limit, self.width)
+
+    def _page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page:
+        query = {**query, "limit": str(limit)} | ({"offset": str(offset)} if offset else {})
+        response = self.json(path, query, halve=limit > 1)
+        rows, count = response.get("results"), response.get("count")
+        if not isinstance(rows, list):
+            raise ProtocolError(f"{self.base}{path}: a page without results")
+        good = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), int)]
+        known = count if isinstance(count, int) else 0
+        return Page(good, known, bool(response.get("next")))
+
+    def _named(self, broken: Broken) -> int | str:
+        """Return the id of a broken record, where asking tells, else its place in words."""
+        before, after = broken.before, broken.after
+        if before is not None and after is not None and 1 < after - before <= _GAP:
+            for number in range(before + 1, after):
+                if self._breaks(number):
+                    return number
+        sides = [f"after image {before}"] if before is not None else []
+        sides += [f"before image {after}"] if after is not None else []
+        return f"the record at place {broken.offset + 1} ({', '.join(sides) or 'alone'})"
+
+    def _breaks(self, number: int) -> bool:
+        try:
+            self.json(f"images/{number}/", halve=True)
+        except BrokenPageError:
+            return True
+        except ServerError:
+            return False
+        return False
+
+    # -- one request -------------------------------------------------------------------------
+
+    def json(
+        self, path: str, query: dict[str, str] | None = None, *, halve: bool = False
+    ) -> Record:
+        """Return one answer, a JSON object.
+
+        Parameters
+        ----------
+        path : str
+            Below the base.
+        query : dict of str to str, optional
+        halve : bool
+            Whether a 500 shall be no reason to ask again, but raise `BrokenPageError`.
+
+        Raises
+        ------
+        ServerError
+        """
+        return self.response(path, query, halve=halve)[1]
+
+    def response(
+        self, path: str, query: dict[str, str] | None = None, *, halve: bool = False
+    ) -> tuple[bytes, Record]:
+        """Return one answer as it came and as the JSON object that it is.
+
+        Raises
+        ------
+        ServerError
+        """
+        url = self.base + path + (f"?{urlencode(query)}" if query else "")
+        if self._silent >= 2 * self.width + 4:
+            raise UnreachableError(f"{self.base}: not asked any more, since it does not answer")
+        try:
+            response = self._attempts.run(lambda: self._asked(url, halve=halve))
+        except UnreachableError as error:
+            if isinstance(error.__cause__, _OneRecordError):
+                raise BrokenPageError(str(error.__cause__)) from error
+            self._silent += 1
+            raise
+        self._silent = 0
+        return response
+
+    def _asked(self, url: str, *, halve: bool) -> tuple[bytes, Record]:
+        request = Request(url, {"Accept": "application/json"})
+        with self._client.send(request) as response:
+            if response.status == 500:
+                raise self._broken(response, url, halve=halve)
+            if response.status != 200:
+                raise failure(response)
+            body = response.read(_LARGEST)
+        try:
+            value = json.loads(body)
+        except ValueError as error:
+            kind = "an HTML page" if body.lstrip()[:1] == b"<" else "something else"
+            raise TransientError(f"{request.shown_url}: {kind} instead of JSON") from error
+        if not isinstance(value, dict):
+            raise ProtocolError(f"{request.shown_url}: not a JSON object")
+        return body, value
+
+    @staticmethod
+    def _broken(response: Response, url: str, *, halve: bool) -> NeurofetchError:
+        words = f"{response.shown_url}: 500 {response.reason}".rstrip()
+        if halve:
+            return BrokenPageError(words)
+        one = dict(parse_qsl(urlsplit(url).query)).get("limit") == "1"
+        return _OneRecordError(words) if one else TransientError(words)
+
+
+class _OneRecordError(TransientError):
+    """A 500 for a page of a single record."""

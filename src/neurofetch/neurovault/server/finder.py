@@ -1,0 +1,204 @@
+"""Ask the server for records: of collections with their lists, and of images by id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from neurofetch._threads import together
+from neurofetch.errors import InterruptedTransferError, NeurofetchError
+from neurofetch.neurovault.problems import Problem, cause_of
+from neurofetch.neurovault.records import clean
+from neurofetch.neurovault.server.api import PAGE, Listing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from neurofetch.neurovault.server.api import Server
+
+__all__ = ["Finder", "Members", "tried"]
+
+Record = dict[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Members:
+    """The images of one collection.
+
+    Parameters
+    ----------
+    records : dict of int to dict
+        By id, cleaned, in the order of the list.
+    problems : list of Problem
+        Records in the list that cannot be read.
+    clean : bool
+        Whether the list came to its end, whole.
+    """
+
+    records: dict[int, Record]
+    problems: list[Problem] = field(default_factory=list)
+    clean: bool = True
+
+
+def tried(call: Callable[[], T]) -> T | NeurofetchError:
+    """Return what a call returns, or the error that it raises."""
+    try:
+        return call()
+    except InterruptedTransferError:
+        raise
+    except NeurofetchError as error:
+        return error
+
+
+class Finder:
+    """Asks one server for records; what it cannot have becomes a `Problem`.
+
+    Parameters
+    ----------
+    server : Server
+
+    Attributes
+    ----------
+    collections : dict of int to dict
+        Records of collections, cleaned.
+    problems : list of Problem
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.collections: dict[int, Record] = {}
+        self.problems: list[Problem] = []
+        self._failed: dict[int, str] = {}
+
+    # -- collections -------------------------------------------------------------------------
+
+    def whole(
+        self, numbers: Sequence[int], known: Iterable[int], *, name: bool = True
+    ) -> dict[int, Members]:
+        """Return the images of collections; their records are asked for at the same time.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+        known : iterable of int
+            Collections whose record need not be asked for.
+        name : bool
+            Whether a collection that cannot be had is a problem of its own.
+        """
+        server, unknown = self.server, [n for n in numbers if n not in set(known)]
+        unknown = [n for n in unknown if n not in self.collections and n not in self._failed]
+        calls: list[Callable[[], object]] = []
+        for number in numbers:
+            if number in unknown:
+                calls.append(partial(tried, partial(server.collection, number)))
+            calls.append(partial(tried, partial(server.images_of, number)))
+        answers = iter(together(calls, server.width))
+        found: dict[int, Members] = {}
+        for number in numbers:
+            record = next(answers) if number in unknown else None
+            members = self._members(number, record, next(answers), name=name)
+            if members is not None:
+                found[number] = members
+        return found
+
+    def _members(
+        self, number: int, record: object, listing: object, *, name: bool
+    ) -> Members | None:
+        error = next((e for e in (record, listing) if isinstance(e, NeurofetchError)), None)
+        if isinstance(record, dict):
+            self.collections[number] = clean(record)
+        if error is not None or not isinstance(listing, Listing):
+            if isinstance(record, NeurofetchError):
+                self._failed[number] = cause_of(record)
+            if name:
+                self.problems.append(Problem("collection", number, cause_of(error or Exception())))
+            return None
+        rows = {row["id"]: clean(row) | {"collection_id": number} for row in listing.rows}
+        return Members(rows, _broken(number, listing), listing.clean)
+
+    def records(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Ask for the records of collections; return why some cannot be had."""
+        todo = [n for n in dict.fromkeys(numbers) if n not in self.collections]
+        todo = [n for n in todo if n not in self._failed]
+        calls = [partial(tried, partial(self.server.collection, number)) for number in todo]
+        for number, response in zip(todo, together(calls, self.server.width), strict=True):
+            if isinstance(response, NeurofetchError):
+                self._failed[number] = cause_of(response)
+            else:
+                self.collections[number] = clean(response)
+        return self._failed
+
+    def name_collections(self, numbers: Iterable[int]) -> None:
+        """Make problems of those collections whose record could not be had."""
+        failed = ((number, self._failed.get(number)) for number in numbers)
+        self.problems += [Problem("collection", n, cause) for n, cause in failed if cause]
+
+    # -- images ------------------------------------------------------------------------------
+
+    def images(self, numbers: Sequence[int]) -> dict[int, Record]:
+        """Return the records of images, by page where that takes fewer requests.
+
+        A few images are asked for one by one. Where those suggest that a collection holds many
+        of the others, its list is read: one request then brings up to 1,000 records.
+        """
+        found: dict[int, Record] = {}
+        todo, width = list(numbers), self.server.width
+        while len(todo) > 2 * width:
+            sample = todo[:: -(-len(todo) // width)]
+            mine = self._one_by_one(sample)
+            found |= mine
+            todo = [number for number in todo if number not in set(sample)]
+            listed, lists = self._lists(mine, len(sample), len(todo))
+            gained = {number: listed[number] for number in todo if number in listed}
+            found |= gained
+            todo = [number for number in todo if number not in gained]
+            if len(gained) <= lists:
+                break
+        return found | self._one_by_one(todo)
+
+    def _one_by_one(self, numbers: Sequence[int]) -> dict[int, Record]:
+        calls = [partial(tried, partial(self.server.image, number)) for number in numbers]
+        found: dict[int, Record] = {}
+        for number, response in zip(numbers, together(calls, self.server.width), strict=True):
+            if isinstance(response, NeurofetchError):
+                self.problems.append(Problem("image", number, cause_of(response)))
+            elif not isinstance(response.get("collection_id"), int):
+                cause = "its record does not say which collection it belongs to"
+                self.problems.append(Problem("image", number, cause))
+            else:
+                found[number] = clean(response)
+        return found
+
+    def _lists(
+        self, sample: dict[int, Record], asked: int, left: int
+    ) -> tuple[dict[int, Record], int]:
+        """Read the lists of those collections from which many more images may be expected.
+
+        Returns
+        -------
+        tuple of (dict of int to dict, int)
+            The records, and how many lists were read.
+        """
+        seen = Counter(record["collection_id"] for record in sample.values())
+        self.records(seen)
+        worth = []
+        for number, times in seen.items():
+            size = self.collections.get(number, {}).get("number_of_images")
+            size = size if isinstance(size, int) else PAGE
+            expected = min(left * times / asked, size - times)
+            if expected >= 2 * (1 + size // PAGE) and number in self.collections:
+                worth.append(number)
+        found = self.whole(worth, worth, name=False)
+        rows = {n: row for members in found.values() for n, row in members.records.items()}
+        return rows, len(worth)
+
+
+def _broken(collection_id: int, listing: Listing) -> list[Problem]:
+    """Return the records of a list that the server cannot show, by id where it is known."""
+    cause = "the server cannot show its record (500)"
+    found = [Problem("image", number, cause) for number in listing.broken_ids]
+    place = f"in collection {collection_id}"
+    return found + [Problem("image", 0, cause, f"{place}, {name}") for name in listing.broken]

@@ -1,0 +1,166 @@
+"""What a caller asked for beside the ids and filters: checked once, passed on as a value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from neurofetch.errors import ConfigError, UsageError
+from neurofetch.net.settings import checked_endpoint
+
+if TYPE_CHECKING:
+    from neurofetch.events import Event
+    from neurofetch.net.retry import RetryRules
+
+__all__ = ["CONNECTIONS", "MAX_FAILURES", "TIMEOUT", "Mode", "OnError", "Settings", "api_url"]
+
+Mode = Literal["download_new", "overwrite", "offline"]
+OnError = Literal["warn", "raise"]
+Progress = str | bool | Callable[["Event"], None] | None
+
+CONNECTIONS = 4
+"""Requests at once by default: the real server has four workers for everything."""
+MAX_CONNECTIONS = 64
+MAX_FAILURES = 100
+"""So many failures in a row end a download; nilearn's number."""
+TIMEOUT = 10.0
+VARIABLE = "NEUROFETCH_NEUROVAULT_CONNECTIONS"
+_APIS = {
+    "NEUROVAULT_API_URL": "https://neurovault.org/api/",
+    "NEUROSYNTH_API_URL": "https://neurosynth.org/api/",
+}
+_MODES = ("download_new", "overwrite", "offline")
+_INTERPOLATIONS = ("continuous", "linear", "nearest")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fetch.
+
+    Parameters
+    ----------
+    mode : {"download_new", "overwrite", "offline"}
+    connections : int
+        Requests at once, at most.
+    timeout : float
+        Seconds without an answer, or without a byte of it.
+    max_failures : int or None
+        Stop early after so many failures in a row.
+    on_error : {"warn", "raise"}
+    words, vectorize : bool
+        Whether to fetch Neurosynth words, and to make a matrix of them.
+    resample : bool
+    interpolation : {"continuous", "linear", "nearest"}
+    verbose : int
+    progress : str, bool, callable or None
+        None: by `verbose`.
+    rules : RetryRules or None
+    """
+
+    mode: Mode = "download_new"
+    connections: int = CONNECTIONS
+    timeout: float = TIMEOUT
+    max_failures: int | None = MAX_FAILURES
+    on_error: OnError = "warn"
+    words: bool = False
+    vectorize: bool = True
+    resample: bool = False
+    interpolation: str = "continuous"
+    verbose: int = 3
+    progress: Progress = None
+    rules: RetryRules | None = None
+
+    @classmethod
+    def checked(cls, **given: Any) -> Settings:
+        """Return settings that make sense.
+
+        Raises
+        ------
+        UsageError
+            It says which one does not.
+        """
+        mode = given["mode"]
+        given["mode"] = mode.lower() if isinstance(mode, str) else mode
+        _among("mode", given["mode"], _MODES)
+        _among("on_error", given["on_error"], ("warn", "raise"))
+        _among("interpolation", given["interpolation"], _INTERPOLATIONS)
+        given["connections"] = connections(given["connections"])
+        _positive("timeout", given["timeout"])
+        if given["max_failures"] is not None:
+            _positive("max_failures", given["max_failures"])
+        return cls(**given)
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether what is on the disk counts for nothing."""
+        return self.mode == "overwrite"
+
+    @property
+    def offline(self) -> bool:
+        """Whether to ask nobody, and to write nothing."""
+        return self.mode == "offline"
+
+    @property
+    def shown(self) -> Progress:
+        """How to show progress: as asked, else by `verbose`."""
+        if self.progress is None and not self.verbose:
+            return "none"
+        return self.progress
+
+
+def connections(given: int | None, environ: Mapping[str, str] | None = None) -> int:
+    """Return the number of connections: the argument, else the environment's, else 4.
+
+    Raises
+    ------
+    UsageError, ConfigError
+        If it is no whole number from 1 to 64.
+    """
+    environ = os.environ if environ is None else environ
+    text = environ.get(VARIABLE, "").strip()
+    if given is None and text:
+        if not text.isdecimal() or not 1 <= int(text) <= MAX_CONNECTIONS:
+            raise ConfigError(f"{VARIABLE} must be a number from 1 to {MAX_CONNECTIONS}: {text!r}.")
+        return int(text)
+    if given is None:
+        return CONNECTIONS
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_CONNECTIONS:
+        raise UsageError(f"connections must be from 1 to {MAX_CONNECTIONS}, not {given!r}.")
+    return given
+
+
+def api_url(name: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return the base of an API, with the slash at its end.
+
+    Parameters
+    ----------
+    name : {"NEUROVAULT_API_URL", "NEUROSYNTH_API_URL"}
+        The variable that may name another server.
+    environ : mapping, optional
+
+    Raises
+    ------
+    ConfigError
+        If it is no http or https URL.
+
+    Examples
+    --------
+    >>> api_url("NEUROVAULT_API_URL", {"NEUROVAULT_API_URL": "http://localhost:8000/api"})
+    'http://localhost:8000/api/'
+    """
+    environ = os.environ if environ is None else environ
+    text = environ.get(name, "").strip() or _APIS[name]
+    return checked_endpoint(text, name).rstrip("/") + "/"
+
+
+def _among(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        listed = ", ".join(map(repr, allowed))
+        raise UsageError(f"{name} must be one of {listed}, not {value!r}. Nothing was fetched.")
+
+
+def _positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise UsageError(f"{name} must be a number above zero, not {value!r}. Nothing was fetched.")

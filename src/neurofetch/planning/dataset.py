@@ -1,0 +1,160 @@
+"""What a dataset is: where it lies, what comes along, what is withheld. A value, no code.
+
+LAION-fMRI is one such description; a plain BIDS bucket is the default one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from neurofetch.model import Want
+from neurofetch.planning.entities import full, parse
+from neurofetch.planning.local_path import check_clashes, local_name, tidy_label
+from neurofetch.planning.select import Chosen, Query, Rules, select
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from neurofetch.model import RemoteFile
+
+__all__ = ["Dataset", "Selection", "Withheld", "make_selection"]
+
+BIDS_ROOT_FILES = (
+    "dataset_description.json",
+    "participants.tsv",
+    "participants.json",
+    "README",
+    "README.md",
+    "CHANGES",
+    "LICENSE",
+)
+"""Files that describe a whole BIDS dataset and lie at its root."""
+
+BIDS_RULES = Rules(root_files=BIDS_ROOT_FILES, sidecars=True)
+"""What comes along in any BIDS dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Files that a dataset's owners show but do not hand out.
+
+    Parameters
+    ----------
+    entity : str
+        Short name, such as "ses".
+    values : frozenset of str
+        Bare values.
+    why : str
+        As the plan says it.
+    """
+
+    entity: str
+    values: frozenset[str]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A public dataset in a bucket.
+
+    Parameters
+    ----------
+    name : str
+        For people.
+    bucket : str
+    region : str or None
+        Of the bucket; None where it is not known.
+    base : str
+        The prefix at which the dataset begins: "" or ending in "/". Local paths are relative to it.
+    rules : Rules
+        What comes along beside what was asked for.
+    withheld : tuple of Withheld
+    tidy_labels : bool
+        Whether hyphens inside ``label-`` values, which BIDS forbids, are dropped in local names.
+    state : str
+        The folder in a data directory for the package's own files.
+    """
+
+    name: str
+    bucket: str
+    region: str | None = None
+    base: str = ""
+    rules: Rules = BIDS_RULES
+    withheld: tuple[Withheld, ...] = ()
+    tidy_labels: bool = False
+    state: str = ".neurofetch"
+
+    def path(self, key: str) -> str:
+        """Return the local path of a key.
+
+        Raises
+        ------
+        UnsafeNameError
+            If it may not become one.
+        """
+        reserved = frozenset({self.state})
+        path = local_name(key, strip=self.base, reserved=reserved)
+        return tidy_label(path) if self.tidy_labels else path
+
+    def refusal(self, key: str) -> str:
+        """Return why a file is withheld; "" when it is not."""
+        if not self.withheld:
+            return ""
+        says = parse(key)
+        for rule in self.withheld:
+            value = says.get(rule.entity)
+            if value is not None and value in rule.values:
+                return f"{full(rule.entity, value)}: {rule.why}"
+        return ""
+
+
+class Selection(NamedTuple):
+    """What was chosen, ready to be planned."""
+
+    wants: tuple[Want, ...]
+    notes: tuple[str, ...]
+
+
+def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) -> Selection:
+    """Choose files, and give each its local path.
+
+    Parameters
+    ----------
+    files : iterable of RemoteFile
+        The listing.
+    query : Query
+    dataset : Dataset
+
+    Raises
+    ------
+    UnknownValueError, NothingMatchedError
+        As `select` does.
+    UnsafeNameError, NameClashError
+        If a chosen key may not become a local name, or two would become one.
+    """
+    listed = [file for file in files if not _is_folder_mark(file)]
+    selection = select(listed, query, dataset.rules, base=dataset.base)
+    wants = tuple(_want(chosen, dataset) for chosen in selection.files)
+    check_clashes((want.remote.key, want.path) for want in wants)
+    return Selection(wants, selection.notes + _missing_root_files(wants, query, dataset))
+
+
+def _is_folder_mark(file: RemoteFile) -> bool:
+    """Whether it is the empty object by which consoles show an empty folder."""
+    return file.key.endswith("/") and not file.size
+
+
+def _want(chosen: Chosen, dataset: Dataset) -> Want:
+    key = chosen.remote.key
+    return Want(chosen.remote, dataset.path(key), chosen.why, dataset.refusal(key))
+
+
+def _missing_root_files(wants: tuple[Want, ...], query: Query, dataset: Dataset) -> tuple[str, ...]:
+    if dataset.rules is BIDS_RULES:  # its root files are those that may be there
+        return ()
+    there = {want.path for want in wants}
+    missing = [name for name in dataset.rules.root_files if name not in there]
+    if not missing or query.exclude:
+        return ()
+    return (f"the server has no {', no '.join(missing)} at the dataset's root",)

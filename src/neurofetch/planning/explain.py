@@ -1,0 +1,106 @@
+"""Why filters leave nothing, said so that the reader can mend them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+from neurofetch.planning.match import Matcher, Rules
+from neurofetch.planning.query import Query
+from neurofetch.planning.suggest import shorten, spell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from neurofetch.planning.match import Entry
+
+__all__ = ["explain"]
+
+
+class _Filter(NamedTuple):
+    """One filter of a query by itself."""
+
+    name: str
+    text: str
+    matcher: Matcher
+
+    def value(self, entry: Entry) -> str | None:
+        """Return what a file says of this filter's entity."""
+        if self.name in ("suffix", "extension"):
+            return str(getattr(entry.says, self.name))
+        return entry.says.get(self.name)
+
+    def carries(self, entry: Entry) -> bool:
+        return self.matcher.passes(entry) and self.matcher.carries(entry)
+
+
+def explain(listed: Sequence[Entry], query: Query, rules: Rules) -> str:
+    """Return the message for a query that chooses none of the listed files.
+
+    Parameters
+    ----------
+    listed : sequence of Entry
+        Without the files that are chosen whatever the filters.
+    query : Query
+        Resolved.
+    rules : Rules
+    """
+    if not listed:
+        return (
+            "There is nothing to choose from: the server lists no file here. Nothing was fetched."
+        )
+    filters = _filters(query, rules)
+    if not filters:
+        return (
+            f"The exclude globs ({', '.join(query.exclude)}) drop all {len(listed)} files. "
+            "Nothing was fetched. Leave one of them out."
+        )
+    lines = [
+        f"No file was chosen by {', '.join(one.text for one in filters)}. Nothing was fetched.",
+        *(_alone(one, listed) for one in filters),
+        *_contradictions(filters, listed),
+    ]
+    if query.exclude:
+        lines.append(f"  left out: whatever matches {', '.join(query.exclude)}")
+    return "\n".join([*lines, "Leave one of these out, or change its value."])
+
+
+def _filters(query: Query, rules: Rules) -> list[_Filter]:
+    nothing = Query(strict=query.strict)
+    found = [
+        (entity, [spell(entity, value) for value in values], replace(nothing, entities=(pair,)))
+        for pair in query.entities
+        for entity, values in [pair]
+    ]
+    for name in ("suffix", "extension", "include"):
+        if values := getattr(query, name):
+            texts = [spell(name, v) if name != "include" else f"include {v}" for v in values]
+            found.append((name, texts, replace(nothing, **{name: values})))
+    return [_Filter(name, " or ".join(texts), Matcher(one, rules)) for name, texts, one in found]
+
+
+def _alone(one: _Filter, listed: Sequence[Entry]) -> str:
+    passing = [entry for entry in listed if one.matcher.passes(entry)]
+    line = f"  {one.text} alone leaves {len(passing)} of {len(listed)} files"
+    if one.matcher.permissive:
+        carrying = sum(map(one.matcher.carries, passing))
+        line += f" ({carrying} say so; the others do not name it)"
+    return line
+
+
+def _contradictions(filters: Sequence[_Filter], listed: Sequence[Entry]) -> list[str]:
+    """Say which two filters no file satisfies together, and what there is instead."""
+    carrying = {one.text: [entry for entry in listed if one.carries(entry)] for one in filters}
+    lines = []
+    for one, other in combinations(filters, 2):
+        if any(map(other.carries, carrying[one.text])):
+            continue
+        lines.append(f"  no file has both {one.text} and {other.text}")
+        lines += [
+            f"    with {this.text} there is {that.name}: {shorten(values, 12)}"
+            for this, that in ((one, other), (other, one))
+            if that.name != "include"
+            and (values := {v for e in carrying[this.text] if (v := that.value(e))})
+        ]
+    return lines

@@ -1,0 +1,180 @@
+"""The test of one file: a query and a dataset's rules, made ready for many files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from neurofetch.planning.entities import Entities, parse
+from neurofetch.planning.query import Query, glob_test
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from neurofetch.model import RemoteFile
+
+__all__ = ["Entry", "Family", "Matcher", "Rules", "entries"]
+
+
+class Entry(NamedTuple):
+    """A listed file and what its name says; `path` is relative to the listed prefix."""
+
+    remote: RemoteFile
+    path: str
+    says: Entities
+
+
+def entries(files: Iterable[RemoteFile], base: str = "") -> list[Entry]:
+    """Return the files with what their names say, each key once, in the order of the keys."""
+    folder = base.rstrip("/") + "/" if base else ""
+    by_key = {file.key: file for file in files}
+    found = []
+    for key in sorted(by_key):
+        path = key.removeprefix(folder)
+        found.append(Entry(by_key[key], path, parse(path)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Files of a dataset that follow a rule of their own.
+
+    Parameters
+    ----------
+    why : str
+        The rule, as the plan names it beside each file.
+    prefixes : tuple of str
+        Beginnings of their paths; empty for anywhere.
+    entities : tuple of (entity, value)
+        What all of them carry.
+    extension : str
+        Theirs; empty for any.
+    """
+
+    why: str
+    prefixes: tuple[str, ...] = ()
+    entities: tuple[tuple[str, str], ...] = ()
+    extension: str = ""
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether a file is one of them."""
+        if self.prefixes and not entry.path.startswith(self.prefixes):
+            return False
+        if self.extension and entry.says.extension != self.extension:
+            return False
+        return all(entry.says.get(entity) == value for entity, value in self.entities)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What comes along in a dataset beside what was asked for; the default is: nothing.
+
+    Parameters
+    ----------
+    root_files : tuple of str
+        Paths that are always chosen.
+    averages : str
+        The value of a session filter that stands for the files of no session; empty for none.
+    with_sessions : tuple of Family
+        Companions: chosen whenever sessions are named, whatever the other filters (but the
+        subject's); each with its JSON sidecar, unless a filter on the extension leaves that out.
+    sessionless : tuple of Family
+        Files to which a filter on the session does not apply.
+    mirrored : tuple of Family
+        Files that are listed only where they were asked for in another way, and then all chosen.
+    sidecars : bool
+        Whether the JSON sidecar of a file that a filter on the suffix chose comes along, though
+        a filter on the extension leaves it out.
+    """
+
+    root_files: tuple[str, ...] = ()
+    averages: str = ""
+    with_sessions: tuple[Family, ...] = ()
+    sessionless: tuple[Family, ...] = ()
+    mirrored: tuple[Family, ...] = ()
+    sidecars: bool = False
+
+    def always(self, entry: Entry) -> str:
+        """Return the rule that chooses a file whatever the filters; empty where none does."""
+        if entry.path in self.root_files:
+            return "root file"
+        return next((family.why for family in self.mirrored if family.holds(entry)), "")
+
+
+class Matcher:
+    """A query and rules, made ready.
+
+    Parameters
+    ----------
+    query : Query
+        Its values are compared letter by letter: near misses are resolved before.
+    rules : Rules
+    """
+
+    def __init__(self, query: Query, rules: Rules) -> None:
+        self.query = query
+        self.rules = rules
+        self._wanted = {entity: frozenset(values) for entity, values in query.entities}
+        self._permissive = frozenset(self._wanted) - query.strict
+        self._suffix = frozenset(query.suffix)
+        self._extension = frozenset(query.extension)
+        self._include = glob_test(query.include) if query.include else None
+        self._exclude = glob_test(query.exclude) if query.exclude else None
+        sessions = self._wanted.get("ses", frozenset())
+        self.averages = bool(rules.averages) and rules.averages in sessions
+        self.companions = rules.with_sessions if sessions - {rules.averages} else ()
+        self._sessionless = rules.sessionless if sessions else ()
+
+    def excluded(self, entry: Entry) -> bool:
+        """Whether a glob drops a file, whatever else speaks for it."""
+        return self._exclude is not None and self._exclude(entry.path) is not None
+
+    def passes(self, entry: Entry, *, any_session: bool = False) -> bool:
+        """Whether a file passes every filter (but perhaps that on the session)."""
+        says = entry.says
+        if self._suffix and says.suffix not in self._suffix:
+            return False
+        if self._extension and says.extension not in self._extension:
+            return False
+        if self._include is not None and not self._include(entry.path):
+            return False
+        for entity, accepted in self._wanted.items():
+            if entity == "ses" and any_session:
+                continue
+            value = says.get(entity)
+            if not (self._lacking(entity) if value is None else value in accepted):
+                return False
+        return True
+
+    def _lacking(self, entity: str) -> bool:
+        """Whether a file without this entity passes the filter on it."""
+        return entity in self._permissive or (entity == "ses" and self.averages)
+
+    def companion(self, entry: Entry) -> str:
+        """Return the rule by which a file comes along with sessions; empty for none."""
+        for family in self.companions:
+            if family.holds(entry):
+                subjects = self._wanted.get("sub")
+                return family.why if not subjects or entry.says.get("sub") in subjects else ""
+        return ""
+
+    def sessionless(self, entry: Entry) -> str:
+        """Return the rule that frees a file from the filter on the session; empty for none."""
+        return next((family.why for family in self._sessionless if family.holds(entry)), "")
+
+    def asked(self, entry: Entry) -> str:
+        """Return why the filters choose a file; empty where they do not."""
+        if rule := self.sessionless(entry):
+            return rule if self.passes(entry, any_session=True) else ""
+        return "asked for" if self.passes(entry) else ""
+
+    @property
+    def permissive(self) -> frozenset[str]:
+        """The entities with a filter that lets files without the entity pass."""
+        return self._permissive
+
+    def carries(self, entry: Entry) -> bool:
+        """Whether a file that passes does so for what it says, not only for what it lacks."""
+        if not self._permissive:
+            return True
+        return any(entry.says.get(entity) is not None for entity in self._permissive)

@@ -1,0 +1,107 @@
+"""From wishes and what is here to a plan. Pure: the same input gives the same plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from neurofetch.errors import DiskFullError
+from neurofetch.model import Action, Plan, Step, VerificationLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from neurofetch.model import LocalFile, Want
+
+__all__ = ["check_space", "make_plan"]
+
+
+def make_plan(
+    root: Path,
+    wants: Iterable[Want],
+    local: Mapping[str, LocalFile],
+    held: Mapping[str, int] | None = None,
+    *,
+    notes: tuple[str, ...] = (),
+    free: int | None = None,
+    overwrite: bool = False,
+) -> Plan:
+    """Subtract what is here from what is wanted.
+
+    Parameters
+    ----------
+    root : Path
+    wants : iterable of Want
+        Their order is the order of the plan.
+    local : mapping of str to LocalFile
+        What the survey found, by path.
+    held : mapping of str to int, optional
+        Bytes in usable partial files, by path.
+    notes : tuple of str
+    free : int or None
+        Free bytes on the disk.
+    overwrite : bool
+        Fetch also what is here.
+    """
+    held = held or {}
+    steps = tuple(
+        _step(want, local.get(want.path), held.get(want.path, 0), overwrite) for want in wants
+    )
+    return Plan(root, steps, notes, free)
+
+
+def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Step:
+    if want.refused:
+        return Step(want, Action.REFUSE, want.refused)
+    if here is None:
+        if have:
+            return Step(want, Action.RESUME, f"{have} bytes of it are here", have)
+        return Step(want, Action.FETCH, "not here")
+    if overwrite:
+        return Step(want, Action.REPLACE, "here, to be fetched anew")
+    action, reason = _compare(want, here)
+    if action is Action.REPLACE:
+        return Step(want, action, reason, have)
+    trusted = here.receipt is not None and not here.touched
+    verification = (
+        here.receipt.verification
+        if here.receipt is not None and trusted
+        else VerificationLevel.SIZE
+    )
+    return Step(want, action, reason, verification=verification)
+
+
+def _compare(want: Want, here: LocalFile) -> tuple[Action, str]:
+    remote, receipt = want.remote, here.receipt
+    if receipt is not None and remote.etag and receipt.etag == remote.etag and not here.touched:
+        return Action.KEEP, f"here, verified ({receipt.verification.value})"
+    if remote.size is not None and here.size != remote.size:
+        return Action.REPLACE, f"here with {here.size} bytes, on the server {remote.size}"
+    if receipt is None:
+        return Action.KEEP, "here with the server's size, put there by another tool"
+    if remote.etag and receipt.etag and receipt.etag != remote.etag:
+        return Action.REPLACE, "changed on the server since it was fetched"
+    if here.touched:
+        return Action.KEEP, "here with the server's size, but modified since it was fetched"
+    return Action.KEEP, f"here, verified ({receipt.verification.value})"
+
+
+def check_space(plan: Plan) -> None:
+    """See that the bytes still to come fit on the disk.
+
+    No margin is added: what fits, fits. A file that is replaced needs room beside the old one
+    until it is whole, so nothing is subtracted for it.
+
+    Raises
+    ------
+    DiskFullError
+        If they do not.
+    """
+    if plan.free is not None and plan.bytes_to_fetch > plan.free:
+        missing = plan.bytes_to_fetch - plan.free
+        msg = (
+            f"{plan.bytes_to_fetch:,} bytes are still to come, and {plan.free:,} are free on the "
+            f"disk of {plan.root}: {missing:,} too few. Nothing was fetched. Free some space, "
+            "choose fewer files, or name a data directory on another disk."
+        )
+        raise DiskFullError(msg)

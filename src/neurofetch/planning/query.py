@@ -1,0 +1,194 @@
+"""What was asked for, normalised and checked before any server is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
+
+from neurofetch.errors import UsageError
+from neurofetch.planning.entities import ENTITY_NAMES, bare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["STRICT", "Query", "Values", "glob_test", "query"]
+
+Values: TypeAlias = str | SupportsIndex | Sequence[str | SupportsIndex] | None
+"""One value, several, or None for no filter."""
+
+STRICT = frozenset({"sub", "ses"})
+"""Entities whose absence from a name excludes the file, when there is a filter on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which files are wanted; an empty one wants all. Made by `query`.
+
+    Parameters
+    ----------
+    entities : tuple of (entity, values)
+        Short names with bare values; a file may carry any of the values.
+    suffix, extension : tuple of str
+        Extensions with their leading dot.
+    include, exclude : tuple of str
+        Globs on the path below the prefix: ``*`` stays in a folder, ``**`` does not, and a
+        pattern without a slash is held against the file name alone.
+    strict : frozenset of str
+        Entities whose absence excludes a file when there is a filter on them. A file that lacks
+        any other entity passes the filter on it.
+    """
+
+    entities: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    suffix: tuple[str, ...] = ()
+    extension: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    strict: frozenset[str] = STRICT
+
+    def get(self, entity: str) -> tuple[str, ...]:
+        """Return the values asked for of an entity (short name); empty without a filter."""
+        return dict(self.entities).get(entity, ())
+
+
+def query(
+    *,
+    suffix: Values = None,
+    extension: Values = None,
+    include: Values = None,
+    exclude: Values = None,
+    **entities: Values,
+) -> Query:
+    """Normalise what was asked for.
+
+    Parameters
+    ----------
+    suffix, extension : str or sequence of str, optional
+        An extension with or without its leading dot.
+    include, exclude : str or sequence of str, optional
+        Globs; see `Query`.
+    **entities : str, int or sequence, optional
+        By short or long name; values bare (``"04"``) or full (``"ses-04"``).
+
+    Raises
+    ------
+    UsageError
+        It names every argument that cannot be used: an empty text or list, a value of another
+        type, a glob that is both included and excluded.
+
+    Examples
+    --------
+    >>> query(session=["ses-01", "02"], run=1, extension="nii.gz").entities
+    (('ses', ('01', '02')), ('run', ('1',)))
+    """
+    problems: list[str] = []
+    wanted: dict[str, tuple[str, ...]] = {}
+    for argument, given in entities.items():
+        entity = ENTITY_NAMES.get(argument, argument)
+        values = _texts(argument, given, problems, entity)
+        if values and entity in wanted:
+            problems.append(f"{argument} and {entity} are one entity and were both given")
+        if values:
+            wanted[entity] = values
+    dotted = tuple("." + text.lstrip(".") for text in _texts("extension", extension, problems))
+    if "." in dotted:
+        problems.append("extension is only a dot")
+    result = Query(
+        tuple(wanted.items()),
+        _texts("suffix", suffix, problems),
+        tuple(dict.fromkeys(dotted)),
+        _globs("include", include, problems),
+        _globs("exclude", exclude, problems),
+    )
+    both = sorted(set(result.include) & set(result.exclude))
+    problems += [f"include and exclude both name {glob!r}, so nothing is left" for glob in both]
+    if problems:
+        found = "; ".join(problems)
+        msg = f"these filters cannot be used, and no server was asked anything: {found}."
+        raise UsageError(msg)
+    return result
+
+
+def _texts(argument: str, given: Values, problems: list[str], entity: str = "") -> tuple[str, ...]:
+    """Return the values of one argument as text, each once, and note what is wrong with them."""
+    if given is None:
+        return ()
+    several = isinstance(given, Sequence) and not isinstance(given, str | bytes | bytearray)
+    items: Sequence[object] = given if several else [given]  # type: ignore[assignment]
+    if not items:
+        problems.append(f"{argument} is an empty list (leave it out to take everything)")
+    texts: dict[str, None] = {}
+    for item in items:
+        text = _text(item)
+        if text is None:
+            kind = type(item).__name__
+            problems.append(f"{argument} takes text, or a list of texts, not {item!r} ({kind})")
+        elif value := bare(entity, text) if entity else text:
+            texts[value] = None
+        else:
+            problems.append(f"{argument} is empty text ({item!r})")
+    return tuple(texts)
+
+
+def _text(item: object) -> str | None:
+    """Return a value as text: a text stripped, a whole number from 0 on; None for the rest."""
+    if isinstance(item, str):
+        return item.strip()
+    if isinstance(item, bool) or not hasattr(item, "__index__"):
+        return None
+    number = int(item.__index__())
+    return str(number) if number >= 0 else None
+
+
+def _globs(argument: str, given: Values, problems: list[str]) -> tuple[str, ...]:
+    patterns = _texts(argument, given, problems)
+    for pattern in patterns:
+        try:
+            re.compile(_regex(pattern))
+        except re.error as error:
+            problems.append(f"{argument} has the malformed glob {pattern!r} ({error})")
+    return patterns
+
+
+def glob_test(patterns: Sequence[str]) -> Callable[[str], object]:
+    """Return a test of whether a path matches any of these globs.
+
+    Parameters
+    ----------
+    patterns : sequence of str
+        See `Query`; at least one.
+
+    Examples
+    --------
+    >>> test = glob_test(["sub-01/**/*.json", "*.tsv"])
+    >>> [bool(test(path)) for path in ("sub-01/ses-01/func/a.json", "sub-01/b.tsv", "c.json")]
+    [True, True, False]
+    """
+    return re.compile("|".join(map(_regex, patterns)), re.DOTALL).fullmatch
+
+
+_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^]]*\]|.", re.DOTALL)
+_WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def _regex(pattern: str) -> str:
+    """Return a glob as a regular expression; a trailing slash stands for all that is below."""
+    body = pattern.removeprefix("/")
+    if body.endswith("/"):
+        body += "**"
+    anywhere = "" if "/" in pattern else "(?:.*/)?"
+    return anywhere + _TOKEN.sub(_token, body)
+
+
+def _token(match: re.Match[str]) -> str:
+    token = match[0]
+    if token in _WILD:
+        return _WILD[token]
+    if token[0] != "[" or len(token) == 1:
+        return re.escape(token)
+    negated = token[1] in "!^"
+    inner = (
+        token[2 if negated else 1 : -1].replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]")
+    )
+    return f"(?!/)[{'^' if negated else ''}{inner}]"

@@ -1,0 +1,264 @@
+"""Choose the wanted files from a listing.
+
+The rules, in the order in which they speak for a file: an exclude glob drops it, whatever else
+speaks for it; a root file and a mirrored family come along always; a companion comes along when
+sessions are named; all other files must pass every filter. A filter on a strict entity (subject,
+session) drops the files that lack the entity; any other filter lets them pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from neurofetch.errors import NothingMatchedError, UnknownValueError
+from neurofetch.planning.entities import full
+from neurofetch.planning.explain import explain
+from neurofetch.planning.match import Entry, Family, Matcher, Rules, entries
+from neurofetch.planning.query import Query, glob_test, query
+from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, spell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from neurofetch.model import RemoteFile
+
+__all__ = [
+    "Chosen",
+    "Family",
+    "Query",
+    "Rules",
+    "Selection",
+    "choose",
+    "query",
+    "resolve",
+    "select",
+]
+
+
+class Chosen(NamedTuple):
+    """A file and the rule that chose it."""
+
+    remote: RemoteFile
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was chosen.
+
+    Parameters
+    ----------
+    files : tuple of Chosen
+        In the order of the keys.
+    notes : tuple of str
+        Values that were resolved (``desc-singletrial → desc-SingletrialBetas``), a filter that
+        only let files pass which do not name its entity, globs that match nothing.
+    query : Query
+        With the values that exist.
+    """
+
+    files: tuple[Chosen, ...]
+    notes: tuple[str, ...]
+    query: Query
+
+
+def select(
+    files: Iterable[RemoteFile], query: Query, rules: Rules | None = None, *, base: str = ""
+) -> Selection:
+    """Choose the files that a query wants, and those that a dataset's rules add.
+
+    Parameters
+    ----------
+    files : iterable of RemoteFile
+        The listing, in any order.
+    query : Query
+    rules : Rules, optional
+        The dataset's; by default nothing comes along.
+    base : str
+        The listed prefix, a folder: globs, root files and families are relative to it.
+
+    Raises
+    ------
+    UnknownValueError
+        If a value does not exist, nor is near to exactly one that does.
+    NothingMatchedError
+        If no file was chosen for what was asked (companions alone do not count). It says what
+        each filter leaves, which two contradict each other, and what exists.
+    """
+    rules = rules or Rules()
+    listed = entries(files, base)
+    resolved, notes = _resolve(listed, query, rules)
+    matcher = Matcher(resolved, rules)
+    chosen = _choose(listed, matcher)
+    notes += _judge(listed, matcher) + _idle_globs(listed, query)
+    return Selection(tuple(chosen), tuple(notes), resolved)
+
+
+def choose(
+    files: Iterable[RemoteFile], query: Query, rules: Rules | None = None, *, base: str = ""
+) -> tuple[Chosen, ...]:
+    """Choose files by values that exist, and raise nothing: `select` without its questions.
+
+    Parameters
+    ----------
+    files, query, rules, base
+        As for `select`; values are compared letter by letter.
+    """
+    return tuple(_choose(entries(files, base), Matcher(query, rules or Rules())))
+
+
+def resolve(
+    files: Iterable[RemoteFile], query: Query, rules: Rules | None = None, *, base: str = ""
+) -> tuple[Query, tuple[str, ...]]:
+    """Return a query with the values that exist, and a note for each that was only near.
+
+    Parameters
+    ----------
+    files, query, rules, base
+        As for `select`.
+
+    Raises
+    ------
+    UnknownValueError
+        It names every value that does not exist.
+    """
+    resolved, notes = _resolve(entries(files, base), query, rules or Rules())
+    return resolved, tuple(notes)
+
+
+def _choose(listed: Sequence[Entry], matcher: Matcher) -> list[Chosen]:
+    rules = matcher.rules
+    chosen: list[str] = []
+    sidecars: dict[str, str] = {}
+    for entry in listed:
+        why = "" if matcher.excluded(entry) else rules.always(entry)
+        if not why and not matcher.excluded(entry):
+            why = matcher.companion(entry)
+            if why and _json_wanted(matcher.query):
+                sidecars[_sidecar(entry)] = entry.path
+            asked = matcher.asked(entry)
+            if asked and rules.sidecars and matcher.query.suffix:
+                sidecars[_sidecar(entry)] = entry.path
+            why = why or asked
+        chosen.append(why)
+    return list(_with_sidecars(listed, matcher, chosen, sidecars))
+
+
+def _with_sidecars(
+    listed: Sequence[Entry], matcher: Matcher, chosen: Sequence[str], sidecars: dict[str, str]
+) -> Iterator[Chosen]:
+    for entry, why in zip(listed, chosen, strict=True):
+        if why:
+            yield Chosen(entry.remote, why)
+        elif entry.path in sidecars and not matcher.excluded(entry):
+            name = sidecars[entry.path].rpartition("/")[2]
+            yield Chosen(entry.remote, f"sidecar of {name}")
+
+
+def _sidecar(entry: Entry) -> str:
+    """Return the path of the JSON file that describes a file."""
+    extension = entry.says.extension
+    return entry.path.removesuffix(extension) + ".json"
+
+
+def _json_wanted(query: Query) -> bool:
+    return not query.extension or ".json" in query.extension
+
+
+def _judge(listed: Sequence[Entry], matcher: Matcher) -> list[str]:
+    """Raise when nothing was chosen for what was asked; note what only passed for its silence.
+
+    A file that came by a rule counts only where it says what was asked for by entity or suffix.
+    A file that names none of the filtered entities passes each filter; but where there are
+    several and all chosen files are of that kind, the filters contradict each other.
+    """
+    if any(_counts(entry, matcher) for entry in listed):
+        return []
+    unruled = [entry for entry in listed if not matcher.rules.always(entry)]
+    asked = any(matcher.passes(entry) and not matcher.excluded(entry) for entry in unruled)
+    if not asked or len(matcher.permissive) != 1:
+        raise NothingMatchedError(explain(unruled, matcher.query, matcher.rules))
+    (entity,) = matcher.permissive
+    values = " or ".join(full(entity, value) for value in matcher.query.get(entity))
+    return [
+        f"no file has {values} together with the other filters: the chosen ones name no {entity}"
+    ]
+
+
+def _idle_globs(listed: Sequence[Entry], query: Query) -> list[str]:
+    """Note every glob that matches nothing: it may be misspelt."""
+    return [
+        f"{name} {pattern} matches no file"
+        for name, patterns in (("include", query.include), ("exclude", query.exclude))
+        for pattern in patterns
+        if not any(map(glob_test([pattern]), map(attrgetter("path"), listed)))
+    ]
+
+
+def _counts(entry: Entry, matcher: Matcher) -> bool:
+    """Whether a file is what was asked for, by what it says."""
+    if matcher.excluded(entry) or matcher.rules.always(entry) or not matcher.carries(entry):
+        return False
+    if matcher.passes(entry):
+        return True
+    by_rule = matcher.sessionless(entry) or matcher.companion(entry)
+    specific = matcher.permissive or matcher.query.suffix
+    return bool(by_rule and specific) and matcher.passes(entry, any_session=True)
+
+
+def _resolve(listed: Sequence[Entry], query: Query, rules: Rules) -> tuple[Query, list[str]]:
+    """Replace the values asked for by those that exist; every unknown one is in the error."""
+    notes: list[str] = []
+    problems: list[str] = []
+
+    def real(name: str, values: Sequence[str]) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        exists, likely = _exists(listed, name, rules) if values else (set(), set())
+        for value in values:
+            if value in exists - likely:
+                found[value] = None
+                continue
+            try:
+                existing = meant(name, value, likely)
+            except UnknownValueError as error:
+                problems.append(str(error))
+                continue
+            found.update(dict.fromkeys(existing))
+            if value not in existing and name not in LOOSE_ENTITIES:
+                notes.append(f"{spell(name, value)} → {spell(name, existing[0])}")
+        return tuple(found)
+
+    resolved = replace(
+        query,
+        entities=tuple((entity, real(entity, values)) for entity, values in query.entities),
+        suffix=real("suffix", query.suffix),
+        extension=real("extension", query.extension),
+    )
+    if problems:
+        raise UnknownValueError("\n".join(problems))
+    return resolved, notes
+
+
+def _exists(listed: Sequence[Entry], name: str, rules: Rules) -> tuple[set[str], set[str]]:
+    """Return the values that exist, and those of them that a near miss may mean.
+
+    What a dataset adds by rule is not among them. A figure's name (``design0001.png``) is a
+    suffix to the letter, but nobody means it by half a word.
+    """
+    open_ones = (entry for entry in listed if not rules.always(entry))
+    if name == "suffix":
+        exists: dict[str, bool] = {}
+        for entry in open_ones:
+            formal = "-" in entry.path.rpartition("/")[2]
+            exists[entry.says.suffix] = exists.get(entry.says.suffix, False) or formal
+        exists.pop("", None)
+        return set(exists), {suffix for suffix, formal in exists.items() if formal}
+    if name == "extension":
+        values = {entry.says.extension for entry in open_ones} - {""}
+    else:
+        values = {v for entry in open_ones if (v := entry.says.get(name)) is not None}
+    if name == "ses" and rules.averages:
+        values.add(rules.averages)
+    return values, values

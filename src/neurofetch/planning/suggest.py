@@ -1,0 +1,140 @@
+"""What a value that does not exist was meant to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from neurofetch.errors import UnknownValueError
+from neurofetch.planning.entities import INDEX_ENTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+__all__ = ["LOOSE_ENTITIES", "meant", "shorten", "spell"]
+
+LOOSE_ENTITIES = INDEX_ENTITIES | {"label"}
+"""Entities of which one value has several spellings: ``run-1`` and ``run-01``; ``label-FFA-1`` on
+a server and ``label-FFA1`` on disk."""
+
+MANY = 30  # more values than this are not all listed in a message
+
+
+def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
+    """Return the existing values that a value means.
+
+    In this order: the value itself; the same number, however it is padded with zeros; one that
+    differs only in case; one that begins with it, whatever the case. Text that ends in a digit
+    is never the beginning of a longer number: ``1`` does not mean ``10``. The zeros of
+    an index and the hyphens of a label do not count: there all spellings are meant.
+
+    Parameters
+    ----------
+    name : str
+        A short entity name, ``suffix`` or ``extension``.
+    value : str
+        Bare.
+    exists : collection of str
+        The values that exist.
+
+    Returns
+    -------
+    tuple of str
+        One value; for an index (run, echo, …) or a label every spelling of it that exists.
+
+    Raises
+    ------
+    UnknownValueError
+        If no value, or more than one, comes into question; it lists them.
+
+    Examples
+    --------
+    >>> meant("desc", "singletrial", ["R2", "SingletrialBetas"])
+    ('SingletrialBetas',)
+    >>> meant("run", "1", ["01", "1", "02"])
+    ('01', '1')
+    """
+    numbers = sorted(other for other in exists if _same_number(value, other))
+    if name in INDEX_ENTITIES and numbers:
+        return tuple(numbers)
+    if name == "label" and (spellings := _without_hyphens(value, exists)):
+        return spellings
+    if value in exists:
+        return (value,)
+    folded = value.casefold()
+    same = [other for other in exists if other.casefold() == folded]
+    longer = [other for other in exists if _begins(other.casefold(), folded)]
+    for candidates in (numbers, same, longer):
+        if len(candidates) == 1:
+            return tuple(candidates)
+        if candidates:
+            raise UnknownValueError(_ambiguous(name, value, candidates))
+    raise UnknownValueError(_unknown(name, value, exists))
+
+
+def _same_number(one: str, two: str) -> bool:
+    both = one.isdecimal() and two.isdecimal()
+    return both and one.lstrip("0") == two.lstrip("0")
+
+
+def _without_hyphens(value: str, exists: Collection[str]) -> tuple[str, ...]:
+    plain = value.replace("-", "")
+    return tuple(sorted(other for other in exists if other.replace("-", "") == plain))
+
+
+def _begins(longer: str, beginning: str) -> bool:
+    if not longer.startswith(beginning) or longer == beginning:
+        return False
+    return not (beginning[-1:].isdigit() and longer[len(beginning)].isdigit())
+
+
+def spell(name: str, value: str) -> str:
+    """Return a filter as a reader knows it: ``ses-01``, ``suffix bold``."""
+    return f"{name} {value}" if name in ("suffix", "extension") else f"{name}-{value}"
+
+
+def shorten(values: Iterable[str], limit: int = MANY) -> str:
+    """Return sorted values as text, the middle left out where they are many.
+
+    Examples
+    --------
+    >>> shorten("dcba", limit=3)
+    'a, b, … (1 more) …, d'
+    """
+    ordered = sorted(set(values))
+    if len(ordered) <= limit:
+        return ", ".join(ordered)
+    return ", ".join([*ordered[: limit - 1], f"… ({len(ordered) - limit} more) …", ordered[-1]])
+
+
+def _ambiguous(name: str, value: str, candidates: Collection[str]) -> str:
+    return (
+        f"{spell(name, value)} does not exist and could mean {len(candidates)} others: "
+        f"{shorten(candidates)}. Nothing was fetched. Say which of them."
+    )
+
+
+def _unknown(name: str, value: str, exists: Collection[str]) -> str:
+    if not exists:
+        return (
+            f"{spell(name, value)} does not exist: no file listed here has any {name!r} in its "
+            "name. Nothing was fetched. Leave this filter out."
+        )
+    near = _near(value, exists)
+    nearest = f" Nearest: {', '.join(near)}." if near else ""
+    return (
+        f"{spell(name, value)} does not exist.{nearest} There are: {shorten(exists)}. "
+        "Nothing was fetched. Take one of these, or leave the filter out."
+    )
+
+
+def _near(value: str, exists: Collection[str], count: int = 3) -> list[str]:
+    """Return the values that look most like this one, nearest first."""
+    from difflib import SequenceMatcher  # noqa: PLC0415 - only an error needs it
+
+    def likeness(other: str) -> float:
+        low = other.casefold()
+        return (folded in low) + SequenceMatcher(None, folded, low).ratio()
+
+    folded = value.casefold()
+    ranked = sorted((-likeness(other), other) for other in exists)
+    return [other for score, other in ranked[:count] if -score >= 0.5]

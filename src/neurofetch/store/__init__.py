@@ -1,0 +1,1 @@
+"""The data directory: what is here, receipts, partial files, claims, audits."""

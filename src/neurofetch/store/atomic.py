@@ -1,0 +1,116 @@
+"""Write a file so that every reader, also one after a crash, sees the old content or the new, whole.
+
+The content goes to a temporary name in the same folder, is flushed to the disk, and takes the final
+name in one step. This is the one place where that is written; large data files, whose temporary
+names are chosen so that a later run can resume them, use the same steps in `DataDirectory.put`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["replacing", "sync_directory", "write_all", "write_at", "write_atomically"]
+
+
+@contextlib.contextmanager
+def replacing(
+    path: str | os.PathLike[str], *, private: bool = False, draft: str | None = None
+) -> Iterator[str]:
+    """Give a temporary name; the file of that name replaces `path` when the block ends well.
+
+    The temporary file exists and is empty when the block begins, so that a full or read-only disk
+    is found out before any work is done. It ends like `path` (tools look at ``.nii.gz``), and begins
+    with a dot (searches for data files do not find it).
+
+    Parameters
+    ----------
+    path : path
+        Its folder must exist.
+    private : bool
+        The file is readable by its owner only, from its first moment on.
+    draft : str, optional
+        The temporary name to take, in the same folder: for those who sweep up what a crash left,
+        and tell by the name whose it was.
+
+    Raises
+    ------
+    OSError
+        As the system raised it; nothing is left behind, and what stood at `path` stands there still.
+    """
+    folder, name = os.path.split(os.fspath(path))
+    name = draft or f".{os.getpid()}-{secrets.token_hex(6)}.{name}"
+    temporary = os.path.join(folder, name)
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
+    try:
+        yield temporary
+        fd = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    sync_directory(folder or ".")
+
+
+def write_atomically(
+    path: str | os.PathLike[str],
+    content: bytes | Iterable[bytes],
+    *,
+    private: bool = False,
+    draft: str | None = None,
+) -> None:
+    """Write bytes, or pieces of them, as the whole content of a file; see `replacing`.
+
+    Parameters
+    ----------
+    path : path
+        Its folder is made if need be.
+    content : bytes or iterable of bytes
+    private : bool
+        The file is readable by its owner only.
+    draft : str, optional
+        The temporary name to take; see `replacing`.
+
+    Raises
+    ------
+    OSError
+    """
+    os.makedirs(os.path.dirname(os.fspath(path)) or ".", exist_ok=True)
+    pieces = [content] if isinstance(content, bytes) else content
+    with replacing(path, private=private, draft=draft) as temporary:
+        with open(temporary, "wb") as file:
+            file.writelines(pieces)
+
+
+def sync_directory(path: str | os.PathLike[str]) -> None:
+    """Flush a folder's entries to the disk, where the system can."""
+    with contextlib.suppress(OSError):  # some network file systems refuse it, and need it not
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of it, however little the system takes at once."""
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])
+
+
+def write_at(fd: int, data: bytes | memoryview, position: int) -> None:
+    """Write all of it at a position of the file, however little the system takes at once."""
+    written = os.pwrite(fd, data, position)
+    while written < len(data):
+        written += os.pwrite(fd, memoryview(data)[written:], position + written)

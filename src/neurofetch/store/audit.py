@@ -1,0 +1,285 @@
+"""Look again at what is on the disk: against the receipts, byte by byte, against the server."""
+
+from __future__ import annotations
+
+import enum
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from neurofetch._threads import together
+from neurofetch.errors import NeurofetchError, VerificationError
+from neurofetch.events import Checking
+from neurofetch.integrity.checksums import hasher
+from neurofetch.integrity.verification import OnePiece, ServerChecksum, read_blocks
+from neurofetch.model import LocalFile, Receipt, RemoteFile, VerificationLevel, Want
+from neurofetch.store.receipts import Journal, read_receipts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+    from pathlib import Path
+
+    from neurofetch.events import Listener
+    from neurofetch.store.directory import DataDirectory
+
+__all__ = ["Audit", "Finding", "State", "audit"]
+
+
+class State(enum.StrEnum):
+    """What was found of one file."""
+
+    GOOD = "good"
+    ADOPTED = "adopted"
+    UNKNOWN = "unknown"
+    MISSING = "missing"
+    DIFFERS = "differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One file.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the root.
+    state : State
+    detail : str
+    """
+
+    path: str
+    state: State
+    detail: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against the file."""
+        return self.state not in (State.MISSING, State.DIFFERS)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Audit:
+    """All files that were looked at, sorted by path.
+
+    Parameters
+    ----------
+    root : Path
+    findings : tuple of Finding
+    seconds : float
+    """
+
+    root: Path
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    def __repr__(self) -> str:
+        """Say it in a line: it may hold thousands of findings, and stand at the end of a cell."""
+        counts = ", ".join(f"{len(self.of(state)):,} {state.value}" for state in State)
+        return f"<Audit of {len(self.findings):,} files in {self.root}: {counts}>"
+
+    def of(self, *states: State) -> tuple[Finding, ...]:
+        """Return the findings with one of these states."""
+        return tuple(finding for finding in self.findings if finding.state in states)
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The files that are missing or differ."""
+        return self.of(State.MISSING, State.DIFFERS)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is missing and nothing differs."""
+        return not self.problems
+
+
+def audit(
+    directory: DataDirectory,
+    *,
+    read_all: bool = False,
+    remote: Iterable[Want] | None = None,
+    checksum: Callable[[RemoteFile], ServerChecksum] | None = None,
+    only: Collection[str] | None = None,
+    listen: Listener | None = None,
+) -> Audit:
+    """Hold a data directory against its receipts, and against the server.
+
+    Parameters
+    ----------
+    directory : DataDirectory
+    read_all : bool
+        Read every byte and hold it against the digest in the receipt.
+    remote : iterable of Want, optional
+        What the server has. Each file that is here is held against its size and ETag; with
+        `read_all`, a file without a receipt is hashed and, when it is the server's, adopted: it
+        gets a receipt.
+    checksum : callable, optional
+        Asks the server for its checksum of an object, where the ETag tells nothing.
+    only : collection of str, optional
+        Look at these paths and no others.
+    listen : callable, optional
+        With `read_all`, gets a `Checking` event now and then, and one at the end.
+
+    Returns
+    -------
+    Audit
+    """
+    began = time.monotonic()
+    receipts = read_receipts(directory.state)
+    wants = {want.path: want for want in remote or () if not want.refused}
+    everything = receipts.keys() | wants.keys()
+    local = directory.survey(sorted(everything), receipts)
+    journal = Journal(directory.state)
+    paths = sorted((receipts.keys() | local.keys()) & set(only if only is not None else everything))
+    meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
+    inspector = _Inspector(directory, journal, wants, checksum, meter, read_all=read_all)
+    looks = [partial(inspector.look, path, local.get(path)) for path in paths]
+    tell = (lambda: listen(meter.event())) if listen and read_all and paths else None
+    try:
+        findings = together(looks, max(2, os.cpu_count() or 2), tell)
+    finally:
+        journal.close()
+    if tell:
+        tell()
+    return Audit(directory.root, tuple(findings), time.monotonic() - began)
+
+
+class _Meter:
+    """How many bytes were read; counted by threads, asked by another.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int
+        Of the files that are looked at, by path.
+    """
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = sizes
+        self._read = dict.fromkeys(sizes, 0)  # its keys stay, so no lock is needed
+        self._over: set[str] = set()
+        self._began = time.monotonic()
+
+    def blocks(self, path: str, root: Path) -> Iterable[memoryview]:
+        """Give the bytes of a file, and count them."""
+        for block in read_blocks(str(root / path)):
+            self._read[path] += len(block)
+            yield block
+
+    def over(self, path: str) -> None:
+        """Count a file as dealt with, read or not."""
+        self._read[path] = self._sizes[path]
+        self._over.add(path)
+
+    def event(self) -> Checking:
+        """Return how far we are."""
+        read, seconds = sum(self._read.values()), time.monotonic() - self._began
+        rate = read / seconds if seconds > 0 else 0.0
+        total = sum(self._sizes.values())
+        return Checking(len(self._over), len(self._sizes), read, total, seconds, rate, 0)
+
+
+class _Inspector:
+    def __init__(
+        self,
+        directory: DataDirectory,
+        journal: Journal,
+        wants: Mapping[str, Want],
+        checksum: Callable[[RemoteFile], ServerChecksum] | None,
+        meter: _Meter,
+        *,
+        read_all: bool,
+    ) -> None:
+        self._directory = directory
+        self._journal = journal
+        self._wants = wants
+        self._checksum = checksum
+        self._meter = meter
+        self._read_all = read_all
+
+    def look(self, path: str, here: LocalFile | None) -> Finding:
+        """Look at one file."""
+        try:
+            if here is None:
+                return Finding(path, State.MISSING, "fetched once, now gone")
+            return self._look(path, here)
+        except OSError as error:
+            if isinstance(error, NeurofetchError):
+                raise
+            return Finding(path, State.DIFFERS, f"cannot be read: {error.strerror or error}")
+        finally:
+            self._meter.over(path)
+
+    def _look(self, path: str, here: LocalFile) -> Finding:
+        want = self._wants.get(path)
+        problem = self._against_server(here, want) if want else ""
+        if problem:
+            return Finding(path, State.DIFFERS, problem)
+        if here.receipt is None:
+            return self._without_receipt(here, want)
+        return self._with_receipt(here, here.receipt)
+
+    @staticmethod
+    def _against_server(here: LocalFile, want: Want) -> str:
+        remote, receipt = want.remote, here.receipt
+        if receipt is not None and remote.etag and receipt.etag == remote.etag:
+            return ""
+        if remote.size is not None and here.size != remote.size:
+            return f"{here.size} bytes here, {remote.size} on the server"
+        if receipt is not None and remote.etag and receipt.etag:
+            return "changed on the server since it was fetched"
+        return ""
+
+    def _with_receipt(self, here: LocalFile, receipt: Receipt) -> Finding:
+        if here.size != receipt.size:
+            detail = f"{here.size} bytes, {receipt.size} when it was fetched"
+            return Finding(here.path, State.DIFFERS, detail)
+        if self._read_all and receipt.digest:
+            return self._against_digest(here, receipt)
+        if here.touched:
+            return Finding(here.path, State.DIFFERS, "modified since it was fetched")
+        return Finding(here.path, State.GOOD, f"as fetched ({receipt.verification.value})")
+
+    def _against_digest(self, here: LocalFile, receipt: Receipt) -> Finding:
+        algorithm, _, expected = receipt.digest.partition(":")
+        digest = hasher(algorithm)
+        for block in self._meter.blocks(here.path, self._directory.root):
+            digest.update(block)
+        found = digest.hexdigest()
+        if found != expected:
+            detail = f"its bytes changed since it was fetched ({algorithm} {found}, was {expected})"
+            return Finding(here.path, State.DIFFERS, detail)
+        return Finding(here.path, State.GOOD, f"every byte as fetched ({algorithm})")
+
+    def _without_receipt(self, here: LocalFile, want: Want | None) -> Finding:
+        if want is None or not self._read_all:
+            return Finding(here.path, State.UNKNOWN, "put there by another tool, not checked")
+        checksum = ServerChecksum.of(want.remote)
+        if checksum.digest is None and checksum.kind == "opaque" and self._checksum is not None:
+            checksum = self._checksum(want.remote)
+        piece = OnePiece(checksum)
+        for block in self._meter.blocks(here.path, self._directory.root):
+            piece.update(block)
+        try:
+            verified = piece.settle(lambda: read_blocks(str(self._directory.root / here.path)))
+        except VerificationError as error:
+            return Finding(here.path, State.DIFFERS, f"not the server's: {error}")
+        detail = f"the server's own bytes ({verified.verification.value})"
+        if verified.verification in (VerificationLevel.SIZE, VerificationLevel.NONE):
+            detail = "of the server's size; the server has nothing else to check it by"
+        try:
+            self._adopt(here, want, verified.verification, verified.digest)
+        except OSError as error:  # the file is good all the same
+            detail += f"; not adopted, no receipt can be written: {error.strerror or error}"
+            return Finding(here.path, State.GOOD, detail)
+        return Finding(here.path, State.ADOPTED, detail)
+
+    def _adopt(
+        self, here: LocalFile, want: Want, verification: VerificationLevel, digest: str
+    ) -> None:
+        key, etag = want.remote.key, want.remote.etag or ""
+        self._journal.append(
+            Receipt(
+                here.path, key, etag, here.size, here.mtime_ns, verification, digest, time.time()
+            )
+        )

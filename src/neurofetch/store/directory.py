@@ -1,0 +1,191 @@
+"""The data directory: look at what is there, and put files in their places.
+
+Nothing is ever written outside the root, not through a symlink either. A final name only ever
+holds a whole, verified file: bytes go to a temporary name on the same file system, are flushed to
+the disk, and then take the final name in one step.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError
+from neurofetch.model import LocalFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from neurofetch.model import Receipt
+
+__all__ = ["FULL", "DataDirectory"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when a disk, or the share of it that a user has, is full."""
+
+
+class DataDirectory:
+    """A data directory.
+
+    Parameters
+    ----------
+    root : path
+        Must exist, unless `new` is set.
+    state : str
+        The folder below the root for the package's own files.
+    new : bool
+        The root may be missing; it is made when the first file is about to come.
+
+    Raises
+    ------
+    DestinationError
+        If `root` does not exist or is not a directory.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], state: str = ".neurofetch", *, new: bool = False
+    ) -> None:
+        self.root = Path(os.path.abspath(root))
+        self.state = self.root / state
+        there = self.root.exists()
+        if not there and not new:
+            msg = f"the data directory {self.root} does not exist. Make it, or name another."
+            raise DestinationError(msg)
+        if there and not self.root.is_dir():
+            msg = f"the data directory {self.root} is a file. Name a directory."
+            raise DestinationError(msg)
+        self._real = os.path.realpath(self.root)
+        self._base = str(self.root) + os.sep
+        self._known: set[str] = set()
+        self._lock = threading.Lock()
+
+    def free(self) -> int | None:
+        """Return the free bytes of the disk, for this user; None where the system does not say."""
+        for folder in (self.root, *self.root.parents):
+            try:
+                return shutil.disk_usage(folder).free
+            except FileNotFoundError:
+                continue  # it is still to be made
+            except OSError:
+                return None
+        return None
+
+    def check_writable(self) -> None:
+        """Make the state folder, and see that files can be made in it.
+
+        Raises
+        ------
+        DestinationError
+            If not.
+        """
+        probe = self.state / f"probe-{os.getpid()}-{threading.get_ident()}"
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            self._check_inside(os.path.realpath(self.state), self.state.name)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            if error.errno in FULL:
+                msg = f"the disk of {self.root} is full. Nothing was fetched. Free some space."
+                raise DiskFullError(msg) from error
+            msg = (
+                f"cannot write in the data directory {self.root}: {error.strerror or error}. "
+                "Nothing was fetched. Make it writable, or name another directory."
+            )
+            raise DestinationError(msg) from error
+
+    def survey(self, paths: Iterable[str], receipts: Mapping[str, Receipt]) -> dict[str, LocalFile]:
+        """Look at which of these files are here.
+
+        Parameters
+        ----------
+        paths : iterable of str
+            Relative to the root.
+        receipts : mapping of str to Receipt
+
+        Raises
+        ------
+        UnsafeNameError
+            If a path leaves the root through a symlink.
+        DestinationError
+            If something that is no file stands at a path.
+        """
+        found: dict[str, LocalFile] = {}
+        base = self._base
+        for path in paths:
+            self._check_folder(path)
+            try:
+                info = os.stat(base + path)
+            except FileNotFoundError:
+                continue
+            except NotADirectoryError as error:
+                raise self._in_the_way(path) from error
+            if not stat.S_ISREG(info.st_mode):
+                msg = f"{base}{path} is not a file. Nothing was fetched. Move it away."
+                raise DestinationError(msg)
+            found[path] = LocalFile(path, info.st_size, info.st_mtime_ns, receipts.get(path))
+        return found
+
+    def _in_the_way(self, path: str) -> DestinationError:
+        folders = [folder for folder in (self.root / path).parents if folder.is_file()]
+        msg = (
+            f"{folders[0] if folders else path} is a file, and {path} needs a folder there. "
+            "Nothing was fetched. Move it away."
+        )
+        return DestinationError(msg)
+
+    def look(self, path: str) -> os.stat_result | None:
+        """Return what the system says of one file, or None when it is not here."""
+        try:
+            return os.stat(f"{self._base}{path}")  # no pathlib: this is asked for every file
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _check_folder(self, path: str) -> None:
+        """Check, once a folder, that it lies inside the root."""
+        folder = path.rpartition("/")[0]
+        if folder not in self._known:
+            self._check_inside(os.path.realpath(self.root / folder), path)
+            self._known.add(folder)
+
+    def _check_inside(self, real: str, path: str) -> None:
+        if real != self._real and not real.startswith(self._real.rstrip(os.sep) + os.sep):
+            msg = (
+                f"{path} would be written to {real}, outside of the data directory {self.root}, "
+                "through a symbolic link. Nothing was written there. Remove the link, or name the "
+                "directory it points to as the data directory."
+            )
+            raise UnsafeNameError(msg)
+
+    def make_folder(self, path: str) -> None:
+        """Make the folders above a path.
+
+        Raises
+        ------
+        DestinationError
+            If they cannot be made.
+        """
+        folder = path.rpartition("/")[0]
+        try:
+            os.makedirs(self.root / folder, exist_ok=True)
+        except OSError as error:
+            msg = f"cannot make the folder {self.root / folder}: {error.strerror or error}"
+            raise DestinationError(msg) from error
+        self._check_inside(os.path.realpath(self.root / folder), path)
+
+    def put(self, temporary: str, path: str) -> None:
+        """Give a finished temporary file its final name.
+
+        The caller has flushed it. A file that stood there is replaced in the same step.
+        """
+        final = f"{self._base}{path}"
+        try:
+            os.replace(temporary, final)
+        except FileNotFoundError:
+            self.make_folder(path)
+            os.replace(temporary, final)

@@ -1,0 +1,140 @@
+"""How many files at a time, and which share of them: what a user asked for, checked."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from neurofetch.errors import UsageError
+from neurofetch.net.retry import RetryRules
+
+if TYPE_CHECKING:
+    from neurofetch.model import RemoteFile, VerificationLevel, Want
+
+__all__ = ["Inspect", "Locate", "Options", "checked_jobs", "checked_shard"]
+
+
+def checked_jobs(n_jobs: object, stacklevel: int = 3) -> int:
+    """Return a number of jobs that works; warn where another was asked for.
+
+    Parameters
+    ----------
+    n_jobs : object
+        What the user gave. Not an int, a bool, or below 1 becomes 1; above ``max(32, 2 * CPUs)``
+        becomes that bound.
+    stacklevel : int
+        For the warning, so that it points at the user's line.
+
+    Warns
+    -----
+    UserWarning
+        When the number is another than what was asked for.
+
+    Examples
+    --------
+    >>> checked_jobs(4)
+    4
+    """
+    most = max(32, 2 * (os.cpu_count() or 1))
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int):
+        problem, jobs = f"n_jobs={n_jobs!r} is no whole number", 1
+    elif n_jobs < 1:
+        problem, jobs = f"n_jobs={n_jobs} is below 1", 1
+    elif n_jobs > most:
+        problem, jobs = f"n_jobs={n_jobs} is more than this machine can use", most
+    else:
+        return n_jobs
+    warnings.warn(f"{problem}; going on with n_jobs={jobs}", UserWarning, stacklevel=stacklevel)
+    return jobs
+
+
+def checked_shard(shard: object) -> tuple[int, int] | None:
+    """Return the index and count of a shard; None for the whole.
+
+    Parameters
+    ----------
+    shard : object
+        What the user gave: None, or two whole numbers.
+
+    Raises
+    ------
+    UsageError
+        If it is anything else, or the index is not one of the count.
+
+    Examples
+    --------
+    >>> checked_shard((0, 8))
+    (0, 8)
+    """
+    if shard is None:
+        return None
+    if isinstance(shard, tuple | list) and len(shard) == 2:
+        index, count = shard
+        whole = all(type(number) is int for number in (index, count))
+        if whole and 0 <= index < count:
+            return index, count
+    msg = f"shard is (index, count), and the index runs from 0 to count - 1; got {shard!r}"
+    raise UsageError(msg)
+
+
+class Inspect(Protocol):
+    """A deeper look at a file before it takes its final name."""
+
+    def __call__(self, temporary: str, want: Want) -> VerificationLevel | None:
+        """Look at the file `temporary`, or rewrite it in place.
+
+        Returns
+        -------
+        VerificationLevel or None
+            The rung that the look adds, where it is stronger than what was reached before.
+
+        Raises
+        ------
+        VerificationError
+            If the content is not what it should be.
+        """
+
+
+class Locate(Protocol):
+    """Says where a file is to be had right now, for sources with signed addresses."""
+
+    def __call__(self, remote: RemoteFile, *, fresh: bool) -> str:
+        """Return the URL; with `fresh`, one that was not handed out before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to transfer.
+
+    Parameters
+    ----------
+    n_jobs : int
+        Large files in flight.
+    connections : int
+        At most, for tiny files, which cost a round trip and little else.
+    whole_connections : int
+        At most, for files that come in one request and are not tiny.
+    bulk_connections : int
+        At most, for the parts of large files.
+    single_limit : int
+        Bytes; a file up to this size comes in one request.
+    part_size : int
+        Bytes; parts are about as large.
+    rules : RetryRules
+    failures_in_a_row : int or None
+        Stop early when so many files fail one after another; None for never.
+    beat : float
+        Seconds between progress events.
+    """
+
+    n_jobs: int = 1
+    connections: int = 384
+    whole_connections: int = 64
+    bulk_connections: int = 32
+    single_limit: int = 16 << 20
+    part_size: int = 8 << 20
+    rules: RetryRules = field(default_factory=RetryRules)
+    failures_in_a_row: int | None = None
+    beat: float = 0.1

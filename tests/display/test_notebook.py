@@ -1,0 +1,130 @@
+"""In a notebook: inside a running event loop, with a bar, with a callable of one's own."""
+
+import asyncio
+import dataclasses
+import pickle
+import sys
+import threading
+import types
+
+import pytest
+
+import neurofetch
+from laion_fmri.download import download
+from neurofetch import verify
+from neurofetch.events import Event, FileDone, Finished, Planned, Progress
+from testbed.s3 import S3Server
+from tests.faces import REFUSED, SMALL, Shell, bucket
+
+
+@pytest.fixture(scope="module")
+def s3():
+    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def user(tmp_path, s3, monkeypatch):
+    shell = Shell(tmp_path, s3.url)
+    for name, text in shell.env.items():
+        monkeypatch.setenv(name, text)
+    return shell
+
+
+class ZMQInteractiveShell:
+    """What `get_ipython()` returns in a notebook's kernel."""
+
+
+@pytest.fixture
+def notebook(monkeypatch, capsys):
+    """Like a notebook's kernel, but without its widgets."""
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = ZMQInteractiveShell
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    return lambda: capsys.readouterr().err
+
+
+def test_download_works_inside_a_running_event_loop():
+    async def cell():
+        assert asyncio.get_running_loop().is_running()
+        return download("03", ses="averages", progress="none")
+
+    report = asyncio.run(cell())
+    assert report.ok
+    assert all(path.is_file() for path in report.paths)
+
+
+def test_a_callable_gets_every_event_in_its_own_thread(s3):
+    seen: list[Event] = []
+    threads = set()
+
+    def listen(event: Event) -> None:
+        seen.append(event)
+        threads.add(threading.get_ident())
+
+    report = download("03", ses="averages", progress=listen)
+    assert threads == {threading.get_ident()}
+    assert isinstance(seen[0], Planned)
+    assert isinstance(seen[-1], Finished)
+    assert seen[-1].report is report
+    done = [event.outcome for event in seen if isinstance(event, FileDone)]
+    assert sorted(o.path for o in done) == sorted(o.path for o in report)
+    last = [event for event in seen if isinstance(event, Progress)][-1]
+    assert (last.files_done, last.bytes_done) == (len(report), report.bytes_moved)
+    for event in seen:
+        assert pickle.loads(pickle.dumps(event)) == event
+        name = dataclasses.fields(event)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(event, name, None)
+
+
+def test_what_a_callable_raises_ends_the_transfer_and_is_raised(user):
+    def listen(event: Event) -> None:
+        if isinstance(event, Progress):
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        download("03", ses="averages", progress=listen)
+    assert not [t for t in threading.enumerate() if t.name.startswith("neurofetch")]
+    assert download("03", ses="averages", progress="none").ok
+
+
+@pytest.mark.parametrize("progress", ["bar", "auto", True, None])
+def test_in_a_notebook_without_widgets_the_bar_is_text(notebook, progress):
+    download("03", ses="averages", progress=progress)
+    shown = notebook()
+    assert "100%|" in shown
+    assert "files" in shown
+
+
+@pytest.mark.parametrize("progress", ["none", False])
+def test_none_is_silent(notebook, progress):
+    download("03", ses="averages", progress=progress)
+    assert notebook() == ""
+
+
+def test_the_bar_tells_of_files_that_failed(notebook, s3):
+    s3.fault(key="README", method="GET", status=404)
+    try:
+        with pytest.raises(neurofetch.IncompleteError):
+            download("03", ses="averages", progress="bar")
+    finally:
+        s3.clear_faults()
+    assert "failed: README: " in notebook()
+
+
+def test_a_report_is_shown_in_few_lines_and_stays_picklable():
+    report = download("03", ses="averages", progress="none")
+    assert pickle.loads(pickle.dumps(report)) == report
+    number, moved = len(report), report.bytes_moved
+    assert repr(report).startswith(f"<Report of {number} files in {report.root}: {number} fetched,")
+    assert f"; {moved:,} bytes moved in " in repr(report)
+    plan = download("03", ses="averages", dry_run=True)
+    assert pickle.loads(pickle.dumps(plan)) == plan
+    assert repr(plan) == (
+        f"<Plan of {number} files for {plan.root}: 0 to fetch (0 bytes), {number} already here, "
+        "0 refused>"
+    )
+    found = verify(report.root, state=".laion_fmri")
+    assert repr(found).startswith(f"<Audit of {number} files in {report.root}: {number} good, ")

@@ -1,0 +1,163 @@
+"""Plans, reports and audits as people read them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurofetch.display.text import (
+    duration,
+    plan_json,
+    plan_remarks,
+    plan_text,
+    report_json,
+    report_text,
+    size,
+    table,
+)
+from neurofetch.model import (
+    Action,
+    Outcome,
+    Plan,
+    RemoteFile,
+    Report,
+    Status,
+    Step,
+    VerificationLevel,
+    Want,
+)
+
+ROOT = Path("/data")
+
+
+def outcome(path, status, reason="", **more):
+    return Outcome(path, path, status, reason, **more)
+
+
+def report(*outcomes, seconds=2.0):
+    return Report(ROOT, outcomes, (), seconds)
+
+
+def step(path, action, number=1000, **more):
+    remote = RemoteFile(path, f"http://host/{path}", number)
+    return Step(Want(remote, path, more.pop("why", "asked for")), action, **{"reason": "", **more})
+
+
+@given(st.integers(0, 9 * 10**17))
+def test_sizes_have_three_digits_and_are_near(number):
+    value, unit = size(number).split()
+    assert 0 <= float(value) < 1000
+    factor = 1000 ** ("bytes", "kB", "MB", "GB", "TB", "PB").index(unit)
+    assert float(value) * factor == pytest.approx(number, rel=0.006)
+    assert len(re.sub(r"\D", "", value)) <= 3
+
+
+@given(st.floats(0, 1e6))
+def test_durations_are_near_and_never_say_sixty(seconds):
+    text = duration(seconds)
+    units = {"s": 1, "min": 60, "h": 3600}
+    parts = re.findall(r"([\d.]+) (\w+)", text)
+    assert sum(float(n) * units[u] for n, u in parts) == pytest.approx(seconds, rel=0.02, abs=0.6)
+    assert not re.search(r"\b60 (s|min)", text)
+
+
+def test_a_table_is_aligned():
+    text = table([("a", "long head"), ("12345", "x")], right=(0,))
+    assert text.splitlines() == ["    a  long head", "12345  x"]
+
+
+def test_the_end_of_a_run_is_sums_without_zeros():
+    fetched = outcome("a", Status.FETCHED, moved=3_000_000, verification=VerificationLevel.CHECKSUM)
+    also = outcome("b", Status.FETCHED, moved=1_000_000, verification=VerificationLevel.MD5)
+    kept = outcome("c", Status.KEPT, size=5)
+    text = report_text(report(fetched, also, kept))
+    assert text == (
+        "2 files fetched (4.00 MB in 2.0 s, 2.00 MB/s), 1 already here.\n"
+        "verified: 1 by checksum, 1 by md5-etag"
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "text"),
+    [
+        (
+            [outcome("a", Status.KEPT, size=9)],
+            "Nothing to fetch: the file is already here, 9 bytes.",
+        ),
+        (
+            [outcome(name, Status.KEPT, size=900) for name in "ab"],
+            "Nothing to fetch: all 2 files are already here, 1.80 kB.",
+        ),
+        ([], "Nothing to fetch."),
+        ([outcome("a", Status.FAILED, "404")], "0 files fetched, 1 failed."),
+    ],
+)
+def test_a_run_that_fetched_nothing(outcomes, text):
+    assert report_text(report(*outcomes)) == text
+
+
+def test_refusals_are_grouped_by_reason_and_those_that_were_told_are_left_out():
+    told = outcome("told", Status.REFUSED, "held out")
+    same = [outcome(name, Status.REFUSED, "403") for name in "abc"]
+    plan = Plan(ROOT, (step("told", Action.REFUSE, reason="held out"),))
+    lines = report_text(report(told, *same), plan).splitlines()
+    assert lines == ["Nothing to fetch (4 refused).", "refused: a and 2 more: 403"]
+    assert "told: held out" in report_text(report(told))
+
+
+def test_many_reasons_are_cut_short():
+    refused = [outcome(f"f{n}", Status.REFUSED, f"http://host/f{n}: 403") for n in range(30)]
+    lines = report_text(report(*refused)).splitlines()
+    assert len(lines) == 10
+    assert lines[-1] == "refused: 22 more, each listed by --json"
+
+
+def test_a_plan_names_files_or_where_they_are_many_folders():
+    few = Plan(ROOT, (step("x/a.txt", Action.FETCH), step("x/b.txt", Action.KEEP, reason="here")))
+    assert "x/a.txt" in plan_text(few)
+    assert "asked for; here" in plan_text(few)
+    many = Plan(ROOT, tuple(step(f"x/{n}.txt", Action.FETCH) for n in range(100)), free=10**9)
+    text = plan_text(many)
+    assert "x/7.txt" not in text
+    assert re.search(r"^ +100 +100 kB +100 kB +0 +0 +x +asked for$", text, re.MULTILINE)
+    assert "does not fit" not in text
+    tight = Plan(ROOT, many.steps, free=99_999)
+    assert plan_text(tight).endswith("It does not fit on the disk: 1 bytes too few are free.")
+
+
+def test_a_resumed_file_shows_what_is_still_to_come():
+    plan = Plan(ROOT, (step("a", Action.RESUME, 5000, have=4000, reason="partly here"),))
+    assert re.search(
+        r"^5.00 kB +1.00 kB +resume +a +asked for; partly here$", plan_text(plan), re.M
+    )
+    assert plan_json(plan)["steps"][0]["bytes_to_fetch"] == 1000
+
+
+def test_remarks_are_reasons_and_notes():
+    steps = (*(step(n, Action.REFUSE, reason="held out") for n in "ab"), step("c", Action.KEEP))
+    assert plan_remarks(Plan(ROOT, steps, ("desc-x → desc-X",))) == (
+        "refused: 2 files: held out\nnote: desc-x → desc-X"
+    )
+    assert plan_remarks(Plan(ROOT, (step("c", Action.KEEP),))) == ""
+
+
+def test_what_is_replaced_is_named_with_the_reason():
+    damaged = step("d", Action.REPLACE, reason="here, but damaged")
+    newer = [step(n, Action.REPLACE, reason="changed on the server") for n in "ef"]
+    assert plan_remarks(Plan(ROOT, (damaged, *newer))) == (
+        "replaced: d: here, but damaged\nreplaced: e and 1 more: changed on the server"
+    )
+    many = [step(str(n), Action.REPLACE, reason=f"reason {n}") for n in range(20)]
+    *_, last = plan_remarks(Plan(ROOT, tuple(many))).splitlines()
+    assert last == "replaced: 12 more, each listed by --json"
+
+
+def test_json_of_a_report_counts_every_status():
+    made = report_json(
+        report(outcome("a", Status.FETCHED, verification=VerificationLevel.SIZE, attempts=2))
+    )
+    assert made["counts"] == {"fetched": 1, "kept": 0, "refused": 0, "failed": 0}
+    assert made["files"][0]["verified"] == "size"
+    assert made["files"][0]["retries"] == 2

@@ -1,0 +1,131 @@
+"""BIDS names are read as they are met in the wild, and written back unchanged."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurofetch.planning.entities import ENTITY_NAMES, Entities, bare, full, parse
+from neurofetch.planning.entities import format as write
+
+BETAS = (
+    "derivatives/glmsingle-tedana/sub-01/ses-02/func/"
+    "sub-01_ses-02_task-images_space-T1w_stat-effect_desc-SingletrialBetas_statmap.nii.gz"
+)
+
+
+def test_a_full_name() -> None:
+    entities = parse(BETAS)
+    assert entities.values == (
+        ("sub", "01"),
+        ("ses", "02"),
+        ("task", "images"),
+        ("space", "T1w"),
+        ("stat", "effect"),
+        ("desc", "SingletrialBetas"),
+    )
+    assert (entities.suffix, entities.extension) == ("statmap", ".nii.gz")
+    assert entities.get("desc") == "SingletrialBetas"
+    assert entities.get("run") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "suffix", "extension"),
+    [
+        ("sub-01/ses-02/func/figures/R2.png", {"sub": "01", "ses": "02"}, "R2", ".png"),
+        ("sub-01/ses-02/sub-03_ses-04_bold.nii", {"sub": "03", "ses": "04"}, "bold", ".nii"),
+        ("sub-01/ses-02/sub-03_bold.nii", {"ses": "02", "sub": "03"}, "bold", ".nii"),
+        ("sub-01/ses-02/ses-04_x.nii", {"sub": "01", "ses": "04"}, "x", ".nii"),
+        ("sub-01/sub-02/x", {"sub": "02"}, "x", ""),
+        ("task-rest/run-01/sub-01_x.tsv", {"sub": "01"}, "x", ".tsv"),
+        ("sub-01_label-FFA-1_mask.func.gii", {"sub": "01", "label": "FFA-1"}, "mask", ".func.gii"),
+        (
+            "stimuli/task-images_desc-captions.csv",
+            {"task": "images", "desc": "captions"},
+            "",
+            ".csv",
+        ),
+        ("task-a_desc-b_metadata.csv", {"task": "a", "desc": "b"}, "metadata", ".csv"),
+        ("dataset_description.json", {}, "description", ".json"),
+        ("README", {}, "README", ""),
+        (".bidsignore", {}, "", ".bidsignore"),
+        ("sub-_x.nii", {}, "x", ".nii"),
+        ("-01_x.nii", {}, "x", ".nii"),
+        ("sub-01_mid_run-1", {"sub": "01", "run": "1"}, "", ""),
+        ("sub-/ses/sub01/x.nii", {}, "x", ".nii"),
+        ("", {}, "", ""),
+        ("a/", {}, "", ""),
+    ],
+)
+def test_names_of_the_wild(path: str, values: dict[str, str], suffix: str, extension: str) -> None:
+    entities = parse(path)
+    assert dict(entities.values) == values
+    assert (entities.suffix, entities.extension) == (suffix, extension)
+
+
+def test_an_inherited_subject_comes_first() -> None:
+    assert parse("sub-01/ses-02/task-a_x.nii").values == (
+        ("sub", "01"),
+        ("ses", "02"),
+        ("task", "a"),
+    )
+    assert parse("a/ses-02/sub-01_task-a_x.nii").values[0] == ("ses", "02")
+
+
+def test_the_first_of_a_repeated_entity_counts() -> None:
+    assert parse("desc-a_desc-b_x.nii").get("desc") == "a"
+
+
+@given(st.text())
+def test_any_text_parses(path: str) -> None:
+    entities = parse(path)
+    assert path.endswith(entities.extension)
+    assert all(entity and value for entity, value in entities.values)
+
+
+words = st.text(st.sampled_from("abcXYZ019"), min_size=1, max_size=6)
+values = st.lists(words, min_size=1, max_size=3).map("-".join)
+valid = st.builds(
+    Entities,
+    values=st.lists(
+        st.tuples(st.sampled_from(list(ENTITY_NAMES.values())), values),
+        max_size=6,
+        unique_by=lambda pair: pair[0],
+    ).map(tuple),
+    suffix=st.just("") | words,
+    extension=st.lists(words, max_size=3).map(lambda parts: "".join(f".{part}" for part in parts)),
+)
+
+
+@given(valid)
+def test_reading_back_what_was_written(entities: Entities) -> None:
+    assert parse(write(entities)) == entities
+
+
+@given(valid, st.sampled_from(["", "derivatives/x/", "sub-01/", "sub-01/ses-02/func/"]))
+def test_folders_only_add_what_the_name_lacks(entities: Entities, folder: str) -> None:
+    read = parse(folder + write(entities))
+    inherited = parse(folder)
+    assert read.values[-len(entities.values) :] == entities.values or not entities.values
+    for entity in ("sub", "ses"):
+        assert read.get(entity) == (entities.get(entity) or inherited.get(entity))
+
+
+def test_a_name_is_written_back_from_disk_names() -> None:
+    name = BETAS.rpartition("/")[2]
+    assert write(parse(BETAS)) == name
+
+
+@pytest.mark.parametrize("token", ["04", "ses-04"])
+def test_bare_and_full_tokens_are_one(token: str) -> None:
+    assert bare("ses", token) == "04"
+    assert full("ses", token) == "ses-04"
+
+
+def test_a_token_of_another_entity_is_not_stripped() -> None:
+    assert bare("ses", "sub-04") == "sub-04"
+
+
+def test_long_names_lead_to_short_ones() -> None:
+    assert ENTITY_NAMES["subject"] == "sub"
+    assert ENTITY_NAMES["description"] == "desc"
+    assert len(set(ENTITY_NAMES.values())) == len(ENTITY_NAMES)

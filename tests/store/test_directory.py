@@ -1,0 +1,308 @@
+"""What a data directory takes, keeps and refuses; hostile buckets; memory; idempotency."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neurofetch.engine import Listing, query
+from neurofetch.errors import DestinationError, NameClashError, UnsafeNameError
+from neurofetch.model import Action, Outcome, Status, VerificationLevel
+from neurofetch.store.directory import DataDirectory
+from testbed.s3 import Generated, S3Object
+from tests.engine_world import MIB, OPTIONS, PART, World, noise
+
+SMALL = noise(3_000, 1)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    with World(tmp_path, monkeypatch) as world:
+        yield world
+
+
+# -- hostile keys ----------------------------------------------------------------------------
+
+HOSTILE = {
+    "parent": ["../evil"],
+    "parent within": ["sub-01/../../evil"],
+    "parent at the end": ["sub-01/.."],
+    "dot": ["sub-01/./evil"],
+    "absolute": ["/etc/evil"],
+    "double slash": ["sub-01//evil"],
+    "backslash": ["..\\evil"],
+    "drive": ["C:/evil"],
+    "NUL": ["ev\0il"],
+    "line break": ["ev\nil"],
+    "turned writing": ["ev\u202eil"],
+    "too long": ["x" * 300],
+    "our own folder": [".neurofetch/receipts/evil.jsonl"],
+    "our own folder in capitals": [".NeuroFetch/claims/evil"],
+    "a folder with content": ["sub-01/evil/"],
+}
+CLASHING = {
+    "case": ["sub-01/A.txt", "sub-01/a.txt"],
+    "accents": ["caf\u00e9", "cafe\u0301"],
+    "file and folder": ["sub-01/x", "sub-01/x/y"],
+}
+
+
+def everything_below(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("case", HOSTILE | CLASHING)
+def test_a_hostile_key_is_told_before_anything_is_written(world, tmp_path, case):
+    keys = (HOSTILE | CLASHING)[case]
+    world.put("good.txt", SMALL)
+    for key in keys:
+        world.put(key, b"evil")
+    expected = NameClashError if case in CLASHING else UnsafeNameError
+    with pytest.raises(expected) as caught:
+        world.fetch()
+    assert "Nothing was" in str(caught.value)
+    assert all(repr(key) in str(caught.value) for key in keys)
+    assert world.gets() == []
+    assert everything_below(tmp_path) == ["data"]
+
+
+def test_hyphens_in_labels_that_would_put_two_keys_on_one_file(world, tmp_path):
+    keys = ["sub-01_label-FFA-1_mask.nii", "sub-01_label-FFA1_mask.nii"]
+    for key in keys:
+        world.put(key, SMALL)
+    with world.fetcher() as fetcher:
+        fetcher.dataset = replace(fetcher.dataset, tidy_labels=True)
+        with pytest.raises(NameClashError) as caught:
+            fetcher.plan(query(), Listing(walks=("",)))
+        assert all(key in str(caught.value) for key in keys)
+        fetcher.dataset = replace(fetcher.dataset, tidy_labels=False)
+        assert len(fetcher.plan(query(), Listing(walks=("",)))) == 2
+    assert everything_below(tmp_path) == ["data"]
+
+
+def test_an_excluded_hostile_key_is_no_obstacle(world):
+    world.put("good.txt", SMALL)
+    world.put("bad/../evil", b"evil")
+    with world.fetcher() as fetcher:
+        plan = fetcher.plan(query(exclude="bad/**"), Listing(walks=("",)))
+        assert fetcher.fetch(plan, OPTIONS).ok
+    assert world.files() == {"good.txt": SMALL}
+
+
+def test_the_mark_of_an_empty_folder_is_passed_over(world):
+    world.put("sub-01/", b"")
+    world.put("sub-01/a", SMALL)
+    assert world.fetch().ok
+    assert world.files() == {"sub-01/a": SMALL}
+
+
+# -- links and things in the way -------------------------------------------------------------
+
+
+def test_nothing_is_written_through_a_link_out_of_the_root(world):
+    world.outside.mkdir()
+    (world.root / "sub-01").symlink_to(world.outside)
+    world.put("sub-01/a.txt", SMALL)
+    with pytest.raises(UnsafeNameError, match=r"outside of the data directory.*symbolic link"):
+        world.fetch()
+    assert list(world.outside.iterdir()) == []
+    assert world.gets() == []
+
+
+def test_a_state_folder_that_is_a_link_out_of_the_root_is_refused(world):
+    world.outside.mkdir()
+    world.state.symlink_to(world.outside)
+    world.put("a.txt", SMALL)
+    with pytest.raises(UnsafeNameError, match="outside of the data directory"):
+        world.fetch()
+    assert list(world.outside.iterdir()) == []
+
+
+def test_a_link_within_the_root_and_a_root_that_is_a_link_are_fine(world, tmp_path):
+    (world.root / "real").mkdir()
+    (world.root / "sub-01").symlink_to("real")
+    (tmp_path / "link").symlink_to(world.root)
+    world.root = tmp_path / "link"
+    world.put("sub-01/a.txt", SMALL)
+    assert world.fetch().ok
+    assert (world.root / "real" / "a.txt").read_bytes() == SMALL
+
+
+def test_a_file_that_is_a_link_is_replaced_and_not_written_through(world):
+    world.outside.mkdir()
+    precious = world.outside / "precious"
+    precious.write_bytes(b"precious")
+    (world.root / "a.txt").symlink_to(precious)
+    (world.root / "b.txt").symlink_to(world.outside / "not there")
+    world.put("a.txt", SMALL)
+    world.put("b.txt", SMALL)
+    assert world.fetch().ok
+    assert world.files() == {"a.txt": SMALL, "b.txt": SMALL}
+    assert precious.read_bytes() == b"precious"
+    assert everything_below(world.outside) == ["precious"]
+
+
+def test_a_folder_where_a_file_belongs_is_told_before_any_byte_moves(world):
+    (world.root / "a.txt").mkdir()
+    world.put("a.txt", SMALL)
+    with pytest.raises(DestinationError, match=r"a\.txt is not a file.*Move it away"):
+        world.fetch()
+    assert world.gets() == []
+
+
+def test_a_file_where_a_folder_belongs_is_told_before_any_byte_moves(world):
+    (world.root / "sub-01").write_bytes(b"")
+    world.put("sub-01/func/a.txt", SMALL)
+    with pytest.raises(DestinationError, match=r"sub-01 is a file.*needs a folder"):
+        world.fetch()
+    assert world.gets() == []
+
+
+# -- what is here already --------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_second_run_of_many_files_lists_once_and_does_nothing_else(world):
+    for n in range(2_500):
+        world.put(f"sub-{n % 7}/f{n:04}", b"%d" % n)
+    world.fetch(replace(OPTIONS, connections=32))
+    before = {path: path.stat().st_mtime_ns for path in world.root.rglob("f*")}
+    assert len(before) == 2_500
+    world.s3.clear_log()
+    report = world.fetch()
+    assert [request.method for request in world.s3.log] == ["LIST"] * 3
+    assert {outcome.status for outcome in report} == {Status.KEPT}
+    assert {outcome.verification for outcome in report} == {VerificationLevel.CHECKSUM}
+    assert {path: path.stat().st_mtime_ns for path in world.root.rglob("f*")} == before
+
+
+def test_a_file_of_another_tool_at_the_right_size_is_kept(world):
+    (world.root / "a.txt").write_bytes(b"x" * len(SMALL))
+    world.put("a.txt", SMALL)
+    (outcome,) = world.fetch()
+    assert outcome == Outcome(
+        "a.txt",
+        "a.txt",
+        Status.KEPT,
+        "here with the server's size, put there by another tool",
+        len(SMALL),
+        verification=VerificationLevel.SIZE,
+    )
+    assert world.files() == {"a.txt": b"x" * len(SMALL)}
+    assert world.gets() == []
+
+
+@pytest.mark.parametrize("size", [0, len(SMALL) - 1, len(SMALL) + 1])
+def test_a_file_of_the_wrong_size_is_replaced(world, size):
+    (world.root / "a.txt").write_bytes(b"x" * size)
+    world.put("a.txt", SMALL)
+    (outcome,) = world.fetch()
+    assert (outcome.status, outcome.reason) == (Status.FETCHED, "replaced")
+    assert world.files() == {"a.txt": SMALL}
+
+
+@pytest.mark.parametrize("size", [3_000, 3 * PART])
+def test_a_file_that_changed_on_the_server_is_replaced(world, size):
+    world.put("a.txt", noise(size, 1))
+    world.fetch()
+    new = world.put("a.txt", noise(size, 2))
+    assert [step.action for step in world.plan().steps] == [Action.REPLACE]
+    assert world.fetch().ok
+    assert world.files() == {"a.txt": new}
+    assert world.receipts()["a.txt"].etag == world.s3.stored("a.txt").etag.strip('"')
+
+
+def test_a_file_that_was_cut_after_it_was_fetched_is_replaced(world):
+    world.put("a.txt", SMALL)
+    world.fetch()
+    os.truncate(world.root / "a.txt", 100)
+    assert world.fetch().ok
+    assert world.files() == {"a.txt": SMALL}
+
+
+def test_overwriting_fetches_what_is_here_too(world):
+    world.put("a.txt", SMALL)
+    world.fetch()
+    world.s3.clear_log()
+    (outcome,) = world.fetch(overwrite=True)
+    assert outcome.reason == "replaced"
+    assert len(world.gets()) == 1
+
+
+def test_a_file_removed_by_hand_is_fetched_again(world):
+    world.put("a.txt", SMALL)
+    world.fetch()
+    (world.root / "a.txt").unlink()
+    (outcome,) = world.fetch()
+    assert outcome.status is Status.FETCHED
+
+
+def test_the_final_file_has_the_usual_permissions(world):
+    world.put("a.txt", SMALL)
+    world.put("large", noise(2 * PART))
+    previous = os.umask(0o027)
+    try:
+        world.fetch()
+    finally:
+        os.umask(previous)
+    assert {p.stat().st_mode & 0o777 for p in world.root.iterdir() if p.is_file()} == {0o640}
+
+
+def test_a_plan_says_how_much_is_free(world):
+    world.put("a.txt", SMALL)
+    disk = os.statvfs(world.root)
+    free = world.plan().free
+    assert (
+        free == DataDirectory(world.root).free()
+        or abs(free - disk.f_bavail * disk.f_frsize) < 1 << 30
+    )
+
+
+# -- memory ----------------------------------------------------------------------------------
+
+MEASURE = """
+import sys
+sys.argv = ["engine_process.py", sys.argv[1], "--usual"]
+sys.path.insert(0, "tests")
+import engine_process
+code = engine_process.main()
+status = open("/proc/self/status").read()
+print("PEAK", next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+sys.exit(code)
+"""
+
+
+def roomy(tmp_path, needed):
+    """Return a folder with room, in memory where there is some."""
+    for folder in (Path("/dev/shm"), tmp_path):
+        if folder.is_dir() and os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize > needed:
+            return folder
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_memory_does_not_grow_with_the_file(world, tmp_path):
+    size = 2100 * MIB
+    folder = roomy(tmp_path, 4 * size)
+    if folder is None:
+        size, folder = 600 * MIB, tmp_path
+    root = folder / f"neurofetch-{os.getpid()}"
+    root.mkdir()
+    large = S3Object(Generated(size), checksum=None, forced_etag="of a large file")
+    world.s3.put("large.bin", large)
+    for n in range(300):
+        world.put(f"s{n:03}", noise(300_000, n % 3))  # enough for every thread to come and go
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(root)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert (root / "large.bin").stat().st_size == size
+        peak = int(done.stdout.rpartition("PEAK")[2]) / 1024
+        assert peak < 150, f"{peak:.0f} MiB"
+    finally:
+        subprocess.run(["rm", "-rf", str(root)], check=True)
