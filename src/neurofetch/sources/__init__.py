@@ -1,1 +1,1 @@
-"""Where files come from. A source lists files, and gives the address of each when it is asked for."""
+"""Where files come from: a source lists files, and gives the address of each when asked."""

@@ -1,4 +1,4 @@
-"""Write a file so that every reader, also one after a crash, sees the old content or the new, whole.
+"""Write a file so that every reader, also after a crash, sees the old content or the new one.
 
 The content goes to a temporary name in the same folder, is flushed to the disk, and takes the final
 name in one step. This is the one place where that is written; large data files, whose temporary
@@ -25,8 +25,8 @@ def replacing(
     """Give a temporary name; the file of that name replaces `path` when the block ends well.
 
     The temporary file exists and is empty when the block begins, so that a full or read-only disk
-    is found out before any work is done. It ends like `path` (tools look at ``.nii.gz``), and begins
-    with a dot (searches for data files do not find it).
+    is found out before any work is done. It ends like `path` (tools look at ``.nii.gz``), and
+    begins with a dot (searches for data files do not find it).
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def replacing(
     Raises
     ------
     OSError
-        As the system raised it; nothing is left behind, and what stood at `path` stands there still.
+        As the system raised it; nothing is left behind, and what stood at `path` still does.
     """
     folder, name = os.path.split(os.fspath(path))
     name = draft or f".{os.getpid()}-{secrets.token_hex(6)}.{name}"
@@ -87,9 +87,8 @@ def write_atomically(
     """
     os.makedirs(os.path.dirname(os.fspath(path)) or ".", exist_ok=True)
     pieces = [content] if isinstance(content, bytes) else content
-    with replacing(path, private=private, draft=draft) as temporary:
-        with open(temporary, "wb") as file:
-            file.writelines(pieces)
+    with replacing(path, private=private, draft=draft) as temporary, open(temporary, "wb") as file:
+        file.writelines(pieces)
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:
