@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from neurofetch.engine import Dataset, Fetcher, Listing, Options, query
+from neurofetch.engine import Dataset, Fetcher, Listing, query
 
 
 def main(prefix: str, dest: str) -> None:
     """Fetch everything below a prefix of the bucket."""
     with Fetcher(Dataset("bench", "bench"), dest) as fetcher:
-        plan = fetcher.plan(query(), Listing(walks=(prefix,)))
-        fetcher.fetch(plan, Options()).raise_for_failures()
+        plan = fetcher.prepare(lambda: fetcher.choose(query(), Listing(walks=(prefix,))))
+        fetcher.run(plan)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from neurofetch.engine import Dataset, Fetcher, Listing, Network, Options, RetryRules, query
+from neurofetch.engine import (
+    Dataset,
+    Fetcher,
+    Listing,
+    Network,
+    Options,
+    RetryRules,
+    RunSettings,
+    query,
+)
 
 KIB = 1 << 10
 
@@ -73,10 +82,10 @@ def main():
     if given.usual:
         options = dataclasses.replace(Options(), rules=rules)
     with Fetcher(Dataset("test", "b"), given.root, network=Network(), rules=rules) as fetcher:
-        plan = fetcher.plan(query(), Listing(walks=("",)))
+        plan = fetcher.prepare(lambda: fetcher.choose(query(), Listing(walks=("",))))
         if given.die:
             arm(given.die)
-        report = fetcher.fetch(plan, options)
+        report = fetcher.run(plan, RunSettings(options=options), strict=False)
     for outcome in report:
         print(json.dumps(dataclasses.asdict(outcome)))
     return 0 if report.ok else 3

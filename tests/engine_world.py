@@ -8,7 +8,16 @@ import sys
 import time
 from pathlib import Path
 
-from neurofetch.engine import Dataset, Fetcher, Listing, Network, Options, RetryRules, query
+from neurofetch.engine import (
+    Dataset,
+    Fetcher,
+    Listing,
+    Network,
+    Options,
+    RetryRules,
+    RunSettings,
+    query,
+)
 from neurofetch.store.receipts import read_receipts
 from testbed.s3 import S3Object, S3Server
 
@@ -31,6 +40,18 @@ PROCESS = Path(__file__).with_name("engine_process.py")
 def noise(size, seed=0):
     """Return bytes without a pattern, the same for the same seed."""
     return random.Random(seed).randbytes(size)
+
+
+def planned(fetcher, *, overwrite=False):
+    """List everything, and plan it."""
+    settings = RunSettings(overwrite=overwrite)
+    return fetcher.prepare(lambda: fetcher.choose(query(), Listing(walks=("",))), settings)
+
+
+def ran(fetcher, plan, options=OPTIONS, *, listen=None, **how):
+    """Carry out a plan; return the report, whatever became of the files."""
+    settings = RunSettings(options=options, **({"listen": listen} if listen else {}))
+    return fetcher.run(plan, settings, strict=False, **how)
 
 
 class World:
@@ -74,18 +95,17 @@ class World:
 
     # -- the engine --------------------------------------------------------------------------
 
-    def fetcher(self, network=NETWORK):
-        return Fetcher(Dataset("test", "b"), self.root, network=network, rules=QUICK)
+    def fetcher(self, network=NETWORK, **how):
+        return Fetcher(Dataset("test", "b"), self.root, network=network, rules=QUICK, **how)
 
     def plan(self, *, overwrite=False):
         with self.fetcher() as fetcher:
-            return fetcher.plan(query(), Listing(walks=("",)), overwrite=overwrite)
+            return planned(fetcher, overwrite=overwrite)
 
     def fetch(self, options=OPTIONS, *, network=NETWORK, overwrite=False, **how):
         """List, plan, fetch; return the report."""
         with self.fetcher(network) as fetcher:
-            plan = fetcher.plan(query(), Listing(walks=("",)), overwrite=overwrite)
-            return fetcher.fetch(plan, options, **how)
+            return ran(fetcher, planned(fetcher, overwrite=overwrite), options, **how)
 
     def start(self, *arguments, **environ):
         """Start a process that fetches everything into the data directory."""

@@ -2,44 +2,121 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
 from laion_fmri._license import is_accepted, require_license
-from laion_fmri.access.gated_files import Gate
+from laion_fmri.access.gated_files import StimuliSource
 from laion_fmri.config import get_data_dir
 from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError
 from neurofetch.engine import (
     Fetcher,
-    Network,
-    Options,
-    Query,
-    checked_jobs,
-    checked_shard,
-    listener,
+    RunSettings,
+    S3Source,
+    bucket_of,
     make_selection,
+    nearest,
     query,
-    repair,
-    warn_of_refused,
 )
 from neurofetch.errors import NothingMatchedError, UsageError
-from neurofetch.events import Planned
 
 if TYPE_CHECKING:
     import os
 
-    from neurofetch.engine import DataDirectory, Selection
+    from neurofetch.engine import (
+        Attempts,
+        Client,
+        DataDirectory,
+        Network,
+        Query,
+        Selection,
+        Source,
+    )
     from neurofetch.events import Event
     from neurofetch.model import Plan, Report
 
-__all__ = ["check_subjects", "download", "labels_of", "make_plan", "subjects_of"]
+__all__ = ["check_subjects", "choose", "download", "fetcher_for", "labels_of", "subjects_of"]
 
 Values = str | Sequence[str] | None
 Numbers = str | int | Sequence[str | int] | None
+
+
+class _Keywords(TypedDict, total=False):
+    """The keywords of `download` that do not change what it returns, for the type checker."""
+
+    run: Numbers
+    echo: Numbers
+    part: Values
+    include_embeddings: bool
+    include_freesurfer: bool
+    include_anatomical: bool
+    include_raw: bool
+    include_localizers: bool
+    include: Values
+    exclude: Values
+    verify: bool
+    overwrite: bool
+    shard: tuple[int, int] | None
+    limit_rate: float | None
+    progress: str | bool | Callable[[Event], None] | None
+    accept_license: str | None
+    data_dir: str | os.PathLike[str] | None
+
+
+@overload
+def download(
+    subject: str | Sequence[str],
+    ses: Values = None,
+    task: Values = None,
+    space: Values = None,
+    desc: Values = None,
+    stat: Values = None,
+    suffix: Values = None,
+    extension: Values = None,
+    include_stimuli: bool = False,
+    n_jobs: int = 1,
+    *,
+    dry_run: Literal[False] = False,
+    **keywords: Unpack[_Keywords],
+) -> Report: ...
+
+
+@overload
+def download(
+    subject: str | Sequence[str],
+    ses: Values = None,
+    task: Values = None,
+    space: Values = None,
+    desc: Values = None,
+    stat: Values = None,
+    suffix: Values = None,
+    extension: Values = None,
+    include_stimuli: bool = False,
+    n_jobs: int = 1,
+    *,
+    dry_run: Literal[True],
+    **keywords: Unpack[_Keywords],
+) -> Plan: ...
+
+
+@overload
+def download(
+    subject: str | Sequence[str],
+    ses: Values = None,
+    task: Values = None,
+    space: Values = None,
+    desc: Values = None,
+    stat: Values = None,
+    suffix: Values = None,
+    extension: Values = None,
+    include_stimuli: bool = False,
+    n_jobs: int = 1,
+    *,
+    dry_run: bool,
+    **keywords: Unpack[_Keywords],
+) -> Report | Plan: ...
 
 
 def download(  # noqa: PLR0917 - the order of arguments is documented
@@ -178,30 +255,51 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         exclude=exclude,
     )
     labels = labels_of(subject)
-    options = Options(n_jobs=checked_jobs(n_jobs))
-    part_of_plan = checked_shard(shard)
-    listen = listener(progress)
+    settings = RunSettings.checked(
+        n_jobs=n_jobs,
+        shard=shard,
+        limit_rate=limit_rate,
+        progress=progress,
+        overwrite=overwrite,
+        verify=verify,
+        dry_run=dry_run,
+    )
     root = Path(data_dir) if data_dir is not None else get_data_dir()
-    network = replace(Network.from_environment(), limit_rate=limit_rate)
-    with Fetcher(dataset(extras), root, network=network) as fetcher:
+    with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not dry_run:
             _permitted(fetcher.directory, accept_license)
-        gate = Gate(fetcher, adopt=not dry_run) if include_stimuli else None
-        plan = make_plan(fetcher, labels, wanted, extras, overwrite=overwrite, gate=gate)
-        if verify:
-            plan = repair(fetcher, plan, listen)
-        if part_of_plan is not None:
-            plan = plan.shard(*part_of_plan)
-        if dry_run:
-            return plan
-        listen(Planned(plan))
-        locate = gate.locator(plan) if gate else None
-        report = fetcher.fetch(plan, options, listen=listen, locate=locate)
-    if gate is not None:
-        report = gate.judged(plan, report)
-    warn_of_refused(plan, report)
-    report.raise_for_failures()
-    return report
+        plan = fetcher.prepare(lambda: choose(fetcher, labels, wanted, extras), settings)
+        return plan if dry_run else fetcher.run(plan, settings)
+
+
+def fetcher_for(
+    extras: Extras,
+    root: str | os.PathLike[str],
+    *,
+    network: Network | None = None,
+    fetch: bool = True,
+) -> Fetcher:
+    """Return the fetcher for the dataset and a data directory.
+
+    Parameters
+    ----------
+    extras : Extras
+        With the stimuli, what is gated comes through the access service.
+    root : path
+        The data directory.
+    network : Network, optional
+        By default what the environment says.
+    fetch : bool
+        Whether gated files that are not here matter.
+    """
+    described = dataset(extras)
+
+    def stimuli(client: Client, attempts: Attempts, directory: DataDirectory) -> Source:
+        bucket = S3Source(client, bucket_of(described), attempts)
+        return StimuliSource(bucket, client, directory, described.path, fetch=fetch)
+
+    make_source = stimuli if extras.stimuli else None
+    return Fetcher(described, root, network=network, make_source=make_source)
 
 
 def _permitted(directory: DataDirectory, accept_license: str | None) -> None:
@@ -232,16 +330,10 @@ def labels_of(subject: object) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(subject_label(one) for one in given))
 
 
-def make_plan(
-    fetcher: Fetcher,
-    labels: tuple[str, ...] | None,
-    wanted: Query,
-    extras: Extras,
-    *,
-    overwrite: bool = False,
-    gate: Gate | None = None,
-) -> Plan:
-    """List, select, survey and plan.
+def choose(
+    fetcher: Fetcher, labels: tuple[str, ...] | None, wanted: Query, extras: Extras
+) -> Selection:
+    """List, and select the files of some subjects.
 
     Parameters
     ----------
@@ -250,9 +342,6 @@ def make_plan(
         Subjects; None for all that the bucket has.
     wanted : Query
     extras : Extras
-    overwrite : bool
-    gate : Gate, optional
-        What the access service hands out.
 
     Raises
     ------
@@ -260,23 +349,17 @@ def make_plan(
     """
     subjects = subjects_of(fetcher, extras) if labels is None else labels
     if not subjects:
-        base = fetcher.source.bucket.base
-        msg = f"there are no subjects in {base}. Nothing was fetched. Check the endpoint."
+        where = fetcher.source.name
+        msg = f"there are no subjects in {where}. Nothing was fetched. Check the endpoint."
         raise NoMatchingDataError(msg)
     files = fetcher.files(listing(subjects, extras))
     check_subjects(fetcher, subjects, {file.key for file in files}, extras)
-    if gate is not None:
-        files = gate.files(files)
     try:
         selection = make_selection(files, wanted, fetcher.dataset)
     except NothingMatchedError as error:
         raise NoMatchingDataError(str(error)) from error
     _check_not_all_withheld(selection)
-    if gate is None:
-        return fetcher.plan_for(selection, overwrite=overwrite)
-    return gate.plan(
-        fetcher.plan_for(gate.make_selection(selection, overwrite=overwrite), overwrite=overwrite)
-    )
+    return selection
 
 
 def subjects_of(fetcher: Fetcher, extras: Extras) -> tuple[str, ...]:
@@ -295,21 +378,15 @@ def check_subjects(
     if not missing:
         return
     exist = subjects_of(fetcher, extras)
+    near = {subject: nearest(subject, exist) for subject in missing}
     lines = []
     for subject in missing:
-        near = difflib.get_close_matches(subject, exist, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = f" Did you mean {near[subject][0]}?" if near[subject] else ""
         lines.append(f"there is no subject {subject}.{hint}")
-    others = [name for name in exist if name not in _near_first(missing, exist)]
-    listed = ", ".join([*_near_first(missing, exist), *others]) or "none"
+    first = dict.fromkeys(name for names in near.values() for name in names)
+    listed = ", ".join([*first, *(name for name in exist if name not in first)]) or "none"
     msg = "\n".join(lines) + f"\nThe bucket has {listed}. Nothing was fetched."
     raise SubjectNotFoundError(msg)
-
-
-def _near_first(missing: Sequence[str], exist: Sequence[str]) -> list[str]:
-    """Return the existing subjects that are near to those that are missing."""
-    near = [difflib.get_close_matches(name, exist, n=3, cutoff=0.5) for name in missing]
-    return list(dict.fromkeys(name for names in near for name in names))
 
 
 def _check_not_all_withheld(selection: Selection) -> None:

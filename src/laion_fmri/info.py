@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras, listing
 from laion_fmri.config import DataDirNotSetError, get_data_dir
-from laion_fmri.download import check_subjects, subjects_of
+from laion_fmri.download import check_subjects, fetcher_for, labels_of, subjects_of
 from neurofetch.console import size, table
-from neurofetch.engine import make_selection, parse_entities, plan_wants, query
+from neurofetch.engine import RunSettings, make_selection, parse_entities, query
 from neurofetch.model import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from neurofetch.engine import Fetcher
+    from neurofetch.engine import Fetcher, Selection
     from neurofetch.model import Plan, Step
 
-__all__ = ["Info", "SubjectInfo", "data_dir_or_none", "info", "info_text"]
+__all__ = ["Info", "SubjectInfo", "info", "info_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +77,54 @@ class Info:
         return asdict(self)
 
 
-@contextmanager
-def data_dir_or_none(named: str | None) -> Iterator[tuple[Path, str | None]]:
-    """Give the data directory; an empty one, and None for its name, where none was chosen yet.
+def info(
+    subject: str | Sequence[str] | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Info:
+    """List what there is, and how much of it is here.
 
     Parameters
     ----------
-    named : str or None
-        A directory for this run; None for the one that was configured.
+    subject : str or sequence of str, optional
+        Only these; by default all that the bucket has.
+    data_dir : path, optional
+        By default the one that was configured; where there is none, nothing is here.
+
+    Raises
+    ------
+    SubjectNotFoundError
+        If the bucket has no such subject.
+    ServerError
+        If the bucket cannot be listed.
+
+    Examples
+    --------
+    ::
+
+        from laion_fmri.info import info
+
+        for one in info().subjects:
+            print(one.subject, len(one.sessions), one.bytes, one.bytes_here)
     """
+    labels = labels_of(subject) if subject else None
+    with _directory(data_dir) as (root, named), fetcher_for(Extras(), root) as fetcher:
+        subjects = labels or subjects_of(fetcher, Extras())
+        settings = RunSettings(dry_run=True)
+        plan = fetcher.prepare(lambda: _everything(fetcher, subjects), settings)
+        name = fetcher.source.name
+    return Info(name, named, tuple(_subject(label, plan) for label in subjects))
+
+
+def _everything(fetcher: Fetcher, subjects: tuple[str, ...]) -> Selection:
+    files = fetcher.files(listing(subjects, Extras()))
+    check_subjects(fetcher, subjects, {file.key for file in files}, Extras())
+    return make_selection(files, query(), fetcher.dataset)
+
+
+@contextmanager
+def _directory(named: str | os.PathLike[str] | None) -> Iterator[tuple[Path, str | None]]:
+    """Give the data directory; an empty one, and None for its name, where none was chosen yet."""
     try:
         chosen = get_data_dir() if named is None else Path(os.path.abspath(named))
     except DataDirNotSetError:
@@ -93,34 +132,6 @@ def data_dir_or_none(named: str | None) -> Iterator[tuple[Path, str | None]]:
             yield Path(empty), None
     else:
         yield chosen, str(chosen)
-
-
-def info(fetcher: Fetcher, labels: Sequence[str] | None, *, data_dir: str | None) -> Info:
-    """List what there is.
-
-    Parameters
-    ----------
-    fetcher : Fetcher
-    labels : sequence of str or None
-        Subjects; None for all.
-    data_dir : str or None
-        To be named in the answer.
-
-    Raises
-    ------
-    SubjectNotFoundError
-        If the bucket has no such subject.
-    """
-    subjects = tuple(labels) if labels else subjects_of(fetcher, Extras())
-    files = fetcher.files(listing(subjects, Extras()))
-    check_subjects(fetcher, subjects, {file.key for file in files}, Extras())
-    selection = make_selection(files, query(), fetcher.dataset)
-    plan = plan_wants(fetcher.directory, selection.wants)
-    return Info(
-        fetcher.source.bucket.base,
-        data_dir,
-        tuple(_subject(subject, plan) for subject in subjects),
-    )
 
 
 def _subject(subject: str, plan: Plan) -> SubjectInfo:

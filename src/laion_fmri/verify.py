@@ -6,9 +6,9 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from laion_fmri._dataset import DATASET, Extras, dataset, listing
-from laion_fmri.access.gated_files import Gate
-from laion_fmri.download import subjects_of
+from laion_fmri._dataset import DATASET, Extras, listing
+from laion_fmri.config import get_data_dir
+from laion_fmri.download import fetcher_for, subjects_of
 from neurofetch.engine import (
     Audit,
     DataDirectory,
@@ -22,58 +22,69 @@ from neurofetch.engine import (
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
-__all__ = ["check"]
+    from neurofetch.events import Event
+
+__all__ = ["verify"]
 
 _ALL = Extras(
     stimuli=True, embeddings=True, freesurfer=True, anatomical=True, raw=True, localizers=True
 )
 
 
-def check(
-    data_dir: str | os.PathLike[str],
+def verify(
+    data_dir: str | os.PathLike[str] | None = None,
     *,
     read_all: bool = False,
     remote: bool = False,
-    progress: str | None = None,
+    progress: str | bool | Callable[[Event], None] | None = None,
 ) -> Audit:
     """Hold the data directory against its receipts, and against the bucket.
 
     Parameters
     ----------
-    data_dir : path
+    data_dir : path, optional
+        By default the one that was configured.
     read_all : bool
         Read every byte.
     remote : bool
-        Ask the bucket too. With `read_all`, files of other tools are hashed, and adopted when
-        they are the bucket's.
-    progress : str, optional
-        How to show progress of reading every byte; as for `download`.
+        Ask the bucket too. With `read_all`, files of other tools are read, and adopted when they
+        are the bucket's.
+    progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
+        How to show progress of reading every byte; a callable gets every event.
 
     Returns
     -------
     Audit
+        ``audit.ok``, and ``audit.problems``: the files that are missing or differ.
+
+    Raises
+    ------
+    DataDirNotSetError
+        If no data directory was chosen.
+    ServerError
+        With `remote`, if the bucket cannot be listed.
+
+    Warns
+    -----
+    UserWarning
+        With `remote`, if the access service of the stimuli does not answer.
     """
+    root = get_data_dir() if data_dir is None else data_dir
     listen = listener(progress)
     if not remote:
-        return audit(DataDirectory(data_dir, DATASET.state), read_all=read_all, listen=listen)
-    with Fetcher(dataset(_ALL), data_dir) as fetcher:
+        return audit(DataDirectory(root, DATASET.state), read_all=read_all, listen=listen)
+    with fetcher_for(_ALL, root, fetch=False) as fetcher:
         here = _subjects_here(fetcher)
-        exist = [subject for subject in subjects_of(fetcher, _ALL) if subject in here]
-        gate = Gate(fetcher)
-        files = gate.files(fetcher.files(listing(tuple(exist), _ALL)), fetch=False)
+        exist = tuple(subject for subject in subjects_of(fetcher, _ALL) if subject in here)
+        files = fetcher.files(listing(exist, _ALL))
         everything = replace(fetcher.dataset, rules=Rules())  # nothing is chosen, all is compared
-        wants = gate.known(make_selection(files, query(), everything).wants)
-        found = audit(
-            fetcher.directory,
-            read_all=read_all,
-            remote=wants,
-            checksum=fetcher.checksum,
-            listen=listen,
-        )
-    for note in gate.notes:
+        wants = make_selection(files, query(), everything).wants
+        found = fetcher.audit(wants, read_all=read_all, listen=listen)
+    for note in fetcher.source.notes:
         warnings.warn(note, UserWarning, stacklevel=2)
-    return gate.audited(found)
+    return found
 
 
 def _subjects_here(fetcher: Fetcher) -> set[str]:

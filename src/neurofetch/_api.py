@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING
 
 from neurofetch.display.progress import listener
 from neurofetch.errors import NothingMatchedError
-from neurofetch.events import Planned
-from neurofetch.fetcher import Fetcher, Listing, warn_of_refused
-from neurofetch.net.settings import Network
+from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.query import query
 from neurofetch.sources.s3 import parse_s3_url
 from neurofetch.store.audit import Audit, audit
 from neurofetch.store.directory import DataDirectory
-from neurofetch.transfer.options import Options, checked_jobs, checked_shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from neurofetch.events import Event
     from neurofetch.model import Plan, RemoteFile, Report
+    from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
 
 __all__ = ["get", "plan", "verify"]
@@ -76,10 +74,9 @@ def plan(
         If `dest` cannot be used.
     """
     wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
-    part = checked_shard(shard)
-    with Fetcher(_dataset(url, region), dest, new=True) as fetcher:
-        made = _plan(fetcher, url, wanted, overwrite=overwrite)
-        return made.shard(*part) if part is not None else made
+    settings = RunSettings.checked(shard=shard, overwrite=overwrite, progress="none", dry_run=True)
+    with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
+        return fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
 
 
 def get(
@@ -125,18 +122,16 @@ def get(
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
     """
     wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
-    options, part = Options(n_jobs=checked_jobs(n_jobs)), checked_shard(shard)
-    listen = listener(progress)
-    network = replace(Network.from_environment(), limit_rate=limit_rate)
-    with Fetcher(_dataset(url, region), dest, network=network, new=True) as fetcher:
-        made = _plan(fetcher, url, wanted, overwrite=overwrite)
-        if part is not None:
-            made = made.shard(*part)
-        listen(Planned(made))
-        report = fetcher.fetch(made, options, listen=listen)
-    warn_of_refused(made, report)
-    report.raise_for_failures()
-    return report
+    settings = RunSettings.checked(
+        n_jobs=n_jobs,
+        shard=shard,
+        limit_rate=limit_rate,
+        progress=progress,
+        overwrite=overwrite,
+    )
+    with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
+        plan = fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
+        return fetcher.run(plan, settings)
 
 
 def verify(
@@ -175,15 +170,8 @@ def verify(
     if url is None:
         return audit(DataDirectory(dest, state), read_all=read_all, listen=listen)
     with Fetcher(replace(_dataset(url, region), state=state), dest) as fetcher:
-        files, dataset = _listed(fetcher, url)
-        wants = make_selection(files, query(), dataset).wants
-        return audit(
-            fetcher.directory,
-            read_all=read_all,
-            remote=wants,
-            checksum=fetcher.checksum,
-            listen=listen,
-        )
+        wants = _choose(fetcher, url, query()).wants
+        return fetcher.audit(wants, read_all=read_all, listen=listen)
 
 
 def _dataset(url: str, region: str | None) -> Dataset:
@@ -192,22 +180,22 @@ def _dataset(url: str, region: str | None) -> Dataset:
     return Dataset(url, bucket, region, base)
 
 
-def _plan(fetcher: Fetcher, url: str, wanted: Query, *, overwrite: bool) -> Plan:
-    files, dataset = _listed(fetcher, url)
-    return fetcher.plan_for(make_selection(files, wanted, dataset), overwrite=overwrite)
-
-
-def _listed(fetcher: Fetcher, url: str) -> tuple[list[RemoteFile], Dataset]:
-    """Return the files at a URL: those below a folder, or the one file that it names."""
+def _choose(fetcher: Fetcher, url: str, wanted: Query) -> Selection:
+    """Choose from the files at a URL: those below a folder, or the one file that it names."""
     dataset = fetcher.dataset
     files = fetcher.files(Listing((dataset.base,)))
-    if files:
-        return files, dataset
+    if not files:
+        files, dataset = _one_file(fetcher, url)
+    return make_selection(files, wanted, dataset)
+
+
+def _one_file(fetcher: Fetcher, url: str) -> tuple[list[RemoteFile], Dataset]:
+    """Return the one file that a URL names, and the dataset with its folder as the base."""
+    dataset = fetcher.dataset
     key = dataset.base.rstrip("/")
     folder = key.rpartition("/")[0]
-    base = f"{folder}/" if folder else ""
-    one = [file for file in fetcher.files(Listing((key,))) if file.key == key] if key else []
-    if not one:
+    found = [file for file in fetcher.files(Listing((key,))) if file.key == key] if key else []
+    if not found:
         msg = f"there is nothing at {url}. Nothing was fetched. Check the prefix."
         raise NothingMatchedError(msg)
-    return one, replace(dataset, base=base)
+    return found, replace(dataset, base=f"{folder}/" if folder else "")

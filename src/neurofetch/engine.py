@@ -6,7 +6,7 @@ a data directory; its methods are the steps of a run, and `Fetcher.run` is all o
 
 from neurofetch.display.progress import listener
 from neurofetch.display.text import audit_text, plan_text, report_text
-from neurofetch.fetcher import Fetcher, Listing, plan_wants, repair, warn_of_refused
+from neurofetch.fetcher import Fetcher, Listing, RunSettings, bucket_of, plan_wants
 from neurofetch.net.client import Client, Request
 from neurofetch.net.failures import failure
 from neurofetch.net.response import Response
@@ -17,16 +17,20 @@ from neurofetch.planning.entities import ENTITY_NAMES, Entities
 from neurofetch.planning.entities import parse as parse_entities
 from neurofetch.planning.match import Family, Rules
 from neurofetch.planning.query import Query, query
+from neurofetch.planning.suggest import nearest
+from neurofetch.sources.s3 import Bucket, S3Source
+from neurofetch.sources.source import Level, ListedSource, Source
 from neurofetch.store.audit import Audit, Finding, State, audit
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.receipts import read_receipts
-from neurofetch.transfer.options import Locate, Options, checked_jobs, checked_shard
+from neurofetch.transfer.options import Options, checked_jobs, checked_shard
 from neurofetch.transfer.stream import stream
 
 __all__ = [
     "ENTITY_NAMES",
     "Attempts",
     "Audit",
+    "Bucket",
     "Client",
     "DataDirectory",
     "Dataset",
@@ -34,8 +38,9 @@ __all__ = [
     "Family",
     "Fetcher",
     "Finding",
+    "Level",
+    "ListedSource",
     "Listing",
-    "Locate",
     "Network",
     "Options",
     "Query",
@@ -43,23 +48,26 @@ __all__ = [
     "Response",
     "RetryRules",
     "Rules",
+    "RunSettings",
+    "S3Source",
     "Selection",
+    "Source",
     "State",
     "Withheld",
     "audit",
     "audit_text",
+    "bucket_of",
     "checked_jobs",
     "checked_shard",
     "failure",
     "listener",
     "make_selection",
+    "nearest",
     "parse_entities",
     "plan_text",
     "plan_wants",
     "query",
     "read_receipts",
-    "repair",
     "report_text",
     "stream",
-    "warn_of_refused",
 ]

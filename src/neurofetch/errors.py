@@ -8,6 +8,7 @@ __all__ = [
     "ConfigError",
     "DestinationError",
     "DiskFullError",
+    "FaultError",
     "InterruptedTransferError",
     "MissingBucketError",
     "MissingRemoteError",
@@ -53,6 +54,7 @@ class NeurofetchError(Exception):
         │   ├── neurovault.DamagedVolumeError    no whole NIfTI volume
         │   └── neurovault.TornRecordError       a metadata file that is not whole
         ├── IncompleteError (RuntimeError)       at the end, something asked for is missing
+        ├── FaultError (RuntimeError)            a fault of this program: please report it
         └── InterruptedTransferError (RuntimeError)  stopped on request; partials are kept
     """
 
@@ -139,6 +141,10 @@ class RemoteChangedError(ServerError):
 
 class VerificationError(NeurofetchError, ValueError):
     """The bytes that arrived are not the bytes that the server promised."""
+
+
+class FaultError(NeurofetchError, RuntimeError):
+    """A fault of this program, found by itself: nothing that you did, and no data are lost."""
 
 
 class InterruptedTransferError(NeurofetchError, RuntimeError):

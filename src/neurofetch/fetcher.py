@@ -1,51 +1,61 @@
-"""A dataset and a data directory, tied together for one errand: list, plan, fetch.
+"""A dataset and a data directory, tied together: list, plan, fetch, look again.
 
-This is the main path of the package; read it from top to bottom.
+This is the main path of the package; read it from top to bottom. `Fetcher.prepare` makes a plan and
+`Fetcher.run` carries it out; every front door (`neurofetch.get`, `laion_fmri.download.download`,
+the commands, NeuroVault's functions) is these two calls, with what is its own handed in: which
+files to choose, from which source.
 """
 
 from __future__ import annotations
 
 import threading
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._threads import together
+from neurofetch.display.log import logged
+from neurofetch.display.progress import listener
+from neurofetch.events import Event, Planned, Retrying
 from neurofetch.integrity.checksums import warm_up
 from neurofetch.integrity.verification import ServerChecksum
 from neurofetch.model import Action
-from neurofetch.net.client import Client, Request
-from neurofetch.net.failures import failure
+from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.plan import make_plan
+from neurofetch.sources.ask import ask_head
 from neurofetch.sources.s3 import Bucket, S3Source
-from neurofetch.store.audit import audit
+from neurofetch.store.audit import audit, recognised
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
+from neurofetch.transfer.options import Options, checked_jobs, checked_shard
 from neurofetch.transfer.run import transfer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from neurofetch.events import Event
+    from neurofetch.errors import TransientError
     from neurofetch.model import Plan, RemoteFile, Report, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
-    from neurofetch.sources.source import Level
-    from neurofetch.transfer.options import Inspect, Locate, Options
+    from neurofetch.sources.source import Level, Source
+    from neurofetch.store.audit import Audit
+    from neurofetch.transfer.options import Inspect
 
-__all__ = ["Fetcher", "Listing", "plan_wants", "repair", "warn_of_refused"]
+    MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
+
+__all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of", "plan_wants"]
 
 _LISTERS = 8
 
 
 class Listing(NamedTuple):
-    """Which parts of a bucket to look at.
+    """Which parts of a source to look at.
 
     Parameters
     ----------
@@ -57,6 +67,84 @@ class Listing(NamedTuple):
 
     walks: tuple[str, ...]
     levels: tuple[str, ...] = ()
+
+
+def _nobody(event: Event) -> None:
+    """Listen to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How a run is made, but not of what. Made by `checked` from what a user gave.
+
+    Parameters
+    ----------
+    options : Options
+        Of the transfer.
+    network : Network
+    listen : callable
+        Gets every event, in the thread that runs.
+    shard : tuple of (int, int) or None
+        Index and count: only this part of the plan.
+    overwrite : bool
+        Fetch also what is here.
+    verify : bool
+        Read every byte of what is here, and fetch again what is damaged.
+    dry_run : bool
+        Only the plan is wanted: nothing is written, not even a receipt.
+    """
+
+    options: Options = field(default_factory=Options)
+    network: Network = field(default_factory=Network.from_environment)
+    listen: Callable[[Event], None] = _nobody
+    shard: tuple[int, int] | None = None
+    overwrite: bool = False
+    verify: bool = False
+    dry_run: bool = False
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        n_jobs: object = 1,
+        shard: object = None,
+        limit_rate: float | None = None,
+        progress: str | bool | Callable[[Event], None] | None = None,
+        overwrite: bool = False,
+        verify: bool = False,
+        dry_run: bool = False,
+        stacklevel: int = 3,
+    ) -> RunSettings:
+        """Check what a user gave, before any server is asked.
+
+        Parameters
+        ----------
+        n_jobs, shard
+            See `checked_jobs` and `checked_shard`.
+        limit_rate : float, optional
+            Bytes a second over all connections.
+        progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
+            See `listener`.
+        overwrite, verify, dry_run : bool
+        stacklevel : int
+            For warnings: 3 is the line that called the caller of this.
+
+        Raises
+        ------
+        UsageError
+            If one of them cannot be used.
+        ConfigError
+            If an environment variable is wrong.
+        """
+        return cls(
+            options=Options(n_jobs=checked_jobs(n_jobs, stacklevel + 1)),
+            network=replace(Network.from_environment(), limit_rate=limit_rate),
+            listen=listener(progress),
+            shard=checked_shard(shard),
+            overwrite=overwrite,
+            verify=verify,
+            dry_run=dry_run,
+        )
 
 
 class Fetcher:
@@ -73,6 +161,11 @@ class Fetcher:
         How patient to be with the listing.
     new : bool
         The data directory may be missing; it is made when the first file is about to come.
+    make_source : callable, optional
+        Returns the source, given the client, the attempts and the data directory; by default the
+        dataset's bucket.
+    client : Client, optional
+        By default a new one; a client that is given is left open at the end.
 
     Raises
     ------
@@ -83,11 +176,12 @@ class Fetcher:
 
     Examples
     --------
-    A dry run, and then the errand itself::
+    A dry run, and then the run itself::
 
-        with Fetcher(dataset, "data") as link:
-            plan = link.plan(query(subject="03"), Listing(walks=("derivatives/",)))
-            report = link.fetch(plan)
+        settings = RunSettings.checked(progress="none")
+        with Fetcher(dataset, "data") as fetcher:
+            plan = fetcher.prepare(lambda: fetcher.choose(query(subject="03"), listing), settings)
+            report = fetcher.run(plan, settings)
     """
 
     def __init__(
@@ -98,23 +192,37 @@ class Fetcher:
         network: Network | None = None,
         rules: RetryRules | None = None,
         new: bool = False,
+        make_source: MakeSource | None = None,
+        client: Client | None = None,
     ) -> None:
         self.dataset = dataset
         self.directory = DataDirectory(root, dataset.state, new=new)
-        self.client = Client(network or Network.from_environment())
-        bucket = Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
-        self._attempts = Attempts(rules)
-        self.source = S3Source(self.client, bucket, self._attempts)
+        self._own_client = client is None
+        self.client = client or Client(network or Network.from_environment())
+        self._attempts = Attempts(rules, tell=self._retrying)
+        make = make_source or self._bucket
+        self.source: Source = make(self.client, self._attempts, self.directory)
+
+    def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
+        """Return the source of a dataset that lies in a public bucket."""
+        return S3Source(client, bucket_of(self.dataset), attempts)
+
+    def _retrying(self, error: TransientError, wait: float) -> None:
+        """Log that the listing is asked for again."""
+        logged(Retrying(self.dataset.name, str(error), wait))
 
     def __enter__(self) -> Fetcher:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._attempts.stop.set()
-        self.client.close()
+        if self._own_client:
+            self.client.close()
+
+    # -- list and select ---------------------------------------------------------------------
 
     def files(self, listing: Listing) -> list[RemoteFile]:
-        """Return what the bucket has in these places: one request per 1,000 keys and prefix.
+        """Return what the source has in these places.
 
         Raises
         ------
@@ -139,66 +247,99 @@ class Fetcher:
         """
         return together([partial(self.source.level, prefix) for prefix in prefixes], _LISTERS)
 
-    def plan(self, query: Query, listing: Listing, *, overwrite: bool = False) -> Plan:
-        """List, select, survey and plan; nothing is fetched.
-
-        Parameters
-        ----------
-        query : Query
-        listing : Listing
-        overwrite : bool
-            Fetch also what is here.
+    def choose(self, query: Query, listing: Listing) -> Selection:
+        """List, and select what a query wants.
 
         Raises
         ------
         UsageError
             If the query names what does not exist, or nothing is left.
         ServerError
-            If the bucket cannot be listed.
+            If the source cannot be listed.
         """
-        return self.plan_for(
-            make_selection(self.files(listing), query, self.dataset), overwrite=overwrite
-        )
+        return make_selection(self.files(listing), query, self.dataset)
 
-    def plan_for(self, selection: Selection, *, overwrite: bool = False) -> Plan:
-        """Survey and plan for files that were chosen."""
-        return plan_wants(self.directory, selection.wants, selection.notes, overwrite=overwrite)
+    # -- survey and plan ---------------------------------------------------------------------
 
-    def checksum(self, remote: RemoteFile) -> ServerChecksum:
-        """Ask the server for its checksum of an object.
+    def prepare(self, choose: Callable[[], Selection], settings: RunSettings | None = None) -> Plan:
+        """Choose, survey and plan; no file of the dataset is written.
+
+        Parameters
+        ----------
+        choose : callable
+            Lists and selects.
+        settings : RunSettings, optional
 
         Raises
         ------
-        ServerError
+        UsageError, ServerError
+            As `choose` does.
+        UnsafeNameError, DestinationError
+            If a path leaves the data directory, or something else stands at it.
         """
-        request = Request(remote.url, {"x-amz-checksum-mode": "ENABLED"}, "HEAD")
-        with self._attempts.run(lambda: self.client.send(request)) as response:
-            if response.status != 200:
-                raise failure(response)
-            return ServerChecksum.of(remote, response.headers)
+        settings = settings or RunSettings()
+        plan = self.plan_for(choose(), overwrite=settings.overwrite, adopt=not settings.dry_run)
+        if settings.verify:
+            plan = self._repaired(plan, settings.listen)
+        return plan.shard(*settings.shard) if settings.shard is not None else plan
 
-    def fetch(
+    def plan_for(
+        self, selection: Selection, *, overwrite: bool = False, adopt: bool = False
+    ) -> Plan:
+        """Survey and plan for files that were chosen.
+
+        Parameters
+        ----------
+        selection : Selection
+        overwrite : bool
+            Fetch also what is here.
+        adopt : bool
+            Whether a file of another tool that turns out to be the source's gets a receipt, so
+            that it is not read again.
+        """
+        notes = (*selection.notes, *self.source.notes)
+        return plan_wants(self.directory, selection.wants, notes, overwrite=overwrite, adopt=adopt)
+
+    def _repaired(self, plan: Plan, listen: Callable[[Event], None]) -> Plan:
+        """Read every byte of the files that a plan keeps; return a plan that replaces bad ones."""
+        kept = {step.want.path: step.want for step in plan.of(Action.KEEP)}
+        found = self.audit(kept.values(), read_all=True, only=kept.keys(), listen=listen)
+        bad = {finding.path: finding.detail for finding in found.problems}
+        steps = tuple(
+            replace(
+                step,
+                action=Action.REPLACE,
+                reason=f"here, but damaged: {bad[step.want.path]}",
+            )
+            if step.want.path in bad
+            else step
+            for step in plan.steps
+        )
+        return replace(plan, steps=steps)
+
+    # -- transfer and report -----------------------------------------------------------------
+
+    def run(
         self,
         plan: Plan,
-        options: Options | None = None,
+        settings: RunSettings | None = None,
         *,
-        listen: Callable[[Event], None] | None = None,
         inspect: Inspect | None = None,
-        locate: Locate | None = None,
+        strict: bool = True,
+        stacklevel: int = 3,
     ) -> Report:
-        """Carry out a plan.
+        """Carry out a plan, and say what became of each file.
 
         Parameters
         ----------
         plan : Plan
-        options : Options, optional
-            How many files at a time, and when one comes in parts.
-        listen : callable, optional
-            Gets every event, in this thread.
+        settings : RunSettings, optional
         inspect : callable, optional
             A deeper look at a file before it takes its name.
-        locate : callable, optional
-            Gives the address of a file at the time of the request.
+        strict : bool
+            Whether a file that is missing at the end is an error. Without it, the report tells.
+        stacklevel : int
+            For the warning of refused files: 3 is the line that called the caller of this.
 
         Returns
         -------
@@ -207,17 +348,88 @@ class Fetcher:
         Raises
         ------
         DiskFullError, DestinationError
-            Before any byte moves. What fails later stands in the report.
+            Before any byte moves.
+        IncompleteError
+            At the end, when something is missing; it names every file and cause.
+
+        Warns
+        -----
+        UserWarning
+            Of files that the server refused although nothing in the plan said so.
         """
-        return transfer(
+        settings = settings or RunSettings()
+
+        def listen(event: Event) -> None:
+            logged(event)
+            settings.listen(event)
+
+        listen(Planned(plan))
+        report = transfer(
             plan,
             self.directory,
             self.client,
-            options,
+            self.source,
+            settings.options,
             listen=listen,
             inspect=inspect,
-            locate=locate,
         )
+        if strict:
+            _warn_of_refused(plan, report, stacklevel + 1)
+            report.raise_for_failures()
+        return report
+
+    # -- look again --------------------------------------------------------------------------
+
+    def audit(
+        self,
+        wants: Iterable[Want] | None = None,
+        *,
+        read_all: bool = False,
+        only: Iterable[str] | None = None,
+        listen: Callable[[Event], None] | None = None,
+    ) -> Audit:
+        """Hold the data directory against its receipts, and against what the source has.
+
+        Parameters
+        ----------
+        wants : iterable of Want, optional
+            What the source has.
+        read_all : bool
+            Read every byte. A file of another tool that is the source's is adopted.
+        only : iterable of str, optional
+            Look at these paths and no others.
+        listen : callable, optional
+            With `read_all`, gets a `Checking` event now and then, and one at the end.
+        """
+        return audit(
+            self.directory,
+            read_all=read_all,
+            remote=wants,
+            checksum=self.server_checksum,
+            only=None if only is None else frozenset(only),
+            listen=listen,
+        )
+
+    def server_checksum(self, remote: RemoteFile) -> ServerChecksum:
+        """Ask the source for its checksum of an object: one request.
+
+        Raises
+        ------
+        ServerError
+        """
+        headers = self._attempts.run(lambda: ask_head(self.client, self.source, remote))
+        return ServerChecksum.of(remote, headers)
+
+
+def bucket_of(dataset: Dataset) -> Bucket:
+    """Return the bucket of a dataset, at the endpoint and in the region of the environment.
+
+    Raises
+    ------
+    ConfigError
+        If an environment variable is wrong.
+    """
+    return Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
 
 
 def plan_wants(
@@ -226,6 +438,7 @@ def plan_wants(
     notes: tuple[str, ...] = (),
     *,
     overwrite: bool = False,
+    adopt: bool = False,
 ) -> Plan:
     """Look at what is here, and subtract it from what is wanted.
 
@@ -236,6 +449,8 @@ def plan_wants(
     notes : tuple of str
     overwrite : bool
         Fetch also what is here.
+    adopt : bool
+        Whether files of other tools that are the server's get a receipt.
 
     Raises
     ------
@@ -243,9 +458,17 @@ def plan_wants(
         As `DataDirectory.survey` does.
     """
     local = directory.survey((want.path for want in wants), read_receipts(directory.state))
+    if not overwrite:
+        local = recognised(directory, wants, local, adopt=adopt)
     held = _held_bytes(directory, wants)
     return make_plan(
-        directory.root, wants, local, held, notes=notes, free=directory.free(), overwrite=overwrite
+        directory.root,
+        wants,
+        local,
+        held,
+        notes=notes,
+        free=directory.free(),
+        overwrite=overwrite,
     )
 
 
@@ -257,10 +480,11 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
         return {}
     held: dict[str, int] = {}
     for want in wants:
+        remote = want.remote
         usable = (
             partial.log.bytes_held()
             for partial in found.get(name_of(want.path), ())
-            if (partial.log.etag, partial.log.size) == (want.remote.etag, want.remote.size)
+            if partial.log.is_of(remote.etag, remote.size, remote.digest)
             and partials.free_to_take(partial)
         )
         best = max(usable, default=0)
@@ -269,51 +493,8 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
     return held
 
 
-def repair(fetcher: Fetcher, plan: Plan, listen: Callable[[Event], None] | None = None) -> Plan:
-    """Read every byte of the files that a plan keeps; return a plan that replaces the bad ones.
-
-    Parameters
-    ----------
-    fetcher : Fetcher
-    plan : Plan
-    listen : callable, optional
-        Gets a `Checking` event now and then.
-    """
-    kept = {step.want.path: step.want for step in plan.of(Action.KEEP)}
-    found = audit(
-        fetcher.directory,
-        read_all=True,
-        remote=kept.values(),
-        checksum=fetcher.checksum,
-        only=kept.keys(),
-        listen=listen,
-    )
-    bad = {finding.path: finding.detail for finding in found.problems}
-    steps = tuple(
-        replace(step, action=Action.REPLACE, reason=f"here, but damaged: {bad[step.want.path]}")
-        if step.want.path in bad
-        else step
-        for step in plan.steps
-    )
-    return replace(plan, steps=steps)
-
-
-def warn_of_refused(plan: Plan, report: Report, stacklevel: int = 3) -> None:
-    """Warn of files that the server refused although nothing in the plan said so.
-
-    Parameters
-    ----------
-    plan : Plan
-        What it refuses is known already.
-    report : Report
-    stacklevel : int
-        For the warning, so that it points at the user's line.
-
-    Warns
-    -----
-    UserWarning
-        Once for all of them.
-    """
+def _warn_of_refused(plan: Plan, report: Report, stacklevel: int) -> None:
+    """Warn, once for all, of files that the server refused although the plan did not say so."""
     told = {step.want.path for step in plan.of(Action.REFUSE)}
     surprises = [outcome for outcome in report.refused if outcome.path not in told]
     if surprises:

@@ -249,6 +249,9 @@ class RemoteFile:
         A checksum of the whole object that is known before the transfer.
     ranges : bool
         Whether the server honours ``Range`` (if not: no parts, no resuming).
+    withheld : str
+        Why the server shows the file but does not hand it out now; empty where it does. What is
+        here of it is kept all the same.
     """
 
     key: str
@@ -258,6 +261,7 @@ class RemoteFile:
     modified: str | None = None
     digest: Digest | None = None
     ranges: bool = True
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,12 +330,29 @@ class LocalFile:
         Bytes; nanoseconds since the epoch.
     receipt : Receipt or None
         What we know of it; None when another tool put it there.
+    digest : str
+        ``algorithm:hex`` of the content as it is now, where it was read to find out; else "".
     """
 
     path: str
     size: int
     mtime_ns: int
     receipt: Receipt | None = None
+    digest: str = ""
+
+    @property
+    def content(self) -> str:
+        """The digest of what is here, as far as it is known without reading it again."""
+        if self.digest or self.receipt is None or self.touched:
+            return self.digest
+        return self.receipt.digest
+
+    def matches(self, digest: Digest | None) -> bool | None:
+        """Whether the content is the one with this digest; None where that is not known."""
+        content = self.content
+        if digest is None or content.partition(":")[0] != digest.algorithm:
+            return None
+        return content == str(digest)
 
     @property
     def touched(self) -> bool:

@@ -28,19 +28,19 @@ from access_world import (
     written,
 )
 
-from laion_fmri._dataset import Extras, dataset
-from laion_fmri.access.gated_files import NEEDS_ACCESS, Gate
+from laion_fmri._dataset import Extras
+from laion_fmri.access.gated_files import NEEDS_ACCESS
 from laion_fmri.access.request_id import auth_path, keeper, known_id
 from laion_fmri.access.service import Service
-from laion_fmri.download import download
+from laion_fmri.download import download, fetcher_for
 from laion_fmri.errors import (
     AccessError,
     AccessRevokedError,
     TermsOutdatedError,
     UnknownRequestError,
 )
-from laion_fmri.verify import check
-from neurofetch.engine import Client, Fetcher, Network, RetryRules, State, read_receipts
+from laion_fmri.verify import verify
+from neurofetch.engine import Client, Network, RetryRules, State, read_receipts
 from neurofetch.errors import ConfigError
 from neurofetch.model import Action, Status, VerificationLevel
 from testbed.laion import GATED
@@ -591,7 +591,7 @@ def states(audit):
 def test_verify_holds_gated_files_against_the_manifest(world, granted):
     world.download()
     world.forget()
-    found = check(world.data, remote=True, read_all=True)
+    found = verify(world.data, remote=True, read_all=True)
     assert found.ok
     assert states(found) == dict.fromkeys(GATED, State.GOOD)
     assert [r.key for r in world.asked()] == [MANIFEST]
@@ -600,15 +600,15 @@ def test_verify_holds_gated_files_against_the_manifest(world, granted):
 def test_verify_finds_what_the_manifest_has_anew(world, granted, monkeypatch):
     world.download()
     with publish(world, monkeypatch, seed=2):
-        found = check(world.data, remote=True)
+        found = verify(world.data, remote=True)
     assert states(found) == dict.fromkeys(GATED, State.DIFFERS)
     assert {f.path for f in found.problems} == set(GATED)
 
 
 def test_verify_adopts_what_another_tool_put_there(world):
     put_by_another_tool(world, {LARGE: world.files[LARGE], TABLE: stimuli(2)[TABLE]})
-    assert states(check(world.data, remote=True)) == dict.fromkeys(GATED, State.UNKNOWN)
-    found = check(world.data, remote=True, read_all=True)
+    assert states(verify(world.data, remote=True)) == dict.fromkeys(GATED, State.UNKNOWN)
+    found = verify(world.data, remote=True, read_all=True)
     assert states(found) == {LARGE: State.ADOPTED, TABLE: State.DIFFERS}
 
 
@@ -617,29 +617,29 @@ def test_verify_warns_when_the_service_is_down_and_goes_on(world, granted, monke
     world.download()
     monkeypatch.setenv("LAION_FMRI_ACCESS_URL", DOWN)
     with pytest.warns(UserWarning, match="does not answer"):
-        found = check(world.data, remote=True)
+        found = verify(world.data, remote=True)
     assert found.ok
     assert states(found) == dict.fromkeys(GATED, State.GOOD)
 
 
 def test_verify_leaves_the_service_alone_when_no_gated_file_is_here(world, granted):
     download("sub-03", "averages", data_dir=world.data, progress="none")
-    assert check(world.data, remote=True).ok
+    assert verify(world.data, remote=True).ok
     assert world.asked() == []
 
 
 def test_many_threads_that_meet_an_expired_address_change_it_once(world, granted):
-    with Fetcher(dataset(Extras(stimuli=True)), world.data) as fetcher:
-        gate = Gate(fetcher, rules=QUICK)
-        remotes = {file.key: file for file in gate.files([])}
+    with fetcher_for(Extras(stimuli=True), world.data) as fetcher:
+        source = fetcher.source
+        large = next(file for file in source.walk("stimuli/") if file.key == LARGE)
         together = Barrier(8)
 
-        def locate(_):
-            gate.locate(remotes[LARGE], fresh=False)
+        def address(_):
+            source.address(large)
             together.wait()
-            return gate.locate(remotes[LARGE], fresh=True)
+            return source.address(large, fresh=True)
 
         with ThreadPoolExecutor(8) as pool:
-            urls = set(pool.map(locate, range(8)))
+            urls = set(pool.map(address, range(8)))
     assert len(urls) == 1
     assert len(world.asked(REFRESH)) == 2

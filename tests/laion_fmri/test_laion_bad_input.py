@@ -13,7 +13,7 @@ import pytest
 
 from laion_fmri.config import DataDirNotSetError, config_path, dataset_initialize, get_data_dir
 from laion_fmri.download import download
-from laion_fmri.verify import check
+from laion_fmri.verify import verify
 from neurofetch.console import ExitCode
 from neurofetch.engine import State
 from neurofetch.errors import (
@@ -140,7 +140,7 @@ def test_files_of_others_that_cannot_be_adopted_are_not_called_damaged(s3, share
         shared.joinpath(".laion_fmri").chmod(0o755)
         shutil.rmtree(shared / ".laion_fmri" / "receipts")
         shared.joinpath(".laion_fmri").chmod(0o555)
-    found = check(shared, read_all=True, remote=True)
+    found = verify(shared, read_all=True, remote=True)
     assert found.ok
     assert {finding.state for finding in found.findings} == {State.GOOD}
     assert "no receipt can be written" in found.findings[0].detail

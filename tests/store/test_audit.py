@@ -30,7 +30,7 @@ def look(world, *, read_all=False, remote=False):
         if remote:
             files = fetcher.files(Listing(walks=("",)))
             wants = [Want(file, fetcher.dataset.path(file.key)) for file in files]
-        found = audit(fetcher.directory, read_all=read_all, remote=wants, checksum=fetcher.checksum)
+        found = fetcher.audit(wants, read_all=read_all)
     assert [f.path for f in found.findings] == sorted(f.path for f in found.findings)
     assert found.ok == (not found.problems)
     return {finding.path: (finding.state, finding.detail) for finding in found.findings}
@@ -197,7 +197,8 @@ def test_after_an_adoption_the_plan_trusts_the_file(world):
     (world.root / "small.txt").write_bytes(SMALL)
     look(world, read_all=True, remote=True)
     with world.fetcher() as fetcher:
-        plan = fetcher.plan(query(include="small.txt"), Listing(walks=("",)))
+        listing = Listing(walks=("",))
+        plan = fetcher.prepare(lambda: fetcher.choose(query(include="small.txt"), listing))
     (step,) = plan.steps
     assert step.reason == "here, verified (md5-etag)"
 

@@ -13,7 +13,7 @@ from neurofetch.errors import DestinationError, NameClashError, UnsafeNameError
 from neurofetch.model import Action, Outcome, Status, VerificationLevel
 from neurofetch.store.directory import DataDirectory
 from testbed.s3 import Generated, S3Object
-from tests.engine_world import MIB, OPTIONS, PART, World, noise
+from tests.engine_world import MIB, OPTIONS, PART, World, noise, planned, ran
 
 SMALL = noise(3_000, 1)
 
@@ -76,10 +76,10 @@ def test_hyphens_in_labels_that_would_put_two_keys_on_one_file(world, tmp_path):
     with world.fetcher() as fetcher:
         fetcher.dataset = replace(fetcher.dataset, tidy_labels=True)
         with pytest.raises(NameClashError) as caught:
-            fetcher.plan(query(), Listing(walks=("",)))
+            planned(fetcher)
         assert all(key in str(caught.value) for key in keys)
         fetcher.dataset = replace(fetcher.dataset, tidy_labels=False)
-        assert len(fetcher.plan(query(), Listing(walks=("",)))) == 2
+        assert len(planned(fetcher)) == 2
     assert everything_below(tmp_path) == ["data"]
 
 
@@ -87,8 +87,9 @@ def test_an_excluded_hostile_key_is_no_obstacle(world):
     world.put("good.txt", SMALL)
     world.put("bad/../evil", b"evil")
     with world.fetcher() as fetcher:
-        plan = fetcher.plan(query(exclude="bad/**"), Listing(walks=("",)))
-        assert fetcher.fetch(plan, OPTIONS).ok
+        listing = Listing(walks=("",))
+        plan = fetcher.prepare(lambda: fetcher.choose(query(exclude="bad/**"), listing))
+        assert ran(fetcher, plan, OPTIONS).ok
     assert world.files() == {"good.txt": SMALL}
 
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from neurofetch.engine import Listing, RetryRules, query
+from neurofetch.engine import RetryRules
 from neurofetch.errors import UnsafeNameError
 from neurofetch.model import Status, VerificationLevel
 from tests.engine_raw import RawServer
-from tests.engine_world import OPTIONS, PART, World, noise, until
+from tests.engine_world import OPTIONS, PART, World, noise, planned, ran, until
 
 LARGE = noise(5 * PART + 777, 2)
 SMALL = noise(3_000, 1)
@@ -227,8 +227,8 @@ def test_a_transfer_that_is_stopped_early_closes_its_large_files(world):
     world.s3.fault(key="a.bin", method="GET", skip=1, delay=0.4)
     options = replace(OPTIONS, failures_in_a_row=2, bulk_connections=1)
     with world.fetcher() as fetcher:
-        plan = fetcher.plan(query(), Listing(walks=("",)))
-        report = fetcher.fetch(plan, options)
+        plan = planned(fetcher)
+        report = ran(fetcher, plan, options)
     assert report.outcomes[0].status is Status.FAILED
     held = [os.readlink(f"/proc/self/fd/{fd}") for fd in _open_descriptors()]
     assert not [path for path in held if str(world.root) in path]

@@ -13,7 +13,7 @@ from neurofetch.engine import Fetcher
 from neurofetch.errors import DestinationError, DiskFullError
 from neurofetch.model import Action, Status, VerificationLevel
 from neurofetch.store.partials import name_of
-from tests.engine_world import KIB, MIB, OPTIONS, PART, World, noise, until
+from tests.engine_world import KIB, MIB, OPTIONS, PART, World, noise, ran, until
 
 LARGE = noise(12 * PART + 777, 2)
 PARTS = 13
@@ -286,7 +286,7 @@ def test_a_kept_partial_of_a_file_that_nobody_asked_for_now_stays(halfway):
     plan = halfway.plan()
     steps = tuple(step for step in plan.steps if step.want.path == "g.bin")
     with halfway.fetcher() as fetcher:
-        assert fetcher.fetch(replace(plan, steps=steps), OPTIONS).ok
+        assert ran(fetcher, replace(plan, steps=steps), OPTIONS).ok
     assert parts_noted(halfway) == [0, 1, 2]
 
 
@@ -420,7 +420,7 @@ def test_a_disk_that_fills_up_is_named_and_holds_nothing_half_written(world, sma
     }
     plan = replace(world.plan(), free=None)  # the disk fills up after the plan was made
     with world.fetcher() as fetcher:
-        report = fetcher.fetch(plan, replace(OPTIONS, single_limit=64 * KIB))
+        report = ran(fetcher, plan, replace(OPTIONS, single_limit=64 * KIB))
     assert not report.ok
     reasons = {outcome.reason for outcome in report.failures}
     assert any("full" in reason and str(world.root) in reason for reason in reasons)
@@ -461,9 +461,9 @@ def test_a_plan_that_fits_exactly_is_carried_out(world):
     plan = world.plan()
     with world.fetcher() as fetcher:
         with pytest.raises(DiskFullError, match="1 too few"):
-            fetcher.fetch(replace(plan, free=len(LARGE) - 1), OPTIONS)
+            ran(fetcher, replace(plan, free=len(LARGE) - 1), OPTIONS)
         assert world.gets() == []
-        assert fetcher.fetch(replace(plan, free=len(LARGE)), OPTIONS).ok
+        assert ran(fetcher, replace(plan, free=len(LARGE)), OPTIONS).ok
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The queue of a transfer: everything is done once, nobody waits for ever, nobody spins."""
 
+import functools
 import itertools
 import threading
 import time
@@ -9,23 +10,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neurofetch._threads import together
+from neurofetch.transfer.crowd import crowd_for
 from neurofetch.transfer.options import Options
 from neurofetch.transfer.pipeline import flow
-from neurofetch.transfer.run import crowd_for
-from neurofetch.transfer.schedule import Schedule
+from neurofetch.transfer.schedule import Schedule, TaskKind
 
 
 class Job:
     """A task that calls something, and counts how often it ran."""
 
-    def __init__(self, action=lambda: None, *, bulk=False, opens=False, tiny=False):
-        self.bulk, self.opens, self.tiny = bulk, opens, tiny
+    def __init__(self, action=lambda: None, kind=TaskKind.WHOLE, file=None):
+        self.kind = kind
+        self.file = file or self
         self._action = action
         self.runs = 0
 
     def run(self):
         self.runs += 1
         self._action()
+
+
+def scheduled(tasks=(), jobs=1, bulk=1, flows=8, workers=None):
+    """Return a schedule with these tasks."""
+    schedule = Schedule(jobs, bulk, flows, workers)
+    schedule.add(tasks)
+    return schedule
 
 
 def work(schedule, threads=6, seconds=5.0):
@@ -47,12 +56,12 @@ def work(schedule, threads=6, seconds=5.0):
 
 def test_every_small_task_is_done_once():
     jobs = [Job() for _ in range(500)]
-    work(Schedule(jobs, [], 1, 1))
+    work(scheduled(jobs))
     assert [job.runs for job in jobs] == [1] * 500
 
 
 def test_nothing_to_do_ends_at_once():
-    work(Schedule([], [], 1, 1), seconds=1.0)
+    work(scheduled(), seconds=1.0)
 
 
 @pytest.mark.parametrize("threads", [1, 6, 40])
@@ -66,7 +75,7 @@ def test_files_with_parts_keep_within_their_bounds(threads):
 
     files = []
 
-    def opening(parts):
+    def opening(opener, parts):
         left = [parts]
         count("open", 1)
 
@@ -79,15 +88,17 @@ def test_files_with_parts_keep_within_their_bounds(threads):
                 last = not left[0]
             if last:
                 count("open", -1)
-                schedule.closed()
+                schedule.closed(opener)
 
-        jobs = [Job(part, bulk=True) for _ in range(parts)]
+        jobs = [Job(part, kind=TaskKind.PART) for _ in range(parts)]
         files.append(jobs)
-        schedule.add_parts(jobs)
+        schedule.add(jobs)
 
-    large = [Job(lambda n=n: opening(n), opens=True) for n in (1, 7, 3, 12, 5)]
+    large = [Job(kind=TaskKind.OPEN) for _ in range(5)]
+    for job, parts in zip(large, (1, 7, 3, 12, 5), strict=True):
+        job._action = functools.partial(opening, job, parts)
     small = [Job(lambda: time.sleep(0.0005)) for _ in range(50)]
-    schedule = Schedule(small, large, 2, 3)
+    schedule = scheduled([*small, *large], 2, 3)
     work(schedule, threads)
     assert [job.runs for job in small + large] == [1] * 55
     assert [job.runs for jobs in files for job in jobs] == [1] * 28
@@ -104,7 +115,7 @@ def test_a_task_that_comes_again_later_is_waited_for():
             schedule.again(job, 0.05)
 
     job = Job(act)
-    schedule = Schedule([job], [], 1, 1)
+    schedule = scheduled([job])
     work(schedule)
     assert job.runs == 4
     assert all(b - a >= 0.05 for a, b in itertools.pairwise(times))
@@ -115,16 +126,16 @@ def test_a_large_file_that_comes_again_counts_as_closed_meanwhile():
 
     def busy():
         order.append("busy")
-        schedule.closed()
+        schedule.closed(first)
         if order.count("busy") < 3:
             schedule.again(first, 0.03)
 
     def free():
         order.append("free")
-        schedule.closed()
+        schedule.closed(second)
 
-    first, second = Job(busy, opens=True), Job(free, opens=True)
-    schedule = Schedule([], [first, second], 1, 1)
+    first, second = Job(busy, kind=TaskKind.OPEN), Job(free, kind=TaskKind.OPEN)
+    schedule = scheduled([first, second])
     work(schedule)
     assert order == ["busy", "free", "busy", "busy"]
 
@@ -137,7 +148,7 @@ def test_many_tasks_that_wait_cost_next_to_nothing():
             schedule.again(jobs[number], 0.02 + number % 7 / 100)
 
     jobs += [Job(lambda n=n: act(n)) for n in range(1_000)]
-    schedule = Schedule(jobs, [], 1, 1)
+    schedule = scheduled(jobs)
     before = time.process_time()
     work(schedule, threads=32, seconds=20.0)
     assert [job.runs for job in jobs] == [3] * 1_000
@@ -146,7 +157,7 @@ def test_many_tasks_that_wait_cost_next_to_nothing():
 
 def test_waiting_threads_do_not_spin():
     done = threading.Event()
-    schedule = Schedule([Job(lambda: done.wait(0.5))], [], 1, 1)
+    schedule = scheduled([Job(lambda: done.wait(0.5))])
     schedule.again(Job(), 0.4)
     before = time.process_time()
     work(schedule, threads=32)
@@ -161,7 +172,7 @@ def test_an_earlier_task_is_not_kept_waiting_by_a_later_one():
         schedule.stop()
 
     early, late = Job(run_early), Job()
-    schedule = Schedule([Job(lambda: (time.sleep(0.1), schedule.again(early, 0.05)))], [], 1, 1)
+    schedule = scheduled([Job(lambda: (time.sleep(0.1), schedule.again(early, 0.05)))])
     schedule.again(late, 3.0)
     work(schedule, threads=3)
     assert at[0] < 2.0
@@ -171,7 +182,7 @@ def test_an_earlier_task_is_not_kept_waiting_by_a_later_one():
 @pytest.mark.slow
 def test_when_the_one_that_watches_the_clock_is_busy_another_watches():
     quick = Job()
-    schedule = Schedule([], [], 1, 1)
+    schedule = scheduled()
     began, at = time.monotonic(), []
     schedule.again(Job(lambda: time.sleep(2.0)), 0.05)
     schedule.again(Job(lambda: at.append(time.monotonic() - began)), 0.15)
@@ -183,7 +194,7 @@ def test_when_the_one_that_watches_the_clock_is_busy_another_watches():
 
 def test_stopping_wakes_everyone_and_hands_out_nothing_more():
     jobs = [Job() for _ in range(10)]
-    schedule = Schedule([Job(lambda: schedule.stop()), *jobs], [], 1, 1)  # noqa: PLW0108
+    schedule = scheduled([Job(lambda: schedule.stop()), *jobs])  # noqa: PLW0108
     schedule.again(Job(), 60.0)
     work(schedule, threads=4, seconds=1.0)
     assert sum(job.runs for job in jobs) <= 3
@@ -191,9 +202,9 @@ def test_stopping_wakes_everyone_and_hands_out_nothing_more():
 
 
 def test_dropped_parts_are_returned_and_never_run():
-    parts = [Job(bulk=True) for _ in range(6)]
-    schedule = Schedule([], [], 1, 2)
-    schedule.add_parts(parts)
+    parts = [Job(kind=TaskKind.PART) for _ in range(6)]
+    schedule = scheduled(bulk=2)
+    schedule.add(parts)
     taken = schedule.take()
     gone = schedule.drop_parts(parts[:4])
     assert taken is parts[0]
@@ -243,7 +254,7 @@ class Small(Job):
     """A tiny file that notes when it was asked for and when it was dealt with."""
 
     def __init__(self, name, diary, *, waits=True, quick=True):
-        super().__init__(tiny=True)
+        super().__init__(kind=TaskKind.TINY)
         self.name, self.diary, self.waits, self.quick = name, diary, waits, quick
 
     def ready(self):
@@ -259,7 +270,7 @@ class Small(Job):
 
 def test_a_flow_asks_for_several_before_the_first_has_come_and_never_for_more():
     diary = []
-    schedule = Schedule([Small(n, diary) for n in range(4)], [], 1, 1)
+    schedule = scheduled([Small(n, diary) for n in range(4)])
     flow(schedule.take(), schedule, 2)
     words = "ask 0, ask 1, got 0, ask 2, got 1, ask 3, got 2, got 3"
     assert ", ".join(diary) == words
@@ -267,25 +278,24 @@ def test_a_flow_asks_for_several_before_the_first_has_come_and_never_for_more():
 
 def test_a_flow_does_not_wait_for_what_needs_no_response():
     diary = []
-    schedule = Schedule([Small(n, diary, waits=n != 1) for n in range(3)], [], 1, 1)
+    schedule = scheduled([Small(n, diary, waits=n != 1) for n in range(3)])
     flow(schedule.take(), schedule, 8)
     assert diary == ["ask 0", "ask 1", "ask 2", "got 0", "got 2"]
 
 
 def test_a_flow_gives_way_to_the_parts_of_a_large_file():
     diary = []
-    schedule = Schedule([Small(n, diary) for n in range(3)], [], 1, 1)
+    schedule = scheduled([Small(n, diary) for n in range(3)])
     first = schedule.take()
-    schedule.add_parts([Job(bulk=True)])
+    schedule.add([Job(kind=TaskKind.PART)])
     flow(first, schedule, 8)
     assert diary == ["ask 0", "got 0"]
-    schedule.done(first)
-    assert schedule.take().bulk
+    assert schedule.take().kind is TaskKind.PART
 
 
 def test_a_stopped_schedule_has_no_more_for_a_flow():
     diary = []
-    schedule = Schedule([Small(n, diary) for n in range(3)], [], 1, 1)
+    schedule = scheduled([Small(n, diary) for n in range(3)])
     first = schedule.take()
     schedule.stop()
     flow(first, schedule, 8)
@@ -294,7 +304,7 @@ def test_a_stopped_schedule_has_no_more_for_a_flow():
 
 def test_a_flow_makes_no_connection_while_others_wait():
     diary = []
-    schedule = Schedule([Small(n, diary, quick=False) for n in range(3)], [], 1, 1)
+    schedule = scheduled([Small(n, diary, quick=False) for n in range(3)])
     flow(schedule.take(), schedule, 8)
     assert ", ".join(diary) == "ask 0, got 0, ask 1, got 1, ask 2, got 2"
 
@@ -303,13 +313,13 @@ def taken_at_once(schedule):
     """Take what threads would be given, one after the other, until only other work is left."""
     schedule.again(Job(), 0.0)
     found = []
-    while (task := schedule.take()).tiny:
+    while (task := schedule.take()).kind is TaskKind.TINY:
         found.append(task)
     return found
 
 
 def test_one_thread_works_on_tiny_files_while_the_disk_keeps_up():
-    schedule = Schedule([Small(n, []) for n in range(9)], [], 1, 1, flows=4)
+    schedule = scheduled([Small(n, []) for n in range(9)], flows=4)
     for _ in range(200):
         schedule.disk_took(0.00005)
     assert len(taken_at_once(schedule)) == 1
@@ -317,14 +327,14 @@ def test_one_thread_works_on_tiny_files_while_the_disk_keeps_up():
 
 @pytest.mark.parametrize(("seconds", "threads"), [(0.00045, 2), (0.01, 4)])
 def test_a_slow_disk_brings_more_threads_within_the_bound(seconds, threads):
-    schedule = Schedule([Small(n, []) for n in range(9)], [], 1, 1, flows=4)
+    schedule = scheduled([Small(n, []) for n in range(9)], flows=4)
     for _ in range(64):
         schedule.disk_took(seconds)
     assert len(taken_at_once(schedule)) == threads
 
 
 def test_threads_that_wait_for_each_other_bring_no_more_threads():
-    schedule = Schedule([Small(n, []) for n in range(9)], [], 1, 1, flows=4)
+    schedule = scheduled([Small(n, []) for n in range(9)], flows=4)
     for seconds in [0.0005] * 64 + [0.001] * 640:
         schedule.disk_took(seconds)
     assert len(taken_at_once(schedule)) == 2

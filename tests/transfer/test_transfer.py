@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import pytest
 
-from neurofetch.engine import Listing, query
+from neurofetch.engine import Dataset, S3Source, bucket_of
 from neurofetch.errors import VerificationError
 from neurofetch.events import FileDone, Finished, Progress, Retrying
 from neurofetch.integrity.checksums import hasher
 from neurofetch.model import Action, IncompleteError, Report, Status, VerificationLevel
 from testbed.s3 import HTML_PAGE, S3Object
-from tests.engine_world import MIB, NETWORK, OPTIONS, PART, World, noise
+from tests.engine_world import MIB, NETWORK, OPTIONS, PART, World, noise, planned, ran
 
 SMALL = noise(3_000, 1)
 LARGE = noise(5 * PART + 777, 2)
@@ -347,9 +347,9 @@ def test_an_object_that_changed_since_it_was_listed_is_fetched_as_it_is_now(worl
     world.put("f.bin", SIZES[size])
     new = noise(len(SIZES[size]) + 5_000, 7)
     with world.fetcher() as fetcher:
-        plan = fetcher.plan(query(), Listing(walks=("",)))
+        plan = planned(fetcher)
         world.put("f.bin", new)
-        report = fetcher.fetch(plan, OPTIONS)
+        report = ran(fetcher, plan, OPTIONS)
     assert only(report).status is Status.FETCHED
     assert world.files() == {"f.bin": new}
     assert world.receipts()["f.bin"].etag == world.s3.stored("f.bin").etag.strip('"')
@@ -400,7 +400,7 @@ def test_a_missing_file_fails_after_all_others_came(world, size):
     plan = world.plan()
     world.s3.delete("a.bin")
     with world.fetcher() as fetcher:
-        report = fetcher.fetch(plan, OPTIONS)
+        report = ran(fetcher, plan, OPTIONS)
     assert [outcome.status for outcome in report] == [Status.FAILED, Status.FETCHED]
     assert world.files() == {"good.bin": SMALL}
     assert len(world.s3.requests(key="a.bin")) == 1
@@ -416,7 +416,7 @@ def test_a_missing_optional_file_is_only_noted(world):
     (step,) = plan.steps
     plan = replace(plan, steps=(replace(step, want=replace(step.want, optional=True)),))
     with world.fetcher() as fetcher:
-        report = fetcher.fetch(plan, OPTIONS)
+        report = ran(fetcher, plan, OPTIONS)
     assert report.ok
     assert only(report).status is Status.REFUSED
 
@@ -441,7 +441,7 @@ def test_a_report_and_a_plan_survive_pickling(world):
     world.s3.forbidden = ("g.bin",)
     plan = world.plan()
     with world.fetcher() as fetcher:
-        report = fetcher.fetch(plan, OPTIONS)
+        report = ran(fetcher, plan, OPTIONS)
     again = pickle.loads(pickle.dumps(report))
     assert again == report
     assert again.paths == report.paths
@@ -542,13 +542,40 @@ def test_an_address_that_ran_out_is_asked_for_again(world, size):
     world.put("f.bin", SIZES[size])
     given = []
 
-    def locate(remote, *, fresh):
-        given.append(fresh)
-        return remote.url + ("?fresh=1" if fresh else "")
+    class Signing(S3Source):
+        def address(self, remote, *, fresh=False):
+            given.append(fresh)
+            return remote.url + ("?fresh=1" if fresh else "")
+
+        def signed(self, _):
+            return True
+
+    def make_source(client, attempts, directory):
+        return Signing(client, bucket_of(Dataset("test", "b")), attempts)
 
     world.s3.fault(key="f.bin", times=1, status=403)
-    assert only(world.fetch(locate=locate)).status is Status.FETCHED
+    with world.fetcher(make_source=make_source) as fetcher:
+        outcome = only(ran(fetcher, planned(fetcher)))
+    assert outcome.status is Status.FETCHED
     assert given[:2] == [False, True]
+    assert world.s3.requests("HEAD", "f.bin") == []  # a signed address is good for GET alone
+
+
+def test_a_file_that_is_refused_at_a_signed_address_has_failed(world):
+    world.put("f.bin", SMALL)
+
+    class Signing(S3Source):
+        def signed(self, _):
+            return True
+
+    def make_source(client, attempts, directory):
+        return Signing(client, bucket_of(Dataset("test", "b")), attempts)
+
+    world.s3.fault(key="f.bin", times=9, status=403)
+    with world.fetcher(make_source=make_source) as fetcher:
+        outcome = only(ran(fetcher, planned(fetcher)))
+    assert outcome.status is Status.FAILED
+    assert len(world.gets("f.bin")) == 2
 
 
 def test_early_stop_after_failures_in_a_row_leaves_nothing_behind(world):
@@ -572,6 +599,6 @@ def test_a_plan_with_nothing_to_do_asks_nothing(world):
     assert [step.action for step in plan.steps] == [Action.KEEP]
     world.s3.clear_log()
     with world.fetcher(NETWORK) as fetcher:
-        report = fetcher.fetch(plan, OPTIONS)
+        report = ran(fetcher, plan, OPTIONS)
     assert world.s3.log == []
     assert only(report).verification is VerificationLevel.CHECKSUM

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from laion_fmri.cli.show import add_show
 from laion_fmri.cli.stimuli import add_stimuli
@@ -13,8 +13,6 @@ from neurofetch.console import ExitCode
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-
-    from neurofetch.model import Plan, Report
 
     Commands = argparse._SubParsersAction[console.Parser]
 
@@ -157,14 +155,9 @@ def _config(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from laion_fmri._dataset import DATASET
-    from laion_fmri.download import labels_of
-    from laion_fmri.info import data_dir_or_none, info, info_text
-    from neurofetch.engine import Fetcher
+    from laion_fmri.info import info, info_text
 
-    labels = labels_of(arguments.subject) if arguments.subject else None
-    with data_dir_or_none(arguments.data_dir) as (root, chosen), Fetcher(DATASET, root) as fetcher:
-        found = info(fetcher, labels, data_dir=chosen)
+    found = info(arguments.subject, data_dir=arguments.data_dir)
     if arguments.json:
         console.emit(found.as_json())
     else:
@@ -177,13 +170,10 @@ def _download(arguments: argparse.Namespace) -> int:
 
     keywords = _keywords(arguments)
     if arguments.dry_run:
-        how = console.progress(arguments)
-        plan = cast("Plan", download(dry_run=True, progress=how, **keywords))
+        plan = download(dry_run=True, progress=console.progress(arguments), **keywords)
         console.show_plan(plan, arguments)
         return ExitCode.OK
-    return console.narrated(
-        lambda listen: cast("Report", download(progress=listen, **keywords)), arguments
-    )
+    return console.narrated(lambda listen: download(progress=listen, **keywords), arguments)
 
 
 def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -194,11 +184,10 @@ def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from laion_fmri.config import get_data_dir
-    from laion_fmri.verify import check
+    from laion_fmri.verify import verify
 
-    found = check(
-        get_data_dir() if arguments.data_dir is None else arguments.data_dir,
+    found = verify(
+        arguments.data_dir,
         read_all=arguments.hash,
         remote=arguments.remote,
         progress=console.progress(arguments),

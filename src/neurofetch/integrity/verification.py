@@ -57,6 +57,8 @@ class ServerChecksum:
     digest : Digest or None
     kind : {"md5", "multipart", "opaque"}
         What the ETag tells of the content.
+    listed : Digest or None
+        The checksum that stood in the listing, so that it tells one version from another.
     """
 
     name: str
@@ -64,13 +66,14 @@ class ServerChecksum:
     etag: str | None
     digest: Digest | None
     kind: str
+    listed: Digest | None = None
 
     @classmethod
     def of(cls, remote: RemoteFile, headers: Mapping[str, str] | None = None) -> ServerChecksum:
         """Join what the listing said and what an answer's headers say."""
         digest = remote.digest or (from_headers(headers) if headers else None)
         kind = etag_kind(remote.etag, headers)
-        return cls(remote.key, remote.size, remote.etag, digest, kind)
+        return cls(remote.key, remote.size, remote.etag, digest, kind, remote.digest)
 
     @property
     def crc(self) -> str:

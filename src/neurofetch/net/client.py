@@ -198,6 +198,11 @@ class Client:
             self.over()
             raise
 
+    def drop(self, pending: Pending) -> None:
+        """Close the connection of a request that was begun: nobody waits for its response."""
+        self.release(pending.connection, keep=False)
+        self.over()
+
     def over(self) -> None:
         """Let the next request begin: one that was sent is answered to its end, or has failed."""
         if self._turns is not None:

@@ -159,6 +159,22 @@ class Response:
             self._watch(count)
         return count
 
+    def fill(self, view: memoryview) -> int:
+        """Fill a buffer with body bytes; fewer than it takes only at the end of the body.
+
+        Raises
+        ------
+        TransientError
+            As `readinto`.
+        """
+        filled = 0
+        while filled < len(view):
+            count = self.readinto(view[filled:])
+            if not count:
+                break
+            filled += count
+        return filled
+
     def read(self, limit: int) -> bytes:
         """Return the whole body.
 

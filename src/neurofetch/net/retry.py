@@ -155,6 +155,8 @@ class Attempts:
         Set from outside to end all waiting at once.
     draw : callable, optional
         Random numbers in [0, 1).
+    tell : callable, optional
+        Called as that of `run`, where `run` is given none.
     """
 
     def __init__(
@@ -162,10 +164,12 @@ class Attempts:
         rules: RetryRules | None = None,
         stop: threading.Event | None = None,
         draw: Callable[[], float] = random.random,
+        tell: Callable[[TransientError, float], None] | None = None,
     ) -> None:
         self.rules = rules or RetryRules()
         self.stop = stop or threading.Event()
         self._draw = draw
+        self._tell = tell
 
     def wait(self, attempt: int, error: TransientError) -> float | None:
         """Return the seconds to wait after attempt number `attempt` failed; None to give up."""
@@ -196,6 +200,7 @@ class Attempts:
             When `stop` was set.
         """
         attempt = spent
+        tell = tell or self._tell
         while True:
             if self.stop.is_set():
                 raise InterruptedTransferError("stopped on request")

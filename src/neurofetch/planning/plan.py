@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from neurofetch.model import LocalFile, Want
+    from neurofetch.model import LocalFile, Receipt, Want
 
 __all__ = ["check_space", "make_plan"]
 
@@ -53,6 +53,14 @@ def make_plan(
 def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Step:
     if want.refused:
         return Step(want, Action.REFUSE, want.refused)
+    step = _possible(want, here, have, overwrite)
+    if step.moves and want.remote.withheld:
+        return Step(want, Action.REFUSE, want.remote.withheld)
+    return step
+
+
+def _possible(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Step:
+    """Return the step, should the server hand the file out."""
     if here is None:
         if have:
             return Step(want, Action.RESUME, f"{have} bytes of it are here", have)
@@ -62,6 +70,8 @@ def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Ste
     action, reason = _compare(want, here)
     if action is Action.REPLACE:
         return Step(want, action, reason, have)
+    if here.matches(want.remote.digest):
+        return Step(want, action, reason, verification=VerificationLevel.CHECKSUM)
     trusted = here.receipt is not None and not here.touched
     verification = (
         here.receipt.verification
@@ -73,17 +83,25 @@ def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Ste
 
 def _compare(want: Want, here: LocalFile) -> tuple[Action, str]:
     remote, receipt = want.remote, here.receipt
-    if receipt is not None and remote.etag and receipt.etag == remote.etag and not here.touched:
-        return Action.KEEP, f"here, verified ({receipt.verification.value})"
+    same = here.matches(remote.digest)
+    if same is not None and remote.digest is not None:  # the content tells more than any ETag
+        action, verb = (Action.KEEP, "is") if same else (Action.REPLACE, "is not")
+        return action, f"here, its {remote.digest.algorithm} {verb} the server's"
+    same_etag = receipt is not None and bool(remote.etag) and receipt.etag == remote.etag
+    if receipt is not None and same_etag and not here.touched:
+        return Action.KEEP, _verified(receipt)
     if remote.size is not None and here.size != remote.size:
         return Action.REPLACE, f"here with {here.size} bytes, on the server {remote.size}"
     if receipt is None:
         return Action.KEEP, "here with the server's size, put there by another tool"
-    if remote.etag and receipt.etag and receipt.etag != remote.etag:
+    if remote.etag and receipt.etag and not same_etag:
         return Action.REPLACE, "changed on the server since it was fetched"
-    if here.touched:
-        return Action.KEEP, "here with the server's size, but modified since it was fetched"
-    return Action.KEEP, f"here, verified ({receipt.verification.value})"
+    touched = "here with the server's size, but modified since it was fetched"
+    return Action.KEEP, touched if here.touched else _verified(receipt)
+
+
+def _verified(receipt: Receipt) -> str:
+    return f"here, verified ({receipt.verification.value})"
 
 
 def check_space(plan: Plan) -> None:

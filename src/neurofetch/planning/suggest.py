@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnknownValueError
@@ -10,7 +11,7 @@ from neurofetch.planning.entities import INDEX_ENTITIES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ["LOOSE_ENTITIES", "meant", "shorten", "spell"]
+__all__ = ["LOOSE_ENTITIES", "meant", "nearest", "shorten", "spell"]
 
 LOOSE_ENTITIES = INDEX_ENTITIES | {"label"}
 """Entities of which one value has several spellings: ``run-1`` and ``run-01``; ``label-FFA-1`` on
@@ -119,22 +120,49 @@ def _unknown(name: str, value: str, exists: Collection[str]) -> str:
             f"{spell(name, value)} does not exist: no file listed here has any {name!r} in its "
             "name. Nothing was fetched. Leave this filter out."
         )
-    near = _near(value, exists)
-    nearest = f" Nearest: {', '.join(near)}." if near else ""
+    near = nearest(value, exists)
+    hint = f" Nearest: {', '.join(near)}." if near else ""
     return (
-        f"{spell(name, value)} does not exist.{nearest} There are: {shorten(exists)}. "
+        f"{spell(name, value)} does not exist.{hint} There are: {shorten(exists)}. "
         "Nothing was fetched. Take one of these, or leave the filter out."
     )
 
 
-def _near(value: str, exists: Collection[str], count: int = 3) -> list[str]:
-    """Return the values that look most like this one, nearest first."""
+def nearest(value: str, exists: Iterable[str], count: int = 3, *, cutoff: float = 0.5) -> list[str]:
+    """Return the names that look most like this one, nearest first: what may have been meant.
+
+    Parameters
+    ----------
+    value : str
+        What was given; upper and lower case are alike.
+    exists : iterable of str
+        The names that there are.
+    count : int
+        At most so many.
+    cutoff : float
+        From 0 to 1: how alike they must be. A name that holds `value` as a part always is.
+
+    Examples
+    --------
+    >>> nearest("sub-3", ["sub-03", "sub-05", "average"], count=1)
+    ['sub-03']
+    """
     from difflib import SequenceMatcher  # noqa: PLC0415 - only an error needs it
+
+    folded = value.casefold()
 
     def likeness(other: str) -> float:
         low = other.casefold()
         return (folded in low) + SequenceMatcher(None, folded, low).ratio()
 
-    folded = value.casefold()
-    ranked = sorted((-likeness(other), other) for other in exists)
-    return [other for score, other in ranked[:count] if -score >= 0.5]
+    def distance(other: str) -> int:
+        one, two = _number_at_the_end(value), _number_at_the_end(other)
+        return abs(one - two) if one is not None and two is not None else 0
+
+    ranked = sorted((-likeness(other), distance(other), other) for other in set(exists))
+    return [other for score, _, other in ranked[:count] if -score >= cutoff]
+
+
+def _number_at_the_end(text: str) -> int | None:
+    found = re.search(r"[0-9]+$", text)
+    return int(found[0]) if found else None

@@ -110,10 +110,25 @@ class S3Source:
         self._attempts = attempts
         self._lock = threading.Lock()
 
+    notes: tuple[str, ...] = ()
+
     @property
     def bucket(self) -> Bucket:
         """The bucket, with its region once that is known."""
         return self._bucket
+
+    @property
+    def name(self) -> str:
+        """The URL of the bucket."""
+        return self._bucket.base
+
+    def address(self, remote: RemoteFile, *, fresh: bool = False) -> str:  # noqa: ARG002
+        """Return the URL of an object of a public bucket, which always holds."""
+        return remote.url
+
+    def signed(self, remote: RemoteFile) -> bool:  # noqa: ARG002
+        """Return False: public objects need no signature."""
+        return False
 
     def walk(self, prefix: str) -> list[RemoteFile]:
         """Return every file below `prefix`, sorted by key: one request per 1,000 keys.

@@ -1,13 +1,20 @@
-"""Where files come from. A source lists; the engine fetches what it listed."""
+"""What every source offers: it lists files, and gives the address of each when it is asked for.
+
+A source is a server of files, or a part of one: a bucket, an access service that hands out signed
+addresses, a list of files whose addresses are known already. `tests/sources/contract.py` holds each
+of them to what is written here.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from neurofetch.model import RemoteFile
 
-__all__ = ["Level", "Source"]
+__all__ = ["Level", "ListedSource", "Source"]
 
 
 class Level(NamedTuple):
@@ -18,12 +25,98 @@ class Level(NamedTuple):
 
 
 class Source(Protocol):
-    """What every source offers."""
+    """Where files come from. Any number of threads may call it.
+
+    Listing raises `ServerError` (or a subclass) when the server cannot be asked, and never returns
+    a part of the list; `InterruptedTransferError` when the client was closed meanwhile.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the source is called in messages: a URL without a signature, or a word."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of a plan should know of the listing so far."""
+        ...
 
     def walk(self, prefix: str) -> list[RemoteFile]:
-        """Return every file below `prefix`, sorted by key."""
+        """Return every file whose key begins with `prefix`, sorted by key, each key once."""
         ...
 
     def level(self, prefix: str) -> Level:
-        """Return the files and folders directly below `prefix`."""
+        """Return the files and folders directly below `prefix` ("" or ending in "/")."""
         ...
+
+    def address(self, remote: RemoteFile, *, fresh: bool = False) -> str:
+        """Return the URL at which a file is to be had right now.
+
+        Parameters
+        ----------
+        remote : RemoteFile
+            As it was listed.
+        fresh : bool
+            The address that this thread was given last does not hold any more: give another.
+
+        Raises
+        ------
+        ServerError
+            If there is no address.
+        """
+        ...
+
+    def signed(self, remote: RemoteFile) -> bool:
+        """Whether the address of a file is signed: for GET alone, and for a while.
+
+        Then access was granted, so a refusal is a failure, and is answered once with a fresh
+        address.
+        """
+        ...
+
+
+class ListedSource:
+    """Files whose list, with addresses, came from elsewhere: an API's records, a lock file.
+
+    Parameters
+    ----------
+    files : iterable of RemoteFile
+        One that appears twice counts once.
+    name : str
+        For messages.
+    """
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, files: Iterable[RemoteFile], name: str = "a list of files") -> None:
+        self._files = {file.key: file for file in files}
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """What the source is called in messages."""
+        return self._name
+
+    def walk(self, prefix: str) -> list[RemoteFile]:
+        """Return every file whose key begins with `prefix`, sorted by key."""
+        return [self._files[key] for key in sorted(self._files) if key.startswith(prefix)]
+
+    def level(self, prefix: str) -> Level:
+        """Return the files and folders directly below `prefix`."""
+        files: list[RemoteFile] = []
+        folders: dict[str, None] = {}
+        for file in self.walk(prefix):
+            name, slash, _ = file.key[len(prefix) :].partition("/")
+            if slash:
+                folders[f"{prefix}{name}/"] = None
+            else:
+                files.append(file)
+        return Level(files, list(folders))
+
+    def address(self, remote: RemoteFile, *, fresh: bool = False) -> str:  # noqa: ARG002
+        """Return the URL of a file, which always holds."""
+        return remote.url
+
+    def signed(self, remote: RemoteFile) -> bool:  # noqa: ARG002
+        """Return False: the addresses are plain."""
+        return False

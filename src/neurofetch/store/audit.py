@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from neurofetch.events import Listener
     from neurofetch.store.directory import DataDirectory
 
-__all__ = ["Audit", "Finding", "State", "audit"]
+__all__ = ["Audit", "Finding", "State", "audit", "recognised"]
 
 
 class State(enum.StrEnum):
@@ -127,7 +128,7 @@ def audit(
     """
     began = time.monotonic()
     receipts = read_receipts(directory.state)
-    wants = {want.path: want for want in remote or () if not want.refused}
+    wants = {want.path: want for want in remote or () if _comparable(want)}
     everything = receipts.keys() | wants.keys()
     local = directory.survey(sorted(everything), receipts)
     journal = Journal(directory.state)
@@ -143,6 +144,77 @@ def audit(
     if tell:
         tell()
     return Audit(directory.root, tuple(findings), time.monotonic() - began)
+
+
+def _comparable(want: Want) -> bool:
+    """Whether what the server shows of a file tells what the file should be."""
+    return not want.refused and (not want.remote.withheld or want.remote.digest is not None)
+
+
+def recognised(
+    directory: DataDirectory,
+    wants: Iterable[Want],
+    local: Mapping[str, LocalFile],
+    *,
+    adopt: bool,
+) -> dict[str, LocalFile]:
+    """Read the files whose content the listing tells and no receipt knows.
+
+    Parameters
+    ----------
+    directory : DataDirectory
+    wants : iterable of Want
+        Those with a digest count.
+    local : mapping of str to LocalFile
+        What the survey found, by path.
+    adopt : bool
+        Whether a file without a receipt that is the server's gets one, so that it is not read
+        again. It is none where the state folder cannot be written.
+
+    Returns
+    -------
+    dict of str to LocalFile
+        `local`, with the digests that were found.
+    """
+    found = dict(local)
+    unsure = [(want, found[want.path]) for want in wants if _unsure(want, found.get(want.path))]
+    if not unsure:
+        return found
+    journal = Journal(directory.state)
+    try:
+        looks = [partial(_read_through, directory, journal, *one, adopt=adopt) for one in unsure]
+        found.update(together(looks, max(2, os.cpu_count() or 2)))
+    finally:
+        journal.close()
+    return found
+
+
+def _unsure(want: Want, here: LocalFile | None) -> bool:
+    remote = want.remote
+    if here is None or remote.digest is None or here.size != remote.size:
+        return False
+    return here.matches(remote.digest) is None
+
+
+def _read_through(
+    directory: DataDirectory, journal: Journal, want: Want, here: LocalFile, *, adopt: bool
+) -> tuple[str, LocalFile]:
+    expected = want.remote.digest
+    if expected is None:
+        return here.path, here
+    digest = hasher(expected.algorithm)
+    for block in read_blocks(str(directory.root / here.path)):
+        digest.update(block)
+    read = replace(here, digest=f"{expected.algorithm}:{digest.hexdigest()}")
+    if adopt and here.receipt is None and read.matches(expected):
+        with contextlib.suppress(OSError):  # the file is good all the same; it is read again
+            journal.append(_receipt(here, want, VerificationLevel.CHECKSUM, read.digest))
+    return here.path, read
+
+
+def _receipt(here: LocalFile, want: Want, level: VerificationLevel, digest: str) -> Receipt:
+    key, etag = want.remote.key, want.remote.etag or ""
+    return Receipt(here.path, key, etag, here.size, here.mtime_ns, level, digest, time.time())
 
 
 class _Meter:
@@ -222,6 +294,9 @@ class _Inspector:
     @staticmethod
     def _against_server(here: LocalFile, want: Want) -> str:
         remote, receipt = want.remote, here.receipt
+        same = here.matches(remote.digest)
+        if same is not None:
+            return "" if same else "changed on the server since it was fetched"
         if receipt is not None and remote.etag and receipt.etag == remote.etag:
             return ""
         if remote.size is not None and here.size != remote.size:
@@ -277,9 +352,4 @@ class _Inspector:
     def _adopt(
         self, here: LocalFile, want: Want, verification: VerificationLevel, digest: str
     ) -> None:
-        key, etag = want.remote.key, want.remote.etag or ""
-        self._journal.append(
-            Receipt(
-                here.path, key, etag, here.size, here.mtime_ns, verification, digest, time.time()
-            )
-        )
+        self._journal.append(_receipt(here, want, verification, digest))

@@ -26,6 +26,7 @@ from neurofetch.integrity.checksums import CRC_BYTES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from neurofetch.model import Digest
     from neurofetch.store.owner import Owner
 
 __all__ = ["Held", "PartLog", "Partials", "name_of"]
@@ -51,6 +52,8 @@ class PartLog:
         Of the parts' checksums.
     parts : dict of int to tuple of (int, str)
         Part number (from 0) to its CRC and, where it was computed, its MD5 in hexadecimal.
+    digest : str
+        ``algorithm:hex`` of the whole content, where the listing says it; else "".
     """
 
     etag: str
@@ -58,6 +61,15 @@ class PartLog:
     part_size: int
     algorithm: str
     parts: dict[int, tuple[int, str]] = field(default_factory=dict)
+    digest: str = ""
+
+    def is_of(self, etag: str | None, size: int | None, digest: Digest | None) -> bool:
+        """Whether these parts are of this version of the object: of one content, or of one ETag."""
+        if size != self.size:
+            return False
+        return (digest is not None and self.digest == str(digest)) or (
+            bool(self.etag) and self.etag == etag
+        )
 
     def bytes_held(self) -> int:
         """Return the bytes of the parts in the log."""
@@ -65,12 +77,14 @@ class PartLog:
 
     def header(self) -> bytes:
         """Return the first line of the log's file."""
-        head = {
+        head: dict[str, object] = {
             "etag": self.etag,
             "size": self.size,
             "part_size": self.part_size,
             "algorithm": self.algorithm,
         }
+        if self.digest:
+            head["digest"] = self.digest
         return json.dumps(head).encode("ascii") + b"\n"
 
     @staticmethod
@@ -84,7 +98,13 @@ class PartLog:
         first, *lines = raw.split(b"\n")
         try:
             head: dict[str, Any] = json.loads(first)
-            log = cls(head["etag"], head["size"], head["part_size"], head["algorithm"])
+            log = cls(
+                head["etag"],
+                head["size"],
+                head["part_size"],
+                head["algorithm"],
+                digest=head.get("digest", ""),
+            )
         except (ValueError, KeyError, TypeError):
             return None
         if not log._sound():
@@ -101,7 +121,8 @@ class PartLog:
         whole = all(
             isinstance(number, int) and number > 0 for number in (self.size, self.part_size)
         )
-        return whole and isinstance(self.etag, str) and self.algorithm in CRC_BYTES
+        texts = isinstance(self.etag, str) and isinstance(self.digest, str)
+        return whole and texts and self.algorithm in CRC_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,96 +1,55 @@
-"""What all threads of one transfer share, and how a file ends: verified, flushed, named, noted."""
+"""What all threads of one transfer share: frozen tools; and how a file gets its final name."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import threading
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
     DiskFullError,
-    InterruptedTransferError,
     MissingRemoteError,
     NeurofetchError,
     RefusedError,
+    TransientError,
 )
-from neurofetch.events import Event, FileDone, Retrying, Waiting
-from neurofetch.model import Outcome, Receipt, RemoteFile, Status, Step, VerificationLevel
-from neurofetch.net.client import Request
-from neurofetch.net.failures import failure
+from neurofetch.model import Outcome, Receipt, Status, Step, VerificationLevel
+from neurofetch.sources.ask import ask
 from neurofetch.store.directory import FULL
-from neurofetch.store.partials import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
 
-    from neurofetch.errors import TransientError
     from neurofetch.integrity.verification import Verified
+    from neurofetch.model import RemoteFile
     from neurofetch.net.client import Client
     from neurofetch.net.response import Response
     from neurofetch.net.retry import Attempts
+    from neurofetch.sources.source import Source
     from neurofetch.store.directory import DataDirectory
     from neurofetch.store.partials import Partials
     from neurofetch.store.receipts import Journal
-    from neurofetch.transfer.options import Inspect, Locate, Options
+    from neurofetch.transfer.options import Inspect, Options
     from neurofetch.transfer.schedule import Schedule
+    from neurofetch.transfer.tally import Tally
 
-__all__ = ["TransferContext"]
+__all__ = ["Buffers", "TransferContext", "no_descriptor_left"]
 
 
-class TransferContext:
-    """The tools and the notebook of one transfer."""
+class Buffers:
+    """Lends buffers: there are as many as are in use at once, and no more."""
 
-    def __init__(
-        self,
-        *,
-        directory: DataDirectory,
-        journal: Journal,
-        partials: Partials,
-        client: Client,
-        attempts: Attempts,
-        options: Options,
-        inspect: Inspect | None,
-        locate: Locate | None,
-    ) -> None:
-        self.directory = directory
-        self.journal = journal
-        self.partials = partials
-        self.client = client
-        self.attempts = attempts
-        self.options = options
-        self.inspect = inspect
-        self.locate = locate
-        self.schedule: Schedule
-        self.places = 1
-        self.results: dict[int, Outcome] = {}
-        self.inbox: deque[Event] = deque()
-        self.wake = threading.Event()
-        self.retries = 0
-        self.fatal: BaseException | None = None
-        self._counts: dict[int, int] = {}
-        self._failed_in_a_row = 0
-        self._buffers: dict[int, deque[memoryview]] = {}
-        self._waited_for: set[str] = set()
-
-    # -- bytes -------------------------------------------------------------------------------
-
-    def count(self, number: int) -> None:
-        """Add to the bytes that are done (subtract what an attempt lost)."""
-        me = threading.get_ident()
-        self._counts[me] = self._counts.get(me, 0) + number  # one writer a key: no lock
-
-    @property
-    def bytes_done(self) -> int:
-        """Bytes that came in this run and still count."""
-        return sum(list(self._counts.values()))
+    def __init__(self) -> None:
+        self._free: dict[int, deque[memoryview]] = {}
 
     @contextlib.contextmanager
-    def buffer(self, size: int) -> Iterator[memoryview]:
-        """Lend a buffer of `size` bytes; there are as many as are in use at once, and no more."""
-        free = self._buffers.setdefault(size, deque())
+    def lend(self, size: int) -> Iterator[memoryview]:
+        """Lend a buffer of `size` bytes."""
+        free = self._free.setdefault(size, deque())
         try:
             view = free.pop()
         except IndexError:
@@ -100,64 +59,75 @@ class TransferContext:
         finally:
             free.append(view)
 
+
+@dataclass(frozen=True, slots=True)
+class TransferContext:
+    """The tools of one transfer. What changes is in `tally`, and what is next in `schedule`.
+
+    Parameters
+    ----------
+    directory : DataDirectory
+    journal : Journal
+    partials : Partials
+    client : Client
+    source : Source
+    attempts : Attempts
+    options : Options
+    inspect : Inspect or None
+    schedule : Schedule
+    tally : Tally
+    places : int
+        Requests for tiny files that wait for a response, at most.
+    """
+
+    directory: DataDirectory
+    journal: Journal
+    partials: Partials
+    client: Client
+    source: Source
+    attempts: Attempts
+    options: Options
+    inspect: Inspect | None
+    schedule: Schedule
+    tally: Tally
+    places: int
+    buffers: Buffers = field(default_factory=Buffers)
+
     # -- asking ------------------------------------------------------------------------------
 
-    def ask(self, remote: RemoteFile, headers: dict[str, str], method: str = "GET") -> Response:
-        """Ask for a file, at an address that holds; the answer is a success.
+    def ask(self, remote: RemoteFile, headers: Mapping[str, str]) -> Response:
+        """Ask for a file, at an address that holds; the response is a success.
 
         Raises
         ------
         ServerError
-            What an unsuccessful answer stands for.
+            What an unsuccessful response stands for.
         """
-        for fresh in (False, True):
-            url = self.locate(remote, fresh=fresh) if self.locate else remote.url
-            response = self.client.send(Request(url, headers, method))
-            if response.status < 300:
-                return response
-            with response:
-                error = failure(response)
-            if fresh or self.locate is None or not isinstance(error, RefusedError):
-                break
-        raise error
+        return ask(self.client, self.source, remote, headers)
 
-    def told(self, path: str) -> Callable[[TransientError, float], None]:
-        """Return what to call when an attempt failed and there will be another."""
-
-        def tell(error: TransientError, wait: float) -> None:
-            self.retries += 1
-            self.post(Retrying(path, str(error), wait))
-
-        return tell
-
-    # -- news --------------------------------------------------------------------------------
-
-    def post(self, event: Event) -> None:
-        """Hand an event to the thread that called us; it looks a few times a second."""
-        self.inbox.append(event)
-
-    def claim(self, step: Step) -> str:
-        """Claim a file; "" when it is ours, else who has it."""
-        holder = self.partials.claim(name_of(step.want.path))
-        if holder and step.want.path not in self._waited_for:
-            self._waited_for.add(step.want.path)
-            self.post(Waiting(step.want.path, holder))
-        return holder
-
-    def fetched_elsewhere(self, step: Step, before: int | None) -> bool:
-        """Whether another process put the file in its place since the plan was made.
+    def fetched_elsewhere(self, step: Step, before: int | None) -> Outcome | None:
+        """Return the outcome of a file that another process put in its place since the plan.
 
         Parameters
         ----------
+        step : Step
         before : int or None
             Modification time in nanoseconds that the survey saw; None where it saw no file.
         """
-        info = self.directory.look(step.want.path)
-        size = step.want.remote.size
-        return (
-            info is not None
-            and info.st_mtime_ns != before
-            and (size is None or info.st_size == size or self.inspect is not None)
+        want = step.want
+        info = self.directory.look(want.path)
+        if info is None or info.st_mtime_ns == before:
+            return None
+        if want.remote.size not in (None, info.st_size) and self.inspect is None:
+            return None
+        reason = "another process fetched it meanwhile"
+        return Outcome(
+            want.path,
+            want.remote.key,
+            Status.KEPT,
+            reason,
+            info.st_size,
+            verification=VerificationLevel.SIZE,
         )
 
     # -- the end of a file -------------------------------------------------------------------
@@ -179,12 +149,10 @@ class TransferContext:
         """
         want = step.want
         if self.inspect is not None:
-            verification = self.inspect(temporary, want)
-            if verification is not None and verified.verification in (
-                VerificationLevel.SIZE,
-                VerificationLevel.NONE,
-            ):
-                verified = verified._replace(verification=verification)
+            level = self.inspect(temporary, want)
+            weak = (VerificationLevel.SIZE, VerificationLevel.NONE)
+            if level is not None and verified.verification in weak:
+                verified = verified._replace(verification=level)
             fd = os.open(temporary, os.O_RDWR)  # it may have been rewritten
         try:
             os.fsync(fd)
@@ -207,49 +175,39 @@ class TransferContext:
         )
         return verified, info.st_size
 
-    def record(self, number: int, outcome: Outcome) -> None:
-        """Write down what became of a file."""
-        self.results[number] = outcome
-        self.post(FileDone(outcome))
-        self._watch_failures(outcome)
+    def failure(self, step: Step, error: BaseException, seconds: float) -> Outcome:
+        """Return the outcome of a file that could not be had; some causes end the whole transfer.
 
-    def _watch_failures(self, outcome: Outcome) -> None:
-        limit = self.options.failures_in_a_row
-        if outcome.status is not Status.FAILED:
-            self._failed_in_a_row = 0
-            return
-        self._failed_in_a_row += 1
-        if limit is not None and self._failed_in_a_row >= limit:
-            self.schedule.stop()
-
-    def failed(self, number: int, step: Step, error: BaseException, began: float) -> None:
-        """Write down why a file could not be had; some causes end the whole transfer."""
-        if isinstance(error, InterruptedTransferError):
-            return
+        A file that is refused, though its address was signed for us, has failed.
+        """
         status = Status.FAILED
-        if isinstance(error, RefusedError) or (
-            isinstance(error, MissingRemoteError) and step.want.optional
-        ):
+        if isinstance(error, RefusedError) and not self.source.signed(step.want.remote):
+            status = Status.REFUSED
+        if isinstance(error, MissingRemoteError) and step.want.optional:
             status = Status.REFUSED
         if isinstance(error, OSError) and error.errno in FULL:
             error = DiskFullError(
                 f"the disk of {self.directory.root} is full. What was finished is in its place, "
                 "what was not is kept for resuming. Free some space, then run the same call again."
             )
-            self.fatal = error
-            self.schedule.stop()
+            self.tally.end_all(error)
         elif not isinstance(error, NeurofetchError | OSError):
-            self.fatal = error  # a fault of our own: to be seen, not to be counted
-            self.schedule.stop()
-        seconds = time.monotonic() - began
-        outcome = Outcome(
-            step.want.path,
-            step.want.remote.key,
-            status,
-            str(error),
-            0,
-            0,
-            seconds,
-            VerificationLevel.NONE,
-        )
-        self.record(number, outcome)
+            self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted
+        return Outcome(step.want.path, step.want.remote.key, status, str(error), seconds=seconds)
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Turn "too many open files" into what is tried again: others will close theirs.
+
+    Raises
+    ------
+    TransientError
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE) or isinstance(error, NeurofetchError):
+            raise
+        msg = f"too many open files in this process ({error.strerror})"
+        raise TransientError(msg) from error

@@ -15,43 +15,62 @@ from typing import TYPE_CHECKING
 from neurofetch.errors import (
     InterruptedTransferError,
     ProtocolError,
-    RefusedError,
     RemoteChangedError,
     TransientError,
     VerificationError,
 )
 from neurofetch.integrity.checksums import crc, hasher
-from neurofetch.integrity.verification import ServerChecksum, Verified
-from neurofetch.model import Action, Outcome, Status, Step, VerificationLevel
-from neurofetch.store.partials import Held, name_of
+from neurofetch.integrity.verification import ServerChecksum
+from neurofetch.model import Action, Outcome, RemoteFile, Status
+from neurofetch.sources.ask import ask_head, renewed
+from neurofetch.transfer.context import no_descriptor_left
 from neurofetch.transfer.part_file import BUFFER, Noted, PartFile
-from neurofetch.transfer.whole_file import WholeFile, another_look, fill, renewed
+from neurofetch.transfer.schedule import TaskKind
+from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look
 
 if TYPE_CHECKING:
     from neurofetch.net.response import Response
+    from neurofetch.store.partials import Held
     from neurofetch.transfer.context import TransferContext
     from neurofetch.transfer.schedule import Task
+    from neurofetch.transfer.states import FileLife
 
-__all__ = ["LargeFile", "Part", "Unranged"]
+__all__ = ["LargeFile", "OpenLarge"]
+
+_CHANGES = 2
+"""An object that changes on the server oftener than this while it is fetched is given up."""
 
 
-class Unranged(Exception):  # noqa: N818 - a turn of events, no fault
-    """The server cannot, or does not, send parts."""
+class _NoRangesError(Exception):
+    """The server cannot, or does not, send parts. A turn of events, not a failure."""
 
 
-class Part:
-    """The task of fetching one part."""
+class OpenLarge:
+    """The task of opening a large file and handing out its parts."""
 
-    bulk = True
-    opens = False
-    tiny = False
+    __slots__ = ("_large", "file")
+    kind = TaskKind.OPEN
 
-    def __init__(
-        self, context: TransferContext, whole: LargeFile, file: PartFile, number: int
-    ) -> None:
-        self._context = context
-        self._whole = whole
-        self._file = file
+    def __init__(self, large: LargeFile) -> None:
+        self._large = large
+        self.file = large.life
+
+    def run(self) -> None:
+        """Prepare the partial file and hand out the parts that are missing."""
+        self._large.open()
+
+
+class _FetchPart:
+    """The task of fetching one part: asked for by range, distrusted, written in place, noted."""
+
+    __slots__ = ("_came", "_context", "_large", "_number", "_partial", "file")
+    kind = TaskKind.PART
+
+    def __init__(self, large: LargeFile, partial: PartFile, number: int) -> None:
+        self.file = large.life
+        self._context = large.context
+        self._large = large
+        self._partial = partial
         self._number = number
         self._came = 0
 
@@ -59,40 +78,40 @@ class Part:
         """Fetch it, and tell the file how that went."""
         error: BaseException | None = None
         try:
-            noted = self._context.attempts.run(self._attempt, self._whole.told)
-            self._file.note(self._number, noted)
+            noted = self._context.attempts.run(self._attempt, self._large.told)
+            self._partial.note(self._number, noted)
             if self._context.attempts.stop.is_set():
                 error = InterruptedTransferError("stopped on request")
         except Exception as problem:  # noqa: BLE001 - handed to the file, which writes it down
             error = problem
-        self._whole.part_done(self, error)
+        self._large.part_over(self, error)
 
     def _attempt(self) -> Noted:
         context, self._came = self._context, 0
         try:
-            with self._ask() as response, context.buffer(BUFFER) as buffer:
+            with self._ask() as response, context.buffers.lend(BUFFER) as buffer:
                 return self._pour(response, buffer)
         except BaseException:
-            context.count(-self._came)
+            context.tally.count(-self._came)
             raise
         finally:
-            self._whole.came(self._came)
+            self._large.came(self._came)
 
     def _pour(self, response: Response, buffer: memoryview) -> Noted:
         """Write the body in its place; never a byte beyond."""
-        file, count_bytes = self._file, self._context.count
-        position, left = self._number * file.part_size, file.length(self._number)
-        update, value = crc(file.checksum.crc).update, 0
-        md5 = hasher("md5") if file.with_md5 else None
+        partial, count_bytes = self._partial, self._context.tally.count
+        position, left = self._number * partial.part_size, partial.length(self._number)
+        update, value = crc(partial.checksum.crc).update, 0
+        md5 = hasher("md5") if partial.with_md5 else None
         while left:
-            count = fill(response, buffer[: min(BUFFER, left)])
+            count = response.fill(buffer[: min(BUFFER, left)])
             if not count:
                 raise self._distrusted(f"{left} bytes less")
             data = buffer[:count]
             value = update(data, value)
             if md5 is not None:
                 md5.update(data)
-            file.write(data, position)
+            partial.write(data, position)
             position, left, self._came = position + count, left - count, self._came + count
             count_bytes(count)
         if response.length is None and response.readinto(buffer[:1]):
@@ -101,10 +120,10 @@ class Part:
 
     def _ask(self) -> Response:
         """Ask for the part, of this very version."""
-        checksum = self._file.checksum
         first, last = self._range()
-        headers = {"Range": f"bytes={first}-{last}", "If-Match": f'"{checksum.etag}"'}
-        response = self._context.ask(self._whole.step.want.remote, headers)
+        etag = self._partial.checksum.etag
+        headers = {"Range": f"bytes={first}-{last}", "If-Match": f'"{etag}"'}
+        response = self._context.ask(self._large.remote, headers)
         try:
             self._check(response)
         except BaseException:
@@ -114,14 +133,14 @@ class Part:
 
     def _range(self) -> tuple[int, int]:
         """Return the first and the last byte."""
-        first = self._number * self._file.part_size
-        return first, first + self._file.length(self._number) - 1
+        first = self._number * self._partial.part_size
+        return first, first + self._partial.length(self._number) - 1
 
     def _check(self, response: Response) -> None:
-        """See that the answer is this part of this version; everything else is distrusted."""
-        checksum = self._file.checksum
+        """See that the response is this part of this version; everything else is distrusted."""
+        checksum = self._partial.checksum
         if response.status == 200 and response.length in (None, checksum.size):
-            raise Unranged
+            raise _NoRangesError
         etag = response.headers.get("etag", "").strip('"')
         if etag and etag != checksum.etag:
             msg = f"{checksum.name}: changed on the server while it was fetched"
@@ -136,140 +155,116 @@ class Part:
     def _distrusted(self, got: str) -> TransientError:
         first, last = self._range()
         return TransientError(
-            f"{self._file.checksum.name}: asked for bytes {first}-{last}, got {got}"
+            f"{self._partial.checksum.name}: asked for bytes {first}-{last}, got {got}"
         )
 
 
-_CHANGES = 2
-"""An object that changes on the server oftener than this while we fetch it is given up."""
-
-
 class LargeFile:
-    """The task of opening a large file; its parts become tasks of their own.
+    """Fetches one file in parts.
 
     Parameters
     ----------
     context : TransferContext
-    number : int
-        Of the step in the plan.
-    step : Step
+    life : FileLife
     before : int or None
         Modification time in nanoseconds that the survey saw; None where it saw no file.
     held : list of Held
         Partials of this file that the survey saw.
     """
 
-    bulk = False
-    opens = True
-    tiny = False
-
     def __init__(
-        self,
-        context: TransferContext,
-        number: int,
-        step: Step,
-        before: int | None,
-        held: list[Held],
+        self, context: TransferContext, life: FileLife, before: int | None, held: list[Held]
     ) -> None:
         self.context = context
-        self.number = number
-        self.step = step
+        self.life = life
         self._before = before
-        self._held = held
-        self._short = name_of(step.want.path)
+        self._partials = held
         self._lock = threading.Lock()
         self._began = 0.0
-        self._looks = 0
         self._changes = 0
         self._wrong = False
         self._moved = 0
         self._retried = 0
-        self._file: PartFile | None = None
         self._error: BaseException | None = None
         self._pending: set[Task] = set()
         self._ending = False
 
+    @property
+    def remote(self) -> RemoteFile:
+        """The object, as it is known to be now."""
+        return self.life.step.want.remote
+
     # -- opening -----------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Prepare the partial file and hand out the parts that are missing."""
+    def open(self) -> None:
+        """Claim the file, prepare the partial, and hand out the parts that are missing."""
         self._began = time.monotonic()
+        life, context = self.life, self.context
         try:
-            if self.context.claim(self.step):
-                self._looks += 1
-                self.context.schedule.closed()
-                self.context.schedule.again(self, another_look(self._looks))
+            if not life.begin(lambda: OpenLarge(self), another_look):
                 return
-            if self.context.fetched_elsewhere(self.step, self._before):
-                self._close(self._kept())
+            elsewhere = context.fetched_elsewhere(life.step, self._before)
+            if elsewhere is not None:
+                life.end(elsewhere)
                 return
-            if self._looks:  # another run was at it, and may have left a partial
-                self._held = self.context.partials.of(self._short)
+            if life.looks:  # another run was at it, and may have left a partial
+                self._partials = context.partials.of(life.short)
             self._prepare()
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
             self._deal_with(error)
 
-    def _kept(self) -> Outcome:
-        want = self.step.want
-        size = want.remote.size or 0
-        reason = "another process fetched it meanwhile"
-        return Outcome(
-            want.path,
-            want.remote.key,
-            Status.KEPT,
-            reason,
-            size,
-            verification=VerificationLevel.SIZE,
-        )
-
     def _prepare(self) -> None:
-        checksum = self._checksum()
+        checksum = self._server_checksum()
         if checksum.size is None or not checksum.etag:
-            raise Unranged
-        file = self._file = PartFile(self.context, self._short, checksum, self._held)
-        self.context.count(file.held - self.step.have)
-        parts = [
-            Part(self.context, self, file, n) for n in range(file.total) if n not in file.parts
-        ]
+            raise _NoRangesError
+        partial = self.context.attempts.run(lambda: self._partial(checksum), self.told)
+        self.life.held = partial
+        self.context.tally.count(partial.held - self.life.step.have)
+        missing = [n for n in range(partial.total) if n not in partial.parts]
+        parts = [_FetchPart(self, partial, number) for number in missing]
         self._pending, self._ending = set(parts), False
         if parts:
-            self.context.schedule.add_parts(parts)
+            self.context.schedule.add(parts)
         else:
-            self._finish(file)
+            self._finish(partial)
 
-    def _checksum(self) -> ServerChecksum:
+    def _partial(self, checksum: ServerChecksum) -> PartFile:
+        with no_descriptor_left():
+            return PartFile(self.context, self.life.short, checksum, self._partials)
+
+    def _server_checksum(self) -> ServerChecksum:
         """Ask for the server's checksum of the whole object: one request for a large file."""
-        remote = self.step.want.remote
-        if remote.digest is not None and not self._changes:
+        remote = self.remote
+        if remote.digest is not None and remote.etag and not self._changes:
             return ServerChecksum.of(remote)
         try:
             headers = self.context.attempts.run(self._head, self.told)
         except ProtocolError:
             return ServerChecksum.of(remote)  # a server without HEAD
-        except RefusedError:
-            if self.context.locate is None:
-                raise
-            return ServerChecksum.of(remote)  # the address was signed for GET alone
-        etag = headers.get("etag", "").strip('"')
-        if etag and etag != remote.etag:
-            remote = renewed(remote, headers)
-            self.step = replace(self.step, want=replace(self.step.want, remote=remote))
+        now = renewed(remote, headers)
+        if now.etag and now.etag != remote.etag:
+            if remote.etag is None:  # it was not listed: nothing changed
+                now = replace(now, digest=remote.digest, size=remote.size)
+            step = self.life.step
+            self.life.step = replace(step, want=replace(step.want, remote=now))
+            remote = now
         return ServerChecksum.of(remote, headers)
 
     def _head(self) -> dict[str, str]:
-        remote = self.step.want.remote
-        with self.context.ask(remote, {"x-amz-checksum-mode": "ENABLED"}, "HEAD") as response:
-            now = renewed(remote, response.headers)
-            if now.etag == remote.etag and now.size not in (None, remote.size):
-                msg = f"{remote.key}: {now.size} bytes announced, {remote.size} listed"
-                raise TransientError(msg)
-            return response.headers
+        remote = self.remote
+        headers = ask_head(self.context.client, self.context.source, remote)
+        now = renewed(remote, headers)
+        same = now.etag == remote.etag or remote.etag is None
+        if same and now.size not in (None, remote.size):
+            msg = f"{remote.key}: {now.size} bytes announced, {remote.size} listed"
+            raise TransientError(msg)
+        return headers
 
     def told(self, error: TransientError, wait: float) -> None:
         """Count and tell an attempt that failed."""
         with self._lock:
             self._retried += 1
-        self.context.told(self.step.want.path)(error, wait)
+        self.context.tally.retried(self.life.step.want.path, error, wait)
 
     def came(self, count: int) -> None:
         """Count bytes that came over the network."""
@@ -278,7 +273,7 @@ class LargeFile:
 
     # -- the end -----------------------------------------------------------------------------
 
-    def part_done(self, part: Part, error: BaseException | None) -> None:
+    def part_over(self, part: Task, error: BaseException | None) -> None:
         """Note the end of a part. After a failure no further parts begin; the last one ends all."""
         with self._lock:
             self._pending.discard(part)
@@ -287,16 +282,14 @@ class LargeFile:
                 self._pending.difference_update(self.context.schedule.drop_parts(self._pending))
             last = not self._pending and not self._ending
             self._ending |= last
-        if last:
-            self._end()
-
-    def _end(self) -> None:
+        if not last:
+            return
         error, self._error = self._error, None
         try:
             if error is not None:
                 self._deal_with(error)
-            elif self._file is not None:
-                self._finish(self._file)
+            elif isinstance(self.life.held, PartFile):
+                self._finish(self.life.held)
         except Exception as problem:  # noqa: BLE001 - written down in the report, file by file
             self._deal_with(problem)
 
@@ -311,7 +304,7 @@ class LargeFile:
             self._fail(error)
 
     def _began_anew(self, error: BaseException) -> bool:
-        if isinstance(error, Unranged):
+        if isinstance(error, _NoRangesError):
             self._fall_back()
         elif isinstance(error, RemoteChangedError) and self._changes < _CHANGES:
             self._changes += 1
@@ -323,78 +316,60 @@ class LargeFile:
             return False
         return True
 
-    def _finish(self, file: PartFile) -> None:
-        fd, verified = file.verify()
-        verified, size = self.context.settle(self.step, file.path, fd, verified)
-        file.forget_log()
-        self._close(self._fetched(verified, size))
-
-    def _fetched(self, verified: Verified, size: int) -> Outcome:
-        want = self.step.want
-        reason = {Action.RESUME: "resumed", Action.REPLACE: "replaced"}.get(self.step.action, "")
-        seconds = time.monotonic() - self._began
-        return Outcome(
+    def _finish(self, partial: PartFile) -> None:
+        self.life.verify()
+        fd, verified = partial.verify()
+        verified, size = self.context.settle(self.life.step, partial.path, fd, verified)
+        partial.forget_log()
+        want, action = self.life.step.want, self.life.step.action
+        outcome = Outcome(
             want.path,
             want.remote.key,
             Status.FETCHED,
-            reason,
+            {Action.RESUME: "resumed", Action.REPLACE: "replaced"}.get(action, ""),
             size,
             self._moved,
-            seconds,
+            time.monotonic() - self._began,
             verified.verification,
             self._retried,
         )
+        self.life.end(outcome)
 
     def _start_anew(self) -> None:
         """Throw away what came, and fetch the file once more."""
         self._drop()
         self._retried += 1
+        self.life.fetch_anew()
         self._prepare()
 
     def _drop(self) -> None:
-        file, self._file = self._file, None
-        self._held = []
-        if file is None:
-            self.context.count(-self.step.have)
+        partial, self.life.held = self.life.held, None
+        self._partials = []
+        step = self.life.step
+        if isinstance(partial, PartFile):
+            self.context.tally.count(-partial.held)
+            partial.discard()
         else:
-            self.context.count(-file.held)
-            file.discard()
-        self.step = replace(self.step, have=0)
+            self.context.tally.count(-step.have)
+        self.life.step = replace(step, have=0)
 
     def _fall_back(self) -> None:
-        """Fetch in one piece: the server does not know ranges."""
+        """Fetch in one request: the server does not know ranges."""
         self._drop()
-        whole = WholeFile(self.context, self.number, self.step, self._before)
-        whole.carry(self._moved, self._retried)
-        self.context.partials.release(self._short)
-        self.context.schedule.closed()
-        self.context.schedule.again(whole, 0.0)
+        whole = WholeFile(
+            self.context, self.life, self._before, moved=self._moved, retried=self._retried
+        )
+        self.life.wait(FetchWhole(whole), 0.0)
 
     def _fail(self, error: BaseException) -> None:
-        file, self._file = self._file, None
-        try:
-            if isinstance(error, VerificationError):
-                error = VerificationError(f"{error}; it came wrong twice, nothing of it was kept")
-            if file is not None and isinstance(error, VerificationError | RemoteChangedError):
-                file.discard()
-            elif file is not None:
-                file.close()
-            self.context.partials.release(self._short)
-            self.context.failed(self.number, self.step, error, self._began)
-        finally:
-            self.context.schedule.closed()
-
-    def _close(self, outcome: Outcome) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-        self.context.partials.release(self._short)
-        self.context.record(self.number, outcome)
-        self.context.schedule.closed()
-
-    def abandon(self) -> None:
-        """Close the partial and take the claim back; no thread may be at work on it any more."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-            self.context.partials.release(self._short)
+        if isinstance(error, InterruptedTransferError):
+            self.life.stop()
+            return
+        if isinstance(error, VerificationError):
+            error = VerificationError(f"{error}; it came wrong twice, nothing of it was kept")
+        if isinstance(error, VerificationError | RemoteChangedError):
+            partial, self.life.held = self.life.held, None
+            if isinstance(partial, PartFile):
+                partial.discard()
+        seconds = time.monotonic() - self._began
+        self.life.end(self.context.failure(self.life.step, error, seconds))

@@ -11,9 +11,9 @@ from neurofetch.errors import UsageError
 from neurofetch.net.retry import RetryRules
 
 if TYPE_CHECKING:
-    from neurofetch.model import RemoteFile, VerificationLevel, Want
+    from neurofetch.model import VerificationLevel, Want
 
-__all__ = ["Inspect", "Locate", "Options", "checked_jobs", "checked_shard"]
+__all__ = ["Inspect", "Options", "checked_jobs", "checked_shard"]
 
 
 def checked_jobs(n_jobs: object, stacklevel: int = 3) -> int:
@@ -95,13 +95,6 @@ class Inspect(Protocol):
         VerificationError
             If the content is not what it should be.
         """
-
-
-class Locate(Protocol):
-    """Says where a file is to be had right now, for sources with signed addresses."""
-
-    def __call__(self, remote: RemoteFile, *, fresh: bool) -> str:
-        """Return the URL; with `fresh`, one that was not handed out before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,14 +92,18 @@ class PartFile:
 
     def _take_over(self, held: Iterable[Held]) -> PartLog | None:
         """Take over the fullest partial of the same version whose run has ended."""
-        checksum, partials = self.checksum, self._context.partials
+        partials = self._context.partials
         for one in sorted(held, key=lambda one: -one.log.bytes_held()):
-            same = one.log.etag and (one.log.etag, one.log.size) == (checksum.etag, checksum.size)
-            if same and partials.free_to_take(one):
+            if self._is_of(one.log) and partials.free_to_take(one):
                 log = partials.take_over(self._short, one)
-                if log is not None and (log.etag, log.size) == (checksum.etag, checksum.size):
+                if log is not None and self._is_of(log):
                     return log
         return None
+
+    def _is_of(self, log: PartLog) -> bool:
+        """Whether a log tells of the version that is fetched."""
+        checksum = self.checksum
+        return log.is_of(checksum.etag, checksum.size, checksum.listed)
 
     def _reread(self, log: PartLog) -> dict[int, Noted]:
         """Read back the parts that a log names; those whose bytes are as it says are held."""
@@ -119,7 +123,7 @@ class PartFile:
         update, value = crc(algorithm).update, 0
         md5 = hasher("md5") if with_md5 else None
         position, left = number * self.part_size, self.length(number)
-        with self._context.buffer(BUFFER) as buffer:
+        with self._context.buffers.lend(BUFFER) as buffer:
             while left > 0:
                 count = os.preadv(self._fd, [buffer[: min(left, BUFFER)]], position)
                 if not count:
@@ -133,7 +137,13 @@ class PartFile:
     def _begin_log(self) -> None:
         """Write what is held to a new log, and put it in the place of the old one in one step."""
         checksum = self.checksum
-        log = PartLog(checksum.etag or "", self.size, self.part_size, checksum.crc)
+        log = PartLog(
+            checksum.etag or "",
+            self.size,
+            self.part_size,
+            checksum.crc,
+            digest=str(checksum.listed or ""),
+        )
         lines = [PartLog.line(n, *self.parts[n]) for n in sorted(self.parts)]
         fresh = self._context.partials.temporary(self._short)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -1,6 +1,6 @@
-"""Many tiny files in one thread: ask for all, then take each answer in its turn.
+"""Many tiny files in one thread: ask for all, then take each response in its turn.
 
-The thread blocks on one connection at a time, while the answers of the others gather in the
+The thread blocks on one connection at a time, while the responses of the others gather in the
 system's buffers. As soon as a file is dealt with, the next request goes out.
 """
 
@@ -19,13 +19,13 @@ class Tiny(Protocol):
     """A file that can be asked for now and waited for later."""
 
     def begin(self) -> bool:
-        """Send the request; whether there is an answer to wait for."""
+        """Send the request; whether there is a response to wait for."""
 
     def ready(self) -> bool:
         """Whether a further request could be sent without making a connection first."""
 
     def finish(self) -> None:
-        """Wait for the answer, and deal with the file."""
+        """Wait for the response, and deal with the file."""
 
 
 def flow(first: Task, schedule: Schedule, places: int) -> None:
@@ -36,22 +36,42 @@ def flow(first: Task, schedule: Schedule, places: int) -> None:
     first : Task
         The file that this thread was given.
     schedule : Schedule
-        Asked for more.
+        Asked for more, and told of each that is over.
     places : int
-        Requests that wait for an answer, at most, in all threads together.
+        Requests that wait for a response, at most, in all threads together.
     """
-    waiting: deque[Tiny] = deque()
+    waiting: deque[Task] = deque()
     task: Task | None = first
-    while True:
-        while task is not None:
-            tiny = cast("Tiny", task)
-            if tiny.begin():
-                waiting.append(tiny)
-            # While others wait, no time is spent on making a connection: they are made elsewhere.
-            depth = max(1, places // max(1, schedule.flowing))
-            room = len(waiting) < depth and (not waiting or tiny.ready())
-            task = schedule.more() if room else None
-        if not waiting:
-            return
-        waiting.popleft().finish()
-        task = schedule.more()
+    try:
+        while True:
+            while task is not None:
+                tiny = cast("Tiny", task)
+                waits = _begun(task, schedule)
+                if waits:
+                    waiting.append(task)
+                # While others wait, no time is spent on making a connection: they are made
+                # elsewhere.
+                depth = max(1, places // max(1, schedule.flowing))
+                room = len(waiting) < depth and (not waiting or tiny.ready())
+                task = schedule.more() if room else None
+            if not waiting:
+                return
+            oldest = waiting.popleft()
+            try:
+                cast("Tiny", oldest).finish()
+            finally:
+                schedule.done(oldest)
+            task = schedule.more()
+    finally:
+        schedule.flow_over()
+
+
+def _begun(task: Task, schedule: Schedule) -> bool:
+    """Begin a task, and say that it is over unless there is a response to wait for."""
+    waits = False
+    try:
+        waits = cast("Tiny", task).begin()
+    finally:
+        if not waits:
+            schedule.done(task)
+    return waits

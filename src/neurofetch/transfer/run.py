@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.events import Event, Finished, Progress
@@ -14,38 +13,40 @@ from neurofetch.net.retry import Attempts
 from neurofetch.planning.plan import check_space
 from neurofetch.store.atomic import sync_directory
 from neurofetch.store.owner import BEAT_SECONDS
-from neurofetch.store.partials import Partials, name_of
+from neurofetch.store.partials import Held, Partials, name_of
 from neurofetch.store.receipts import Journal
 from neurofetch.transfer.context import TransferContext
-from neurofetch.transfer.multipart import LargeFile
-from neurofetch.transfer.options import Inspect, Locate, Options
+from neurofetch.transfer.crowd import crowd_for, free_descriptors
+from neurofetch.transfer.multipart import LargeFile, OpenLarge
+from neurofetch.transfer.options import Options
 from neurofetch.transfer.pipeline import flow
 from neurofetch.transfer.schedule import Schedule, Task
-from neurofetch.transfer.whole_file import IN_MEMORY, WholeFile
+from neurofetch.transfer.states import FileLife
+from neurofetch.transfer.tally import Tally
+from neurofetch.transfer.whole_file import IN_MEMORY, FetchTiny, FetchWhole, WholeFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from neurofetch.net.client import Client
+    from neurofetch.sources.source import Source
     from neurofetch.store.directory import DataDirectory
+    from neurofetch.transfer.options import Inspect
 
-__all__ = ["Crowd", "crowd_for", "transfer"]
+__all__ = ["transfer"]
 
 _RATE_SECONDS = 5.0
-_FLOWS = 32
-"""Threads for tiny files, at most. One keeps many connections busy: with a thread for each, handing
-the interpreter from thread to thread costs more than the files (measured: ADR 7)."""
 
 
 def transfer(
     plan: Plan,
     directory: DataDirectory,
     client: Client,
+    source: Source,
     options: Options | None = None,
     *,
     listen: Callable[[Event], None] | None = None,
     inspect: Inspect | None = None,
-    locate: Locate | None = None,
 ) -> Report:
     """Fetch what a plan says is to be fetched.
 
@@ -56,13 +57,13 @@ def transfer(
         The data directory that the plan was made for.
     client : Client
         It is closed when the transfer is stopped from the keyboard.
+    source : Source
+        Gives the address of each file at the time of the request.
     options : Options, optional
     listen : callable, optional
         Called with every event, in this thread.
     inspect : callable, optional
         A deeper look at each file before it takes its final name.
-    locate : callable, optional
-        Says where a file is to be had, for sources with signed addresses.
 
     Returns
     -------
@@ -76,29 +77,27 @@ def transfer(
         Before any byte moves, when the bytes still to come do not fit.
     DestinationError
         Before any byte moves, when the data directory cannot be written.
+    FaultError
+        When the transfer finds a fault of its own; finished files are in their places.
     KeyboardInterrupt
         As it was raised; what was finished is in its place, what was not is kept for resuming.
     """
     options = options or Options()
     began = time.monotonic()
     listen = listen or _nobody
+    outcomes: dict[int, Outcome] = {}
     if plan.moving:
         check_space(plan)
         directory.check_writable()
-        journal = Journal(directory.state)
-        context = TransferContext(
-            directory=directory,
-            journal=journal,
-            partials=Partials(directory.state, journal.owner),
-            client=client,
-            attempts=Attempts(options.rules, threading.Event()),
+        outcomes = _Transfer(
+            plan,
+            directory,
+            client,
+            source=source,
             options=options,
             inspect=inspect,
-            locate=locate,
-        )
-        outcomes = _Transfer(plan, context, listen).run()
-    else:
-        outcomes = {}
+            listen=listen,
+        ).run()
     rows = tuple(outcomes.get(n) or _unmoved(step) for n, step in enumerate(plan.steps))
     report = Report(plan.root, rows, plan.notes, time.monotonic() - began)
     listen(Finished(report))
@@ -128,82 +127,67 @@ def _unmoved(step: Step) -> Outcome:
     return Outcome(want.path, want.remote.key, Status.FAILED, reason)
 
 
-class Crowd(NamedTuple):
-    """How many threads a transfer has, and what they do."""
+class _Sorted(NamedTuple):
+    """The steps that move, by how their files are fetched, each with its number in the plan."""
 
-    threads: int
-    flows: int
-    places: int
-
-
-def crowd_for(options: Options, tiny: int, whole: int, large: int) -> Crowd:
-    """Return how many threads to start.
-
-    Parameters
-    ----------
-    options : Options
-    tiny, whole, large : int
-        Files that are asked for many at a time, in one request, and in parts.
-
-    Returns
-    -------
-    Crowd
-        All threads; those of them that may work on tiny files, and the requests that these have
-        under way together. There are never more connections than ``options.connections``.
-
-    Examples
-    --------
-    >>> crowd_for(Options(connections=192), tiny=2000, whole=0, large=0)
-    Crowd(threads=32, flows=32, places=192)
-    """
-    most = options.connections
-    rest = min(whole, options.whole_connections) + (options.bulk_connections if large else 0)
-    if not tiny:
-        return Crowd(min(rest, most), 0, 0)
-    rest = min(rest, max(1, most // 2))
-    places = max(1, min(tiny, most - rest))
-    flows = min(_FLOWS, places)
-    return Crowd(min(most, rest + flows), flows, places)
-
-
-def _affordable(connections: int) -> int:
-    """Return a number of connections that leaves half of the process's open files to others."""
-    try:
-        import resource  # noqa: PLC0415 - not on every system
-    except ImportError:
-        return connections
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return connections if most < 0 else max(1, min(connections, most // 2))
+    tiny: list[tuple[int, Step]]
+    whole: list[tuple[int, Step]]
+    large: list[tuple[int, Step]]
 
 
 class _Transfer:
-    """One run of the engine."""
+    """One run of the engine. All is made here, and frozen but for the tally and the schedule."""
 
     def __init__(
-        self, plan: Plan, context: TransferContext, listen: Callable[[Event], None]
+        self,
+        plan: Plan,
+        directory: DataDirectory,
+        client: Client,
+        *,
+        source: Source,
+        options: Options,
+        inspect: Inspect | None,
+        listen: Callable[[Event], None],
     ) -> None:
         self._plan = plan
-        self._context = context
-        self._options = context.options
-        self._journal = context.journal
-        self._partials = context.partials
-        self._stop = context.attempts.stop
         self._listen = listen
-        self._files = len(plan.moving)
-        self._bytes = plan.bytes_to_fetch
+        self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._large: list[LargeFile] = []
+        self._lives: list[FileLife] = []
         self._samples: deque[tuple[float, int]] = deque()
         self._began = time.monotonic()
         self._living = 0
         self._lock = threading.Lock()
+        may_flow = inspect is None and not client.bounded
+        self._sorted = _sort(plan, source, options, may_flow=may_flow)
+        tiny, whole, large = (len(steps) for steps in self._sorted)
+        self._crowd = crowd = crowd_for(options, tiny, whole, large, free_descriptors())
+        schedule = Schedule(
+            max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), crowd.threads
+        )
+        journal = Journal(directory.state)
+        self._context = TransferContext(
+            directory=directory,
+            journal=journal,
+            partials=Partials(directory.state, journal.owner),
+            client=client,
+            source=source,
+            attempts=Attempts(options.rules, self._stop),
+            options=options,
+            inspect=inspect,
+            schedule=schedule,
+            tally=Tally(options.failures_in_a_row, schedule.stop),
+            places=crowd.places,
+        )
 
     def run(self) -> dict[int, Outcome]:
         """Fetch everything; return the outcomes by the number of their step."""
+        context = self._context
         try:
-            self._journal.open()
-            self._partials.make_folders()
-            self._begin()
+            context.journal.open()
+            context.partials.make_folders()
+            context.schedule.add(self._tasks())
+            self._start(self._crowd.threads)
             self._watch()
         except BaseException:
             self._abort()
@@ -211,68 +195,69 @@ class _Transfer:
         finally:
             self._end()
         self._sync_folders()
-        if self._context.fatal is not None and not isinstance(self._context.fatal, OSError):
-            raise self._context.fatal
-        return self._context.results
+        if context.schedule.fault is not None:
+            raise context.schedule.fault
+        if context.tally.fatal is not None and not isinstance(context.tally.fatal, OSError):
+            raise context.tally.fatal
+        return context.tally.results
 
-    def _begin(self) -> None:
-        small, self._large = self._tasks()
-        tiny = sum(task.tiny for task in small)
-        options = replace(self._options, connections=_affordable(self._options.connections))
-        crowd = crowd_for(options, tiny, len(small) - tiny, len(self._large))
-        bulk = min(options.bulk_connections, options.connections)
-        self._context.places = crowd.places
-        self._context.schedule = Schedule(
-            small, self._large, options.n_jobs, bulk, max(1, crowd.flows)
+    # -- the tasks ---------------------------------------------------------------------------
+
+    def _tasks(self) -> list[Task]:
+        """Return the first task of each file, and sweep away what nobody can use any more."""
+        held = self._context.partials.survey()
+        self._sweep(held)
+        tasks: list[Task] = []
+        for number, step in self._sorted.large:
+            life, before = self._life(number, step)
+            mine = held.get(life.short, [])
+            tasks.append(OpenLarge(LargeFile(self._context, life, before, mine)))
+        tasks += [FetchTiny(self._whole(number, step)) for number, step in self._sorted.tiny]
+        tasks += [FetchWhole(self._whole(number, step)) for number, step in self._sorted.whole]
+        return tasks
+
+    def _whole(self, number: int, step: Step) -> WholeFile:
+        life, before = self._life(number, step)
+        return WholeFile(self._context, life, before)
+
+    def _life(self, number: int, step: Step) -> tuple[FileLife, int | None]:
+        """Return the life of a file, and when the file that it replaces was modified."""
+        context, path = self._context, step.want.path
+        info = context.directory.look(path) if step.action is Action.REPLACE else None
+        short = name_of(path)
+        life = FileLife(
+            number,
+            step,
+            short,
+            claims=context.partials,
+            book=context.tally,
+            later=context.schedule,
         )
-        self._start(crowd.threads)
+        self._lives.append(life)
+        return life, info.st_mtime_ns if info else None
 
-    def _end(self) -> None:
-        """Close what is still open, and say that this run is over."""
-        if not any(thread.is_alive() for thread in self._threads):
-            for file in self._large:  # those that an early end left without a last part
-                file.abandon()
-        self._journal.close()
-
-    def _tasks(self) -> tuple[list[Task], list[LargeFile]]:
-        held = self._partials.survey()
+    def _sweep(self, held: dict[str, list[Held]]) -> None:
+        """Remove what ended runs left, but for partials that can be resumed, now or later."""
         kept: set[str] = set()
-        small: list[Task] = []
-        large: list[LargeFile] = []
-        for number, step in enumerate(self._plan.steps):
-            if not step.moves:
-                continue
-            info = (
-                self._context.directory.look(step.want.path)
-                if step.action is Action.REPLACE
-                else None
-            )
-            before = info.st_mtime_ns if info else None
-            mine, etag = held.get(name_of(step.want.path), []), step.want.remote.etag
-            kept.update(h.data for h in mine if etag in (None, h.log.etag))
-            if self._in_parts(step):
-                large.append(LargeFile(self._context, number, step, before, mine))
-            else:
-                tiny = self._may_flow and (step.want.remote.size or IN_MEMORY + 1) <= IN_MEMORY
-                small.append(WholeFile(self._context, number, step, before, tiny=tiny))
-        known = {name_of(s.want.path) for s in self._plan.steps if s.action is not Action.REFUSE}
-        kept.update(h.data for short in held.keys() - known for h in held[short])
-        self._partials.sweep(kept)
-        return small, large
+        known: set[str] = set()
+        for step in self._plan.steps:
+            short, remote = name_of(step.want.path), step.want.remote
+            if step.action is not Action.REFUSE:
+                known.add(short)
+            if step.moves:
+                unsure = remote.etag is None and remote.digest is None
+                kept.update(
+                    one.data
+                    for one in held.get(short, ())
+                    if unsure or one.log.is_of(remote.etag, one.log.size, remote.digest)
+                )
+        kept.update(one.data for short in held.keys() - known for one in held[short])
+        self._context.partials.sweep(kept)
 
-    @property
-    def _may_flow(self) -> bool:
-        """Whether one thread may ask for many tiny files before the first has come."""
-        context = self._context
-        return context.inspect is None and context.locate is None and not context.client.bounded
-
-    def _in_parts(self, step: Step) -> bool:
-        remote = step.want.remote
-        return (
-            remote.ranges and bool(remote.etag) and (remote.size or 0) > self._options.single_limit
-        )
+    # -- the threads -------------------------------------------------------------------------
 
     def _start(self, count: int) -> None:
+        schedule = self._context.schedule
         for number in range(count):
             name = f"neurofetch-{number}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -285,81 +270,115 @@ class _Transfer:
                     self._living -= 1
                 if not self._threads:
                     raise
+                for _ in range(number, count):
+                    schedule.leave()
                 return
             self._threads.append(thread)
 
     def _work(self) -> None:
-        schedule = self._context.schedule
+        schedule, tally = self._context.schedule, self._context.tally
         try:
             while (task := schedule.take()) is not None:
+                if isinstance(task, FetchTiny):
+                    flow(task, schedule, self._context.places)
+                    continue
                 try:
-                    if task.tiny:
-                        flow(task, schedule, self._context.places)
-                    else:
-                        task.run()
+                    task.run()
                 finally:
                     schedule.done(task)
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
-            self._context.fatal = error
-            schedule.stop()
+            tally.end_all(error)
         finally:
+            schedule.leave()
             with self._lock:
                 self._living -= 1
             if not self._living:
-                self._context.wake.set()
+                tally.wake.set()
 
     # -- the calling thread ------------------------------------------------------------------
 
     def _watch(self) -> None:
         """Hand events to the listener until all threads have ended."""
-        context = self._context
+        tally, beat = self._context.tally, self._context.options.beat
         next_beat = time.monotonic() + BEAT_SECONDS
         next_progress = 0.0
-        while self._living or context.inbox:
-            context.wake.wait(self._options.beat)
-            context.wake.clear()
-            while context.inbox:
-                self._listen(context.inbox.popleft())
+        while self._living or tally.inbox:
+            tally.wake.wait(beat)
+            tally.wake.clear()
+            while tally.inbox:
+                self._listen(tally.inbox.popleft())
             now = time.monotonic()
             if now >= next_progress:
                 self._listen(self._progress(now))
-                next_progress = now + self._options.beat
+                next_progress = now + beat
             if now >= next_beat:
-                self._journal.owner.beat()
+                self._context.journal.owner.beat()
                 next_beat = now + BEAT_SECONDS
         for thread in self._threads:
             thread.join()
         self._listen(self._progress(time.monotonic()))
 
     def _progress(self, now: float) -> Progress:
-        done = self._context.bytes_done
+        tally = self._context.tally
+        done = tally.bytes_done
         self._samples.append((now, done))
         while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_SECONDS:
             self._samples.popleft()
         since, before = self._samples[0]
         rate = max(0.0, (done - before) / (now - since)) if now > since else 0.0
         return Progress(
-            len(self._context.results),
-            self._files,
+            len(tally.results),
+            len(self._plan.moving),
             done,
-            self._bytes,
+            self._plan.bytes_to_fetch,
             now - self._began,
             rate,
-            self._context.retries,
+            tally.retries,
         )
+
+    # -- the ways out ------------------------------------------------------------------------
 
     def _abort(self) -> None:
         """Stop all threads within a second; they leave partials that the next run resumes."""
         self._stop.set()
-        if self._threads:
-            self._context.schedule.stop()
+        self._context.schedule.stop()
         self._context.client.close()
         until = time.monotonic() + 1.0
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
+    def _end(self) -> None:
+        """Leave every file whose end did not come, and say that this run is over."""
+        if not any(thread.is_alive() for thread in self._threads):
+            for life in self._lives:
+                life.stop()
+        self._context.journal.close()
+
     def _sync_folders(self) -> None:
-        root = self._plan.root
-        done = (o.path for o in self._context.results.values() if o.status is Status.FETCHED)
+        root, results = self._plan.root, self._context.tally.results
+        done = (o.path for o in results.values() if o.status is Status.FETCHED)
         for folder in {path.rpartition("/")[0] for path in done}:
             sync_directory(root / folder)
+
+
+def _sort(plan: Plan, source: Source, options: Options, *, may_flow: bool) -> _Sorted:
+    """Sort the steps that move by how their files are fetched.
+
+    Parameters
+    ----------
+    may_flow : bool
+        Whether one thread may ask for many tiny files before the first has come.
+    """
+    found = _Sorted([], [], [])
+    for number, step in enumerate(plan.steps):
+        if not step.moves:
+            continue
+        remote = step.want.remote
+        known = remote.ranges and bool(remote.etag or remote.digest)
+        if known and (remote.size or 0) > options.single_limit:
+            found.large.append((number, step))
+        elif may_flow and (remote.size or IN_MEMORY + 1) <= IN_MEMORY and not source.signed(remote):
+            found.tiny.append((number, step))
+        else:
+            found.whole.append((number, step))
+    return found

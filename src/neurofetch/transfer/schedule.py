@@ -3,10 +3,13 @@
 Small files come in one request each, many at a time. Large files come in parts; `n_jobs` of them
 are open at once, and no more than `bulk` connections work on parts, so that small files never wait
 for a large one and the memory for buffers stays bounded.
+
+`Board` is the queue itself, without threads or clock; `Schedule` lets threads wait at it.
 """
 
 from __future__ import annotations
 
+import enum
 import heapq
 import threading
 import time
@@ -14,10 +17,12 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from neurofetch.errors import FaultError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Schedule", "Task"]
+__all__ = ["Board", "Schedule", "Task", "TaskKind"]
 
 
 _QUICK_DISK = 0.0002
@@ -27,37 +32,183 @@ _SLOW_DISK = 0.003
 _SAMPLES = 64
 
 
+class TaskKind(enum.Enum):
+    """What a task does; it never changes."""
+
+    TINY = "tiny"
+    """Fetch a file so small that one thread asks for many before the first has come."""
+    WHOLE = "whole"
+    """Fetch a file in one request."""
+    OPEN = "open"
+    """Open a large file, and hand out its parts."""
+    PART = "part"
+    """Fetch one part of a large file."""
+
+    __hash__ = object.__hash__  # by identity: it is looked up for every file
+
+
 class Task(Protocol):
-    """A piece of work for one thread.
+    """A piece of work for one thread, done once. What is to be done again is a new task."""
 
-    Attributes
-    ----------
-    bulk : bool
-        Whether it is a part of a large file.
-    opens : bool
-        Whether it opens a large file.
-    tiny : bool
-        Whether it is a file so small that one thread asks for many before the first has come.
-    """
+    @property
+    def kind(self) -> TaskKind:
+        """What it does."""
 
-    bulk: bool
-    opens: bool
-    tiny: bool
+    @property
+    def file(self) -> object:
+        """The file that it works on: two tasks of one file have the same."""
 
     def run(self) -> None:
         """Do it. Failures are written down, never raised."""
 
 
-class Schedule:
-    """Hands out tasks until all are done.
+class Board:
+    """Which tasks are left, in flight, or waiting for a moment to come. Not safe for threads.
+
+    Every task is in one place: in a row, in flight, or waiting. What is counted follows from the
+    kind of the task, which does not change; so what is booked is unbooked.
 
     Parameters
     ----------
-    small : iterable of Task
-        Files that come in one piece.
-    large : iterable of Task
-        Tasks that open a large file; each adds its parts with `add_parts` and ends with
-        `closed`.
+    jobs : int
+        Large files open at once.
+    bulk : int
+        Parts in flight at once.
+    """
+
+    def __init__(self, jobs: int, bulk: int) -> None:
+        self._limits = {TaskKind.PART: bulk}
+        self._jobs = jobs
+        self._rows: dict[TaskKind, deque[Task]] = {kind: deque() for kind in TaskKind}
+        self._flying: dict[TaskKind, int] = dict.fromkeys(TaskKind, 0)
+        self._in_flight: set[Task] = set()
+        self._open: set[object] = set()
+        self._later: list[tuple[float, int, Task]] = []
+        self._serial = count()
+
+    # -- what goes in ------------------------------------------------------------------------
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Add tasks to the ends of their rows."""
+        for task in tasks:
+            self._rows[task.kind].append(task)
+
+    def again(self, task: Task, moment: float) -> None:
+        """Add a task that is not to be handed out before a moment."""
+        heapq.heappush(self._later, (moment, next(self._serial), task))
+
+    # -- what comes out ----------------------------------------------------------------------
+
+    def pick(self, now: float, *, tiny: bool) -> Task | None:
+        """Return the next task, which is in flight from now on; None when there is none now.
+
+        Parameters
+        ----------
+        now : float
+            Tasks that wait for a moment up to this one are due.
+        tiny : bool
+            Whether a tiny one may be given.
+        """
+        while self._later and self._later[0][0] <= now:
+            task = heapq.heappop(self._later)[2]
+            self._rows[task.kind].append(task)
+        for kind in self._order(tiny=tiny):
+            row = self._rows[kind]
+            if row:
+                return self._taken(row.popleft())
+        return None
+
+    def would_pick(self, *, tiny: bool) -> bool:
+        """Whether `pick` would return a task, none of those that wait being due."""
+        return any(self._rows[kind] for kind in self._order(tiny=tiny))
+
+    def _order(self, *, tiny: bool) -> Iterable[TaskKind]:
+        """Return the kinds that may be handed out now, the most urgent first."""
+        if self._flying[TaskKind.PART] < self._limits[TaskKind.PART]:
+            yield TaskKind.PART
+        if len(self._open) < self._jobs:
+            yield TaskKind.OPEN
+        if tiny:
+            yield TaskKind.TINY
+        yield TaskKind.WHOLE
+
+    def pick_tiny(self) -> Task | None:
+        """Return another tiny task; None when there is none, or a part is more urgent."""
+        row = self._rows[TaskKind.TINY]
+        parts = self._rows[TaskKind.PART]
+        urgent = parts and self._flying[TaskKind.PART] < self._limits[TaskKind.PART]
+        return self._taken(row.popleft()) if row and not urgent else None
+
+    def _taken(self, task: Task) -> Task:
+        self._flying[task.kind] += 1
+        self._in_flight.add(task)
+        if task.kind is TaskKind.OPEN:
+            self._open.add(task.file)
+        return task
+
+    def drop(self, unwanted: Iterable[Task]) -> list[Task]:
+        """Take parts back that nobody has taken yet; return them in their order."""
+        ids = set(unwanted)
+        row = self._rows[TaskKind.PART]
+        gone = [task for task in row if task in ids]
+        self._rows[TaskKind.PART] = deque(task for task in row if task not in ids)
+        return gone
+
+    # -- what is over ------------------------------------------------------------------------
+
+    def done(self, task: Task) -> None:
+        """Say that a task that was handed out is over.
+
+        Raises
+        ------
+        FaultError
+            If it is not in flight: it was never handed out, or is over already.
+        """
+        if task not in self._in_flight:
+            msg = f"a fault of this program: a task ({task.kind.value}) ended that was not begun"
+            raise FaultError(msg)
+        self._in_flight.remove(task)
+        self._flying[task.kind] -= 1
+
+    def closed(self, file: object) -> None:
+        """Say that a large file is not open any more; it does nothing for one that is not."""
+        self._open.discard(file)
+
+    def is_open(self, file: object) -> bool:
+        """Whether a large file is open."""
+        return file in self._open
+
+    # -- how it stands -----------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Tasks that were handed out and are not over."""
+        return len(self._in_flight)
+
+    @property
+    def next_moment(self) -> float | None:
+        """When the first of the waiting tasks is due; None when none waits."""
+        return self._later[0][0] if self._later else None
+
+    @property
+    def left(self) -> dict[str, int]:
+        """What is still to be done, by what it is; empty at the end."""
+        numbers = {kind.value: len(row) for kind, row in self._rows.items()}
+        numbers |= {"in flight": self.in_flight, "waiting": len(self._later)}
+        numbers["open files"] = len(self._open)
+        return {name: number for name, number in numbers.items() if number}
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left, and nothing can come any more."""
+        return not (self._in_flight or self._open or self._later or any(self._rows.values()))
+
+
+class Schedule:
+    """Hands out tasks to threads until all are done.
+
+    Parameters
+    ----------
     n_jobs : int
         Large files open at once.
     bulk : int
@@ -65,91 +216,114 @@ class Schedule:
     flows : int
         Threads that work on tiny files at once, at most. There is one to begin with; a slow disk
         brings more, so that its waits overlap.
+    workers : int, optional
+        Threads that call `take` until they `leave`. When all of them wait at once, for nothing that
+        could come, the schedule has a `fault`.
+
+    Attributes
+    ----------
+    fault : FaultError or None
     """
 
-    def __init__(
-        self, small: Iterable[Task], large: Iterable[Task], n_jobs: int, bulk: int, flows: int = 8
-    ) -> None:
-        self._small: deque[Task] = deque()
-        self._tiny: deque[Task] = deque()
-        for task in small:
-            (self._tiny if task.tiny else self._small).append(task)
+    def __init__(self, n_jobs: int, bulk: int, flows: int = 8, workers: int | None = None) -> None:
+        self._board = Board(n_jobs, bulk)
         self._most_flows = flows
         self._flows = min(1, flows)
+        self._flowing = 0
         self._disk = 0.0
         self._samples = 0
-        self._flowing = 0
-        self._large = deque(large)
-        self._parts: deque[Task] = deque()
-        self._later: list[tuple[float, int, Task]] = []
-        self._serial = count()
-        self._jobs = n_jobs
-        self._bulk = bulk
-        self._open = 0
-        self._bulk_active = 0
-        self._active = 0
+        self._workers = workers
         self._waiting = 0
         self._watched = False
         self._stopped = False
         self._condition = threading.Condition()
+        self.fault: FaultError | None = None
+
+    # -- for the threads ---------------------------------------------------------------------
 
     def take(self) -> Task | None:
-        """Return the next task, waiting for one if need be; None when all is done."""
+        """Return the next task, waiting for one if need be; None when all is done.
+
+        A thread that is given a tiny task works on a flow of them: it asks for `more` and says at
+        the end that the flow is over.
+
+        Every task is given to `done` when it is over.
+        """
         with self._condition:
             while not self._stopped:
-                task = self._pick()
+                task = self._board.pick(time.monotonic(), tiny=self._flowing < self._flows)
                 if task is not None:
-                    self._active += 1
-                    self._bulk_active += task.bulk
-                    self._flowing += task.tiny
-                    if self._later and not self._watched:
+                    self._flowing += task.kind is TaskKind.TINY
+                    if self._board.next_moment is not None and not self._watched:
                         self._condition.notify()  # whoever watched the clock has a task now
                     return task
-                if self._over:
+                if self._board.over:
                     self._condition.notify_all()
                     return None
                 self._wait()
         return None
 
-    def _pick(self) -> Task | None:
-        if self._later and self._later[0][0] <= time.monotonic():
-            _, _, task = heapq.heappop(self._later)
-            row = self._large if task.opens else self._tiny if task.tiny else self._small
-            row.append(task)
-        if self._parts and self._bulk_active < self._bulk:
-            return self._parts.popleft()
-        if self._large and self._open < self._jobs:
-            self._open += 1
-            return self._large.popleft()
-        if self._tiny and self._flowing < self._flows:
-            return self._tiny.popleft()
-        return self._small.popleft() if self._small else None
-
     def more(self) -> Task | None:
-        """Return another tiny file for a thread that works on one, or None.
-
-        It counts as a piece of the task that the thread has taken: `done` is not called for it.
-        """
+        """Return another tiny task for a thread that works on a flow, or None."""
         with self._condition:
-            busy = self._stopped or (self._parts and self._bulk_active < self._bulk)
-            return self._tiny.popleft() if self._tiny and not busy else None
+            return None if self._stopped else self._board.pick_tiny()
 
-    @property
-    def _over(self) -> bool:
-        """Whether nothing is left, and nothing can come any more."""
-        left = self._small or self._tiny or self._large or self._parts or self._later
-        return not (left or self._active or self._open)
+    def done(self, task: Task) -> None:
+        """Say that a task that was taken is over."""
+        with self._condition:
+            self._board.done(task)
+            if self._waiting and self._board.over:  # else the thread that asks takes what is free
+                self._condition.notify_all()
+
+    def flow_over(self) -> None:
+        """Say that the thread's flow of tiny files is over."""
+        with self._condition:
+            self._flowing -= 1
+
+    def leave(self) -> None:
+        """Say that a thread does not call `take` any more (or was never started)."""
+        with self._condition:
+            if self._workers is not None:
+                self._workers -= 1
+            if self._waiting:
+                self._check_for_fault()
 
     def _wait(self) -> None:
         """Wait for a task; one thread of all that wait watches the clock."""
-        watches = bool(self._later) and not self._watched
-        patience = max(0.0, self._later[0][0] - time.monotonic()) if watches else None
+        moment = self._board.next_moment
+        watches = moment is not None and not self._watched
+        patience = max(0.0, moment - time.monotonic()) if watches and moment is not None else None
         self._watched |= watches
         self._waiting += 1
-        self._condition.wait(patience)
+        self._check_for_fault()
+        if not self._stopped:
+            self._condition.wait(patience)
         self._waiting -= 1
         if watches:
             self._watched = False
+
+    def _check_for_fault(self) -> None:
+        """Stop when all threads wait for each other: that is a fault of ours, and never silent."""
+        idle = self._workers is not None and self._waiting >= self._workers
+        if not idle or self._board.next_moment is not None:
+            return
+        if self._stopped or self._board.over or self._woken():
+            return
+        left = ", ".join(f"{number:,} {name}" for name, number in self._board.left.items())
+        self.fault = FaultError(
+            "a fault of this program: nothing is in flight, nothing waits for a moment to "
+            f"come, and something is left to do ({left}). Finished files are in their "
+            "places, and finished parts are kept. Run the same call again to go on; please report "
+            "this line."
+        )
+        self._stopped = True
+        self._condition.notify_all()
+
+    def _woken(self) -> bool:
+        """Whether a thread that still counts as waiting would find a task."""
+        return self._board.would_pick(tiny=self._flowing < self._flows)
+
+    # -- tiny files --------------------------------------------------------------------------
 
     @property
     def flowing(self) -> int:
@@ -172,48 +346,36 @@ class Schedule:
             if more > 0:
                 self._condition.notify(more)
 
-    def done(self, task: Task) -> None:
-        """Say that a task that was taken is over."""
-        with self._condition:
-            self._active -= 1
-            self._bulk_active -= task.bulk
-            self._flowing -= task.tiny
-            if self._waiting and self._over:  # else the thread that asks takes what is free now
-                self._condition.notify_all()
+    # -- for the tasks -----------------------------------------------------------------------
 
-    def _tell(self, tasks: int) -> None:
-        """Wake as many threads as there are new tasks; all of them at the end."""
-        if self._over:
-            self._condition.notify_all()
-        elif tasks:
-            self._condition.notify(tasks)
-
-    def add_parts(self, parts: Iterable[Task]) -> None:
-        """Add the parts of a file that was opened."""
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Add tasks."""
+        new = list(tasks)
         with self._condition:
-            self._parts.extend(parts)
-            self._tell(len(self._parts))
+            self._board.add(new)
+            self._condition.notify(len(new))
 
     def drop_parts(self, unwanted: Iterable[Task]) -> list[Task]:
         """Forget parts that nobody has taken yet; return them."""
-        ids = set(map(id, unwanted))
         with self._condition:
-            gone = [part for part in self._parts if id(part) in ids]
-            self._parts = deque(part for part in self._parts if id(part) not in ids)
-            return gone
+            return self._board.drop(unwanted)
 
-    def closed(self) -> None:
-        """Say that an opened file is dealt with."""
+    def closed(self, file: object) -> None:
+        """Say that a large file is not open any more; it does nothing for another file."""
+        if not self._board.is_open(file):  # only the thread that has the file asks: no lock
+            return
         with self._condition:
-            self._open -= 1
-            self._tell(1 if self._large else 0)
+            self._board.closed(file)
+            if self._waiting:
+                self._condition.notify_all() if self._board.over else self._condition.notify()
 
     def again(self, task: Task, seconds: float) -> None:
-        """Hand a task out again after a while."""
+        """Hand out a task after a while."""
         with self._condition:
-            entry = (time.monotonic() + seconds, next(self._serial), task)
-            heapq.heappush(self._later, entry)
-            if self._watched and self._later[0] is entry:
+            moment = time.monotonic() + seconds
+            before = self._board.next_moment
+            self._board.again(task, moment)
+            if self._watched and (before is None or moment < before):
                 self._condition.notify_all()  # whoever watches the clock waits too long
 
     def stop(self) -> None:

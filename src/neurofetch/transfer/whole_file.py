@@ -9,184 +9,218 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
+    InterruptedTransferError,
     RemoteChangedError,
     TransientError,
     UnreachableError,
     VerificationError,
 )
 from neurofetch.integrity.verification import OnePiece, ServerChecksum, Verified, read_blocks
-from neurofetch.model import Action, Outcome, RemoteFile, Status, Step, VerificationLevel
+from neurofetch.model import Action, Outcome, RemoteFile, Status
 from neurofetch.net.client import REDIRECTS, Request
 from neurofetch.net.failures import failure
+from neurofetch.sources.ask import ASK_FOR_CHECKSUM, ask_head, renewed
 from neurofetch.store.atomic import write_all
-from neurofetch.store.partials import name_of
+from neurofetch.transfer.context import no_descriptor_left
+from neurofetch.transfer.schedule import TaskKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import NoReturn
+    from collections.abc import Callable
 
     from neurofetch.net.client import Pending
     from neurofetch.net.response import Response
     from neurofetch.transfer.context import TransferContext
+    from neurofetch.transfer.states import FileLife
 
-__all__ = ["IN_MEMORY", "WholeFile", "another_look", "fill", "renewed"]
+__all__ = ["IN_MEMORY", "FetchTiny", "FetchWhole", "WholeFile", "another_look"]
 
 IN_MEMORY = 256 * 1024
 """Bytes; a body up to this size is read at once."""
 _BUFFER = 256 * 1024
 _FIRST_LOOK, _LONGEST_LOOK = 0.25, 2.0
 """Seconds until we look again at a file that another process fetches: doubled each time."""
-_ASK_FOR_CHECKSUM = {"x-amz-checksum-mode": "ENABLED"}
+
+
+class FetchWhole:
+    """The task of fetching a file in one request, in a thread of its own."""
+
+    __slots__ = ("_whole", "file")
+    kind = TaskKind.WHOLE
+
+    def __init__(self, whole: WholeFile) -> None:
+        self._whole = whole
+        self.file = whole.life
+
+    def run(self) -> None:
+        """Fetch it, or come back later when another process is at it."""
+        self._whole.fetch()
+
+
+class FetchTiny:
+    """The task of fetching a tiny file, in a thread that works on many: `begin`, later `finish`."""
+
+    __slots__ = ("_whole", "file")
+    kind = TaskKind.TINY
+
+    def __init__(self, whole: WholeFile) -> None:
+        self._whole = whole
+        self.file = whole.life
+
+    def run(self) -> None:
+        """Fetch it at once."""
+        if self.begin():
+            self.finish()
+
+    def begin(self) -> bool:
+        """Send the request for the file; whether there is a response to wait for."""
+        return self._whole.send()
+
+    def ready(self) -> bool:
+        """Whether a further request could be sent without making a connection first."""
+        return self._whole.ready()
+
+    def finish(self) -> None:
+        """Wait for the response; a file that did not come is asked for alone, later."""
+        self._whole.receive()
 
 
 class WholeFile:
-    """The task of fetching one file in one piece.
+    """Fetches one file in one request.
 
     Parameters
     ----------
     context : TransferContext
-    number : int
-        Of the step in the plan.
-    step : Step
+    life : FileLife
     before : int or None
         Modification time in nanoseconds that the survey saw; None where it saw no file.
-    tiny : bool
-        Whether a thread may ask for it together with others: `begin`, and later `finish`.
+    moved, retried : int
+        Bytes that came, and attempts that failed, before it was decided to fetch in one request.
     """
-
-    bulk = False
-    opens = False
 
     def __init__(
         self,
         context: TransferContext,
-        number: int,
-        step: Step,
+        life: FileLife,
         before: int | None,
         *,
-        tiny: bool = False,
+        moved: int = 0,
+        retried: int = 0,
     ) -> None:
-        self.tiny = tiny
+        self.life = life
         self._context = context
-        self._number = number
-        self._step = step
         self._before = before
-        self._moved = 0
-        self._retried = 0
-        self._looks = 0
+        self._moved = moved
+        self._retried = retried
         self._failed = 0
         self._began = 0.0
-        self._pending: Pending | None = None
 
-    def carry(self, moved: int, retried: int) -> None:
-        """Take over what came, and what failed, before it was decided to fetch in one piece."""
-        self._moved, self._retried = moved, retried
+    # -- the two ways to fetch it ------------------------------------------------------------
 
-    def run(self) -> None:
-        """Fetch the file, or come back later when another process is at it."""
+    def fetch(self) -> None:
+        """Claim the file and fetch it, with as many attempts as the rules allow."""
         if self._claimed():
             self._conclude(self._outcome)
 
-    def begin(self) -> bool:
-        """Send the request for the file; whether there is an answer to wait for."""
+    def send(self) -> bool:
+        """Claim the file and send the request; whether there is a response to wait for."""
         if not self._claimed():
             return False
+        context, remote = self._context, self._remote
+        elsewhere = context.fetched_elsewhere(self.life.step, self._before)
+        if elsewhere is not None:
+            self.life.end(elsewhere)
+            return False
         try:
-            if not self._context.fetched_elsewhere(self._step, self._before):
-                remote = self._step.want.remote
-                self._pending = self._context.client.begin(Request(remote.url, _headers(remote)))
-                return True
+            url = context.source.address(remote)
+            self.life.held = _Sent(context, context.client.begin(Request(url, _headers(remote))))
+        except TransientError as error:
+            self._come_back(error)
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
-            self._conclude(_raising(error))
+            self._fail(error)
         else:
-            self._conclude(self._kept)
+            return True
         return False
 
     def ready(self) -> bool:
         """Whether a further request could be sent without making a connection first."""
         context = self._context
-        return context.client.ready(self._step.want.remote.url, context.places - 1)
+        return context.client.ready(self._remote.url, context.places - 1)
 
-    def finish(self) -> None:
-        """Wait for the answer; a file that did not come this time is asked for alone, later."""
+    def receive(self) -> None:
+        """Wait for the response to the request that was sent; one attempt."""
         self._conclude(self._outcome)
 
+    # -- the ends ----------------------------------------------------------------------------
+
+    @property
+    def _remote(self) -> RemoteFile:
+        return self.life.step.want.remote
+
     def _claimed(self) -> bool:
-        """Claim the file, or come back later when another process is at it."""
-        context = self._context
         self._began = time.monotonic()
         try:
-            if not context.claim(self._step):
-                return True
-            self._looks += 1
-            context.schedule.again(self, another_look(self._looks))
+            return self.life.begin(lambda: FetchWhole(self), another_look)
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
-            context.failed(self._number, self._step, error, self._began)
+            self._fail(error)
         return False
 
     def _conclude(self, act: Callable[[], Outcome]) -> None:
-        """Give the claim back, and write down what became of the file, or come back later."""
-        context = self._context
+        """Write down what became of the file, or come back later."""
+        sent = self.life.held is not None
         try:
-            try:
-                outcome = act()
-            finally:
-                context.partials.release(name_of(self._step.want.path))
-            context.record(self._number, outcome)
-        except Exception as error:  # noqa: BLE001 - written down in the report, file by file
-            if self.tiny and isinstance(error, TransientError):
+            outcome = act()
+        except TransientError as error:
+            if sent:  # it was asked for with others, which must not wait meanwhile
                 self._come_back(error)
             else:
-                context.failed(self._number, self._step, error, self._began)
+                self._fail(error)
+        except Exception as error:  # noqa: BLE001 - written down in the report, file by file
+            self._fail(error)
+        else:
+            self.life.end(outcome)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, InterruptedTransferError):
+            self.life.stop()
+            return
+        seconds = time.monotonic() - self._began
+        self.life.end(self._context.failure(self.life.step, error, seconds))
 
     def _come_back(self, error: TransientError) -> None:
-        """Ask again after a while, in a thread of its own: others must not wait meanwhile."""
+        """Ask again after a while, in a thread of its own."""
         context = self._context
         self._failed += 1
-        self.tiny = False
         wait = context.attempts.wait(self._failed, error)
         if wait is None:
-            final = UnreachableError(f"{error}; gave up after {self._failed} attempts")
-            context.failed(self._number, self._step, final, self._began)
-        else:
-            self._retried += 1
-            context.told(self._step.want.path)(error, wait)
-            context.schedule.again(self, wait)
+            self._fail(UnreachableError(f"{error}; gave up after {self._failed} attempts"))
+            return
+        self._retried += 1
+        context.tally.retried(self.life.step.want.path, error, wait)
+        self.life.wait(FetchWhole(self), wait)
 
-    def _kept(self) -> Outcome:
-        want, info = self._step.want, self._context.directory.look(self._step.want.path)
-        size = info.st_size if info else 0
-        reason = "another process fetched it meanwhile"
-        return Outcome(
-            want.path,
-            want.remote.key,
-            Status.KEPT,
-            reason,
-            size,
-            verification=VerificationLevel.SIZE,
-        )
+    # -- the bytes ---------------------------------------------------------------------------
 
     def _outcome(self) -> Outcome:
-        context, step = self._context, self._step
-        path, remote = step.want.path, step.want.remote
-        if self._pending is None and context.fetched_elsewhere(step, self._before):
-            return self._kept()
-        temporary = context.partials.temporary(name_of(path))
+        context, step = self._context, self.life.step
+        if self.life.held is None:
+            elsewhere = context.fetched_elsewhere(step, self._before)
+            if elsewhere is not None:
+                return elsewhere
+        temporary = context.partials.temporary(self.life.short)
         try:
             verified, size = self._fetch_twice(temporary)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        seconds = time.monotonic() - self._began
         return Outcome(
-            path,
-            remote.key,
+            step.want.path,
+            step.want.remote.key,
             Status.FETCHED,
             "replaced" if step.action is Action.REPLACE else "",
             size,
             self._moved,
-            seconds,
+            time.monotonic() - self._began,
             verified.verification,
             self._retried,
         )
@@ -199,6 +233,7 @@ class WholeFile:
             self._look_again()
         except VerificationError:
             self._retried += 1
+        self.life.fetch_anew()
         try:
             return self._fetch(temporary)
         except VerificationError as error:
@@ -207,98 +242,110 @@ class WholeFile:
 
     def _look_again(self) -> None:
         """Ask what the object, which changed, is like now."""
-        context, want = self._context, self._step.want
-        with context.attempts.run(lambda: context.ask(want.remote, {}, "HEAD")) as response:
-            remote = renewed(want.remote, response.headers)
+        context, step = self._context, self.life.step
+        remote = self._remote
+        headers = context.attempts.run(lambda: ask_head(context.client, context.source, remote))
         self._retried += 1
-        self._step = replace(self._step, want=replace(want, remote=remote))
+        now = renewed(remote, headers)
+        self.life.step = replace(step, want=replace(step.want, remote=now))
 
     def _fetch(self, temporary: str) -> tuple[Verified, int]:
-        context = self._context
-        if self._pending is not None:
+        context, path = self._context, self.life.step.want.path
+        if self.life.held is not None:
             return self._attempt(temporary)  # what fails is asked for again later, alone
-        tell = context.told(self._step.want.path)
 
         def told(error: TransientError, wait: float) -> None:
             self._retried += 1
-            tell(error, wait)
+            context.tally.retried(path, error, wait)
 
         return context.attempts.run(lambda: self._attempt(temporary), told, self._failed)
 
     def _attempt(self, temporary: str) -> tuple[Verified, int]:
-        context, remote = self._context, self._step.want.remote
+        context, remote = self._context, self._remote
         counted = self._moved
+        tiny = self.life.held is not None
+        self.life.fetch_anew()
         try:
-            with self._ask(remote) as response:
-                check_response(response, remote)
+            with self._response(remote) as response:
+                _check_response(response, remote)
                 piece = OnePiece(ServerChecksum.of(remote, response.headers))
                 if response.length is not None and response.length <= IN_MEMORY:
-                    return self._at_once(response, piece, temporary)
+                    return self._at_once(response, piece, temporary, tiny=tiny)
                 return self._streamed(response, piece, temporary)
         except BaseException:
-            context.count(counted - self._moved)
+            context.tally.count(counted - self._moved)
             raise
 
-    def _ask(self, remote: RemoteFile) -> Response:
-        """Ask for the file, or wait for the answer to the request that was sent."""
-        pending, self._pending = self._pending, None
-        if pending is None:
-            return self._context.ask(remote, _headers(remote))
-        response = self._context.client.finish(pending)
+    def _response(self, remote: RemoteFile) -> Response:
+        """Ask for the file, or wait for the response to the request that was sent."""
+        sent, self.life.held = self.life.held, None
+        context = self._context
+        if not isinstance(sent, _Sent):
+            return context.ask(remote, _headers(remote))
+        response = context.client.finish(sent.pending)
         if response.status == 200:
             return response
         with response:
             if response.status not in REDIRECTS:
                 raise failure(response)
-        return self._context.ask(remote, _headers(remote))
+        return context.ask(remote, _headers(remote))
 
     def _came(self, count: int) -> None:
         self._moved += count
-        self._context.count(count)
+        self._context.tally.count(count)
 
-    def _at_once(self, response: Response, piece: OnePiece, temporary: str) -> tuple[Verified, int]:
+    def _at_once(
+        self, response: Response, piece: OnePiece, temporary: str, *, tiny: bool
+    ) -> tuple[Verified, int]:
         data = response.read(IN_MEMORY)
         response.close()  # another thread may use the connection meanwhile
         self._came(len(data))
+        self.life.verify()
         piece.update(data)
         verified = piece.settle(lambda: (data,))
         began = time.monotonic()
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        fd = _opened(temporary)
         try:
             write_all(fd, data)
-            return self._context.settle(self._step, temporary, fd, verified)
+            return self._context.settle(self.life.step, temporary, fd, verified)
         finally:
             os.close(fd)
-            if self.tiny:
+            if tiny:
                 self._context.schedule.disk_took(time.monotonic() - began)
 
     def _streamed(
         self, response: Response, piece: OnePiece, temporary: str
     ) -> tuple[Verified, int]:
-        size = self._step.want.remote.size
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        size = self._remote.size
+        fd = _opened(temporary)
         try:
-            with self._context.buffer(_BUFFER) as buffer:
-                while count := fill(response, buffer):
+            with self._context.buffers.lend(_BUFFER) as buffer:
+                while count := response.fill(buffer):
                     piece.update(buffer[:count])
                     if size is not None and piece.length > size:
                         break  # more than was listed: `settle` says so
                     write_all(fd, buffer[:count])
                     self._came(count)
             response.close()
+            self.life.verify()
             verified = piece.settle(lambda: read_blocks(temporary))
-            return self._context.settle(self._step, temporary, fd, verified)
+            return self._context.settle(self.life.step, temporary, fd, verified)
         finally:
             os.close(fd)
 
 
-def _raising(error: Exception) -> Callable[[], NoReturn]:
-    """Return a call that fails as this one did."""
+class _Sent:
+    """A request that was sent and not answered yet; what a tiny file holds meanwhile."""
 
-    def fail() -> NoReturn:
-        raise error
+    __slots__ = ("_context", "pending")
 
-    return fail
+    def __init__(self, context: TransferContext, pending: Pending) -> None:
+        self._context = context
+        self.pending = pending
+
+    def close(self) -> None:
+        """Drop the connection: nobody waits for the response any more."""
+        self._context.client.drop(self.pending)
 
 
 def another_look(looks: int) -> float:
@@ -306,26 +353,20 @@ def another_look(looks: int) -> float:
     return min(_LONGEST_LOOK, _FIRST_LOOK * 2.0 ** (looks - 1))
 
 
-def fill(response: Response, buffer: memoryview) -> int:
-    """Fill a buffer from a body; less than its length only at the end."""
-    filled = 0
-    while filled < len(buffer):
-        count = response.readinto(buffer[filled:])
-        if not count:
-            break
-        filled += count
-    return filled
+def _opened(temporary: str) -> int:
+    with no_descriptor_left():
+        return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
 
 
 def _headers(remote: RemoteFile) -> dict[str, str]:
-    headers = {} if remote.digest else dict(_ASK_FOR_CHECKSUM)
+    headers = {} if remote.digest else dict(ASK_FOR_CHECKSUM)
     if remote.etag and remote.ranges:
         headers["If-Match"] = f'"{remote.etag}"'
     return headers
 
 
-def check_response(response: Response, remote: RemoteFile) -> None:
-    """Hold an answer's head against what the listing said.
+def _check_response(response: Response, remote: RemoteFile) -> None:
+    """Hold a response's head against what the listing said.
 
     Raises
     ------
@@ -341,11 +382,3 @@ def check_response(response: Response, remote: RemoteFile) -> None:
     if remote.size is not None and response.length not in (None, remote.size):
         msg = f"{remote.key}: {response.length} bytes announced, {remote.size} listed"
         raise TransientError(msg)
-
-
-def renewed(remote: RemoteFile, headers: Mapping[str, str]) -> RemoteFile:
-    """Return what an object that changed is like now, as the headers of a whole answer say."""
-    etag = headers.get("etag", "").strip('"') or None
-    length = headers.get("content-length", "")
-    size = int(length) if length.isascii() and length.isdecimal() else None
-    return replace(remote, etag=etag, size=size, modified=headers.get("last-modified"), digest=None)

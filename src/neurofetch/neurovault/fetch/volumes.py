@@ -17,6 +17,7 @@ from neurofetch.neurovault.cache.collection_lists import STATE
 from neurofetch.neurovault.cache.volume_check import check_volume, gzip_volume
 from neurofetch.neurovault.fetch.resample import resampled_bytes
 from neurofetch.neurovault.records import server_url
+from neurofetch.sources.source import ListedSource
 from neurofetch.store.atomic import sync_directory
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.options import Options
@@ -145,6 +146,7 @@ class Volumes:
                 made,
                 DataDirectory(self._cache.root, STATE),
                 self._session.client,
+                ListedSource(step.want.remote for step in made.steps),
                 self._options(),
                 listen=self._listening(waiting, clerks, commits),
                 inspect=self._inspect,
