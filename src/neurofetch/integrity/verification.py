@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["OnePiece", "ServerChecksum", "Verified", "check_parts", "read_blocks"]
 
 _BLOCK = 1 << 20
+_GUESSES = 6
+"""Part sizes that are tried side by side: each costs an MD5 of the file."""
 
 
 class Verified(NamedTuple):
@@ -90,11 +92,14 @@ class ServerChecksum:
 
 
 class OnePiece:
-    """Hash a file that arrives in one piece, and hold it against the promise.
+    """Hash a file whose bytes pass in order, and hold it against the server's checksum.
 
     Parameters
     ----------
     checksum : ServerChecksum
+    once : bool
+        The bytes cannot be read again. Then, where only a multipart ETag tells of the content,
+        several likely part sizes are tried side by side.
 
     Attributes
     ----------
@@ -102,37 +107,37 @@ class OnePiece:
         Bytes that came so far.
     """
 
-    def __init__(self, checksum: ServerChecksum) -> None:
+    def __init__(self, checksum: ServerChecksum, *, once: bool = False) -> None:
         self._checksum = checksum
-        self._hasher, self._expected, self._verification = self._choose()
+        self._once = once
+        self._hashers, self._expected, self._verification = self._choose()
         self.length = 0
 
-    def _choose(self) -> tuple[Hasher, str | None, VerificationLevel]:
+    def _choose(self) -> tuple[list[Hasher], str | None, VerificationLevel]:
         checksum = self._checksum
-        if checksum.digest is not None:
-            return (
-                hasher(checksum.digest.algorithm),
-                checksum.digest.value,
-                VerificationLevel.CHECKSUM,
-            )
+        digest = checksum.digest
+        if digest is not None:
+            return [hasher(digest.algorithm)], digest.value, VerificationLevel.CHECKSUM
         if checksum.kind == "md5" and checksum.etag is not None:
-            return hasher("md5"), checksum.etag.lower(), VerificationLevel.MD5
-        if checksum.likely_part_sizes and checksum.etag is not None:
-            first = MultipartHasher(checksum.likely_part_sizes[0])
-            return first, checksum.etag.lower(), VerificationLevel.MULTIPART
-        return hasher("crc64nvme"), None, VerificationLevel.SIZE
+            return [hasher("md5")], checksum.etag.lower(), VerificationLevel.MD5
+        sizes = checksum.likely_part_sizes[: _GUESSES if self._once else 1]
+        if sizes and checksum.etag is not None:
+            guesses: list[Hasher] = [MultipartHasher(size) for size in sizes]
+            return guesses, checksum.etag.lower(), VerificationLevel.MULTIPART
+        return [hasher("crc64nvme")], None, VerificationLevel.SIZE
 
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
-        self._hasher.update(data)
+        for one in self._hashers:
+            one.update(data)
         self.length += len(data)
 
-    def settle(self, again: Reader) -> Verified:
+    def settle(self, again: Reader | None = None) -> Verified:
         """Say how the file was verified.
 
         Parameters
         ----------
-        again : callable
+        again : callable, optional
             Gives the bytes once more, block by block: needed when the part size of a multipart
             upload was guessed wrong, and for the digest that the receipt keeps of such a file.
 
@@ -141,26 +146,36 @@ class OnePiece:
         VerificationError
             If the bytes are not those that the server promised.
         """
-        checksum = self._checksum
+        checksum, level = self._checksum, self._verification
         if checksum.size is not None and self.length != checksum.size:
             msg = f"{checksum.name}: {self.length} bytes came, {checksum.size} were promised"
             raise VerificationError(msg)
-        found = self._hasher.hexdigest()
-        if self._verification is VerificationLevel.MULTIPART:
-            if found != self._expected:
+        found = [one.hexdigest() for one in self._hashers]
+        if level is VerificationLevel.MULTIPART:
+            return self._multipart(found, again)
+        if self._expected is not None and self._expected not in found:
+            raise _mismatch(checksum, level, self._expected, found[0])
+        if level is VerificationLevel.CHECKSUM and checksum.digest is not None:
+            return Verified(level, str(checksum.digest))
+        if level is VerificationLevel.MD5:
+            return Verified(level, f"md5:{found[0]}")
+        level = level if checksum.size is not None else VerificationLevel.NONE
+        return Verified(level, f"crc64nvme:{found[0]}")
+
+    def _multipart(self, found: list[str], again: Reader | None) -> Verified:
+        checksum = self._checksum
+        if again is not None:
+            if self._expected not in found:
                 _try_part_sizes(checksum, again, checksum.likely_part_sizes[1:])
             return Verified(VerificationLevel.MULTIPART, f"crc64nvme:{_hash('crc64nvme', again)}")
-        if self._expected is not None and found != self._expected:
-            raise _mismatch(checksum, self._verification, self._expected, found)
-        if self._verification is VerificationLevel.CHECKSUM and checksum.digest is not None:
-            return Verified(self._verification, str(checksum.digest))
-        name = "md5" if self._verification is VerificationLevel.MD5 else "crc64nvme"
-        verification = (
-            self._verification
-            if checksum.size is not None or self._verification is VerificationLevel.MD5
-            else VerificationLevel.NONE
-        )
-        return Verified(verification, f"{name}:{found}")
+        if self._expected not in found:
+            msg = (
+                f"{checksum.name}: none of {len(found)} usual part sizes gives its ETag "
+                f"{self._expected}: it is damaged, or was uploaded in unusual parts; a download "
+                "can tell. Nothing was kept."
+            )
+            raise VerificationError(msg)
+        return Verified(VerificationLevel.MULTIPART, "")
 
 
 def check_parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import RefusedError
+from neurofetch.errors import RefusedError, RemoteChangedError, TransientError
 from neurofetch.net.client import Request
 from neurofetch.net.failures import failure
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from neurofetch.net.response import Response
     from neurofetch.sources.source import Source
 
-__all__ = ["ASK_FOR_CHECKSUM", "ask", "ask_head", "renewed"]
+__all__ = ["ASK_FOR_CHECKSUM", "NoRangesError", "ask", "ask_head", "ask_range", "renewed"]
 
 ASK_FOR_CHECKSUM: Mapping[str, str] = {"x-amz-checksum-mode": "ENABLED"}
 """The header with which S3 is asked to tell the checksum that it keeps of an object."""
@@ -84,6 +84,70 @@ def ask_head(client: Client, source: Source, remote: RemoteFile) -> dict[str, st
         total = headers.get("content-range", "").rpartition("/")[2]
         headers["content-length"] = total if total.isdecimal() else ""
     return headers
+
+
+class NoRangesError(Exception):
+    """The server cannot, or does not, send parts. A turn of events, not a failure."""
+
+
+def ask_range(
+    client: Client, source: Source, remote: RemoteFile, first: int, last: int
+) -> Response:
+    """Ask for some bytes of this version of a file; the response is just these.
+
+    Everything else is distrusted: another range, another length, another version.
+
+    Parameters
+    ----------
+    client : Client
+    source : Source
+    remote : RemoteFile
+        Its ETag, where it has one, guards against another version.
+    first, last : int
+        The first and the last byte.
+
+    Raises
+    ------
+    NoRangesError
+        If the whole file comes instead.
+    RemoteChangedError
+        If the object is another one now.
+    TransientError
+        If the response is for something else: another attempt may cure it.
+    ServerError
+        If the server refuses.
+    """
+    headers = {"Range": f"bytes={first}-{last}"}
+    if remote.etag:
+        headers["If-Match"] = f'"{remote.etag}"'
+    response = ask(client, source, remote, headers)
+    try:
+        _check_range(response, remote, first, last)
+    except BaseException:
+        response.close()
+        raise
+    return response
+
+
+def _check_range(response: Response, remote: RemoteFile, first: int, last: int) -> None:
+    whole = response.length in (None, remote.size)
+    if response.status == 200 and whole and (first, last + 1) == (0, remote.size):
+        return  # the range was all of it
+    if response.status == 200 and whole:
+        raise NoRangesError
+    etag = response.headers.get("etag", "").strip('"')
+    if etag and remote.etag and etag != remote.etag:
+        msg = f"{remote.key}: changed on the server while it was fetched"
+        raise RemoteChangedError(msg)
+    got = response.headers.get("content-range", "")
+    problem = ""
+    if got != f"bytes {first}-{last}/{remote.size}":
+        problem = repr(got) if got else f"{response.status} without a range"
+    elif response.length not in (None, last - first + 1):
+        problem = f"{response.length} bytes"
+    if problem:
+        msg = f"{remote.key}: asked for bytes {first}-{last}, got {problem}"
+        raise TransientError(msg)
 
 
 def renewed(remote: RemoteFile, headers: Mapping[str, str]) -> RemoteFile:

@@ -22,7 +22,7 @@ from neurofetch.errors import (
 from neurofetch.integrity.checksums import crc, hasher
 from neurofetch.integrity.verification import ServerChecksum
 from neurofetch.model import Action, Outcome, RemoteFile, Status
-from neurofetch.sources.ask import ask_head, renewed
+from neurofetch.sources.ask import NoRangesError, ask_head, ask_range, renewed
 from neurofetch.transfer.context import no_descriptor_left
 from neurofetch.transfer.part_file import BUFFER, Noted, PartFile
 from neurofetch.transfer.schedule import TaskKind
@@ -39,10 +39,6 @@ __all__ = ["LargeFile", "OpenLarge"]
 
 _CHANGES = 2
 """An object that changes on the server oftener than this while it is fetched is given up."""
-
-
-class _NoRangesError(Exception):
-    """The server cannot, or does not, send parts. A turn of events, not a failure."""
 
 
 class OpenLarge:
@@ -89,7 +85,8 @@ class _FetchPart:
     def _attempt(self) -> Noted:
         context, self._came = self._context, 0
         try:
-            with self._ask() as response, context.buffers.lend(BUFFER) as buffer:
+            asked = ask_range(context.client, context.source, self._large.remote, *self._range())
+            with asked as response, context.buffers.lend(BUFFER) as buffer:
                 return self._pour(response, buffer)
         except BaseException:
             context.tally.count(-self._came)
@@ -118,45 +115,15 @@ class _FetchPart:
             raise self._distrusted("more than that")
         return value, md5.hexdigest() if md5 else ""
 
-    def _ask(self) -> Response:
-        """Ask for the part, of this very version."""
-        first, last = self._range()
-        etag = self._partial.checksum.etag
-        headers = {"Range": f"bytes={first}-{last}", "If-Match": f'"{etag}"'}
-        response = self._context.ask(self._large.remote, headers)
-        try:
-            self._check(response)
-        except BaseException:
-            response.close()
-            raise
-        return response
-
     def _range(self) -> tuple[int, int]:
         """Return the first and the last byte."""
         first = self._number * self._partial.part_size
         return first, first + self._partial.length(self._number) - 1
 
-    def _check(self, response: Response) -> None:
-        """See that the response is this part of this version; everything else is distrusted."""
-        checksum = self._partial.checksum
-        if response.status == 200 and response.length in (None, checksum.size):
-            raise _NoRangesError
-        etag = response.headers.get("etag", "").strip('"')
-        if etag and etag != checksum.etag:
-            msg = f"{checksum.name}: changed on the server while it was fetched"
-            raise RemoteChangedError(msg)
-        first, last = self._range()
-        got = response.headers.get("content-range", "")
-        if got != f"bytes {first}-{last}/{checksum.size}":
-            raise self._distrusted(repr(got) if got else f"{response.status} without a range")
-        if response.length not in (None, last - first + 1):
-            raise self._distrusted(f"{response.length} bytes")
-
     def _distrusted(self, got: str) -> TransientError:
         first, last = self._range()
-        return TransientError(
-            f"{self._partial.checksum.name}: asked for bytes {first}-{last}, got {got}"
-        )
+        name = self._partial.checksum.name
+        return TransientError(f"{name}: asked for bytes {first}-{last}, got {got}")
 
 
 class LargeFile:
@@ -216,7 +183,7 @@ class LargeFile:
     def _prepare(self) -> None:
         checksum = self._server_checksum()
         if checksum.size is None or not checksum.etag:
-            raise _NoRangesError
+            raise NoRangesError
         partial = self.context.attempts.run(lambda: self._partial(checksum), self.told)
         self.life.held = partial
         self.context.tally.count(partial.held - self.life.step.have)
@@ -304,7 +271,7 @@ class LargeFile:
             self._fail(error)
 
     def _began_anew(self, error: BaseException) -> bool:
-        if isinstance(error, _NoRangesError):
+        if isinstance(error, NoRangesError):
             self._fall_back()
         elif isinstance(error, RemoteChangedError) and self._changes < _CHANGES:
             self._changes += 1
