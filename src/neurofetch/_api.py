@@ -36,6 +36,7 @@ def plan(
     *,
     suffix: Values = None,
     extension: Values = None,
+    datatype: Values = None,
     include: Values = None,
     exclude: Values = None,
     overwrite: bool = False,
@@ -53,6 +54,8 @@ def plan(
         The data directory; it is made if need be.
     suffix, extension : str or list of str, optional
         Only files with one of these (``"bold"``, ``"nii.gz"``).
+    datatype : str or list of str, optional
+        Only files in a folder of this name (``"func"``, ``"perf"``), or below it.
     include, exclude : str or list of str, optional
         Globs on the path below the prefix; one without a slash is held against the file name.
     overwrite : bool
@@ -63,7 +66,8 @@ def plan(
     region : str, optional
         Of the bucket; by default it is found out.
     **entities : str, int or list, optional
-        BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``).
+        BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
+        ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
         A file that lacks an entity passes the filter on it, but for subject and session.
 
     Raises
@@ -75,7 +79,14 @@ def plan(
     DestinationError
         If `dest` cannot be used.
     """
-    wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
+    wanted = query(
+        suffix=suffix,
+        extension=extension,
+        datatype=datatype,
+        include=include,
+        exclude=exclude,
+        **entities,
+    )
     part = checked_shard(shard)
     with Fetcher(_dataset(url, region), dest, new=True) as fetcher:
         made = _plan(fetcher, url, wanted, overwrite=overwrite)
@@ -88,6 +99,7 @@ def get(
     *,
     suffix: Values = None,
     extension: Values = None,
+    datatype: Values = None,
     include: Values = None,
     exclude: Values = None,
     n_jobs: int = 1,
@@ -102,7 +114,7 @@ def get(
 
     Parameters
     ----------
-    url, dest, suffix, extension, include, exclude, overwrite, shard, region, **entities
+    url, dest, suffix, extension, datatype, include, exclude, overwrite, shard, region, **entities
         As for `plan`.
     n_jobs : int
         Large files in flight; small ones always come many at a time.
@@ -124,7 +136,14 @@ def get(
     UsageError, ServerError, DestinationError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
     """
-    wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
+    wanted = query(
+        suffix=suffix,
+        extension=extension,
+        datatype=datatype,
+        include=include,
+        exclude=exclude,
+        **entities,
+    )
     options, part = Options(n_jobs=checked_jobs(n_jobs)), checked_shard(shard)
     listen = listener(progress)
     network = replace(Network.from_environment(), limit_rate=limit_rate)
