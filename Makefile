@@ -7,7 +7,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 PIP_FLAGS := --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types quick bench docs clean
+.PHONY: help demo test check lint types quick bench docs schema clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -50,6 +50,9 @@ bench: $(BENCH_STAMP) ## benchmarks against the tools people use today
 
 docs: $(STAMP) ## write the generated pages (docs/cli.md) anew
 	$(BIN)/python -m docs.generate
+
+schema: $(STAMP) ## write the tables of BIDS (planning/bids_schema.py) anew
+	$(BIN)/python -m tools.bids_schema
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo/work benchmarks/work

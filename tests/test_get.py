@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import neurofetch
 from neurofetch.console import ExitCode
 from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
 from neurofetch.model import Action, IncompleteError, Status, VerificationLevel
+from neurofetch.planning.entities import ENTITY_NAMES
 from testbed.s3 import Generated, S3Object, S3Server
 from tests.faces import Shell, on_disk
 
@@ -120,6 +122,7 @@ def test_the_command_does_what_its_twin_does(shell):
             "--subject 02 --run 2 --extension nii.gz",
             {"subject": 2, "run": 2, "extension": "nii.gz"},
         ),
+        ("--datatype anat", {"datatype": "anat"}),
         ("--include '*_T1w.*'", {"include": "*_T1w.*"}),
         ("--include sub-01/ --exclude '*.json'", {"include": "sub-01/", "exclude": "*.json"}),
     ],
@@ -130,6 +133,38 @@ def test_flags_and_keywords_choose_alike(shell, dest, flags, filters):
     assert {step["path"] for step in json.loads(done.out)["steps"]} == paths(plan)
     assert ROOT - {"dataset_description.json"} <= paths(plan) != set(FILES)
     assert not on_disk(dest)
+
+
+def halves():
+    """All entities by short and long names, in two parts: no file name can hold all of them."""
+    known = list(ENTITY_NAMES.items())
+    return [dict(known[::2]), dict(known[1::2])]
+
+
+@pytest.mark.parametrize("entities", halves(), ids=["half", "other half"])
+def test_every_entity_is_a_flag_by_its_short_and_its_long_name(tmp_path, entities):
+    """For each entity there is a file that has another value: were a flag idle, it would come."""
+    shorts = list(entities.values())
+    names = {
+        other: "_".join(f"{short}-{2 if short == other else 1}" for short in shorts) + "_x.nii"
+        for other in ("", *shorts)
+    }
+    with S3Server({"entities": dict.fromkeys(names.values(), b"x")}) as server:
+        shell = Shell(tmp_path, server.url)
+        for flags in (shorts, list(entities)):
+            chosen = " ".join(f"--{flag} 1" for flag in flags)
+            done = shell(f"neurofetch get s3://entities --dest data {chosen} --dry-run --json")
+            assert done.code == 0, done.err
+            assert [step["path"] for step in json.loads(done.out)["steps"]] == [names[""]]
+            with_name = " ".join(f"--{f} {s}-1" for f, s in zip(flags, shorts, strict=True))
+            done = shell(f"neurofetch get s3://entities --dest data {with_name} --dry-run --json")
+            assert [step["path"] for step in json.loads(done.out)["steps"]] == [names[""]]
+
+
+def test_the_help_names_every_entity(shell):
+    text = shell("neurofetch get --help").out
+    for flag in [*ENTITY_NAMES, *ENTITY_NAMES.values()]:
+        assert re.search(rf"--{flag}\b", text), flag
 
 
 def test_a_subject_leaves_out_the_others_and_brings_the_root_files(dest):

@@ -12,7 +12,7 @@ from laion_fmri.errors import BadDataError, CorruptFileError, NotFiniteError
 from laion_fmri.loader.roi_files import read_label, read_surface
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import Voxels, masked, whole_volume
-from neurofetch.engine import ENTITY_NAMES
+from neurofetch.engine import ENTITY_NAMES, datatype_of
 from neurofetch.engine import parse_entities as parse
 
 if TYPE_CHECKING:
@@ -33,15 +33,8 @@ __all__ = [
     "load_tsv",
 ]
 
-_ENTITIES = frozenset(ENTITY_NAMES.values())
-#: Folders that BIDS names after what was measured; all else is no datatype.
-_DATATYPES = frozenset({"anat", "beh", "dwi", "eeg", "fmap", "func", "ieeg", "meg", "micr"}) | {
-    "motion",
-    "mrs",
-    "nirs",
-    "perf",
-    "pet",
-}
+_FIRST = ("sub", "ses")  # in the table; in a file name, a template may stand between them
+_ENTITIES = (*_FIRST, *(name for name in ENTITY_NAMES.values() if name not in _FIRST))
 
 
 def load_nifti_mask(path: StrPath) -> NDArray[np.bool_]:
@@ -178,7 +171,7 @@ def index(data_dir: StrPath | None = None) -> pd.DataFrame:
             column[number] = value
     nothing = [None] * len(files)
     columns: dict[str, list[Any]] = {"dataset": [root.name] * len(files)}
-    for name in [*ENTITY_NAMES.values(), "datatype", "suffix", "ext", "extra_entities"]:
+    for name in [*_ENTITIES, "datatype", "suffix", "ext", "extra_entities"]:
         columns[name] = said.get(name, nothing)
     columns["root"] = [str(root)] * len(files)
     columns["path"] = [path for path, _ in files]
@@ -227,6 +220,5 @@ def _facts(path: str) -> Iterator[tuple[str, Any]]:
         yield "suffix", said.suffix
     if said.extension:
         yield "ext", said.extension
-    folder = path.rpartition("/")[0].rpartition("/")[2]
-    if folder in _DATATYPES:
-        yield "datatype", folder
+    if datatype := datatype_of(path):
+        yield "datatype", datatype

@@ -34,6 +34,7 @@ def plan(
     *,
     suffix: Values = None,
     extension: Values = None,
+    datatype: Values = None,
     include: Values = None,
     exclude: Values = None,
     overwrite: bool = False,
@@ -51,6 +52,8 @@ def plan(
         The data directory; it is made if need be.
     suffix, extension : str or list of str, optional
         Only files with one of these (``"bold"``, ``"nii.gz"``).
+    datatype : str or list of str, optional
+        Only files in a folder of this name (``"func"``, ``"perf"``), or below it.
     include, exclude : str or list of str, optional
         Globs on the path below the prefix; one without a slash is held against the file name.
     overwrite : bool
@@ -61,7 +64,8 @@ def plan(
     region : str, optional
         Of the bucket; by default it is found out.
     **entities : str, int or list, optional
-        BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``).
+        BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
+        ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
         A file that lacks an entity passes the filter on it, but for subject and session.
 
     Raises
@@ -73,7 +77,14 @@ def plan(
     DestinationError
         If `dest` cannot be used.
     """
-    wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
+    wanted = query(
+        suffix=suffix,
+        extension=extension,
+        datatype=datatype,
+        include=include,
+        exclude=exclude,
+        **entities,
+    )
     settings = RunSettings.checked(shard=shard, overwrite=overwrite, progress="none", dry_run=True)
     with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
         return fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
@@ -85,6 +96,7 @@ def get(
     *,
     suffix: Values = None,
     extension: Values = None,
+    datatype: Values = None,
     include: Values = None,
     exclude: Values = None,
     n_jobs: int = 1,
@@ -99,7 +111,7 @@ def get(
 
     Parameters
     ----------
-    url, dest, suffix, extension, include, exclude, overwrite, shard, region, **entities
+    url, dest, suffix, extension, datatype, include, exclude, overwrite, shard, region, **entities
         As for `plan`.
     n_jobs : int
         Large files in flight; small ones always come many at a time.
@@ -121,7 +133,14 @@ def get(
     UsageError, ServerError, DestinationError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
     """
-    wanted = query(suffix=suffix, extension=extension, include=include, exclude=exclude, **entities)
+    wanted = query(
+        suffix=suffix,
+        extension=extension,
+        datatype=datatype,
+        include=include,
+        exclude=exclude,
+        **entities,
+    )
     settings = RunSettings.checked(
         n_jobs=n_jobs,
         shard=shard,

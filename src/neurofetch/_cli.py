@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from neurofetch import console
 from neurofetch.console import ExitCode
 from neurofetch.neurovault._cli import add_neurovault
+from neurofetch.planning.entities import ENTITY_NAMES
 
 if TYPE_CHECKING:
     import argparse
@@ -27,13 +28,20 @@ _FILTERS = (
     ("res resolution", "with or without res-"),
     ("hemi hemisphere", "with or without hemi-"),
     ("label", "with or without label-"),
-    ("stat", "with or without stat-"),
-    ("desc", "with or without desc-"),
+    ("stat statistic", "with or without stat-"),
+    ("desc description", "with or without desc-"),
+    ("datatype", "such as func or perf: the folder that a file lies in"),
     ("suffix", "such as bold or T1w"),
     ("extension", "such as nii.gz"),
     ("include", "globs on the path below the prefix; without a slash, on the file name"),
     ("exclude", "globs of files to leave out"),
 )
+_LISTED = {name for names, _ in _FILTERS for name in names.split()}
+_UNLISTED = [
+    short if short == long else f"{short} {long}"
+    for long, short in ENTITY_NAMES.items()
+    if short not in _LISTED
+]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -62,7 +70,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser.add_argument("url", metavar="s3://BUCKET/PREFIX")
     parser.add_argument("--dest", required=True, metavar="DIR", help="the data directory")
     parser.add_argument("--region", help="of the bucket (default: found out)")
-    console.add_filters(parser, _FILTERS)
+    console.add_filters(parser, _FILTERS, _UNLISTED)
     console.add_transfer(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_get)
@@ -86,7 +94,7 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
 def _get(arguments: argparse.Namespace) -> int:
     from neurofetch._api import get, plan  # noqa: PLC0415 - not needed for --help
 
-    names = [names.split()[0] for names, _ in _FILTERS]
+    names = [names.split()[0] for names in [*(names for names, _ in _FILTERS), *_UNLISTED]]
     filters = {name: getattr(arguments, name) for name in names}
     common = {
         "overwrite": arguments.overwrite,

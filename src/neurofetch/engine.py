@@ -13,7 +13,7 @@ from neurofetch.net.response import Response
 from neurofetch.net.retry import Attempts, RetryRules
 from neurofetch.net.settings import Network
 from neurofetch.planning.dataset import Dataset, Selection, Withheld, make_selection
-from neurofetch.planning.entities import ENTITY_NAMES, Entities
+from neurofetch.planning.entities import ENTITY_NAMES, Entities, datatype_of
 from neurofetch.planning.entities import parse as parse_entities
 from neurofetch.planning.match import Family, Rules
 from neurofetch.planning.query import Query, query
@@ -59,6 +59,7 @@ __all__ = [
     "bucket_of",
     "checked_jobs",
     "checked_shard",
+    "datatype_of",
     "failure",
     "listener",
     "make_selection",

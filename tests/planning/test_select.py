@@ -203,6 +203,56 @@ class TestPermissive:
         assert len(select(files, strict).files) == 2
 
 
+class TestDatatype:
+    FILES = remote(
+        [
+            "dataset_description.json",
+            "task-rest_bold.json",
+            "sub-01/anat/sub-01_T1w.nii.gz",
+            "sub-01/func/sub-01_task-rest_bold.nii.gz",
+            "sub-01/func/figures/R2.png",
+            "sub-01/meg/sub-01_meg.ds/sub-01_meg.meg4",
+        ]
+    )
+
+    def keys(self, **filters: object) -> list[str]:
+        selection = select(self.FILES, query(**filters))  # type: ignore[arg-type]
+        return [chosen.remote.key for chosen in selection.files]
+
+    def test_it_takes_what_lies_in_a_folder_of_that_name_and_nothing_else(self) -> None:
+        assert self.keys(datatype="meg") == ["sub-01/meg/sub-01_meg.ds/sub-01_meg.meg4"]
+        assert self.keys(datatype=["anat", "func"]) == [
+            "sub-01/anat/sub-01_T1w.nii.gz",
+            "sub-01/func/figures/R2.png",
+            "sub-01/func/sub-01_task-rest_bold.nii.gz",
+        ]
+        assert self.keys(datatype="func", extension="png") == ["sub-01/func/figures/R2.png"]
+
+    def test_the_files_that_come_by_rule_come_along(self) -> None:
+        chosen = reasons(select(FILES, query(datatype="func", sub="03", ses="01"), LAION))
+        assert chosen[mean_map()] == MEAN
+        assert set(ROOT_FILES) < set(chosen)
+        asked = {key for key, why in chosen.items() if why == "asked for"}
+        assert asked == {key for key in KEYS if "/sub-03/ses-01/func/" in key}
+
+    def test_a_near_one_is_meant(self) -> None:
+        selection = select(self.FILES, query(datatype="Fun"))
+        assert selection.query.datatype == ("func",)
+        assert selection.notes == ("datatype Fun → datatype func",)
+
+    def test_one_that_is_not_there_is_told_with_those_that_are(self) -> None:
+        with pytest.raises(UnknownValueError, match=r"datatype perf does not.*anat, func, meg"):
+            self.keys(datatype="perf")
+        with pytest.raises(UnknownValueError, match="any 'datatype' in its path"):
+            select(self.FILES[:2], query(datatype="func"))
+
+    def test_a_contradiction_is_explained(self) -> None:
+        with pytest.raises(NothingMatchedError) as caught:
+            self.keys(datatype="anat", suffix="bold")
+        assert "no file has both suffix bold and datatype anat" in str(caught.value)
+        assert "with suffix bold there is datatype: func" in str(caught.value)
+
+
 class TestCompanions:
     def test_root_files_come_always(self) -> None:
         for filters in ({}, {"ses": "01"}, {"sub": "03", "suffix": "dseg", "extension": "nii.gz"}):
@@ -493,7 +543,9 @@ class TestQuery:
         assert made.get("echo") == ()
         assert query() == Query()
 
-    @pytest.mark.parametrize("argument", ["ses", "suffix", "extension", "include", "exclude"])
+    @pytest.mark.parametrize(
+        "argument", ["ses", "suffix", "extension", "datatype", "include", "exclude"]
+    )
     @pytest.mark.parametrize(
         "value", ["", "  ", [], [""], True, 1.5, b"x", {"01"}, ["01", None], -1]
     )
@@ -531,6 +583,7 @@ VALUES: dict[str, list[str]] = {
     "space": ["T1w", "fsnative"],
     "suffix": ["statmap", "mask", "dseg", "R2"],
     "extension": [".nii.gz", ".json", ".png"],
+    "datatype": ["func"],
     "exclude": ["*.png", "derivatives/rois/**"],
 }
 filters = st.fixed_dictionaries(

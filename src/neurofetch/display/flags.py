@@ -6,6 +6,7 @@ import argparse
 import difflib
 import enum
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -159,7 +160,11 @@ def add_progress(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_filters(parser: argparse.ArgumentParser, flags: Sequence[tuple[str, str]]) -> None:
+def add_filters(
+    parser: argparse.ArgumentParser,
+    flags: Sequence[tuple[str, str]],
+    unlisted: Sequence[str] = (),
+) -> None:
     """Add filters, each of which takes one or more values.
 
     Parameters
@@ -167,9 +172,15 @@ def add_filters(parser: argparse.ArgumentParser, flags: Sequence[tuple[str, str]
     parser : argparse.ArgumentParser
     flags : sequence of (names, help)
         The argument's name in Python, and other names of the flag after it.
+    unlisted : sequence of str
+        The same names, of filters that the help only names, all in one sentence.
     """
-    group = parser.add_argument_group("filters (one or more values each)")
-    for names, text in flags:
+    title, also = "filters (one or more values each)", None
+    if unlisted:
+        spellings = ", ".join("--" + " or --".join(names.split()) for names in unlisted)
+        also = textwrap.fill(f"Other entities are filters in the same way: {spellings}.", 80)
+    group = parser.add_argument_group(title, also)
+    for names, text in [*flags, *((names, argparse.SUPPRESS) for names in unlisted)]:
         name, *others = names.split()
         spelled = [f"--{one}" for one in (name, *others)]
         group.add_argument(*spelled, dest=name, nargs="+", metavar="VALUE", help=text)

@@ -154,7 +154,8 @@ class OnePiece:
         if level is VerificationLevel.MULTIPART:
             return self._multipart(found, again)
         if self._expected is not None and self._expected not in found:
-            raise _mismatch(checksum, level, self._expected, found[0])
+            problem = _mismatch(checksum, level, self._expected, found[0])
+            raise VerificationError(f"{problem}; nothing was kept") if self._once else problem
         if level is VerificationLevel.CHECKSUM and checksum.digest is not None:
             return Verified(level, str(checksum.digest))
         if level is VerificationLevel.MD5:
@@ -172,7 +173,7 @@ class OnePiece:
             msg = (
                 f"{checksum.name}: none of {len(found)} usual part sizes gives its ETag "
                 f"{self._expected}: it is damaged, or was uploaded in unusual parts; a download "
-                "can tell. Nothing was kept."
+                "can tell; nothing was kept"
             )
             raise VerificationError(msg)
         return Verified(VerificationLevel.MULTIPART, "")

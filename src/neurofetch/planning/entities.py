@@ -9,50 +9,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["ENTITY_NAMES", "INDEX_ENTITIES", "Entities", "bare", "format", "full", "parse"]
+from neurofetch.planning.bids_schema import DATATYPES, ENTITIES, INDEX_ENTITIES
 
-ENTITY_NAMES = {
-    "subject": "sub",
-    "session": "ses",
-    "sample": "sample",
-    "task": "task",
-    "tracksys": "tracksys",
-    "acquisition": "acq",
-    "nucleus": "nuc",
-    "volume": "voi",
-    "ceagent": "ce",
-    "tracer": "trc",
-    "stain": "stain",
-    "reconstruction": "rec",
-    "direction": "dir",
-    "run": "run",
-    "modality": "mod",
-    "echo": "echo",
-    "flip": "flip",
-    "inversion": "inv",
-    "mtransfer": "mt",
-    "part": "part",
-    "processing": "proc",
-    "hemisphere": "hemi",
-    "space": "space",
-    "split": "split",
-    "recording": "recording",
-    "chunk": "chunk",
-    "atlas": "atlas",
-    "segmentation": "seg",
-    "scale": "scale",
-    "resolution": "res",
-    "density": "den",
-    "label": "label",
-    "contrast": "contrast",
-    "statistic": "stat",
-    "description": "desc",
-}
-"""The long names of the BIDS entities with their short ones, in the order of a file name."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-INDEX_ENTITIES = frozenset({"run", "echo", "flip", "inv", "split", "chunk"})
-"""Entities whose values are numbers, so ``run-1`` and ``run-01`` are the same."""
+__all__ = [
+    "ENTITY_NAMES",
+    "EXTRA_ENTITIES",
+    "INDEX_ENTITIES",
+    "Entities",
+    "bare",
+    "datatype_of",
+    "format",
+    "full",
+    "parse",
+]
+
+EXTRA_ENTITIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # BIDS has no rules yet for results of a statistical model. Those who write them agree on
+        # two entities: nilearn (`nilearn.glm.save_glm_to_bids` documents the names
+        # ``contrast-[name]_stat-effect_statmap``), FitLins, and LAION-fMRI's localizers and betas.
+        "contrast": "contrast",
+        "statistic": "stat",
+    }
+)
+"""Long and short names of entities that files carry and the BIDS schema does not have."""
+
+*_FIRST, _DESCRIPTION = ENTITIES.items()
+ENTITY_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    dict([*_FIRST, *EXTRA_ENTITIES.items(), _DESCRIPTION])
+)
+"""The long names of all known entities with their short ones, in the order of a file name: those
+of the schema (see `neurofetch.planning.bids_schema`), and `EXTRA_ENTITIES` before ``desc``."""
 
 _INHERITED = ("sub", "ses")
 
@@ -135,6 +128,30 @@ def _of_folder(folder: str) -> tuple[tuple[str, str], ...]:
         if value and entity in _INHERITED:
             found[entity] = value
     return tuple((entity, found[entity]) for entity in _INHERITED if entity in found)
+
+
+def datatype_of(path: str) -> str:
+    """Return the datatype of a file, which only its folders name; empty for a file of none.
+
+    The deepest folder of such a name counts: what lies in a folder below it (figures, recordings
+    that are folders) belongs to it too, and a pipeline may be called ``pet``.
+
+    Parameters
+    ----------
+    path : str
+        A key or a relative path, with forward slashes.
+
+    Examples
+    --------
+    >>> datatype_of("derivatives/pet/sub-01/func/figures/R2.png"), datatype_of("participants.tsv")
+    ('func', '')
+    """
+    return _datatype_of_folder(path.rpartition("/")[0])
+
+
+@lru_cache(maxsize=4096)
+def _datatype_of_folder(folder: str) -> str:
+    return next((name for name in reversed(folder.split("/")) if name in DATATYPES), "")
 
 
 def format(entities: Entities) -> str:  # noqa: A001 - the counterpart of parse

@@ -29,6 +29,8 @@ class _Filter(NamedTuple):
         """Return what a file says of this filter's entity."""
         if self.name in ("suffix", "extension"):
             return str(getattr(entry.says, self.name))
+        if self.name == "datatype":
+            return entry.datatype
         return entry.says.get(self.name)
 
     def carries(self, entry: Entry) -> bool:
@@ -73,7 +75,7 @@ def _filters(query: Query, rules: Rules) -> list[_Filter]:
         for pair in query.entities
         for entity, values in [pair]
     ]
-    for name in ("suffix", "extension", "include"):
+    for name in ("suffix", "extension", "datatype", "include"):
         if values := getattr(query, name):
             texts = [spell(name, v) if name != "include" else f"include {v}" for v in values]
             found.append((name, texts, replace(nothing, **{name: values})))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch.planning.entities import Entities, parse
+from neurofetch.planning.entities import Entities, datatype_of, parse
 from neurofetch.planning.query import Query, glob_test
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ class Entry(NamedTuple):
     remote: RemoteFile
     path: str
     says: Entities
+
+    @property
+    def datatype(self) -> str:
+        """What its folders say it holds (``func``); empty for nothing in particular."""
+        return datatype_of(self.path)
 
 
 def entries(files: Iterable[RemoteFile], base: str = "") -> list[Entry]:
@@ -116,6 +121,7 @@ class Matcher:
         self.rules = rules
         self._wanted = {entity: frozenset(values) for entity, values in query.entities}
         self._permissive = frozenset(self._wanted) - query.strict
+        self._datatype = frozenset(query.datatype)
         self._suffix = frozenset(query.suffix)
         self._extension = frozenset(query.extension)
         self._include = glob_test(query.include) if query.include else None
@@ -132,9 +138,11 @@ class Matcher:
     def passes(self, entry: Entry, *, any_session: bool = False) -> bool:
         """Whether a file passes every filter (but perhaps that on the session)."""
         says = entry.says
-        if self._suffix and says.suffix not in self._suffix:
+        if (self._suffix and says.suffix not in self._suffix) or (
+            self._extension and says.extension not in self._extension
+        ):
             return False
-        if self._extension and says.extension not in self._extension:
+        if self._datatype and entry.datatype not in self._datatype:
             return False
         if self._include is not None and not self._include(entry.path):
             return False

@@ -32,6 +32,8 @@ class Query:
         Short names with bare values; a file may carry any of the values.
     suffix, extension : tuple of str
         Extensions with their leading dot.
+    datatype : tuple of str
+        Names of folders (``func``); a file that lies in none does not pass.
     include, exclude : tuple of str
         Globs on the path below the prefix: ``*`` stays in a folder, ``**`` does not, and a
         pattern without a slash is held against the file name alone.
@@ -43,6 +45,7 @@ class Query:
     entities: tuple[tuple[str, tuple[str, ...]], ...] = ()
     suffix: tuple[str, ...] = ()
     extension: tuple[str, ...] = ()
+    datatype: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     strict: frozenset[str] = STRICT
@@ -56,6 +59,7 @@ def query(
     *,
     suffix: Values = None,
     extension: Values = None,
+    datatype: Values = None,
     include: Values = None,
     exclude: Values = None,
     **entities: Values,
@@ -66,6 +70,8 @@ def query(
     ----------
     suffix, extension : str or sequence of str, optional
         An extension with or without its leading dot.
+    datatype : str or sequence of str, optional
+        The folder of the data, such as ``"func"``.
     include, exclude : str or sequence of str, optional
         Globs; see `Query`.
     **entities : str, int or sequence, optional
@@ -98,6 +104,7 @@ def query(
         tuple(wanted.items()),
         _texts("suffix", suffix, problems),
         tuple(dict.fromkeys(dotted)),
+        _texts("datatype", datatype, problems),
         _globs("include", include, problems),
         _globs("exclude", exclude, problems),
     )

@@ -204,7 +204,7 @@ def _counts(entry: Entry, matcher: Matcher) -> bool:
     if matcher.passes(entry):
         return True
     by_rule = matcher.sessionless(entry) or matcher.companion(entry)
-    specific = matcher.permissive or matcher.query.suffix
+    specific = matcher.permissive or matcher.query.suffix or matcher.query.datatype
     return bool(by_rule and specific) and matcher.passes(entry, any_session=True)
 
 
@@ -235,6 +235,7 @@ def _resolve(listed: Sequence[Entry], query: Query, rules: Rules) -> tuple[Query
         entities=tuple((entity, real(entity, values)) for entity, values in query.entities),
         suffix=real("suffix", query.suffix),
         extension=real("extension", query.extension),
+        datatype=real("datatype", query.datatype),
     )
     if problems:
         raise UnknownValueError("\n".join(problems))
@@ -255,8 +256,9 @@ def _exists(listed: Sequence[Entry], name: str, rules: Rules) -> tuple[set[str],
             exists[entry.says.suffix] = exists.get(entry.says.suffix, False) or formal
         exists.pop("", None)
         return set(exists), {suffix for suffix, formal in exists.items() if formal}
-    if name == "extension":
-        values = {entry.says.extension for entry in open_ones} - {""}
+    if name in ("extension", "datatype"):
+        of = attrgetter("says.extension" if name == "extension" else "datatype")
+        values = set(map(of, open_ones)) - {""}
     else:
         values = {v for entry in open_ones if (v := entry.says.get(name)) is not None}
     if name == "ses" and rules.averages:

@@ -31,7 +31,7 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
     Parameters
     ----------
     name : str
-        A short entity name, ``suffix`` or ``extension``.
+        A short entity name, ``suffix``, ``extension`` or ``datatype``.
     value : str
         Bare.
     exists : collection of str
@@ -90,7 +90,8 @@ def _begins(longer: str, beginning: str) -> bool:
 
 def spell(name: str, value: str) -> str:
     """Return a filter as a reader knows it: ``ses-01``, ``suffix bold``."""
-    return f"{name} {value}" if name in ("suffix", "extension") else f"{name}-{value}"
+    apart = name in ("suffix", "extension", "datatype")
+    return f"{name} {value}" if apart else f"{name}-{value}"
 
 
 def shorten(values: Iterable[str], limit: int = MANY) -> str:
@@ -116,9 +117,10 @@ def _ambiguous(name: str, value: str, candidates: Collection[str]) -> str:
 
 def _unknown(name: str, value: str, exists: Collection[str]) -> str:
     if not exists:
+        where = "path" if name == "datatype" else "name"
         return (
             f"{spell(name, value)} does not exist: no file listed here has any {name!r} in its "
-            "name. Nothing was fetched. Leave this filter out."
+            f"{where}. Nothing was fetched. Leave this filter out."
         )
     near = nearest(value, exists)
     hint = f" Nearest: {', '.join(near)}." if near else ""

@@ -93,6 +93,7 @@ def crowd_for(
 
     Examples
     --------
+    >>> from neurofetch.transfer.options import Options
     >>> crowd_for(Options(connections=192), tiny=2000, whole=0, large=0)
     Crowd(threads=32, flows=32, places=192, jobs=0, bulk=0)
     """

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import ProtocolError, RemoteChangedError, VerificationError
+from neurofetch.errors import RemoteChangedError, TransientError, VerificationError
 from neurofetch.integrity.verification import OnePiece, ServerChecksum
 from neurofetch.net.retry import Attempts
 from neurofetch.sources.ask import NoRangesError, ask_head, ask_range, renewed
@@ -115,8 +115,8 @@ def _part(
             with ask_range(client, source, remote, begin, end - 1) as response:
                 return response.fill(part)
         except NoRangesError as error:
-            msg = f"{remote.key}: the server sends no parts of a file, so it cannot be streamed"
-            raise ProtocolError(msg) from error
+            msg = f"{remote.key}: asked for a part of the file, got all of it"
+            raise TransientError(msg) from error
 
     came = attempts.run(once)
     if came != len(part):

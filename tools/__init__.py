@@ -1,0 +1,1 @@
+"""What writes files of this repository that are generated; no part of the package."""
