@@ -8,6 +8,7 @@ not an HTTP library: docs/adr/0003-own-http-client.md, with measurements.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from neurofetch.net.settings import Network
 
 __all__ = ["Client", "Pending", "Request", "Response"]
+
+_log = logging.getLogger("neurofetch")
 
 REDIRECTS = (301, 302, 303, 307, 308)
 _IDLE_SECONDS = 15.0
@@ -335,6 +338,7 @@ class Client:
         began = time.monotonic()
         sock = self._dialer.open(route)
         self._dial_seconds = time.monotonic() - began
+        _log.debug("connected to %s:%d in %.3f s", route.host, route.port, self._dial_seconds)
         with self._lock:
             self._live.add(sock)
         if self._closed:
