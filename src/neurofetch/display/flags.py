@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import enum
 import re
 import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from neurofetch.planning.suggest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,11 +70,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in a line or two, and where the help is."""
+        words = self._words()
         near = [
             f"{word}: did you mean {found[0]}?"
             for word in re.split(r"[\s'=:,]+", message)
-            if word not in self._words()
-            and (found := difflib.get_close_matches(word, self._words(), n=1, cutoff=0.75))
+            if word not in words and (found := nearest(word, words, 1, cutoff=0.75, within=False))
         ]
         hints = "".join(f"  {hint}\n" for hint in near)
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n{hints}See {self.prog} --help\n")

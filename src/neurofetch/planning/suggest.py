@@ -130,7 +130,14 @@ def _unknown(name: str, value: str, exists: Collection[str]) -> str:
     )
 
 
-def nearest(value: str, exists: Iterable[str], count: int = 3, *, cutoff: float = 0.5) -> list[str]:
+def nearest(
+    value: str,
+    exists: Iterable[str],
+    count: int = 3,
+    *,
+    cutoff: float = 0.5,
+    within: bool = True,
+) -> list[str]:
     """Return the names that look most like this one, nearest first: what may have been meant.
 
     Parameters
@@ -142,7 +149,9 @@ def nearest(value: str, exists: Iterable[str], count: int = 3, *, cutoff: float 
     count : int
         At most so many.
     cutoff : float
-        From 0 to 1: how alike they must be. A name that holds `value` as a part always is.
+        From 0 to 1: how alike they must be.
+    within : bool
+        Whether a name that holds `value` as a part is alike, however long it is.
 
     Examples
     --------
@@ -155,7 +164,7 @@ def nearest(value: str, exists: Iterable[str], count: int = 3, *, cutoff: float 
 
     def likeness(other: str) -> float:
         low = other.casefold()
-        return (folded in low) + SequenceMatcher(None, folded, low).ratio()
+        return (within and folded in low) + SequenceMatcher(None, folded, low).ratio()
 
     def distance(other: str) -> int:
         one, two = _number_at_the_end(value), _number_at_the_end(other)
