@@ -32,7 +32,9 @@ __all__ = [
     "Spent",
     "Tool",
     "environment",
+    "has_cli",
     "run",
+    "with_parser",
 ]
 
 _PATIENCE = 900.0
@@ -47,20 +49,25 @@ class FailedError(Exception):
 
 
 class Spent(NamedTuple):
-    """What one run took: wall and processor seconds, peak memory in MB."""
+    """What one run took: wall and processor seconds, peak memory in MB.
+
+    Of the processor seconds, `user` are the program's own; the rest are the system's.
+    """
 
     wall: float
     cpu: float
     memory: float
+    user: float = 0.0
 
     def plus(self, other: Spent) -> Spent:
         """Return both, one after the other."""
         peak = max(self.memory, other.memory)
-        return Spent(self.wall + other.wall, self.cpu + other.cpu, peak)
+        user = self.user + other.user
+        return Spent(self.wall + other.wall, self.cpu + other.cpu, peak, user)
 
     def times(self, factor: float) -> Spent:
         """Return what so many times as much work would take."""
-        return Spent(self.wall * factor, self.cpu * factor, self.memory)
+        return Spent(self.wall * factor, self.cpu * factor, self.memory, self.user * factor)
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,25 @@ def _s5cmd(verb: str) -> Commands:
     return commands
 
 
+def _awscrt(url: str, case: Case, dest: Path) -> list[list[str]]:
+    script = str(Path(__file__).with_name("_awscrt_s3.py"))
+    return [
+        [sys.executable, script, url, BUCKET, thing.key, str(dest / Path(thing.key).name)]
+        for thing in case.things()
+    ]
+
+
+def with_parser(name: str) -> Tool:
+    """Return our own command with another parser of HTTP responses; see `_parsers.py`."""
+
+    def commands(url: str, case: Case, dest: Path) -> list[list[str]]:
+        del url  # it is in the environment
+        script = [sys.executable, "-m", "benchmarks._parsers", name]
+        return [[*script, "get", f"s3://{BUCKET}/{case.name}/", "--dest", str(dest)]]
+
+    return Tool(name, commands)
+
+
 def _ours(url: str, case: Case, dest: Path) -> list[list[str]]:
     del url  # it is in the environment
     if has_cli():
@@ -167,6 +193,7 @@ TOOLS = (
     Tool(OURS, _ours),
     Tool(OURS_OLDER, _ours, older=True),
     Tool("aws s3 sync", _sync),
+    Tool("awscrt.s3", _awscrt, cases=("big",)),
     Tool("s5cmd cp", _s5cmd("cp")),
     Tool("s5cmd sync", _s5cmd("sync"), cases=("noop",)),
     Tool(ONE_BY_ONE, _one_by_one, cases=("small",), sample=_SAMPLE),
@@ -196,4 +223,5 @@ def run(command: list[str], environ: dict[str, str], log: Path) -> Spent:
         said = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         msg = f"{' '.join(command)} ended with {process.returncode}: {said}"
         raise FailedError(msg)
-    return Spent(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    cpu, memory = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return Spent(wall, cpu, memory, usage.ru_utime)

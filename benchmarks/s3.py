@@ -17,13 +17,13 @@ from benchmarks._tables import Sample, Timings, print_table
 from benchmarks._tools import TOOLS, FailedError, Spent, Tool, environment, has_cli, run
 from neurofetch.store.receipts import read_receipts
 
-__all__ = ["main"]
+__all__ = ["Ground", "main", "sample"]
 
 _STATE = ".neurofetch"
 _MEMORY = Path("/dev/shm")
 
 
-class _Ground:
+class Ground:
     """Where the data, the destinations and the logs are.
 
     Parameters
@@ -36,13 +36,13 @@ class _Ground:
     def __init__(self, root: Path, dest: Path) -> None:
         self.root = root
         self.home = root / "home"
-        self.home.mkdir()
+        self.home.mkdir(parents=True)
         self.log = root / "log"
         self._dest = dest
 
     def dest(self, tool: Tool, case: Case) -> Path:
         """Return the destination of a tool in a case."""
-        return self._dest / f"{TOOLS.index(tool)}-{case.name}"
+        return self._dest / f"{tool.name.replace(' ', '-')}-{case.name}"
 
     def empty(self, tool: Tool, case: Case) -> None:
         """Make it empty, and let the disk come to rest."""
@@ -80,7 +80,7 @@ def main(
         tempfile.TemporaryDirectory(prefix="neurofetch-bench-", dir=place) as folder,
         tempfile.TemporaryDirectory(prefix="neurofetch-dest-", dir=target) as inside,
     ):
-        ground = _Ground(Path(folder), Path(inside))
+        ground = Ground(Path(folder), Path(inside))
         _print_conditions(make(ground.root, cases), place, target, repeats)
         _compare(ground, cases, repeats)
 
@@ -93,7 +93,7 @@ def _print_conditions(total: int, place: Path, dest: Path, repeats: int) -> None
     print(f"ours verifies all it fetches, theirs do not; ours is run through {how}")
 
 
-def _compare(ground: _Ground, cases: tuple[Case, ...], repeats: int) -> None:
+def _compare(ground: Ground, cases: tuple[Case, ...], repeats: int) -> None:
     for distance in (FAR, NEAR):
         with (
             Server(ground.root, distance) as newer,
@@ -106,20 +106,20 @@ def _compare(ground: _Ground, cases: tuple[Case, ...], repeats: int) -> None:
 
 
 def _time_case(
-    ground: _Ground, servers: tuple[Server, Server], case: Case, repeats: int, timings: Timings
+    ground: Ground, servers: tuple[Server, Server], case: Case, repeats: int, timings: Timings
 ) -> None:
     tools = [tool for tool in TOOLS if tool.runs(case)]
     if case.present:
         for tool in tools:
             ground.empty(tool, case)
-            _sample(ground, servers[tool.older], tool, case)
+            sample(ground, servers[tool.older], tool, case)
     for number in range(repeats):
         for tool in tools:
             if number and tool.sample:
                 continue  # many processes, each of which is a repeat
             if not case.present:
                 ground.empty(tool, case)
-            found = _sample(ground, servers[tool.older], tool, case)
+            found = sample(ground, servers[tool.older], tool, case)
             timings.setdefault((case.name, tool.name), []).append(found)
             print(".", end="", flush=True)
             if not case.present:
@@ -128,7 +128,7 @@ def _time_case(
         shutil.rmtree(ground.dest(tool, case), ignore_errors=True)
 
 
-def _sample(ground: _Ground, server: Server, tool: Tool, case: Case) -> Sample:
+def sample(ground: Ground, server: Server, tool: Tool, case: Case) -> Sample:
     """Run a tool once and look at what it did."""
     dest = ground.dest(tool, case)
     environ = environment(server.url, ground.home)

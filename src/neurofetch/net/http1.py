@@ -1,7 +1,7 @@
-"""The bytes of HTTP/1.1: requests to text, response heads to values. Pure.
+"""The bytes of HTTP/1.1: requests to text, responses to values. Pure.
 
-Only what a client of file servers meets: no upgrades, no trailers worth keeping. What is ambiguous
-is an error and never a guess, since a wrong guess about a body's length is a wrong file.
+Responses are read by llhttp, the strict parser of Node.js (the package ``httptools``). What is
+ambiguous is an error and never a guess, since a wrong guess about a body's length is a wrong file.
 """
 
 from __future__ import annotations
@@ -9,18 +9,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
 from neurofetch.errors import ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEAD_LIMIT", "Head", "body_length", "chunk_size", "parse_head", "request_bytes"]
+__all__ = [
+    "CHUNKED",
+    "HEAD_LIMIT",
+    "UNTIL_CLOSE",
+    "Chunks",
+    "Head",
+    "body_length",
+    "parse_head",
+    "request_bytes",
+]
 
 HEAD_LIMIT = 64 * 1024
 """Bytes; a response head beyond this is refused."""
 
 UNTIL_CLOSE = -1
 CHUNKED = -2
+_NO_BODY = 4096
+"""Bytes of a chunked body that hold nothing of it (trailers, say), one after another, at most."""
+_CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+"""Tells a parser that chunks follow, and that what follows on them is no second response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,81 +70,124 @@ def request_bytes(
 
 
 def parse_head(raw: bytes) -> Head:
-    """Parse a response head, up to and without the empty line that ends it.
+    """Parse a response head, up to and with the empty line that ends it.
 
     Raises
     ------
     ProtocolError
-        If it is not HTTP/1.x.
+        If it is not HTTP/1.x, or breaks its rules.
     """
-    lines = raw.decode("latin-1").split("\r\n")
-    version, _, rest = lines[0].partition(" ")
-    code, _, reason = rest.partition(" ")
-    if not version.startswith("HTTP/1.") or len(code) != 3 or not code.isdigit():
-        msg = f"expected an HTTP/1.1 status line, got {lines[0][:80]!r}"
+    if not raw.startswith(b"HTTP/1."):  # llhttp takes HTTP/2.0, RTSP and ICE as well
+        msg = f"expected an HTTP/1.1 status line, got {_first_line(raw)}"
         raise ProtocolError(msg)
-    headers: dict[str, str] = {}
-    for line in lines[1:]:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():
-            msg = f"expected a header line, got {line[:80]!r}"
-            raise ProtocolError(msg)
-        name = name.lower()
-        if name in headers:
-            value = _joined(name, headers[name], value.strip())
-        headers[name] = value.strip()
-    connection = headers.get("connection", "").lower()
-    keep = "close" not in connection and (version != "HTTP/1.0" or "keep-alive" in connection)
-    return Head(int(code), reason, headers, keep)
+    lines = _Lines()
+    parser = HttpResponseParser(lines)
+    try:
+        parser.feed_data(raw)
+    except (HttpParserError, HttpParserUpgrade) as error:
+        what = error if isinstance(error, HttpParserError) else "a switch to another protocol"
+        msg = f"a response that breaks the rules of HTTP/1.1: {what}, after {_first_line(raw)}"
+        raise ProtocolError(msg) from error
+    # The parser's own `should_keep_alive` forgets "close" when no body follows.
+    connection = lines.headers.get("connection", "").lower()
+    keep = "close" not in connection and (raw[7:8] != b"0" or "keep-alive" in connection)
+    return Head(parser.get_status_code(), lines.reason, lines.headers, keep)
 
 
-def _joined(name: str, known: str, value: str) -> str:
-    """Return the value of a header that came twice."""
-    if name != "content-length":
-        return f"{known}, {value}"
-    if known != value:
-        msg = f"two different Content-Length headers: {known!r} and {value!r}"
-        raise ProtocolError(msg)
-    return known
+def _first_line(raw: bytes) -> str:
+    return repr(raw.partition(b"\r\n")[0][:80].decode("latin-1"))
+
+
+class _Lines:
+    """What the parser finds in a head."""
+
+    __slots__ = ("headers", "reason")
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.headers: dict[str, str] = {}
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason = reason.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
+        known = self.headers.get(key)
+        self.headers[key] = text if known is None else f"{known}, {text}"
 
 
 def body_length(method: str, head: Head) -> int:
     """Return the length of the body that follows, or `CHUNKED`, or `UNTIL_CLOSE`.
 
-    Follows RFC 9112, section 6.3, less what only servers meet.
+    Follows RFC 9112, section 6.3; the parser has seen to it that there is one length, and that it
+    is a number.
 
     Raises
     ------
     ProtocolError
-        If the length is not a number.
+        If the body comes in a coding that was not asked for.
     """
     if method == "HEAD" or head.status in (204, 304) or head.status < 200:
         return 0
-    if "transfer-encoding" in head.headers:
-        coding = head.headers["transfer-encoding"].lower()
-        if coding != "chunked":
-            msg = f"a transfer coding that we did not ask for: {coding!r}"
-            raise ProtocolError(msg)
-        return CHUNKED
-    text = head.headers.get("content-length")
-    if text is None:
-        return UNTIL_CLOSE
-    if not (text.isascii() and text.isdigit()):
-        msg = f"Content-Length is not a number: {text[:40]!r}"
+    coding = head.headers.get("transfer-encoding")
+    if coding is None:
+        return int(head.headers.get("content-length", UNTIL_CLOSE))
+    if coding.lower() != "chunked":
+        msg = f"a transfer coding that was not asked for: {coding!r}"
         raise ProtocolError(msg)
-    return int(text)
+    return CHUNKED
 
 
-def chunk_size(line: bytes) -> int:
-    """Return the size that a chunk's first line announces.
+class Chunks:
+    """A chunked body: what the server sent goes in, the bytes of the body come out.
 
-    Raises
-    ------
-    ProtocolError
-        If it is not hexadecimal.
+    Attributes
+    ----------
+    ended : bool
+        Whether the last chunk came, and all that belongs to it.
+    extra : bool
+        Whether more came after that.
     """
-    digits = line.split(b";", 1)[0].strip()
-    if not digits or len(digits) > 15 or digits.strip(b"0123456789abcdefABCDEF"):
-        msg = f"expected the size of a chunk, got {line[:40]!r}"
-        raise ProtocolError(msg)
-    return int(digits, 16)
+
+    __slots__ = ("_body", "_idle", "_parser", "ended", "extra", "on_body")
+
+    def __init__(self) -> None:
+        self.ended = self.extra = False
+        self._body = bytearray()
+        self._idle = 0
+        self.on_body = self._body.extend
+        self._parser = HttpResponseParser(self)
+        # Old servers pad the size of a chunk with spaces, which no reader can misread.
+        self._parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
+        self._parser.feed_data(_CHUNKED_HEAD)
+
+    def on_message_complete(self) -> None:
+        """Note that the last chunk came: for the parser to call."""
+        self.ended = True
+
+    def feed(self, data: bytes) -> None:
+        """Take what the server sent.
+
+        Raises
+        ------
+        ProtocolError
+            If it is no chunked body, or one that never ends.
+        """
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            self.extra = self.ended
+            if not self.ended:
+                msg = f"a chunked body that breaks the rules of HTTP/1.1: {error}"
+                raise ProtocolError(msg) from error
+        self._idle = 0 if self._body else self._idle + len(data)
+        if self._idle > _NO_BODY:
+            msg = f"more than {_NO_BODY} bytes of trailers, or of a chunk without its bytes"
+            raise ProtocolError(msg)
+
+    def take(self, view: memoryview) -> int:
+        """Fill the front of `view`; 0 when there is nothing to take."""
+        count = min(len(self._body), len(view))
+        view[:count] = self._body[:count]
+        del self._body[:count]
+        return count

@@ -10,9 +10,9 @@ from neurofetch.net.http1 import (
     CHUNKED,
     HEAD_LIMIT,
     UNTIL_CLOSE,
+    Chunks,
     Head,
     body_length,
-    chunk_size,
     parse_head,
 )
 
@@ -26,8 +26,7 @@ __all__ = ["Connection", "Response"]
 
 _BLOCK = 64 * 1024
 _INTERIM = 8
-"""At most so many 1xx answers come before the real one."""
-_TRAILERS = 64
+"""At most so many 1xx responses come before the real one."""
 
 
 class Connection:
@@ -50,7 +49,7 @@ class Connection:
             head = parse_head(self._read_head())
             if head.status >= 200:
                 return head
-        msg = f"{_INTERIM} interim answers and no real one"
+        msg = f"{_INTERIM} interim responses and no real one"
         raise ProtocolError(msg)
 
     def _read_head(self) -> bytes:
@@ -60,7 +59,9 @@ class Connection:
             end = block.find(b"\r\n\r\n")
             if end >= 0:
                 self.left = block[end + 4 :]
-                return block[:end]
+                return block[: end + 4]
+            if b"\n\n" in block:
+                return block  # it has ended, by rules that are not HTTP's: the parser says so
             if len(block) > HEAD_LIMIT:
                 msg = f"a response head of more than {HEAD_LIMIT} bytes"
                 raise ProtocolError(msg)
@@ -89,20 +90,13 @@ class Connection:
             return count
         return self.sock.recv_into(view)
 
-    def line(self) -> bytes:
-        """Return the next line, for chunked bodies."""
-        block = self.left
-        while b"\n" not in block:
-            if len(block) > HEAD_LIMIT:
-                msg = "a line without an end in a chunked body"
-                raise ProtocolError(msg)
-            more = self.sock.recv(_BLOCK)
-            if not more:
-                msg = "closed by the server inside a chunked body"
-                raise ConnectionResetError(msg)
-            block += more
-        line, _, self.left = block.partition(b"\n")
-        return line.rstrip(b"\r")
+    def more(self) -> bytes:
+        """Return what came, as it came."""
+        block, self.left = self.left or self.sock.recv(_BLOCK), b""
+        if not block:
+            msg = "closed by the server inside a chunked body"
+            raise ConnectionResetError(msg)
+        return block
 
 
 class Response:
@@ -126,6 +120,7 @@ class Response:
         self._connection = connection
         self._keep = head.keep_alive
         self._kind = body_length(request.method, head)
+        self._chunks = Chunks() if self._kind == CHUNKED else None
         self.length = self._kind if self._kind >= 0 else None
         self._todo = max(self._kind, 0)
         self._done = self._kind == 0
@@ -220,46 +215,29 @@ class Response:
         return ProtocolError(f"{self.shown_url}: a body of more than {limit} bytes was not read")
 
     def _next(self, view: memoryview) -> int:
-        if self._kind == CHUNKED and self._todo == 0:
-            self._todo = chunk_size(self._connection.line())
-            if self._todo == 0:
-                self._skip_trailers()
-                return 0
-        if self._kind != UNTIL_CLOSE:
-            view = view[: self._todo]
-        count = self._connection.into(view)
-        if count == 0 and self._kind != UNTIL_CLOSE:
+        if self._chunks is not None:
+            return self._unpack(self._chunks, view)
+        count = self._connection.into(view if self._kind == UNTIL_CLOSE else view[: self._todo])
+        if self._kind == UNTIL_CLOSE:
+            if count == 0 and self._client.closed:  # it ended because we hung up
+                raise ConnectionAbortedError
+            self._done = count == 0
+            return count
+        if count == 0:
             msg = f"the body ended {self._todo} bytes early"
             raise ConnectionResetError(msg)
-        if count == 0 and self._client.closed:  # it ended because we hung up
-            raise ConnectionAbortedError
-        self._account(count)
+        self._todo -= count
+        self._done = self._todo == 0
         return count
 
-    def _skip_trailers(self) -> None:
-        for _ in range(_TRAILERS):
-            if not self._connection.line():
+    def _unpack(self, chunks: Chunks, view: memoryview) -> int:
+        while not (count := chunks.take(view)):
+            if chunks.ended:
                 self._done = True
-                return
-        msg = f"{self.shown_url}: more than {_TRAILERS} trailers"
-        raise ProtocolError(msg)
-
-    def _account(self, count: int) -> None:
-        if self._kind == UNTIL_CLOSE:
-            self._done = count == 0
-            return
-        self._todo -= count
-        if self._todo == 0:
-            if self._kind == CHUNKED:
-                self._end_chunk()
-            else:
-                self._done = True
-
-    def _end_chunk(self) -> None:
-        rest = self._connection.line()
-        if rest:
-            msg = f"{self.shown_url}: expected the end of a chunk, got {rest[:40]!r}"
-            raise ProtocolError(msg)
+                self._keep = self._keep and not chunks.extra
+                break
+            chunks.feed(self._connection.more())
+        return count
 
     def _watch(self, count: int) -> None:
         """Count bytes for the rate limit, and give up on a connection that only drips."""
