@@ -20,7 +20,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from neurofetch.net.client import Client, Request
+from neurofetch.net.client import Client
+from neurofetch.net.http1 import Request
 from neurofetch.net.settings import Network
 
 if TYPE_CHECKING:

@@ -55,7 +55,7 @@ class Response(response.Response):
             raise self._too_long(limit)
         body = cast("Connection", self._connection).said.read()
         if len(body) != self._todo:
-            raise self._client.broken(self.shown_url, ConnectionResetError("ended early"))
+            raise self._pool.broken(self.shown_url, ConnectionResetError("ended early"))
         self._todo, self._done = 0, True
         self._watch(len(body))
         return body

@@ -3,7 +3,7 @@
 import socket
 import threading
 
-from neurofetch.net.client import Request
+from neurofetch.net.http1 import Request
 
 
 class RawServer:

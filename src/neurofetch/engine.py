@@ -7,8 +7,9 @@ a data directory; its methods are the steps of a run, and `Fetcher.run` is all o
 from neurofetch.display.progress import listener
 from neurofetch.display.text import audit_text, plan_text, report_text
 from neurofetch.fetcher import Fetcher, Listing, RunSettings, bucket_of, plan_wants
-from neurofetch.net.client import Client, Request
+from neurofetch.net.client import Client
 from neurofetch.net.failures import failure
+from neurofetch.net.http1 import Request
 from neurofetch.net.response import Response
 from neurofetch.net.retry import Attempts, RetryRules
 from neurofetch.net.settings import Network

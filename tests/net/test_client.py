@@ -9,7 +9,8 @@ import pytest
 
 from neurofetch.engine import Network
 from neurofetch.errors import ProtocolError, TransientError, UsageError
-from neurofetch.net.client import Client, Request
+from neurofetch.net.client import Client
+from neurofetch.net.http1 import Request
 from testbed.s3 import S3Server
 from tests.engine_raw import RawServer, ask, silence
 

@@ -21,7 +21,8 @@ from neurofetch.errors import (
     TransientError,
     UnreachableError,
 )
-from neurofetch.net.client import Client, Request
+from neurofetch.net.client import Client
+from neurofetch.net.http1 import Request
 from testbed.s3 import S3Server
 from tests.engine_raw import RawServer, ask, silence
 from tests.engine_world import until

@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -26,17 +25,16 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.net.connect import Dialer, Route, proxy_parts, shut
-from neurofetch.net.http1 import request_bytes
+from neurofetch.net.http1 import Request, request_bytes
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.response import Connection, Response
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
 
     from neurofetch.net.settings import Network
 
-__all__ = ["Client", "Pending", "Request", "Response"]
+__all__ = ["Client", "Pending"]
 
 _log = logging.getLogger("neurofetch")
 
@@ -52,33 +50,6 @@ _DRAIN = 64 * 1024
 """Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
 _IN_URLS = "%/:=&?~#+!$,;'@()*[]"
 """Characters that a ``Location`` keeps; all others but letters and digits are quoted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to ask.
-
-    Parameters
-    ----------
-    url : str
-        Absolute, percent-quoted.
-    headers : mapping of str to str
-    method : str
-    body : bytes or None
-    redirects : int
-        How many to follow. From https to http none is followed.
-    """
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    method: str = "GET"
-    body: bytes | None = None
-    redirects: int = 5
-
-    @property
-    def shown_url(self) -> str:
-        """The URL without its query: what may be shown (a query may carry a signature)."""
-        return self.url.partition("?")[0]
 
 
 class Pending(NamedTuple):
@@ -125,7 +96,7 @@ class Client:
         self.close()
 
     def send(self, request: Request) -> Response:
-        """Send a request and return the answer, whatever its status; redirects are followed.
+        """Send a request and return the response, whatever its status; redirects are followed.
 
         Raises
         ------
@@ -159,7 +130,7 @@ class Client:
         return self._turns is not None
 
     def begin(self, request: Request) -> Pending:
-        """Send a request and do not wait for its answer; each must be given to `finish`.
+        """Send a request and do not wait for its response; each must be given to `finish`.
 
         A thread may begin several before it finishes the first, unless the client is `bounded`.
 

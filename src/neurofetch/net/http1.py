@@ -6,7 +6,7 @@ ambiguous is an error and never a guess, since a wrong guess about a body's leng
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -22,6 +22,7 @@ __all__ = [
     "UNTIL_CLOSE",
     "Chunks",
     "Head",
+    "Request",
     "body_length",
     "parse_head",
     "request_bytes",
@@ -36,6 +37,33 @@ _NO_BODY = 4096
 """Bytes of a chunked body that hold nothing of it (trailers, say), one after another, at most."""
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 """Tells a parser that chunks follow, and that what follows on them is no second response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask.
+
+    Parameters
+    ----------
+    url : str
+        Absolute, percent-quoted.
+    headers : mapping of str to str
+    method : str
+    body : bytes or None
+    redirects : int
+        How many to follow. From https to http none is followed.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    method: str = "GET"
+    body: bytes | None = None
+    redirects: int = 5
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without its query: what may be shown (a query may carry a signature)."""
+        return self.url.partition("?")[0]
 
 
 @dataclass(frozen=True, slots=True)

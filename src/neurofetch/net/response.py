@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from neurofetch.errors import ProtocolError, TransientError
 from neurofetch.net.http1 import (
@@ -19,10 +19,12 @@ from neurofetch.net.http1 import (
 if TYPE_CHECKING:
     import socket
 
-    from neurofetch.net.client import Client, Request
     from neurofetch.net.connect import Route
+    from neurofetch.net.http1 import Request
+    from neurofetch.net.rate_limit import RateLimit
+    from neurofetch.net.settings import Network
 
-__all__ = ["Connection", "Response"]
+__all__ = ["Connection", "Pool", "Response"]
 
 _BLOCK = 64 * 1024
 _INTERIM = 8
@@ -99,6 +101,31 @@ class Connection:
         return block
 
 
+class Pool(Protocol):
+    """Whose connection a response is read from: it gets the connection back."""
+
+    @property
+    def network(self) -> Network:
+        """The settings: when a body counts as stalled."""
+
+    @property
+    def pace(self) -> RateLimit:
+        """The speed limit that all connections share."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pool was closed: what a connection says from then on means nothing."""
+
+    def broken(self, shown_url: str, error: OSError) -> Exception:
+        """Translate what a socket raised."""
+
+    def release(self, connection: Connection, *, keep: bool) -> None:
+        """Take a connection back; close it unless it is to be kept."""
+
+    def over(self) -> None:
+        """Let the next request begin."""
+
+
 class Response:
     """A response: its head, and its body to be read once. A context manager.
 
@@ -111,12 +138,12 @@ class Response:
         Bytes of the body as announced; None where the server does not say.
     """
 
-    def __init__(self, client: Client, connection: Connection, request: Request, head: Head):
+    def __init__(self, pool: Pool, connection: Connection, request: Request, head: Head):
         self.status = head.status
         self.reason = head.reason
         self.headers = head.headers
         self.shown_url = request.shown_url
-        self._client = client
+        self._pool = pool
         self._connection = connection
         self._keep = head.keep_alive
         self._kind = body_length(request.method, head)
@@ -149,7 +176,7 @@ class Response:
             raise
         except OSError as error:
             self._keep = False
-            raise self._client.broken(self.shown_url, error) from error
+            raise self._pool.broken(self.shown_url, error) from error
         if count:
             self._watch(count)
         return count
@@ -219,7 +246,7 @@ class Response:
             return self._unpack(self._chunks, view)
         count = self._connection.into(view if self._kind == UNTIL_CLOSE else view[: self._todo])
         if self._kind == UNTIL_CLOSE:
-            if count == 0 and self._client.closed:  # it ended because we hung up
+            if count == 0 and self._pool.closed:  # it ended because we hung up
                 raise ConnectionAbortedError
             self._done = count == 0
             return count
@@ -241,8 +268,8 @@ class Response:
 
     def _watch(self, count: int) -> None:
         """Count bytes for the rate limit, and give up on a connection that only drips."""
-        self._client.pace.spend(count)
-        network = self._client.network
+        self._pool.pace.spend(count)
+        network = self._pool.network
         since, seen = self._window
         now = time.monotonic()
         if now - since < network.slow_window:
@@ -258,7 +285,7 @@ class Response:
         """Give the connection back, or close it when the body was not read to its end."""
         connection, self._keep = self._connection, self._keep and self._done
         if connection is not None:
-            self._client.release(connection, keep=self._keep and not connection.left)
-            self._client.over()
+            self._pool.release(connection, keep=self._keep and not connection.left)
+            self._pool.over()
             self._connection = None  # type: ignore[assignment]
             self._done = True

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import RefusedError, RemoteChangedError, TransientError
-from neurofetch.net.client import Request
 from neurofetch.net.failures import failure
+from neurofetch.net.http1 import Request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,8 +20,8 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.model import RemoteFile
-from neurofetch.net.client import Request
 from neurofetch.net.failures import failure
+from neurofetch.net.http1 import Request
 from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:

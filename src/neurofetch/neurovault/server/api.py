@@ -15,8 +15,9 @@ from neurofetch.errors import (
     TransientError,
     UnreachableError,
 )
-from neurofetch.net.client import Client, Request
+from neurofetch.net.client import Client
 from neurofetch.net.failures import failure
+from neurofetch.net.http1 import Request
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network
 from neurofetch.neurovault.server.pages import Broken, BrokenPageError, Page, Scroll
