@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laion_fmri.volumes.brain_mask import read_brain
+from laion_fmri.volumes.brain_mask import read_brain, voxel_coordinates
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
@@ -80,12 +80,6 @@ def volume_image(values: NDArray[Any], voxels: Voxels, header: Header) -> Nifti1
     image: Nifti1Image = make(volume.reshape(*header.grid, *array.shape[:-1]), header.affine)
     image.header.set_xyzt_units("mm")
     return image
-
-
-def voxel_coordinates(voxels: Voxels, header: Header) -> NDArray[np.float64]:
-    """Return voxels' places in the scanner, shape (n_voxels, 3), millimetres."""
-    places = np.stack(np.unravel_index(voxels.indices, voxels.grid), axis=1)
-    return places @ header.affine[:3, :3].T + header.affine[:3, 3]
 
 
 def write_image(image: Nifti1Image, path: Path) -> Path:

@@ -17,7 +17,13 @@ from typing import Any
 from laion_fmri.errors import DataDirNotSetError
 from neurofetch.errors import ConfigError, DestinationError, UsageError
 
-__all__ = ["DataDirNotSetError", "config_path", "dataset_initialize", "get_data_dir"]
+__all__ = [
+    "DataDirNotSetError",
+    "config_path",
+    "data_directory",
+    "dataset_initialize",
+    "get_data_dir",
+]
 
 _VARIABLE = "LAION_FMRI_DATA_DIR"
 
@@ -111,6 +117,22 @@ def get_data_dir() -> Path:
         )
         raise DataDirNotSetError(msg)
     return _absolute(text)
+
+
+def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return a given data directory, or the configured one.
+
+    Raises
+    ------
+    DataDirNotSetError
+        If none is given or configured.
+    FileNotFoundError
+        If it does not exist.
+    """
+    root = Path(get_data_dir() if data_dir is None else data_dir)
+    if not root.is_dir():
+        raise FileNotFoundError(f"The data directory {root} does not exist, or is not a directory.")
+    return root
 
 
 def _read() -> dict[str, Any]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from laion_fmri.beta_store.build import build_stores
 from laion_fmri.beta_store.read import remove_store
-from laion_fmri.brain import volume_image, voxel_coordinates, write_image
+from laion_fmri.brain import volume_image, write_image
 from laion_fmri.loader import lazy as _lazy
 from laion_fmri.loader import torch_dataset as _torch
-from laion_fmri.loader.betas import SessionBetas, store_mode
+from laion_fmri.loader.betas import SessionBetas, build_stores, store_mode
 from laion_fmri.loader.layout import Layout, how_to_get, session_id, subject_id
 from laion_fmri.loader.lazy import trial_frame
 from laion_fmri.loader.roi_files import roi_data
 from laion_fmri.loader.trials import read_trials
 from laion_fmri.loader.voxels import Selection, read_map
+from laion_fmri.volumes.brain_mask import voxel_coordinates
 
 if TYPE_CHECKING:
     import os
@@ -496,7 +496,8 @@ def load_subject(
     DataDirNotSetError
         If no data directory is given or configured.
     """
-    from laion_fmri.discovery import data_directory, get_subjects
+    from laion_fmri.config import data_directory
+    from laion_fmri.discovery import get_subjects
     from laion_fmri.errors import DataNotDownloadedError
 
     root = data_directory(data_dir)

@@ -13,7 +13,6 @@ import shutil
 import threading
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +36,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from laion_fmri.loader.betas import SessionBetas
     from laion_fmri.volumes.byte_stream import Reader
 
-__all__ = ["build", "build_stores", "ensure"]
+__all__ = ["build", "ensure"]
 
 #: Trials are gathered up to this many bytes before they are spread over the chunks.
 _BATCH = 16 << 20
@@ -60,22 +58,6 @@ def ensure(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
         lock = _locks.setdefault(folder, threading.Lock())
     with lock:
         return SessionStore.open(folder, sources) or build(folder, sources, voxels)
-
-
-def build_stores(sessions: list[SessionBetas], n_jobs: int | None) -> Path:
-    """Build several sessions' stores, some at a time; return the subject's store.
-
-    Threads are enough: decompression and copying hold no GIL.
-    """
-    if not sessions:
-        raise ValueError("No session to build a store for: no betas are on disk.")
-    jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-        raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number from 1 on.")
-    with ThreadPoolExecutor(jobs) as pool:
-        for done in [pool.submit(session.need_store) for session in sessions]:
-            done.result()
-    return sessions[0].folder.parent
 
 
 def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ from laion_fmri.volumes.masking import masked
 from laion_fmri.volumes.nifti import check_same_grid
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from laion_fmri.loader.layout import Layout
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     StoreMode = Literal["auto", "read", "off"]
 
-__all__ = ["SessionBetas", "store_mode"]
+__all__ = ["SessionBetas", "build_stores", "store_mode"]
 
 _MODES = ("auto", "read", "off")
 #: Not worth a word: a shared data directory that this user may only read.
@@ -183,3 +186,19 @@ class SessionBetas:
             f"nan='keep' takes them as they are"
         )
         raise NotFiniteError(str(self.path), problem)
+
+
+def build_stores(sessions: list[SessionBetas], n_jobs: int | None) -> Path:
+    """Build several sessions' stores, some at a time; return the subject's store.
+
+    Threads are enough: decompression and copying hold no GIL.
+    """
+    if not sessions:
+        raise ValueError("No session to build a store for: no betas are on disk.")
+    jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number from 1 on.")
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in [pool.submit(session.need_store) for session in sessions]:
+            done.result()
+    return sessions[0].folder.parent

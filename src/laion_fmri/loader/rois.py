@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from laion_fmri.volumes.nifti import Header
 
     RoiQuery = str | Iterable[str]
+    Kind = Literal["volume", "surface", "label"]
 
 __all__ = ["RoiFile", "Rois", "roi_volume"]
 
-Kind = Literal["volume", "surface", "label"]
 _KINDS: dict[str, Kind] = {
     ".nii": "volume",
     ".nii.gz": "volume",

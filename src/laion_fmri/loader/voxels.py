@@ -52,7 +52,7 @@ class Selection:
         rois, brain = self.rois, self.brain
         mask = np.zeros(len(brain), dtype=bool)
         for name in rois.resolve(query):
-            mask |= one_roi(rois.of(name, "volume"), brain)
+            mask |= _one_roi(rois.of(name, "volume"), brain)
         return mask
 
     def columns(
@@ -79,15 +79,15 @@ class Selection:
         if roi is not None:
             chosen = self.roi_mask(roi)
         if mask is not None:
-            chosen = checked_mask(mask, self.brain)
+            chosen = _checked_mask(mask, self.brain)
         if nc_threshold is not None:
             ceiling = read_map(self._layout.noise_ceiling(session), self.brain)
-            above = ceiling >= checked_threshold(nc_threshold)  # NaN is below
+            above = ceiling >= _checked_threshold(nc_threshold)  # NaN is below
             chosen = above if chosen is None else chosen & above
         return None if chosen is None else np.flatnonzero(chosen)
 
 
-def checked_mask(mask: NDArray[Any], brain: Brain) -> NDArray[np.bool_]:
+def _checked_mask(mask: NDArray[Any], brain: Brain) -> NDArray[np.bool_]:
     """Return a caller's mask as bool, or say what is wrong with it."""
     array = np.asarray(mask)
     if array.shape != (len(brain),):
@@ -106,7 +106,7 @@ def checked_mask(mask: NDArray[Any], brain: Brain) -> NDArray[np.bool_]:
     return array.astype(bool)
 
 
-def checked_threshold(value: object) -> float:
+def _checked_threshold(value: object) -> float:
     """Return a noise-ceiling threshold as a float, or say what is wrong with it."""
     if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
         raise TypeError(f"nc_threshold={value!r}: expected a number, in the unit of the map.")
@@ -125,15 +125,15 @@ def read_map(path: Path, brain: Brain) -> NDArray[np.float32]:
     return values
 
 
-def one_roi(files: list[RoiFile], brain: Brain) -> NDArray[np.bool_]:
+def _one_roi(files: list[RoiFile], brain: Brain) -> NDArray[np.bool_]:
     """Return one ROI over the brain mask; kept in memory as long as its files are the same."""
     stats = [file.path.stat() for file in files]
     times = tuple((now.st_size, now.st_mtime_ns) for now in stats)
-    return _one_roi(tuple(files), times, brain.path, brain.path.stat().st_mtime_ns)
+    return _roi_in_memory(tuple(files), times, brain.path, brain.path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
-def _one_roi(
+def _roi_in_memory(
     files: tuple[RoiFile, ...], _times: tuple[tuple[int, int], ...], brain_path: Path, _mtime: int
 ) -> NDArray[np.bool_]:
     brain = read_brain(brain_path)
