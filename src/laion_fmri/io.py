@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laion_fmri.config import data_directory
-from laion_fmri.errors import BadDataError, CorruptFileError, NotFiniteError
+from laion_fmri.errors import BadDataError, CorruptFileError
 from laion_fmri.loader.roi_files import read_label, read_surface
 from laion_fmri.volumes.byte_stream import open_file
-from laion_fmri.volumes.masking import Voxels, masked, whole_volume
+from laion_fmri.volumes.masking import Voxels, as_mask, masked, whole_volume
 from neurofetch.engine import ENTITY_NAMES
 from neurofetch.engine import parse_entities as parse
 
@@ -62,10 +62,7 @@ def load_nifti_mask(path: StrPath) -> NDArray[np.bool_]:
     """
     with open_file(Path(path)) as reader:
         reader.header.need(3)
-        values = whole_volume(reader)
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise NotFiniteError(str(path), "is to be a mask, but some of its voxels are NaN")
-    return np.asarray((values != 0).ravel())
+        return as_mask(whole_volume(reader), Path(path)).ravel()
 
 
 def load_nifti_data(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:

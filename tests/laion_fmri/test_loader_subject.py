@@ -298,4 +298,35 @@ def test_a_plain_file_beside_the_packed_one_is_taken(root, tmp_path):
     )
 
 
+# --- what a subject is made of --------------------------------------------------------------------
+
+
+def test_a_subject_is_one_class_with_parts_that_can_be_used_on_their_own(sub, root):
+    assert Subject.__bases__ == (object,)
+    assert sub.rois.names("face") == sub.get_available_rois("face")
+    assert sub.rois.categories() == sub.get_available_categories()
+    assert np.array_equal(sub.rois.mask(["face", "V1"]), sub.get_roi_mask(["face", "V1"]))
+    assert np.array_equal(sub.rois.data("FFA1")["FFA1"], sub.get_roi_data("FFA1")["FFA1"])
+    assert np.array_equal(sub.brain.flat(), sub.get_brain_mask())
+    assert sub.layout.betas("ses-01") == betas_path(root)
+    assert sub.store.path == root / ".laion_fmri" / "store" / "sub-03.zarr"
+    assert [one.session for one in sub.store.sessions()] == SESSIONS
+    assert sub.store.session("01").header().volumes == len(sub.get_trial_info("01"))
+
+
+def test_a_store_is_built_and_removed_by_its_own_object(tmp_path):
+    sub = load_subject("03", data_dir=write_tree(tmp_path), store="read")
+    assert sub.store.build("ses-01", n_jobs=1) == sub.store.path
+    assert sorted(path.name for path in sub.store.path.glob("ses-*")) == ["ses-01"]
+    assert sub.store.remove() is True
+    assert sub.store.remove() is False
+
+
+def test_the_parts_say_what_they_are(root, tmp_path):
+    sub = load_subject("03", data_dir=root, store="off")
+    assert repr(sub.rois).startswith("<Rois of sub-03: EBA, ")
+    assert repr(sub.store) == f"<BetaStore {sub.store.path}, off>"
+    assert repr(sub) == f"<Subject sub-03: 2 sessions in {root}>"
+
+
 # --- the store, and all sessions at once ----------------------------------------------------------

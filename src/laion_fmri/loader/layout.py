@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,7 +22,15 @@ from neurofetch.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["GLM", "Layout", "held_out", "how_to_get", "session_id", "subject_id"]
+__all__ = [
+    "GLM",
+    "Layout",
+    "held_out",
+    "how_to_get",
+    "session_id",
+    "session_ids",
+    "subject_id",
+]
 
 GLM = "derivatives/glmsingle-tedana"
 _VOLUME = (".nii", ".nii.gz")
@@ -68,6 +77,26 @@ def session_id(session: object) -> str:
             f"{session!r} is not a session: expected one such as 'ses-04' or '04', or a list."
         )
     return token
+
+
+def session_ids(session: object) -> list[str]:
+    """Return the full BIDS forms of the sessions of an argument that takes one or several.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a text nor a list, or holds something that cannot be a session.
+
+    Examples
+    --------
+    >>> session_ids("04"), session_ids(["ses-01", "02"])
+    (['ses-04'], ['ses-01', 'ses-02'])
+    """
+    if not isinstance(session, Iterable):
+        msg = f"session={session!r}: expected one such as 'ses-01', or a list of them."
+        raise ValueError(msg)  # noqa: TRY004 - as for every other session that makes no sense
+    given = [session] if isinstance(session, str) else session
+    return [session_id(one) for one in given]
 
 
 def held_out(session: str) -> bool:
@@ -141,9 +170,16 @@ class Layout:
         func = self.glm / session / "func"
         return func.is_dir() and any(func.iterdir())
 
+    def has_betas(self, session: str) -> bool:
+        """Whether the single-trial betas of a session are here."""
+        return self._betas(session) is not None
+
+    def _betas(self, session: str) -> Path | None:
+        return self._find(session, _VOLUME, suffix="statmap", desc="SingletrialBetas")
+
     def betas(self, session: str) -> Path:
         """Return the single-trial betas of a session."""
-        found = self._find(session, _VOLUME, suffix="statmap", desc="SingletrialBetas")
+        found = self._betas(session)
         how = {"desc": "SingletrialBetas", "stat": "effect", "extension": "nii.gz"}
         return found or self.missing(f"the betas of {session}", ses=session, **how)
 
