@@ -6,16 +6,17 @@ the shorter way; here are the pieces, for masks of your own.
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from laion_fmri.volumes.brain_mask import read_brain, voxel_coordinates
+from neurofetch.store.atomic import replacing
 
 if TYPE_CHECKING:
+    import os
+
     from nibabel.nifti1 import Nifti1Image
     from numpy.typing import NDArray
 
@@ -83,7 +84,7 @@ def volume_image(values: NDArray[Any], voxels: Voxels, header: Header) -> Nifti1
 
 
 def write_image(image: Nifti1Image, path: Path) -> Path:
-    """Write an image whole or not at all: a temporary sibling, then a rename.
+    """Write an image whole or not at all.
 
     Raises
     ------
@@ -98,11 +99,9 @@ def write_image(image: Nifti1Image, path: Path) -> Path:
         raise FileNotFoundError(
             f"{path.parent} is no folder; make it first, then write {path.name}."
         )
-    draft = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
     save: Any = image.to_filename
-    try:
-        save(draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        save(temporary)
+    rename: Any = image.set_filename  # or it names the temporary file
+    rename(path)
     return path

@@ -11,12 +11,13 @@ from neurofetch.net.client import Client, Request
 from neurofetch.net.failures import failure
 from neurofetch.net.response import Response
 from neurofetch.net.retry import Attempts, RetryRules
-from neurofetch.net.settings import Network
+from neurofetch.net.settings import Network, checked_endpoint
 from neurofetch.planning.dataset import Dataset, Selection, Withheld, make_selection
 from neurofetch.planning.entities import ENTITY_NAMES, Entities
 from neurofetch.planning.entities import parse as parse_entities
 from neurofetch.planning.match import Family, Rules
 from neurofetch.planning.query import Query, query
+from neurofetch.planning.suggest import nearest
 from neurofetch.store.audit import Audit, Finding, State, audit
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.receipts import read_receipts
@@ -48,11 +49,13 @@ __all__ = [
     "Withheld",
     "audit",
     "audit_text",
+    "checked_endpoint",
     "checked_jobs",
     "checked_shard",
     "failure",
     "listener",
     "make_selection",
+    "nearest",
     "parse_entities",
     "plan_text",
     "plan_wants",

@@ -216,6 +216,24 @@ def test_to_nifti_is_the_way_back(sub, root, tmp_path, name):
         sub.to_nifti(values, tmp_path / "no-such" / name)
 
 
+def test_an_image_that_cannot_be_written_leaves_the_old_one(sub, tmp_path, monkeypatch):
+    path = tmp_path / "mean.nii.gz"
+    image = sub.to_nifti(sub.get_betas("ses-01")[0], path)
+    assert image.get_filename() == str(path)
+    before = path.read_bytes()
+
+    def half(self, name):
+        with open(name, "wb") as file:
+            file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(nib.Nifti1Image, "to_filename", half)
+    with pytest.raises(OSError, match="No space left"):
+        sub.to_nifti(sub.get_betas("ses-01")[1], path)
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
 def test_to_nifti_of_an_roi_and_of_several_volumes(sub, root):
     betas = sub.get_betas("ses-01", roi="V1")
     data = np.asarray(sub.to_nifti(betas, roi="V1").dataobj)

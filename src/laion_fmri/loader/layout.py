@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from laion_fmri._dataset import HELD_OUT, subject_label
 from laion_fmri.config import get_data_dir
 from laion_fmri.errors import (
     BadDataError,
@@ -17,7 +18,7 @@ from laion_fmri.errors import (
     SubjectNotFoundError,
 )
 from neurofetch.engine import parse_entities as parse
-from neurofetch.errors import ConfigError
+from neurofetch.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,12 +51,11 @@ def subject_id(subject: object) -> str:
     >>> subject_id("03"), subject_id("sub-03")
     ('sub-03', 'sub-03')
     """
-    token = f"sub-{subject.removeprefix('sub-')}" if isinstance(subject, str) else ""
-    if not _TOKEN.fullmatch(token.removeprefix("sub-")):
-        raise SubjectNotFoundError(
-            f"{subject!r} is not a subject: expected its BIDS name, such as 'sub-03' or '03'."
-        )
-    return token
+    try:
+        return subject_label(subject)
+    except UsageError:
+        msg = f"{subject!r} is not a subject: expected its BIDS name, such as 'sub-03' or '03'."
+        raise SubjectNotFoundError(msg) from None  # without "or 'all'", which a download takes
 
 
 def session_id(session: object) -> str:
@@ -101,8 +101,6 @@ def session_ids(session: object) -> list[str]:
 
 def held_out(session: str) -> bool:
     """Whether the dataset's owners keep a session back: the bucket lists it and refuses it."""
-    from laion_fmri._dataset import HELD_OUT  # the engine comes with it
-
     return session.removeprefix(f"{HELD_OUT.entity}-") in HELD_OUT.values
 
 

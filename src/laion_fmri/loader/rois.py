@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +12,7 @@ import numpy as np
 from laion_fmri.errors import BadDataError, UnknownRoiError
 from laion_fmri.loader.roi_files import read_label, read_surface, read_volumes
 from laion_fmri.volumes.brain_mask import read_brain
+from neurofetch.engine import nearest
 from neurofetch.engine import parse_entities as parse
 
 if TYPE_CHECKING:
@@ -207,9 +207,7 @@ class Rois:
         return read(of_hemi[0].path)
 
     def _unknown(self, word: str, known: list[str], what: str) -> UnknownRoiError:
-        folded = {name.casefold(): name for name in known}
-        close = get_close_matches(word.casefold(), list(folded), n=5, cutoff=0.5)
-        near = [folded[name] for name in close]
+        near = nearest(word, known, count=5)
         hint = f"Nearest: {', '.join(near)}. " if near else ""
         listed = ", ".join(known) or "none"
         return UnknownRoiError(

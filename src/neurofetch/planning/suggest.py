@@ -10,7 +10,7 @@ from neurofetch.planning.entities import INDEX_ENTITIES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ["LOOSE_ENTITIES", "meant", "shorten", "spell"]
+__all__ = ["LOOSE_ENTITIES", "meant", "nearest", "shorten", "spell"]
 
 LOOSE_ENTITIES = INDEX_ENTITIES | {"label"}
 """Entities of which one value has several spellings: ``run-1`` and ``run-01``; ``label-FFA-1`` on
@@ -119,22 +119,48 @@ def _unknown(name: str, value: str, exists: Collection[str]) -> str:
             f"{spell(name, value)} does not exist: no file listed here has any {name!r} in its "
             "name. Nothing was fetched. Leave this filter out."
         )
-    near = _near(value, exists)
-    nearest = f" Nearest: {', '.join(near)}." if near else ""
+    near = nearest(value, exists)
+    hint = f" Nearest: {', '.join(near)}." if near else ""
     return (
-        f"{spell(name, value)} does not exist.{nearest} There are: {shorten(exists)}. "
+        f"{spell(name, value)} does not exist.{hint} There are: {shorten(exists)}. "
         "Nothing was fetched. Take one of these, or leave the filter out."
     )
 
 
-def _near(value: str, exists: Collection[str], count: int = 3) -> list[str]:
-    """Return the values that look most like this one, nearest first."""
+def nearest(value: str, exists: Iterable[str], count: int = 3, cutoff: float = 0.5) -> list[str]:
+    """Return the existing values that look most like one that does not exist, nearest first.
+
+    Upper and lower case are the same here. Values that contain the one that was given come first.
+
+    Parameters
+    ----------
+    value : str
+        What was given.
+    exists : iterable of str
+        The values that exist.
+    count : int
+        How many to return at the most.
+    cutoff : float
+        As in `difflib.get_close_matches`: 0 takes all, 1 only equal ones. A value that contains
+        the one that was given has at least half of the likeness.
+
+    Examples
+    --------
+    >>> nearest("ffa3", ["FFA1", "FFA2", "EBA"])
+    ['FFA1', 'FFA2']
+    >>> nearest("betas", ["R2mean", "SingletrialBetas"])
+    ['SingletrialBetas']
+    >>> nearest("--sutfix", ["--suffix", "--subject", "--ses"], count=1, cutoff=0.75)
+    ['--suffix']
+    """
     from difflib import SequenceMatcher  # noqa: PLC0415 - only an error needs it
 
-    def likeness(other: str) -> float:
-        low = other.casefold()
-        return (folded in low) + SequenceMatcher(None, folded, low).ratio()
-
     folded = value.casefold()
-    ranked = sorted((-likeness(other), other) for other in exists)
-    return [other for score, other in ranked[:count] if -score >= 0.5]
+    ranked = []
+    for other in set(exists) if folded else ():
+        low = other.casefold()
+        likeness = SequenceMatcher(None, folded, low).ratio()
+        contained = folded in low
+        if (0.5 + likeness / 2 if contained else likeness) >= cutoff:
+            ranked.append((not contained, -likeness, other))
+    return [other for _, _, other in sorted(ranked)[:count]]
