@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from laion_fmri.errors import LicenseNotAcceptedError
 from neurofetch.errors import DestinationError, UsageError
+from neurofetch.store.atomic import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,11 +94,10 @@ def _ask() -> None:
 def _write_down(root: Path, how: str) -> None:
     marker = _marker(root)
     when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    temporary = marker.with_name(f"license-{os.getpid()}")
+    content = f"{LICENSE} {URL}\naccepted {when} by {how}\n"
     try:
-        marker.parent.mkdir(exist_ok=True)
-        temporary.write_text(f"{LICENSE} {URL}\naccepted {when} by {how}\n", encoding="utf-8")
-        os.replace(temporary, marker)
+        marker.parent.mkdir(exist_ok=True)  # not with its parents: the data directory is there
+        write_atomically(marker, content.encode())
     except OSError as error:
         msg = f"cannot write {marker}: {error.strerror or error}. Make {root} writable."
         raise DestinationError(msg) from error

@@ -6,16 +6,17 @@ the shorter way; here are the pieces, for masks of your own.
 
 from __future__ import annotations
 
-import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laion_fmri.volumes.brain_mask import read_brain
+from laion_fmri.volumes.brain_mask import read_brain, voxel_coordinates
+from neurofetch.store.atomic import replacing
 
 if TYPE_CHECKING:
+    import os
+
     from nibabel.nifti1 import Nifti1Image
     from numpy.typing import NDArray
 
@@ -82,14 +83,8 @@ def volume_image(values: NDArray[Any], voxels: Voxels, header: Header) -> Nifti1
     return image
 
 
-def voxel_coordinates(voxels: Voxels, header: Header) -> NDArray[np.float64]:
-    """Return voxels' places in the scanner, shape (n_voxels, 3), millimetres."""
-    places = np.stack(np.unravel_index(voxels.indices, voxels.grid), axis=1)
-    return places @ header.affine[:3, :3].T + header.affine[:3, 3]
-
-
 def write_image(image: Nifti1Image, path: Path) -> Path:
-    """Write an image whole or not at all: a temporary sibling, then a rename.
+    """Write an image whole or not at all.
 
     Raises
     ------
@@ -104,11 +99,9 @@ def write_image(image: Nifti1Image, path: Path) -> Path:
         raise FileNotFoundError(
             f"{path.parent} is no folder; make it first, then write {path.name}."
         )
-    draft = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
     save: Any = image.to_filename
-    try:
-        save(draft)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        save(temporary)
+    rename: Any = image.set_filename  # or it names the temporary file
+    rename(path)
     return path

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 from laion_fmri.errors import DataDirNotSetError
 from neurofetch.errors import ConfigError, DestinationError, UsageError
+from neurofetch.store.atomic import write_atomically
 
-__all__ = ["DataDirNotSetError", "config_path", "dataset_initialize", "get_data_dir"]
+__all__ = [
+    "DataDirNotSetError",
+    "config_path",
+    "data_directory",
+    "dataset_initialize",
+    "get_data_dir",
+]
 
 _VARIABLE = "LAION_FMRI_DATA_DIR"
 
@@ -113,6 +119,22 @@ def get_data_dir() -> Path:
     return _absolute(text)
 
 
+def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return a given data directory, or the configured one.
+
+    Raises
+    ------
+    DataDirNotSetError
+        If none is given or configured.
+    FileNotFoundError
+        If it does not exist.
+    """
+    root = Path(get_data_dir() if data_dir is None else data_dir)
+    if not root.is_dir():
+        raise FileNotFoundError(f"The data directory {root} does not exist, or is not a directory.")
+    return root
+
+
 def _read() -> dict[str, Any]:
     path = config_path()
     try:
@@ -131,13 +153,9 @@ def _read() -> dict[str, Any]:
 def _write(data: dict[str, Any]) -> None:
     """Replace the configuration file in one step; keys that we do not know stay."""
     path = config_path()
+    content = json.dumps(data, indent=2) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix="config-")
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=2)
-            file.write("\n")
-        os.replace(temporary, path)
+        write_atomically(path, content.encode(), private=True)
     except OSError as error:
         msg = f"cannot write {path}: {error.strerror}. Set {_VARIABLE} instead."
         raise DestinationError(msg) from error

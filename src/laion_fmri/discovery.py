@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from laion_fmri.config import data_directory
 from laion_fmri.loader.layout import GLM, Layout, how_to_get, subject_id
 from laion_fmri.loader.rois import Rois
 
@@ -13,27 +13,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["data_directory", "describe", "get_participants", "get_rois", "get_subjects"]
+__all__ = ["describe", "get_participants", "get_rois", "get_subjects"]
 
 _TREES = (GLM, "derivatives/rois", "derivatives/atlases")
-
-
-def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return a given data directory, or the configured one.
-
-    Raises
-    ------
-    DataDirNotSetError
-        If none is given or configured.
-    FileNotFoundError
-        If it does not exist.
-    """
-    from laion_fmri.config import get_data_dir
-
-    root = Path(get_data_dir() if data_dir is None else data_dir)
-    if not root.is_dir():
-        raise FileNotFoundError(f"The data directory {root} does not exist, or is not a directory.")
-    return root
 
 
 def get_subjects(*, data_dir: str | os.PathLike[str] | None = None) -> list[str]:

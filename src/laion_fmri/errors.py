@@ -1,4 +1,9 @@
-"""The errors of this face. Each is a `neurofetch.NeurofetchError` and the built-in one expects."""
+"""All errors of this package. Each is a `neurofetch.NeurofetchError` and a built-in error too.
+
+`IncompleteError`, which a download raises at its end, is that of neurofetch; it is here so that all
+errors can be imported from one place. Servers, disks and wrong arguments raise the errors of
+`neurofetch.errors`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from neurofetch.errors import (
     UnknownValueError,
     VerificationError,
 )
+from neurofetch.model import IncompleteError
 
 __all__ = [
     "AccessError",
@@ -17,7 +23,9 @@ __all__ = [
     "CorruptFileError",
     "DataDirNotSetError",
     "DataNotDownloadedError",
+    "DataNotFoundError",
     "GridMismatchError",
+    "IncompleteError",
     "LicenseNotAcceptedError",
     "NoMatchingDataError",
     "NotFiniteError",
@@ -35,7 +43,19 @@ class DataDirNotSetError(NeurofetchError, RuntimeError):
     """No data directory was chosen yet."""
 
 
-class DataNotDownloadedError(NeurofetchError, FileNotFoundError):
+class DataNotFoundError(NeurofetchError, FileNotFoundError):
+    """Data are not there: not on disk (the first below), or not in the bucket (the second).
+
+    ::
+
+        DataNotFoundError (FileNotFoundError)
+        ├── DataNotDownloadedError
+        │   └── StimuliNotDownloadedError
+        └── NoMatchingDataError (LookupError, ValueError)
+    """
+
+
+class DataNotDownloadedError(DataNotFoundError):
     """A file is needed that was not downloaded; the message says which call brings it."""
 
 
@@ -47,8 +67,8 @@ class SubjectNotFoundError(UnknownValueError):
     """There is no such subject (a `ValueError`); the message lists those that exist."""
 
 
-class NoMatchingDataError(NothingMatchedError):
-    """The filters leave nothing (a `LookupError` and a `ValueError`)."""
+class NoMatchingDataError(NothingMatchedError, DataNotFoundError):
+    """The filters leave nothing."""
 
 
 class LicenseNotAcceptedError(NeurofetchError, RuntimeError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from laion_fmri.discovery import data_directory, get_subjects
+from laion_fmri.config import data_directory
+from laion_fmri.discovery import get_subjects
 from laion_fmri.loader.layout import Layout, how_to_get
 from laion_fmri.subject import Subject, load_subject
 

@@ -1,4 +1,4 @@
-"""WholeFile files of the dataset as arrays and tables, and a table of all files there are."""
+"""Read single files of the dataset as arrays and tables, and list all files in one table."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laion_fmri.errors import BadDataError, CorruptFileError, NotFiniteError
+from laion_fmri.config import data_directory
+from laion_fmri.errors import BadDataError, CorruptFileError
 from laion_fmri.loader.roi_files import read_label, read_surface
 from laion_fmri.volumes.byte_stream import open_file
-from laion_fmri.volumes.masking import Voxels, masked, whole_volume
+from laion_fmri.volumes.masking import Voxels, as_mask, masked, whole_volume
 from neurofetch.engine import ENTITY_NAMES, datatype_of
 from neurofetch.engine import parse_entities as parse
 
@@ -54,10 +55,7 @@ def load_nifti_mask(path: StrPath) -> NDArray[np.bool_]:
     """
     with open_file(Path(path)) as reader:
         reader.header.need(3)
-        values = whole_volume(reader)
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise NotFiniteError(str(path), "is to be a mask, but some of its voxels are NaN")
-    return np.asarray((values != 0).ravel())
+        return as_mask(whole_volume(reader), Path(path)).ravel()
 
 
 def load_nifti_data(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
@@ -158,8 +156,6 @@ def index(data_dir: StrPath | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from laion_fmri.discovery import data_directory
-
     root = data_directory(data_dir)
     files = sorted(_walk(str(root), "", ()))
     said: dict[str, list[Any]] = {}
@@ -199,9 +195,9 @@ def _walk(folder: str, prefix: str, passed: tuple[str, ...]) -> Iterator[tuple[s
                 yield at, entry.stat(follow_symlinks=entry.is_file()).st_size
 
 
-def _leads_back(fetcher: str, passed: tuple[str, ...]) -> bool:
+def _leads_back(link: str, passed: tuple[str, ...]) -> bool:
     """Whether a link leads to a folder that we are in, by the links followed so far."""
-    target = Path(os.path.realpath(fetcher))
+    target = Path(os.path.realpath(link))
     return any(Path(os.path.realpath(folder)).is_relative_to(target) for folder in passed)
 
 

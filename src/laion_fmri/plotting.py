@@ -143,7 +143,7 @@ def _outlines(sub: Subject, roi: str | Iterable[str] | None) -> dict[str, NDArra
 
 
 def _rows(sub: Subject, session: str) -> list[_Row]:
-    brain, layout = sub._select.brain, sub._layout
+    brain, layout = sub.brain, sub.layout
     trials = len(sub.get_trial_info(session))
     ceiling = _drawable(read_map(path := layout.noise_ceiling(session), brain), path)
     rsquare = _drawable(read_map(path := layout.mean_rsquare(), brain), path)
@@ -179,7 +179,7 @@ def _cuts(sub: Subject, outlines: dict[str, NDArray[np.bool_]]) -> list[float]:
     inside = np.any(list(outlines.values()), axis=0) if outlines else np.ones(len(z), dtype=bool)
     heights = z[inside] if inside.any() else z
     low, high = np.percentile(heights, [8, 92] if outlines else [12, 90])
-    step = abs(float(sub._select.brain.header.affine[2, 2])) or 1.0
+    step = abs(float(sub.brain.header.affine[2, 2])) or 1.0
     spread = max(high - low, step * (_CUTS - 1))
     middle = (low + high) / 2
     return [float(cut) for cut in np.linspace(middle - spread / 2, middle + spread / 2, _CUTS)]

@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from laion_fmri.access.request_id import KnownId, keeper, known_id
+from laion_fmri.access.request_id import KnownId, keep_new_id, known_id
 from laion_fmri.access.service import ASK, Entry, Manifest, Service
 from laion_fmri.errors import (
     AccessRevokedError,
@@ -154,18 +154,14 @@ def request_access(
         service = Service(client)
         manifest = service.manifest()
         _check_consent(accept_terms, _terms(service, manifest))
-        with keeper() as keep:
-            request_id = service.request(
-                {
-                    **form,
-                    "accepted_terms": True,
-                    "acknowledged_privacy": True,
-                    "terms_version": manifest.terms_version,
-                    "source": "cli",
-                }
-            )
-            path = keep.keep(request_id, service.url)
-        return _access(service, manifest, AccessState.GRANTED, KnownId(request_id, str(path)))
+        consent = {
+            "accepted_terms": True,
+            "acknowledged_privacy": True,
+            "terms_version": manifest.terms_version,
+            "source": "cli",
+        }
+        known = keep_new_id(lambda: service.request({**form, **consent}), service.url)
+        return _access(service, manifest, AccessState.GRANTED, known)
 
 
 def status() -> Access:

@@ -1,7 +1,7 @@
 """One subject: files on disk in, arrays out.
 
-`load_subject` is where to begin; `Subject` has the accessors. Everything works offline on what is
-on disk, and says which ``download(...)`` call brings what is missing.
+Begin with `load_subject`; `Subject` has the accessors. Everything works offline, on what is on
+disk. Where something is missing, the error has the ``download(...)`` call that brings it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from laion_fmri.beta_store.build import build_stores
-from laion_fmri.beta_store.read import remove_store
-from laion_fmri.brain import volume_image, voxel_coordinates, write_image
-from laion_fmri.loader import lazy as _lazy
-from laion_fmri.loader import torch_dataset as _torch
-from laion_fmri.loader.betas import SessionBetas, store_mode
-from laion_fmri.loader.layout import Layout, how_to_get, session_id, subject_id
-from laion_fmri.loader.lazy import trial_frame
-from laion_fmri.loader.roi_files import roi_data
+from laion_fmri.brain import volume_image, write_image
+from laion_fmri.config import data_directory
+from laion_fmri.discovery import get_subjects
+from laion_fmri.errors import DataNotDownloadedError
+from laion_fmri.loader.betas import BetaStore
+from laion_fmri.loader.layout import Layout, how_to_get, session_id, session_ids, subject_id
+from laion_fmri.loader.lazy import lazy_betas, trial_frame
+from laion_fmri.loader.rois import Rois
+from laion_fmri.loader.torch_dataset import dataset_class
 from laion_fmri.loader.trials import read_trials
-from laion_fmri.loader.voxels import Selection, read_map
+from laion_fmri.loader.voxels import read_map, voxel_columns
+from laion_fmri.volumes.brain_mask import Brain, read_brain, voxel_coordinates
 
 if TYPE_CHECKING:
     import os
@@ -30,27 +31,95 @@ if TYPE_CHECKING:
     import xarray as xr
     from nibabel.nifti1 import Nifti1Image
     from numpy.typing import NDArray
+    from torch.utils.data import Dataset
 
-    RoiQuery = str | Iterable[str]
+    from laion_fmri.loader.betas import StoreMode
+    from laion_fmri.loader.rois import RoiQuery
+    from laion_fmri.loader.trials import StimulusKind
+
     Floats = NDArray[np.float32]
-    Kind = Literal["shared", "unique"]
 
-__all__ = ["Subject", "SubjectFiles", "SubjectValues", "listed", "load_subject"]
+__all__ = ["Subject", "load_subject"]
+
+T = TypeVar("T")
 
 
-class SubjectFiles:
-    """The part of `laion_fmri.subject.Subject` that knows files, voxels and the store."""
+def load_subject(
+    subject: str,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    store: StoreMode | None = None,
+) -> Subject:
+    """Open a subject that is on disk.
+
+    Parameters
+    ----------
+    subject : str
+        ``"sub-03"`` or ``"03"``.
+    data_dir : str or path, optional
+        Where the dataset lies; default: the configured directory.
+    store : {"auto", "read", "off"}, optional
+        How the beta store is used (see `Subject.build_store`): ``"auto"`` builds a session's store
+        on the first call that asks for a part of the brain, ``"read"`` uses one that is there,
+        ``"off"`` always reads the files. Default: the environment variable ``LAION_FMRI_STORE``,
+        else ``"auto"``.
+
+    Returns
+    -------
+    Subject
+
+    Raises
+    ------
+    SubjectNotFoundError
+        If `subject` cannot be a subject's name.
+    DataNotDownloadedError
+        If nothing of the subject is on disk.
+    DataDirNotSetError
+        If no data directory is given or configured.
+    """
+    root = data_directory(data_dir)
+    layout = Layout(root, subject_id(subject))
+    if not layout.exists():
+        here = ", ".join(get_subjects(data_dir=root)) or "none"
+        raise DataNotDownloadedError(
+            f"Nothing of {layout.subject} is in {root}. Subjects here: {here}. This brings it:\n"
+            f"{how_to_get(root, layout.subject)}"
+        )
+    return Subject(layout.subject, root, store=store)
+
+
+class Subject:
+    """The data of one subject on disk.
+
+    The voxels of all results are those of the brain mask (mean R² above 0; NaN is not brain), in
+    the order of a C-order ravel of the volume grid. The mask is the same for every session. A list
+    of sessions gives a dict by session.
+
+    Parameters
+    ----------
+    subject_id : str
+        Full form, ``"sub-03"``.
+    data_dir : str or path
+    store : {"auto", "read", "off"}, optional
+        See `load_subject`, which also checks that the subject is there.
+
+    Attributes
+    ----------
+    layout : Layout
+        Paths of the subject's files.
+    store : BetaStore
+        The beta store: ``path``, ``build``, ``remove``.
+    """
 
     def __init__(
         self,
         subject_id: str,
         data_dir: str | os.PathLike[str],
         *,
-        store: Literal["auto", "read", "off"] | None = None,
+        store: StoreMode | None = None,
     ) -> None:
-        self._layout = Layout(Path(data_dir), subject_id)
-        self._store_mode = store_mode(store)
-        self._select = Selection(self._layout)
+        self.layout = Layout(Path(data_dir), subject_id)
+        self.store = BetaStore(self.layout, store)
 
     def __repr__(self) -> str:
         return (
@@ -60,32 +129,42 @@ class SubjectFiles:
     @property
     def subject_id(self) -> str:
         """The subject's full BIDS name, ``"sub-03"``."""
-        return self._layout.subject
+        return self.layout.subject
 
     @property
     def data_dir(self) -> Path:
         """The data directory."""
-        return self._layout.data_dir
+        return self.layout.data_dir
+
+    @property
+    def brain(self) -> Brain:
+        """The brain mask: its voxels, and the grid and affine of the mean-R² map."""
+        return read_brain(self.layout.mean_rsquare())
+
+    @property
+    def rois(self) -> Rois:
+        """The ROIs that are on disk now: ``names``, ``categories``, ``mask``, ``data``."""
+        return Rois(self.layout)
 
     # --- what there is ---------------------------------------------------------------------------
 
     def get_sessions(self) -> list[str]:
         """Return the sessions on disk, sorted: ``["ses-01", …]``."""
-        return self._layout.sessions()
+        return self.layout.sessions()
 
     def get_available_rois(self, category: str | None = None) -> list[str]:
-        """Return the ROIs on disk, sorted; of one category, such as ``"face"``, or of all.
+        """Return the ROIs on disk, sorted: of one category, such as ``"face"``, or of all.
 
         Raises
         ------
         UnknownRoiError
-            If there is no such category (a ValueError; lists the nearest).
+            If there is no such category (a ValueError; it lists the nearest).
         """
-        return self._select.rois.names(category)
+        return self.rois.names(category)
 
     def get_available_categories(self) -> list[str]:
         """Return the ROI categories on disk, sorted; the older layout has none."""
-        return self._select.rois.categories()
+        return self.rois.categories()
 
     # --- voxels ----------------------------------------------------------------------------------
 
@@ -102,11 +181,11 @@ class SubjectFiles:
         DataNotDownloadedError
             If the mean-R² map is not on disk.
         """
-        return self._select.brain.flat()
+        return self.brain.flat()
 
     def get_n_voxels(self) -> int:
         """Return the number of voxels in the brain mask."""
-        return len(self._select.brain)
+        return len(self.brain)
 
     def get_voxel_coordinates(
         self, roi: RoiQuery | None = None, mask: NDArray[Any] | None = None
@@ -123,8 +202,9 @@ class SubjectFiles:
         numpy.ndarray
             float64, shape (n_voxels, 3): x, y, z in millimetres, by the affine of the mean-R² map.
         """
-        brain = self._select.brain
-        return voxel_coordinates(brain.part(self._select.columns(roi=roi, mask=mask)), brain.header)
+        brain = self.brain
+        columns = voxel_columns(self.layout, roi=roi, mask=mask)
+        return voxel_coordinates(brain.part(columns), brain.header)
 
     def get_roi_mask(self, roi: RoiQuery) -> NDArray[np.bool_]:
         """Return an ROI over the brain mask's voxels.
@@ -149,11 +229,12 @@ class SubjectFiles:
         NotFiniteError
             If a file holds NaN.
         """
-        return self._select.roi_mask(roi)
+        return self.rois.mask(roi)
 
     def get_roi_masks(self, rois: RoiQuery = "all") -> dict[str, NDArray[np.bool_]]:
         """Return each ROI on its own, by name; `rois` as in `get_roi_mask`."""
-        return {name: self.get_roi_mask(name) for name in self._select.rois.resolve(rois)}
+        here = self.rois
+        return {name: here.mask(name) for name in here.resolve(rois)}
 
     def get_roi_data(
         self,
@@ -179,72 +260,12 @@ class SubjectFiles:
             (n_vertices,), fsnative. ``"label"``: int64, shape (n_label_vertices,), vertex numbers.
             Surfaces and labels come as ``{"L": …, "R": …}``, or bare where `hemi` is given.
         """
-        names = self._select.rois.resolve(roi)
-        return {name: roi_data(self._select, name, format, hemi) for name in names}
+        return self.rois.data(roi, format, hemi)
 
-    # --- the store -------------------------------------------------------------------------------
+    # --- values ----------------------------------------------------------------------------------
 
-    def build_store(
-        self, session: str | Iterable[str] | None = None, *, n_jobs: int | None = None
-    ) -> Path:
-        """Build the beta store, for sessions that have none that is up to date.
-
-        Parameters
-        ----------
-        session : str or list of str, optional
-            Default: every session whose betas are on disk.
-        n_jobs : int, optional
-            Sessions at a time, each with about 60 MB; default: one per processor, at most 4.
-
-        Returns
-        -------
-        pathlib.Path
-            The store: a Zarr v3 group with one group per session, which holds ``betas`` (trial,
-            voxel) and ``voxel`` (place in the C-order ravel of the grid). Removing it loses
-            nothing.
-        """
-        names = self._named_or_all(session)
-        return build_stores([self._betas(name) for name in names], n_jobs)
-
-    def remove_store(self) -> bool:
-        """Remove the beta store; False where there is none."""
-        return remove_store(self.data_dir, self.subject_id)
-
-    def _named_or_all(self, session: str | Iterable[str] | None) -> list[str]:
-        """Return the sessions named, or, with None, those whose betas are here."""
-        if session is None:
-            return [name for name in self.get_sessions() if self._has_betas(name)]
-        names = [session_id(name) for name in listed(session)]
-        if not names:
-            raise ValueError("session is an empty list: name at least one, or None for all.")
-        return names
-
-    def _has_betas(self, session: str) -> bool:
-        try:
-            self._layout.betas(session)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _betas(self, session: str) -> SessionBetas:
-        return SessionBetas(self._layout, session, self._select.brain, self._store_mode)
-
-
-def listed(session: object) -> list[str]:
-    """Return the sessions of an argument that takes one or several."""
-    if session is None or not hasattr(session, "__iter__"):
-        raise ValueError(f"session={session!r}: expected one such as 'ses-01', or a list of them.")
-    return [session] if isinstance(session, str) else list(session)
-
-
-T = TypeVar("T")
-
-# Each accessor gives one result for one session and a dict for a list of them; two overloads tell
-# type checkers so. A str is an iterable of str too, hence their overlap: the first one goes before.
-
-
-class SubjectValues(SubjectFiles):
-    """The part of `laion_fmri.subject.Subject` that reads values into memory."""
+    # Each accessor gives one result for one session and a dict for a list of them: two overloads
+    # tell type checkers so. They overlap because a str is an iterable of str, so str comes first.
 
     @overload
     def get_betas(  # type: ignore[overload-overlap]
@@ -253,7 +274,7 @@ class SubjectValues(SubjectFiles):
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
         nc_threshold: float | None = None,
-        stimuli: Kind | None = None,
+        stimuli: StimulusKind | None = None,
         streaming: bool | None = None,
         *,
         stream: bool = False,
@@ -267,7 +288,7 @@ class SubjectValues(SubjectFiles):
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
         nc_threshold: float | None = None,
-        stimuli: Kind | None = None,
+        stimuli: StimulusKind | None = None,
         streaming: bool | None = None,
         *,
         stream: bool = False,
@@ -280,7 +301,7 @@ class SubjectValues(SubjectFiles):
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
         nc_threshold: float | None = None,
-        stimuli: Kind | None = None,
+        stimuli: StimulusKind | None = None,
         streaming: bool | None = None,  # noqa: ARG002 - every read streams
         *,
         stream: bool = False,
@@ -332,19 +353,19 @@ class SubjectValues(SubjectFiles):
             raise ValueError(f"nan={nan!r}: expected 'raise' or 'keep'.")
 
         def one(name: str) -> Floats:
-            columns = self._select.columns(
-                roi=roi, mask=mask, nc_threshold=nc_threshold, session=name
+            columns = voxel_columns(
+                self.layout, roi=roi, mask=mask, nc_threshold=nc_threshold, session=name
             )
-            if stream and not self._has_betas(name):
+            if stream and not self.layout.has_betas(name):
                 from laion_fmri.loader.remote_betas import betas_from_bucket
 
                 return betas_from_bucket(
-                    self._layout, name, self._select.brain, columns, stimuli, finite=nan == "raise"
+                    self.layout, name, self.brain, columns, stimuli, finite=nan == "raise"
                 )
-            betas = self._betas(name)
+            betas = self.store.session(name)
             return betas.read(columns, betas.rows(stimuli), finite=nan == "raise")
 
-        return self._each(session, one)
+        return _by_session(session, one)
 
     @overload
     def get_noise_ceiling(  # type: ignore[overload-overlap]
@@ -411,19 +432,19 @@ class SubjectValues(SubjectFiles):
             raise ValueError(
                 "Give exactly one of session and desc: a session's map or a subject's."
             )
-        columns = self._select.columns(roi=roi, mask=mask)
+        columns = voxel_columns(self.layout, roi=roi, mask=mask)
 
         def values(path: Path) -> Floats:
-            whole = read_map(path, self._select.brain)
+            whole = read_map(path, self.brain)
             chosen: Floats = whole if columns is None else whole[columns]
             return chosen
 
         if session is not None:
-            return self._each(session, lambda name: values(self._layout.noise_ceiling(name)))
+            return _by_session(session, lambda name: values(self.layout.noise_ceiling(name)))
         if isinstance(desc, str):
-            return values(self._layout.noise_ceiling(desc=desc))
+            return values(self.layout.noise_ceiling(desc=desc))
         named = cast("Iterable[str]", desc)
-        return {name: values(self._layout.noise_ceiling(desc=name)) for name in named}
+        return {name: values(self.layout.noise_ceiling(desc=name)) for name in named}
 
     @overload
     def get_trial_info(  # type: ignore[overload-overlap]
@@ -450,81 +471,13 @@ class SubjectValues(SubjectFiles):
         """
 
         def one(name: str) -> pd.DataFrame:
-            trials = read_trials(self._layout.trials(name))
-            if self._has_betas(name):
-                trials.check(self._betas(name).header().volumes, self._layout.betas(name))
+            trials = read_trials(self.layout.trials(name))
+            if self.layout.has_betas(name):
+                betas = self.store.session(name)
+                trials.check(betas.header().volumes, betas.path)
             return trial_frame(trials)
 
-        return self._each(session, one)
-
-    def _each(self, session: str | Iterable[str], one: Callable[[str], T]) -> T | dict[str, T]:
-        if isinstance(session, str):
-            return one(session_id(session))
-        return {name: one(name) for name in [session_id(token) for token in listed(session)]}
-
-
-def load_subject(
-    subject: str,
-    *,
-    data_dir: str | os.PathLike[str] | None = None,
-    store: Literal["auto", "read", "off"] | None = None,
-) -> Subject:
-    """Open a subject that is on disk.
-
-    Parameters
-    ----------
-    subject : str
-        ``"sub-03"`` or ``"03"``.
-    data_dir : str or path, optional
-        Where the dataset lies; default: the configured directory.
-    store : {"auto", "read", "off"}, optional
-        How the beta store is used (see `Subject.build_store`): ``"auto"`` builds a session's store
-        on the first call that asks for a part of the brain, ``"read"`` uses one that is there,
-        ``"off"`` always reads the files. Default: the environment variable ``LAION_FMRI_STORE``,
-        else ``"auto"``.
-
-    Returns
-    -------
-    Subject
-
-    Raises
-    ------
-    SubjectNotFoundError
-        If `subject` cannot be a subject's name.
-    DataNotDownloadedError
-        If nothing of the subject is on disk.
-    DataDirNotSetError
-        If no data directory is given or configured.
-    """
-    from laion_fmri.discovery import data_directory, get_subjects
-    from laion_fmri.errors import DataNotDownloadedError
-
-    root = data_directory(data_dir)
-    layout = Layout(root, subject_id(subject))
-    if not layout.exists():
-        here = ", ".join(get_subjects(data_dir=root)) or "none"
-        raise DataNotDownloadedError(
-            f"Nothing of {layout.subject} is in {root}. Subjects here: {here}. This brings it:\n"
-            f"{how_to_get(root, layout.subject)}"
-        )
-    return Subject(layout.subject, root, store=store)
-
-
-class Subject(SubjectValues):
-    """The data of one subject on disk.
-
-    Voxels of all results are those of the brain mask (mean R² above 0, NaN is not brain), in the
-    order of a C-order ravel of the volume grid; the mask is the same for every session. A list of
-    sessions gives a dict by session.
-
-    Parameters
-    ----------
-    subject_id : str
-        Full form, ``"sub-03"``.
-    data_dir : str or path
-    store : {"auto", "read", "off"}, optional
-        See `load_subject`, which checks that the subject is there.
-    """
+        return _by_session(session, one)
 
     @property
     def betas(self) -> xr.DataArray:
@@ -545,12 +498,39 @@ class Subject(SubjectValues):
         DataNotDownloadedError
             If no session's betas are on disk.
         """
-        here = self._named_or_all(None)
-        if not here:
-            self._layout.missing("the betas of any session", desc="SingletrialBetas", stat="effect")
-        return _lazy.lazy_betas([self._betas(name) for name in here], self._layout)
+        sessions = self.store.sessions()
+        if not sessions:
+            self.layout.missing("the betas of any session", desc="SingletrialBetas", stat="effect")
+        return lazy_betas(sessions, self.layout)
 
-    # --- out again -------------------------------------------------------------------------------
+    # --- the beta store --------------------------------------------------------------------------
+
+    def build_store(
+        self, session: str | Iterable[str] | None = None, *, n_jobs: int | None = None
+    ) -> Path:
+        """Build the beta store, for sessions that have none that is up to date.
+
+        Parameters
+        ----------
+        session : str or list of str, optional
+            Default: every session whose betas are on disk.
+        n_jobs : int, optional
+            Sessions at a time, each with about 60 MB; default: one per processor, at most 4.
+
+        Returns
+        -------
+        pathlib.Path
+            The store: a Zarr v3 group with one group per session, which holds ``betas`` (trial,
+            voxel) and ``voxel`` (place in the C-order ravel of the grid). Removing it loses
+            nothing.
+        """
+        return self.store.build(session, n_jobs=n_jobs)
+
+    def remove_store(self) -> bool:
+        """Remove the beta store; False where there is none."""
+        return self.store.remove()
+
+    # --- to other tools --------------------------------------------------------------------------
 
     def to_nifti(
         self,
@@ -580,8 +560,8 @@ class Subject(SubjectValues):
         ValueError
             If there are not as many values as voxels.
         """
-        brain = self._select.brain
-        part = brain.part(self._select.columns(roi=roi, mask=mask))
+        brain = self.brain
+        part = brain.part(voxel_columns(self.layout, roi=roi, mask=mask))
         image = volume_image(values, part, brain.header)
         if output_path is not None:
             write_image(image, Path(output_path))
@@ -593,12 +573,12 @@ class Subject(SubjectValues):
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
         nc_threshold: float | None = None,
-        stimuli: Literal["shared", "unique"] | None = None,
+        stimuli: StimulusKind | None = None,
         *,
         images: bool | None = None,
         image_transform: Callable[[Any], Any] | None = None,
         transform: Callable[[Any], Any] | None = None,
-    ) -> _torch.TrialDataset:
+    ) -> Dataset[dict[str, Any]]:
         """Return a ``torch.utils.data.Dataset`` of trials, read lazily from the beta store.
 
         Works with any number of DataLoader workers, forked or spawned. Sessions without a store
@@ -630,21 +610,33 @@ class Subject(SubjectValues):
         StimuliNotDownloadedError
             If images are asked for and the stimuli are not on disk.
         """
-        make = _torch.dataset_class()
-        names = self._named_or_all(session)
-        if nc_threshold is not None and len(names) != 1:
+        make = dataset_class()
+        sessions = self.store.sessions(session)
+        if nc_threshold is not None and len(sessions) != 1:
             raise ValueError(
                 "nc_threshold needs one session: voxels would differ between sessions."
             )
-        columns = self._select.columns(
-            roi=roi, mask=mask, nc_threshold=nc_threshold, session=names[0] if names else ""
+        columns = voxel_columns(
+            self.layout,
+            roi=roi,
+            mask=mask,
+            nc_threshold=nc_threshold,
+            session=sessions[0].session if sessions else "",
         )
-        return make(
-            self._layout,
-            [self._betas(name) for name in names],
+        dataset: Dataset[dict[str, Any]] = make(
+            self.layout,
+            sessions,
             columns,
             stimuli,
             images=images,
             image_transform=image_transform,
             transform=transform,
         )
+        return dataset
+
+
+def _by_session(session: str | Iterable[str], one: Callable[[str], T]) -> T | dict[str, T]:
+    """Return the result for one session, or a dict of results for a list of them."""
+    if isinstance(session, str):
+        return one(session_id(session))
+    return {name: one(name) for name in session_ids(session)}

@@ -12,7 +12,7 @@ from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
 from neurofetch.net.response import Response
 from neurofetch.net.retry import Attempts, RetryRules
-from neurofetch.net.settings import Network
+from neurofetch.net.settings import Network, checked_endpoint
 from neurofetch.planning.dataset import Dataset, Selection, Withheld, make_selection
 from neurofetch.planning.entities import ENTITY_NAMES, Entities, datatype_of
 from neurofetch.planning.entities import parse as parse_entities
@@ -58,6 +58,7 @@ __all__ = [
     "audit",
     "audit_text",
     "bucket_of",
+    "checked_endpoint",
     "checked_jobs",
     "checked_shard",
     "datatype_of",

@@ -30,7 +30,7 @@ from access_world import (
 
 from laion_fmri._dataset import Extras
 from laion_fmri.access.gated_files import NEEDS_ACCESS
-from laion_fmri.access.request_id import auth_path, keeper, known_id
+from laion_fmri.access.request_id import KnownId, auth_path, keep_new_id, known_id
 from laion_fmri.access.service import Service
 from laion_fmri.download import download, fetcher_for
 from laion_fmri.errors import (
@@ -532,34 +532,49 @@ def test_a_web_address_weaker_than_the_services_own_is_not_used(client, monkeypa
 # -- the id ----------------------------------------------------------------------------------
 
 
+def keep(value: str) -> KnownId:
+    return keep_new_id(lambda: value, "http://service")
+
+
 def test_the_id_is_readable_by_its_owner_alone_at_every_moment(world):
+    modes = []
+
+    def ask() -> str:
+        modes.extend(path.stat().st_mode & 0o777 for path in auth_path().parent.iterdir())
+        return "an id"
+
     before = os.umask(0)
     try:
-        with keeper() as keep:
-            for path in auth_path().parent.iterdir():
-                assert path.stat().st_mode & 0o777 == 0o600
-            kept = keep.keep("an id", "http://service")
+        kept = keep_new_id(ask, "http://service")
     finally:
         os.umask(before)
-    assert kept == auth_path()
-    assert kept.stat().st_mode & 0o777 == 0o600
-    assert kept.parent.stat().st_mode & 0o777 == 0o700
-    assert [p.name for p in kept.parent.iterdir()] == ["auth.json"]
-    assert known_id().value == "an id"
+    assert modes == [0o600]  # it is there before the id is asked for
+    assert kept.where == str(auth_path())
+    assert auth_path().stat().st_mode & 0o777 == 0o600
+    assert auth_path().parent.stat().st_mode & 0o777 == 0o700
+    assert [p.name for p in auth_path().parent.iterdir()] == ["auth.json"]
+    assert known_id() == kept
+    assert kept.value == "an id"
+    written = json.loads(auth_path().read_text())
+    assert set(written) == {"server_url", "request_id", "saved_at"}
+    assert written["server_url"] == "http://service"
 
 
-def test_an_id_that_never_came_leaves_the_old_one(world):
-    with keeper() as keep:
-        keep.keep("old", "http://service")
-    with pytest.raises(KeyError), keeper():
-        raise KeyError
+@pytest.mark.parametrize("error", [KeyError, AccessError("no")])  # the second is an OSError too
+def test_an_id_that_never_came_leaves_the_old_one(world, error):
+    keep("old")
+
+    def ask() -> str:
+        raise error
+
+    with pytest.raises((KeyError, AccessError)):
+        keep_new_id(ask, "http://service")
     assert [p.name for p in auth_path().parent.iterdir()] == ["auth.json"]
     assert known_id().value == "old"
 
 
 def test_the_variable_wins_and_the_representation_is_silent(world, monkeypatch):
-    with keeper() as keep:
-        keep.keep("from-file", "http://service")
+    keep("from-file")
     monkeypatch.setenv("LAION_FMRI_REQUEST_ID", " from-variable \n")
     assert known_id().value == "from-variable"
     assert "from-variable" not in repr(known_id())

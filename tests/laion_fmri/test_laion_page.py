@@ -13,7 +13,7 @@ from collections import Counter
 
 import pytest
 
-from laion_fmri.config import dataset_initialize, get_data_dir
+from laion_fmri.config import config_path, dataset_initialize, get_data_dir
 from laion_fmri.download import download
 from neurofetch.model import IncompleteError, Status, VerificationLevel
 from testbed.laion import GATED, ROOT_FILES
@@ -348,3 +348,6 @@ def test_the_data_directory_is_remembered(quick, monkeypatch):
     dataset_initialize(quick)
     assert get_data_dir() == quick
     assert download("sub-03", ses="averages").root == quick
+    kept = config_path()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]

@@ -109,7 +109,7 @@ def test_a_store_that_goes_away_while_it_is_used(tmp_path):
     sub = load_subject("03", data_dir=tree)
     expected = naive_betas(tree)[:, naive_roi(tree, "V1", "retinotopy")]
     columns = np.flatnonzero(sub.get_roi_mask("V1"))
-    betas = sub._betas("ses-01")
+    betas = sub.store.session("ses-01")
     opened = betas.ensure_store()
     betas._store = lambda _: opened  # as between opening and reading
     sub.remove_store()

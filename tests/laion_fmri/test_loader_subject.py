@@ -216,6 +216,24 @@ def test_to_nifti_is_the_way_back(sub, root, tmp_path, name):
         sub.to_nifti(values, tmp_path / "no-such" / name)
 
 
+def test_an_image_that_cannot_be_written_leaves_the_old_one(sub, tmp_path, monkeypatch):
+    path = tmp_path / "mean.nii.gz"
+    image = sub.to_nifti(sub.get_betas("ses-01")[0], path)
+    assert image.get_filename() == str(path)
+    before = path.read_bytes()
+
+    def half(self, name):
+        with open(name, "wb") as file:
+            file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(nib.Nifti1Image, "to_filename", half)
+    with pytest.raises(OSError, match="No space left"):
+        sub.to_nifti(sub.get_betas("ses-01")[1], path)
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
 def test_to_nifti_of_an_roi_and_of_several_volumes(sub, root):
     betas = sub.get_betas("ses-01", roi="V1")
     data = np.asarray(sub.to_nifti(betas, roi="V1").dataobj)
@@ -296,6 +314,37 @@ def test_a_plain_file_beside_the_packed_one_is_taken(root, tmp_path):
         load_subject("03", data_dir=tree, store="off").get_betas("01", roi="V1"),
         naive_betas(root)[:, naive_roi(root, "V1", "retinotopy")],
     )
+
+
+# --- what a subject is made of --------------------------------------------------------------------
+
+
+def test_a_subject_is_one_class_with_parts_that_can_be_used_on_their_own(sub, root):
+    assert Subject.__bases__ == (object,)
+    assert sub.rois.names("face") == sub.get_available_rois("face")
+    assert sub.rois.categories() == sub.get_available_categories()
+    assert np.array_equal(sub.rois.mask(["face", "V1"]), sub.get_roi_mask(["face", "V1"]))
+    assert np.array_equal(sub.rois.data("FFA1")["FFA1"], sub.get_roi_data("FFA1")["FFA1"])
+    assert np.array_equal(sub.brain.flat(), sub.get_brain_mask())
+    assert sub.layout.betas("ses-01") == betas_path(root)
+    assert sub.store.path == root / ".laion_fmri" / "store" / "sub-03.zarr"
+    assert [one.session for one in sub.store.sessions()] == SESSIONS
+    assert sub.store.session("01").header().volumes == len(sub.get_trial_info("01"))
+
+
+def test_a_store_is_built_and_removed_by_its_own_object(tmp_path):
+    sub = load_subject("03", data_dir=write_tree(tmp_path), store="read")
+    assert sub.store.build("ses-01", n_jobs=1) == sub.store.path
+    assert sorted(path.name for path in sub.store.path.glob("ses-*")) == ["ses-01"]
+    assert sub.store.remove() is True
+    assert sub.store.remove() is False
+
+
+def test_the_parts_say_what_they_are(root, tmp_path):
+    sub = load_subject("03", data_dir=root, store="off")
+    assert repr(sub.rois).startswith("<Rois of sub-03: EBA, ")
+    assert repr(sub.store) == f"<BetaStore {sub.store.path}, off>"
+    assert repr(sub) == f"<Subject sub-03: 2 sessions in {root}>"
 
 
 # --- the store, and all sessions at once ----------------------------------------------------------

@@ -21,7 +21,7 @@ from laion_fmri.errors import (
     TrialMismatchError,
 )
 from laion_fmri.loader.stimulus_images import Stimuli
-from laion_fmri.loader.torch_dataset import Trials
+from laion_fmri.loader.torch_dataset import LazyTrials
 from laion_fmri.subject import load_subject
 from tests.loader_tree import betas_path, naive_betas, naive_roi, rewrite, trials_path, write_tree
 
@@ -89,7 +89,7 @@ def test_stimuli_that_are_not_here_or_damaged(tmp_path):
 
 def test_a_store_that_goes_away_under_the_trials_says_what_to_do(tmp_path):
     sub = load_subject("03", data_dir=write_tree(tmp_path))
-    trials = Trials(sub._layout, [sub._betas("ses-01")], None, None, images=False)
+    trials = LazyTrials(sub.layout, [sub.store.session("ses-01")], None, None, images=False)
     sub.remove_store()
     with pytest.raises(FileNotFoundError, match=r"call to_torch_dataset\(\) again"):
         trials._read(0, [0])
@@ -108,16 +108,16 @@ def test_trials_that_do_not_fit_the_store_are_refused(tmp_path):
     ):
         path.write_text(text)
         with pytest.raises(TrialMismatchError, match=says) as caught:
-            Trials(sub._layout, [sub._betas("ses-01")], None, None, images=False)
+            LazyTrials(sub.layout, [sub.store.session("ses-01")], None, None, images=False)
         assert caught.value.path == str(path)
 
 
 def test_trials_are_read_from_the_store_without_pytorch(root):
     """All but the tensors: what an item is of, and its values."""
     sub = load_subject("03", data_dir=root)
-    sessions = [sub._betas(name) for name in sub.get_sessions()]
+    sessions = [sub.store.session(name) for name in sub.get_sessions()]
     columns = np.flatnonzero(sub.get_roi_mask("V1"))
-    trials = Trials(sub._layout, sessions, columns, "shared", images=False)
+    trials = LazyTrials(sub.layout, sessions, columns, "shared", images=False)
     kept = 0
     for number, session in enumerate(sub.get_sessions()):
         shared = sub.get_trial_info(session)["label"].str.startswith("shared_").to_numpy()

@@ -6,21 +6,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import ConfigError, DestinationError
+from neurofetch.errors import ConfigError, DestinationError, NeurofetchError
+from neurofetch.store.atomic import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-__all__ = ["VARIABLE", "Keeper", "KnownId", "auth_path", "keeper", "known_id"]
+__all__ = ["VARIABLE", "KnownId", "auth_path", "keep_new_id", "known_id"]
 
 VARIABLE = "LAION_FMRI_REQUEST_ID"
 
@@ -71,62 +70,43 @@ def known_id() -> KnownId | None:
     return KnownId(value.strip(), str(path)) if isinstance(value, str) and value.strip() else None
 
 
-class Keeper:
-    """A file that is ready for an id; see `keeper`."""
+def keep_new_id(ask: Callable[[], str], server_url: str) -> KnownId:
+    """Ask for a request id and keep it in the file of `auth_path`.
 
-    def __init__(self, file: int, temporary: str, path: Path) -> None:
-        self._file = file
-        self._temporary = temporary
-        self._path = path
+    The file is made first, so that no id is lost to a full or read-only disk. It is made with mode
+    0600, so that nobody else can read the id, not for a moment. If `ask` fails, an older id stays.
 
-    def keep(self, request_id: str, server_url: str) -> Path:
-        """Write the id down, in one step.
+    Parameters
+    ----------
+    ask : callable
+        Returns the new id; not called where the file cannot be made.
+    server_url : str
+        The service that gives it; written beside it.
 
-        Raises
-        ------
-        DestinationError
-            If it cannot be written.
-        """
-        when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        said = {"server_url": server_url, "request_id": request_id, "saved_at": when}
-        data = (json.dumps(said, indent=2) + "\n").encode()
-        try:
-            while data:
-                data = data[os.write(self._file, data) :]
-            os.fsync(self._file)
-            os.replace(self._temporary, self._path)
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-        return self._path
-
-
-@contextlib.contextmanager
-def keeper() -> Iterator[Keeper]:
-    """Make the file first, and then ask for the id: none is lost to a full or read-only disk.
-
-    The file is made with mode 0600, so that the id is never readable by others, not for a moment.
+    Returns
+    -------
+    KnownId
 
     Raises
     ------
     DestinationError
-        If it cannot be made.
+        If the file cannot be made or written.
     """
     path = auth_path()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file, temporary = tempfile.mkstemp(dir=path.parent, prefix="auth-")
+        with replacing(path, private=True) as temporary:
+            request_id = ask()
+            when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            content = {"server_url": server_url, "request_id": request_id, "saved_at": when}
+            text = json.dumps(content, indent=2) + "\n"
+            Path(temporary).write_text(text, encoding="utf-8")
+    except NeurofetchError:  # of `ask`: those of servers are OSErrors too
+        raise
     except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        yield Keeper(file, temporary, path)
-    finally:
-        os.close(file)
-        with contextlib.suppress(FileNotFoundError):  # it has taken its name
-            os.unlink(temporary)
-
-
-def _unwritable(path: Path, error: OSError) -> DestinationError:
-    return DestinationError(
-        f"cannot write {path}: {error.strerror or error}. Make its folder writable, or name "
-        "another with XDG_CACHE_HOME."
-    )
+        msg = (
+            f"cannot write {path}: {error.strerror or error}. Make its folder writable, or name "
+            "another with XDG_CACHE_HOME."
+        )
+        raise DestinationError(msg) from error
+    return KnownId(request_id, str(path))

@@ -19,8 +19,8 @@ from laion_fmri.errors import (
     TermsOutdatedError,
     UnknownRequestError,
 )
-from neurofetch.engine import Attempts, Request, RetryRules, failure
-from neurofetch.errors import ConfigError, ServerError, TransientError, UsageError
+from neurofetch.engine import Attempts, Request, RetryRules, checked_endpoint, failure
+from neurofetch.errors import ServerError, TransientError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,18 +67,7 @@ def service_url() -> str:
         If ``LAION_FMRI_ACCESS_URL`` is no such address.
     """
     text = os.environ.get(VARIABLE, "").strip()
-    if not text:
-        return URL
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
-        _ = parts.port
-    except ValueError:
-        good = False
-    if not good:
-        msg = f"{VARIABLE}={text!r} is not a URL such as {URL}. Correct it, or unset it."
-        raise ConfigError(msg)
-    return text.rstrip("/")
+    return checked_endpoint(text, VARIABLE) if text else URL
 
 
 class Service:

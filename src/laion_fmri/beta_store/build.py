@@ -1,8 +1,8 @@
 """Building the beta store while betas stream by.
 
 A session is built in a folder of its own under ``store/.tmp`` and renamed into place when it is
-whole and on disk. Many processes may build at once: the last rename finds the place taken by the
-same content and steps back. No lock is needed for that, and none is taken between processes.
+complete and on disk. Many processes may build at once: whoever comes last finds that the same
+content is there already, and leaves it. That needs no lock between processes; none is taken.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import shutil
 import threading
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,17 +30,16 @@ from laion_fmri.beta_store.zarr_layout import (
 )
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import Voxels, forward_pass
+from neurofetch.store.atomic import replacing, write_at, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from laion_fmri.loader.betas import SessionBetas
     from laion_fmri.volumes.byte_stream import Reader
 
-__all__ = ["build", "build_stores", "ensure"]
+__all__ = ["build", "ensure"]
 
 #: Trials are gathered up to this many bytes before they are spread over the chunks.
 _BATCH = 16 << 20
@@ -60,22 +59,6 @@ def ensure(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
         lock = _locks.setdefault(folder, threading.Lock())
     with lock:
         return SessionStore.open(folder, sources) or build(folder, sources, voxels)
-
-
-def build_stores(sessions: list[SessionBetas], n_jobs: int | None) -> Path:
-    """Build several sessions' stores, some at a time; return the subject's store.
-
-    Threads are enough: decompression and copying hold no GIL.
-    """
-    if not sessions:
-        raise ValueError("No session to build a store for: no betas are on disk.")
-    jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-        raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number from 1 on.")
-    with ThreadPoolExecutor(jobs) as pool:
-        for done in [pool.submit(session.need_store) for session in sessions]:
-            done.result()
-    return sessions[0].folder.parent
 
 
 def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
@@ -104,10 +87,12 @@ def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
         reader.header.need(4)
         layout = ShardLayout(reader.header.volumes, len(voxels))
         _fill_shard(place / "betas" / "c" / "0" / "0", reader, voxels, layout)
-        _write(place / "betas" / "zarr.json", sharded_document(layout))
-        _write(place / "voxel" / "c" / "0", voxels.indices.astype("<i8").tobytes())
-        _write(place / "voxel" / "zarr.json", array_document("int64", len(voxels), "voxel"))
-        _write(place / "zarr.json", group_document(_attributes(made, layout, reader)))
+        write_atomically(place / "betas" / "zarr.json", sharded_document(layout))
+        write_atomically(place / "voxel" / "c" / "0", voxels.indices.astype("<i8").tobytes())
+        write_atomically(
+            place / "voxel" / "zarr.json", array_document("int64", len(voxels), "voxel")
+        )
+        write_atomically(place / "zarr.json", group_document(_attributes(made, layout, reader)))
         if not sources.same(made):
             raise OSError(errno.EBUSY, "changed while it was read", str(sources.paths[0]))
         _settle(place, folder, sources)
@@ -138,7 +123,7 @@ def _fill_shard(path: Path, reader: Reader, voxels: Voxels, layout: ShardLayout)
             batch[:, trial % depth] = row.reshape(layout.chunks, CHUNK_VOXELS)
             if (trial + 1) % depth == 0 or trial + 1 == layout.trials:
                 _spread(file.fileno(), batch, trial - trial % depth, trial + 1, layout)
-        _pwrite(file.fileno(), memoryview(index_table(layout)), layout.data_bytes)
+        write_at(file.fileno(), index_table(layout), layout.data_bytes)
         os.fsync(file.fileno())
 
 
@@ -148,13 +133,7 @@ def _spread(
     size = (end - first) * layout.row_bytes
     for chunk in range(layout.chunks):
         piece = batch[chunk].reshape(-1).view(np.uint8).data[:size]
-        _pwrite(descriptor, piece, chunk * layout.chunk_bytes + first * layout.row_bytes)
-
-
-def _pwrite(descriptor: int, piece: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(piece):
-        done += os.pwrite(descriptor, piece[done:], offset + done)
+        write_at(descriptor, piece, chunk * layout.chunk_bytes + first * layout.row_bytes)
 
 
 def _reserve(descriptor: int, size: int) -> None:
@@ -168,14 +147,6 @@ def _reserve(descriptor: int, size: int) -> None:
         if exc.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
             raise
         os.ftruncate(descriptor, size)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -207,14 +178,13 @@ def _settle(place: Path, folder: Path, sources: Sources) -> None:
 
 
 def _write_subject(group: Path) -> None:
-    if (group / "zarr.json").exists():
+    path = group / "zarr.json"
+    if path.exists():
         return
-    draft = group.parent / ".tmp" / f"group-{uuid.uuid4().hex}"
-    _write(draft, group_document({"format": FORMAT, "made_by": "laion_fmri"}))
-    try:
-        os.replace(draft, group / "zarr.json")
-    finally:
-        draft.unlink(missing_ok=True)  # still there where the group was removed meanwhile
+    # Where `_clear_stale` finds it after a crash, and no reader of the group does.
+    draft = f"../.tmp/group-{uuid.uuid4().hex}"
+    with replacing(path, draft=draft) as temporary:
+        Path(temporary).write_bytes(group_document({"format": FORMAT, "made_by": "laion_fmri"}))
 
 
 def _clear_stale(tmp: Path) -> None:

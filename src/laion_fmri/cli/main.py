@@ -201,7 +201,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _codes(error: BaseException) -> ExitCode | None:
     from laion_fmri.errors import (
         DataDirNotSetError,
-        DataNotDownloadedError,
+        DataNotFoundError,
         LicenseNotAcceptedError,
     )
     from neurofetch.errors import ServerError
@@ -210,7 +210,7 @@ def _codes(error: BaseException) -> ExitCode | None:
         return ExitCode.LICENSE
     if isinstance(error, DataDirNotSetError):
         return ExitCode.USAGE
-    if isinstance(error, DataNotDownloadedError):
+    if isinstance(error, DataNotFoundError):
         return ExitCode.NOTHING_MATCHED
     if isinstance(error, ServerError):  # a missing bucket is a FileNotFoundError too
         return ExitCode.SERVER

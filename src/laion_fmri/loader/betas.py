@@ -5,19 +5,25 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from laion_fmri.beta_store.build import ensure
-from laion_fmri.beta_store.read import SessionStore, Sources, store_folder
+from laion_fmri.beta_store.read import SessionStore, Sources, remove_store, store_folder
 from laion_fmri.errors import NotFiniteError
+from laion_fmri.loader.layout import session_id, session_ids
 from laion_fmri.loader.trials import read_trials
+from laion_fmri.volumes.brain_mask import read_brain
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import masked
 from laion_fmri.volumes.nifti import check_same_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from laion_fmri.loader.layout import Layout
@@ -26,14 +32,14 @@ if TYPE_CHECKING:
 
     StoreMode = Literal["auto", "read", "off"]
 
-__all__ = ["SessionBetas", "store_mode"]
+__all__ = ["BetaStore", "SessionBetas"]
 
 _MODES = ("auto", "read", "off")
 #: Not worth a word: a shared data directory that this user may only read.
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-def store_mode(mode: str | None) -> StoreMode:
+def _store_mode(mode: str | None) -> StoreMode:
     """Return how the store is used: as asked, else by ``LAION_FMRI_STORE``, else ``auto``.
 
     Raises
@@ -183,3 +189,69 @@ class SessionBetas:
             f"nan='keep' takes them as they are"
         )
         raise NotFiniteError(str(self.path), problem)
+
+
+class BetaStore:
+    """The beta store of one subject, and the sessions that it is made from.
+
+    See `laion_fmri.subject.Subject.store`.
+
+    Parameters
+    ----------
+    layout : Layout
+    mode : {"auto", "read", "off"}, optional
+        How reading uses the store: see `laion_fmri.subject.load_subject`.
+    """
+
+    def __init__(self, layout: Layout, mode: str | None = None) -> None:
+        self._layout = layout
+        self.mode = _store_mode(mode)
+
+    def __repr__(self) -> str:
+        return f"<BetaStore {self.path}, {self.mode}>"
+
+    @property
+    def path(self) -> Path:
+        """The Zarr group of the store, whether it exists or not."""
+        return store_folder(self._layout.data_dir, self._layout.subject)
+
+    def session(self, session: str) -> SessionBetas:
+        """Return the betas of one session, which are read from the store where it has them.
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If they, or the mean-R² map, are not on disk.
+        """
+        brain = read_brain(self._layout.mean_rsquare())
+        return SessionBetas(self._layout, session_id(session), brain, self.mode)
+
+    def sessions(self, session: str | Iterable[str] | None = None) -> list[SessionBetas]:
+        """Return the betas of the sessions named; with None, of all whose betas are on disk."""
+        if session is None:
+            names = [name for name in self._layout.sessions() if self._layout.has_betas(name)]
+        else:
+            names = session_ids(session)
+            if not names:
+                raise ValueError("session is an empty list: name at least one, or None for all.")
+        return [self.session(name) for name in names]
+
+    def build(
+        self, session: str | Iterable[str] | None = None, *, n_jobs: int | None = None
+    ) -> Path:
+        """Build the store; see `laion_fmri.subject.Subject.build_store`."""
+        sessions = self.sessions(session)
+        if not sessions:
+            raise ValueError("No session to build a store for: no betas are on disk.")
+        jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs
+        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+            raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number from 1 on.")
+        # Threads are enough: decompression and copying do not hold the GIL.
+        with ThreadPoolExecutor(jobs) as pool:
+            for done in [pool.submit(one.need_store) for one in sessions]:
+                done.result()
+        return self.path
+
+    def remove(self) -> bool:
+        """Remove the store; False where there is none."""
+        return remove_store(self._layout.data_dir, self._layout.subject)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
+from laion_fmri._dataset import HELD_OUT, subject_label
 from laion_fmri.config import get_data_dir
 from laion_fmri.errors import (
     BadDataError,
@@ -16,12 +18,20 @@ from laion_fmri.errors import (
     SubjectNotFoundError,
 )
 from neurofetch.engine import parse_entities as parse
-from neurofetch.errors import ConfigError
+from neurofetch.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["GLM", "Layout", "held_out", "how_to_get", "session_id", "subject_id"]
+__all__ = [
+    "GLM",
+    "Layout",
+    "held_out",
+    "how_to_get",
+    "session_id",
+    "session_ids",
+    "subject_id",
+]
 
 GLM = "derivatives/glmsingle-tedana"
 _VOLUME = (".nii", ".nii.gz")
@@ -41,12 +51,11 @@ def subject_id(subject: object) -> str:
     >>> subject_id("03"), subject_id("sub-03")
     ('sub-03', 'sub-03')
     """
-    token = f"sub-{subject.removeprefix('sub-')}" if isinstance(subject, str) else ""
-    if not _TOKEN.fullmatch(token.removeprefix("sub-")):
-        raise SubjectNotFoundError(
-            f"{subject!r} is not a subject: expected its BIDS name, such as 'sub-03' or '03'."
-        )
-    return token
+    try:
+        return subject_label(subject)
+    except UsageError:
+        msg = f"{subject!r} is not a subject: expected its BIDS name, such as 'sub-03' or '03'."
+        raise SubjectNotFoundError(msg) from None  # without "or 'all'", which a download takes
 
 
 def session_id(session: object) -> str:
@@ -70,10 +79,28 @@ def session_id(session: object) -> str:
     return token
 
 
+def session_ids(session: object) -> list[str]:
+    """Return the full BIDS forms of the sessions of an argument that takes one or several.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a text nor a list, or holds something that cannot be a session.
+
+    Examples
+    --------
+    >>> session_ids("04"), session_ids(["ses-01", "02"])
+    (['ses-04'], ['ses-01', 'ses-02'])
+    """
+    if not isinstance(session, Iterable):
+        msg = f"session={session!r}: expected one such as 'ses-01', or a list of them."
+        raise ValueError(msg)  # noqa: TRY004 - as for every other session that makes no sense
+    given = [session] if isinstance(session, str) else session
+    return [session_id(one) for one in given]
+
+
 def held_out(session: str) -> bool:
     """Whether the dataset's owners keep a session back: the bucket lists it and refuses it."""
-    from laion_fmri._dataset import HELD_OUT  # the engine comes with it
-
     return session.removeprefix(f"{HELD_OUT.entity}-") in HELD_OUT.values
 
 
@@ -141,9 +168,16 @@ class Layout:
         func = self.glm / session / "func"
         return func.is_dir() and any(func.iterdir())
 
+    def has_betas(self, session: str) -> bool:
+        """Whether the single-trial betas of a session are here."""
+        return self._betas(session) is not None
+
+    def _betas(self, session: str) -> Path | None:
+        return self._find(session, _VOLUME, suffix="statmap", desc="SingletrialBetas")
+
     def betas(self, session: str) -> Path:
         """Return the single-trial betas of a session."""
-        found = self._find(session, _VOLUME, suffix="statmap", desc="SingletrialBetas")
+        found = self._betas(session)
         how = {"desc": "SingletrialBetas", "stat": "effect", "extension": "nii.gz"}
         return found or self.missing(f"the betas of {session}", ses=session, **how)
 

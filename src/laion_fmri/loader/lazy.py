@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laion_fmri.beta_store.zarr_layout import CHUNK_VOXELS
-from laion_fmri.brain import voxel_coordinates
 from laion_fmri.loader.trials import read_trials
+from laion_fmri.volumes.brain_mask import voxel_coordinates
 
 if TYPE_CHECKING:
     import pandas as pd

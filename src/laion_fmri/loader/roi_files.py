@@ -1,4 +1,4 @@
-"""ROI files as they are: volumes, surface masks, FreeSurfer labels."""
+"""Read the files of an ROI: volumes, surface masks, FreeSurfer labels."""
 
 from __future__ import annotations
 
@@ -6,48 +6,58 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laion_fmri.errors import BadDataError, CorruptFileError, NotFiniteError
-from laion_fmri.loader.rois import roi_volume
+from laion_fmri.errors import CorruptFileError, GridMismatchError
+from laion_fmri.volumes.byte_stream import open_file
+from laion_fmri.volumes.masking import as_mask, whole_volume
+from laion_fmri.volumes.nifti import check_same_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from laion_fmri.loader.voxels import Selection
+    from laion_fmri.volumes.nifti import Header
 
-__all__ = ["read_label", "read_surface", "roi_data"]
-
-_FORMATS = {
-    "volume": "volume",
-    "nii.gz": "volume",
-    "surface": "surface",
-    "func.gii": "surface",
-    "gii": "surface",
-    "label": "label",
-}
+__all__ = ["read_label", "read_surface", "read_volumes"]
 
 
-def roi_data(select: Selection, name: str, format: str, hemi: str | None) -> Any:  # noqa: A002
-    """Return one ROI in one format; see `laion_fmri.subject.Subject.get_roi_data`."""
-    kind = _FORMATS.get(format.lstrip("."))
-    if kind is None:
-        raise ValueError(f"format={format!r}: expected 'volume', 'surface' or 'label'.")
-    if hemi not in (None, "L", "R"):
-        raise ValueError(f"hemi={hemi!r}: expected 'L', 'R', or None for both.")
-    if kind == "volume":
-        if hemi is not None:
-            raise ValueError("hemi goes with format='surface' or 'label': volumes have both.")
-        return roi_volume(select.rois.of(name, "volume"), select.brain.header)
-    files = select.rois.of(name, "surface" if kind == "surface" else "label")
-    read: Callable[[Path], Any] = read_surface if kind == "surface" else read_label
-    if hemi is None:
-        return {file.hemi: read(file.path) for file in files}
-    of_hemi = [file for file in files if file.hemi == hemi]
-    if not of_hemi:
-        raise BadDataError(str(files[0].path.parent), f"{name} has no {kind} for hemisphere {hemi}")
-    return read(of_hemi[0].path)
+def read_volumes(paths: Sequence[Path], brain: Header) -> NDArray[np.bool_]:
+    """Read an ROI as a mask over the grid of the brain mask.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        The volumes of one ROI, of any resolution. Those on the grid are used; the others are not.
+    brain : Header
+        Header of the file that the brain mask comes from.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape ``brain.grid``: true where any of the volumes is not 0.
+
+    Raises
+    ------
+    GridMismatchError
+        If none of the files lies on the grid.
+    NotFiniteError
+        If a file holds NaN.
+    """
+    mask = np.zeros(brain.grid, dtype=bool)
+    elsewhere: list[GridMismatchError] = []
+    for path in paths:
+        with open_file(path) as reader:
+            reader.header.need(3)
+            try:
+                check_same_grid(reader.header, brain)
+            except GridMismatchError as exc:
+                elsewhere.append(exc)
+                continue
+            mask |= as_mask(whole_volume(reader), path)
+    if len(elsewhere) == len(paths):
+        raise elsewhere[0]
+    return mask
 
 
 def read_surface(path: Path) -> NDArray[np.bool_]:
@@ -56,7 +66,7 @@ def read_surface(path: Path) -> NDArray[np.bool_]:
     Raises
     ------
     CorruptFileError
-        If the file is no GIFTI, or holds no values.
+        If the file is not GIFTI, or holds no values.
     NotFiniteError
         If it holds NaN.
     """
@@ -67,10 +77,7 @@ def read_surface(path: Path) -> NDArray[np.bool_]:
         values = np.asarray(image.darrays[0].data)
     except Exception as exc:
         raise CorruptFileError(str(path), f"cannot be read as GIFTI ({exc})") from exc
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        raise NotFiniteError(str(path), "is to be a mask, but some of its vertices are NaN")
-    mask: NDArray[np.bool_] = values != 0
-    return mask
+    return as_mask(values, path, "vertices")
 
 
 def read_label(path: Path) -> NDArray[np.int64]:
@@ -79,7 +86,7 @@ def read_label(path: Path) -> NDArray[np.int64]:
     Raises
     ------
     CorruptFileError
-        If the file is no label.
+        If the file is not a FreeSurfer label.
     """
     from nibabel.freesurfer import io as freesurfer
 

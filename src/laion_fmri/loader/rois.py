@@ -1,39 +1,48 @@
-"""ROIs on disk, in both layouts, and the words that choose them."""
+"""The ROIs of a subject: which are on disk, what a name means, and their masks."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from laion_fmri.errors import GridMismatchError, NotFiniteError, UnknownRoiError
-from laion_fmri.volumes.byte_stream import open_file
-from laion_fmri.volumes.masking import whole_volume
-from laion_fmri.volumes.nifti import check_same_grid
+from laion_fmri.errors import BadDataError, UnknownRoiError
+from laion_fmri.loader.roi_files import read_label, read_surface, read_volumes
+from laion_fmri.volumes.brain_mask import read_brain
+from neurofetch.engine import nearest
 from neurofetch.engine import parse_entities as parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from laion_fmri.loader.layout import Layout
-    from laion_fmri.volumes.nifti import Header
+    from laion_fmri.volumes.brain_mask import Brain
 
     RoiQuery = str | Iterable[str]
+    RoiKind = Literal["volume", "surface", "label"]
 
-__all__ = ["RoiFile", "Rois", "roi_volume"]
+__all__ = ["RoiFile", "Rois"]
 
-Kind = Literal["volume", "surface", "label"]
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, RoiKind] = {
     ".nii": "volume",
     ".nii.gz": "volume",
     ".func.gii": "surface",
     ".label": "label",
+}
+#: The words that `Rois.data` takes for a kind of file.
+_FORMATS: dict[str, RoiKind] = {
+    "volume": "volume",
+    "nii.gz": "volume",
+    "surface": "surface",
+    "func.gii": "surface",
+    "gii": "surface",
+    "label": "label",
 }
 
 
@@ -55,19 +64,21 @@ class RoiFile:
 
     name: str
     category: str
-    kind: Kind
+    kind: RoiKind
     hemi: str
     path: Path
 
 
 class Rois:
-    """The ROIs of one subject.
+    """The ROIs of one subject that are on disk; see `laion_fmri.subject.Subject.rois`.
+
+    ``derivatives/rois/<sub>/<category>/`` comes first. The older layout,
+    ``derivatives/atlases/<sub>/rois/<ROI>.nii.gz``, adds the volumes that the first does not have.
 
     Parameters
     ----------
     layout : Layout
-        ``derivatives/rois/<sub>/<category>/`` is looked at first, then the older
-        ``derivatives/atlases/<sub>/rois/<ROI>.nii.gz``, for volumes that the first has not.
+        The folders are read once, when the object is made.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -76,20 +87,40 @@ class Rois:
         known = {(file.name, file.kind) for file in self.files}
         self.files += [f for f in _older(layout) if (f.name, f.kind) not in known]
 
+    def __repr__(self) -> str:
+        return f"<Rois of {self._layout.subject}: {', '.join(self.names()) or 'none'}>"
+
     def names(self, category: str | None = None) -> list[str]:
-        """Return the ROIs, of one category or of all, sorted."""
+        """Return the names of the ROIs, sorted: of one category, or of all.
+
+        Raises
+        ------
+        UnknownRoiError
+            If there is no such category.
+        """
         if category is not None and category not in self.categories():
             raise self._unknown(category, self.categories(), "category")
         return sorted({f.name for f in self.files if category in (None, f.category)})
 
     def categories(self) -> list[str]:
-        """Return the categories, sorted."""
+        """Return the categories, sorted; the older layout has none."""
         return sorted({file.category for file in self.files if file.category})
 
     def resolve(self, query: RoiQuery) -> list[str]:
-        """Return the ROIs that a name, a category, ``"all"`` or a list of these means.
+        """Return the names of the ROIs that a query means, each once.
 
-        A name goes before a category of the same spelling. Each ROI comes once.
+        Parameters
+        ----------
+        query : str or list of str
+            A name, a category, ``"all"``, or a list of these. Hyphens in names are ignored. A name
+            goes before a category of the same spelling.
+
+        Raises
+        ------
+        UnknownRoiError
+            If a word is neither a name nor a category.
+        DataNotDownloadedError
+            If no ROI is on disk.
         """
         words = [query] if isinstance(query, str) else list(query)
         if not words:
@@ -111,13 +142,13 @@ class Rois:
             return names
         raise self._unknown(word, [*names, *self.categories(), "all"], "ROI or category")
 
-    def of(self, name: str, kind: Kind) -> list[RoiFile]:
+    def of(self, name: str, kind: RoiKind) -> list[RoiFile]:
         """Return the files of an ROI that are of one kind.
 
         Raises
         ------
         DataNotDownloadedError
-            If it has none of that kind here.
+            If no file of that kind is on disk.
         """
         found = [file for file in self.files if (file.name, file.kind) == (name, kind)]
         extension = {"volume": "nii.gz", "surface": "func.gii", "label": "label"}[kind]
@@ -125,10 +156,58 @@ class Rois:
             f"the {kind} of the ROI {name}", suffix="mask", extension=extension
         )
 
+    def mask(self, query: RoiQuery) -> NDArray[np.bool_]:
+        """Return the union of ROIs over the voxels of the brain mask.
+
+        Parameters
+        ----------
+        query : str or list of str
+            As in `resolve`.
+
+        Returns
+        -------
+        numpy.ndarray
+            bool, shape (n_voxels,).
+        """
+        brain = read_brain(self._layout.mean_rsquare())
+        mask = np.zeros(len(brain), dtype=bool)
+        for name in self.resolve(query):
+            mask |= _one_mask([file.path for file in self.of(name, "volume")], brain)
+        return mask
+
+    def data(
+        self,
+        query: RoiQuery,
+        format: str = "volume",  # noqa: A002 - the public name
+        hemi: str | None = None,
+    ) -> dict[str, Any]:
+        """Return ROIs as they are on disk; see `laion_fmri.subject.Subject.get_roi_data`."""
+        names = self.resolve(query)
+        kind = _FORMATS.get(format.lstrip("."))
+        if kind is None:
+            raise ValueError(f"format={format!r}: expected 'volume', 'surface' or 'label'.")
+        if hemi not in (None, "L", "R"):
+            raise ValueError(f"hemi={hemi!r}: expected 'L', 'R', or None for both.")
+        if kind == "volume" and hemi is not None:
+            raise ValueError("hemi goes with format='surface' or 'label': volumes have both.")
+        return {name: self._data(name, kind, hemi) for name in names}
+
+    def _data(self, name: str, kind: RoiKind, hemi: str | None) -> Any:
+        files = self.of(name, kind)
+        if kind == "volume":
+            brain = read_brain(self._layout.mean_rsquare())
+            return read_volumes([file.path for file in files], brain.header)
+        read: Callable[[Path], Any] = read_surface if kind == "surface" else read_label
+        if hemi is None:
+            return {file.hemi: read(file.path) for file in files}
+        of_hemi = [file for file in files if file.hemi == hemi]
+        if not of_hemi:
+            problem = f"{name} has no {kind} for hemisphere {hemi}"
+            raise BadDataError(str(files[0].path.parent), problem)
+        return read(of_hemi[0].path)
+
     def _unknown(self, word: str, known: list[str], what: str) -> UnknownRoiError:
-        folded = {name.casefold(): name for name in known}
-        close = get_close_matches(word.casefold(), list(folded), n=5, cutoff=0.5)
-        near = [folded[name] for name in close]
+        near = nearest(word, known, count=5)
         hint = f"Nearest: {', '.join(near)}. " if near else ""
         listed = ", ".join(known) or "none"
         return UnknownRoiError(
@@ -162,48 +241,18 @@ def _listed(folder: Path) -> list[Path]:
         return []
 
 
-def roi_volume(files: list[RoiFile], brain: Header) -> NDArray[np.bool_]:
-    """Return an ROI as a mask over the brain mask's grid.
-
-    Parameters
-    ----------
-    files : list of RoiFile
-        The volumes of one ROI, of any resolution: those on the grid are taken.
-    brain : Header
-        Of the file that the brain mask comes from.
-
-    Returns
-    -------
-    numpy.ndarray
-        bool, shape ``brain.grid``.
-
-    Raises
-    ------
-    GridMismatchError
-        If none of the files lies on the grid.
-    NotFiniteError
-        If a file holds NaN.
-    """
-    mask = np.zeros(brain.grid, dtype=bool)
-    elsewhere: list[GridMismatchError] = []
-    for file in files:
-        with open_file(file.path) as reader:
-            reader.header.need(3)
-            try:
-                check_same_grid(reader.header, brain)
-            except GridMismatchError as exc:
-                elsewhere.append(exc)
-                continue
-            mask |= _as_mask(whole_volume(reader), file.path)
-    if len(elsewhere) == len(files):
-        raise elsewhere[0]
-    return mask
+def _one_mask(paths: list[Path], brain: Brain) -> NDArray[np.bool_]:
+    """Return one ROI over the brain mask; kept in memory as long as its files are the same."""
+    stats = [path.stat() for path in paths]
+    times = tuple((now.st_size, now.st_mtime_ns) for now in stats)
+    return _read_one_mask(tuple(paths), times, brain.path, brain.path.stat().st_mtime_ns)
 
 
-def _as_mask(values: NDArray[np.generic], path: Path) -> NDArray[np.bool_]:
-    if values.dtype.kind == "f":
-        count = int(np.isnan(values).sum())
-        if count:
-            raise NotFiniteError(str(path), f"is to be a mask, but {count} of its voxels are NaN")
-    mask: NDArray[np.bool_] = values != 0
-    return mask
+@lru_cache(maxsize=256)
+def _read_one_mask(
+    paths: tuple[Path, ...], _times: tuple[tuple[int, int], ...], brain_path: Path, _mtime_ns: int
+) -> NDArray[np.bool_]:
+    brain = read_brain(brain_path)
+    mask = read_volumes(paths, brain.header).ravel()[brain.voxels.indices]
+    mask.setflags(write=False)  # shared by all later calls
+    return np.asarray(mask)

@@ -59,7 +59,7 @@ class Stimuli:
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """DataDirectory in the archive by label."""
+        """The row of each image in the archive, by its label."""
         self.need()
         with open(self.table, newline="", encoding="utf-8") as file:
             head, *rows = [row for row in csv.reader(file) if row] or [[]]

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from laion_fmri.loader.betas import SessionBetas
     from laion_fmri.loader.layout import Layout
-    from laion_fmri.loader.trials import Trials as TrialTable
+    from laion_fmri.loader.trials import Trials
 
-__all__ = ["dataset_class"]
+__all__ = ["LazyTrials", "dataset_class"]
 
 _made: dict[str, type] = {}
 
@@ -40,8 +40,12 @@ def dataset_class() -> type[Any]:
             raise ImportError(
                 'to_torch_dataset() needs PyTorch: pip install "neurofetch[torch]".'
             ) from exc
-        names = {"__module__": __name__, "__qualname__": "TrialDataset", "__doc__": Trials.__doc__}
-        _made["TrialDataset"] = type("TrialDataset", (Trials, data.Dataset), names)
+        names = {
+            "__module__": __name__,
+            "__qualname__": "TrialDataset",
+            "__doc__": LazyTrials.__doc__,
+        }
+        _made["TrialDataset"] = type("TrialDataset", (LazyTrials, data.Dataset), names)
     return _made["TrialDataset"]
 
 
@@ -52,8 +56,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class Trials:
-    """WholeFile trials, one item each; see `laion_fmri.subject.Subject.to_torch_dataset`.
+class LazyTrials:
+    """Single trials, one item each; see `laion_fmri.subject.Subject.to_torch_dataset`.
 
     Parameters
     ----------
@@ -147,7 +151,7 @@ class Trials:
         return item
 
 
-def _runs(trials: TrialTable) -> list[int]:
+def _runs(trials: Trials) -> list[int]:
     try:
         return [int(run) for run in trials.columns["run"]]
     except ValueError as exc:

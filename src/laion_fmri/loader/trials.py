@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Stimuli = Literal["shared", "unique"]
+    StimulusKind = Literal["shared", "unique"]
 
 __all__ = ["COLUMNS", "Trials", "read_trials"]
 

@@ -1,14 +1,13 @@
-"""From words and masks to places in the brain mask."""
+"""Which voxels of the brain mask are meant: by ROI, by a mask, by noise ceiling."""
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laion_fmri.loader.rois import Rois, roi_volume
+from laion_fmri.loader.rois import Rois
 from laion_fmri.volumes.brain_mask import read_brain
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import masked
@@ -20,74 +19,53 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from laion_fmri.loader.layout import Layout
-    from laion_fmri.loader.rois import RoiFile, RoiQuery
+    from laion_fmri.loader.rois import RoiQuery
     from laion_fmri.volumes.brain_mask import Brain
 
-__all__ = ["Selection", "read_map"]
+__all__ = ["read_map", "voxel_columns"]
 
 
-class Selection:
-    """Chooses voxels of one subject.
+def voxel_columns(
+    layout: Layout,
+    *,
+    roi: RoiQuery | None = None,
+    mask: NDArray[Any] | None = None,
+    nc_threshold: float | None = None,
+    session: str = "",
+) -> NDArray[np.intp] | None:
+    """Return the places of voxels in the brain mask, ascending; None where all are meant.
 
     Parameters
     ----------
     layout : Layout
+    roi, mask, nc_threshold
+        As in `laion_fmri.subject.Subject.get_betas`.
+    session : str
+        Full form; its noise ceiling is the one that `nc_threshold` is compared with.
+
+    Raises
+    ------
+    ValueError
+        If both `roi` and `mask` are given, the mask does not fit the brain, or the threshold is
+        NaN.
+    TypeError
+        If the threshold is not a number.
     """
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-
-    @property
-    def brain(self) -> Brain:
-        """The brain mask."""
-        return read_brain(self._layout.mean_rsquare())
-
-    @property
-    def rois(self) -> Rois:
-        """The ROIs that are on disk now."""
-        return Rois(self._layout)
-
-    def roi_mask(self, query: RoiQuery) -> NDArray[np.bool_]:
-        """Return the union of ROIs, shape (n_voxels,) bool over the brain mask."""
-        rois, brain = self.rois, self.brain
-        mask = np.zeros(len(brain), dtype=bool)
-        for name in rois.resolve(query):
-            mask |= one_roi(rois.of(name, "volume"), brain)
-        return mask
-
-    def columns(
-        self,
-        *,
-        roi: RoiQuery | None = None,
-        mask: NDArray[Any] | None = None,
-        nc_threshold: float | None = None,
-        session: str = "",
-    ) -> NDArray[np.intp] | None:
-        """Return places in the brain mask, ascending; None where all are meant.
-
-        Raises
-        ------
-        ValueError
-            If both `roi` and `mask` are given, the mask does not fit the brain, or the threshold
-            is no number.
-        """
-        if roi is not None and mask is not None:
-            raise ValueError(
-                "roi and mask exclude each other: combine get_roi_mask(...) with yours."
-            )
-        chosen = None
-        if roi is not None:
-            chosen = self.roi_mask(roi)
-        if mask is not None:
-            chosen = checked_mask(mask, self.brain)
-        if nc_threshold is not None:
-            ceiling = read_map(self._layout.noise_ceiling(session), self.brain)
-            above = ceiling >= checked_threshold(nc_threshold)  # NaN is below
-            chosen = above if chosen is None else chosen & above
-        return None if chosen is None else np.flatnonzero(chosen)
+    if roi is not None and mask is not None:
+        raise ValueError("roi and mask exclude each other: combine get_roi_mask(...) with yours.")
+    chosen = None
+    if roi is not None:
+        chosen = Rois(layout).mask(roi)
+    if mask is not None:
+        chosen = _checked_mask(mask, read_brain(layout.mean_rsquare()))
+    if nc_threshold is not None:
+        ceiling = read_map(layout.noise_ceiling(session), read_brain(layout.mean_rsquare()))
+        above = ceiling >= _checked_threshold(nc_threshold)  # NaN is below
+        chosen = above if chosen is None else chosen & above
+    return None if chosen is None else np.flatnonzero(chosen)
 
 
-def checked_mask(mask: NDArray[Any], brain: Brain) -> NDArray[np.bool_]:
+def _checked_mask(mask: NDArray[Any], brain: Brain) -> NDArray[np.bool_]:
     """Return a caller's mask as bool, or say what is wrong with it."""
     array = np.asarray(mask)
     if array.shape != (len(brain),):
@@ -106,7 +84,7 @@ def checked_mask(mask: NDArray[Any], brain: Brain) -> NDArray[np.bool_]:
     return array.astype(bool)
 
 
-def checked_threshold(value: object) -> float:
+def _checked_threshold(value: object) -> float:
     """Return a noise-ceiling threshold as a float, or say what is wrong with it."""
     if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
         raise TypeError(f"nc_threshold={value!r}: expected a number, in the unit of the map.")
@@ -123,20 +101,3 @@ def read_map(path: Path, brain: Brain) -> NDArray[np.float32]:
         check_same_grid(reader.header, brain.header)
         values: NDArray[np.float32] = masked(reader, brain.voxels, finite=False)[0]
     return values
-
-
-def one_roi(files: list[RoiFile], brain: Brain) -> NDArray[np.bool_]:
-    """Return one ROI over the brain mask; kept in memory as long as its files are the same."""
-    stats = [file.path.stat() for file in files]
-    times = tuple((now.st_size, now.st_mtime_ns) for now in stats)
-    return _one_roi(tuple(files), times, brain.path, brain.path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _one_roi(
-    files: tuple[RoiFile, ...], _times: tuple[tuple[int, int], ...], brain_path: Path, _mtime: int
-) -> NDArray[np.bool_]:
-    brain = read_brain(brain_path)
-    mask = roi_volume(list(files), brain.header).ravel()[brain.voxels.indices]
-    mask.setflags(write=False)  # shared by all later calls
-    return np.asarray(mask)

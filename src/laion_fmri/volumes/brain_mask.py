@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from laion_fmri.volumes.nifti import Header
 
-__all__ = ["Brain", "read_brain"]
+__all__ = ["Brain", "read_brain", "voxel_coordinates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +80,9 @@ def _read(path: Path, _size: int, _mtime_ns: int) -> Brain:
         raise BadDataError(str(path), "no voxel of the mean-R² map is above 0: no brain mask")
     inside.setflags(write=False)  # shared by all later calls
     return Brain(header, Voxels(header.grid, inside))
+
+
+def voxel_coordinates(voxels: Voxels, header: Header) -> NDArray[np.float64]:
+    """Return voxels' places in the scanner, shape (n_voxels, 3), millimetres."""
+    places = np.stack(np.unravel_index(voxels.indices, voxels.grid), axis=1)
+    return places @ header.affine[:3, :3].T + header.affine[:3, 3]

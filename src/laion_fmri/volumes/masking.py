@@ -18,6 +18,7 @@ from laion_fmri.volumes.byte_stream import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     RowFor = Callable[[int], NDArray[np.float32]]
 
-__all__ = ["Voxels", "forward_pass", "masked", "whole_volume"]
+__all__ = ["Voxels", "as_mask", "forward_pass", "masked", "whole_volume"]
 
 #: Bytes of one stretch: small enough for the processor's cache.
 _STRETCH = 1 << 20
@@ -249,3 +250,26 @@ def whole_volume(reader: Reader) -> NDArray[Any]:
     reader.fill(values.view(np.uint8).data, 0)
     reader.finish()
     return _scaled(values.reshape(header.grid, order="F"), header)
+
+
+def as_mask(values: NDArray[Any], path: Path, elements: str = "voxels") -> NDArray[np.bool_]:
+    """Return where values are not 0.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+    path : pathlib.Path
+        The file that they are from, for messages.
+    elements : str
+        What the message calls them: voxels or vertices.
+
+    Raises
+    ------
+    NotFiniteError
+        If one of the values is NaN.
+    """
+    count = int(np.isnan(values).sum()) if values.dtype.kind == "f" else 0
+    if count:
+        raise NotFiniteError(str(path), f"should be a mask, but {count} of its {elements} are NaN")
+    mask: NDArray[np.bool_] = values != 0
+    return mask

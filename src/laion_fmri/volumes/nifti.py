@@ -1,10 +1,12 @@
-"""The head of a NIfTI file: what its volumes are and where they begin."""
+"""The header of a NIfTI file: what its volumes are, where they begin, and on which grid."""
 
 from __future__ import annotations
 
+import logging
 import math
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Header", "check_same_grid", "read_header"]
 
-_SIZES = {348: "nifti1", 540: "nifti2"}
+_BYTE_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 #: Scanner millimetres by which two affines of one grid may differ: float32 against float64 headers.
 _AFFINE_TOLERANCE = 1e-3
 
@@ -81,7 +83,10 @@ class Header:
 
 
 def read_header(read: Callable[[int], bytes], path: str) -> Header:
-    """Read the header from the beginning of a decompressed stream.
+    """Read the header from the beginning of a decompressed stream, with nibabel.
+
+    As in `nibabel.load`, a header is checked and small faults are repaired, such as a negative
+    voxel size. Extensions are not read: they lie before the first voxel.
 
     Parameters
     ----------
@@ -93,42 +98,57 @@ def read_header(read: Callable[[int], bytes], path: str) -> Header:
     Raises
     ------
     CorruptFileError
-        If the bytes are no header of a single-file NIfTI, or end within it.
+        If the bytes are no header of a single-file NIfTI, or end within it, or nibabel refuses it.
+
+    Warns
+    -----
+    UserWarning
+        If a fault was repaired that can change what the file means.
     """
-    block = read(348)
-    kind = _kind(block, path)
-    if kind == "nifti2":
-        block += read(540 - 348)
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    block = read(Nifti1Header.sizeof_hdr)
+    sizes = {int.from_bytes(block[:4], order) for order in _BYTE_ORDERS}
+    kind: Any = Nifti1Header
+    if Nifti2Header.sizeof_hdr in sizes and not Nifti1Header.may_contain_header(block):
+        kind = Nifti2Header
+        block += read(Nifti2Header.sizeof_hdr - len(block))
+    if len(block) < kind.sizeof_hdr:
+        raise CorruptFileError(path, f"ends after {len(block)} bytes, within the NIfTI header")
+    if kind.sizeof_hdr not in sizes and not kind.may_contain_header(block):
+        raise CorruptFileError(path, f"is no NIfTI file: it begins with {block[:8]!r}")
     try:
-        return _from_nibabel(_nibabel_header(kind, block), path)
+        raw = kind(block, check=False)
+        _check(raw, path)
+        return _values(raw, path)
     except CorruptFileError:
         raise
     except Exception as exc:
         raise CorruptFileError(path, f"the NIfTI header makes no sense ({exc})") from exc
 
 
-def _kind(block: bytes, path: str) -> str:
-    if len(block) < 348:
-        raise CorruptFileError(path, f"ends after {len(block)} bytes, within the NIfTI header")
-    size = block[:4]
-    for number in (int.from_bytes(size, "little"), int.from_bytes(size, "big")):
-        kind = _SIZES.get(number)
-        if kind:
-            return kind
-    raise CorruptFileError(path, f"is no NIfTI file: it begins with {block[:8]!r}")
+class _Repairs(list[str]):
+    """A logger for nibabel's check of a header, which keeps what would be printed."""
+
+    def log(self, level: int, message: str) -> None:
+        if level >= logging.WARNING:
+            self.append(message)
 
 
-def _nibabel_header(kind: str, block: bytes) -> Any:
-    from nibabel.nifti1 import Nifti1Header
-    from nibabel.nifti2 import Nifti2Header
-
-    header: Any = Nifti1Header if kind == "nifti1" else Nifti2Header
-    return header(block, check=False)
-
-
-def _from_nibabel(raw: Any, path: str) -> Header:
-    if not bytes(raw["magic"]).startswith((b"n+1", b"n+2")):
+def _check(raw: Any, path: str) -> None:
+    """Check and repair a header as nibabel does when it loads an image."""
+    if raw["magic"].item() != raw.single_magic:
         raise CorruptFileError(path, "is not a single-file NIfTI (.nii or .nii.gz)")
+    if not 0 <= raw["dim"][0] <= 7:
+        raise CorruptFileError(path, f"claims {raw['dim'][0]} dimensions; NIfTI has up to 7")
+    repairs = _Repairs()
+    raw.check_fix(logger=repairs, error_level=logging.ERROR)
+    if repairs:
+        warnings.warn(f"{path}: the NIfTI header was repaired: {'; '.join(repairs)}", stacklevel=2)
+
+
+def _values(raw: Any, path: str) -> Header:
     shape = tuple(int(size) for size in raw.get_data_shape())
     while len(shape) > 4 and shape[-1] == 1:
         shape = shape[:-1]
@@ -138,15 +158,14 @@ def _from_nibabel(raw: Any, path: str) -> Header:
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         raise CorruptFileError(path, f"holds {dtype} values; the loader reads int and float")
     slope, inter = raw.get_slope_inter()
-    offset = int(raw["vox_offset"])
-    minimum = raw.single_vox_offset
     return Header(
         path=path,
         grid=shape[:3],  # type: ignore[arg-type]
         volumes=shape[3] if len(shape) == 4 else 1,
         dimensions=len(shape),
         dtype=dtype,
-        offset=max(offset, minimum),
+        # 0 means that the voxels follow the header at once.
+        offset=raw.get_data_offset() or raw.single_vox_offset,
         slope=1.0 if slope is None else float(slope),
         inter=0.0 if inter is None else float(inter),
         affine=np.asarray(raw.get_best_affine(), dtype=np.float64),

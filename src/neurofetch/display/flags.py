@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
         near = [
             f"{word}: did you mean {found[0]}?"
             for word in re.split(r"[\s'=:,]+", message)
-            if word not in words and (found := nearest(word, words, 1, cutoff=0.75, within=False))
+            if word not in words and (found := nearest(word, words, 1, cutoff=0.75))
         ]
         hints = "".join(f"  {hint}\n" for hint in near)
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n{hints}See {self.prog} --help\n")

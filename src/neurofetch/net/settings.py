@@ -11,7 +11,7 @@ from neurofetch.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Network", "number", "s3_endpoint", "s3_region"]
+__all__ = ["Network", "checked_endpoint", "number", "s3_endpoint", "s3_region"]
 
 _CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -136,7 +136,19 @@ def s3_endpoint(env: Mapping[str, str] | None = None) -> str | None:
 
 
 def checked_endpoint(text: str, name: str) -> str:
-    """Return an endpoint URL in its plain form; `name` says in an error where it came from."""
+    """Return the URL of a server, without a trailing slash.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        Where the text is from, such as an environment variable; for the message.
+
+    Raises
+    ------
+    ConfigError
+        If it is not an ``http://`` or ``https://`` URL with a host.
+    """
     from urllib.parse import urlsplit  # noqa: PLC0415 - not needed for --help
 
     try:

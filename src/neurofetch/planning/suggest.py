@@ -130,50 +130,48 @@ def _unknown(name: str, value: str, exists: Collection[str]) -> str:
     )
 
 
-def nearest(
-    value: str,
-    exists: Iterable[str],
-    count: int = 3,
-    *,
-    cutoff: float = 0.5,
-    within: bool = True,
-) -> list[str]:
-    """Return the names that look most like this one, nearest first: what may have been meant.
+def nearest(value: str, exists: Iterable[str], count: int = 3, cutoff: float = 0.5) -> list[str]:
+    """Return the names that look most like one that does not exist, nearest first.
+
+    Upper and lower case are the same here. Names that contain the one that was given come first;
+    of names that are equally alike, the one whose number at the end is nearer.
 
     Parameters
     ----------
     value : str
-        What was given; upper and lower case are alike.
+        What was given.
     exists : iterable of str
         The names that there are.
     count : int
-        At most so many.
+        How many to return at the most.
     cutoff : float
-        From 0 to 1: how alike they must be.
-    within : bool
-        Whether a name that holds `value` as a part is alike, however long it is.
+        As in `difflib.get_close_matches`: 0 takes all, 1 only equal ones. A name that contains
+        the one that was given has at least half of the likeness.
 
     Examples
     --------
-    >>> nearest("sub-3", ["sub-03", "sub-05", "average"], count=1)
-    ['sub-03']
+    >>> nearest("ffa3", ["FFA1", "FFA2", "EBA"])
+    ['FFA2', 'FFA1']
+    >>> nearest("betas", ["R2mean", "SingletrialBetas"])
+    ['SingletrialBetas']
+    >>> nearest("--sutfix", ["--suffix", "--subject", "--ses"], count=1, cutoff=0.75)
+    ['--suffix']
     """
     from difflib import SequenceMatcher  # noqa: PLC0415 - only an error needs it
 
     folded = value.casefold()
-
-    def likeness(other: str) -> float:
+    number = _number_at_the_end(value)
+    ranked = []
+    for other in set(exists) if folded else ():
         low = other.casefold()
-        return (within and folded in low) + SequenceMatcher(None, folded, low).ratio()
-
-    def distance(other: str) -> int:
-        one, two = _number_at_the_end(value), _number_at_the_end(other)
-        return abs(one - two) if one is not None and two is not None else 0
-
-    ranked = sorted((-likeness(other), distance(other), other) for other in set(exists))
-    return [other for score, _, other in ranked[:count] if -score >= cutoff]
+        likeness = SequenceMatcher(None, folded, low).ratio()
+        contained = folded in low
+        if (0.5 + likeness / 2 if contained else likeness) >= cutoff:
+            distance = abs(_number_at_the_end(other) - number)
+            ranked.append((not contained, -likeness, distance, other))
+    return [other for *_, other in sorted(ranked)[:count]]
 
 
-def _number_at_the_end(text: str) -> int | None:
+def _number_at_the_end(text: str) -> int:
     found = re.search(r"[0-9]+$", text)
-    return int(found[0]) if found else None
+    return int(found[0]) if found else 0
