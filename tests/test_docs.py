@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import logging
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -93,11 +94,18 @@ def shell(tmp_path, world, monkeypatch):
 # -- the pages -------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def quiet_log():
+    """Take back what an example sets up for the log."""
+    yield
+    logging.getLogger("neurofetch").setLevel(logging.NOTSET)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if runnable(p) and p.name not in OF_THEIR_OWN], ids=lambda p: p.name
 )
-def test_the_examples_of_a_page_run_in_their_order(page, shell):
+def test_the_examples_of_a_page_run_in_their_order(page, shell, quiet_log):
     namespace: dict[str, object] = {"__name__": "example"}
     for block in runnable(page):
         if block.language == "python":
