@@ -7,20 +7,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from faces import LICENSE, REFUSED, SMALL, bucket
-
 from laion_fmri.download import download
 from neurofetch.model import IncompleteError, Plan, Report
 from testbed.access import AccessServer
 from testbed.laion import GATED
-from testbed.s3 import S3Server
+from tests.faces import LICENSE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from neurofetch.model import Outcome
-    from testbed.s3 import Request
+    from testbed.s3 import Request, S3Server
 
 LARGE, TABLE = GATED
 PARTS = 3
@@ -107,10 +105,6 @@ def written(root: Path) -> str:
     """Whatever the package wrote down: its own folder, names included."""
     files = [p for p in (root / ".laion_fmri").rglob("*") if p.is_file() and p.suffix != ".part"]
     return "\n".join(f"{p}\n{p.read_bytes().decode('latin-1')}" for p in files)
-
-
-def make_s3() -> S3Server:
-    return S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED)
 
 
 def environment(s3: S3Server, service: AccessServer, home: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from testbed.laion import GATED, Recipe, local_name, make_bucket
-from testbed.s3 import HELD_OUT
+from testbed.s3 import HELD_OUT, S3Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,6 +42,11 @@ os.execvp(sys.argv[1], sys.argv[1:])
 @cache
 def bucket(recipe: Recipe | None = None) -> dict[str, bytes]:
     return make_bucket(recipe)
+
+
+def make_s3() -> S3Server:
+    """Return a server with two subjects; it refuses what the real one refuses."""
+    return S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED)
 
 
 def on_disk(root: Path) -> set[str]:

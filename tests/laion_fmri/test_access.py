@@ -9,24 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from access_world import (
-    DOWN,
-    LARGE,
-    MANIFEST,
-    PART,
-    PARTS,
-    REFRESH,
-    TABLE,
-    WITHOUT,
-    World,
-    environment,
-    make_s3,
-    others,
-    outcome,
-    service_of,
-    stimuli,
-    written,
-)
 
 from laion_fmri._dataset import Extras
 from laion_fmri.access.gated_files import NEEDS_ACCESS
@@ -44,20 +26,25 @@ from neurofetch.engine import Client, Network, RetryRules, State, read_receipts
 from neurofetch.errors import ConfigError
 from neurofetch.model import Action, Status, VerificationLevel
 from testbed.laion import GATED
+from tests.access_world import (
+    DOWN,
+    LARGE,
+    MANIFEST,
+    PART,
+    PARTS,
+    REFRESH,
+    TABLE,
+    WITHOUT,
+    World,
+    environment,
+    others,
+    outcome,
+    service_of,
+    stimuli,
+    written,
+)
 
 QUICK = RetryRules(attempts=2, base=0.01)
-
-
-@pytest.fixture(scope="module")
-def s3():
-    with make_s3() as server:
-        yield server
-
-
-@pytest.fixture
-def service():
-    with service_of(stimuli()) as server:
-        yield server
 
 
 @pytest.fixture

@@ -8,21 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from access_world import (
-    FORM,
-    LARGE,
-    PARTS,
-    REFRESH,
-    SECRETS,
-    WITHOUT,
-    World,
-    environment,
-    make_s3,
-    service_of,
-    stimuli,
-    written,
-)
-from faces import Shell, ended, on_disk
 from test_docs import blocks, commands
 
 from laion_fmri import stimuli as access
@@ -32,6 +17,19 @@ from laion_fmri.stimuli import AccessState
 from neurofetch.console import ExitCode
 from neurofetch.errors import DestinationError, UsageError
 from testbed.laion import GATED
+from tests.access_world import (
+    FORM,
+    LARGE,
+    PARTS,
+    REFRESH,
+    SECRETS,
+    WITHOUT,
+    World,
+    environment,
+    stimuli,
+    written,
+)
+from tests.faces import Shell, ended, on_disk
 
 FLAGS = " ".join(f"--{name} '{text}'" for name, text in FORM.items())
 PAGE = Path(__file__).parents[2] / "docs" / "stimuli.md"
@@ -47,18 +45,6 @@ SENT = {
     "terms_version": "1.0",
     "source": "cli",
 }
-
-
-@pytest.fixture(scope="module")
-def s3():
-    with make_s3() as server:
-        yield server
-
-
-@pytest.fixture
-def service():
-    with service_of(stimuli()) as server:
-        yield server
 
 
 @pytest.fixture

@@ -25,8 +25,7 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.model import Status
-from testbed.s3 import S3Server
-from tests.faces import REFUSED, SMALL, Shell, bucket, on_disk
+from tests.faces import Shell, make_s3, on_disk
 
 FUNC = "derivatives/glmsingle-tedana/sub-03/"
 LINE = "laion-fmri download --subject 03 --ses averages"
@@ -34,21 +33,9 @@ LINE = "laion-fmri download --subject 03 --ses averages"
 
 @pytest.fixture
 def s3():
-    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
+    """A server of one test, to be told to misbehave."""
+    with make_s3() as server:
         yield server
-
-
-@pytest.fixture
-def shell(tmp_path, s3):
-    return Shell(tmp_path, s3.url)
-
-
-@pytest.fixture
-def user(shell, monkeypatch):
-    """The same user in Python."""
-    for name, text in shell.env.items():
-        monkeypatch.setenv(name, text)
-    return shell.data
 
 
 def nothing_was_fetched(s3, done, code):

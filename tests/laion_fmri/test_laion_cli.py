@@ -13,7 +13,7 @@ import pytest
 import neurofetch
 from neurofetch.console import ExitCode
 from testbed.s3 import Generated, S3Server
-from tests.faces import LICENSE, REFUSED, SMALL, Shell, bucket, ended, interrupt, on_disk
+from tests.faces import LICENSE, SMALL, Shell, bucket, ended, interrupt, make_s3, on_disk
 
 FUNC = "derivatives/glmsingle-tedana/sub-03/ses-01/func/"
 BETAS = (
@@ -25,7 +25,7 @@ AVERAGES = "laion-fmri download --subject 03 --ses averages"
 @pytest.fixture(scope="module")
 def steady():
     """A server of which no test changes anything."""
-    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
+    with make_s3() as server:
         yield server
 
 
@@ -37,7 +37,7 @@ def shell(tmp_path, steady):
 @pytest.fixture
 def s3():
     """A server of one test, to be told to misbehave."""
-    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
+    with make_s3() as server:
         yield server
 
 

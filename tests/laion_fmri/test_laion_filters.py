@@ -20,12 +20,6 @@ KEYS = tuple(bucket(SMALL))
 HELD_OUT = "held out by the dataset's owners"
 
 
-@pytest.fixture(scope="module")
-def s3():
-    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
-        yield server
-
-
 @pytest.fixture(scope="module", autouse=True)
 def data(s3, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:

@@ -9,31 +9,18 @@ from laion_fmri.download import download
 from laion_fmri.errors import LicenseNotAcceptedError
 from neurofetch.console import ExitCode
 from neurofetch.errors import UsageError
-from testbed.s3 import S3Server
-from tests.faces import REFUSED, SMALL, Shell, bucket, on_disk
+from tests.faces import on_disk
 
 LINE = "laion-fmri download --subject 03 --ses averages"
 URL = "https://creativecommons.org/publicdomain/zero/1.0/"
 UNSET = {"LAION_FMRI_ACCEPT_LICENSE": None}
 
 
-@pytest.fixture(scope="module")
-def s3():
-    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
-        yield server
-
-
 @pytest.fixture
-def shell(tmp_path, s3):
-    return Shell(tmp_path, s3.url)
-
-
-@pytest.fixture
-def user(shell, monkeypatch):
-    for name, text in shell.env.items():
-        monkeypatch.setenv(name, text)
+def user(user, monkeypatch):
+    """One who has not accepted the licence."""
     monkeypatch.delenv("LAION_FMRI_ACCEPT_LICENSE")
-    return shell.data
+    return user
 
 
 def record(data):

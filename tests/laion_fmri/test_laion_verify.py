@@ -8,8 +8,8 @@ import pytest
 
 from neurofetch.console import ExitCode
 from testbed.laion import write_local
-from testbed.s3 import S3Object, S3Server
-from tests.faces import REFUSED, SMALL, Shell, bucket, local, on_disk, same_bytes
+from testbed.s3 import S3Object
+from tests.faces import SMALL, Shell, bucket, local, make_s3, on_disk, same_bytes
 
 pytestmark = pytest.mark.slow
 LINE = "laion-fmri download --subject 03 --ses averages"
@@ -21,7 +21,8 @@ R2MEAN = (
 
 @pytest.fixture
 def s3():
-    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
+    """A server of one test, which may lose or change files."""
+    with make_s3() as server:
         yield server
 
 

@@ -155,32 +155,26 @@ def test_chunks_of_any_size_read_as_the_file(tmp_path, name, size):
     assert np.array_equal(got, naive(path, mask))
 
 
-def test_a_stream_of_chunks_is_read_to_its_own_end(tmp_path):
-    """A checksum that the source compares after its last chunk is compared."""
-    content = write_image(tmp_path / "b.nii.gz", make_image("<f4", 2)).read_bytes()
+@pytest.mark.parametrize(
+    ("volumes", "share", "error"),
+    [
+        pytest.param(2, 1.0, ValueError("checksum differs"), id="after its last chunk"),
+        pytest.param(40, 0.5, ConnectionResetError("gone"), id="half way"),
+    ],
+)
+def test_a_stream_is_read_to_its_own_end_and_its_own_error_is_raised(
+    tmp_path, volumes, share, error
+):
+    """So a checksum that the source compares after its last chunk is compared."""
+    content = write_image(tmp_path / "b.nii.gz", make_image("<f4", volumes)).read_bytes()
 
     def chunks():
-        yield content
-        raise ValueError("checksum differs")
+        yield content[: int(len(content) * share)]
+        raise error
 
     voxels = Voxels.from_mask(random_mask(), GRID)
     with (
-        pytest.raises(ValueError, match="checksum differs"),
-        open_chunks(chunks(), "somewhere") as reader,
-    ):
-        masked(reader, voxels)
-
-
-def test_a_failing_source_keeps_its_own_error(tmp_path):
-    content = write_image(tmp_path / "b.nii.gz", make_image("<f4", 40)).read_bytes()
-
-    def chunks():
-        yield content[: len(content) // 2]
-        raise ConnectionResetError("gone")
-
-    voxels = Voxels.from_mask(random_mask(), GRID)
-    with (
-        pytest.raises(ConnectionResetError, match="gone"),
+        pytest.raises(type(error), match=str(error)),
         open_chunks(chunks(), "somewhere") as reader,
     ):
         masked(reader, voxels)
