@@ -11,7 +11,7 @@ from neurofetch.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Network", "number", "s3_endpoint", "s3_region"]
+__all__ = ["Network", "checked_endpoint", "number", "s3_endpoint", "s3_region"]
 
 _CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
