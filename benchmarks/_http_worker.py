@@ -97,7 +97,7 @@ def _pycurl(base: str, threads: int) -> Callable[[], Small]:
 
         def fetch(path: str) -> bytes:
             body = io.BytesIO()
-            headers: list[bytes] = []  # we need the ETag and the checksums of each answer
+            headers: list[bytes] = []  # we need the ETag and the checksums of each response
             curl.setopt(pycurl.URL, base + path)
             curl.setopt(pycurl.WRITEDATA, body)
             curl.setopt(pycurl.HEADERFUNCTION, headers.append)

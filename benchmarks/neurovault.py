@@ -105,7 +105,7 @@ class _Far(NeuroVault):
         self._known: set[int] = set()
 
     def strike(self, request: Request) -> tuple[Fault, Reply | None]:
-        """Make the first answer on each connection later."""
+        """Make the first response on each connection later."""
         if request.connection not in self._known:
             self._known.add(request.connection)
             self.pause(LATENCY)
@@ -116,7 +116,7 @@ def _online(kind: str, collections: int, *, far: bool = False) -> None:
     with _Far() if far else NeuroVault(latency=LATENCY) as server:
         _filled(server, collections)
         os.environ["NEUROVAULT_API_URL"] = server.api_url
-        late = "each answer and each new connection" if far else "each answer"
+        late = "each response and each new connection" if far else "each response"
         print(
             f"{IMAGES} images, {kind}, in {collections} collection(s), "
             f"{LATENCY * 1e3:.0f} ms for {late}"

@@ -18,7 +18,7 @@ type line struct {
 
 func newLine() *line { return &line{window: firstWindow, fresh: true} }
 
-// travel waits as long as a request and the first byte of its answer are under way.
+// travel waits as long as a request and the first byte of its response are under way.
 func (l *line) travel() {
 	wait := *rtt
 	if l.fresh {

@@ -24,7 +24,7 @@ type entry struct {
 
 type folder struct{ Prefix string }
 
-// page is the answer to ListObjectsV2.
+// page is the response to ListObjectsV2.
 type page struct {
 	XMLName               xml.Name `xml:"ListBucketResult"`
 	NS                    string   `xml:"xmlns,attr"`
