@@ -59,9 +59,7 @@ class S3Contract(ListingContract):
     base = "ds1/"
     nonsense = (
         b"<ListBucketResult>",
-        b"<ListBucketResult/>",
         b"<NotAListBucketResult><IsTruncated>false</IsTruncated></NotAListBucketResult>",
-        listing("ds1/a", goes_on=""),
         listing("ds1/a", goes_on="perhaps"),
         listing("ds1/a", goes_on="", token="more"),
         listing("<Contents><Size>1</Size></Contents>"),
@@ -76,6 +74,7 @@ class S3Contract(ListingContract):
         listing(prefixes=("",)),
         listing(prefixes=("ds1/no-slash",)),
         listing(prefixes=("ds1/",)),
+        listing(prefixes=("ds1/two/levels/",)),
         listing(prefixes=("elsewhere/",)),
     )
     endless = (
