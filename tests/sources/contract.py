@@ -436,11 +436,16 @@ LISTINGS = {
 class ListingContract(SourceContract):
     """What holds where a listing asks a server: never a part of the list, and never for ever."""
 
-    nonsense: ClassVar[tuple[bytes, ...]] = ()
-    """Bodies that are nearly a listing, beside those that are none at all."""
+    def nonsense(self) -> list[bytes]:
+        """Return bodies that are nearly a listing of the base, but no part of it."""
+        return []
 
-    endless: ClassVar[tuple[tuple[bytes, ...], ...]] = ()
-    """Listings, each in pages that come in turn, that say that they go on but lead nowhere."""
+    def endless(self) -> list[list[bytes]]:
+        """Return listings of the base that say that they go on, but lead nowhere.
+
+        Each is a list of pages, which come in turn.
+        """
+        raise NotImplementedError
 
     def overlapping(self, files: Mapping[str, bytes]) -> list[bytes]:
         """Return the pages of a listing of these files in which some stand twice, and unsorted."""
@@ -483,9 +488,8 @@ class ListingContract(SourceContract):
         assert keys(served.source.level(self.base).files) == sorted(files)
 
     def test_a_listing_that_goes_on_without_saying_how_is_an_error(self, serve, how):
-        assert self.endless
         served = serve(self.tree())
-        for pages in self.endless:
+        for pages in self.endless():
             served.lister.clear_faults()
             served.lister.clear_log()
             for number, page in zip(range(20), itertools.cycle(pages), strict=False):
@@ -534,7 +538,7 @@ class ListingContract(SourceContract):
             b'<?xml version="1.0" encoding="utf-32"?><a/>',
             b"<Error><Code>AccessDenied</Code></Error>",
             b"<a>" * 2000,
-            *self.nonsense,
+            *self.nonsense(),
         ]
         served = serve(self.tree(), page_size=2)
         for body in bodies:

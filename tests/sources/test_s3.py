@@ -57,34 +57,40 @@ class S3Contract(ListingContract):
     """What is the same for both servers."""
 
     base = "ds1/"
-    nonsense = (
-        b"<ListBucketResult>",
-        b"<NotAListBucketResult><IsTruncated>false</IsTruncated></NotAListBucketResult>",
-        listing("ds1/a", goes_on="perhaps"),
-        listing("ds1/a", goes_on="", token="more"),
-        listing("<Contents><Size>1</Size></Contents>"),
-        listing("<Contents><Key/><Size>1</Size></Contents>"),
-        listing("<Contents><Key>ds1/a</Key></Contents>"),
-        *(
-            listing(contents("ds1/a", size))
-            for size in ("", "-1", "1.5", "²", "1e3", "0x10", "1 ", "9" * 5000)
-        ),
-        listing("ds1/a", "elsewhere/b"),
-        listing("ds"),
-        listing(prefixes=("",)),
-        listing(prefixes=("ds1/no-slash",)),
-        listing(prefixes=("ds1/",)),
-        listing(prefixes=("ds1/two/levels/",)),
-        listing(prefixes=("elsewhere/",)),
-    )
-    endless = (
-        (listing("ds1/a", goes_on="true"),),
-        (listing("ds1/a", goes_on="true", token="again"),),
-        (
-            listing("ds1/a", goes_on="true", token="to"),
-            listing("ds1/b", goes_on="true", token="fro"),
-        ),
-    )
+
+    def nonsense(self):
+        a = self.base + "a"
+        return [
+            b"<ListBucketResult>",
+            b"<NotAListBucketResult><IsTruncated>false</IsTruncated></NotAListBucketResult>",
+            listing(a, goes_on="perhaps"),
+            listing(a, goes_on="", token="more"),
+            listing("<Contents><Size>1</Size></Contents>"),
+            listing("<Contents><Key/><Size>1</Size></Contents>"),
+            listing(f"<Contents><Key>{a}</Key></Contents>"),
+            *(
+                listing(contents(a, size))
+                for size in ("", "-1", "1.5", "²", "1e3", "0x10", "1 ", "9" * 5000)
+            ),
+            listing(a, "elsewhere/b"),
+            listing(self.base[:-2]),
+            listing(prefixes=("",)),
+            listing(prefixes=(f"{self.base}no-slash",)),
+            listing(prefixes=(self.base,)),
+            listing(prefixes=(f"{self.base}two/levels/",)),
+            listing(prefixes=("elsewhere/",)),
+        ]
+
+    def endless(self):
+        a, b = self.base + "a", self.base + "b"
+        return [
+            [listing(a, goes_on="true")],
+            [listing(a, goes_on="true", token="again")],
+            [
+                listing(a, goes_on="true", token="to"),
+                listing(b, goes_on="true", token="fro"),
+            ],
+        ]
 
     def overlapping(self, files):
         names = sorted(files, reverse=True)
@@ -116,6 +122,7 @@ class TestTheRootOfABucket(SourceContract):
     serve = TestS3Server.serve
 
 
+@pytest.mark.slow
 class TestMoto(S3Contract):
     """moto closes every connection, and numbers, sorts and encodes in its own way."""
 
