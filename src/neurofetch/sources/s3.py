@@ -50,12 +50,19 @@ class Bucket:
         None where it is not known; AWS tells it, and we follow.
     endpoint : str or None
         An S3 server other than AWS, as ``https://host:port``; keys then follow the bucket's name
-        in the path.
+        in the path. A user and password in it are dropped: requests are not signed.
     """
 
     name: str
     region: str | None = None
     endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.endpoint is not None:
+            scheme, separator, rest = self.endpoint.rstrip("/").partition("://")
+            authority, slash, path = rest.partition("/")
+            plain = f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+            object.__setattr__(self, "endpoint", plain)
 
     @property
     def base(self) -> str:
