@@ -12,6 +12,8 @@ settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
+pytest.register_assert_rewrite("tests.sources.contract")
+
 LONG = {
     "test_access.py",
     "test_get.py",

@@ -296,7 +296,9 @@ def fetcher_for(
 
     def stimuli(client: Client, attempts: Attempts, directory: DataDirectory) -> Source:
         bucket = S3Source(client, bucket_of(described), attempts)
-        return StimuliSource(bucket, client, directory, described.path, fetch=fetch)
+        return StimuliSource(
+            bucket, client, directory, described.path, fetch=fetch, stop=attempts.stop
+        )
 
     make_source = stimuli if extras.stimuli else None
     return Fetcher(described, root, network=network, make_source=make_source)

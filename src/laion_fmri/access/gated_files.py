@@ -17,7 +17,7 @@ from laion_fmri._dataset import GATED
 from laion_fmri.access.request_id import known_id
 from laion_fmri.access.service import ASK, Entry, Service
 from laion_fmri.errors import AccessError
-from neurofetch.engine import Level, read_receipts
+from neurofetch.engine import Level, ListedSource, read_receipts
 from neurofetch.errors import UnsafeNameError
 from neurofetch.model import Digest, RemoteFile
 
@@ -52,6 +52,8 @@ class StimuliSource:
         Whether files that are not here matter.
     rules : RetryRules, optional
         How patient to be with the service.
+    stop : threading.Event, optional
+        Set from outside to end a wait for the service.
     """
 
     def __init__(
@@ -63,21 +65,23 @@ class StimuliSource:
         *,
         fetch: bool = True,
         rules: RetryRules | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self._bucket = bucket
         self._directory = directory
         self._path_of = path_of
         self._fetch = fetch
-        self._service = Service(client, rules)
+        self._service = Service(client, rules, stop)
         self._known = known_id()
         self._keys = frozenset(GATED)
+        self._entries: dict[str, Entry] | None = None
         self._version = ""
         self._notes: list[str] = []
         self._error: Exception | None = None
         self._urls: dict[str, str] = {}
         self._generation = 0
         self._handed_out = threading.local()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # of what the service said
 
     @property
     def name(self) -> str:
@@ -95,35 +99,60 @@ class StimuliSource:
         """Return every file whose key begins with `prefix`, sorted by key."""
         files = {file.key: file for file in self._bucket.walk(prefix)}
         if prefix.startswith(_FOLDER) or _FOLDER.startswith(prefix):
-            files.update((file.key, file) for file in self._gated(prefix, files))
+            files.update((file.key, file) for file in self._gated(prefix, files, deep=True))
         return [files[key] for key in sorted(files)]
 
     def level(self, prefix: str) -> Level:
         """Return the files and folders directly below `prefix`."""
-        level = self._bucket.level(prefix)
-        files = {file.key: file for file in level.files}
-        if prefix.startswith(_FOLDER):
-            gated = self._gated(prefix, files)
-            files.update((f.key, f) for f in gated if "/" not in f.key.removeprefix(prefix))
-        return Level([files[key] for key in sorted(files)], level.folders)
+        found = self._bucket.level(prefix)
+        if not (prefix.startswith(_FOLDER) or _FOLDER.startswith(prefix)):
+            return found
+        files = {file.key: file for file in found.files}
+        gated = ListedSource(self._gated(prefix, files, deep=False)).level(prefix)
+        files.update((file.key, file) for file in gated.files)
+        folders = sorted({*found.folders, *gated.folders})
+        return Level([files[key] for key in sorted(files)], folders)
 
-    def _gated(self, prefix: str, listed: Mapping[str, RemoteFile]) -> list[RemoteFile]:
+    def _gated(
+        self, prefix: str, listed: Mapping[str, RemoteFile], *, deep: bool
+    ) -> list[RemoteFile]:
         """Return the gated files below a prefix: the manifest's, or those that the bucket shows."""
         here = self._here(GATED)
+        shown = [file for key in GATED if (file := listed.get(key))]
         if not here and (self._known is None or not self._fetch):
-            return [self._unexplained(file, None) for key in GATED if (file := listed.get(key))]
+            return [self._unexplained(file, None) for file in shown]
         try:
-            manifest = self._service.manifest()
-            entries = {_FOLDER + entry.name: entry for entry in manifest.files}
+            entries = self._manifest()
             here |= self._here(entries)
         except (AccessError, UnsafeNameError) as error:
             self._fail(error)
-            shown = [file for key in GATED if (file := listed.get(key))]
             return [self._unexplained(file, here.get(file.key)) for file in shown]
-        self._version, self._keys = manifest.dataset_version, frozenset(entries)
-        files = [self._remote(key, entry) for key, entry in entries.items()]
-        self._get_ready(files, here)
-        return [file for file in files if file.key.startswith(prefix)]
+        keys = [key for key in entries if key.startswith(prefix)]
+        files = [self._remote(key, entries[key]) for key in keys]
+        self._get_ready([f for f in files if deep or "/" not in f.key[len(prefix) :]], here)
+        return files
+
+    def _manifest(self) -> dict[str, Entry]:
+        """Return what the service has, by key. It is asked once: a run sees one state of things.
+
+        Raises
+        ------
+        AccessError
+            Also when it could not be had before.
+        UnsafeNameError
+            If a file in it has a name that is no path.
+        """
+        with self._lock:
+            if self._entries is None:
+                if self._error is not None:
+                    raise AccessError(str(self._error)) from self._error
+                manifest = self._service.manifest()
+                entries = {_FOLDER + entry.name: entry for entry in manifest.files}
+                for key in entries:
+                    self._path_of(key)
+                self._entries, self._keys = entries, frozenset(entries)
+                self._version = manifest.dataset_version
+            return self._entries
 
     def _here(self, keys: Iterable[str]) -> dict[str, LocalFile]:
         """Return which of these files are here, with their receipts, by key."""
@@ -160,10 +189,11 @@ class StimuliSource:
                     self._refresh()
 
     def _fail(self, error: Exception) -> None:
-        self._error = error
-        text = f"the gated stimuli: {error}"
-        if text not in self._notes:
-            self._notes.append(text)
+        with self._lock:
+            self._error = error
+            text = f"the gated stimuli: {error}"
+            if text not in self._notes:
+                self._notes.append(text)
 
     # -- addresses ---------------------------------------------------------------------------
 

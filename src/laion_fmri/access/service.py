@@ -23,6 +23,7 @@ from neurofetch.engine import Attempts, Request, RetryRules, checked_endpoint, f
 from neurofetch.errors import ServerError, TransientError, UsageError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping
 
     from neurofetch.engine import Client, Response
@@ -78,12 +79,19 @@ class Service:
     client : Client
     rules : RetryRules, optional
         How patient to be with one call.
+    stop : threading.Event, optional
+        Set from outside to end a wait between two attempts.
     """
 
-    def __init__(self, client: Client, rules: RetryRules | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        rules: RetryRules | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
         self.url = service_url()
         self._client = client
-        self._attempts = Attempts(rules or _RULES)
+        self._attempts = Attempts(rules or _RULES, stop)
 
     @property
     def terms_url(self) -> str:

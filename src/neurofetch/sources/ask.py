@@ -63,7 +63,8 @@ def ask_head(client: Client, source: Source, remote: RemoteFile) -> dict[str, st
     """Ask what an object is like now, without its content: one request.
 
     It is a HEAD that asks for the checksum of the whole object, too. A signed address is good for
-    GET alone: there the first byte is asked for.
+    GET alone: there the first byte is asked for (or the whole, where there may be no first byte;
+    its content is not read).
 
     Returns
     -------
@@ -78,11 +79,14 @@ def ask_head(client: Client, source: Source, remote: RemoteFile) -> dict[str, st
     if not source.signed(remote):
         with ask(client, source, remote, ASK_FOR_CHECKSUM, "HEAD") as response:
             return response.headers
-    with ask(client, source, remote, {**ASK_FOR_CHECKSUM, "Range": "bytes=0-0"}) as response:
+    first = {"Range": "bytes=0-0"} if remote.size else {}
+    with ask(client, source, remote, {**ASK_FOR_CHECKSUM, **first}) as response:
         headers = dict(response.headers)
     if response.status == 206:
-        total = headers.get("content-range", "").rpartition("/")[2]
-        headers["content-length"] = total if total.isdecimal() else ""
+        total = headers.pop("content-range", "").rpartition("/")[2]
+        headers.pop("content-length", None)
+        if total.isdecimal():
+            headers["content-length"] = total
     return headers
 
 

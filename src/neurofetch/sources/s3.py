@@ -6,6 +6,7 @@ percent-encoded (``encoding-type=url``), since XML cannot carry every key.
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ __all__ = ["Bucket", "S3Source", "parse_s3_url"]
 
 _PAGE_LIMIT = 16 * 1024 * 1024
 _REGION_HEADER = "x-amz-bucket-region"
+_SIZE = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,19 @@ class Bucket:
         None where it is not known; AWS tells it, and we follow.
     endpoint : str or None
         An S3 server other than AWS, as ``https://host:port``; keys then follow the bucket's name
-        in the path.
+        in the path. A user and password in it are dropped: requests are not signed.
     """
 
     name: str
     region: str | None = None
     endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.endpoint is not None:
+            scheme, separator, rest = self.endpoint.rstrip("/").partition("://")
+            authority, slash, path = rest.partition("/")
+            plain = f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+            object.__setattr__(self, "endpoint", plain)
 
     @property
     def base(self) -> str:
@@ -139,8 +148,9 @@ class S3Source:
         """
         files: dict[str, RemoteFile] = {}
         for page in self._pages(prefix, ""):
-            for file in self._files(page):
-                files[file.key] = file
+            files.update((file.key, file) for file in self._files(page, prefix))
+            if self._folders(page, prefix):
+                raise self._senseless(f"has folders in the place of files below {prefix!r}")
         return [files[key] for key in sorted(files)]
 
     def level(self, prefix: str) -> Level:
@@ -150,29 +160,31 @@ class S3Source:
         ------
         MissingBucketError, RefusedError, UnreachableError, ProtocolError
         """
-        files: list[RemoteFile] = []
-        folders: dict[str, None] = {}
+        files: dict[str, RemoteFile] = {}
+        folders: set[str] = set()
         for page in self._pages(prefix, "/"):
-            files.extend(self._files(page))
-            for entry in page.root.iterfind(f"{page.ns}CommonPrefixes"):
-                folders[page.text(entry, "Prefix")] = None
-        return Level(files, list(folders))
+            files.update((file.key, file) for file in self._files(page, prefix))
+            folders.update(self._folders(page, prefix))
+        for key in files:
+            if "/" in key[len(prefix) :]:
+                raise self._senseless(f"has {key!r} directly below {prefix!r}")
+        return Level([files[key] for key in sorted(files)], sorted(folders))
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator[_Page]:
         token = ""
+        seen = {token}
         while True:
             page = self._patiently(prefix, delimiter, token)
             yield page
-            if page.text(page.root, "IsTruncated") != "true":
+            goes_on = page.plain(page.root, "IsTruncated")
+            token = page.plain(page.root, "NextContinuationToken")
+            if goes_on == "false" or not (goes_on or token):
                 return
-            following = page.plain(page.root, "NextContinuationToken")
-            if not following or following == token:
-                msg = (
-                    f"{self._bucket.base}: the listing of {prefix!r} says that it goes on, but not "
-                    "how. Nothing was fetched, since files would be missing."
-                )
-                raise ProtocolError(msg)
-            token = following
+            if goes_on != "true":
+                raise self._senseless("does not say whether it goes on")
+            if token in seen:
+                raise self._senseless("says that it goes on, but not how")
+            seen.add(token)
 
     def _patiently(self, prefix: str, delimiter: str, token: str) -> _Page:
         try:
@@ -222,19 +234,35 @@ class S3Source:
             return MissingBucketError(msg)
         return error
 
-    def _files(self, page: _Page) -> Iterator[RemoteFile]:
-        bucket = self._bucket
-        base = bucket.base
+    def _files(self, page: _Page, prefix: str) -> Iterator[RemoteFile]:
+        base = self._bucket.base
         for entry in page.root.iterfind(f"{page.ns}Contents"):
             key = page.text(entry, "Key")
             size = page.plain(entry, "Size")
-            if not key or not size.isdigit():
-                msg = f"{base}: an entry of the listing has no key or size: {key!r}, {size!r}"
-                raise ProtocolError(msg)
+            if not key or _SIZE.fullmatch(size) is None:
+                raise self._senseless(f"has an entry without a key or size: {key!r}, {size[:40]!r}")
+            if not key.startswith(prefix):
+                raise self._senseless(f"has {key!r}, which does not begin with {prefix!r}")
             etag = page.plain(entry, "ETag").strip('"') or None
             modified = page.plain(entry, "LastModified") or None
             url = base + quote(key, safe="/-_.~", errors="surrogateescape")
             yield RemoteFile(key, url, int(size), etag, modified)
+
+    def _folders(self, page: _Page, prefix: str) -> list[str]:
+        entries = page.root.iterfind(f"{page.ns}CommonPrefixes")
+        folders = [page.text(entry, "Prefix") for entry in entries]
+        for folder in folders:
+            _, slash, rest = folder[len(prefix) :].partition("/")
+            if not folder.startswith(prefix) or not slash or rest:
+                raise self._senseless(f"has {folder!r}, which is no folder below {prefix!r}")
+        return folders
+
+    def _senseless(self, what: str) -> ProtocolError:
+        """Return the error for a page that cannot be a part of the listing of a bucket."""
+        return ProtocolError(
+            f"{self._bucket.base}: the listing {what}. Nothing was fetched, since files could be "
+            "missing. Check AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +279,8 @@ class _Page:
 
         try:
             root = ElementTree.fromstring(body)
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, LookupError, ValueError) as error:
+            # the last two: it names an encoding that does not exist, or that expat cannot read
             start = body[:60].decode("utf-8", "replace")
             msg = f"{shown_url}: expected the listing of a bucket, got something else: {start!r}"
             raise ProtocolError(msg) from error
