@@ -164,6 +164,45 @@ def test_waiting_threads_do_not_spin():
     assert time.process_time() - before < 0.2
 
 
+def test_tasks_that_are_due_together_are_done_side_by_side():
+    """Whoever watches the clock takes one of them, and sees that the others are taken, too."""
+    together = threading.Barrier(5, timeout=3.0)
+    jobs = [Job(together.wait) for _ in range(5)]
+    schedule = scheduled()
+    for job in jobs:
+        schedule._board.again(job, time.monotonic() + 0.1)
+    work(schedule, threads=5)
+    assert [job.runs for job in jobs] == [1] * 5
+
+
+def test_tiny_files_do_not_wait_for_a_thread_that_went_over_to_a_part():
+    """A thread that leaves its flow for a part lets another go on with the tiny files."""
+    part_began, tiny_came = threading.Event(), threading.Event()
+
+    class Last(Small):
+        def finish(self):
+            time.sleep(0.1)
+            schedule._board.add([Job(part, kind=TaskKind.PART)])  # nobody is woken for it
+
+    def part():
+        part_began.set()
+        assert tiny_came.wait(3.0)
+
+    last = Small("later", [])
+    last._action = tiny_came.set
+    schedule = scheduled([Last("first", [])])
+    first = schedule.take()
+    flower = threading.Thread(target=lambda: (flow(first, schedule, 1), work(schedule, 1)))
+    idler = threading.Thread(target=work, args=(schedule, 1))
+    flower.start()
+    idler.start()
+    time.sleep(0.05)
+    schedule._board.add([last])
+    flower.join()
+    idler.join()
+    assert part_began.is_set()
+
+
 def test_an_earlier_task_is_not_kept_waiting_by_a_later_one():
     began, at = time.monotonic(), []
 
@@ -307,6 +346,45 @@ def test_a_flow_makes_no_connection_while_others_wait():
     schedule = scheduled([Small(n, diary, quick=False) for n in range(3)])
     flow(schedule.take(), schedule, 8)
     assert ", ".join(diary) == "ask 0, got 0, ask 1, got 1, ask 2, got 2"
+
+
+@pytest.mark.parametrize("flows", [2, 5])
+def test_flows_together_never_have_more_requests_under_way_than_places(flows):
+    """But for one each: a thread that begins a flow asks for its first file at once."""
+    lock, now, most = threading.Lock(), [0], [0]
+
+    class Counted(Small):
+        def begin(self):
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            time.sleep(0.0005)
+            return True
+
+        def finish(self):
+            time.sleep(0.002)
+            with lock:
+                now[0] -= 1
+
+    places = 8
+    files = [Counted(n, []) for n in range(150)]
+    schedule = scheduled(files, flows=flows)
+
+    def loop():
+        while (task := schedule.take()) is not None:
+            flow(task, schedule, places)
+
+    threads = [threading.Thread(target=loop) for _ in range(flows)]
+    for thread in threads:
+        thread.start()
+    while most[0] < places:
+        time.sleep(0.0002)
+    for _ in range(64):
+        schedule.disk_took(1.0)
+    for thread in threads:
+        thread.join()
+    assert now == [0]
+    assert places < most[0] <= places + flows
 
 
 def taken_at_once(schedule):

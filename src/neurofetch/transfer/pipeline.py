@@ -45,15 +45,12 @@ def flow(first: Task, schedule: Schedule, places: int) -> None:
     try:
         while True:
             while task is not None:
-                tiny = cast("Tiny", task)
-                waits = _begun(task, schedule)
-                if waits:
+                if _begun(task, schedule):
                     waiting.append(task)
                 # While others wait, no time is spent on making a connection: they are made
                 # elsewhere.
-                depth = max(1, places // max(1, schedule.flowing))
-                room = len(waiting) < depth and (not waiting or tiny.ready())
-                task = schedule.more() if room else None
+                quick = not waiting or cast("Tiny", task).ready()
+                task = schedule.more() if quick and _room(waiting, schedule, places) else None
             if not waiting:
                 return
             oldest = waiting.popleft()
@@ -61,9 +58,18 @@ def flow(first: Task, schedule: Schedule, places: int) -> None:
                 cast("Tiny", oldest).finish()
             finally:
                 schedule.done(oldest)
-            task = schedule.more()
+            task = schedule.more() if _room(waiting, schedule, places) else None
     finally:
         schedule.flow_over()
+
+
+def _room(waiting: deque[Task], schedule: Schedule, places: int) -> bool:
+    """Whether this flow may ask for one more: it keeps to its share, and all of them to `places`.
+
+    Each has at least one under way, so there may be as many more as there are flows.
+    """
+    share = places // max(1, schedule.flowing)
+    return not waiting or (len(waiting) < share and schedule.tiny_in_flight < places)
 
 
 def _begun(task: Task, schedule: Schedule) -> bool:

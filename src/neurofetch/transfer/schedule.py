@@ -185,6 +185,10 @@ class Board:
         """Tasks that were handed out and are not over."""
         return len(self._in_flight)
 
+    def flying(self, kind: TaskKind) -> int:
+        """Return how many tasks of a kind are in flight."""
+        return self._flying[kind]
+
     @property
     def next_moment(self) -> float | None:
         """When the first of the waiting tasks is due; None when none waits."""
@@ -254,8 +258,7 @@ class Schedule:
                 task = self._board.pick(time.monotonic(), tiny=self._flowing < self._flows)
                 if task is not None:
                     self._flowing += task.kind is TaskKind.TINY
-                    if self._board.next_moment is not None and not self._watched:
-                        self._condition.notify()  # whoever watched the clock has a task now
+                    self._wake_another()
                     return task
                 if self._board.over:
                     self._condition.notify_all()
@@ -302,6 +305,17 @@ class Schedule:
         if watches:
             self._watched = False
 
+    def _wake_another(self) -> None:
+        """Wake a thread that waits, where it would find a task, or there is a clock to watch.
+
+        Each thread that takes a task does so. So nobody needs to know how many may work now, when
+        several tasks are due at once, or a thread that is not one of a flow any more lets another
+        begin one.
+        """
+        unwatched = self._board.next_moment is not None and not self._watched
+        if self._waiting and (unwatched or self._woken()):
+            self._condition.notify()
+
     def _check_for_fault(self) -> None:
         """Stop when all threads wait for each other: that is a fault of ours, and never silent."""
         idle = self._workers is not None and self._waiting >= self._workers
@@ -329,6 +343,11 @@ class Schedule:
     def flowing(self) -> int:
         """How many threads work on tiny files."""
         return self._flowing
+
+    @property
+    def tiny_in_flight(self) -> int:
+        """Tiny files that were asked for and have not come yet, in all flows together."""
+        return self._board.flying(TaskKind.TINY)
 
     def disk_took(self, seconds: float) -> None:
         """Note how long the disk took for one tiny file, and widen the flow if that is long."""

@@ -177,24 +177,31 @@ class FileLife:
 
     def end(self, outcome: Outcome) -> None:
         """Leave the file for good, and write down what became of it."""
-        self._move(FileState.SETTLED if outcome.ok else FileState.FAILED)
-        self._book.record(self.number, outcome)
+        to = FileState.SETTLED if outcome.ok else FileState.FAILED
+        self._check(to)  # else the end would be written down twice
+        try:
+            self._move(to)
+        finally:
+            self._book.record(self.number, outcome)
 
     def stop(self) -> None:
         """Leave the file where it is: the run ends first. After the end it does nothing."""
         if self.state not in ENDED:
             self._move(FileState.STOPPED)
 
-    def _move(self, to: FileState) -> None:
-        """Take a step of the table; on the way out, close what is open and give the claim back."""
-        before = self.state
-        if to not in STEPS[before]:
+    def _check(self, to: FileState) -> None:
+        """See that a step is one of the table."""
+        if to not in STEPS[self.state]:
             msg = (
-                f"a fault of this program: {self.step.want.path} cannot go from {before.value} to "
-                f"{to.value}. Please report it."
+                f"a fault of this program: {self.step.want.path} cannot go from "
+                f"{self.state.value} to {to.value}. Please report it."
             )
             raise FaultError(msg)
-        self.state = to
+
+    def _move(self, to: FileState) -> None:
+        """Take a step of the table; on the way out, close what is open and give the claim back."""
+        self._check(to)
+        before, self.state = self.state, to
         if to in CLAIMED:
             return
         held, self.held = self.held, None
@@ -202,6 +209,8 @@ class FileLife:
             if held is not None:
                 held.close()
         finally:
-            if before in CLAIMED:
-                self._claims.release(self.short)
-            self._later.closed(self)
+            try:
+                if before in CLAIMED:
+                    self._claims.release(self.short)
+            finally:
+                self._later.closed(self)

@@ -127,11 +127,11 @@ class WholeFile:
         if not self._claimed():
             return False
         context, remote = self._context, self._remote
-        elsewhere = context.fetched_elsewhere(self.life.step, self._before)
-        if elsewhere is not None:
-            self.life.end(elsewhere)
-            return False
         try:
+            elsewhere = context.fetched_elsewhere(self.life.step, self._before)
+            if elsewhere is not None:
+                self.life.end(elsewhere)
+                return False
             url = context.source.address(remote)
             self.life.held = _Sent(context, context.client.begin(Request(url, _headers(remote))))
         except TransientError as error:
@@ -351,7 +351,8 @@ class _Sent:
 
 def another_look(looks: int) -> float:
     """Return the seconds until we look again, after so many looks."""
-    return min(_LONGEST_LOOK, _FIRST_LOOK * 2.0 ** (looks - 1))
+    doublings = min(looks - 1, 10)  # the wait is bounded, and so is what is computed for it
+    return min(_LONGEST_LOOK, _FIRST_LOOK * 2.0**doublings)
 
 
 def _opened(temporary: str) -> int:
