@@ -277,7 +277,7 @@ def test_files_that_the_server_refuses_are_warned_of_and_no_failure(s3, dest, mo
     with pytest.warns(UserWarning, match=r"refuses 2 of the files: CHANGES, sub-01") as caught:
         report = neurofetch.get(URL, dest, subject="01", suffix="T1w")
     assert [warning.filename for warning in caught] == [__file__]
-    assert len(report.refused) == 2
+    assert len(report.withheld) == 2
     assert len(report.paths) == len(on_disk(dest)) == len(report) - 2
 
 

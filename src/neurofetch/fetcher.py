@@ -496,7 +496,7 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
 def _warn_of_refused(plan: Plan, report: Report, stacklevel: int) -> None:
     """Warn, once for all, of files that the server refused although the plan did not say so."""
     told = {step.want.path for step in plan.of(Action.REFUSE)}
-    surprises = [outcome for outcome in report.refused if outcome.path not in told]
+    surprises = [outcome for outcome in report.withheld if outcome.path not in told]
     if surprises:
         names = ", ".join(outcome.path for outcome in surprises[:5])
         more = f" and {len(surprises) - 5:,} more" if len(surprises) > 5 else ""

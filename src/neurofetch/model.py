@@ -47,12 +47,17 @@ class VerificationLevel(enum.StrEnum):
 
 
 class Status(enum.StrEnum):
-    """What became of one file."""
+    """What became of one file. The values are those of JSON; people read `word`."""
 
     FETCHED = "fetched"
     KEPT = "kept"
     REFUSED = "refused"
     FAILED = "failed"
+
+    @property
+    def word(self) -> str:
+        """The word for people: what is here is skipped, what its owners keep back is withheld."""
+        return {"kept": "skipped", "refused": "withheld"}.get(self.value, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,7 @@ class Report:
 
     def __repr__(self) -> str:
         """Say it in a line: it may hold thousands of outcomes, and stand at the end of a cell."""
-        counts = ", ".join(f"{len(self.of(status)):,} {status.value}" for status in Status)
+        counts = ", ".join(f"{len(self.of(status)):,} {status.word}" for status in Status)
         return (
             f"<Report of {len(self):,} files in {self.root}: {counts}; "
             f"{self.bytes_moved:,} bytes moved in {self.seconds:.1f} s>"
@@ -146,8 +151,13 @@ class Report:
         return self.of(Status.FAILED)
 
     @property
-    def refused(self) -> tuple[Outcome, ...]:
-        """The files that the server, or the dataset's owners, withhold."""
+    def skipped(self) -> tuple[Outcome, ...]:
+        """The files that were here already."""
+        return self.of(Status.KEPT)
+
+    @property
+    def withheld(self) -> tuple[Outcome, ...]:
+        """The files that the server, or the dataset's owners, do not hand out."""
         return self.of(Status.REFUSED)
 
     @property
@@ -202,13 +212,18 @@ class Report:
 
 
 class Action(enum.StrEnum):
-    """What the plan does with one file."""
+    """What the plan does with one file. The values are those of JSON; people read `word`."""
 
     FETCH = "fetch"
     RESUME = "resume"
     REPLACE = "replace"
     KEEP = "keep"
     REFUSE = "refuse"
+
+    @property
+    def word(self) -> str:
+        """The word for people."""
+        return {"keep": "skip", "refuse": "withheld"}.get(self.value, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,7 +437,7 @@ class Plan:
         kept, refused = len(self.of(Action.KEEP)), len(self.of(Action.REFUSE))
         return (
             f"<Plan of {len(self):,} files for {self.root}: {len(self.moving):,} to fetch "
-            f"({self.bytes_to_fetch:,} bytes), {kept:,} already here, {refused:,} refused>"
+            f"({self.bytes_to_fetch:,} bytes), {kept:,} already here, {refused:,} withheld>"
         )
 
     def of(self, *actions: Action) -> tuple[Step, ...]:

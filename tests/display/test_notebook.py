@@ -124,7 +124,7 @@ def test_a_report_is_shown_in_few_lines_and_stays_picklable():
     assert pickle.loads(pickle.dumps(plan)) == plan
     assert repr(plan) == (
         f"<Plan of {number} files for {plan.root}: 0 to fetch (0 bytes), {number} already here, "
-        "0 refused>"
+        "0 withheld>"
     )
     found = verify(report.root, state=".laion_fmri")
     assert repr(found).startswith(f"<Audit of {number} files in {report.root}: {number} good, ")

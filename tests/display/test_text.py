@@ -74,7 +74,7 @@ def test_the_end_of_a_run_is_sums_without_zeros():
     kept = outcome("c", Status.KEPT, size=5)
     text = report_text(report(fetched, also, kept))
     assert text == (
-        "2 files fetched (4.00 MB in 2.0 s, 2.00 MB/s), 1 already here.\n"
+        "2 files fetched (4.00 MB in 2.0 s, 2.00 MB/s), 1 skipped (already here).\n"
         "verified: 1 by checksum, 1 by md5-etag"
     )
 
@@ -103,7 +103,7 @@ def test_refusals_are_grouped_by_reason_and_those_that_were_told_are_left_out():
     same = [outcome(name, Status.REFUSED, "403") for name in "abc"]
     plan = Plan(ROOT, (step("told", Action.REFUSE, reason="held out"),))
     lines = report_text(report(told, *same), plan).splitlines()
-    assert lines == ["Nothing to fetch (4 refused).", "refused: a and 2 more: 403"]
+    assert lines == ["Nothing to fetch (4 withheld).", "withheld: a and 2 more: 403"]
     assert "told: held out" in report_text(report(told))
 
 
@@ -111,7 +111,7 @@ def test_many_reasons_are_cut_short():
     refused = [outcome(f"f{n}", Status.REFUSED, f"http://host/f{n}: 403") for n in range(30)]
     lines = report_text(report(*refused)).splitlines()
     assert len(lines) == 10
-    assert lines[-1] == "refused: 22 more, each listed by --json"
+    assert lines[-1] == "withheld: 22 more, each listed by --json"
 
 
 def test_a_plan_names_files_or_where_they_are_many_folders():
@@ -138,7 +138,7 @@ def test_a_resumed_file_shows_what_is_still_to_come():
 def test_remarks_are_reasons_and_notes():
     steps = (*(step(n, Action.REFUSE, reason="held out") for n in "ab"), step("c", Action.KEEP))
     assert plan_remarks(Plan(ROOT, steps, ("desc-x → desc-X",))) == (
-        "refused: 2 files: held out\nnote: desc-x → desc-X"
+        "withheld: 2 files: held out\nnote: desc-x → desc-X"
     )
     assert plan_remarks(Plan(ROOT, (step("c", Action.KEEP),))) == ""
 

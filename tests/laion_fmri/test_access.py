@@ -124,7 +124,7 @@ def test_without_an_id_gated_files_are_refused_in_the_plan_and_nobody_is_asked(w
     )
     report = world.download()
     assert report.ok
-    assert {one.path for one in report.refused} == set(GATED)
+    assert {one.path for one in report.withheld} == set(GATED)
     assert all(one.status is Status.FETCHED for one in others(report))
     assert world.asked() == []
     assert at_home(world) == {}
@@ -223,7 +223,7 @@ def test_without_an_id_what_is_outdated_is_refused_and_stays(world, granted, mon
     with publish(world, monkeypatch, seed=2):
         report = world.download()
     assert report.ok
-    assert {one.path for one in report.refused} == set(GATED)
+    assert {one.path for one in report.withheld} == set(GATED)
     assert at_home(world) == stimuli(seed=1)
 
 

@@ -318,7 +318,7 @@ def test_a_dry_run_is_a_table_and_writes_nothing(shell):
     assert re.search(r"^already here +0 +0 bytes$", done.out, re.MULTILINE)
     assert re.search(r"^free on the disk +[\d.]+ .B$", done.out, re.MULTILINE)
     assert re.search(
-        r"^refused: \d+ files: ses-31: held out by the dataset's owners", done.out, re.M
+        r"^withheld: \d+ files: ses-31: held out by the dataset's owners", done.out, re.M
     )
     assert "mean-R² map" in done.out
     assert not on_disk(shell.data)
@@ -350,8 +350,8 @@ def test_a_refusal_that_nobody_foresaw_is_a_warning_and_no_failure(s3, faulty):
     done = faulty(AVERAGES)
     assert done.code == 0
     assert "laion-fmri: warning: the bucket refuses 2 of the files: participants.json" in done.err
-    assert len(re.findall(r"^refused: participants\S+: .*403", done.err, re.MULTILINE)) == 2
-    assert "2 refused" in done.err
+    assert len(re.findall(r"^withheld: participants\S+: .*403", done.err, re.MULTILINE)) == 2
+    assert "2 withheld" in done.err
 
 
 # -- progress ------------------------------------------------------------------------------------

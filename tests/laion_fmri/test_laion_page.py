@@ -264,8 +264,8 @@ def test_files_that_the_bucket_refuses_are_warned_of_and_reported_and_no_failure
             report = download("sub-03", ses="averages")
     assert [warning.filename for warning in caught] == [__file__]
     assert report.ok
-    assert [o.path for o in report.refused] == ["participants.json", "participants.tsv"]
-    assert all("403" in outcome.reason for outcome in report.refused)
+    assert [o.path for o in report.withheld] == ["participants.json", "participants.tsv"]
+    assert all("403" in outcome.reason for outcome in report.withheld)
     assert {data / path for path in on_disk(data)} == set(report.paths)
     asked = [request.key for request in s3.requests(key="participants.*")]
     assert sorted(asked) == ["participants.json", "participants.tsv"]  # never asked again
@@ -304,7 +304,7 @@ def test_the_commands_of_the_page_in_their_order(shell, moto):
 
     done = shell("laion-fmri download --subject sub-03 --include-stimuli", **unset)
     assert done.code == 0
-    assert "refused: 2 files: gated by a data use agreement" in done.err
+    assert "withheld: 2 files: gated by a data use agreement" in done.err
     assert on_disk(root) == one | STIMULI
 
     assert shell("laion-fmri download --subject all", **unset).code == 0

@@ -387,7 +387,7 @@ def test_a_refused_file_is_no_failure_and_is_not_asked_for_twice(world, size):
     report = world.fetch()
     assert [outcome.status for outcome in report] == [Status.REFUSED, Status.FETCHED]
     assert report.ok
-    assert "403" in report.refused[0].reason
+    assert "403" in report.withheld[0].reason
     assert report.paths == [world.root / "good.bin"]
     assert len(world.s3.requests(key="f.bin")) == 1
     world.assert_clean()

@@ -128,7 +128,7 @@ def plan_summary(plan: Plan) -> str:
     rows.append(("to fetch", f"{len(moving):,}", size(plan.bytes_to_fetch)))
     rows.append(("already here", f"{len(kept):,}", size(plan.bytes_here)))
     if refused:
-        rows.append(("refused", f"{len(refused):,}", size(_bytes(refused))))
+        rows.append(("withheld", f"{len(refused):,}", size(_bytes(refused))))
     if plan.free is not None:
         rows.append(("free on the disk", "", size(plan.free)))
     return "\n".join(filter(None, (table(rows, right=(1, 2)), plan_remarks(plan))))
@@ -137,7 +137,7 @@ def plan_summary(plan: Plan) -> str:
 def plan_remarks(plan: Plan) -> str:
     """Return why files are refused or replaced, and the notes of a plan; often empty."""
     lines = [
-        f"refused: {count(len(steps))}: {reason}"
+        f"withheld: {count(len(steps))}: {reason}"
         for reason, steps in _by_reason(plan.of(Action.REFUSE)).items()
     ]
     replaced = ((step.reason, step.want.path) for step in plan.of(Action.REPLACE))
@@ -161,7 +161,7 @@ def _file_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
     for step in steps:
         why = step.want.why if step.action is Action.FETCH else f"{step.want.why}; {step.reason}"
         total, left = size(step.want.remote.size or 0), size(step.remaining)
-        rows.append((total, left if step.moves else "-", step.action.value, step.want.path, why))
+        rows.append((total, left if step.moves else "-", step.action.word, step.want.path, why))
     return rows
 
 
@@ -171,7 +171,7 @@ def _folder_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
         folder = step.want.path.rpartition("/")[0] or "."
         groups.setdefault((folder, step.want.why), []).append(step)
     rows: list[tuple[str, ...]] = [
-        ("files", "bytes", "to come", "here", "refused", "folder", "why"),
+        ("files", "bytes", "to come", "here", "withheld", "folder", "why"),
     ]
     for (folder, why), group in groups.items():
         rows.append(
@@ -242,8 +242,8 @@ def report_text(report: Report, plan: Plan | None = None) -> str:
             if number
         )
         lines.append(f"verified: {verified}")
-    refused = ((o.reason, o.path) for o in report.refused if o.path not in known)
-    return "\n".join([*lines, *_named("refused", refused)])
+    refused = ((o.reason, o.path) for o in report.withheld if o.path not in known)
+    return "\n".join([*lines, *_named("withheld", refused)])
 
 
 def _sums(report: Report) -> str:
@@ -255,8 +255,8 @@ def _sums(report: Report) -> str:
             line += f", {size(report.bytes_moved / report.seconds)}/s"
         line += ")"
     rest = (
-        (len(report.of(Status.KEPT)), "already here"),
-        (len(report.refused), "refused"),
+        (len(report.skipped), "skipped (already here)"),
+        (len(report.withheld), "withheld"),
         (len(report.failures), "failed"),
     )
     return ", ".join([line, *(f"{number:,} {word}" for number, word in rest if number)]) + "."
@@ -264,7 +264,7 @@ def _sums(report: Report) -> str:
 
 def _nothing_moved(report: Report) -> str:
     kept = report.of(Status.KEPT)
-    refused = f" ({len(report.refused):,} refused)" if report.refused else ""
+    refused = f" ({len(report.withheld):,} withheld)" if report.withheld else ""
     if not kept:
         return f"Nothing to fetch{refused}."
     what = f"all {count(len(kept))} are" if len(kept) > 1 else "the file is"
