@@ -88,9 +88,8 @@ def _fill_all(
             if buffer is None:  # the rest is not needed
                 return
             if len(buffer) < size:
-                buffer = mmap.mmap(
-                    -1, size
-                )  # unlike the heap, its memory is given back to the system at once
+                # Unlike the heap, its memory is given back to the system at once.
+                buffer = mmap.mmap(-1, size)
             view = memoryview(buffer)[:size]
             reader.fill(view, position)
             full.put(view)
