@@ -1,1 +1,4 @@
-"""laion_fmri."""
+"""LAION-fMRI: download it, verify it, and load it as arrays.
+
+Begin with `laion_fmri.download.download` and `laion_fmri.subject.load_subject`.
+"""

@@ -1,7 +1,7 @@
 """The licence of the data: CC0 1.0, acknowledged once for each data directory.
 
-Interactively by typing ``I AGREE``; elsewhere by naming the licence in a flag, an argument or an
-environment variable. What was accepted, how and when is written down in the data directory.
+At a terminal you type ``I AGREE``. Elsewhere you name the licence in a flag, an argument or an
+environment variable. What was accepted, how and when is recorded in the data directory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def is_accepted(root: Path) -> bool:
 
 
 def require_license(root: Path, named: str | None = None) -> None:
-    """See that the licence is accepted, asking for it where somebody can answer.
+    """Make sure that the licence is accepted; ask for it where there is a terminal.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def require_license(root: Path, named: str | None = None) -> None:
 
 def _check_name(text: str, how: str) -> None:
     if text.strip().upper() != LICENSE:
-        msg = f"the licence of LAION-fMRI is {LICENSE}, but the {how} names {text!r}. Name it so."
+        msg = f"the licence of LAION-fMRI is {LICENSE}, but the {how} names {text!r}. Write that."
         raise UsageError(msg)
 
 
@@ -85,7 +85,7 @@ def _ask() -> None:
         file=sys.stderr,
         flush=True,
     )
-    # not input(), which writes its prompt to stdout, where only data belong
+    # Not input(): it writes its prompt to stdout, which is for data only.
     if sys.stdin.readline().strip() != _PHRASE:
         msg = f"the licence was not accepted (expected {_PHRASE!r}). Nothing was fetched."
         raise LicenseNotAcceptedError(msg)

@@ -1,7 +1,7 @@
-"""Between voxel values and volumes in the scanner.
+"""From voxel values to NIfTI images, and from voxels to scanner coordinates.
 
-For a subject's own voxels, `laion_fmri.subject.Subject.to_nifti` and ``get_voxel_coordinates`` are
-the shorter way; here are the pieces, for masks of your own.
+For the voxels of a subject, `laion_fmri.subject.Subject.to_nifti` and ``get_voxel_coordinates`` are
+shorter. These functions are for masks of your own.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def volume_image(values: NDArray[Any], voxels: Voxels, header: Header) -> Nifti1
 
 
 def write_image(image: Nifti1Image, path: Path) -> Path:
-    """Write an image whole or not at all.
+    """Write an image; the file appears complete, or not at all.
 
     Raises
     ------
@@ -102,6 +102,6 @@ def write_image(image: Nifti1Image, path: Path) -> Path:
     save: Any = image.to_filename
     with replacing(path) as temporary:
         save(temporary)
-    rename: Any = image.set_filename  # or it names the temporary file
+    rename: Any = image.set_filename  # it has the name of the temporary file
     rename(path)
     return path

@@ -1,6 +1,6 @@
-"""Where the data are kept: one choice for a user, one variable to override it.
+"""The data directory: one setting for each user, and one variable that overrides it.
 
-The choice lies in ``$XDG_CONFIG_HOME/laion_fmri/config.json`` (by default
+The setting is stored in ``$XDG_CONFIG_HOME/laion_fmri/config.json`` (by default
 ``~/.config/laion_fmri/config.json``) as ``{"data_dir": …}``, which the public package of this name
 reads and writes too. ``LAION_FMRI_DATA_DIR`` overrides it.
 """
@@ -35,12 +35,12 @@ def config_path() -> Path:
 
 
 def dataset_initialize(path: str | os.PathLike[str]) -> Path:
-    """Choose the data directory, for this and later sessions.
+    """Choose the data directory, for now and for later.
 
     Parameters
     ----------
     path : str or os.PathLike
-        An existing directory; it is written down as an absolute path.
+        An existing directory; it is stored as an absolute path.
 
     Returns
     -------
@@ -54,14 +54,14 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
     NotADirectoryError
         If it is a file.
     TypeError
-        If it is neither a text nor a path.
+        If it is neither a string nor a path.
     UsageError
         If it is empty.
 
     Warns
     -----
     UserWarning
-        If ``LAION_FMRI_DATA_DIR`` names another directory, which wins.
+        If ``LAION_FMRI_DATA_DIR`` names another directory, which is then used.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(path)
     if not text:  # such as an unset variable of a shell; not the current directory
-        msg = "the data directory is an empty text. Name a directory; '.' is the current one."
+        msg = "the data directory is an empty string. Name a directory; '.' is the current one."
         raise UsageError(msg)
     chosen = _absolute(text)
     if not os.path.exists(chosen):
@@ -82,10 +82,10 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
     if not os.path.isdir(chosen):
         msg = f"the data directory {chosen} is a file. Name a directory."
         raise NotADirectoryError(msg)
-    _write({**_read(), "data_dir": str(chosen)})
+    _write({**_read(), "data_dir": str(chosen)})  # keys of other programs stay
     override = os.environ.get(_VARIABLE)
     if override and _absolute(override) != chosen:
-        msg = f"{_VARIABLE}={override} wins over the choice of {chosen}. Unset it to use that."
+        msg = f"{_VARIABLE}={override} wins over {chosen}, which you chose. Unset it to use that."
         warnings.warn(msg, UserWarning, stacklevel=2)
     return chosen
 
@@ -145,13 +145,13 @@ def _read() -> dict[str, Any]:
         msg = f"{path} cannot be read: {error}. Correct it, or remove it and choose again."
         raise ConfigError(msg) from error
     if not isinstance(data, dict):
-        msg = f"{path} holds no settings. Remove it and choose again."
+        msg = f"{path} is not a JSON object. Remove it and choose again."
         raise ConfigError(msg)
     return data
 
 
 def _write(data: dict[str, Any]) -> None:
-    """Replace the configuration file in one step; keys that we do not know stay."""
+    """Replace the configuration file in one step."""
     path = config_path()
     content = json.dumps(data, indent=2) + "\n"
     try:

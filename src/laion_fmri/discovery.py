@@ -1,4 +1,4 @@
-"""What is in the data directory. Nothing here asks the network."""
+"""What is in the data directory. Nothing here uses the network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TREES = (GLM, "derivatives/rois", "derivatives/atlases")
 
 
 def get_subjects(*, data_dir: str | os.PathLike[str] | None = None) -> list[str]:
-    """Return the subjects of whom anything is on disk, sorted.
+    """Return the subjects with any results or ROIs on disk, sorted.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def get_participants(*, data_dir: str | os.PathLike[str] | None = None) -> pd.Da
     path = data_directory(data_dir) / "participants.tsv"
     if not path.is_file():
         raise DataNotDownloadedError(
-            f"{path} is not there. Every download brings it, the smallest is:\n"
+            f"{path} does not exist. Every download brings it; the smallest is:\n"
             f"{how_to_get(path.parent, 'all', ses='averages', desc='R2mean')}"
         )
     return load_tsv(path)

@@ -56,11 +56,11 @@ class DataNotFoundError(NeurofetchError, FileNotFoundError):
 
 
 class DataNotDownloadedError(DataNotFoundError):
-    """A file is needed that was not downloaded; the message says which call brings it."""
+    """A file that is needed was not downloaded; the message has the call that brings it."""
 
 
 class StimuliNotDownloadedError(DataNotDownloadedError):
-    """The stimuli are needed and were not downloaded."""
+    """The stimuli are needed, and were not downloaded."""
 
 
 class SubjectNotFoundError(UnknownValueError):
@@ -76,7 +76,7 @@ class LicenseNotAcceptedError(NeurofetchError, RuntimeError):
 
 
 class TermsNotAcceptedError(LicenseNotAcceptedError):
-    """The terms of the stimuli were not accepted: consent is never given by a default."""
+    """The terms of the stimuli were not accepted; there is no default for this consent."""
 
 
 class AccessError(ServerError):
@@ -84,11 +84,11 @@ class AccessError(ServerError):
 
 
 class TermsOutdatedError(AccessError):
-    """Other terms were accepted than those that hold now."""
+    """The terms that were accepted are no longer in force."""
 
 
 class AccessRevokedError(AccessError):
-    """The owners of the stimuli took the access back."""
+    """The owners of the stimuli revoked the access."""
 
 
 class UnknownRequestError(AccessError):
@@ -101,10 +101,10 @@ class BadDataError(VerificationError):
     ::
 
         BadDataError (ValueError)
-        ├── CorruptFileError (OSError)   damaged gzip, cut short, no NIfTI header
+        ├── CorruptFileError (OSError)   damaged gzip, truncated, no NIfTI header
         ├── GridMismatchError            another shape or affine than the brain mask's
-        ├── TrialMismatchError           the rows of trials.tsv are not the volumes
-        └── NotFiniteError               NaN or infinite values where numbers are due
+        ├── TrialMismatchError           the rows of trials.tsv do not match the volumes
+        └── NotFiniteError               NaN or infinite values among the voxels asked for
 
     Parameters
     ----------
@@ -124,19 +124,19 @@ class BadDataError(VerificationError):
 
 
 class CorruptFileError(BadDataError, OSError):
-    """The bytes are damaged or end too early."""
+    """The file is damaged, or ends too early."""
 
 
 class GridMismatchError(BadDataError):
-    """A volume lies on another grid than the one it is to be used with."""
+    """A volume has another grid than the file that it is used with."""
 
 
 class TrialMismatchError(BadDataError):
-    """A trials.tsv does not describe the volumes beside it."""
+    """A trials.tsv does not match the volumes next to it."""
 
 
 class NotFiniteError(BadDataError):
-    """NaN or infinite values inside the voxels that were asked for."""
+    """There are NaN or infinite values in the voxels that were asked for."""
 
 
 class UnknownRoiError(UnknownValueError):

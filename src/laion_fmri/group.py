@@ -1,4 +1,4 @@
-"""Several subjects at once: what `laion_fmri.subject.Subject` gives, by subject."""
+"""Several subjects at once: the results of `laion_fmri.subject.Subject`, by subject."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def load_subjects(
     root = data_directory(data_dir)
     names = [subjects] if isinstance(subjects, str) else list(subjects)
     if names == ["all"]:
-        # Of some, only ROIs may be here: those have nothing that a Subject reads.
+        # Subjects of whom only ROIs are here have nothing that a Subject can read.
         names = [name for name in get_subjects(data_dir=root) if Layout(root, name).exists()]
         if not names:
             raise DataNotDownloadedError(
@@ -104,7 +104,7 @@ class Group:
     def get_shared_betas(self, session: str | Iterable[str], **how: Any) -> dict[str, Any]:
         """Return the betas of trials with shared stimuli, by subject.
 
-        Rows are in each subject's own trial order: `get_trial_info` says which stimulus a row is.
+        Rows are in the order of the subject's trials; `get_trial_info` has the stimulus of each.
         """
         return self.get_betas(session, stimuli="shared", **how)
 

@@ -80,7 +80,7 @@ def load_nifti_data(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDA
 
 
 def load_nifti_4d(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-    """Read a 4-D file in one forward pass; memory holds the result and little more.
+    """Read a 4-D file in one pass; memory holds the result and little more.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ def load_freesurfer_label(path: StrPath) -> NDArray[np.int64]:
 def index(data_dir: StrPath | None = None) -> pd.DataFrame:
     """Return a table of all files in a data directory, with what their names say.
 
-    One walk, no file is opened. Hidden files and folders (ours too) are left out; links are
-    followed, and one that leads nowhere, or back to where it lies, is a row of its own.
+    The folders are walked once, and no file is opened. Hidden files and folders are left out, also
+    ``.laion_fmri``. Links are followed; a link to nothing, or to a folder above it, is one row.
 
     Parameters
     ----------
@@ -152,23 +152,23 @@ def index(data_dir: StrPath | None = None) -> pd.DataFrame:
         name), one per BIDS entity by its short name (``sub``, ``ses``, ``task``, …), ``datatype``,
         ``suffix``, ``ext``, ``extra_entities`` (a dict, or None), ``root``, ``path`` (relative,
         with forward slashes); and ``size`` in bytes. What a name does not say is missing.
-        Values are text as the name has them.
+        Values are text, as they are in the name.
     """
     import pandas as pd
 
     root = data_directory(data_dir)
     files = sorted(_walk(str(root), "", ()))
-    said: dict[str, list[Any]] = {}
+    values: dict[str, list[Any]] = {}
     for number, (path, _) in enumerate(files):
         for name, value in _facts(path):
-            column = said.get(name)
+            column = values.get(name)
             if column is None:
-                column = said[name] = [None] * len(files)
+                column = values[name] = [None] * len(files)
             column[number] = value
     nothing = [None] * len(files)
     columns: dict[str, list[Any]] = {"dataset": [root.name] * len(files)}
     for name in [*_ENTITIES, "datatype", "suffix", "ext", "extra_entities"]:
-        columns[name] = said.get(name, nothing)
+        columns[name] = values.get(name, nothing)
     columns["root"] = [str(root)] * len(files)
     columns["path"] = [path for path, _ in files]
     columns["size"] = [size for _, size in files]
@@ -196,25 +196,25 @@ def _walk(folder: str, prefix: str, passed: tuple[str, ...]) -> Iterator[tuple[s
 
 
 def _leads_back(link: str, passed: tuple[str, ...]) -> bool:
-    """Whether a link leads to a folder that we are in, by the links followed so far."""
+    """Whether a link leads to a folder that the walk is in, by the links followed so far."""
     target = Path(os.path.realpath(link))
     return any(Path(os.path.realpath(folder)).is_relative_to(target) for folder in passed)
 
 
 def _facts(path: str) -> Iterator[tuple[str, Any]]:
-    """Give what a path says, by the columns of the table."""
-    said = parse(path)
+    """Yield what a path says, as column and value."""
+    parsed = parse(path)
     extra = {}
-    for name, value in said.values:
+    for name, value in parsed.values:
         if name in _ENTITIES:
             yield name, value
         else:
             extra[name] = value
     if extra:
         yield "extra_entities", extra
-    if said.suffix:
-        yield "suffix", said.suffix
-    if said.extension:
-        yield "ext", said.extension
+    if parsed.suffix:
+        yield "suffix", parsed.suffix
+    if parsed.extension:
+        yield "ext", parsed.extension
     if datatype := datatype_of(path):
         yield "datatype", datatype

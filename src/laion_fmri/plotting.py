@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 _CUTS = 6
-#: Smaller values are left black: the outside of the brain.
+#: Smaller values stay black: the outside of the brain.
 _NOTHING = 1e-6
-#: Of outlines; each lies on a wider black line, so that it is seen on bright ground too.
+#: Of outlines; each is drawn on a wider black line, so that it is visible on bright colours too.
 _COLOURS = ("#56B4E9", "#5CFF8A", "#FFFFFF", "#FF77C8", "#E69F00", "#D55E00", "#F0E442", "#0072B2")
 
 
@@ -65,7 +65,7 @@ def show(
         ROIs to outline, as in `laion_fmri.subject.Subject.get_roi_mask`; default: each category on
         disk, as one outline.
     out : str or path
-        The picture; the ending says the format (``.png``, ``.pdf``, ``.svg``).
+        The picture; the suffix sets the format (``.png``, ``.pdf``, ``.svg``).
     data_dir : str or path, optional
         Default: the configured directory.
 
@@ -121,7 +121,7 @@ def _libraries() -> tuple[Any, Any]:
 
 
 def _checked_target(path: Path) -> Path:
-    """Return the picture's path, or say now, not after all the reading, that it cannot be."""
+    """Return the path of the picture, or raise an error now, before any file is read."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     formats = sorted(FigureCanvasBase.get_supported_filetypes())

@@ -1,8 +1,8 @@
-"""Access to the stimulus images, which are not CC0: ask for it, and see whether it holds.
+"""Access to the stimulus images, which are not CC0: request it, and check its state.
 
-The images are handed out to people who accepted a data use agreement. A request is answered with an
-id, which is kept for this user (see `laion_fmri.access.request_id`) and never shown; from then on
-``download(…, include_stimuli=True)`` fetches the images with the rest.
+The images are for people who have accepted a data use agreement. You send a request and get an id,
+which is kept for you (see `laion_fmri.access.request_id`) and never shown. From then on
+``download(…, include_stimuli=True)`` fetches the images with the other files.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from neurofetch.errors import UsageError
 __all__ = ["Access", "AccessState", "StimulusFile", "Terms", "request_access", "status", "terms"]
 
 _LEAST_PURPOSE = 20
-"""Characters: the service takes no shorter one."""
+"""Characters; the service refuses a shorter purpose."""
 
 
 class AccessState(enum.StrEnum):
-    """How it stands with the access of this user."""
+    """State of the access of this user."""
 
     GRANTED = "granted"
     NONE = "none"
@@ -39,7 +39,7 @@ class AccessState(enum.StrEnum):
 
 
 class Terms(NamedTuple):
-    """The terms that hold now: their version, and where they can be read."""
+    """The terms in force: their version, and where you can read them."""
 
     version: str
     url: str
@@ -56,18 +56,18 @@ class StimulusFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the access service says.
+    """State of the access of this user, and what the access service has.
 
     Parameters
     ----------
     state : AccessState
     detail : str
-        What is the matter and what to do, where access is not granted.
+        If access is not granted: why, and what you can do.
     service : str
-        The address of the service.
+        The URL of the service.
     terms : Terms
     id_from : str
-        Where the request id is kept; "" where there is none. The id itself is nowhere in here.
+        Where the request id is kept; "" if there is none. The id itself is not part of this.
     files : tuple of StimulusFile
     """
 
@@ -85,12 +85,12 @@ class Access:
 
 
 def terms() -> Terms:
-    """Ask the service for the terms that hold now; nothing about you is sent.
+    """Return the terms in force, as the service says; nothing about you is sent.
 
     Raises
     ------
     AccessError
-        If the service does not answer.
+        If the service cannot be reached, or refuses.
     """
     with Client(Network.from_environment()) as client:
         service = Service(client)
@@ -106,9 +106,9 @@ def request_access(
     accept_terms: str,
     pi: str | None = None,
 ) -> Access:
-    """Send a request for access to the stimuli, and keep the id that comes back.
+    """Send a request for access to the stimuli, and keep the id that the service returns.
 
-    All that is given here is sent to the access service of the dataset's owners, and nothing else.
+    What you give here is sent to the access service of the dataset's owners; nothing else is.
 
     Parameters
     ----------
@@ -118,8 +118,8 @@ def request_access(
         What the images are for, in 20 characters or more.
     accept_terms : str
         The version of the terms that you have read and accept, such as ``"1.0"``; with it you say
-        that you have read the privacy notice too. `terms` says which version holds and where both
-        can be read. There is no default: this consent is yours.
+        that you have read the privacy notice too. `terms` says which version is in force, and where
+        you can read both. There is no default: this consent is yours.
     pi : str, optional
         Your principal investigator or supervisor.
 
@@ -130,11 +130,11 @@ def request_access(
     Raises
     ------
     TermsNotAcceptedError
-        If `accept_terms` is not the version that holds now; nothing was sent.
+        If `accept_terms` is not the version in force; nothing was sent.
     UsageError
         If the form lacks something; the message says what.
     AccessError
-        If the service does not answer.
+        If the service cannot be reached, or refuses.
     DestinationError
         If the id cannot be kept; then nothing was sent.
 
@@ -165,12 +165,12 @@ def request_access(
 
 
 def status() -> Access:
-    """Say how it stands with the access of this user.
+    """Return the state of the access of this user, as the service says.
 
     Raises
     ------
     AccessError
-        If the service does not answer.
+        If the service cannot be reached, or refuses.
     ConfigError
         If the file with the id cannot be read.
     """
@@ -179,7 +179,7 @@ def status() -> Access:
         service = Service(client)
         manifest = service.manifest()
         if known is None:
-            detail = f"no request id is known; this asks for access: {ASK}"
+            detail = f"no request id is known; this command requests access: {ASK}"
             return _access(service, manifest, AccessState.NONE, None, detail)
         try:
             service.refresh(known.value, manifest.dataset_version)
@@ -215,36 +215,35 @@ def _file(entry: Entry) -> StimulusFile:
 
 
 def _form(**given: str | None) -> dict[str, object]:
-    """Return the form, checked: what it lacks is said at once, and nothing was sent."""
-    said = {field: value.strip() if value else "" for field, value in given.items()}
+    """Return the form; if fields are missing or wrong, one error names them all."""
+    fields = {field: value.strip() if value else "" for field, value in given.items()}
     problems = [
         f"{field} is missing"
         for field in ("name", "email", "institution", "purpose")
-        if not said[field]
+        if not fields[field]
     ]
-    if said["email"] and "@" not in said["email"]:
-        problems.append(f"{said['email']!r} is not an email address")
-    if 0 < len(said["purpose"]) < _LEAST_PURPOSE:
+    if fields["email"] and "@" not in fields["email"]:
+        problems.append(f"{fields['email']!r} is not an email address")
+    if 0 < len(fields["purpose"]) < _LEAST_PURPOSE:
         problems.append(
-            f"the purpose has {len(said['purpose'])} characters; say a little more, in at least "
-            f"{_LEAST_PURPOSE}"
+            f"the purpose has {len(fields['purpose'])} characters; write at least {_LEAST_PURPOSE}"
         )
     if problems:
         msg = f"{'; '.join(problems)}. Nothing was sent."
         raise UsageError(msg)
     return {
-        "name": said["name"],
-        "email": said["email"],
-        "institution": said["institution"],
-        "pi_or_supervisor": said["pi"] or None,
-        "research_purpose": said["purpose"],
+        "name": fields["name"],
+        "email": fields["email"],
+        "institution": fields["institution"],
+        "pi_or_supervisor": fields["pi"] or None,
+        "research_purpose": fields["purpose"],
     }
 
 
 def _check_consent(accepted: str, now: Terms) -> None:
     if accepted != now.version:
         msg = (
-            f"the terms of the stimuli that hold now are version {now.version}; {accepted!r} was "
+            f"the terms of the stimuli in force are version {now.version}; {accepted!r} was "
             f"accepted. Read them at {now.url} (and the privacy notice at {now.privacy_url}); if "
             f"you accept them, name their version. Nothing was sent."
         )

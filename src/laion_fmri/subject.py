@@ -57,10 +57,10 @@ def load_subject(
     subject : str
         ``"sub-03"`` or ``"03"``.
     data_dir : str or path, optional
-        Where the dataset lies; default: the configured directory.
+        Where the dataset is; default: the configured directory.
     store : {"auto", "read", "off"}, optional
         How the beta store is used (see `Subject.build_store`): ``"auto"`` builds a session's store
-        on the first call that asks for a part of the brain, ``"read"`` uses one that is there,
+        on the first call that asks for a part of the brain, ``"read"`` uses a store that exists,
         ``"off"`` always reads the files. Default: the environment variable ``LAION_FMRI_STORE``,
         else ``"auto"``.
 
@@ -190,7 +190,7 @@ class Subject:
     def get_voxel_coordinates(
         self, roi: RoiQuery | None = None, mask: NDArray[Any] | None = None
     ) -> NDArray[np.float64]:
-        """Return where voxels lie in the scanner.
+        """Return the scanner coordinates of voxels.
 
         Parameters
         ----------
@@ -309,7 +309,7 @@ class Subject:
     ) -> Floats | dict[str, Floats]:
         """Return single-trial betas.
 
-        The file passes by once; memory holds the result and a few tens of megabytes. With a beta
+        The file is read once; memory holds the result and a few tens of megabytes. With a beta
         store (see `build_store`) only the voxels asked for are read.
 
         Parameters
@@ -326,10 +326,10 @@ class Subject:
         stimuli : {"shared", "unique"}, optional
             Keep trials by the beginning of their label.
         streaming : bool, optional
-            Of the public package; without effect here, where every read streams.
+            An argument of the public package. It has no effect here: every read streams.
         stream : bool
-            Where the betas are not on disk: decompress and mask them while they arrive from the
-            bucket, verify them on the way, and keep only the result. The mean-R² map, and what
+            If the betas are not on disk, fetch them from the bucket: they are decompressed, masked
+            and verified while they arrive, and only the result is kept. The mean-R² map, and what
             `roi`, `nc_threshold` and `stimuli` ask for, must be on disk.
         nan : {"raise", "keep"}
             Whether NaN and infinite values among the voxels asked for are an error.
@@ -338,7 +338,7 @@ class Subject:
         -------
         numpy.ndarray or dict of str to numpy.ndarray
             float32, shape (n_trials, n_voxels), trials in the order of `get_trial_info`; a dict by
-            session where a list was given. Where no trial or no voxel is left, that length is 0.
+            session if a list was given. If no trial or no voxel is left, that length is 0.
 
         Raises
         ------
@@ -347,7 +347,7 @@ class Subject:
         CorruptFileError, GridMismatchError, TrialMismatchError, NotFiniteError
             If a file is damaged, on another grid, does not match its trial table, or holds NaN.
         ValueError
-            If an argument makes no sense.
+            If an argument is wrong.
         """
         if nan not in ("raise", "keep"):
             raise ValueError(f"nan={nan!r}: expected 'raise' or 'keep'.")
@@ -426,11 +426,11 @@ class Subject:
         Returns
         -------
         numpy.ndarray or dict of str to numpy.ndarray
-            float32, shape (n_voxels,), NaN where the file has NaN; a dict where a list was given.
+            float32, shape (n_voxels,), NaN where the file has NaN; a dict if a list was given.
         """
         if (session is None) == (desc is None):
             raise ValueError(
-                "Give exactly one of session and desc: a session's map or a subject's."
+                "Give exactly one of session and desc: the map of a session, or of the subject."
             )
         columns = voxel_columns(self.layout, roi=roi, mask=mask)
 
@@ -483,15 +483,16 @@ class Subject:
     def betas(self) -> xr.DataArray:
         """All sessions' betas as one lazy array, by the beta store.
 
-        Nothing is read until it is computed; a session without a store gets one then. Slicing
-        reads only the chunks that hold the slice.
+        Nothing is read until it is computed; a session without a store gets one then. A slice
+        reads only the chunks that it needs.
 
         Returns
         -------
         xarray.DataArray
             float32 over Dask, dimensions ``trial`` and ``voxel``, sessions one after another. Along
-            trials: ``session``, ``run``, ``beta_index``, ``label``. Along voxels: ``index`` (place
-            in the C-order ravel of the grid) and ``x``, ``y``, ``z`` (millimetres in the scanner).
+            trials: ``session``, ``run``, ``beta_index``, ``label``. Along voxels: ``index``
+            (position in the C-order ravel of the grid) and ``x``, ``y``, ``z`` (millimetres in the
+            scanner).
 
         Raises
         ------
@@ -508,21 +509,22 @@ class Subject:
     def build_store(
         self, session: str | Iterable[str] | None = None, *, n_jobs: int | None = None
     ) -> Path:
-        """Build the beta store, for sessions that have none that is up to date.
+        """Build the beta store of sessions; those that are up to date are left as they are.
 
         Parameters
         ----------
         session : str or list of str, optional
             Default: every session whose betas are on disk.
         n_jobs : int, optional
-            Sessions at a time, each with about 60 MB; default: one per processor, at most 4.
+            How many sessions at a time, each with about 60 MB of memory; default: one per
+            processor, at most 4.
 
         Returns
         -------
         pathlib.Path
             The store: a Zarr v3 group with one group per session, which holds ``betas`` (trial,
-            voxel) and ``voxel`` (place in the C-order ravel of the grid). Removing it loses
-            nothing.
+            voxel) and ``voxel`` (position in the C-order ravel of the grid). It can be removed
+            without any loss.
         """
         return self.store.build(session, n_jobs=n_jobs)
 
@@ -546,7 +548,7 @@ class Subject:
         values : numpy.ndarray
             Shape (n_voxels,), or (n_volumes, n_voxels) for a 4-D image.
         output_path : str or path, optional
-            Where to write it too, ``.nii`` or ``.nii.gz``; the file appears whole or not at all.
+            Where to write it, ``.nii`` or ``.nii.gz``; the file appears complete, or not at all.
         roi, mask
             As in `get_betas`: which voxels the values are of. Default: the whole brain mask.
 
@@ -558,7 +560,7 @@ class Subject:
         Raises
         ------
         ValueError
-            If there are not as many values as voxels.
+            If the number of values is not the number of voxels.
         """
         brain = self.brain
         part = brain.part(voxel_columns(self.layout, roi=roi, mask=mask))
@@ -591,7 +593,7 @@ class Subject:
         roi, mask, nc_threshold, stimuli
             As in `get_betas`; with `nc_threshold`, only one session.
         images : bool, optional
-            Whether items have the stimulus image; default: when the stimuli are on disk.
+            Whether items have the stimulus image; default: if the stimuli are on disk.
         image_transform : callable, optional
             Takes the PIL image; default: float32 tensor, shape (3, height, width), 0 to 1.
         transform : callable, optional
@@ -601,7 +603,7 @@ class Subject:
         -------
         torch.utils.data.Dataset
             Items are dicts: ``betas`` (float32 tensor, (n_voxels,)), ``session``, ``run``,
-            ``trial`` (place in the session), ``label``, and ``image`` where asked for.
+            ``trial`` (position in the session), ``label``, and ``image`` where asked for.
 
         Raises
         ------

@@ -260,7 +260,7 @@ def test_a_large_file_resumes_over_other_addresses_and_another_id(world, granted
     world.service.fault(key=LARGE, byte_range=last, times=1, delay=0.5, before=take_back)
     report = world.download()
     assert outcome(report, LARGE).status is Status.FAILED
-    assert "taken back" in outcome(report, LARGE).reason
+    assert "access to the stimuli was revoked" in outcome(report, LARGE).reason
     first = world.ranges()
     assert 1 <= len(first) < PARTS
     for secret in world.secrets(granted):
@@ -338,7 +338,7 @@ def test_what_was_here_stays_when_its_successor_comes_wrong(world, granted, monk
 
 def revoked(world, request_id):
     world.service.revoke(request_id)
-    return request_id, ("taken back", "laion-fmri stimuli request")
+    return request_id, ("access to the stimuli was revoked", "laion-fmri stimuli request")
 
 
 def outdated(world, request_id):
@@ -358,12 +358,12 @@ def down(world, request_id):
 
 def far_too_busy(world, request_id):
     world.service.fault(key=REFRESH, status=429, headers={"Retry-After": "3600"})
-    return request_id, ("3600 s of patience", "again later")
+    return request_id, ("asks to wait 3600 s", "again later")
 
 
 def portal(world, request_id):
     world.service.fault(key=MANIFEST, status=200, body=b"<html>Please log in</html>")
-    return request_id, ("no JSON", "LAION_FMRI_ACCESS_URL")
+    return request_id, ("not JSON", "LAION_FMRI_ACCESS_URL")
 
 
 @pytest.mark.parametrize(

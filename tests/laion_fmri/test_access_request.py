@@ -146,7 +146,7 @@ def test_every_state_has_its_words(service, home, monkeypatch):
     service.revoke(request_id)
     revoked = access.status()
     assert revoked.state is AccessState.REVOKED
-    assert "taken back" in revoked.detail
+    assert "access to the stimuli was revoked" in revoked.detail
 
 
 def test_an_response_without_an_id_is_an_error(service, home):
@@ -290,7 +290,7 @@ def test_no_id_and_no_address_in_anything_that_is_printed_or_written(service, sh
     for line in (f"{DOWNLOAD} --json --progress json", "laion-fmri stimuli status"):
         done = shell(line, **with_id)
         assert done.code in (ExitCode.INCOMPLETE, ExitCode.LICENSE)
-        assert "taken back" in done.err + done.out
+        assert "access to the stimuli was revoked" in done.err + done.out
         bare(done.out + done.err, request_id)
     bare(written(shell.data), request_id)
 

@@ -264,7 +264,10 @@ def test_nan_in_betas(tree, store):
             lambda lines: [line.replace("label", "image") for line in lines],
             "lacks the columns label",
         ),
-        (lambda lines: [*lines[:3], lines[3] + "\tmore", *lines[4:]], "row 3 has not 4 values"),
+        (
+            lambda lines: [*lines[:3], lines[3] + "\tmore", *lines[4:]],
+            "row 3 has 5 values, but the header has 4",
+        ),
         (lambda _: [], "lacks the columns session, run, beta_index, label; it has"),
         (lambda _: ["\x00\xff\udcff"], "not a table"),
     ],

@@ -64,9 +64,9 @@ def test_without_pytorch_the_extra_is_named(root):
 
 def test_images_come_by_label(root):
     stimuli = Stimuli(root)
-    label = next(iter(stimuli.places))
+    label = next(iter(stimuli.rows))
     with h5py.File(stimuli.path) as file:
-        content = bytes(file["images"][stimuli.places[label]])
+        content = bytes(file["images"][stimuli.rows[label]])
     expected = np.asarray(Image.open(io.BytesIO(content)))
     assert np.array_equal(np.asarray(stimuli.image(label)), expected)
     with pytest.raises(BadDataError, match=r"metadata\.csv: has no row for the stimulus 'x\.jpg'"):
@@ -78,7 +78,7 @@ def test_stimuli_that_are_not_here_or_damaged(tmp_path):
         Stimuli(tmp_path).image("a.jpg")
     tree = write_tree(tmp_path)
     stimuli = Stimuli(tree)
-    label = next(iter(stimuli.places))
+    label = next(iter(stimuli.rows))
     stimuli.path.write_bytes(b"no archive")
     with pytest.raises(CorruptFileError, match=r"stimuli\.h5: no image"):
         stimuli.image(label)

@@ -1,7 +1,8 @@
-"""Where the request id is kept: readable by its owner only, and shown nowhere.
+"""Where the request id is kept: readable by its owner only, and never shown.
 
-``LAION_FMRI_REQUEST_ID`` comes first; else ``$XDG_CACHE_HOME/laion-fmri/auth.json`` (by default
-``~/.cache/laion-fmri/auth.json``), which the public package reads too.
+The variable ``LAION_FMRI_REQUEST_ID`` comes first. Otherwise the id is in
+``$XDG_CACHE_HOME/laion-fmri/auth.json`` (by default ``~/.cache/laion-fmri/auth.json``), which the
+public package reads too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class KnownId:
     Parameters
     ----------
     value : str
-        Left out of the representation.
+        Not part of the representation.
     where : str
         Where it was found, for messages.
     """
@@ -59,14 +60,14 @@ def known_id() -> KnownId | None:
         return KnownId(text, f"the variable {VARIABLE}")
     path = auth_path()
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        what = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        what = error.strerror if isinstance(error, OSError) else "it is not JSON"
         msg = f"the request id in {path} cannot be read: {what}. Correct it, or remove the file."
-        raise ConfigError(msg) from None  # the cause quotes what is in the file
-    value = said.get("request_id") if isinstance(said, dict) else None
+        raise ConfigError(msg) from None  # the cause would quote the content
+    value = content.get("request_id") if isinstance(content, dict) else None
     return KnownId(value.strip(), str(path)) if isinstance(value, str) and value.strip() else None
 
 
@@ -99,8 +100,7 @@ def keep_new_id(ask: Callable[[], str], server_url: str) -> KnownId:
             request_id = ask()
             when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             content = {"server_url": server_url, "request_id": request_id, "saved_at": when}
-            text = json.dumps(content, indent=2) + "\n"
-            Path(temporary).write_text(text, encoding="utf-8")
+            Path(temporary).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except NeurofetchError:  # of `ask`: those of servers are OSErrors too
         raise
     except OSError as error:

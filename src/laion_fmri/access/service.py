@@ -1,8 +1,8 @@
-"""The access service that hands out the stimuli which are not CC0: its protocol, spoken.
+"""Client of the access service, which hands out the stimuli that are not CC0.
 
-Facts: https://laion-fmri.hebartlab.com and its public client. A person accepts the terms and gets a
-request id; the id is changed for presigned addresses that hold for a while. Neither the id nor such
-an address is ever shown: no error of this module carries one.
+Source of the protocol: https://laion-fmri.hebartlab.com and its public client. You accept the terms
+and get a request id. The service exchanges the id for presigned URLs, which expire. Neither the id
+nor such a URL is ever shown: no error of this module contains one.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ ASK = "laion-fmri stimuli request"
 
 _RULES = RetryRules(attempts=3, base=0.5)
 _PATIENCE = 120.0
-"""Seconds; a service that asks for a longer wait is asked again by the person, not by us."""
+"""Seconds; if the service asks for a longer wait, the call ends with an error that says so."""
 _BODY_LIMIT = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AGAIN = "Run the same call again later: what is here is kept."
 
 
 class Entry(NamedTuple):
-    """A gated file as the manifest has it."""
+    """A file of the manifest."""
 
     name: str
     size: int
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What the service has, and the version of the terms that hold now."""
+    """What the service has, and the version of the terms in force."""
 
     terms_version: str
     dataset_version: str
@@ -72,13 +72,13 @@ def service_url() -> str:
 
 
 class Service:
-    """The access service, spoken to over one client.
+    """The access service, called over one HTTP client.
 
     Parameters
     ----------
     client : Client
     rules : RetryRules, optional
-        How patient to be with one call.
+        How often, and how long, one call is tried again.
     stop : threading.Event, optional
         Set from outside to end a wait between two attempts.
     """
@@ -95,26 +95,26 @@ class Service:
 
     @property
     def terms_url(self) -> str:
-        """Where the terms can be read."""
+        """Where you can read the terms."""
         return f"{self.url}/terms"
 
     @property
     def privacy_url(self) -> str:
-        """Where it can be read what becomes of a form."""
+        """Where you can read what happens to the data of a form."""
         return f"{self.url}/privacy"
 
     def manifest(self) -> Manifest:
-        """Ask what there is. Nothing about the caller is sent.
+        """Return what the service has. Nothing about the caller is sent.
 
         Raises
         ------
         AccessError
         """
-        said = self._call("GET", "/api/v1/manifest")
-        terms, dataset = said.get("current_terms_version"), said.get("dataset_version")
+        reply = self._call("GET", "/api/v1/manifest")
+        terms, dataset = reply.get("current_terms_version"), reply.get("dataset_version")
         if not isinstance(terms, str) or not isinstance(dataset, str):
-            raise self._senseless("a manifest without versions")
-        return Manifest(terms, dataset, tuple(self._entry(item) for item in self._files(said)))
+            raise self._bad_reply("a manifest without versions")
+        return Manifest(terms, dataset, tuple(self._entry(item) for item in self._files(reply)))
 
     def request(self, form: Mapping[str, object]) -> str:
         """Send a form; return the request id.
@@ -122,28 +122,28 @@ class Service:
         Raises
         ------
         UsageError
-            If the service does not take the form.
+            If the service does not accept the form.
         AccessError
         """
         request_id = self._call("POST", "/api/v1/access/request", form).get("request_id")
         if not isinstance(request_id, str) or not request_id:
-            raise self._senseless("a request without an id")
+            raise self._bad_reply("a request without an id")
         return request_id
 
     def refresh(self, request_id: str, dataset_version: str) -> dict[str, str]:
-        """Change a request id for addresses that hold for a while: presigned URLs by name.
+        """Exchange a request id for presigned URLs, by file name; they expire after a while.
 
         Raises
         ------
         TermsOutdatedError, AccessRevokedError, UnknownRequestError, AccessError
         """
         form = {"request_id": request_id, "dataset_version": dataset_version}
-        said = self._call("POST", "/api/v1/refresh", form, secret=request_id)
+        reply = self._call("POST", "/api/v1/refresh", form, secret=request_id)
         found = {}
-        for item in self._files(said):
+        for item in self._files(reply):
             name, url = item.get("name"), item.get("url")
             if not isinstance(name, str) or not isinstance(url, str) or not self._usable(url):
-                raise self._senseless("an address that cannot be used")
+                raise self._bad_reply("a URL that cannot be used")
             found[name] = url
         return found
 
@@ -157,7 +157,7 @@ class Service:
         if form is not None:
             headers["Content-Type"] = "application/json"
             body = json.dumps(form).encode()
-        # a form, and an id, go to the service that was named and to no other
+        # A form or an id goes to the configured service only: no redirect takes it elsewhere.
         redirects = 0 if form is not None else 3
         request = Request(self.url + path, headers, method, body, redirects)
         try:
@@ -177,7 +177,7 @@ class Service:
             error = failure(response)
         wait = error.retry_after if isinstance(error, TransientError) else None
         if wait is not None and wait > _PATIENCE:
-            msg = f"the access service asks for {wait:.0f} s of patience ({error}). {_AGAIN}"
+            msg = f"the access service asks to wait {wait:.0f} s ({error}). {_AGAIN}"
             raise AccessError(msg)
         raise error
 
@@ -188,13 +188,13 @@ class Service:
             detail = ""
         words = _plain(_words(detail), secret)
         if response.status == 422:
-            return UsageError(f"the access service does not take the form: {words}")
+            return UsageError(f"the access service does not accept the form: {words}")
         if isinstance(detail, dict) and detail.get("error") == "terms_outdated":
             return self._outdated(detail, secret)
         if response.status == 403 and "revoked" in words.lower():
             return AccessRevokedError(
-                f"access to the stimuli was taken back: {words} Write to the owners of the dataset "
-                f"if you take it for a mistake; {ASK} asks anew."
+                f"access to the stimuli was revoked: {words} Write to the owners of the dataset "
+                f"if you think this is a mistake; {ASK} sends a new request."
             )
         if response.status == 404 and "request_id" in words:
             return UnknownRequestError(
@@ -202,53 +202,52 @@ class Service:
                 f"LAION_FMRI_REQUEST_ID if you set it, or ask for a new one: {ASK}"
             )
         return AccessError(
-            f"{response.shown_url}: {response.status} {words or response.reason}. See whether "
-            f"{VARIABLE} is right if you set it; else the service has changed, and this program "
-            "should too."
+            f"{response.shown_url}: {response.status} {words or response.reason}. If you set "
+            f"{VARIABLE}, check it. Otherwise the service has changed: please report it."
         )
 
     def _outdated(self, detail: dict[str, Any], secret: str) -> TermsOutdatedError:
         version = _plain(str(detail.get("current_terms_version", "")), secret)
         where = _plain(str(detail.get("accept_url") or self.terms_url), secret)
         return TermsOutdatedError(
-            f"the terms of the stimuli have changed: version {version} holds now, and you accepted "
-            f"another. Read and accept them at {where}, or send a new request: {ASK}"
+            f"the terms of the stimuli have changed: version {version} is in force, and you "
+            f"accepted another one. Read and accept them at {where}, or send a new request: {ASK}"
         )
 
     def _json(self, response: Response) -> dict[str, Any]:
         try:
-            said = json.loads(response.read(_BODY_LIMIT))
+            reply = json.loads(response.read(_BODY_LIMIT))
         except ValueError as error:
-            raise self._senseless("an answer that is no JSON") from error
-        if not isinstance(said, dict):
-            raise self._senseless("an answer that is no JSON object")
-        return said
+            raise self._bad_reply("a response that is not JSON") from error
+        if not isinstance(reply, dict):
+            raise self._bad_reply("a response that is not a JSON object")
+        return reply
 
-    # -- what came ---------------------------------------------------------------------------
+    # -- checks of the response --------------------------------------------------------------------
 
-    def _senseless(self, what: str) -> AccessError:
+    def _bad_reply(self, what: str) -> AccessError:
         return AccessError(
-            f"the access service at {self.url} gave {what}. See whether {VARIABLE} is right if you "
-            "set it; a portal or proxy in between may answer in its place."
+            f"the access service at {self.url} gave {what}. If you set {VARIABLE}, check it. A "
+            "login page of your network, or a proxy, may also have answered instead."
         )
 
-    def _files(self, said: dict[str, Any]) -> list[dict[str, Any]]:
-        files = said.get("files")
+    def _files(self, reply: dict[str, Any]) -> list[dict[str, Any]]:
+        files = reply.get("files")
         if not isinstance(files, list) or not all(isinstance(item, dict) for item in files):
-            raise self._senseless("no list of files")
+            raise self._bad_reply("no list of files")
         return files
 
     def _entry(self, item: dict[str, Any]) -> Entry:
         name, size, sha256 = item.get("name"), item.get("size"), item.get("sha256")
         good = isinstance(size, int) and not isinstance(size, bool) and size >= 0
         if not (isinstance(name, str) and name and good and isinstance(sha256, str)):
-            raise self._senseless("a file without a name, size or sha256")
+            raise self._bad_reply("a file without a name, size or sha256")
         if not _SHA256.fullmatch(sha256.lower()):
-            raise self._senseless(f"a sha256 of {_plain(name)} that is none")
+            raise self._bad_reply(f"an invalid sha256 of {_plain(name)}")
         return Entry(name, size, sha256.lower())  # type: ignore[arg-type]
 
     def _usable(self, url: str) -> bool:
-        """Whether an address is one of the web, and as well guarded as the service's own."""
+        """Whether a URL is of the web, and encrypted if the service's own is."""
         schemes = ("https",) if self.url.startswith("https://") else ("http", "https")
         plain = url.isascii() and url.isprintable() and " " not in url
         try:
@@ -259,18 +258,18 @@ class Service:
 
 
 def _words(detail: object) -> str:
-    """Return the service's explanation: a text, or what its form checker lists."""
+    """Return the explanation of the service: a text, or a list of problems with a form."""
     if isinstance(detail, list):
         return "; ".join(_words(item) for item in detail)
     if isinstance(detail, dict):
-        shown_url = detail.get("loc")
-        field = f"{shown_url[-1]}: " if isinstance(shown_url, list) and shown_url else ""
+        location = detail.get("loc")
+        field = f"{location[-1]}: " if isinstance(location, list) and location else ""
         return f"{field}{detail.get('msg') or detail.get('message') or detail.get('error') or ''}"
     return str(detail)
 
 
 def _plain(text: str, secret: str = "") -> str:
-    """Return a text of the service as it may be shown: one line, not long, without the id."""
+    """Return a text of the service so that it can be shown: one short line, without the id."""
     if secret:
         text = text.replace(secret, "<request id>")
     return "".join(c if c.isprintable() else " " for c in text)[:300]

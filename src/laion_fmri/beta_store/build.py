@@ -1,7 +1,7 @@
-"""Building the beta store while betas stream by.
+"""Build the beta store while the betas are read.
 
-A session is built in a folder of its own under ``store/.tmp`` and renamed into place when it is
-complete and on disk. Many processes may build at once: whoever comes last finds that the same
+A session is built in a folder of its own under ``store/.tmp`` and renamed to its final name when it
+is complete and on disk. Many processes may build at once: whoever comes last finds that the same
 content is there already, and leaves it. That needs no lock between processes; none is taken.
 """
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "ensure"]
 
-#: Trials are gathered up to this many bytes before they are spread over the chunks.
+#: Bytes of trials that are collected before they are written to the chunks.
 _BATCH = 16 << 20
-#: A temporary folder that nothing has touched for a day belongs to a process that died.
+#: A temporary folder that has not changed for a day is left over from a process that crashed.
 _STALE_SECONDS = 24 * 3600.0
 
 _locks: dict[Path, threading.Lock] = {}
@@ -62,12 +62,12 @@ def ensure(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
 
 
 def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
-    """Stream a session's betas into a new store.
+    """Read a session's betas into a new store, in one pass.
 
     Parameters
     ----------
     folder : pathlib.Path
-        The session's place in the subject's store.
+        The session's group in the subject's store.
     sources : Sources
         The betas first.
     voxels : Voxels
@@ -83,19 +83,19 @@ def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
     root = folder.parent.parent
     made = sources.with_receipts()
     _clear_stale(root / ".tmp")
-    with _temporary(root) as place, open_file(sources.paths[0]) as reader:
+    with _temporary(root) as draft, open_file(sources.paths[0]) as reader:
         reader.header.need(4)
         layout = ShardLayout(reader.header.volumes, len(voxels))
-        _fill_shard(place / "betas" / "c" / "0" / "0", reader, voxels, layout)
-        write_atomically(place / "betas" / "zarr.json", sharded_document(layout))
-        write_atomically(place / "voxel" / "c" / "0", voxels.indices.astype("<i8").tobytes())
+        _fill_shard(draft / "betas" / "c" / "0" / "0", reader, voxels, layout)
+        write_atomically(draft / "betas" / "zarr.json", sharded_document(layout))
+        write_atomically(draft / "voxel" / "c" / "0", voxels.indices.astype("<i8").tobytes())
         write_atomically(
-            place / "voxel" / "zarr.json", array_document("int64", len(voxels), "voxel")
+            draft / "voxel" / "zarr.json", array_document("int64", len(voxels), "voxel")
         )
-        write_atomically(place / "zarr.json", group_document(_attributes(made, layout, reader)))
+        write_atomically(draft / "zarr.json", group_document(_attributes(made, layout, reader)))
         if not sources.same(made):
             raise OSError(errno.EBUSY, "changed while it was read", str(sources.paths[0]))
-        _settle(place, folder, sources)
+        _settle(draft, folder, sources)
     return SessionStore(folder, layout)
 
 
@@ -137,7 +137,7 @@ def _spread(
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Take the space now: a full disk shows before the work, not after it."""
+    """Allocate the space first, so that a full disk is found before the work, not after it."""
     if not hasattr(os, "posix_fallocate"):  # macOS
         os.ftruncate(descriptor, size)
         return
@@ -151,21 +151,21 @@ def _reserve(descriptor: int, size: int) -> None:
 
 @contextmanager
 def _temporary(root: Path) -> Iterator[Path]:
-    place = root / ".tmp" / f"new-{uuid.uuid4().hex}"
-    place.mkdir(parents=True)
+    path = root / ".tmp" / f"new-{uuid.uuid4().hex}"
+    path.mkdir(parents=True)
     try:
-        yield place
+        yield path
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _settle(place: Path, folder: Path, sources: Sources) -> None:
-    """Rename into place; where a good one came in meanwhile, leave that one."""
+def _settle(draft: Path, folder: Path, sources: Sources) -> None:
+    """Rename to the final name, unless another process has put a good store there meanwhile."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _write_subject(folder.parent)
     for _ in range(10):
         try:
-            place.rename(folder)
+            draft.rename(folder)
         except OSError as exc:
             if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
@@ -174,28 +174,28 @@ def _settle(place: Path, folder: Path, sources: Sources) -> None:
         if SessionStore.open(folder, sources):
             return
         retire(folder, folder.parent.parent)
-    raise OSError(errno.EBUSY, "ten other processes replace this store", str(folder))
+    raise OSError(errno.EBUSY, "other processes keep replacing this store", str(folder))
 
 
 def _write_subject(group: Path) -> None:
     path = group / "zarr.json"
     if path.exists():
         return
-    # Where `_clear_stale` finds it after a crash, and no reader of the group does.
+    # In the folder that `_clear_stale` clears after a crash, and that no reader of the group sees.
     draft = f"../.tmp/group-{uuid.uuid4().hex}"
     with replacing(path, draft=draft) as temporary:
         Path(temporary).write_bytes(group_document({"format": FORMAT, "made_by": "laion_fmri"}))
 
 
 def _clear_stale(tmp: Path) -> None:
-    """Remove what died processes left behind."""
+    """Remove what crashed processes left behind."""
     horizon = time.time() - _STALE_SECONDS
-    for place in tmp.glob("*"):
+    for path in tmp.glob("*"):
         try:
-            old = os.stat(place).st_mtime < horizon
-        except FileNotFoundError:  # its owner removed it
+            old = os.stat(path).st_mtime < horizon
+        except FileNotFoundError:  # its own process removed it
             continue
-        if old and place.is_dir():
-            shutil.rmtree(place, ignore_errors=True)
+        if old and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
         elif old:
-            place.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)

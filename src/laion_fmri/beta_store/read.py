@@ -1,8 +1,8 @@
-"""Reading the beta store: an ROI of a session in a few short reads.
+"""Read the beta store: an ROI of a session in a few short reads.
 
 One Zarr v3 group per subject, ``<data_dir>/.laion_fmri/store/sub-03.zarr``, one group in it per
-session, which carries the identity of the files it was made from. A session whose sources changed,
-or whose shard has not the size it should have, counts as not there. Nothing is lost by removal.
+session, which records the files that it was made from. A session counts as missing if these files
+have changed, or if its shard has the wrong size. The store can be removed without any loss.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "SessionStore", "Sources", "remove_store", "retire", "store_folder"]
 
-#: Raised when the layout changes; a store of another number is built anew.
+#: Increased when the layout changes; a store with another number is built again.
 FORMAT = 1
 #: Consecutive chunks are read together up to this many bytes.
 _RUN = 8 << 20
 
 
 def store_folder(data_dir: Path, subject: str) -> Path:
-    """Return where a subject's store lives."""
+    """Return the folder of a subject's store."""
     return data_dir / ".laion_fmri" / "store" / f"{subject}.zarr"
 
 
@@ -60,12 +60,12 @@ class Sources:
         return [self._identity(path) for path in self.paths]
 
     def with_receipts(self) -> list[dict[str, Any]]:
-        """Return the same, and what the download's receipt says of the content."""
+        """Return the same, and the checksum from the receipt of the download."""
         receipts = read_receipts(self.data_dir / ".laion_fmri")
         found = []
         for now in self.identity():
             receipt = receipts.get(now["path"])
-            # A receipt speaks only of the very file that it was written for.
+            # A receipt is valid only for the file that it was written for.
             known = receipt and (receipt.size, receipt.mtime_ns) == (now["size"], now["mtime_ns"])
             found.append({**now, "digest": receipt.digest if receipt and known else ""})
         return found
@@ -73,8 +73,8 @@ class Sources:
     def same(self, made: object) -> bool:
         """Whether the files are those that a store was made from.
 
-        Size and time of modification tell. Where only the time differs, as after the same content
-        was fetched again, the receipts tell: both times the same digest was verified.
+        Size and modification time are compared. Where only the time differs, as after the same
+        content was fetched again, the checksums of the receipts are compared.
         """
         if not isinstance(made, list) or not all(isinstance(one, dict) for one in made):
             return False
@@ -110,11 +110,11 @@ class SessionStore:
 
     @classmethod
     def open(cls, folder: Path, sources: Sources) -> SessionStore | None:
-        """Open what is there and made from these very files; None otherwise."""
+        """Open the store if it exists and was made from these files; None otherwise."""
         try:
             made = _attributes((folder / "zarr.json").read_bytes())
             size = (folder / "betas" / "c" / "0" / "0").stat().st_size
-        except (FileNotFoundError, NotADirectoryError, PermissionError):  # or another user's own
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # another user's
             return None
         if made.get("format") != FORMAT or not sources.same(made.get("sources")):
             return None
@@ -134,7 +134,7 @@ class SessionStore:
         Parameters
         ----------
         columns : numpy.ndarray
-            Places in the brain mask, ascending, each once.
+            Positions in the brain mask, ascending, each once.
         rows : numpy.ndarray, optional
             Numbers of the trials, in any order.
 
@@ -194,7 +194,7 @@ class SessionStore:
 
 
 def _attributes(document: bytes) -> dict[str, Any]:
-    """Return what a session's group says of itself; nothing where we did not write it so."""
+    """Return the attributes of a session's group; empty if they are not those of a beta store."""
     try:
         made = json.loads(document)["attributes"]
         return {**made, "trials": int(made["trials"]), "voxels": int(made["voxels"])}
@@ -203,7 +203,7 @@ def _attributes(document: bytes) -> dict[str, Any]:
 
 
 def _pick(values: NDArray[np.float32], local: NDArray[np.intp]) -> NDArray[np.float32]:
-    # A slice where the voxels stand side by side: no index array to go through.
+    # Neighbouring voxels are one slice, which is faster than an index array.
     if local[-1] - local[0] + 1 == len(local):
         return values[:, local[0] : local[-1] + 1]
     return values[:, local]
@@ -240,19 +240,21 @@ def _pread(descriptor: int, array: NDArray[Any], offset: int) -> None:
     while done < len(buffer):
         count = os.preadv(descriptor, [buffer[done:]], offset + done)
         if not count:
-            raise OSError(f"the beta store ends at byte {offset + done}: it was cut while in use")
+            raise OSError(
+                f"the beta store ends at byte {offset + done}: it was truncated while in use"
+            )
         done += count
 
 
 def retire(folder: Path, root: Path) -> None:
-    """Take a folder out of the way, then remove it: nobody sees half of it."""
-    grave = root / ".tmp" / f"old-{uuid.uuid4().hex}"
-    grave.parent.mkdir(parents=True, exist_ok=True)
+    """Rename a folder, then remove it, so that no reader sees half of it."""
+    retired = root / ".tmp" / f"old-{uuid.uuid4().hex}"
+    retired.parent.mkdir(parents=True, exist_ok=True)
     try:
-        folder.rename(grave)
+        folder.rename(retired)
     except FileNotFoundError:  # another process was first
         return
-    shutil.rmtree(grave, ignore_errors=True)
+    shutil.rmtree(retired, ignore_errors=True)
 
 
 def remove_store(data_dir: Path, subject: str) -> bool:

@@ -1,7 +1,7 @@
 """Zarr v3 documents of the beta store, and the layout of its one shard per session.
 
-Written without zarr-python, since the layout is fixed and the shard is filled while betas stream
-by; zarr-python, xarray and any other Zarr v3 reader open the result (a test does).
+Written without zarr-python, because the layout is fixed and the shard is filled while the betas are
+read. zarr-python, xarray and any other Zarr v3 reader can open the result (a test does).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``laion-fmri stimuli``: ask for access to the gated stimulus images, and see whether it holds."""
+"""``laion-fmri stimuli``: request access to the stimulus images, and check its state."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def add_stimuli(commands: Commands) -> None:
     parser = commands.add_parser(
         "stimuli",
         help="access to the stimulus images, which are not CC0",
-        description="The stimulus images are handed out by an access service of the dataset's "
-        "owners, to people who accepted a data use agreement. Ask once; from then on "
-        "`laion-fmri download --include-stimuli` fetches them with the rest.",
+        description="The stimulus images come from an access service of the dataset's owners, for "
+        "people who have accepted a data use agreement. Request access once; from then on "
+        "`laion-fmri download --include-stimuli` fetches them with the other files.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_request(actions)
@@ -45,10 +45,10 @@ def add_stimuli(commands: Commands) -> None:
 def _add_request(actions: Commands) -> None:
     parser = actions.add_parser(
         "request",
-        help="ask for access, once",
-        description="Ask for access. What a flag does not say is asked for at the terminal. The "
-        "answers go to the access service and nowhere else; the id that comes back is kept for "
-        "this user alone.",
+        help="request access, once",
+        description="Request access. Fields without a flag are asked for at the terminal. The "
+        "answers go to the access service and nowhere else; the id that it returns is kept for "
+        "you alone.",
     )
     form = parser.add_argument_group("the form")
     for field, text in _FIELDS:
@@ -59,7 +59,9 @@ def _add_request(actions: Commands) -> None:
         help="say that you have read and accept the terms of this version, and have read the "
         "privacy notice; without it you are asked at the terminal",
     )
-    form.add_argument("--again", action="store_true", help="ask anew even where access is granted")
+    form.add_argument(
+        "--again", action="store_true", help="send a new request even if access is granted"
+    )
     console.add_output(parser)
     parser.set_defaults(handler=_request)
 
@@ -67,9 +69,9 @@ def _add_request(actions: Commands) -> None:
 def _add_status(actions: Commands) -> None:
     parser = actions.add_parser(
         "status",
-        help="see whether access is granted",
-        description="Ask the access service whether the request id of this user holds; exits with "
-        "5 when it does not.",
+        help="check whether access is granted",
+        description="Ask the access service whether your request id is valid; the exit code is "
+        "5 if it is not.",
     )
     console.add_output(parser)
     parser.set_defaults(handler=_status)
@@ -101,13 +103,13 @@ def _request(arguments: argparse.Namespace) -> int:
 
 
 def _filled(arguments: argparse.Namespace, now: Terms) -> dict[str, Any]:
-    """Return the form, with what the flags do not say asked for where somebody can answer."""
+    """Return the form; fields without a flag are asked for at the terminal, if there is one."""
     form = {field: getattr(arguments, field) for field, _ in _FIELDS}
     if not _at_terminal():
         return {field: text or "" for field, text in form.items()}
     _say(
-        f"The stimulus images are handed out under terms of their own, version {now.version}:\n"
-        f"  {now.url}\nWhat becomes of your answers:\n  {now.privacy_url}"
+        f"The stimulus images have terms of their own, version {now.version}:\n"
+        f"  {now.url}\nWhat happens to your answers:\n  {now.privacy_url}"
     )
     for field, text in _FIELDS:
         if form[field] is None:
@@ -116,7 +118,7 @@ def _filled(arguments: argparse.Namespace, now: Terms) -> dict[str, Any]:
 
 
 def _consent(arguments: argparse.Namespace, now: Terms) -> str:
-    """Return the version that the person accepts: named by a flag, or by typing a phrase."""
+    """Return the version of the terms that the user accepts, by a flag or by typing a phrase."""
     from laion_fmri.errors import TermsNotAcceptedError
 
     if arguments.accept_terms is not None:
@@ -144,7 +146,7 @@ def _at_terminal() -> bool:
 
 
 def _answer(prompt: str) -> str:
-    # not input(), which writes its prompt to stdout, where only data belong
+    # Not input(): it writes its prompt to stdout, which is for data only.
     print(f"{prompt}\n> ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip()
 

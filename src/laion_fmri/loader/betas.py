@@ -1,4 +1,4 @@
-"""Betas of one session: from the store where it has them, from the file otherwise."""
+"""The betas of a session, from the beta store or else from the file, and the beta store itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["BetaStore", "SessionBetas"]
 
 _MODES = ("auto", "read", "off")
-#: Not worth a word: a shared data directory that this user may only read.
+#: No warning for these: the user may only read a shared data directory.
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -64,7 +64,7 @@ class SessionBetas:
     brain : Brain
     mode : {"auto", "read", "off"}
         ``auto`` builds the store on the first call that asks for a part of the brain; ``read``
-        uses one that is there; ``off`` reads the file.
+        uses a store that exists; ``off`` reads the file.
     """
 
     def __init__(self, layout: Layout, session: str, brain: Brain, mode: StoreMode) -> None:
@@ -77,7 +77,7 @@ class SessionBetas:
         self.sources = Sources(layout.data_dir, (self.path, brain.path))
 
     def rows(self, stimuli: str | None) -> NDArray[np.intp] | None:
-        """Return the numbers of the trials with such stimuli; None for all."""
+        """Return the numbers of the trials with shared or unique stimuli; None for all."""
         return (
             None if stimuli is None else read_trials(self._layout.trials(self.session)).of(stimuli)
         )
@@ -97,14 +97,14 @@ class SessionBetas:
         places = np.arange(store.layout.voxels) if columns is None else columns
         try:
             values = store.read(places, rows)
-        except OSError:  # removed or replaced since it was opened: the file is there all the time
+        except OSError:  # It was removed or replaced after it was opened; the file is still there.
             return self._stream(columns, rows, finite=finite)
         if finite:
             self._check_finite(values, rows)
         return values
 
     def header(self) -> Header:
-        """Return what the file says of itself, without reading its volumes."""
+        """Return the header of the file; its volumes are not read."""
         with open_file(self.path) as reader:
             self._check(reader.header)
             return reader.header
@@ -118,17 +118,17 @@ class SessionBetas:
         return ensure(self.folder, self.sources, self.brain.voxels)
 
     def need_store(self) -> SessionStore:
-        """Open the session's store, or build it, for callers that cannot do without.
+        """Open the session's store, or build it, for callers that cannot work without one.
 
         Raises
         ------
         OSError
-            If it is not there and cannot be written; names the place and the way around.
+            If there is none and none can be written; the message says what works without one.
         """
         try:
             return self.ensure_store()
         except OSError as exc:
-            if exc.errno is None:  # a damaged file: says so itself
+            if exc.errno is None:  # a damaged file; the message says so
                 raise
             what = f"{exc.strerror}: no beta store can be built; get_betas() works without one"
             raise OSError(exc.errno, what, str(self.folder)) from exc
@@ -142,13 +142,14 @@ class SessionBetas:
         try:
             return self.ensure_store()
         except OSError as exc:
-            if exc.errno is None:  # a damaged file: the caller's to know
+            if exc.errno is None:  # a damaged file, which the caller has to know
                 raise
             if exc.errno not in _READ_ONLY:
                 warnings.warn(
                     f"No beta store for {self._layout.subject}, {self.session} ({exc}); betas are "
-                    f"read from the file instead. store='off' or LAION_FMRI_STORE=off is silent.",
-                    stacklevel=4,
+                    "read from the file instead. To silence this: store='off' or "
+                    "LAION_FMRI_STORE=off.",
+                    stacklevel=6,  # the caller of Subject.get_betas
                 )
             return None
 
@@ -245,7 +246,7 @@ class BetaStore:
             raise ValueError("No session to build a store for: no betas are on disk.")
         jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs
         if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-            raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number from 1 on.")
+            raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number, 1 or more.")
         # Threads are enough: decompression and copying do not hold the GIL.
         with ThreadPoolExecutor(jobs) as pool:
             for done in [pool.submit(one.need_store) for one in sessions]:

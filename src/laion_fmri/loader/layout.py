@@ -1,4 +1,4 @@
-"""Where a subject's files lie in a data directory, and which call brings what is missing."""
+"""Where a subject's files are in a data directory, and which call brings what is missing."""
 
 from __future__ import annotations
 
@@ -100,17 +100,17 @@ def session_ids(session: object) -> list[str]:
 
 
 def held_out(session: str) -> bool:
-    """Whether the dataset's owners keep a session back: the bucket lists it and refuses it."""
+    """Whether a session is held out: the bucket lists its files and refuses to hand them out."""
     return session.removeprefix(f"{HELD_OUT.entity}-") in HELD_OUT.values
 
 
 def how_to_get(root: Path, subject: str, **filters: str | bool) -> str:
-    """Return the lines that bring the files to a data directory, as one writes them.
+    """Return the lines of Python that bring files to a data directory.
 
     Parameters
     ----------
     root : pathlib.Path
-        Named in the call only where it is not the configured directory.
+        Part of the call only if it is not the configured directory.
     subject : str
     filters
         Keywords of `laion_fmri.download.download`.
@@ -249,12 +249,14 @@ class Layout:
         for name in names:
             if wanted not in name:
                 continue
-            said = parse(name)
-            if said.suffix == suffix and said.extension in extensions:
-                found.append((said.get("space") or "T1w", said.extension, name))
+            parsed = parse(name)
+            if parsed.suffix == suffix and parsed.extension in extensions:
+                found.append((parsed.get("space") or "T1w", parsed.extension, name))
         native = [name for space, _, name in found if space == "T1w"]
         if len(native) == 2 and native[1] == native[0] + ".gz":
-            native = native[:1]  # the same, plain and packed: the plain one is read by position
+            native = native[
+                :1
+            ]  # The same file, plain and gzipped: the plain one can be read by position.
         if len(native) > 1:
-            raise BadDataError(str(folder), f"holds several files of one kind: {', '.join(native)}")
+            raise BadDataError(str(folder), f"has several files of one kind: {', '.join(native)}")
         return folder / native[0] if native else None

@@ -1,4 +1,4 @@
-"""All sessions as one lazy array, and the tables that go with it."""
+"""All sessions as one lazy array, and trial tables as pandas has them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
 
     da: Any = dask.array
     frames = [trial_frame(read_trials(layout.trials(betas.session))) for betas in sessions]
-    meta = np.empty((0, 0), dtype=np.float32)  # or Dask asks for an empty slice
+    meta = np.empty((0, 0), dtype=np.float32)  # otherwise Dask asks for an empty slice
     blocks = []
     for betas, frame in zip(sessions, frames, strict=True):
         lazy = _LazySession(betas)
@@ -64,14 +64,14 @@ def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
         blocks.append(da.from_array(lazy, chunks=chunks, asarray=False, name=lazy.token, meta=meta))
     trials = pd.concat(frames, ignore_index=True)
     brain = sessions[0].brain
-    places = voxel_coordinates(brain.voxels, brain.header)
+    xyz = voxel_coordinates(brain.voxels, brain.header)
     coordinates: dict[str, Any] = {
         name: ("trial", trials[name].to_numpy()) for name in ("run", "beta_index")
     }
     for name in ("session", "label"):
         coordinates[name] = ("trial", trials[name].to_numpy(dtype=str))
     coordinates["index"] = ("voxel", brain.voxels.indices)
-    coordinates |= {axis: ("voxel", places[:, number]) for number, axis in enumerate("xyz")}
+    coordinates |= {axis: ("voxel", xyz[:, number]) for number, axis in enumerate("xyz")}
     return xr.DataArray(
         da.concatenate(blocks, axis=0),
         dims=("trial", "voxel"),
@@ -83,7 +83,7 @@ def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
 
 @dataclass
 class _LazySession:
-    """A session as Dask wants an array: a shape, and slices that read."""
+    """A session as an array for Dask: a shape, and slices that are read when they are taken."""
 
     betas: SessionBetas
     ndim = 2
@@ -95,7 +95,7 @@ class _LazySession:
 
     @property
     def token(self) -> str:
-        """A name that changes with the files, so that Dask never takes one array for another."""
+        """A name that changes with the files, so that Dask does not confuse two arrays."""
         from dask.base import tokenize
 
         name: Any = tokenize

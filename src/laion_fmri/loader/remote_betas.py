@@ -38,16 +38,16 @@ def masked_from_stream(
     stimuli: str | None = None,
     finite: bool = True,
 ) -> NDArray[np.float32]:
-    """Mask the betas of a session as they come.
+    """Mask the betas of a session while they arrive.
 
     Parameters
     ----------
     chunks : iterable of bytes or memoryview
         The file from its first byte to its last, gzipped or not. It is read to its end, so that
-        one that checks what it delivered, and raises, is heard.
+        an error of a check at its end is raised.
     brain : Brain
     columns : numpy.ndarray, optional
-        Places in the brain mask, ascending; default: all.
+        Positions in the brain mask, ascending; default: all.
     name : str
         Of the file, for messages.
     trials : Trials, optional
@@ -103,9 +103,9 @@ def betas_from_bucket(
     Raises
     ------
     DataNotDownloadedError
-        If the bucket has no such betas, or holds them out.
+        If the bucket has no such betas, or they are held out.
     ServerError, VerificationError
-        If they cannot be had whole.
+        If they cannot be fetched completely.
     BadDataError
         As for a file on disk.
     """
@@ -137,8 +137,8 @@ def _trials(layout: Layout, session: str, *, needed: bool) -> Trials | None:
 
 def _find(files: list[RemoteFile], layout: Layout, session: str) -> RemoteFile:
     for file in files:
-        said = parse(file.key)
-        kind = (said.get("desc"), said.suffix, said.extension, said.get("space") or "T1w")
+        parsed = parse(file.key)
+        kind = (parsed.get("desc"), parsed.suffix, parsed.extension, parsed.get("space") or "T1w")
         if kind == ("SingletrialBetas", "statmap", ".nii.gz", "T1w"):
             return file
     return layout.missing(f"the betas of {session} (nor does the bucket have any)", ses=session)

@@ -220,11 +220,11 @@ def _by_category(layout: Layout) -> Iterator[RoiFile]:
     for folder in [root, *(path for path in _listed(root) if path.is_dir())]:
         category = "" if folder == root else folder.name
         for path in _listed(folder):
-            said = parse(path.name)
-            label, kind = said.get("label"), _KINDS.get(said.extension)
+            parsed = parse(path.name)
+            label, kind = parsed.get("label"), _KINDS.get(parsed.extension)
             if label and kind:
                 name = label.replace("-", "")
-                yield RoiFile(name, category, kind, said.get("hemi") or "", path)
+                yield RoiFile(name, category, kind, parsed.get("hemi") or "", path)
 
 
 def _older(layout: Layout) -> Iterator[RoiFile]:

@@ -1,4 +1,4 @@
-"""The stimulus images, by the label that trials.tsv has for them."""
+"""The stimulus images, by their label in trials.tsv."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _NAME_COLUMNS = ("image_name", "label", "name")
 class Stimuli:
     """Encoded images in ``stimuli/task-images_stimuli.h5``, one per row of the metadata table.
 
-    The file is opened once in each process, on the first image; a copy in another process, forked
-    or unpickled, opens its own.
+    The file is opened once in each process, for the first image. A copy in another process,
+    forked or unpickled, opens it again.
 
     Parameters
     ----------
@@ -52,13 +52,13 @@ class Stimuli:
         if not self.here():
             root = self.path.parent.parent
             raise StimuliNotDownloadedError(
-                f"The stimulus images are not in {self.path.parent}. They are handed out under "
-                f"terms of their own; this asks for them:\n"
+                f"The stimulus images are not in {self.path.parent}. They have terms of their "
+                f"own; this call asks for them:\n"
                 f"{how_to_get(root, 'all', ses='averages', include_stimuli=True)}"
             )
 
     @cached_property
-    def places(self) -> dict[str, int]:
+    def rows(self) -> dict[str, int]:
         """The row of each image in the archive, by its label."""
         self.need()
         with open(self.table, newline="", encoding="utf-8") as file:
@@ -81,11 +81,11 @@ class Stimuli:
         """
         from PIL import Image
 
-        place = self.places.get(label)
-        if place is None:
+        row = self.rows.get(label)
+        if row is None:
             raise BadDataError(str(self.table), f"has no row for the stimulus {label!r}")
         try:
-            content = np.asarray(self._images()[place], dtype=np.uint8).tobytes()
+            content = np.asarray(self._images()[row], dtype=np.uint8).tobytes()
             image = Image.open(io.BytesIO(content))
             image.load()
         except Exception as exc:

@@ -1,4 +1,4 @@
-"""Trials as a PyTorch dataset. PyTorch is imported when the class is asked for, not before."""
+"""Trials as a PyTorch dataset. PyTorch is imported only when the class is asked for."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def dataset_class() -> type[Any]:
 
 
 def __getattr__(name: str) -> Any:
-    # A spawned worker unpickles the class by this module's name for it.
+    # A spawned worker looks the class up by this name when it unpickles a dataset.
     if name == "TrialDataset":
         return dataset_class()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -63,12 +63,12 @@ class LazyTrials:
     ----------
     layout : Layout
     sessions : list of SessionBetas
-        Their stores are built now where they are missing.
+        Missing stores are built now.
     columns : numpy.ndarray or None
-        Places in the brain mask; None for all.
+        Positions in the brain mask; None for all.
     stimuli : {"shared", "unique"} or None
     images : bool or None
-        None for: when the stimuli are on disk.
+        None: if the stimuli are on disk.
     image_transform, transform : callable or None
         For the PIL image, and for the tensor of betas.
     """
@@ -121,7 +121,7 @@ class LazyTrials:
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
-        """Return a batch: one reading of the store for each session in it."""
+        """Return a batch; the store of each session in it is read once."""
         items = [self._items[index] for index in indices]
         rows: dict[int, list[int]] = {}
         for number, trial, _ in items:
@@ -134,7 +134,7 @@ class LazyTrials:
         try:
             values = store.read(self._columns, np.asarray(trials, dtype=np.intp))
         except OSError as exc:
-            what = f"{exc.strerror}: the beta store is another now; call to_torch_dataset() again"
+            what = f"{exc.strerror}: the beta store has changed; call to_torch_dataset() again"
             raise OSError(exc.errno, what, str(store.folder)) from exc
         good = np.isfinite(values).all(axis=1)
         if not good.all():

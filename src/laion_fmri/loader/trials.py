@@ -1,4 +1,4 @@
-"""The trial tables: one row per beta volume, in the volumes' order."""
+"""The trial tables: one row per beta volume, in the order of the volumes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ COLUMNS = ("session", "run", "beta_index", "label")
 
 
 class Trials:
-    """A trials.tsv, checked.
+    """A trials.tsv that has been checked.
 
     Parameters
     ----------
     path : pathlib.Path
     columns : dict of str to list of str
-        As they stand in the file, rows by ascending ``beta_index``.
+        As in the file, but sorted by ``beta_index``.
     """
 
     def __init__(self, path: Path, columns: dict[str, list[str]]) -> None:
@@ -50,7 +50,7 @@ class Trials:
         Raises
         ------
         ValueError
-            If `stimuli` is another word.
+            If `stimuli` is neither ``"shared"`` nor ``"unique"``.
         TrialMismatchError
             If a label begins with neither ``shared_`` nor ``unique_``.
         """
@@ -72,12 +72,12 @@ def read_trials(path: Path) -> Trials:
     Raises
     ------
     BadDataError
-        If it is no table, or lacks a column.
+        If it is not a table, or lacks a column.
     TrialMismatchError
         If its ``beta_index`` does not count the volumes 0, 1, 2, ….
     """
     try:
-        # A spreadsheet's byte order mark is no part of the first column's name.
+        # utf-8-sig: a spreadsheet may have added a byte order mark to the first column's name.
         with open(path, newline="", encoding="utf-8-sig") as file:
             head, *rows = [line for line in csv.reader(file, delimiter="\t") if line] or [[]]
     except (UnicodeDecodeError, csv.Error, ValueError) as exc:
@@ -85,13 +85,14 @@ def read_trials(path: Path) -> Trials:
     absent = [name for name in COLUMNS if name not in head]
     if absent:
         raise BadDataError(str(path), f"lacks the columns {', '.join(absent)}; it has {head}")
-    ragged = next((number for number, row in enumerate(rows, 1) if len(row) != len(head)), None)
-    if ragged:
-        raise BadDataError(str(path), f"row {ragged} has not {len(head)} values as the header has")
-    place = head.index("beta_index")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(head):
+            problem = f"row {number} has {len(row)} values, but the header has {len(head)}"
+            raise BadDataError(str(path), problem)
+    column = head.index("beta_index")
     try:
-        rows.sort(key=lambda row: int(row[place]))
-        counted = [int(row[place]) for row in rows] == list(range(len(rows)))
+        rows.sort(key=lambda row: int(row[column]))
+        counted = [int(row[column]) for row in rows] == list(range(len(rows)))
     except ValueError as exc:
         raise TrialMismatchError(str(path), f"beta_index holds no number ({exc})") from exc
     if not counted:

@@ -33,7 +33,7 @@ def voxel_columns(
     nc_threshold: float | None = None,
     session: str = "",
 ) -> NDArray[np.intp] | None:
-    """Return the places of voxels in the brain mask, ascending; None where all are meant.
+    """Return the positions of voxels in the brain mask, ascending; None for all voxels.
 
     Parameters
     ----------

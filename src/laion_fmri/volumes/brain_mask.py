@@ -1,4 +1,4 @@
-"""The brain mask: which voxels the columns of every result are."""
+"""The brain mask: the voxels that are the columns of every result."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Brain:
         return mask
 
     def part(self, columns: NDArray[np.intp] | None) -> Voxels:
-        """Return some of the voxels, by their places in the mask; None for all."""
+        """Return some of the voxels, by their positions in the mask; None for all."""
         if columns is None:
             return self.voxels
         return Voxels(self.voxels.grid, self.voxels.indices[columns])
@@ -83,6 +83,6 @@ def _read(path: Path, _size: int, _mtime_ns: int) -> Brain:
 
 
 def voxel_coordinates(voxels: Voxels, header: Header) -> NDArray[np.float64]:
-    """Return voxels' places in the scanner, shape (n_voxels, 3), millimetres."""
-    places = np.stack(np.unravel_index(voxels.indices, voxels.grid), axis=1)
-    return places @ header.affine[:3, :3].T + header.affine[:3, 3]
+    """Return the scanner coordinates of voxels in millimetres, shape (n_voxels, 3)."""
+    ijk = np.stack(np.unravel_index(voxels.indices, voxels.grid), axis=1)
+    return ijk @ header.affine[:3, :3].T + header.affine[:3, 3]

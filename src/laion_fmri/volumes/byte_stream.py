@@ -1,7 +1,7 @@
-"""Where the bytes of volumes come from: a plain file by position, anything else in order.
+"""The bytes of volumes: a plain file is read by position, anything else in order.
 
-Gzip is told by its first bytes, not by the name. Reading and decompression (igzip) run in a thread
-of their own that holds no GIL, so that masking costs next to nothing beside them.
+Gzip is recognised by its first bytes, not by the file name. Reading and decompression (igzip) run
+in a thread of their own without the GIL, so that masking runs at the same time.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ __all__ = ["Reader", "ahead", "open_chunks", "open_file"]
 
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 19
-#: Stretches that are read or in use at a time.
+#: How many stretches are read or in use at a time.
 _AHEAD = 3
 
 
 class Reader(Protocol):
-    """Volumes, one stretch of bytes at a time."""
+    """A file of volumes, read one stretch of bytes at a time."""
 
     header: Header
-    #: True where any stretch costs the same; False where all bytes pass by, in order, once.
+    #: True if stretches can be read in any order; False if all bytes are read once, in order.
     by_position: bool
 
     def fill(self, buffer: memoryview, position: int) -> None:
         """Fill `buffer` from `position`, in bytes after the first voxel."""
 
     def finish(self) -> None:
-        """Check that what comes after the last volume is well too."""
+        """Read to the end, so that damage after the last volume is found too."""
 
 
 def ahead(reader: Reader, jobs: Iterable[tuple[int, int]]) -> Generator[memoryview, None, None]:
-    """Fill stretches in a thread, a few ahead of the one that is being used.
+    """Read stretches in a thread, a few ahead of the one that is in use.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def ahead(reader: Reader, jobs: Iterable[tuple[int, int]]) -> Generator[memoryvi
     Yields
     ------
     memoryview
-        The bytes of each job, good until the next one is asked for.
+        The bytes of each job, valid until the next one is asked for.
     """
     free: SimpleQueue[mmap.mmap | None] = SimpleQueue()
     full: SimpleQueue[memoryview | BaseException | None] = SimpleQueue()
@@ -85,14 +85,15 @@ def _fill_all(
     try:
         for position, size in jobs:
             buffer = free.get()
-            if buffer is None:  # nobody wants the rest
+            if buffer is None:  # the rest is not needed
                 return
             if len(buffer) < size:
-                buffer = mmap.mmap(-1, size)  # given back to the system at once, unlike the heap
+                # Unlike the heap, its memory is given back to the system at once.
+                buffer = mmap.mmap(-1, size)
             view = memoryview(buffer)[:size]
             reader.fill(view, position)
             full.put(view)
-    except BaseException as exc:  # noqa: BLE001 - raised where the bytes are used
+    except BaseException as exc:  # noqa: BLE001 - raised in the thread that uses the bytes
         full.put(exc)
     else:
         full.put(None)
@@ -123,8 +124,7 @@ def open_chunks(chunks: Iterable[bytes | memoryview], name: str) -> Iterator[Rea
     Parameters
     ----------
     chunks : iterable of bytes or memoryview
-        Read to its end, also beyond the last volume: a check of the whole that the iterable makes
-        at its end takes place.
+        Read to its end, also beyond the last volume, so that a check at its end is made.
     name : str
         Of the file, for messages.
     """
@@ -156,7 +156,7 @@ def _inflating(raw: io.RawIOBase, name: str) -> Iterator[Reader]:
 
 
 class _InOrder:
-    """All bytes pass by once, in the file's order."""
+    """Reads all bytes once, in the order of the file."""
 
     by_position = False
 
@@ -191,7 +191,7 @@ class _InOrder:
 
 
 class _ByPosition:
-    """Only what is asked for is read."""
+    """Reads only what is asked for."""
 
     by_position = True
 
@@ -213,7 +213,7 @@ class _ByPosition:
             filled += count
 
     def finish(self) -> None:
-        """Nothing: the size was checked on opening."""
+        """Do nothing: the size was checked on opening."""
 
 
 class _Chunks(io.RawIOBase):
@@ -235,7 +235,7 @@ class _Chunks(io.RawIOBase):
         return count
 
     def peek(self, size: int) -> bytes:
-        """Return the first bytes without taking them."""
+        """Return the first bytes; they are read again by `readinto`."""
         begin = bytes(self._rest)
         while len(begin) < size and self._next():
             begin += bytes(self._rest)
@@ -243,7 +243,7 @@ class _Chunks(io.RawIOBase):
         return begin[:size]
 
     def exhaust(self) -> None:
-        """Let the iterable come to its own end."""
+        """Read the iterable to its end."""
         while self._next():
             continue
 

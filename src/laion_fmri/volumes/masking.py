@@ -1,8 +1,8 @@
-"""The forward pass: volumes stream by, only the voxels that were asked for are kept.
+"""The forward pass: volumes are read once, and only the voxels that were asked for are kept.
 
-A NIfTI file stores x fastest (Fortran order); the loader's voxel order is that of a C-order ravel
-of the grid (z fastest), as the dataset's own masks are. A `Voxels` value maps the one to the other
-once, so that each stretch of a file costs one gather from the processor's cache.
+In a NIfTI file x varies fastest (Fortran order). The loader's voxels are in the order of a C-order
+ravel of the grid (z varies fastest), as in the dataset's own masks. `Voxels` computes the mapping
+once, so that each stretch of a file needs one gather, from the processor's cache.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["Voxels", "as_mask", "forward_pass", "masked", "whole_volume"]
 
 #: Bytes of one stretch: small enough for the processor's cache.
 _STRETCH = 1 << 20
-#: In a plain file, a gap of unwanted bytes that is cheaper to read than to jump over.
+#: In a plain file, a gap of unneeded bytes up to this size is read; a longer one is skipped.
 _GAP = 1 << 16
 
 
@@ -43,7 +43,7 @@ class Voxels:
     grid : tuple of int
         Shape of a volume.
     indices : numpy.ndarray
-        Places in the C-order ravel of the grid, shape (n_voxels,). Column ``i`` of a result is
+        Positions in the C-order ravel of the grid, shape (n_voxels,). Column ``i`` of a result is
         voxel ``indices[i]``.
     """
 
@@ -54,7 +54,7 @@ class Voxels:
         on_disk = i + grid[0] * (j + grid[1] * k)
         by_disk = np.argsort(on_disk, kind="stable")
         self._on_disk = on_disk[by_disk]
-        #: For each column, its place among the voxels in the order of the disk.
+        #: For each column, its position among the voxels in the order of the disk.
         self.places = np.empty_like(by_disk)
         self.places[by_disk] = np.arange(len(by_disk))
 
@@ -121,7 +121,7 @@ def forward_pass(
     *,
     finite: bool = True,
 ) -> Iterator[int]:
-    """Stream all volumes once, and give the number of each that is kept when its row is full.
+    """Read all volumes once; yield the number of each volume that is kept when its row is filled.
 
     Parameters
     ----------
@@ -167,14 +167,14 @@ def forward_pass(
                     raise unfit
                 yield number
     reader.finish()
-    if unfit:  # not before the end: a damaged stream makes NaN too, and its checksum comes last
+    if unfit:  # only now: damaged bytes can be NaN too, and the checksum at the end tells
         raise unfit
 
 
 def _jobs(
     header: Header, volumes: list[int], stretches: list[_Stretch]
 ) -> Iterator[tuple[int, int]]:
-    """Give position and size of each stretch of each volume, in bytes."""
+    """Yield position and size of each stretch of each volume, in bytes."""
     size = header.dtype.itemsize
     for number in volumes:
         for stretch in stretches:
@@ -192,7 +192,9 @@ def _gather(
     if header.dtype == target.dtype and not header.scaled:
         values.take(stretch.local, out=target, mode="clip")
         return
-    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32: told as infinite, below
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # values beyond float32 become infinite, which is reported below
         target[:] = _scaled(values.take(stretch.local), header)
 
 

@@ -43,7 +43,7 @@ class Header:
     offset : int
         Of the first voxel in the (decompressed) file.
     slope, inter : float
-        Scaling of the file; 1 and 0 where it has none.
+        Scaling of the values; 1 and 0 if the file has none.
     affine : numpy.ndarray
         Voxel index to scanner millimetres, shape (4, 4).
     """
@@ -70,7 +70,7 @@ class Header:
 
     @property
     def scaled(self) -> bool:
-        """Whether the file asks for its values to be scaled."""
+        """Whether the values have to be scaled."""
         return (self.slope, self.inter) != (1.0, 0.0)
 
     def need(self, dimensions: int) -> None:
@@ -98,7 +98,7 @@ def read_header(read: Callable[[int], bytes], path: str) -> Header:
     Raises
     ------
     CorruptFileError
-        If the bytes are no header of a single-file NIfTI, or end within it, or nibabel refuses it.
+        If the bytes are not the header of a single-file NIfTI, end too early, or make no sense.
 
     Warns
     -----
@@ -173,7 +173,7 @@ def _values(raw: Any, path: str) -> Header:
 
 
 def check_same_grid(header: Header, other: Header) -> None:
-    """Raise `GridMismatchError` unless both files lie on one grid (shape and affine)."""
+    """Raise `GridMismatchError` unless both files have the same grid (shape and affine)."""
     if header.grid != other.grid:
         problem = f"has the grid {header.grid}, but {other.path} has {other.grid}"
         raise GridMismatchError(header.path, problem)
