@@ -11,7 +11,12 @@ from neurofetch.model import Outcome, Status
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Problem", "cause_of", "message"]
+__all__ = [
+    "Problem",
+    "cause_of",
+    "message",
+    "plain",
+]
 
 _PLACE = re.compile(r"https?://\S+: ")
 _META = {

@@ -12,6 +12,14 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from neurofetch.errors import UsageError
 
+__all__ = [
+    "as_time",
+    "clean",
+    "is_newer",
+    "normal_ids",
+    "server_url",
+]
+
 # The words by which uploaders (and the server's own choice list) say that nothing is known.
 # The whole text must be one of them: "None of the voxels survived" is text.
 _NULL_WORDS = frozenset({"", "n/a", "na", "none", "null", "none / other"})

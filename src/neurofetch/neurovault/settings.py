@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from neurofetch.events import Event
     from neurofetch.net.retry import RetryRules
 
-__all__ = ["CONNECTIONS", "MAX_FAILURES", "TIMEOUT", "Mode", "OnError", "Settings", "api_url"]
+__all__ = [
+    "CONNECTIONS",
+    "MAX_FAILURES",
+    "TIMEOUT",
+    "Mode",
+    "OnError",
+    "Progress",
+    "Settings",
+    "api_url",
+    "connections",
+]
 
 Mode = Literal["download_new", "overwrite", "offline"]
 OnError = Literal["warn", "raise"]
@@ -22,11 +32,11 @@ Progress = str | bool | Callable[["Event"], None] | None
 
 CONNECTIONS = 4
 """Requests at once by default: the real server has four workers for everything."""
-MAX_CONNECTIONS = 64
+_MAX_CONNECTIONS = 64
 MAX_FAILURES = 100
 """So many failures in a row end a download; nilearn's number."""
 TIMEOUT = 10.0
-VARIABLE = "NEUROFETCH_NEUROVAULT_CONNECTIONS"
+_VARIABLE = "NEUROFETCH_NEUROVAULT_CONNECTIONS"
 _APIS = {
     "NEUROVAULT_API_URL": "https://neurovault.org/api/",
     "NEUROSYNTH_API_URL": "https://neurosynth.org/api/",
@@ -119,15 +129,17 @@ def connections(given: int | None, environ: Mapping[str, str] | None = None) -> 
         If it is no whole number from 1 to 64.
     """
     environ = os.environ if environ is None else environ
-    text = environ.get(VARIABLE, "").strip()
+    text = environ.get(_VARIABLE, "").strip()
     if given is None and text:
-        if not text.isdecimal() or not 1 <= int(text) <= MAX_CONNECTIONS:
-            raise ConfigError(f"{VARIABLE} must be a number from 1 to {MAX_CONNECTIONS}: {text!r}.")
+        if not text.isdecimal() or not 1 <= int(text) <= _MAX_CONNECTIONS:
+            raise ConfigError(
+                f"{_VARIABLE} must be a number from 1 to {_MAX_CONNECTIONS}: {text!r}."
+            )
         return int(text)
     if given is None:
         return CONNECTIONS
-    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_CONNECTIONS:
-        raise UsageError(f"connections must be from 1 to {MAX_CONNECTIONS}, not {given!r}.")
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= _MAX_CONNECTIONS:
+        raise UsageError(f"connections must be from 1 to {_MAX_CONNECTIONS}, not {given!r}.")
     return given
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["catalogue", "collections", "images", "one_record", "search", "update_catalogue"]
 
 Record = dict[str, Any]
-CATALOGUE = "NEUROFETCH_CATALOGUE"
+_CATALOGUE = "NEUROFETCH_CATALOGUE"
 _PUBLIC = "https://neurovault.org/api/"
 
 
@@ -121,7 +121,7 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
         the user's cache folder (``XDG_CACHE_HOME`` or ``~/.cache``), below ``neurofetch``. Each
         mirror has one of its own.
     """
-    given = path or os.environ.get(CATALOGUE)
+    given = path or os.environ.get(_CATALOGUE)
     if given:
         return Catalogue(Path(given).expanduser())
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+__all__ = [
+    "INDEX_NAME",
+    "Index",
+    "locate",
+    "read_index",
+    "refreshed",
+]
+
 INDEX_NAME = ".neurofetch-index"
 _MAGIC = b"NVINDEX1" if sys.byteorder == "little" else b"NVINDEX>"
 # A folder that changed this close to the moment we read it may have changed once more within the

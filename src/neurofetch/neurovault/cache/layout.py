@@ -28,9 +28,21 @@ from neurofetch.store.directory import FULL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-FOLDER = "neurovault"
+__all__ = [
+    "Cache",
+    "TornRecordError",
+    "candidate_dirs",
+    "find_root",
+    "read_json",
+    "scan_collections",
+    "scan_images",
+    "write_atomically",
+    "write_json",
+]
+
+_FOLDER = "neurovault"
 _IMAGE_JSON = re.compile(r"image_(\d+)_metadata\.json")
-_COLLECTION_FOLDER = re.compile(r"collection_(\d+)")
+_COLLECTION_DIR = re.compile(r"collection_(\d+)")
 
 
 class TornRecordError(VerificationError):
@@ -84,7 +96,7 @@ def find_root(
     DestinationError
         When none exists and none could be created.
     """
-    roots = [path / FOLDER for path in candidate_dirs(data_dir, environ)]
+    roots = [path / _FOLDER for path in candidate_dirs(data_dir, environ)]
     for root in roots:
         if root.is_dir():
             return root.resolve() if root.is_symlink() else root
@@ -232,7 +244,7 @@ def scan_collections(root: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
         return
     with entries:
         for entry in entries:
-            found = _COLLECTION_FOLDER.fullmatch(entry.name)
+            found = _COLLECTION_DIR.fullmatch(entry.name)
             if found and entry.is_dir():
                 yield int(found[1]), entry
 

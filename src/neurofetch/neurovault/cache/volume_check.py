@@ -18,6 +18,13 @@ from neurofetch.errors import VerificationError
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+__all__ = [
+    "DamagedVolumeError",
+    "Volume",
+    "check_volume",
+    "gzip_volume",
+]
+
 _CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
 _HEADER = 540  # bytes of the longer of the two headers

@@ -41,7 +41,6 @@ _WRITING: dict[str, str | bool | int | float | list[str]] = {
     "storage_compatibility_version": "v1.2.0",
 }
 _STALE = 86_400.0  # seconds after which the draft of another process counts as abandoned
-CATALOGUE_NAME = "neurofetch-catalogue.duckdb"
 
 
 @dataclass(frozen=True)

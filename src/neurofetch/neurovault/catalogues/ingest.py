@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
     import duckdb
 
+__all__ = [
+    "FORMAT",
+    "Update",
+    "create_tables",
+    "merge",
+    "table_format",
+]
+
 FORMAT = 1  # raised when the tables change: an older file is then filled anew
 _BATCH = 20_000  # records: some 60 MB on the disk while they are read
 _LARGEST = 2**63  # what a BIGINT cannot hold

@@ -23,6 +23,15 @@ from neurofetch.neurovault.records import as_time
 if TYPE_CHECKING:
     import duckdb
 
+__all__ = [
+    "COLUMNS",
+    "TEXTS",
+    "Kind",
+    "Query",
+    "columns_sql",
+    "fresh_sql",
+]
+
 Kind = Literal["images", "collections"]
 
 # The fields that have a column of their own; every other is found in the record's JSON.

@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.float64]
     Vocabulary = npt.NDArray[np.str_]
 
-__all__ = ["fetch_words", "read_words", "words_message"]
+__all__ = [
+    "fetch_words",
+    "read_words",
+    "vectorize",
+    "word_weights",
+    "words_message",
+]
 
 _SHOWN = 20
 

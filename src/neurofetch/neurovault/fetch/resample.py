@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["check_resampling", "resampled_bytes"]
 
 # Voxels of 3 mm in the box of the MNI template: what nilearn resamples NeuroVault's images to.
-GRID = ((3, 0, 0, -90), (0, 3, 0, -126), (0, 0, 3, -72), (0, 0, 0, 1))
+_GRID = ((3, 0, 0, -90), (0, 3, 0, -126), (0, 0, 3, -72), (0, 0, 0, 1))
 _PACK = 2  # gzip level of isal
 
 
@@ -52,6 +52,6 @@ def resampled_bytes(source: str | os.PathLike[str], interpolation: str) -> bytes
     second = int.from_bytes(plain[:4], "little") == 540 or int.from_bytes(plain[:4], "big") == 540
     image = (nib.Nifti2Image if second else nib.Nifti1Image).from_bytes(plain)
     resampled = resample_img(
-        image, target_affine=np.array(GRID, dtype=float), interpolation=interpolation
+        image, target_affine=np.array(_GRID, dtype=float), interpolation=interpolation
     )
     return bytes(igzip.compress(resampled.to_bytes(), _PACK))

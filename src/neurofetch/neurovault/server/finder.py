@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Finder", "Members", "tried"]
 
 Record = dict[str, Any]
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Members:
     clean: bool = True
 
 
-def tried(call: Callable[[], T]) -> T | NeurofetchError:
+def tried(call: Callable[[], _T]) -> _T | NeurofetchError:
     """Return what a call returns, or the error that it raises."""
     try:
         return call()
