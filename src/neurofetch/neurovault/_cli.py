@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from neurofetch import console
 from neurofetch.console import ExitCode
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from neurofetch.events import Event
     from neurofetch.model import Report
@@ -202,7 +202,7 @@ def _field(text: str) -> tuple[str, object]:
     return name, value if isinstance(parsed, dict | list) else parsed
 
 
-def _show_rows(records: list[dict[str, Any]]) -> None:
+def _show_rows(records: Sequence[Mapping[str, object]]) -> None:
     names = [name for name in _COLUMNS if any(name in record for record in records)]
     rows = [[_cell(record.get(name)) for name in names] for record in records]
     print(console.table([names, *rows], right=(0,)))
@@ -216,7 +216,8 @@ def _cell(value: object) -> str:
 def _info(arguments: argparse.Namespace) -> int:
     from neurofetch.neurovault.tables import one_record  # noqa: PLC0415
 
-    record = one_record("collection" if arguments.collection else "image", arguments.id)
+    kind: Literal["image", "collection"] = "collection" if arguments.collection else "image"
+    record: Mapping[str, object] = one_record(kind, arguments.id)
     if arguments.json:
         console.emit(record)
         return ExitCode.OK

@@ -31,7 +31,6 @@ __all__ = [
     "NotIn",
     "NotNull",
     "Pattern",
-    "Record",
     "ResultFilter",
     "SpecialValue",
     "basic_collection_terms",
@@ -334,11 +333,11 @@ def _time(value: object) -> datetime | None:
     return as_time(value) if isinstance(value, str | datetime) else None
 
 
-Record = Mapping[str, Any]
-Filter = Callable[[Record], object]
+Filter = Callable[[Any], object]
+"""Takes a record and says, by the truth of what it returns, whether the record passes."""
 
 
-def empty_filter(_: Record) -> bool:
+def empty_filter(_: Mapping[str, Any]) -> bool:
     """Let everything pass: the default of each filter."""
     return True
 
@@ -385,7 +384,7 @@ class ResultFilter:
         self.query_terms_: dict[str, Any] = dict(query_terms or {}, **kwargs)
         self.callable_filters_: list[Filter] = [callable_filter]
 
-    def __call__(self, candidate: Record) -> bool:
+    def __call__(self, candidate: Mapping[str, Any]) -> bool:
         """Say whether a record passes."""
         for key, value in self.query_terms_.items():
             if value != candidate.get(key):
@@ -439,19 +438,19 @@ def _combined(rule: Callable[..., bool], *parts: Filter) -> ResultFilter:
     return ResultFilter(callable_filter=functools.partial(rule, *deepcopy(parts)))
 
 
-def _both(first: Filter, second: Filter, record: Record) -> bool:
+def _both(first: Filter, second: Filter, record: Mapping[str, Any]) -> bool:
     return bool(first(record)) and bool(second(record))
 
 
-def _either(first: Filter, second: Filter, record: Record) -> bool:
+def _either(first: Filter, second: Filter, record: Mapping[str, Any]) -> bool:
     return bool(first(record)) or bool(second(record))
 
 
-def _one(first: Filter, second: Filter, record: Record) -> bool:
+def _one(first: Filter, second: Filter, record: Mapping[str, Any]) -> bool:
     return bool(first(record)) != bool(second(record))
 
 
-def _neither(only: Filter, record: Record) -> bool:
+def _neither(only: Filter, record: Mapping[str, Any]) -> bool:
     return not only(record)
 
 

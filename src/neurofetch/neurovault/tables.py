@@ -6,29 +6,29 @@ import hashlib
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from neurofetch.errors import MissingRemoteError, NothingMatchedError, ProtocolError, RefusedError
 from neurofetch.model import IncompleteError, Report
 from neurofetch.neurovault.catalogues.catalogue import Catalogue, Update
 from neurofetch.neurovault.problems import cause_of, message
-from neurofetch.neurovault.records import as_time, clean, normal_ids
-from neurofetch.neurovault.server.api import PAGE, Session
+from neurofetch.neurovault.records import CollectionRecord, Record, as_time, clean, normal_ids
+from neurofetch.neurovault.server.api import Session
 from neurofetch.neurovault.server.finder import Finder
 from neurofetch.neurovault.settings import TIMEOUT, Settings, api_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
 
     from neurofetch.net.retry import RetryRules
     from neurofetch.neurovault.catalogues.search import Kind
-    from neurofetch.neurovault.server.api import Server
+    from neurofetch.neurovault.server.pages import Scroll
 
 __all__ = ["catalogue", "collections", "images", "one_record", "search", "update_catalogue"]
 
-Record = dict[str, Any]
+_Row = TypeVar("_Row", bound=Record)
 _CATALOGUE = "NEUROFETCH_CATALOGUE"
 _PUBLIC = "https://neurovault.org/api/"
 
@@ -101,7 +101,9 @@ def collections(
     """
     with _session(timeout, connections, rules) as session:
         if collection_ids is None:
-            return _table(clean(row) for row in _rows(session.neurovault, "collections/"))
+            return _table(
+                clean(row) for row in _rows(session.neurovault.collections(), "collections")
+            )
         wanted = normal_ids(collection_ids, "collection_ids")
         finder = Finder(session.neurovault)
         failed = finder.records(wanted)
@@ -137,7 +139,7 @@ def search(
     collection_text: str | None = None,
     limit: int | None = None,
     path: str | os.PathLike[str] | None = None,
-    **fields: Any,
+    **fields: object,
 ) -> list[int]:
     """Search the local catalogue; no request is made.
 
@@ -206,9 +208,10 @@ def update_catalogue(
     known = catalogue(path)
     with _session(timeout, connections, rules) as session:
         server = session.neurovault
-        groups = list(_rows(server, "collections/"))
+        groups = list(_rows(server.collections(), "collections"))
         if full or not known.exists():
-            return known.update(collections=groups, images=_rows(server, "images/"), complete=True)
+            records = _rows(server.images(), "images")
+            return known.update(collections=groups, images=records, complete=True)
         changed = _changed(known, groups)
         finder = Finder(server)
         lists = finder.whole(changed, changed)
@@ -218,19 +221,19 @@ def update_catalogue(
     return done + known.update(images=rows)
 
 
-def _changed(known: Catalogue, groups: Iterable[Mapping[str, Any]]) -> list[int]:
+def _changed(known: Catalogue, groups: Iterable[CollectionRecord]) -> list[int]:
     """Return the collections that are new, or were modified since the catalogue saw them."""
     table = known.table(kind="collections")
     rows = zip(table["id"], table["modify_date"], table["number_of_images"], strict=True)
     old = {int(n): (_stamp(date), count) for n, date, count in rows}
     return [
-        int(group["id"])
+        group["id"]
         for group in groups
         if old.get(group["id"]) != (_stamp(group.get("modify_date")), group.get("number_of_images"))
     ]
 
 
-def _stamp(value: Any) -> float | None:
+def _stamp(value: object) -> float | None:
     time = as_time(value.to_pydatetime() if hasattr(value, "to_pydatetime") else value)
     return None if time is None else round(time.timestamp(), 3)
 
@@ -253,16 +256,15 @@ def one_record(kind: Literal["image", "collection"], number: int) -> Record:
             raise NothingMatchedError(f"{kind} {number}: {cause_of(error)}.") from error
 
 
-def _rows(server: Server, path: str) -> Iterator[Record]:
+def _rows(scroll: Scroll[_Row], name: str) -> Iterator[_Row]:
     """Yield the rows of a whole list; one that does not come to its end is an error."""
-    scroll = server.scroll(path, PAGE)
     for page in scroll:
         yield from page
     if not scroll.clean:
-        raise ProtocolError(f"{server.base}{path}: the list goes round and does not end")
+        raise ProtocolError(f"The server's list of {name} goes round and does not end.")
     if scroll.broken:
         places = ", ".join(str(broken.offset + 1) for broken in scroll.broken)
-        text = f"{path}: the server cannot show the records at these places of its list: {places}"
+        text = f"The server cannot show the records at these places of its list of {name}: {places}"
         warnings.warn(text, UserWarning, stacklevel=2)
 
 

@@ -12,7 +12,7 @@ import os
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch._threads import together
 from neurofetch.errors import VerificationError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from neurofetch.neurovault.cache.layout import Cache
+    from neurofetch.neurovault.records import ImageRecord
 
 __all__ = ["Held", "Looked", "Shelf"]
 
@@ -45,12 +46,12 @@ class Held:
     Parameters
     ----------
     collection_id : int
-    record : dict
+    record : ImageRecord
         With the paths of its files.
     """
 
     collection_id: int
-    record: dict[str, Any]
+    record: ImageRecord
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Shelf:
         return place(collection_id, image_id)
 
     def look(
-        self, places: Mapping[int, int], records: Mapping[int, dict[str, Any]] | None = None
+        self, places: Mapping[int, int], records: Mapping[int, ImageRecord] | None = None
     ) -> Looked:
         """Look at images that have a record.
 
@@ -103,7 +104,7 @@ class Shelf:
         ----------
         places : mapping of int to int
             Image id to collection id.
-        records : mapping of int to dict, optional
+        records : mapping of int to ImageRecord, optional
             Records that were read already.
         """
         looked, known = Looked({}, {}), records or {}

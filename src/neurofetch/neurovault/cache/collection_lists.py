@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from neurofetch.neurovault.cache.layout import TornRecordError, read_json, write_atomically
 
@@ -21,6 +21,13 @@ __all__ = ["STATE", "Marks"]
 
 STATE = ".neurofetch"
 """The package's own folder inside ``neurovault/``; no file in it ends in ``_metadata.json``."""
+
+
+class _Mark(TypedDict):
+    """What the file of one collection holds."""
+
+    images: list[int]
+    listed: float  # seconds since 1970
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Marks:
     def read(self, collection_id: int) -> tuple[int, ...] | None:
         """Return the ids of a collection's images; None when no list of them is known."""
         try:
-            mark = read_json(self._path(collection_id))
+            mark = cast("_Mark | None", read_json(self._path(collection_id)))
             return None if mark is None else tuple(int(number) for number in mark["images"])
         except (TornRecordError, KeyError, TypeError, ValueError):
             return None  # it is written anew when the server is asked
@@ -50,5 +57,5 @@ class Marks:
         """Write down the images of a collection whose list came to its end."""
         known = list(image_ids)
         if self.read(collection_id) != tuple(known):
-            mark = {"images": known, "listed": time.time()}
+            mark: _Mark = {"images": known, "listed": time.time()}
             write_atomically(self._path(collection_id), json.dumps(mark).encode())

@@ -20,9 +20,10 @@ import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from neurofetch.errors import DestinationError, DiskFullError, VerificationError
+from neurofetch.neurovault.records import CollectionRecord, ImageRecord, Record
 from neurofetch.store.directory import FULL
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _FOLDER = "neurovault"
+_Row = TypeVar("_Row", bound=Record)
 _IMAGE_JSON = re.compile(r"image_(\d+)_metadata\.json")
 _COLLECTION_DIR = re.compile(r"collection_(\d+)")
 
@@ -165,7 +167,7 @@ class Cache:
         """Return the ids of a collection's images that have a record, sorted."""
         return scan_images(self.collection_dir(collection_id))
 
-    def read_collection(self, collection_id: int) -> dict[str, Any] | None:
+    def read_collection(self, collection_id: int) -> CollectionRecord | None:
         """Return a collection's record with its present paths, None when there is none.
 
         Raises
@@ -173,16 +175,16 @@ class Cache:
         TornRecordError
             When the file is not whole.
         """
-        record = read_json(self.collection_json(collection_id))
-        if record is None:
+        content = read_json(self.collection_json(collection_id))
+        if content is None:
             return None
-        place = self.collection_dir(collection_id)
-        return _bare(record) | {
-            "relative_path": place.name,
-            "absolute_path": os.path.abspath(place),
-        }
+        record = _bare(cast("CollectionRecord", content))
+        folder = self.collection_dir(collection_id)
+        record["relative_path"] = folder.name
+        record["absolute_path"] = os.path.abspath(folder)
+        return record
 
-    def read_image(self, collection_id: int, image_id: int) -> dict[str, Any] | None:
+    def read_image(self, collection_id: int, image_id: int) -> ImageRecord | None:
         """Return an image's record with its present paths, None when there is none.
 
         Raises
@@ -191,49 +193,52 @@ class Cache:
             When the file is not whole, or belongs to another image.
         """
         path = self.image_json(collection_id, image_id)
-        record = read_json(path)
-        if record is None:
+        content = read_json(path)
+        if content is None:
             return None
-        if record.get("id") != image_id:
-            raise TornRecordError(f"{path} holds the record of image {record.get('id')!r}.")
-        return self.with_paths({"collection_id": collection_id} | _bare(record), collection_id)
+        if content.get("id") != image_id:
+            raise TornRecordError(f"{path} holds the record of image {content.get('id')!r}.")
+        record = cast("ImageRecord", {"collection_id": collection_id, **content})
+        return self.with_paths(record, collection_id)
 
-    def with_paths(self, record: Mapping[str, Any], collection_id: int) -> dict[str, Any]:
+    def with_paths(self, record: ImageRecord, collection_id: int) -> ImageRecord:
         """Return an image's record with the relative and absolute paths that nilearn gives."""
-        number = record["id"]
-        files = {"": self.image(collection_id, number)}
-        files["resampled_"] = self.resampled(collection_id, number)
-        if (words := self.words(collection_id, number)).is_file():
-            files["ns_words_"] = words
-        paths: dict[str, str] = {}
-        for key, file in files.items():
-            paths[f"{key}relative_path"] = f"{file.parent.name}/{file.name}"
-            paths[f"{key}absolute_path"] = os.path.abspath(file)
-        return {**record, **paths}
+        number, full = record["id"], _bare(record)
+        volume = self.image(collection_id, number)
+        full["relative_path"], full["absolute_path"] = _paths(volume)
+        resampled = self.resampled(collection_id, number)
+        full["resampled_relative_path"], full["resampled_absolute_path"] = _paths(resampled)
+        words = self.words(collection_id, number)
+        if words.is_file():
+            full["ns_words_relative_path"], full["ns_words_absolute_path"] = _paths(words)
+        return full
 
-    def write_collection(self, record: Mapping[str, Any]) -> bool:
+    def write_collection(self, record: CollectionRecord) -> bool:
         """Write a collection's record if it changed; say whether it did."""
-        number = record["id"]
-        place = self.collection_dir(number)
-        return write_json(
-            self.collection_json(number), _bare(record) | {"relative_path": place.name}
-        )
+        number, bare = record["id"], _bare(record)
+        bare["relative_path"] = self.collection_dir(number).name
+        return write_json(self.collection_json(number), bare)
 
-    def write_image(self, record: Mapping[str, Any], collection_id: int) -> bool:
+    def write_image(self, record: ImageRecord, collection_id: int) -> bool:
         """Write an image's record, its commit mark, if it changed; say whether it did.
 
         Call it last, when all other files of the image are in place.
         """
-        bare = _bare(record)
-        bare["collection_id"] = bare.get("collection_id") or collection_id  # nilearn dies without
-        full = self.with_paths(bare, collection_id)
+        full = self.with_paths(record, collection_id)
+        full["collection_id"] = full.get("collection_id") or collection_id  # nilearn dies without
         kept = {key: value for key, value in full.items() if "absolute" not in key}
         return write_json(self.image_json(collection_id, record["id"]), kept)
 
 
-def _bare(record: Mapping[str, Any]) -> dict[str, Any]:
+def _bare(record: _Row) -> _Row:
     """Return a record without paths: they are made anew from where the files are."""
-    return {k: v for k, v in record.items() if "relative_path" not in k and "absolute" not in k}
+    bare = {k: v for k, v in record.items() if "relative_path" not in k and "absolute" not in k}
+    return cast("_Row", bare)
+
+
+def _paths(file: Path) -> tuple[str, str]:
+    """Return a file's path inside of the cache, and its absolute path."""
+    return f"{file.parent.name}/{file.name}", os.path.abspath(file)
 
 
 def scan_collections(root: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
@@ -258,7 +263,7 @@ def scan_images(folder: str | os.PathLike[str]) -> list[int]:
     return sorted(int(found[1]) for name in names if (found := _IMAGE_JSON.fullmatch(name)))
 
 
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+def read_json(path: str | os.PathLike[str]) -> dict[str, object] | None:
     """Return the record in a file, None when there is no such file.
 
     Raises
@@ -279,7 +284,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     return record
 
 
-def write_json(path: Path, record: Mapping[str, Any]) -> bool:
+def write_json(path: Path, record: Mapping[str, object]) -> bool:
     """Write a record atomically, unless the file already says the same.
 
     Parameters
@@ -300,7 +305,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> bool:
     return True
 
 
-def _says(path: Path, record: Mapping[str, Any]) -> bool:
+def _says(path: Path, record: Mapping[str, object]) -> bool:
     try:
         return read_json(path) == dict(record)
     except TornRecordError:

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, overload
 
 from neurofetch.errors import VerificationError
 from neurofetch.neurovault.catalogues.ingest import (
@@ -29,10 +29,12 @@ from neurofetch.neurovault.catalogues.ingest import (
 from neurofetch.neurovault.catalogues.search import COLUMNS, Kind, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import duckdb
     import pandas as pd
+
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord, Record
 
 __all__ = ["Catalogue", "Update"]
 
@@ -79,8 +81,8 @@ class Catalogue:
     def update(
         self,
         *,
-        collections: Iterable[Mapping[str, Any]] | None = None,
-        images: Iterable[Mapping[str, Any]] | None = None,
+        collections: Iterable[Mapping[str, object]] | None = None,
+        images: Iterable[Mapping[str, object]] | None = None,
         complete: bool = False,
     ) -> Update:
         """Bring records in; a record replaces an older one of the same id.
@@ -117,7 +119,7 @@ class Catalogue:
         _sweep(self.path, time.time())
         draft = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
         scratch = Path(f"{draft}.ndjson")
-        both: dict[Kind, Iterable[Mapping[str, Any]] | None]
+        both: dict[Kind, Iterable[Mapping[str, object]] | None]
         both = {"collections": collections, "images": images}
         given = {kind: records for kind, records in both.items() if records is not None}
         done = Update()
@@ -144,7 +146,7 @@ class Catalogue:
         kind: Kind = "images",
         collection_text: str | None = None,
         limit: int | None = None,
-        **fields: Any,
+        **fields: object,
     ) -> list[int]:
         """Search, and return ids, sorted.
 
@@ -182,7 +184,7 @@ class Catalogue:
         kind: Kind = "images",
         collection_text: str | None = None,
         limit: int | None = None,
-        **fields: Any,
+        **fields: object,
     ) -> pd.DataFrame:
         """Search as :meth:`ids` does, and return the main fields as a table, one row a record."""
         import pandas as pd  # noqa: PLC0415 - heavy
@@ -193,7 +195,18 @@ class Catalogue:
             rows = [] if connection is None else query.rows(connection, names)
         return pd.DataFrame(rows, columns=names)
 
-    def records(self, ids: Iterable[int], *, kind: Kind = "images") -> list[dict[str, Any]]:
+    @overload
+    def records(
+        self, ids: Iterable[int], *, kind: Literal["images"] = ...
+    ) -> list[ImageRecord]: ...
+    @overload
+    def records(
+        self, ids: Iterable[int], *, kind: Literal["collections"]
+    ) -> list[CollectionRecord]: ...
+    @overload
+    def records(self, ids: Iterable[int], *, kind: Kind) -> Sequence[Record]: ...
+
+    def records(self, ids: Iterable[int], *, kind: Kind = "images") -> Sequence[Record]:
         """Return the whole records of these ids, in their order; unknown ids are left out."""
         wanted = list(ids)
         with self._reading() as connection:

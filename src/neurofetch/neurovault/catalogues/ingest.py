@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.errors import UsageError
 from neurofetch.neurovault.catalogues.search import COLUMNS, TEXTS, Kind, columns_sql, fresh_sql
@@ -77,7 +77,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 def merge(
     connection: duckdb.DuckDBPyConnection,
     kind: Kind,
-    records: Iterable[Mapping[str, Any]],
+    records: Iterable[Mapping[str, object]],
     scratch: Path,
     *,
     complete: bool,
@@ -130,7 +130,7 @@ def _merge_batch(connection: duckdb.DuckDBPyConnection, kind: Kind, lines: Path)
     return Update(added=given - known, changed=changed, unchanged=known - changed)
 
 
-def _rows(kind: Kind, records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _rows(kind: Kind, records: Iterable[Mapping[str, object]]) -> Iterator[dict[str, object]]:
     """Yield the columns of each record, as JSON can hold them."""
     for line, raw in enumerate(records):
         record = clean(raw)

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from neurofetch.errors import UsageError
 from neurofetch.neurovault.filters import (
@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 Kind = Literal["images", "collections"]
+_Clause = tuple[str, list[object]]
+"""A condition in SQL, and the values for its question marks."""
 
 # The fields that have a column of their own; every other is found in the record's JSON.
 COLUMNS: dict[Kind, dict[str, str]] = {
@@ -90,7 +92,8 @@ TEXTS: dict[Kind, tuple[str, ...]] = {
     ),
     "collections": ("name", "description", "authors", "journal_name", "DOI", "owner_name"),
 }
-_OPERATORS: dict[type[SpecialValue], str] = {
+_ORDERS = (GreaterOrEqual, GreaterThan, LessOrEqual, LessThan)
+_OPERATORS: dict[type, str] = {
     GreaterOrEqual: ">=",
     GreaterThan: ">",
     LessOrEqual: "<=",
@@ -139,7 +142,7 @@ class Query:
     kind: Kind
     text: str | None
     collection_text: str | None
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
     limit: int | None
 
     def __post_init__(self) -> None:
@@ -163,7 +166,7 @@ class Query:
         return self._sift(found) if self._other else found
 
     @property
-    def _other(self) -> dict[str, Any]:
+    def _other(self) -> dict[str, object]:
         """The fields that have no column."""
         return {k: v for k, v in self.fields.items() if k not in COLUMNS[self.kind]}
 
@@ -189,14 +192,12 @@ class Query:
         accepts = ResultFilter(terms)
         return [row[:-1] for row in rows if accepts(json.loads(row[-1]))][: self.limit]
 
-    def _clause(
-        self, connection: duckdb.DuckDBPyConnection, name: str, wanted: Any
-    ) -> tuple[str, list[Any]]:
+    def _clause(self, connection: duckdb.DuckDBPyConnection, name: str, wanted: object) -> _Clause:
         sort = COLUMNS[self.kind][name]
         if isinstance(wanted, IsIn):
             wanted = list(wanted.accepted_)
         operator = _OPERATORS.get(type(wanted))
-        if operator is not None and sort in ("TIMESTAMP", "BIGINT"):
+        if operator and isinstance(wanted, _ORDERS) and sort in ("TIMESTAMP", "BIGINT"):
             return f'"{name}" {operator} ?', [_bound(wanted.bound_, sort, name)]
         if isinstance(wanted, SpecialValue):
             return self._special(connection, name, wanted)
@@ -206,7 +207,7 @@ class Query:
 
     def _special(
         self, connection: duckdb.DuckDBPyConnection, name: str, wanted: SpecialValue
-    ) -> tuple[str, list[Any]]:
+    ) -> _Clause:
         """Ask the special value about each distinct value of the column, and name the good ones."""
         rows = connection.execute(f'SELECT DISTINCT "{name}" FROM {self.kind}').fetchall()
         good = [value for (value,) in rows if value is not None and wanted == value]
@@ -214,29 +215,29 @@ class Query:
         return _among(name, COLUMNS[self.kind][name], good, null=null)
 
 
-def _among(name: str, sort: str, values: list[Any], *, null: bool) -> tuple[str, list[Any]]:
+def _among(name: str, sort: str, values: list[object], *, null: bool) -> _Clause:
     unknown = f' OR "{name}" IS NULL' if null else ""
     return f'("{name}" IN (SELECT unnest(?::{sort}[])){unknown})', [values]
 
 
-def _words(column: str, text: str | None) -> list[tuple[str, list[Any]]]:
+def _words(column: str, text: str | None) -> list[_Clause]:
     words = [quoted or bare for quoted, bare in _WORD.findall(text or "")]
     return [(f"contains({column}, ?)", [word.lower()]) for word in words]
 
 
-def _and(clauses: list[tuple[str, list[Any]]]) -> str:
+def _and(clauses: list[_Clause]) -> str:
     return " AND ".join(sql for sql, _ in clauses)
 
 
-def _values(clauses: list[tuple[str, list[Any]]]) -> list[Any]:
+def _values(clauses: list[_Clause]) -> list[object]:
     return [value for _, values in clauses for value in values]
 
 
-def _is_many(value: object) -> bool:
+def _is_many(value: object) -> TypeGuard[Iterable[object]]:
     return isinstance(value, Iterable) and not isinstance(value, str | SpecialValue)
 
 
-def _bound(value: Any, sort: str, name: str) -> Any:
+def _bound(value: object, sort: str, name: str) -> object:
     """Return a value as its column compares it."""
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()

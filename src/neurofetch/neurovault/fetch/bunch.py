@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import Report
     from neurofetch.neurovault.fetch.call import Errand
+    from neurofetch.neurovault.records import CollectionRecord
 
 __all__ = ["DESCRIPTION", "bunch_of", "say"]
 
@@ -42,10 +43,12 @@ def bunch_of(errand: Errand, order: Sequence[int], report: Report) -> Any:
 
     settings, cache = errand.settings, errand.cache
     held = [errand.held[number] for number in order]
-    which = "resampled_absolute_path" if settings.resample else "absolute_path"
     metas = [cache.with_paths(h.record, h.collection_id) for h in held]
     result = Bunch(
-        images=[meta[which] for meta in metas],
+        images=[
+            meta["resampled_absolute_path"] if settings.resample else meta["absolute_path"]
+            for meta in metas
+        ],
         images_meta=metas,
         collections_meta=[_collection(errand, h.collection_id) for h in held],
         description=DESCRIPTION,
@@ -58,9 +61,9 @@ def bunch_of(errand: Errand, order: Sequence[int], report: Report) -> Any:
     return result
 
 
-def _collection(errand: Errand, number: int) -> dict[str, Any]:
+def _collection(errand: Errand, number: int) -> CollectionRecord:
     record = errand.collection(number)
-    return dict(record) if record is not None else {"id": number}
+    return record.copy() if record is not None else {"id": number}
 
 
 def say(errand: Errand, report: Report, stacklevel: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.errors import NeurofetchError
 from neurofetch.neurovault.filters import (
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from neurofetch.neurovault.fetch.call import Errand
     from neurofetch.neurovault.fetch.volumes import Item
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord
 
 __all__ = ["ByFilter", "Filters"]
 
-Record = dict[str, Any]
 _FIRST_PAGE = 100
 """Collections asked for at once when only some images are wanted."""
 _ON_SERVER = ("DOI", "name", "owner")
@@ -46,8 +46,8 @@ class Filters:
     max_images : int or None
     """
 
-    collection_terms: Mapping[str, Any]
-    image_terms: Mapping[str, Any]
+    collection_terms: Mapping[str, object]
+    image_terms: Mapping[str, object]
     collection_filter: Filter = empty_filter
     image_filter: Filter = empty_filter
     max_images: int | None = None
@@ -56,9 +56,9 @@ class Filters:
     def of(
         cls,
         max_images: int | None,
-        collection_terms: Mapping[str, Any],
+        collection_terms: Mapping[str, object],
         collection_filter: Filter,
-        image_terms: Mapping[str, Any],
+        image_terms: Mapping[str, object],
         image_filter: Filter,
     ) -> Filters:
         """Return filters in which the collection's id is asked of the collection."""
@@ -77,11 +77,11 @@ class Filters:
         limit = None if max_images is None or max_images < 0 else int(max_images)
         return cls(collections, images, collection_filter, image_filter, limit)
 
-    def collection(self, record: Mapping[str, Any]) -> bool:
+    def collection(self, record: CollectionRecord) -> bool:
         """Say whether a collection passes."""
         return ResultFilter(self.collection_terms, self.collection_filter)(record)
 
-    def image(self, record: Mapping[str, Any]) -> bool:
+    def image(self, record: ImageRecord) -> bool:
         """Say whether an image passes."""
         return ResultFilter(self.image_terms, self.image_filter)(record)
 
@@ -141,7 +141,7 @@ class ByFilter:
 
     def _look_into(self, number: int) -> None:
         errand = self.errand
-        records = {}
+        records: dict[int, ImageRecord] = {}
         for image in errand.cache.image_ids(number):
             record = self._readable(number, image)
             if record is not None and self.filters.image(record):
@@ -150,7 +150,7 @@ class ByFilter:
         good = [image for image in records if image in errand.held]
         self.found |= dict.fromkeys(good[: self.lacking])
 
-    def _readable(self, collection_id: int, image_id: int) -> Record | None:
+    def _readable(self, collection_id: int, image_id: int) -> ImageRecord | None:
         try:
             return self.errand.cache.read_image(collection_id, image_id)
         except NeurofetchError as error:
@@ -231,7 +231,7 @@ class ByFilter:
         """Return the images of these collections that pass and are not found yet."""
         errand = self.errand
         lists = errand.finder.whole(collections, collections)
-        records: list[Record] = []
+        records: list[ImageRecord] = []
         for number, members in lists.items():
             errand.problems += [p for p in members.problems if p.number not in errand.held]
             if members.clean and errand.cache.root.is_dir():
@@ -254,7 +254,7 @@ class ByFilter:
         mark = self.errand.marks.read(number)
         return mark is not None and all(image in self.found for image in mark)
 
-    def _records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[CollectionRecord]:
         errand, only = self.errand, self.filters.collection_ids
         if only is not None:
             failed = errand.finder.records(only)
@@ -263,8 +263,7 @@ class ByFilter:
             yield from [errand.finder.collections[n] for n in only if n not in failed]
             return
         limit = PAGE if self.filters.max_images is None else _FIRST_PAGE
-        server = errand.finder.server
-        scroll = server.scroll("collections/", limit, **self.filters.on_server)
+        scroll = errand.finder.server.collections(limit, **self.filters.on_server)
         try:
             for page in scroll:
                 yield from map(clean, page)

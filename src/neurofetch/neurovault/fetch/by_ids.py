@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.neurovault.cache.index import locate
 from neurofetch.neurovault.problems import Problem
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from neurofetch.neurovault.fetch.call import Errand
     from neurofetch.neurovault.fetch.volumes import Item
+    from neurofetch.neurovault.records import ImageRecord
     from neurofetch.neurovault.server.finder import Members
 
 __all__ = ["ByIds"]
@@ -108,7 +109,7 @@ class ByIds:
         todo = self.open_collections
         keep = [] if errand.settings.overwrite else [n for n in todo if errand.collection(n)]
         self._lists = finder.whole(todo, keep)
-        records: dict[int, dict[str, Any]] = {}
+        records: dict[int, ImageRecord] = {}
         for number, members in self._lists.items():
             records |= members.records
             errand.problems += [p for p in members.problems if p.number not in errand.held]
@@ -128,7 +129,7 @@ class ByIds:
         """Whether an image is damaged here and not on the server any more."""
         return members.clean and number in self.errand.bad and number not in members.records
 
-    def _ask_for_collections(self, images: dict[int, dict[str, Any]]) -> None:
+    def _ask_for_collections(self, images: dict[int, ImageRecord]) -> None:
         """See that each image's collection has a record; an image without is a problem."""
         errand = self.errand
         needed = dict.fromkeys(record["collection_id"] for record in images.values())

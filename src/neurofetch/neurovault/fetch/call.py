@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.errors import VerificationError
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step, VerificationLevel
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from neurofetch.neurovault.cache.layout import Cache
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord
     from neurofetch.neurovault.server.api import Session
     from neurofetch.neurovault.settings import Settings
 
 __all__ = ["Errand"]
-
-Record = dict[str, Any]
 
 
 @dataclass
@@ -64,7 +63,7 @@ class Errand:
     notes: tuple[str, ...] = ()
     words_lost: str = ""
     began: float = field(default_factory=time.monotonic)
-    _records: dict[int, Record | None] = field(default_factory=dict)
+    _records: dict[int, CollectionRecord | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.marks = Marks(self.cache.root)
@@ -85,14 +84,16 @@ class Errand:
 
     # -- what is here ------------------------------------------------------------------------
 
-    def look(self, places: Mapping[int, int], records: Mapping[int, Record] | None = None) -> None:
+    def look(
+        self, places: Mapping[int, int], records: Mapping[int, ImageRecord] | None = None
+    ) -> None:
         """Look at images that may be here.
 
         Parameters
         ----------
         places : mapping of int to int
             Image id to collection id.
-        records : mapping of int to dict, optional
+        records : mapping of int to ImageRecord, optional
             Records that were read already.
         """
         new = {n: c for n, c in places.items() if n not in self.held}
@@ -117,7 +118,7 @@ class Errand:
                 content = resampled_bytes(source, self.settings.interpolation)
                 write_atomically(self.cache.resampled(collection_id, number), content)
 
-    def collection(self, number: int) -> Record | None:
+    def collection(self, number: int) -> CollectionRecord | None:
         """Return a collection's record from the disk; None when there is no whole one."""
         if number not in self._records:
             try:
@@ -128,12 +129,12 @@ class Errand:
 
     # -- what moves --------------------------------------------------------------------------
 
-    def items(self, records: Iterable[Record]) -> list[Item]:
+    def items(self, records: Iterable[ImageRecord]) -> list[Item]:
         """Return the images among these that are not held, each with what is to be done.
 
         Parameters
         ----------
-        records : iterable of dict
+        records : iterable of ImageRecord
             The server's, cleaned, with their ``collection_id``.
         """
         new = [record for record in records if record["id"] not in self.held]
@@ -179,7 +180,7 @@ class Errand:
                 self.problems.append(Problem("image", number, cause))
 
     @staticmethod
-    def _explained(outcome: Outcome, record: Record) -> Outcome:
+    def _explained(outcome: Outcome, record: ImageRecord) -> Outcome:
         """Say more of a failure where the record tells it; what is not there has failed."""
         if outcome.ok:
             return outcome

@@ -134,9 +134,9 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
 
 def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     max_images: int | None = 100,
-    collection_terms: Mapping[str, Any] | None = None,
+    collection_terms: Mapping[str, object] | None = None,
     collection_filter: Filter = empty_filter,
-    image_terms: Mapping[str, Any] | None = None,
+    image_terms: Mapping[str, object] | None = None,
     image_filter: Filter = empty_filter,
     mode: Mode = "download_new",
     data_dir: str | os.PathLike[str] | None = None,
@@ -152,7 +152,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     max_failures: int | None = MAX_FAILURES,
     progress: str | bool | Callable[[Event], None] | None = None,
     rules: RetryRules | None = None,
-    **kwarg_image_filters: Any,
+    **kwarg_image_filters: object,
 ) -> Any:
     """Fetch images of NeuroVault whose metadata, and whose collection's, pass filters.
 

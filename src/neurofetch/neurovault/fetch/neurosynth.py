@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from neurofetch.neurovault.cache.layout import Cache
+    from neurofetch.neurovault.records import WordWeights
     from neurofetch.neurovault.server.api import Server
 
     Matrix = npt.NDArray[np.float64]
@@ -68,7 +69,7 @@ def _fetch(server: Server, image_id: int, path: Path) -> None:
     write_atomically(path, body)
 
 
-def read_words(path: Path) -> dict[str, float] | None:
+def read_words(path: Path) -> WordWeights | None:
     """Return the words of one image; None when there is no whole file of them."""
     try:
         return word_weights(path.read_bytes())
@@ -92,7 +93,7 @@ def words_message(problems: Mapping[int, str], asked: Sequence[int]) -> str:
     )
 
 
-def word_weights(response: bytes | str) -> dict[str, float]:
+def word_weights(response: bytes | str) -> WordWeights:
     """Return the word weights in one answer of Neurosynth.
 
     Parameters
@@ -130,7 +131,7 @@ def _beginning(response: bytes | str) -> str:
 
 
 def vectorize(
-    weights: Sequence[Mapping[str, float] | None],
+    weights: Sequence[WordWeights | None],
 ) -> tuple[Matrix, Vocabulary] | tuple[None, None]:
     """Return word weights of many images as a matrix and its vocabulary.
 

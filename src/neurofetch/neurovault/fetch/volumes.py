@@ -6,7 +6,7 @@ import os
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from neurofetch.display.progress import listener
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from neurofetch.events import Event
     from neurofetch.neurovault.cache.layout import Cache
+    from neurofetch.neurovault.records import ImageRecord
     from neurofetch.neurovault.server.api import Session
     from neurofetch.neurovault.settings import Settings
 
@@ -42,7 +43,7 @@ class Item:
     Parameters
     ----------
     collection_id : int
-    record : dict
+    record : ImageRecord
         The server's, cleaned.
     here : bool
         Whether its volume is here already, whole, and only its record is missing.
@@ -51,14 +52,14 @@ class Item:
     """
 
     collection_id: int
-    record: dict[str, Any]
+    record: ImageRecord
     here: bool = False
     replaces: str = ""
 
     @property
     def image_id(self) -> int:
         """The image's id."""
-        return int(self.record["id"])
+        return self.record["id"]
 
     def want(self, cache: Cache, api_url: str, *, resampled: bool) -> Want:
         """Return what the engine is to fetch, and to where."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from neurofetch.errors import (
@@ -24,11 +24,11 @@ from neurofetch.neurovault.settings import api_url
 
 if TYPE_CHECKING:
     from neurofetch.net.response import Response
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord, ListPage
     from neurofetch.neurovault.settings import Settings
 
 __all__ = ["PAGE", "Listing", "Server", "Session"]
 
-Record = dict[str, Any]
 PAGE = 1000
 """Rows to ask for at once; the server may give fewer."""
 _LARGEST = 256 << 20
@@ -78,7 +78,7 @@ class Listing:
 
     Parameters
     ----------
-    rows : list of dict
+    rows : list of ImageRecord
     broken_ids : list of int
         Records that the server cannot show, as far as their ids could be found out.
     broken : list of str
@@ -87,7 +87,7 @@ class Listing:
         Whether the list came to its end.
     """
 
-    rows: list[Record]
+    rows: list[ImageRecord]
     broken: list[str]
     broken_ids: list[int]
     clean: bool
@@ -116,25 +116,25 @@ class Server:
 
     # -- records -----------------------------------------------------------------------------
 
-    def collection(self, number: int) -> Record:
+    def collection(self, number: int) -> CollectionRecord:
         """Return a collection's record.
 
         Raises
         ------
         ServerError
         """
-        return self._record(f"collections/{number}/", number)
+        return cast("CollectionRecord", self._record(f"collections/{number}/", number))
 
-    def image(self, number: int) -> Record:
+    def image(self, number: int) -> ImageRecord:
         """Return an image's record.
 
         Raises
         ------
         ServerError
         """
-        return self._record(f"images/{number}/", number)
+        return cast("ImageRecord", self._record(f"images/{number}/", number))
 
-    def _record(self, path: str, number: int) -> Record:
+    def _record(self, path: str, number: int) -> dict[str, object]:
         record = self.json(path)
         if record.get("id") != number:
             raise ProtocolError(f"{path}: the record of {record.get('id')!r} came instead")
@@ -149,26 +149,33 @@ class Server:
         ------
         ServerError
         """
-        scroll = self.scroll(f"collections/{collection_id}/images/")
+        scroll: Scroll[ImageRecord] = self._scroll(f"collections/{collection_id}/images/")
         rows = [row for page in scroll for row in page]
         named = [self._named(broken) for broken in scroll.broken]
         ids = [name for name in named if isinstance(name, int)]
         places = [name for name in named if isinstance(name, str)]
         return Listing(rows, places, ids, scroll.clean and not named)
 
-    def scroll(self, path: str, limit: int = PAGE, **query: str) -> Scroll:
-        """Return a list to iterate over, its pages as they come."""
+    def collections(self, limit: int = PAGE, **query: str) -> Scroll[CollectionRecord]:
+        """Return the list of all collections, to iterate over its pages as they come."""
+        return self._scroll("collections/", limit, **query)
+
+    def images(self, limit: int = PAGE) -> Scroll[ImageRecord]:
+        """Return the list of all images, to iterate over its pages as they come."""
+        return self._scroll("images/", limit)
+
+    def _scroll(self, path: str, limit: int = PAGE, **query: str) -> Scroll[Any]:
         return Scroll(partial(self._page, path, query), limit, self.width)
 
-    def _page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page:
+    def _page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page[Any]:
         query = {**query, "limit": str(limit)} | ({"offset": str(offset)} if offset else {})
-        response = self.json(path, query, halve=limit > 1)
-        rows, count = response.get("results"), response.get("count")
+        page = cast("ListPage[Any]", self.json(path, query, halve=limit > 1))
+        rows, count = page.get("results"), page.get("count")
         if not isinstance(rows, list):
             raise ProtocolError(f"{self.base}{path}: a page without results")
         good = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), int)]
         known = count if isinstance(count, int) else 0
-        return Page(good, known, bool(response.get("next")))
+        return Page(good, known, bool(page.get("next")))
 
     def _named(self, broken: Broken) -> int | str:
         """Return the id of a broken record, where asking tells, else its place in words."""
@@ -194,7 +201,7 @@ class Server:
 
     def json(
         self, path: str, query: dict[str, str] | None = None, *, halve: bool = False
-    ) -> Record:
+    ) -> dict[str, object]:
         """Return one answer, a JSON object.
 
         Parameters
@@ -213,7 +220,7 @@ class Server:
 
     def response(
         self, path: str, query: dict[str, str] | None = None, *, halve: bool = False
-    ) -> tuple[bytes, Record]:
+    ) -> tuple[bytes, dict[str, object]]:
         """Return one answer as it came and as the JSON object that it is.
 
         Raises
@@ -233,7 +240,7 @@ class Server:
         self._silent = 0
         return response
 
-    def _asked(self, url: str, *, halve: bool) -> tuple[bytes, Record]:
+    def _asked(self, url: str, *, halve: bool) -> tuple[bytes, dict[str, object]]:
         request = Request(url, {"Accept": "application/json"})
         with self._client.send(request) as response:
             if response.status == 500:

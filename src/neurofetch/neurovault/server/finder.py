@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from neurofetch._threads import together
 from neurofetch.errors import InterruptedTransferError, NeurofetchError
@@ -16,11 +16,11 @@ from neurofetch.neurovault.server.api import PAGE, Listing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord
     from neurofetch.neurovault.server.api import Server
 
 __all__ = ["Finder", "Members", "tried"]
 
-Record = dict[str, Any]
 _T = TypeVar("_T")
 
 
@@ -30,7 +30,7 @@ class Members:
 
     Parameters
     ----------
-    records : dict of int to dict
+    records : dict of int to ImageRecord
         By id, cleaned, in the order of the list.
     problems : list of Problem
         Records in the list that cannot be read.
@@ -38,7 +38,7 @@ class Members:
         Whether the list came to its end, whole.
     """
 
-    records: dict[int, Record]
+    records: dict[int, ImageRecord]
     problems: list[Problem] = field(default_factory=list)
     clean: bool = True
 
@@ -62,14 +62,14 @@ class Finder:
 
     Attributes
     ----------
-    collections : dict of int to dict
+    collections : dict of int to CollectionRecord
         Records of collections, cleaned.
     problems : list of Problem
     """
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.collections: dict[int, Record] = {}
+        self.collections: dict[int, CollectionRecord] = {}
         self.problems: list[Problem] = []
         self._failed: dict[int, str] = {}
 
@@ -88,35 +88,45 @@ class Finder:
         name : bool
             Whether a collection that cannot be had is a problem of its own.
         """
-        server, unknown = self.server, [n for n in numbers if n not in set(known)]
-        unknown = [n for n in unknown if n not in self.collections and n not in self._failed]
-        calls: list[Callable[[], object]] = []
+        server, known = self.server, {*known, *self.collections, *self._failed}
+        records: dict[int, CollectionRecord | NeurofetchError] = {}
+        lists: dict[int, Listing | NeurofetchError] = {}
+
+        def ask_for_record(number: int) -> None:
+            records[number] = tried(partial(server.collection, number))
+
+        def ask_for_list(number: int) -> None:
+            lists[number] = tried(partial(server.images_of, number))
+
+        calls = []
         for number in numbers:
-            if number in unknown:
-                calls.append(partial(tried, partial(server.collection, number)))
-            calls.append(partial(tried, partial(server.images_of, number)))
-        answers = iter(together(calls, server.width))
-        found: dict[int, Members] = {}
-        for number in numbers:
-            record = next(answers) if number in unknown else None
-            members = self._members(number, record, next(answers), name=name)
-            if members is not None:
-                found[number] = members
-        return found
+            if number not in known:
+                calls.append(partial(ask_for_record, number))
+            calls.append(partial(ask_for_list, number))
+        together(calls, server.width)
+        found = {n: self._members(n, records.get(n), lists[n], name=name) for n in numbers}
+        return {number: members for number, members in found.items() if members is not None}
 
     def _members(
-        self, number: int, record: object, listing: object, *, name: bool
+        self,
+        number: int,
+        record: CollectionRecord | NeurofetchError | None,
+        listing: Listing | NeurofetchError,
+        *,
+        name: bool,
     ) -> Members | None:
-        error = next((e for e in (record, listing) if isinstance(e, NeurofetchError)), None)
-        if isinstance(record, dict):
+        if isinstance(record, NeurofetchError):
+            self._failed[number] = cause_of(record)
+            listing = record
+        elif record is not None:
             self.collections[number] = clean(record)
-        if error is not None or not isinstance(listing, Listing):
-            if isinstance(record, NeurofetchError):
-                self._failed[number] = cause_of(record)
+        if isinstance(listing, NeurofetchError):
             if name:
-                self.problems.append(Problem("collection", number, cause_of(error or Exception())))
+                self.problems.append(Problem("collection", number, cause_of(listing)))
             return None
-        rows = {row["id"]: clean(row) | {"collection_id": number} for row in listing.rows}
+        rows = {row["id"]: clean(row) for row in listing.rows}
+        for row in rows.values():
+            row["collection_id"] = number
         return Members(rows, _broken(number, listing), listing.clean)
 
     def records(self, numbers: Iterable[int]) -> dict[int, str]:
@@ -138,13 +148,13 @@ class Finder:
 
     # -- images ------------------------------------------------------------------------------
 
-    def images(self, numbers: Sequence[int]) -> dict[int, Record]:
+    def images(self, numbers: Sequence[int]) -> dict[int, ImageRecord]:
         """Return the records of images, by page where that takes fewer requests.
 
         A few images are asked for one by one. Where those suggest that a collection holds many
         of the others, its list is read: one request then brings up to 1,000 records.
         """
-        found: dict[int, Record] = {}
+        found: dict[int, ImageRecord] = {}
         todo, width = list(numbers), self.server.width
         while len(todo) > 2 * width:
             sample = todo[:: -(-len(todo) // width)]
@@ -159,9 +169,9 @@ class Finder:
                 break
         return found | self._one_by_one(todo)
 
-    def _one_by_one(self, numbers: Sequence[int]) -> dict[int, Record]:
+    def _one_by_one(self, numbers: Sequence[int]) -> dict[int, ImageRecord]:
         calls = [partial(tried, partial(self.server.image, number)) for number in numbers]
-        found: dict[int, Record] = {}
+        found: dict[int, ImageRecord] = {}
         for number, response in zip(numbers, together(calls, self.server.width), strict=True):
             if isinstance(response, NeurofetchError):
                 self.problems.append(Problem("image", number, cause_of(response)))
@@ -173,23 +183,25 @@ class Finder:
         return found
 
     def _lists(
-        self, sample: dict[int, Record], asked: int, left: int
-    ) -> tuple[dict[int, Record], int]:
+        self, sample: dict[int, ImageRecord], asked: int, left: int
+    ) -> tuple[dict[int, ImageRecord], int]:
         """Read the lists of those collections from which many more images may be expected.
 
         Returns
         -------
-        tuple of (dict of int to dict, int)
+        tuple of (dict of int to ImageRecord, int)
             The records, and how many lists were read.
         """
         seen = Counter(record["collection_id"] for record in sample.values())
         self.records(seen)
         worth = []
         for number, times in seen.items():
-            size = self.collections.get(number, {}).get("number_of_images")
+            if number not in self.collections:
+                continue
+            size = self.collections[number].get("number_of_images")
             size = size if isinstance(size, int) else PAGE
             expected = min(left * times / asked, size - times)
-            if expected >= 2 * (1 + size // PAGE) and number in self.collections:
+            if expected >= 2 * (1 + size // PAGE):
                 worth.append(number)
         found = self.whole(worth, worth, name=False)
         rows = {n: row for members in found.values() for n, row in members.records.items()}

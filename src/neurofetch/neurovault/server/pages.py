@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from neurofetch._threads import together
 from neurofetch.errors import ServerError
+from neurofetch.neurovault.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["AskPage", "Broken", "BrokenPageError", "Page", "Scroll"]
 
-Record = dict[str, Any]
+_Row = TypeVar("_Row", bound=Record)
 _BROKEN_IN_A_ROW = 5
 """So many broken records one after another are a broken server."""
 _PASSES = 3
@@ -30,27 +31,27 @@ class BrokenPageError(ServerError):
     """A page that the server cannot make (500): perhaps for one record in it."""
 
 
-class Page(NamedTuple):
+class Page(NamedTuple, Generic[_Row]):
     """One page of a list.
 
     Parameters
     ----------
-    rows : list of dict
+    rows : list of Record
     total : int
         What the server says that there is.
     more : bool
         Whether it says that there is another page.
     """
 
-    rows: list[Record]
+    rows: list[_Row]
     total: int
     more: bool
 
 
-class AskPage(Protocol):
+class AskPage(Protocol[_Row]):
     """Asks for one page."""
 
-    def __call__(self, offset: int, limit: int) -> Page:
+    def __call__(self, offset: int, limit: int) -> Page[_Row]:
         """Return the page.
 
         Raises
@@ -77,14 +78,14 @@ class Broken:
     after: int | None = None
 
 
-class _Span(NamedTuple):
-    rows: list[Record | Broken]
+class _Span(NamedTuple, Generic[_Row]):
+    rows: list[_Row | Broken]
     total: int
     ended: bool
 
 
 @dataclass
-class Scroll:
+class Scroll(Generic[_Row]):
     """One list, read as it is iterated over: each step gives the new rows that came.
 
     Parameters
@@ -104,7 +105,7 @@ class Scroll:
         Whether the list came to its end, whole.
     """
 
-    ask: AskPage
+    ask: AskPage[_Row]
     limit: int
     width: int = 1
     broken: list[Broken] = field(default_factory=list)
@@ -113,7 +114,7 @@ class Scroll:
     _total: int = 0
     _pages: int = 0
 
-    def __iter__(self) -> Iterator[list[Record]]:
+    def __iter__(self) -> Iterator[list[_Row]]:
         limit = self.limit
         for number in range(_PASSES):
             known, step = len(self._seen), 0
@@ -130,7 +131,7 @@ class Scroll:
         found = len(self._seen) + len(self.broken)
         return self._pages > 1 and found < self._total and len(self._seen) > known
 
-    def _once(self, limit: int, *, note: bool) -> Iterator[list[Record]]:
+    def _once(self, limit: int, *, note: bool) -> Iterator[list[_Row]]:
         """Read the list from its first row to its last."""
         self._pages, self.clean = 0, False
         first = _span(self.ask, 0, limit)
@@ -155,7 +156,7 @@ class Scroll:
                 return
             at = offsets[-1] + step
 
-    def _beyond(self, at: int, step: int) -> Iterator[list[Record]]:
+    def _beyond(self, at: int, step: int) -> Iterator[list[_Row]]:
         """Look once past the end of a list of several pages that gave less than it counts."""
         if self._pages > 1 and len(self._seen) + len(self.broken) < self._total:
             rows = _span(self.ask, at, step).rows
@@ -166,7 +167,7 @@ class Scroll:
         ahead = range(at, at + step * self.width, step)
         return [offset for offset in ahead if offset == at or offset < self._total]
 
-    def _note(self, span: _Span, last: int | None, *, note: bool) -> int | None:
+    def _note(self, span: _Span[_Row], last: int | None, *, note: bool) -> int | None:
         """Keep the broken records with the ids around them; return the last id."""
         for shown_url, row in enumerate(span.rows):
             if isinstance(row, dict):
@@ -176,8 +177,8 @@ class Scroll:
                 self.broken.append(Broken(row.offset, last, next(later, None)))
         return last
 
-    def _fresh(self, rows: list[Record]) -> list[Record]:
-        fresh = []
+    def _fresh(self, rows: list[_Row]) -> list[_Row]:
+        fresh: list[_Row] = []
         for row in rows:
             if row["id"] not in self._seen:
                 self._seen.add(row["id"])
@@ -185,19 +186,19 @@ class Scroll:
         return fresh
 
 
-def _goes_round(spans: list[_Span], known: set[int]) -> bool:
+def _goes_round(spans: list[_Span[_Row]], known: set[int]) -> bool:
     """Whether a list that says that it goes on brings nothing but what came before."""
     rows = [row for span in spans for row in span.rows]
     stale = all(isinstance(row, dict) and row["id"] in known for row in rows)
     return bool(rows) and stale and not any(span.ended for span in spans)
 
 
-def _span(ask: AskPage, start: int, length: int) -> _Span:
+def _span(ask: AskPage[_Row], start: int, length: int) -> _Span[_Row]:
     """Return the rows from `start` on, about `length` of them, around those that are broken.
 
     A page that fails is halved; what is left of it after a half that came is halved again.
     """
-    rows: list[Record | Broken] = []
+    rows: list[_Row | Broken] = []
     at, bad_until, in_a_row, total = start, start, 0, 0
     while at < start + length:
         size = max(1, (bad_until - at) // 2) if at < bad_until else start + length - at
