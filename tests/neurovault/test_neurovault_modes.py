@@ -223,7 +223,7 @@ def test_a_mode_may_be_in_capitals(world):
 READ_ONLY = """
 import os, sys, warnings
 import isal.isal_zlib, sklearn.utils  # while we may read them
-import neurofetch._api, neurofetch.neurovault.fetch.bunch, numpy
+import neurofetch._api, neurofetch.neurovault.fetch.result, numpy
 import neurofetch.neurovault.fetch.neurosynth
 from neurofetch.neurovault import fetch_neurovault_ids
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -14,8 +14,8 @@ To read the code, follow one call of `fetch_neurovault_ids`:
    requests and `server.pages` for long lists. `records` says what a record looks like.
 5. `fetch.volumes` hands the volumes to the engine (`neurofetch.transfer`). Each image's record is
    written after its volume, so a record in the cache says that the image is complete.
-6. `fetch.bunch` builds the result. What could not be fetched was collected as `problems`, and is
-   named at the end, in one warning or one error.
+6. `fetch.bunch` builds the result, whose type is in `fetch.result`. What could not be fetched was
+   collected as `problems`, and is named at the end, in one warning or one error.
 
 Beside that path: `filters` are the conditions for `fetch_neurovault`; `fetch.neurosynth` fetches
 words and `fetch.resample` makes voxels of 3 mm; `cache.verify` reads the whole cache again;
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         fetch_neurovault_ids,
         plan_neurovault_ids,
     )
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch
     from neurofetch.neurovault.filters import (
         Contains,
         GreaterOrEqual,
@@ -73,6 +74,7 @@ __all__ = [
     "IsNull",
     "LessOrEqual",
     "LessThan",
+    "NeurovaultBunch",
     "NotContains",
     "NotEqual",
     "NotIn",
@@ -97,6 +99,7 @@ __all__ = [
 _ELSEWHERE = {
     "Catalogue": "catalogues.catalogue",
     "DamagedVolumeError": "cache.volume_check",
+    "NeurovaultBunch": "fetch.result",
     "TornRecordError": "cache.layout",
     "Update": "catalogues.ingest",
     "catalogue": "tables",

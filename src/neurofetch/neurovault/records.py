@@ -22,6 +22,8 @@ __all__ = [
     "CollectionRecord",
     "ImageRecord",
     "ListPage",
+    "LocalCollectionRecord",
+    "LocalImageRecord",
     "Record",
     "WordWeights",
     "as_time",
@@ -43,41 +45,38 @@ class Record(TypedDict, total=False):
     """What the records of images and collections have in common.
 
     Text that says nothing ("", "n/a", …) is None after `clean`. Dates are text, in UTC or with an
-    offset: `as_time` reads them. The paths are made from where the files are on this disk; they
-    are never the server's.
+    offset: `as_time` reads them.
     """
 
     id: Required[int]
-    url: _Text
-    name: _Text
-    description: _Text
-    add_date: _Text
-    modify_date: _Text
+    url: Required[_Text]
+    name: Required[_Text]
+    description: Required[_Text]
+    add_date: Required[_Text]
+    modify_date: Required[_Text]
     handedness: _Text
-    target_template_image: _Text
-    relative_path: str
-    absolute_path: str
 
 
 class ImageRecord(Record, total=False):
-    """What NeuroVault knows of one image."""
+    """What NeuroVault knows of one image; not every kind of image has all of it."""
 
-    collection: _Text
-    collection_id: int
-    file: _Text
-    file_size: int | None
-    map_type: _Text
-    image_type: _Text
+    collection: Required[_Text]
+    collection_id: Required[int]
+    file: Required[_Text]
+    file_size: Required[int | None]
+    map_type: Required[_Text]
+    image_type: Required[_Text]
+    target_template_image: Required[_Text]
     modality: _Text
     analysis_level: _Text
     is_valid: _Flag
-    is_thresholded: _Flag
-    not_mni: _Flag
+    is_thresholded: Required[_Flag]
+    not_mni: Required[_Flag]
     perc_bad_voxels: _Number
     perc_voxels_outside: _Number
     brain_coverage: _Number
     number_of_subjects: int | None
-    cognitive_paradigm_cogatlas: _Text
+    cognitive_paradigm_cogatlas: Required[_Text]
     cognitive_paradigm_cogatlas_id: _Text
     cognitive_contrast_cogatlas: _Text
     cognitive_contrast_cogatlas_id: _Text
@@ -107,10 +106,6 @@ class ImageRecord(Record, total=False):
     bis_bas_score: _Number
     spsrq_score: _Number
     bis11_score: _Number
-    resampled_relative_path: str
-    resampled_absolute_path: str
-    ns_words_relative_path: str
-    ns_words_absolute_path: str
 
 
 class CollectionRecord(Record, total=False):
@@ -120,18 +115,18 @@ class CollectionRecord(Record, total=False):
     times in milliseconds, for distances in millimetres.
     """
 
-    DOI: _Text
+    DOI: Required[_Text]
     authors: _Text
     journal_name: _Text
     paper_url: _Text
     full_dataset_url: _Text
     download_url: _Text
-    owner: int | None
+    owner: Required[int | None]
     owner_name: _Text
     contributors: _Text
     communities: list[object]
-    private: bool
-    number_of_images: int
+    private: Required[bool]
+    number_of_images: Required[int]
     doi_add_date: _Text
     type_of_design: _Text
     number_of_imaging_runs: int | None
@@ -187,6 +182,7 @@ class CollectionRecord(Record, total=False):
     functional_coregistered_to_structural: _Flag
     functional_coregistration_method: _Text
     coordinate_space: _Text
+    target_template_image: _Text
     target_resolution: _Number
     used_smoothing: _Flag
     smoothing_type: _Text
@@ -217,6 +213,24 @@ class CollectionRecord(Record, total=False):
     nutbrain_food_choice_type: _Text
     nutbrain_taste_conditions: _Text
     nutbrain_odor_conditions: _Text
+
+
+class LocalImageRecord(ImageRecord, total=False):
+    """An image's record in the cache: with the paths of its files on this disk."""
+
+    relative_path: Required[str]
+    absolute_path: Required[str]
+    resampled_relative_path: Required[str]
+    resampled_absolute_path: Required[str]
+    ns_words_relative_path: str
+    ns_words_absolute_path: str
+
+
+class LocalCollectionRecord(CollectionRecord):
+    """A collection's record in the cache: with the path of its folder on this disk."""
+
+    relative_path: str
+    absolute_path: str
 
 
 _Row = TypeVar("_Row", bound=Record)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from neurofetch.neurovault.cache.layout import Cache
-    from neurofetch.neurovault.records import ImageRecord
+    from neurofetch.neurovault.records import LocalImageRecord
 
 __all__ = ["Held", "Looked", "Shelf"]
 
@@ -46,12 +46,12 @@ class Held:
     Parameters
     ----------
     collection_id : int
-    record : ImageRecord
+    record : LocalImageRecord
         With the paths of its files.
     """
 
     collection_id: int
-    record: ImageRecord
+    record: LocalImageRecord
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Shelf:
         return place(collection_id, image_id)
 
     def look(
-        self, places: Mapping[int, int], records: Mapping[int, ImageRecord] | None = None
+        self, places: Mapping[int, int], records: Mapping[int, LocalImageRecord] | None = None
     ) -> Looked:
         """Look at images that have a record.
 
@@ -104,7 +104,7 @@ class Shelf:
         ----------
         places : mapping of int to int
             Image id to collection id.
-        records : mapping of int to ImageRecord, optional
+        records : mapping of int to LocalImageRecord, optional
             Records that were read already.
         """
         looked, known = Looked({}, {}), records or {}

@@ -23,7 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from neurofetch.errors import DestinationError, DiskFullError, VerificationError
-from neurofetch.neurovault.records import CollectionRecord, ImageRecord, Record
+from neurofetch.neurovault.records import (
+    CollectionRecord,
+    ImageRecord,
+    LocalCollectionRecord,
+    LocalImageRecord,
+    Record,
+)
 from neurofetch.store.directory import FULL
 
 if TYPE_CHECKING:
@@ -167,7 +173,7 @@ class Cache:
         """Return the ids of a collection's images that have a record, sorted."""
         return scan_images(self.collection_dir(collection_id))
 
-    def read_collection(self, collection_id: int) -> CollectionRecord | None:
+    def read_collection(self, collection_id: int) -> LocalCollectionRecord | None:
         """Return a collection's record with its present paths, None when there is none.
 
         Raises
@@ -178,13 +184,13 @@ class Cache:
         content = read_json(self.collection_json(collection_id))
         if content is None:
             return None
-        record = _bare(cast("CollectionRecord", content))
+        record = _bare(cast("LocalCollectionRecord", content))
         folder = self.collection_dir(collection_id)
         record["relative_path"] = folder.name
         record["absolute_path"] = os.path.abspath(folder)
         return record
 
-    def read_image(self, collection_id: int, image_id: int) -> ImageRecord | None:
+    def read_image(self, collection_id: int, image_id: int) -> LocalImageRecord | None:
         """Return an image's record with its present paths, None when there is none.
 
         Raises
@@ -201,9 +207,9 @@ class Cache:
         record = cast("ImageRecord", {"collection_id": collection_id, **content})
         return self.with_paths(record, collection_id)
 
-    def with_paths(self, record: ImageRecord, collection_id: int) -> ImageRecord:
+    def with_paths(self, record: ImageRecord, collection_id: int) -> LocalImageRecord:
         """Return an image's record with the relative and absolute paths that nilearn gives."""
-        number, full = record["id"], _bare(record)
+        number, full = record["id"], cast("LocalImageRecord", _bare(record))
         volume = self.image(collection_id, number)
         full["relative_path"], full["absolute_path"] = _paths(volume)
         resampled = self.resampled(collection_id, number)
@@ -215,9 +221,9 @@ class Cache:
 
     def write_collection(self, record: CollectionRecord) -> bool:
         """Write a collection's record if it changed; say whether it did."""
-        number, bare = record["id"], _bare(record)
-        bare["relative_path"] = self.collection_dir(number).name
-        return write_json(self.collection_json(number), bare)
+        number = record["id"]
+        content = {**_bare(record), "relative_path": self.collection_dir(number).name}
+        return write_json(self.collection_json(number), content)
 
     def write_image(self, record: ImageRecord, collection_id: int) -> bool:
         """Write an image's record, its commit mark, if it changed; say whether it did.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from neurofetch.model import IncompleteError
 from neurofetch.neurovault.fetch.neurosynth import read_words, vectorize
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from neurofetch.model import Report
     from neurofetch.neurovault.fetch.call import Errand
-    from neurofetch.neurovault.records import CollectionRecord
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch
+    from neurofetch.neurovault.records import LocalCollectionRecord
 
 __all__ = ["DESCRIPTION", "bunch_of", "say"]
 
@@ -32,38 +33,32 @@ whose maps you use: collections_meta holds their DOIs.
 """
 
 
-def bunch_of(errand: Errand, order: Sequence[int], report: Report) -> Any:
-    """Return the images that are there, in this order, with their metadata.
-
-    Returns
-    -------
-    sklearn.utils.Bunch
-    """
-    from sklearn.utils import Bunch  # noqa: PLC0415 - an extra, and heavy
+def bunch_of(errand: Errand, order: Sequence[int], report: Report) -> NeurovaultBunch:
+    """Return the images that are there, in this order, with their metadata."""
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch  # noqa: PLC0415 - heavy
 
     settings, cache = errand.settings, errand.cache
     held = [errand.held[number] for number in order]
     metas = [cache.with_paths(h.record, h.collection_id) for h in held]
-    result = Bunch(
-        images=[
-            meta["resampled_absolute_path"] if settings.resample else meta["absolute_path"]
-            for meta in metas
-        ],
-        images_meta=metas,
-        collections_meta=[_collection(errand, h.collection_id) for h in held],
-        description=DESCRIPTION,
-        report=report,
-    )
+    result = NeurovaultBunch()
+    result.images = [
+        meta["resampled_absolute_path"] if settings.resample else meta["absolute_path"]
+        for meta in metas
+    ]
+    result.images_meta = metas
+    result.collections_meta = [_collection(errand, h.collection_id) for h in held]
+    result.description = DESCRIPTION
+    result.report = report
     if settings.words and settings.vectorize:
         paths = [cache.words(h.collection_id, h.record["id"]) for h in held]
-        frequencies, vocabulary = vectorize([read_words(path) for path in paths])
-        result["word_frequencies"], result["vocabulary"] = frequencies, vocabulary
+        words = [read_words(path) for path in paths]
+        result.word_frequencies, result.vocabulary = vectorize(words)
     return result
 
 
-def _collection(errand: Errand, number: int) -> CollectionRecord:
+def _collection(errand: Errand, number: int) -> LocalCollectionRecord:
     record = errand.collection(number)
-    return record.copy() if record is not None else {"id": number}
+    return cast("LocalCollectionRecord", {"id": number}) if record is None else record.copy()
 
 
 def say(errand: Errand, report: Report, stacklevel: int) -> None:

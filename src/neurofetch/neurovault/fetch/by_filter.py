@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from neurofetch.neurovault.fetch.call import Errand
     from neurofetch.neurovault.fetch.volumes import Item
-    from neurofetch.neurovault.records import CollectionRecord, ImageRecord
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord, LocalImageRecord
 
 __all__ = ["ByFilter", "Filters"]
 
@@ -141,7 +141,7 @@ class ByFilter:
 
     def _look_into(self, number: int) -> None:
         errand = self.errand
-        records: dict[int, ImageRecord] = {}
+        records: dict[int, LocalImageRecord] = {}
         for image in errand.cache.image_ids(number):
             record = self._readable(number, image)
             if record is not None and self.filters.image(record):
@@ -150,7 +150,7 @@ class ByFilter:
         good = [image for image in records if image in errand.held]
         self.found |= dict.fromkeys(good[: self.lacking])
 
-    def _readable(self, collection_id: int, image_id: int) -> ImageRecord | None:
+    def _readable(self, collection_id: int, image_id: int) -> LocalImageRecord | None:
         try:
             return self.errand.cache.read_image(collection_id, image_id)
         except NeurofetchError as error:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from neurofetch.neurovault.cache.layout import Cache
-    from neurofetch.neurovault.records import CollectionRecord, ImageRecord
+    from neurofetch.neurovault.records import ImageRecord, LocalCollectionRecord, LocalImageRecord
     from neurofetch.neurovault.server.api import Session
     from neurofetch.neurovault.settings import Settings
 
@@ -63,7 +63,7 @@ class Errand:
     notes: tuple[str, ...] = ()
     words_lost: str = ""
     began: float = field(default_factory=time.monotonic)
-    _records: dict[int, CollectionRecord | None] = field(default_factory=dict)
+    _records: dict[int, LocalCollectionRecord | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.marks = Marks(self.cache.root)
@@ -85,7 +85,7 @@ class Errand:
     # -- what is here ------------------------------------------------------------------------
 
     def look(
-        self, places: Mapping[int, int], records: Mapping[int, ImageRecord] | None = None
+        self, places: Mapping[int, int], records: Mapping[int, LocalImageRecord] | None = None
     ) -> None:
         """Look at images that may be here.
 
@@ -93,7 +93,7 @@ class Errand:
         ----------
         places : mapping of int to int
             Image id to collection id.
-        records : mapping of int to ImageRecord, optional
+        records : mapping of int to LocalImageRecord, optional
             Records that were read already.
         """
         new = {n: c for n, c in places.items() if n not in self.held}
@@ -118,7 +118,7 @@ class Errand:
                 content = resampled_bytes(source, self.settings.interpolation)
                 write_atomically(self.cache.resampled(collection_id, number), content)
 
-    def collection(self, number: int) -> CollectionRecord | None:
+    def collection(self, number: int) -> LocalCollectionRecord | None:
         """Return a collection's record from the disk; None when there is no whole one."""
         if number not in self._records:
             try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from neurofetch.events import Event
     from neurofetch.model import Plan, Report
     from neurofetch.net.retry import RetryRules
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch
 
 __all__ = [
     "fetch_neurovault",
@@ -48,7 +49,7 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     max_failures: int | None = MAX_FAILURES,
     progress: str | bool | Callable[[Event], None] | None = None,
     rules: RetryRules | None = None,
-) -> Any:
+) -> NeurovaultBunch:
     """Fetch specific collections and images of NeuroVault.
 
     What is on the disk already is not fetched again; the cache is nilearn's, and both programs
@@ -93,12 +94,12 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
 
     Returns
     -------
-    sklearn.utils.Bunch
-        ``images`` (paths), ``images_meta``, ``collections_meta`` (one an image), ``description``,
-        and ``report``: what happened to each image, and what could not be had. The images of the
-        collections come first, in the order asked, then the single images; each once. With words,
-        also ``vocabulary`` and ``word_frequencies`` of shape (n_images, n_words), both None where
-        Neurosynth gave none.
+    NeurovaultBunch
+        A `sklearn.utils.Bunch` with ``images`` (paths), ``images_meta`` and ``collections_meta``
+        (one record an image), ``description``, and ``report``: what happened to each image, and
+        what could not be had. The images of the collections come first, in the order asked, then
+        the single images; each once. With words, also ``vocabulary`` and ``word_frequencies`` of
+        shape (n_images, n_words), both None where Neurosynth gave none.
 
     Raises
     ------
@@ -153,7 +154,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     progress: str | bool | Callable[[Event], None] | None = None,
     rules: RetryRules | None = None,
     **kwarg_image_filters: object,
-) -> Any:
+) -> NeurovaultBunch:
     """Fetch images of NeuroVault whose metadata, and whose collection's, pass filters.
 
     Images that are here and pass come first; then the server is asked, collection by collection,
@@ -179,7 +180,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
 
     Returns
     -------
-    sklearn.utils.Bunch
+    NeurovaultBunch
         As `fetch_neurovault_ids`; the images that were here first, by collection and id.
 
     Raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError
 from neurofetch.neurovault.cache.collection_lists import STATE
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch
     from neurofetch.neurovault.server.api import Session
     from neurofetch.neurovault.settings import Settings
 
@@ -122,7 +123,7 @@ def _fetch_words(errand: Errand, order: Sequence[int]) -> None:
         errand.words_lost = words_message(problems, order)
 
 
-def finished(errand: Errand, order: Sequence[int]) -> Any:
+def finished(errand: Errand, order: Sequence[int]) -> NeurovaultBunch:
     """Say what is missing, and return the rest as a Bunch."""
     report = errand.report(order)
     say(errand, report, stacklevel=_TO_USER)
