@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from neurofetch.errors import ConfigError, UsageError
@@ -47,7 +47,7 @@ _INTERPOLATIONS = ("continuous", "linear", "nearest")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to fetch.
+    """How to fetch: the arguments that all fetch functions have in common, under their names.
 
     Parameters
     ----------
@@ -55,17 +55,17 @@ class Settings:
     connections : int
         Requests at once, at most.
     timeout : float
-        Seconds without an answer, or without a byte of it.
+        Seconds without a response, or without a byte of it.
     max_failures : int or None
-        Stop early after so many failures in a row.
+        Stop early after so many failures in a row; None: never.
     on_error : {"warn", "raise"}
-    words, vectorize : bool
-        Whether to fetch Neurosynth words, and to make a matrix of them.
+    fetch_neurosynth_words, vectorize_words : bool
+        Whether to fetch Neurosynth's words, and to make a matrix of them.
     resample : bool
     interpolation : {"continuous", "linear", "nearest"}
     verbose : int
     progress : str, bool, callable or None
-        None: by `verbose`.
+        None: as `verbose` says.
     rules : RetryRules or None
     """
 
@@ -74,8 +74,8 @@ class Settings:
     timeout: float = TIMEOUT
     max_failures: int | None = MAX_FAILURES
     on_error: OnError = "warn"
-    words: bool = False
-    vectorize: bool = True
+    fetch_neurosynth_words: bool = False
+    vectorize_words: bool = True
     resample: bool = False
     interpolation: str = "continuous"
     verbose: int = 3
@@ -83,20 +83,29 @@ class Settings:
     rules: RetryRules | None = None
 
     @classmethod
-    def checked(cls, **given: Any) -> Settings:
-        """Return settings that make sense.
+    def of(cls, arguments: Mapping[str, Any]) -> Settings:
+        """Return the settings among the arguments of a function, checked.
+
+        Parameters
+        ----------
+        arguments : mapping of str to object
+            As ``locals()`` gives them in the first line of a function. What is no setting is left
+            out; a setting that is not there has its default.
 
         Raises
         ------
         UsageError
-            It says which one does not.
+            It says which argument makes no sense.
         """
-        mode = given["mode"]
-        given["mode"] = mode.lower() if isinstance(mode, str) else mode
+        given = {field.name: arguments.get(field.name, field.default) for field in fields(cls)}
+        if isinstance(given["mode"], str):
+            given["mode"] = given["mode"].lower()
         _among("mode", given["mode"], _MODES)
         _among("on_error", given["on_error"], ("warn", "raise"))
         _among("interpolation", given["interpolation"], _INTERPOLATIONS)
-        given["connections"] = connections(given["connections"])
+        for name in ("fetch_neurosynth_words", "vectorize_words", "resample"):
+            given[name] = bool(given[name])
+        given["connections"] = connections(arguments.get("connections"))
         _positive("timeout", given["timeout"])
         if given["max_failures"] is not None:
             _positive("max_failures", given["max_failures"])

@@ -61,7 +61,7 @@ def images(
     """
     groups = normal_ids(collection_ids, "collection_ids")
     singles = normal_ids(image_ids, "image_ids")
-    with _session(timeout, connections, rules) as session:
+    with Session(Settings.of(locals())) as session:
         finder = Finder(session.neurovault)
         lists = finder.whole(groups, groups)
         found = {n: row for members in lists.values() for n, row in members.records.items()}
@@ -99,7 +99,7 @@ def collections(
     IncompleteError
         When the server does not have all of it.
     """
-    with _session(timeout, connections, rules) as session:
+    with Session(Settings.of(locals())) as session:
         if collection_ids is None:
             return _table(
                 clean(row) for row in _rows(session.neurovault.collections(), "collections")
@@ -206,7 +206,7 @@ def update_catalogue(
     were edited without a trace in their collection are found by `full`.
     """
     known = catalogue(path)
-    with _session(timeout, connections, rules) as session:
+    with Session(Settings.of(locals())) as session:
         server = session.neurovault
         groups = list(_rows(server.collections(), "collections"))
         if full or not known.exists():
@@ -248,7 +248,7 @@ def one_record(kind: Literal["image", "collection"], number: int) -> Record:
     ServerError
         When the server does not answer.
     """
-    with _session(TIMEOUT, None, None) as session:
+    with Session(Settings.of({})) as session:
         ask = session.neurovault.image if kind == "image" else session.neurovault.collection
         try:
             return clean(ask(number))
@@ -266,15 +266,6 @@ def _rows(scroll: Scroll[_Row], name: str) -> Iterator[_Row]:
         places = ", ".join(str(broken.offset + 1) for broken in scroll.broken)
         text = f"The server cannot show the records at these places of its list of {name}: {places}"
         warnings.warn(text, UserWarning, stacklevel=2)
-
-
-def _session(timeout: float, connections: int | None, rules: RetryRules | None) -> Session:
-    usual = vars(Settings())
-    return Session(
-        Settings.checked(
-            **{**usual, "timeout": timeout, "connections": connections, "rules": rules}
-        )
-    )
 
 
 def _check(finder: Finder) -> None:

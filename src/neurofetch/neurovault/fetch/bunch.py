@@ -49,7 +49,7 @@ def bunch_of(errand: Errand, order: Sequence[int], report: Report) -> Neurovault
     result.collections_meta = [_collection(errand, h.collection_id) for h in held]
     result.description = DESCRIPTION
     result.report = report
-    if settings.words and settings.vectorize:
+    if settings.fetch_neurosynth_words and settings.vectorize_words:
         paths = [cache.words(h.collection_id, h.record["id"]) for h in held]
         words = [read_words(path) for path in paths]
         result.word_frequencies, result.vocabulary = vectorize(words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.neurovault.fetch.bunch import say
 from neurofetch.neurovault.fetch.by_filter import Filters
@@ -115,20 +115,7 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     UserWarning
         Once, naming by id and cause all that cannot be had; when the cache is read-only.
     """
-    settings = Settings.checked(
-        mode=mode,
-        connections=connections,
-        timeout=timeout,
-        max_failures=max_failures,
-        on_error=on_error,
-        words=bool(fetch_neurosynth_words),
-        vectorize=bool(vectorize_words),
-        resample=bool(resample),
-        interpolation=interpolation,
-        verbose=verbose,
-        progress=progress,
-        rules=rules,
-    )
+    settings = Settings.of(locals())
     errand = begun(settings, data_dir)
     return finished(errand, run_ids(errand, collection_ids, image_ids))
 
@@ -193,20 +180,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     UserWarning
         As `fetch_neurovault_ids`.
     """
-    settings = Settings.checked(
-        mode=mode,
-        connections=connections,
-        timeout=timeout,
-        max_failures=max_failures,
-        on_error=on_error,
-        words=bool(fetch_neurosynth_words),
-        vectorize=bool(vectorize_words),
-        resample=bool(resample),
-        interpolation=interpolation,
-        verbose=verbose,
-        progress=progress,
-        rules=rules,
-    )
+    settings = Settings.of(locals())
     filters = Filters.of(
         max_images,
         basic_collection_terms() if collection_terms is None else collection_terms,
@@ -241,9 +215,7 @@ def plan_neurovault_ids(
     Plan
         Its notes name what the server does not have. Sizes are those of the records.
     """
-    settings = Settings(mode=mode, resample=resample, timeout=timeout, rules=rules)
-    settings = Settings.checked(**{**vars(settings), "connections": connections})
-    errand = begun(settings, data_dir)
+    errand = begun(Settings.of(locals()), data_dir)
     wanted = by_ids(errand, collection_ids, image_ids)
     settings, items = errand.settings, []
     if not settings.overwrite:
@@ -257,10 +229,10 @@ def plan_neurovault_ids(
 
 
 def report_neurovault_ids(
-    collection_ids: object = (),
-    image_ids: object = (),
+    collection_ids: object,
+    image_ids: object,
+    settings: Settings,
     data_dir: str | os.PathLike[str] | None = None,
-    **given: Any,
 ) -> Report:
     """Fetch as `fetch_neurovault_ids` does; return the report alone, without scikit-learn.
 
@@ -268,10 +240,9 @@ def report_neurovault_ids(
     ----------
     collection_ids, image_ids, data_dir
         As for `fetch_neurovault_ids`.
-    **given : object
-        Fields of `Settings`.
+    settings : Settings
     """
-    errand = begun(Settings.checked(**{**vars(Settings()), "connections": None, **given}), data_dir)
+    errand = begun(settings, data_dir)
     report = errand.report(run_ids(errand, collection_ids, image_ids))
     say(errand, report, stacklevel=2)
     return report

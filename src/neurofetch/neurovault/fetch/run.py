@@ -107,14 +107,16 @@ def _words_missing(errand: Errand) -> bool:
     from neurofetch.neurovault.fetch.neurosynth import read_words  # noqa: PLC0415
 
     paths = (errand.cache.words(h.collection_id, n) for n, h in errand.held.items())
-    return errand.settings.words and any(read_words(path) is None for path in paths)
+    return errand.settings.fetch_neurosynth_words and any(
+        read_words(path) is None for path in paths
+    )
 
 
 def _fetch_words(errand: Errand, order: Sequence[int]) -> None:
     """Fetch the words of these images; what Neurosynth did not give is named at the end."""
     from neurofetch.neurovault.fetch.neurosynth import fetch_words, words_message  # noqa: PLC0415
 
-    if not errand.settings.words or errand.session is None:
+    if not errand.settings.fetch_neurosynth_words or errand.session is None:
         return
     places = {number: errand.held[number].collection_id for number in order}
     server, again = errand.session.neurosynth, errand.settings.overwrite
