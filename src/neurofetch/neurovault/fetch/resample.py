@@ -49,7 +49,7 @@ def resampled_bytes(source: str | os.PathLike[str], interpolation: str) -> bytes
 
     with open(source, "rb") as file:
         plain: bytes = igzip.decompress(file.read())  # type: ignore[no-untyped-call]
-    second = int.from_bytes(plain[:4], "little") == 540 or int.from_bytes(plain[:4], "big") == 540
+    second = nib.Nifti2Header.may_contain_header(plain)
     image = (nib.Nifti2Image if second else nib.Nifti1Image).from_bytes(plain)
     resampled = resample_img(
         image, target_affine=np.array(_GRID, dtype=float), interpolation=interpolation
