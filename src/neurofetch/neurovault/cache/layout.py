@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -30,6 +29,7 @@ from neurofetch.neurovault.records import (
     LocalImageRecord,
     Record,
 )
+from neurofetch.store import atomic
 from neurofetch.store.directory import FULL
 
 if TYPE_CHECKING:
@@ -321,29 +321,17 @@ def _says(path: Path, record: Mapping[str, object]) -> bool:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write bytes so that a reader sees the old file or the new one, whole, even after a crash.
 
+    The temporary file has a name that begins with a dot, in the same folder: nilearn, which looks
+    for ``image_*_metadata.json``, does not find it.
+
     Raises
     ------
     DestinationError
         When they cannot be written; `DiskFullError` when the disk is full.
     """
     try:
-        _write_atomically(path, content)
+        atomic.write_atomically(path, content)
     except OSError as exc:
         if exc.errno in FULL:
             raise DiskFullError(f"The disk is full: {path} was not written.") from exc
         raise DestinationError(f"{path} cannot be written: {exc.strerror or exc}.") from exc
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A leading dot keeps the half-written file out of nilearn's search for image_*_metadata.json.
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with open(partial, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -151,7 +151,7 @@ def gzip_volume(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
     Parameters
     ----------
     source, target : path-like
-        Where from, where to; `target` is overwritten and synced to the disk.
+        Where from, where to; `target` is overwritten.
 
     Returns
     -------
@@ -165,8 +165,6 @@ def gzip_volume(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
         while chunk := plain.read(_CHUNK):
             packed.write(packer.compress(chunk))
         packed.write(packer.flush())
-        packed.flush()
-        os.fsync(packed.fileno())
         return packed.tell()
 
 

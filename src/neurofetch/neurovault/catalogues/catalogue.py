@@ -27,6 +27,7 @@ from neurofetch.neurovault.catalogues.ingest import (
     table_format,
 )
 from neurofetch.neurovault.catalogues.search import COLUMNS, Kind, Query
+from neurofetch.store.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -117,26 +118,26 @@ class Catalogue:
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(self.path, time.time())
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-        scratch = Path(f"{draft}.ndjson")
+        name = f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
         both: dict[Kind, Iterable[Mapping[str, object]] | None]
         both = {"collections": collections, "images": images}
         given = {kind: records for kind, records in both.items() if records is not None}
         done = Update()
-        try:
+        with replacing(self.path, draft=name) as draft:
             if self.exists():
                 shutil.copyfile(self.path, draft)
-            with duckdb.connect(str(draft), config=_WRITING) as connection:
-                connection.execute("SET enable_progress_bar = false")  # it goes to stdout
-                create_tables(connection)
-                for kind, records in given.items():
-                    done += merge(connection, kind, records, scratch, complete=complete)
-                connection.execute("CHECKPOINT")
-            _sync(draft)
-            os.replace(draft, self.path)
-        finally:
-            draft.unlink(missing_ok=True)
-            Path(f"{draft}.wal").unlink(missing_ok=True)
+            else:
+                os.unlink(draft)  # DuckDB makes a new file, and refuses an empty one
+            try:
+                with duckdb.connect(draft, config=_WRITING) as connection:
+                    connection.execute("SET enable_progress_bar = false")  # it goes to stdout
+                    create_tables(connection)
+                    for kind, records in given.items():
+                        scratch = Path(f"{draft}.ndjson")
+                        done += merge(connection, kind, records, scratch, complete=complete)
+                    connection.execute("CHECKPOINT")
+            finally:
+                Path(f"{draft}.wal").unlink(missing_ok=True)
         return done
 
     def ids(
@@ -269,8 +270,3 @@ def _sweep(path: Path, now: float) -> None:
         with contextlib.suppress(FileNotFoundError):
             if draft.is_file() and draft.stat().st_mtime < now - _STALE:
                 draft.unlink()
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())

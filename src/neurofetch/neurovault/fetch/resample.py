@@ -39,7 +39,7 @@ def resampled_bytes(source: str | os.PathLike[str], interpolation: str) -> bytes
     Parameters
     ----------
     source : path-like
-        A whole volume, gzipped, whatever its name.
+        A whole volume, gzipped or not, whatever its name.
     interpolation : {"continuous", "linear", "nearest"}
     """
     import nibabel as nib  # noqa: PLC0415 - comes with nilearn
@@ -48,7 +48,9 @@ def resampled_bytes(source: str | os.PathLike[str], interpolation: str) -> bytes
     from nilearn.image import resample_img  # noqa: PLC0415 - an extra
 
     with open(source, "rb") as file:
-        plain: bytes = igzip.decompress(file.read())  # type: ignore[no-untyped-call]
+        plain = file.read()
+    if plain.startswith(b"\x1f\x8b"):
+        plain = igzip.decompress(plain)  # type: ignore[no-untyped-call]
     second = nib.Nifti2Header.may_contain_header(plain)
     image = (nib.Nifti2Image if second else nib.Nifti1Image).from_bytes(plain)
     resampled = resample_img(

@@ -17,7 +17,7 @@ from neurofetch.neurovault.cache.collection_lists import STATE
 from neurofetch.neurovault.cache.volume_check import check_volume, gzip_volume
 from neurofetch.neurovault.fetch.resample import resampled_bytes
 from neurofetch.neurovault.records import server_url
-from neurofetch.store.atomic import sync_directory
+from neurofetch.store.atomic import replacing, write_atomically
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.options import Options
 from neurofetch.transfer.run import transfer
@@ -152,7 +152,6 @@ class Volumes:
             )
         for commit in commits:
             commit.result()  # a full disk is raised here
-        self._sync(report)
         return report
 
     def _options(self) -> Options:
@@ -185,23 +184,15 @@ class Volumes:
         self._cache.write_image(item.record, item.collection_id)
 
     def _inspect(self, temporary: str, want: Want) -> VerificationLevel:
-        """Look at a volume before it takes its name; gzip it, resample it, as need be.
-
-        The second file's name is one that the engine sweeps away should we be killed here.
-        """
+        """Look at a volume before it takes its name; resample it or gzip it, as need be."""
         del want
         volume = check_volume(temporary)
-        second = temporary.removesuffix(".tmp") + ".part"
-        if not volume.gzipped:
-            gzip_volume(temporary, second)
-            os.replace(second, temporary)
+        # The engine sweeps away files of this name, should this process be killed here.
+        draft = os.path.basename(temporary).removesuffix(".tmp") + ".part"
         if self._settings.resample:
             content = resampled_bytes(temporary, self._settings.interpolation)
-            Path(second).write_bytes(content)
-            os.replace(second, temporary)
+            write_atomically(temporary, content, draft=draft)
+        elif not volume.gzipped:
+            with replacing(temporary, draft=draft) as packed:
+                gzip_volume(temporary, packed)
         return VerificationLevel.CONTENT
-
-    def _sync(self, report: Report) -> None:
-        """Flush the folders once more: records were written after the volumes."""
-        for folder in {os.path.dirname(outcome.path) for outcome in report if outcome.ok}:
-            sync_directory(self._cache.root / folder)
