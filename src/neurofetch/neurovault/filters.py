@@ -1,6 +1,6 @@
 """Filters that choose collections and images by their metadata.
 
-They behave as those of nilearn 0.14.1 do; besides, :class:`ResultFilter` understands ``&``, ``|``,
+They behave as those of nilearn 0.14.1. In addition, :class:`ResultFilter` understands ``&``, ``|``,
 ``^`` and ``~``, and every filter made here can be pickled.
 """
 
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class SpecialValue:
-    """Base of the values that are equal to a whole set of others."""
+    """Base of the values that are equal to many others."""
 
     __hash__ = None  # type: ignore[assignment]  # equal to many: no hash could agree
 

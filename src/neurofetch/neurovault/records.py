@@ -1,4 +1,4 @@
-"""The server's records as types; records, dates, ids and addresses brought into one form.
+"""The types of the server's records; records, dates, ids and addresses brought into one form.
 
 Every value in a record comes from the server or from an uploader. The types below say what the
 server's own code puts there; where a wrong value would do harm, it is looked at before it is used.
@@ -246,8 +246,8 @@ class ListPage(TypedDict, Generic[_Row], total=False):
     results: list[_Row]
 
 
-# The words by which uploaders (and the server's own choice list) say that nothing is known.
-# The whole text must be one of them: "None of the voxels survived" is text.
+# Texts by which uploaders, and the server's own list of choices, say that nothing is known. Only a
+# whole text counts: "None of the voxels survived" says something.
 _NULL_WORDS = frozenset({"", "n/a", "na", "none", "null", "none / other"})
 _NULL_LENGTH = max(map(len, _NULL_WORDS))
 _DATED = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d|$)")
@@ -257,8 +257,8 @@ _SHOWN = 5  # wrong ids that a message lists
 def clean(record: _AnyRecord) -> _AnyRecord:
     """Return a copy of a server's record in which text that says nothing is None.
 
-    That is text which is empty, or as a whole ``n/a``, ``na``, ``none``, ``null`` or
-    ``None / Other``, whatever the case; text that only begins so is kept.
+    Such text is empty, or is ``n/a``, ``na``, ``none``, ``null`` or ``None / Other`` and nothing
+    else, in any case. Text that only begins so is kept.
 
     Examples
     --------
@@ -390,11 +390,11 @@ def _wrong_ids(name: str, wrong: list[str], good: int) -> str:
 
 
 def server_url(url: str, api_url: str) -> str:
-    """Return an address from a record as it is best asked for.
+    """Return an address from a record in the form in which to ask for it.
 
-    The server writes ``http://`` into its records and then redirects each request; on its own
-    host, when the API is asked by https, the address is upgraded at once. An address without a
-    host is completed; one of another host is left as it is.
+    The server writes ``http://`` into its records and redirects each such request. When the API is
+    asked by https, addresses on its own host become https at once. An address without a host is
+    completed. An address on another host stays as it is.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a caller asked for beside the ids and filters: checked once, passed on as a value."""
+"""How to fetch: the arguments beside the ids and filters, checked once and passed on as a value."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CONNECTIONS = 4
 """Requests at once by default: the real server has four workers for everything."""
 _MAX_CONNECTIONS = 64
 MAX_FAILURES = 100
-"""So many failures in a row end a download; nilearn's number."""
+"""After so many failures in a row a call stops early; the number is nilearn's."""
 TIMEOUT = 10.0
 _VARIABLE = "NEUROFETCH_NEUROVAULT_CONNECTIONS"
 _APIS = {
@@ -113,24 +113,24 @@ class Settings:
 
     @property
     def overwrite(self) -> bool:
-        """Whether what is on the disk counts for nothing."""
+        """Whether to fetch again what is here."""
         return self.mode == "overwrite"
 
     @property
     def offline(self) -> bool:
-        """Whether to ask nobody, and to write nothing."""
+        """Whether to make no request and write nothing."""
         return self.mode == "offline"
 
     @property
     def shown(self) -> Progress:
-        """How to show progress: as asked, else by `verbose`."""
+        """How to show progress: as asked, or else as `verbose` says."""
         if self.progress is None and not self.verbose:
             return "none"
         return self.progress
 
 
 def connections(given: int | None, environ: Mapping[str, str] | None = None) -> int:
-    """Return the number of connections: the argument, else the environment's, else 4.
+    """Return the number of connections: as given, else from the environment, else 4.
 
     Raises
     ------

@@ -8,8 +8,8 @@ The layout is nilearn's, and both programs read what the other wrote::
     neurovault/collection_<cid>/neurosynth_words_for_image_<id>.json
     neurovault/collection_<cid>/image_<id>_metadata.json          last: the commit mark
 
-The paths inside the JSON are written (nilearn wants them) but never trusted: a file belongs to the
-folder that it lies in, wherever the cache has been moved and whoever wrote it.
+The paths inside the JSON are written, since nilearn needs them, and never trusted: a cache may have
+been moved, and a file belongs to the folder that it lies in.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _COLLECTION_DIR = re.compile(r"collection_(\d+)")
 
 
 class TornRecordError(VerificationError):
-    """A metadata file that is not whole JSON, or not the record that its name says."""
+    """A metadata file that is not whole JSON, or is not the record that its name says."""
 
 
 def candidate_dirs(
@@ -65,9 +65,10 @@ def candidate_dirs(
     Parameters
     ----------
     data_dir : path-like, optional
-        One directory, or several joined by ``os.pathsep``; then nothing else counts.
+        One directory, or several joined by ``os.pathsep``. By default those that
+        ``NILEARN_SHARED_DATA`` and ``NILEARN_DATA`` name, then ``~/nilearn_data``.
     environ : mapping, optional
-        Where ``NILEARN_SHARED_DATA`` and ``NILEARN_DATA`` are read; the process's own by default.
+        Where the variables are read; by default the environment of the process.
 
     Examples
     --------
@@ -226,18 +227,18 @@ class Cache:
         return write_json(self.collection_json(number), content)
 
     def write_image(self, record: ImageRecord, collection_id: int) -> bool:
-        """Write an image's record, its commit mark, if it changed; say whether it did.
+        """Write an image's record if it changed; say whether it did.
 
-        Call it last, when all other files of the image are in place.
+        The record says that the image is complete: write it when all its other files are there.
         """
         full = self.with_paths(record, collection_id)
-        full["collection_id"] = full.get("collection_id") or collection_id  # nilearn dies without
+        full["collection_id"] = full.get("collection_id") or collection_id  # nilearn fails without
         kept = {key: value for key, value in full.items() if "absolute" not in key}
         return write_json(self.image_json(collection_id, record["id"]), kept)
 
 
 def _bare(record: _Row) -> _Row:
-    """Return a record without paths: they are made anew from where the files are."""
+    """Return a record without its paths."""
     bare = {k: v for k, v in record.items() if "relative_path" not in k and "absolute" not in k}
     return cast("_Row", bare)
 

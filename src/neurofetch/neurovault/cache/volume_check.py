@@ -29,7 +29,7 @@ _GZIP = b"\x1f\x8b"
 _HEADER = 540  # bytes of the longer of the two headers
 _GZIP_LEVEL = 2  # of isal's 0 to 3; on maps, 3 takes seven times as long and is no smaller
 # Bits per voxel of the NIfTI data types for which NumPy has no type on every machine: single bits,
-# and numbers of 128 bits.
+# floats of 128 bits, and complex numbers of two such floats.
 _BITS_WITHOUT_DTYPE = {1: 1, 1536: 128, 2048: 256}
 
 
@@ -79,7 +79,7 @@ class Volume:
 
 
 class _Decompressor(Protocol):
-    """What isal's object offers; its types are not ours to name."""
+    """The methods of isal's object, which has no public type."""
 
     eof: bool
     unused_data: bytes
@@ -115,7 +115,7 @@ def check_volume(path: str | os.PathLike[str], expected_size: int | None = None)
     Raises
     ------
     DamagedVolumeError
-        Empty, too short or too long, an HTML or JSON answer, a gzip stream that is cut or
+        Empty, too short or too long, an HTML or JSON response, a gzip stream that is cut or
         corrupt, no NIfTI header, less data than the header announces. Its `cause` says which.
     OSError
         When the file cannot be read.
@@ -169,7 +169,7 @@ def gzip_volume(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
 
 
 def _refuse_other_things(start: bytes) -> None:
-    """Name the wrong answers that servers give with status 200."""
+    """Name the other things that servers send with status 200."""
     if not start:
         raise DamagedVolumeError("an empty file")
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -179,7 +179,7 @@ def _refuse_other_things(start: bytes) -> None:
         raise DamagedVolumeError(f"an HTML page{quoted} instead of a volume")
     if text.startswith((b"{", b"[")):
         quoted = text[:80].decode("utf-8", "replace")
-        raise DamagedVolumeError(f"a JSON answer instead of a volume: {quoted}")
+        raise DamagedVolumeError(f"a JSON response instead of a volume: {quoted}")
 
 
 def _measure(chunks: Iterator[bytes]) -> tuple[_Header, int]:

@@ -1,8 +1,8 @@
 """A local catalogue of all collections and images: one DuckDB file.
 
-An update works on a copy and puts it in place by one rename. So readers, however many, always see a
-whole catalogue and never wait; two updates at once both leave a whole one, and what the earlier
-of them brought is brought again by the next update, which asks from the newest date in the file.
+An update works on a copy, which replaces the file in one step. So all readers always see a whole
+catalogue and never wait. When two updates run at once, the file of the later one stays; what only
+the earlier one brought comes again with the next update.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Catalogue:
         images: Iterable[Mapping[str, object]] | None = None,
         complete: bool = False,
     ) -> Update:
-        """Bring records in; a record replaces an older one of the same id.
+        """Add records; a record replaces an older one of the same id.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class Catalogue:
 
         Notes
         -----
-        Nothing is visible to readers before all is in. When an iterable raises, the catalogue
+        Readers see nothing of an update before it is done. When an iterable raises, the catalogue
         stays as it was.
         """
         import duckdb  # noqa: PLC0415 - heavy

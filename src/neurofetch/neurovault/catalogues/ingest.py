@@ -1,4 +1,4 @@
-"""Bring the server's records into the catalogue's tables, a batch at a time."""
+"""Write the server's records into the catalogue's tables, a batch at a time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LARGEST = 2**63  # what a BIGINT cannot hold
 class Update:
     """What an update changed, in records of both kinds together.
 
-    A record that was given twice, as careless pages do, may be counted twice.
+    A record that was given twice, as pages of the server may do, may be counted twice.
 
     Attributes
     ----------
@@ -82,12 +82,12 @@ def merge(
     *,
     complete: bool,
 ) -> Update:
-    """Bring in the records of one kind.
+    """Write the records of one kind.
 
     Parameters
     ----------
     connection : duckdb.DuckDBPyConnection
-        A draft that nobody else reads.
+        A draft that no other process reads.
     kind : {"images", "collections"}
         Their table.
     records : iterable of mapping

@@ -1,4 +1,4 @@
-"""Ask the server for records: of collections with their lists, and of images by id."""
+"""Ask the server for the records of collections, of their images, and of images by id."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from neurofetch.neurovault.records import CollectionRecord, ImageRecord
     from neurofetch.neurovault.server.api import Server
 
-__all__ = ["Finder", "Members", "tried"]
+__all__ = ["CollectionImages", "Finder", "result_or_error"]
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Members:
+class CollectionImages:
     """The images of one collection.
 
     Parameters
     ----------
     records : dict of int to ImageRecord
-        By id, cleaned, in the order of the list.
+        By id, cleaned, in the order of the server's list.
     problems : list of Problem
         Records in the list that cannot be read.
-    clean : bool
-        Whether the list came to its end, whole.
+    complete : bool
+        Whether the list was read to its end, with no record missing.
     """
 
     records: dict[int, ImageRecord]
     problems: list[Problem] = field(default_factory=list)
-    clean: bool = True
+    complete: bool = True
 
 
-def tried(call: Callable[[], _T]) -> _T | NeurofetchError:
-    """Return what a call returns, or the error that it raises."""
+def result_or_error(call: Callable[[], _T]) -> _T | NeurofetchError:
+    """Return what a call returns, or the error that it raises; an interrupt is raised."""
     try:
         return call()
     except InterruptedTransferError:
@@ -54,7 +54,7 @@ def tried(call: Callable[[], _T]) -> _T | NeurofetchError:
 
 
 class Finder:
-    """Asks one server for records; what it cannot have becomes a `Problem`.
+    """Asks one server for records; each one that cannot be fetched becomes a `Problem`.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Finder:
     Attributes
     ----------
     collections : dict of int to CollectionRecord
-        Records of collections, cleaned.
+        The records of collections that came, cleaned.
     problems : list of Problem
     """
 
@@ -75,28 +75,28 @@ class Finder:
 
     # -- collections -------------------------------------------------------------------------
 
-    def whole(
-        self, numbers: Sequence[int], known: Iterable[int], *, name: bool = True
-    ) -> dict[int, Members]:
-        """Return the images of collections; their records are asked for at the same time.
+    def collection_images(
+        self, numbers: Sequence[int], known: Iterable[int], *, note: bool = True
+    ) -> dict[int, CollectionImages]:
+        """Return the images of collections; their own records are asked for at the same time.
 
         Parameters
         ----------
         numbers : sequence of int
         known : iterable of int
-            Collections whose record need not be asked for.
-        name : bool
-            Whether a collection that cannot be had is a problem of its own.
+            Collections whose own record is not needed.
+        note : bool
+            Whether a collection whose images cannot be fetched becomes a problem.
         """
         server, known = self.server, {*known, *self.collections, *self._failed}
         records: dict[int, CollectionRecord | NeurofetchError] = {}
         lists: dict[int, Listing | NeurofetchError] = {}
 
         def ask_for_record(number: int) -> None:
-            records[number] = tried(partial(server.collection, number))
+            records[number] = result_or_error(partial(server.collection, number))
 
         def ask_for_list(number: int) -> None:
-            lists[number] = tried(partial(server.images_of, number))
+            lists[number] = result_or_error(partial(server.images_of, number))
 
         calls = []
         for number in numbers:
@@ -104,36 +104,36 @@ class Finder:
                 calls.append(partial(ask_for_record, number))
             calls.append(partial(ask_for_list, number))
         together(calls, server.width)
-        found = {n: self._members(n, records.get(n), lists[n], name=name) for n in numbers}
-        return {number: members for number, members in found.items() if members is not None}
+        found = {n: self._images_in(n, records.get(n), lists[n], note=note) for n in numbers}
+        return {number: images for number, images in found.items() if images is not None}
 
-    def _members(
+    def _images_in(
         self,
         number: int,
         record: CollectionRecord | NeurofetchError | None,
         listing: Listing | NeurofetchError,
         *,
-        name: bool,
-    ) -> Members | None:
+        note: bool,
+    ) -> CollectionImages | None:
         if isinstance(record, NeurofetchError):
             self._failed[number] = cause_of(record)
             listing = record
         elif record is not None:
             self.collections[number] = clean(record)
         if isinstance(listing, NeurofetchError):
-            if name:
+            if note:
                 self.problems.append(Problem("collection", number, cause_of(listing)))
             return None
         rows = {row["id"]: clean(row) for row in listing.rows}
         for row in rows.values():
             row["collection_id"] = number
-        return Members(rows, _broken(number, listing), listing.clean)
+        return CollectionImages(rows, _broken(number, listing), listing.complete)
 
-    def records(self, numbers: Iterable[int]) -> dict[int, str]:
-        """Ask for the records of collections; return why some cannot be had."""
-        todo = [n for n in dict.fromkeys(numbers) if n not in self.collections]
-        todo = [n for n in todo if n not in self._failed]
-        calls = [partial(tried, partial(self.server.collection, number)) for number in todo]
+    def collection_records(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Ask for the records of collections; return why some could not be fetched."""
+        asked = {*self.collections, *self._failed}
+        todo = [number for number in dict.fromkeys(numbers) if number not in asked]
+        calls = [partial(result_or_error, partial(self.server.collection, n)) for n in todo]
         for number, response in zip(todo, together(calls, self.server.width), strict=True):
             if isinstance(response, NeurofetchError):
                 self._failed[number] = cause_of(response)
@@ -141,8 +141,8 @@ class Finder:
                 self.collections[number] = clean(response)
         return self._failed
 
-    def name_collections(self, numbers: Iterable[int]) -> None:
-        """Make problems of those collections whose record could not be had."""
+    def note_failed_collections(self, numbers: Iterable[int]) -> None:
+        """Make a problem of each of these collections whose record could not be fetched."""
         failed = ((number, self._failed.get(number)) for number in numbers)
         self.problems += [Problem("collection", n, cause) for n, cause in failed if cause]
 
@@ -158,10 +158,10 @@ class Finder:
         todo, width = list(numbers), self.server.width
         while len(todo) > 2 * width:
             sample = todo[:: -(-len(todo) // width)]
-            mine = self._one_by_one(sample)
-            found |= mine
+            singles = self._one_by_one(sample)
+            found |= singles
             todo = [number for number in todo if number not in set(sample)]
-            listed, lists = self._lists(mine, len(sample), len(todo))
+            listed, lists = self._promising_lists(singles, len(sample), len(todo))
             gained = {number: listed[number] for number in todo if number in listed}
             found |= gained
             todo = [number for number in todo if number not in gained]
@@ -170,7 +170,7 @@ class Finder:
         return found | self._one_by_one(todo)
 
     def _one_by_one(self, numbers: Sequence[int]) -> dict[int, ImageRecord]:
-        calls = [partial(tried, partial(self.server.image, number)) for number in numbers]
+        calls = [partial(result_or_error, partial(self.server.image, n)) for n in numbers]
         found: dict[int, ImageRecord] = {}
         for number, response in zip(numbers, together(calls, self.server.width), strict=True):
             if isinstance(response, NeurofetchError):
@@ -182,10 +182,17 @@ class Finder:
                 found[number] = clean(response)
         return found
 
-    def _lists(
+    def _promising_lists(
         self, sample: dict[int, ImageRecord], asked: int, left: int
     ) -> tuple[dict[int, ImageRecord], int]:
-        """Read the lists of those collections from which many more images may be expected.
+        """Read the lists of those collections that probably hold many of the other images.
+
+        Parameters
+        ----------
+        sample : dict of int to ImageRecord
+            The records that came when `asked` images were asked for.
+        asked, left : int
+            How many images were asked for, and how many are still to be found.
 
         Returns
         -------
@@ -193,8 +200,8 @@ class Finder:
             The records, and how many lists were read.
         """
         seen = Counter(record["collection_id"] for record in sample.values())
-        self.records(seen)
-        worth = []
+        self.collection_records(seen)
+        promising = []
         for number, times in seen.items():
             if number not in self.collections:
                 continue
@@ -202,10 +209,10 @@ class Finder:
             size = size if isinstance(size, int) else PAGE
             expected = min(left * times / asked, size - times)
             if expected >= 2 * (1 + size // PAGE):
-                worth.append(number)
-        found = self.whole(worth, worth, name=False)
-        rows = {n: row for members in found.values() for n, row in members.records.items()}
-        return rows, len(worth)
+                promising.append(number)
+        found = self.collection_images(promising, promising, note=False)
+        rows = {n: row for images in found.values() for n, row in images.records.items()}
+        return rows, len(promising)
 
 
 def _broken(collection_id: int, listing: Listing) -> list[Problem]:
