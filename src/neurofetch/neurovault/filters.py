@@ -9,6 +9,7 @@ They behave as those of nilearn 0.14.1. In addition, :class:`ResultFilter` under
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from collections.abc import Callable, Container, Mapping
 from copy import deepcopy
@@ -107,20 +108,19 @@ class NotEqual(SpecialValue):
 class _Order(SpecialValue):
     """Equal to the values on one side of a bound, after a cast to the bound's type."""
 
+    _holds: Callable[[Any, Any], object]
+
     def __init__(self, bound: Any) -> None:
         self.bound_ = bound
 
     def __eq__(self, other: object) -> bool:
         bound, value = self.bound_, other
         if (time := _time(bound)) is not None and (given := _time(other)) is not None:
-            return self._holds(given, time)
+            return bool(self._holds(given, time))
         try:
             return bool(self._holds(type(bound)(value), bound))
         except (TypeError, ValueError, OverflowError):
             return False
-
-    def _holds(self, value: Any, bound: Any) -> bool:
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.bound_!r})"
@@ -144,8 +144,7 @@ class GreaterOrEqual(_Order):
     False
     """
 
-    def _holds(self, value: Any, bound: Any) -> bool:
-        return bool(bound <= value)
+    _holds = staticmethod(operator.ge)
 
 
 class GreaterThan(_Order):
@@ -162,8 +161,7 @@ class GreaterThan(_Order):
     (False, True)
     """
 
-    def _holds(self, value: Any, bound: Any) -> bool:
-        return bool(bound < value)
+    _holds = staticmethod(operator.gt)
 
 
 class LessOrEqual(_Order):
@@ -180,8 +178,7 @@ class LessOrEqual(_Order):
     (True, False)
     """
 
-    def _holds(self, value: Any, bound: Any) -> bool:
-        return bool(value <= bound)
+    _holds = staticmethod(operator.le)
 
 
 class LessThan(_Order):
@@ -198,8 +195,7 @@ class LessThan(_Order):
     (False, True)
     """
 
-    def _holds(self, value: Any, bound: Any) -> bool:
-        return bool(value < bound)
+    _holds = staticmethod(operator.lt)
 
 
 class IsIn(SpecialValue):

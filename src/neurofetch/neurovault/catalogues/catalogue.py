@@ -223,7 +223,7 @@ class Catalogue:
         return value if isinstance(value, int) else 0
 
     def newest(self, kind: Kind = "images") -> datetime | None:
-        """Return the newest ``modify_date``, None when there is none: where an update begins."""
+        """Return the newest ``modify_date``; None when there is none."""
         value = self._one(f"SELECT max(modify_date) FROM {kind}")
         return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
 

@@ -140,24 +140,24 @@ def _rows(kind: Kind, records: Iterable[Mapping[str, object]]) -> Iterator[dict[
                 f"Record {line + 1} of the {kind} has no id, but {number!r}; "
                 "the catalogue was left as it was."
             )
-        row = {name: _cell(record.get(name), sort) for name, sort in COLUMNS[kind].items()}
+        row = {name: _cell(record.get(name), sql_type) for name, sql_type in COLUMNS[kind].items()}
         words = (record.get(name) for name in TEXTS[kind])
         text = _plain("\n".join(str(word) for word in words if word).lower())
         yield {**row, "text": text, "record": json.dumps(record), "line": line}
 
 
-def _cell(value: object, sort: str) -> object:
+def _cell(value: object, sql_type: str) -> object:
     """Return a value as its column takes it; None for what does not fit."""
     if value is None:
         return None
-    if sort == "VARCHAR":
+    if sql_type == "VARCHAR":
         return _plain(value if isinstance(value, str) else json.dumps(value))
-    if sort == "TIMESTAMP":
+    if sql_type == "TIMESTAMP":
         time = as_time(value)
         return None if time is None else time.replace(tzinfo=None).isoformat()
-    if sort == "BOOLEAN":
+    if sql_type == "BOOLEAN":
         return value if isinstance(value, bool) else None
-    return _quantity(value, whole=sort == "BIGINT")
+    return _quantity(value, whole=sql_type == "BIGINT")
 
 
 def _quantity(value: object, *, whole: bool) -> float | int | None:

@@ -104,7 +104,7 @@ _WORD = re.compile(r'"([^"]+)"|([^\s"]+)')
 
 def columns_sql(kind: Kind) -> str:
     """Return the columns of a table, as CREATE TABLE takes them."""
-    typed = ", ".join(f'"{name}" {sort}' for name, sort in COLUMNS[kind].items())
+    typed = ", ".join(f'"{name}" {sql_type}' for name, sql_type in COLUMNS[kind].items())
     # Measured with 700,000 images: zstd makes the records seven times smaller; the text, which
     # every search reads through, is scanned twice as fast as fsst.
     packed = "text VARCHAR USING COMPRESSION fsst, record VARCHAR USING COMPRESSION zstd"
@@ -113,9 +113,9 @@ def columns_sql(kind: Kind) -> str:
 
 def fresh_sql(kind: Kind) -> str:
     """Return the statements that read the rows of a file, the newest of each id, as `fresh`."""
-    sorts = {**COLUMNS[kind], "text": "VARCHAR", "record": "VARCHAR", "line": "BIGINT"}
-    shape = ", ".join(f"'{name}': '{sort}'" for name, sort in sorts.items())
-    names = ", ".join(f'"{name}"' for name in sorts if name != "line")
+    types = {**COLUMNS[kind], "text": "VARCHAR", "record": "VARCHAR", "line": "BIGINT"}
+    shape = ", ".join(f"'{name}': '{sql_type}'" for name, sql_type in types.items())
+    names = ", ".join(f'"{name}"' for name in types if name != "line")
     return (
         f"CREATE TEMP TABLE fresh AS SELECT {names} FROM read_json(?, columns={{{shape}}}, "
         "format='newline_delimited', maximum_object_size=67108864) QUALIFY row_number() OVER "
@@ -153,7 +153,7 @@ class Query:
 
     def ids(self, connection: duckdb.DuckDBPyConnection) -> list[int]:
         """Return the ids of the rows that match, sorted."""
-        if self._other:
+        if self._other_fields:
             return [row[0] for row in self.rows(connection, ["id"])]
         found: Any = self._select(connection, ["id"]).fetchnumpy()["id"]  # faster than fetchall
         return list(found.tolist())
@@ -163,10 +163,10 @@ class Query:
     ) -> list[tuple[Any, ...]]:
         """Return the columns `names` of the rows that match, by id."""
         found = self._select(connection, names).fetchall()
-        return self._sift(found) if self._other else found
+        return self._with_other_fields(found) if self._other_fields else found
 
     @property
-    def _other(self) -> dict[str, object]:
+    def _other_fields(self) -> dict[str, object]:
         """The fields that have no column."""
         return {k: v for k, v in self.fields.items() if k not in COLUMNS[self.kind]}
 
@@ -180,44 +180,46 @@ class Query:
             clauses.append((sql, _values(inner)))
         typed = {k: v for k, v in self.fields.items() if k in COLUMNS[self.kind]}
         clauses += [self._clause(connection, name, value) for name, value in typed.items()]
-        chosen = ", ".join(f'"{name}"' for name in names) + (", record" if self._other else "")
+        chosen = ", ".join(f'"{name}"' for name in names) + (
+            ", record" if self._other_fields else ""
+        )
         where = f" WHERE {_and(clauses)}" if clauses else ""
-        limit = "" if self._other or self.limit is None else f" LIMIT {int(self.limit)}"
+        limit = "" if self._other_fields or self.limit is None else f" LIMIT {int(self.limit)}"
         sql = f"SELECT {chosen} FROM {self.kind}{where} ORDER BY id{limit}"
         return connection.execute(sql, _values(clauses))
 
-    def _sift(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Keep the rows whose record has the fields that no column has."""
-        terms = {k: IsIn(*v) if _is_many(v) else v for k, v in self._other.items()}
+    def _with_other_fields(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Return the rows whose record fits the fields that have no column, without the record."""
+        terms = {k: IsIn(*v) if _is_many(v) else v for k, v in self._other_fields.items()}
         accepts = ResultFilter(terms)
         return [row[:-1] for row in rows if accepts(json.loads(row[-1]))][: self.limit]
 
     def _clause(self, connection: duckdb.DuckDBPyConnection, name: str, wanted: object) -> _Clause:
-        sort = COLUMNS[self.kind][name]
+        sql_type = COLUMNS[self.kind][name]
         if isinstance(wanted, IsIn):
             wanted = list(wanted.accepted_)
         operator = _OPERATORS.get(type(wanted))
-        if operator and isinstance(wanted, _ORDERS) and sort in ("TIMESTAMP", "BIGINT"):
-            return f'"{name}" {operator} ?', [_bound(wanted.bound_, sort, name)]
+        if operator and isinstance(wanted, _ORDERS) and sql_type in ("TIMESTAMP", "BIGINT"):
+            return f'"{name}" {operator} ?', [_bound(wanted.bound_, sql_type, name)]
         if isinstance(wanted, SpecialValue):
             return self._special(connection, name, wanted)
         values = list(wanted) if _is_many(wanted) else [wanted]
-        good = [_bound(value, sort, name) for value in values if value is not None]
-        return _among(name, sort, good, null=len(good) < len(values))
+        good = [_bound(value, sql_type, name) for value in values if value is not None]
+        return _among(name, sql_type, good, null=len(good) < len(values))
 
     def _special(
         self, connection: duckdb.DuckDBPyConnection, name: str, wanted: SpecialValue
     ) -> _Clause:
-        """Ask the special value about each distinct value of the column, and name the good ones."""
+        """Search for those values of the column that the special value is equal to."""
         rows = connection.execute(f'SELECT DISTINCT "{name}" FROM {self.kind}').fetchall()
         good = [value for (value,) in rows if value is not None and wanted == value]
         null = wanted == None  # noqa: E711 - it is the special value that decides
         return _among(name, COLUMNS[self.kind][name], good, null=null)
 
 
-def _among(name: str, sort: str, values: list[object], *, null: bool) -> _Clause:
+def _among(name: str, sql_type: str, values: list[object], *, null: bool) -> _Clause:
     unknown = f' OR "{name}" IS NULL' if null else ""
-    return f'("{name}" IN (SELECT unnest(?::{sort}[])){unknown})', [values]
+    return f'("{name}" IN (SELECT unnest(?::{sql_type}[])){unknown})', [values]
 
 
 def _words(column: str, text: str | None) -> list[_Clause]:
@@ -237,11 +239,11 @@ def _is_many(value: object) -> TypeGuard[Iterable[object]]:
     return isinstance(value, Iterable) and not isinstance(value, str | SpecialValue)
 
 
-def _bound(value: object, sort: str, name: str) -> object:
+def _bound(value: object, sql_type: str, name: str) -> object:
     """Return a value as its column compares it."""
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
-    if sort == "TIMESTAMP":
+    if sql_type == "TIMESTAMP":
         time = as_time(value)
         if time is None:
             raise UsageError(

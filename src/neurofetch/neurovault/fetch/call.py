@@ -99,14 +99,9 @@ class Call:
         collection_of: Mapping[int, int],
         records: Mapping[int, LocalImageRecord] | None = None,
     ) -> None:
-        """Check which of these images are in the cache and complete.
+        """Check which of these images are in the cache and complete; see `CacheCheck.images`.
 
-        Parameters
-        ----------
-        collection_of : mapping of int to int
-            Image id to collection id.
-        records : mapping of int to LocalImageRecord, optional
-            Records that were read before.
+        With ``resample=True``, those that are here are resampled first.
         """
         new = {n: c for n, c in collection_of.items() if n not in self.here}
         if self.settings.resample and not self.settings.offline:
