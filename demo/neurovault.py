@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
@@ -18,6 +18,8 @@ from testbed.neurovault_data import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from neurofetch.neurovault import NeurovaultBunch
 
 __all__ = ["PICTURE", "main"]
 
@@ -80,13 +82,13 @@ def _tell(server: NeuroVault) -> None:
 def _by_function(server: NeuroVault) -> list[str]:
     heading("The same from Python, offline, with the words matrix fetched before")
     bunch = fetch_neurovault_ids([COLLECTION], fetch_neurosynth_words=True, verbose=0)
-    say(f"word_frequencies: {bunch.word_frequencies.shape}, from {len(bunch.images)} images")
     _print_words(bunch)
     server.clear_log()
     again = fetch_neurovault_ids(
         [COLLECTION], [IMAGE], "offline", None, True, True, 0
     )  # the positional order of the older page
-    say(f"offline: {len(again.images)} images, {len(again.vocabulary)} words")
+    words = 0 if again.vocabulary is None else len(again.vocabulary)
+    say(f"offline: {len(again.images)} images, {words} words")
     _tell(server)
     heading("By filters, checked here since the server ignores them")
     some = fetch_neurovault(max_images=4, verbose=0, map_type=IsIn("Z map"), collection_id=42)
@@ -94,7 +96,11 @@ def _by_function(server: NeuroVault) -> list[str]:
     return list(bunch.images)
 
 
-def _print_words(bunch: Any) -> None:
+def _print_words(bunch: NeurovaultBunch) -> None:
+    if bunch.vocabulary is None or bunch.word_frequencies is None:
+        say("Neurosynth gave no words")
+        return
+    say(f"word_frequencies: {bunch.word_frequencies.shape}, from {len(bunch.images)} images")
     words = list(bunch.vocabulary)[:6]
     print(f"   {'':<12}" + "".join(f"{word[:11]:>12}" for word in words))
     for meta, row in zip(bunch.images_meta, bunch.word_frequencies, strict=True):

@@ -59,6 +59,23 @@ def test_every_data_type_has_its_size(check, dtype):
         check(content[:-1])
 
 
+@pytest.mark.parametrize(
+    ("code", "bits"), [(1, 1), (128, 24), (1536, 128), (1792, 128), (2048, 256), (2304, 32)]
+)
+def test_the_data_types_of_nifti_that_numpy_lacks_have_their_size_too(check, code, bits):
+    header = SMALL[:70] + bytes([code % 256, code // 256]) + SMALL[72:352]
+    size = -(-60 * bits // 8)
+    assert check(header + bytes(size)).datatype == code
+    with pytest.raises(DamagedVolumeError, match=f"its header announces {352 + size}"):
+        check(header + bytes(size - 1))
+
+
+@pytest.mark.parametrize("code", [0, 3, 255, 32767])
+def test_other_data_types_are_refused(check, code):
+    with pytest.raises(DamagedVolumeError, match=rf"unknown data type \({code}\)"):
+        check(SMALL[:70] + bytes([code % 256, code // 256]) + SMALL[72:])
+
+
 def test_a_map_of_the_local_server(check):
     assert check(brain_map_gz(1), len(brain_map_gz(1))).unpacked == len(brain_map(1))
 
@@ -108,7 +125,7 @@ def test_no_flipped_byte_passes_unless_the_content_is_the_same(tmp_path_factory,
         (b"", "an empty file"),
         (html_page(200, "Bad Gateway"), r"an HTML page \(Bad Gateway\) instead"),
         (b"\xef\xbb\xbf\n <!doctype html><p>sorry", "an HTML page instead"),
-        (b'{"detail": "Not found."}', "a JSON answer instead of a volume: .*Not found"),
+        (b'{"detail": "Not found."}', "a JSON response instead of a volume: .*Not found"),
         (b"x" * 1000, "no NIfTI header"),
         (b"\x5c\x01", "2 bytes, less than a NIfTI header"),
         (SMALL[:200], "200 bytes, less than a NIfTI header"),

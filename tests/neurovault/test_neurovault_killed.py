@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -33,7 +34,12 @@ STEPS = [
 
 def run(world, *arguments):
     command = [sys.executable, str(PROCESS), world.data_dir, "--collection", "7", *arguments]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    seen = -1
+    while seen != len(world.server.log):  # requests that the killed process had sent still arrive
+        seen = len(world.server.log)
+        time.sleep(0.1)
+    return done
 
 
 @pytest.mark.slow

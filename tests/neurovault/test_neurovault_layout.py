@@ -71,7 +71,12 @@ def test_nilearn_resamples_what_we_write(cache):
 def test_nilearn_is_not_confused_by_our_index_and_partials(cache):
     fill(cache, 1952, [11])
     locate(cache, [11, 12])
-    for name in (".image_99_metadata.json.1-ab.part", ".collection_metadata.json.1-ab.part"):
+    names = (".1-ab.image_99_metadata.json", ".1-ab.collection_metadata.json")
+    for name in (
+        *names,
+        ".image_98_metadata.json.1-ab.part",
+        ".collection_metadata.json.1-ab.part",
+    ):
         (cache.collection_dir(1952) / name).write_text('{"id": 9')
     assert (cache.root / INDEX_NAME).is_file()
     assert [m["id"] for m in offline(cache.root.parent, collection_ids=[1952]).images_meta] == [11]
@@ -138,7 +143,7 @@ def test_json_is_only_written_when_it_changes(cache):
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert cache.write_image(record | {"name": "new"}, 1952)
     assert cache.read_image(1952, 11)["name"] == "new"
-    assert [p.name for p in cache.root.rglob("*.part")] == []
+    assert [p.name for p in cache.root.rglob(".*")] == []
 
 
 def test_torn_records_are_told_from_missing_ones_and_replaced(cache):

@@ -1,5 +1,6 @@
 """Modes, signatures, ids, results: what the user's page and nilearn 0.14.1 promise."""
 
+import dataclasses
 import inspect
 import os
 import subprocess
@@ -24,6 +25,7 @@ from neurofetch.neurovault import (
     fetch_neurovault_ids,
     plan_neurovault_ids,
 )
+from neurofetch.neurovault.settings import Settings
 from testbed.neurovault import word_weights
 from tests.neurovault_world import QUICK, World, ids_of, quietly
 
@@ -115,6 +117,15 @@ def test_every_keyword_of_nilearn_is_taken_with_its_default(name):
     for key, parameter in given.parameters.items():
         default = ours.parameters[key].default
         assert callable(default) or default == parameter.default, key
+
+
+@pytest.mark.parametrize("function", [fetch_neurovault, fetch_neurovault_ids])
+def test_every_setting_is_a_keyword_with_the_same_default(function):
+    parameters = inspect.signature(function).parameters
+    for field in dataclasses.fields(Settings):
+        default = None if field.name == "connections" else field.default
+        assert parameters[field.name].default == default, field.name
+    assert Settings.of({}) == Settings()
 
 
 def test_all_keywords_of_nilearn_at_once(world):
@@ -223,7 +234,7 @@ def test_a_mode_may_be_in_capitals(world):
 READ_ONLY = """
 import os, sys, warnings
 import isal.isal_zlib, sklearn.utils  # while we may read them
-import neurofetch._api, neurofetch.neurovault.fetch.bunch, numpy
+import neurofetch._api, neurofetch.neurovault.fetch.result, numpy
 import neurofetch.neurovault.fetch.neurosynth
 from neurofetch.neurovault import fetch_neurovault_ids
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

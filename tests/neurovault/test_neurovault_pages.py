@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from neurofetch.neurovault.server.pages import BrokenPageError, Page, Scroll
+from neurofetch.neurovault.server.pages import BrokenPageError, Page, PagedList
 
 
 class Rows:
@@ -27,7 +27,7 @@ class Rows:
 
 
 def read(rows, limit=1000, width=1):
-    scroll = Scroll(rows, limit, width)
+    scroll = PagedList(rows, limit, width)
     return scroll, [row["id"] for page in scroll for row in page]
 
 
@@ -49,7 +49,7 @@ def test_every_row_comes_once_in_order_and_the_broken_are_named(
     scroll, found = read(rows, limit, width)
     assert found == [100 + place for place in range(total) if place not in broken]
     assert sorted(b.offset for b in scroll.broken) == sorted(broken)
-    assert scroll.clean
+    assert scroll.complete
 
 
 @given(st.integers(2, 40), st.integers(1, 39), st.integers(1, 5))
@@ -82,7 +82,7 @@ def test_a_list_that_goes_round_is_not_clean():
 
     scroll, found = read(ask)
     assert found == [1, 2]
-    assert not scroll.clean
+    assert not scroll.complete
 
 
 def test_a_server_that_is_broken_altogether_is_given_up():

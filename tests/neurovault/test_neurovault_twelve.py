@@ -19,7 +19,7 @@ from neurofetch.model import IncompleteError
 from neurofetch.neurovault import fetch_neurovault_ids
 from neurofetch.neurovault.cache.layout import Cache
 from neurofetch.neurovault.fetch.by_ids import ByIds
-from neurofetch.neurovault.fetch.call import Errand
+from neurofetch.neurovault.fetch.call import Call
 from neurofetch.neurovault.settings import Settings
 from testbed.neurovault import html_page
 from tests.neurovault_world import QUICK, ids_of
@@ -147,11 +147,11 @@ def test_6_eight_processes_on_a_fresh_cache_each_get_everything(world):
 
 
 def test_6_a_list_that_another_process_writes_meanwhile_does_not_make_us_whole(world):
-    errand = Errand(Cache(world.root), Settings())
-    wanted = ByIds(errand, (7,), ())
-    wanted.look()
+    call = Call(Cache(world.root), Settings())
+    wanted = ByIds(call, (7,), ())
+    wanted.check_cache()
     world.ids([7])
-    assert wanted.open_collections == [7]
+    assert wanted.incomplete_collections == [7]
 
 
 def test_7_killed_during_overwrite_the_old_file_stays_whole(world):

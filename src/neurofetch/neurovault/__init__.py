@@ -2,13 +2,24 @@
 
 The names are imported when they are first used; importing this package does nothing.
 
-One call, in the order in which to read it: the arguments are checked (``_settings``), the cache
-is found (``_layout``) and an ``Errand`` begins (``_fetch``, ``_run``, ``_errand``). It looks at
-what is here (``_by_ids`` or ``_by_filter``, with ``_index``, ``_marks`` and ``_shelf``), asks the
-server for the records that are missing (``_finder``, over ``_api`` and ``_pages``), and has the
-engine move the volumes (``_volumes``, with ``_integrity``); each record is written after its
-volume. What could not be had (``_problems``) is named at the end, and the rest returned
-(``_bunch``).
+To read the code, follow one call of `fetch_neurovault_ids`:
+
+1. `fetch.functions` holds the public functions. `settings` checks the arguments.
+2. `fetch.run` is the call from its beginning to its result. It finds the cache (`cache.layout`) and
+   makes a `fetch.call`, which holds what the call has found and done so far.
+3. `fetch.by_ids` (or `fetch.by_filter`) finds out what is wanted and what of it is here already:
+   `cache.index` knows in which collection an image is, `cache.collection_lists` which images a
+   collection has, and `cache.check` whether the files are whole (with `cache.volume_check`).
+4. For what is missing, `server.finder` asks the server for records. It uses `server.api` for single
+   requests and `server.pages` for long lists. `records` says what a record looks like.
+5. `fetch.volumes` hands the volumes to the engine (`neurofetch.transfer`). Each image's record is
+   written after its volume, so a record in the cache says that the image is complete.
+6. `fetch.bunch` builds the result, whose type is in `fetch.result`. What could not be fetched was
+   collected as `problems`, and is named at the end, in one warning or one error.
+
+Beside that path: `filters` are the conditions for `fetch_neurovault`; `fetch.neurosynth` fetches
+words and `fetch.resample` makes voxels of 3 mm; `cache.verify` reads the whole cache again;
+`tables` and `catalogues` are for metadata without volumes; `_cli` is the command.
 """
 
 from __future__ import annotations
@@ -27,6 +38,7 @@ if TYPE_CHECKING:
         fetch_neurovault_ids,
         plan_neurovault_ids,
     )
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch
     from neurofetch.neurovault.filters import (
         Contains,
         GreaterOrEqual,
@@ -62,6 +74,7 @@ __all__ = [
     "IsNull",
     "LessOrEqual",
     "LessThan",
+    "NeurovaultBunch",
     "NotContains",
     "NotEqual",
     "NotIn",
@@ -86,6 +99,7 @@ __all__ = [
 _ELSEWHERE = {
     "Catalogue": "catalogues.catalogue",
     "DamagedVolumeError": "cache.volume_check",
+    "NeurovaultBunch": "fetch.result",
     "TornRecordError": "cache.layout",
     "Update": "catalogues.ingest",
     "catalogue": "tables",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from neurofetch import console
 from neurofetch.console import ExitCode
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from neurofetch.events import Event
     from neurofetch.model import Report
@@ -137,29 +137,28 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     from neurofetch.errors import UsageError  # noqa: PLC0415 - not needed for --help
-    from neurofetch.neurovault.fetch import functions as ours  # noqa: PLC0415
+    from neurofetch.neurovault.fetch.functions import (  # noqa: PLC0415
+        plan_neurovault_ids,
+        report_neurovault_ids,
+    )
+    from neurofetch.neurovault.settings import Settings  # noqa: PLC0415
 
     if not arguments.collection and not arguments.image:
         raise UsageError("Name at least one --collection or --image. Nothing was fetched.")
-    ids = {"collection_ids": arguments.collection, "image_ids": arguments.image}
-    common = _given(arguments, "mode", "data_dir", "timeout", "connections", "resample")
+    ids, data_dir = (arguments.collection, arguments.image), arguments.data_dir
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
     if arguments.dry_run:
-        plan = ours.plan_neurovault_ids(**ids, **common)
+        names = ("mode", "timeout", "connections", "resample")
+        asked = {name: given[name] for name in names if name in given}
+        plan = plan_neurovault_ids(*ids, data_dir=data_dir, **asked)
         console.show_plan(plan, arguments)
         return ExitCode.INCOMPLETE if plan.notes else ExitCode.OK
-    common |= _given(arguments, "interpolation", "max_failures")
-    common["words"] = arguments.fetch_neurosynth_words
 
     def fetch(listen: Callable[[Event], None]) -> Report:
-        return ours.report_neurovault_ids(**ids, **common, progress=listen, on_error="raise")
+        settings = Settings.of({**given, "progress": listen, "on_error": "raise"})
+        return report_neurovault_ids(*ids, settings, data_dir)
 
     return console.narrated(fetch, arguments)
-
-
-def _given(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Return the arguments that were given."""
-    values = {name: getattr(arguments, name) for name in names}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _search(arguments: argparse.Namespace) -> int:
@@ -202,7 +201,7 @@ def _field(text: str) -> tuple[str, object]:
     return name, value if isinstance(parsed, dict | list) else parsed
 
 
-def _show_rows(records: list[dict[str, Any]]) -> None:
+def _show_rows(records: Sequence[Mapping[str, object]]) -> None:
     names = [name for name in _COLUMNS if any(name in record for record in records)]
     rows = [[_cell(record.get(name)) for name in names] for record in records]
     print(console.table([names, *rows], right=(0,)))
@@ -216,7 +215,8 @@ def _cell(value: object) -> str:
 def _info(arguments: argparse.Namespace) -> int:
     from neurofetch.neurovault.tables import one_record  # noqa: PLC0415
 
-    record = one_record("collection" if arguments.collection else "image", arguments.id)
+    kind: Literal["image", "collection"] = "collection" if arguments.collection else "image"
+    record: Mapping[str, object] = one_record(kind, arguments.id)
     if arguments.json:
         console.emit(record)
         return ExitCode.OK

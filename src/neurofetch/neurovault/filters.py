@@ -1,6 +1,6 @@
 """Filters that choose collections and images by their metadata.
 
-They behave as those of nilearn 0.14.1 do; besides, :class:`ResultFilter` understands ``&``, ``|``,
+They behave as those of nilearn 0.14.1. In addition, :class:`ResultFilter` understands ``&``, ``|``,
 ``^`` and ``~``, and every filter made here can be pickled.
 """
 
@@ -9,6 +9,7 @@ They behave as those of nilearn 0.14.1 do; besides, :class:`ResultFilter` unders
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from collections.abc import Callable, Container, Mapping
 from copy import deepcopy
@@ -31,7 +32,6 @@ __all__ = [
     "NotIn",
     "NotNull",
     "Pattern",
-    "Record",
     "ResultFilter",
     "SpecialValue",
     "basic_collection_terms",
@@ -41,7 +41,7 @@ __all__ = [
 
 
 class SpecialValue:
-    """Base of the values that are equal to a whole set of others."""
+    """Base of the values that are equal to many others."""
 
     __hash__ = None  # type: ignore[assignment]  # equal to many: no hash could agree
 
@@ -108,20 +108,19 @@ class NotEqual(SpecialValue):
 class _Order(SpecialValue):
     """Equal to the values on one side of a bound, after a cast to the bound's type."""
 
+    _holds: Callable[[Any, Any], object]
+
     def __init__(self, bound: Any) -> None:
         self.bound_ = bound
 
     def __eq__(self, other: object) -> bool:
         bound, value = self.bound_, other
         if (time := _time(bound)) is not None and (given := _time(other)) is not None:
-            return self._holds(given, time)
+            return bool(self._holds(given, time))
         try:
             return bool(self._holds(type(bound)(value), bound))
         except (TypeError, ValueError, OverflowError):
             return False
-
-    def _holds(self, value: Any, bound: Any) -> bool:
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.bound_!r})"
@@ -145,8 +144,7 @@ class GreaterOrEqual(_Order):
     False
     """
 
-    def _holds(self, value: Any, bound: Any) -> bool:
-        return bool(bound <= value)
+    _holds = staticmethod(operator.ge)
 
 
 class GreaterThan(_Order):
@@ -163,8 +161,7 @@ class GreaterThan(_Order):
     (False, True)
     """
 
-    def _holds(self, value: Any, bound: Any) -> bool:
-        return bool(bound < value)
+    _holds = staticmethod(operator.gt)
 
 
 class LessOrEqual(_Order):
@@ -181,8 +178,7 @@ class LessOrEqual(_Order):
     (True, False)
     """
 
-    def _holds(self, value: Any, bound: Any) -> bool:
-        return bool(value <= bound)
+    _holds = staticmethod(operator.le)
 
 
 class LessThan(_Order):
@@ -199,8 +195,7 @@ class LessThan(_Order):
     (False, True)
     """
 
-    def _holds(self, value: Any, bound: Any) -> bool:
-        return bool(value < bound)
+    _holds = staticmethod(operator.lt)
 
 
 class IsIn(SpecialValue):
@@ -334,11 +329,11 @@ def _time(value: object) -> datetime | None:
     return as_time(value) if isinstance(value, str | datetime) else None
 
 
-Record = Mapping[str, Any]
-Filter = Callable[[Record], object]
+Filter = Callable[[Any], object]
+"""Takes a record and says, by the truth of what it returns, whether the record passes."""
 
 
-def empty_filter(_: Record) -> bool:
+def empty_filter(_: Mapping[str, Any]) -> bool:
     """Let everything pass: the default of each filter."""
     return True
 
@@ -385,7 +380,7 @@ class ResultFilter:
         self.query_terms_: dict[str, Any] = dict(query_terms or {}, **kwargs)
         self.callable_filters_: list[Filter] = [callable_filter]
 
-    def __call__(self, candidate: Record) -> bool:
+    def __call__(self, candidate: Mapping[str, Any]) -> bool:
         """Say whether a record passes."""
         for key, value in self.query_terms_.items():
             if value != candidate.get(key):
@@ -439,19 +434,19 @@ def _combined(rule: Callable[..., bool], *parts: Filter) -> ResultFilter:
     return ResultFilter(callable_filter=functools.partial(rule, *deepcopy(parts)))
 
 
-def _both(first: Filter, second: Filter, record: Record) -> bool:
+def _both(first: Filter, second: Filter, record: Mapping[str, Any]) -> bool:
     return bool(first(record)) and bool(second(record))
 
 
-def _either(first: Filter, second: Filter, record: Record) -> bool:
+def _either(first: Filter, second: Filter, record: Mapping[str, Any]) -> bool:
     return bool(first(record)) or bool(second(record))
 
 
-def _one(first: Filter, second: Filter, record: Record) -> bool:
+def _one(first: Filter, second: Filter, record: Mapping[str, Any]) -> bool:
     return bool(first(record)) != bool(second(record))
 
 
-def _neither(only: Filter, record: Record) -> bool:
+def _neither(only: Filter, record: Mapping[str, Any]) -> bool:
     return not only(record)
 
 

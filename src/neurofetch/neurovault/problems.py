@@ -1,4 +1,4 @@
-"""What could not be fetched: collected, named once, and part of the report."""
+"""What could not be fetched: collected during a call, and named once at its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from neurofetch.model import Outcome, Status
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Problem", "cause_of", "message"]
+__all__ = [
+    "Problem",
+    "cause_of",
+    "message",
+    "plain",
+]
 
 _PLACE = re.compile(r"https?://\S+: ")
 _META = {
@@ -22,16 +27,16 @@ _META = {
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that was asked for and is not there.
+    """Something that was asked for and could not be fetched.
 
     Parameters
     ----------
     kind : {"collection", "image"}
     number : int
-        Its id; 0 where it is not known.
+        Its id; 0 when it is not known.
     cause : str
     name : str
-        How it is called where the id is not known.
+        What to call it when the id is not known.
     """
 
     kind: Literal["collection", "image"]
@@ -47,7 +52,7 @@ class Problem:
 
 
 def cause_of(error: BaseException) -> str:
-    """Return why a record could not be had, in words for a user."""
+    """Return why a record could not be fetched, in words for a user."""
     text = str(error)
     for status, words in _META.items():
         if f": {status} " in text:
@@ -56,12 +61,12 @@ def cause_of(error: BaseException) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a cause without addresses, so that equal causes read equal."""
+    """Return a cause without addresses, so that equal causes have equal texts."""
     return _PLACE.sub("", text)
 
 
 def message(problems: Iterable[Problem], offline: bool) -> str:
-    """Return the words that name everything that is missing, equal causes together."""
+    """Return a text that names everything that is missing; equal causes share a line."""
     groups: dict[tuple[str, str], list[str]] = {}
     named: list[str] = []
     for problem in problems:
@@ -75,10 +80,10 @@ def message(problems: Iterable[Problem], offline: bool) -> str:
         for (kind, cause), numbers in groups.items()
     ]
     total = sum(map(len, groups.values())) + len(named)
-    things = "thing that was" if total == 1 else "things that were"
+    things = "thing that you asked for" if total == 1 else "things that you asked for"
     advice = (
-        "Nothing was asked of the server (mode 'offline')."
+        "The server was not asked (mode 'offline')."
         if offline
-        else "All else is there. The same call again fetches only what is missing."
+        else "Everything else is here. The same call again fetches only what is missing."
     )
-    return "\n".join([f"{total} {things} asked for cannot be had:", *lines, *named, advice])
+    return "\n".join([f"{total} {things} could not be fetched:", *lines, *named, advice])

@@ -1,10 +1,10 @@
-"""What a caller asked for beside the ids and filters: checked once, passed on as a value."""
+"""How to fetch: the arguments beside the ids and filters, checked once and passed on as a value."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from neurofetch.errors import ConfigError, UsageError
@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from neurofetch.events import Event
     from neurofetch.net.retry import RetryRules
 
-__all__ = ["CONNECTIONS", "MAX_FAILURES", "TIMEOUT", "Mode", "OnError", "Settings", "api_url"]
+__all__ = [
+    "CONNECTIONS",
+    "MAX_FAILURES",
+    "TIMEOUT",
+    "Mode",
+    "OnError",
+    "Progress",
+    "Settings",
+    "api_url",
+    "connections",
+]
 
 Mode = Literal["download_new", "overwrite", "offline"]
 OnError = Literal["warn", "raise"]
@@ -22,11 +32,11 @@ Progress = str | bool | Callable[["Event"], None] | None
 
 CONNECTIONS = 4
 """Requests at once by default: the real server has four workers for everything."""
-MAX_CONNECTIONS = 64
+_MAX_CONNECTIONS = 64
 MAX_FAILURES = 100
-"""So many failures in a row end a download; nilearn's number."""
+"""After so many failures in a row a call stops early; the number is nilearn's."""
 TIMEOUT = 10.0
-VARIABLE = "NEUROFETCH_NEUROVAULT_CONNECTIONS"
+_VARIABLE = "NEUROFETCH_NEUROVAULT_CONNECTIONS"
 _APIS = {
     "NEUROVAULT_API_URL": "https://neurovault.org/api/",
     "NEUROSYNTH_API_URL": "https://neurosynth.org/api/",
@@ -37,7 +47,7 @@ _INTERPOLATIONS = ("continuous", "linear", "nearest")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to fetch.
+    """How to fetch: the arguments that all fetch functions have in common, under their names.
 
     Parameters
     ----------
@@ -45,17 +55,17 @@ class Settings:
     connections : int
         Requests at once, at most.
     timeout : float
-        Seconds without an answer, or without a byte of it.
+        Seconds without a response, or without a byte of it.
     max_failures : int or None
-        Stop early after so many failures in a row.
+        Stop early after so many failures in a row; None: never.
     on_error : {"warn", "raise"}
-    words, vectorize : bool
-        Whether to fetch Neurosynth words, and to make a matrix of them.
+    fetch_neurosynth_words, vectorize_words : bool
+        Whether to fetch Neurosynth's words, and to make a matrix of them.
     resample : bool
     interpolation : {"continuous", "linear", "nearest"}
     verbose : int
     progress : str, bool, callable or None
-        None: by `verbose`.
+        None: as `verbose` says.
     rules : RetryRules or None
     """
 
@@ -64,8 +74,8 @@ class Settings:
     timeout: float = TIMEOUT
     max_failures: int | None = MAX_FAILURES
     on_error: OnError = "warn"
-    words: bool = False
-    vectorize: bool = True
+    fetch_neurosynth_words: bool = False
+    vectorize_words: bool = True
     resample: bool = False
     interpolation: str = "continuous"
     verbose: int = 3
@@ -73,20 +83,29 @@ class Settings:
     rules: RetryRules | None = None
 
     @classmethod
-    def checked(cls, **given: Any) -> Settings:
-        """Return settings that make sense.
+    def of(cls, arguments: Mapping[str, Any]) -> Settings:
+        """Return the settings among the arguments of a function, checked.
+
+        Parameters
+        ----------
+        arguments : mapping of str to object
+            As ``locals()`` gives them in the first line of a function. What is no setting is left
+            out; a setting that is not there has its default.
 
         Raises
         ------
         UsageError
-            It says which one does not.
+            It says which argument makes no sense.
         """
-        mode = given["mode"]
-        given["mode"] = mode.lower() if isinstance(mode, str) else mode
+        given = {field.name: arguments.get(field.name, field.default) for field in fields(cls)}
+        if isinstance(given["mode"], str):
+            given["mode"] = given["mode"].lower()
         _among("mode", given["mode"], _MODES)
         _among("on_error", given["on_error"], ("warn", "raise"))
         _among("interpolation", given["interpolation"], _INTERPOLATIONS)
-        given["connections"] = connections(given["connections"])
+        for name in ("fetch_neurosynth_words", "vectorize_words", "resample"):
+            given[name] = bool(given[name])
+        given["connections"] = connections(arguments.get("connections"))
         _positive("timeout", given["timeout"])
         if given["max_failures"] is not None:
             _positive("max_failures", given["max_failures"])
@@ -94,24 +113,24 @@ class Settings:
 
     @property
     def overwrite(self) -> bool:
-        """Whether what is on the disk counts for nothing."""
+        """Whether to fetch again what is here."""
         return self.mode == "overwrite"
 
     @property
     def offline(self) -> bool:
-        """Whether to ask nobody, and to write nothing."""
+        """Whether to make no request and write nothing."""
         return self.mode == "offline"
 
     @property
     def shown(self) -> Progress:
-        """How to show progress: as asked, else by `verbose`."""
+        """How to show progress: as asked, or else as `verbose` says."""
         if self.progress is None and not self.verbose:
             return "none"
         return self.progress
 
 
 def connections(given: int | None, environ: Mapping[str, str] | None = None) -> int:
-    """Return the number of connections: the argument, else the environment's, else 4.
+    """Return the number of connections: as given, else from the environment, else 4.
 
     Raises
     ------
@@ -119,15 +138,17 @@ def connections(given: int | None, environ: Mapping[str, str] | None = None) -> 
         If it is no whole number from 1 to 64.
     """
     environ = os.environ if environ is None else environ
-    text = environ.get(VARIABLE, "").strip()
+    text = environ.get(_VARIABLE, "").strip()
     if given is None and text:
-        if not text.isdecimal() or not 1 <= int(text) <= MAX_CONNECTIONS:
-            raise ConfigError(f"{VARIABLE} must be a number from 1 to {MAX_CONNECTIONS}: {text!r}.")
+        if not text.isdecimal() or not 1 <= int(text) <= _MAX_CONNECTIONS:
+            raise ConfigError(
+                f"{_VARIABLE} must be a number from 1 to {_MAX_CONNECTIONS}: {text!r}."
+            )
         return int(text)
     if given is None:
         return CONNECTIONS
-    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MAX_CONNECTIONS:
-        raise UsageError(f"connections must be from 1 to {MAX_CONNECTIONS}, not {given!r}.")
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= _MAX_CONNECTIONS:
+        raise UsageError(f"connections must be from 1 to {_MAX_CONNECTIONS}, not {given!r}.")
     return given
 
 

@@ -1,4 +1,4 @@
-"""Metadata without volumes: tables from the server, and the catalogue that is searched locally."""
+"""Metadata without volumes: tables from the server, and search in the local catalogue."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import hashlib
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from neurofetch.errors import MissingRemoteError, NothingMatchedError, ProtocolError, RefusedError
 from neurofetch.model import IncompleteError, Report
 from neurofetch.neurovault.catalogues.catalogue import Catalogue, Update
 from neurofetch.neurovault.problems import cause_of, message
-from neurofetch.neurovault.records import as_time, clean, normal_ids
-from neurofetch.neurovault.server.api import PAGE, Session
+from neurofetch.neurovault.records import CollectionRecord, Record, as_time, clean, normal_ids
+from neurofetch.neurovault.server.api import Connections
 from neurofetch.neurovault.server.finder import Finder
 from neurofetch.neurovault.settings import TIMEOUT, Settings, api_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
 
     from neurofetch.net.retry import RetryRules
     from neurofetch.neurovault.catalogues.search import Kind
-    from neurofetch.neurovault.server.api import Server
+    from neurofetch.neurovault.server.pages import PagedList
 
 __all__ = ["catalogue", "collections", "images", "one_record", "search", "update_catalogue"]
 
-Record = dict[str, Any]
-CATALOGUE = "NEUROFETCH_CATALOGUE"
+_Row = TypeVar("_Row", bound=Record)
+_CATALOGUE = "NEUROFETCH_CATALOGUE"
 _PUBLIC = "https://neurovault.org/api/"
 
 
@@ -51,24 +51,25 @@ def images(
     Returns
     -------
     pandas.DataFrame
-        One row an image, ``id`` as the index, in the order asked; one column for each field that
-        any of the records has.
+        One row for each image, in the order asked, with ``id`` as the index; one column for each
+        field that any of the records has.
 
     Raises
     ------
     IncompleteError
-        When the server does not have all of it; it names by id and cause what is missing.
+        When some records could not be fetched; it names them by id and cause.
     """
-    groups = normal_ids(collection_ids, "collection_ids")
-    singles = normal_ids(image_ids, "image_ids")
-    with _session(timeout, connections, rules) as session:
-        finder = Finder(session.neurovault)
-        lists = finder.whole(groups, groups)
-        found = {n: row for members in lists.values() for n, row in members.records.items()}
-        finder.problems += [p for members in lists.values() for p in members.problems]
-        rest = [number for number in singles if number not in found]
-        single = finder.images(rest)
-        found |= {number: single[number] for number in rest if number in single}
+    settings = Settings.of(locals())
+    wanted = normal_ids(collection_ids, "collection_ids")
+    numbers = normal_ids(image_ids, "image_ids")
+    with Connections(settings) as connected:
+        finder = Finder(connected.neurovault)
+        lists = finder.collection_images(wanted, wanted).values()
+        found = {n: record for listed in lists for n, record in listed.records.items()}
+        finder.problems += [problem for listed in lists for problem in listed.problems]
+        numbers = tuple(number for number in numbers if number not in found)
+        singles = finder.images(numbers)
+        found |= {number: singles[number] for number in numbers if number in singles}
     _check(finder)
     return _table(found.values())
 
@@ -85,28 +86,29 @@ def collections(
     Parameters
     ----------
     collection_ids : ids, optional
-        By default all collections of the server, about a request for each 1,000.
+        By default all collections of the server: about one request for each 1,000.
     timeout, connections, rules
         As for `fetch_neurovault_ids`.
 
     Returns
     -------
     pandas.DataFrame
-        One row a collection, ``id`` as the index.
+        One row for each collection, with ``id`` as the index.
 
     Raises
     ------
     IncompleteError
-        When the server does not have all of it.
+        When some records could not be fetched.
     """
-    with _session(timeout, connections, rules) as session:
+    with Connections(Settings.of(locals())) as connected:
         if collection_ids is None:
-            return _table(clean(row) for row in _rows(session.neurovault, "collections/"))
+            rows = _rows(connected.neurovault.collections(), "collections")
+            return _table(clean(row) for row in rows)
         wanted = normal_ids(collection_ids, "collection_ids")
-        finder = Finder(session.neurovault)
-        failed = finder.records(wanted)
+        finder = Finder(connected.neurovault)
+        failed = finder.collection_records(wanted)
     if failed:
-        finder.name_collections(wanted)
+        finder.note_failed_collections(wanted)
         _check(finder)
     return _table(finder.collections[number] for number in wanted)
 
@@ -117,11 +119,11 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
     Parameters
     ----------
     path : path-like, optional
-        Its file: by default what ``NEUROFETCH_CATALOGUE`` says, else ``neurovault.duckdb`` in
-        the user's cache folder (``XDG_CACHE_HOME`` or ``~/.cache``), below ``neurofetch``. Each
-        mirror has one of its own.
+        Its file. By default what ``NEUROFETCH_CATALOGUE`` says, else
+        ``neurofetch/neurovault.duckdb`` in your cache folder (``XDG_CACHE_HOME`` or ``~/.cache``).
+        Each mirror of the server has a file of its own.
     """
-    given = path or os.environ.get(CATALOGUE)
+    given = path or os.environ.get(_CATALOGUE)
     if given:
         return Catalogue(Path(given).expanduser())
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -137,7 +139,7 @@ def search(
     collection_text: str | None = None,
     limit: int | None = None,
     path: str | os.PathLike[str] | None = None,
-    **fields: Any,
+    **fields: object,
 ) -> list[int]:
     """Search the local catalogue; no request is made.
 
@@ -146,7 +148,7 @@ def search(
     text, kind, collection_text, limit, **fields
         As for `Catalogue.ids`.
     path : path-like, optional
-        Of another catalogue than the usual one.
+        The file of another catalogue than the usual one.
 
     Returns
     -------
@@ -180,11 +182,11 @@ def update_catalogue(
     Parameters
     ----------
     path : path-like, optional
-        Of another catalogue than the usual one.
+        The file of another catalogue than the usual one.
     full : bool
-        Read all images anew, also where nothing seems to have changed.
+        Read the records of all images again, also where nothing seems to have changed.
     timeout, connections, rules
-        As for `fetch_neurovault_ids`; the server takes its time for pages of 1,000 rows.
+        As for `fetch_neurovault_ids`; the server is slow to make pages of 1,000 rows.
 
     Returns
     -------
@@ -199,38 +201,40 @@ def update_catalogue(
     Notes
     -----
     The first time, all images are listed: about one request for each 1,000. Later, all collections
-    are listed (the server can sort or filter neither by date), and only the images of those are
-    asked for that are new, or whose ``modify_date`` or ``number_of_images`` differs. Images that
-    were edited without a trace in their collection are found by `full`.
+    are listed, since the server can neither sort nor filter by date. Then only the images of those
+    collections are asked for that are new, or whose ``modify_date`` or ``number_of_images``
+    differs. Images that were edited without a trace in their collection are found with `full`.
     """
-    known = catalogue(path)
-    with _session(timeout, connections, rules) as session:
-        server = session.neurovault
-        groups = list(_rows(server, "collections/"))
+    settings, known = Settings.of(locals()), catalogue(path)
+    with Connections(settings) as connected:
+        server = connected.neurovault
+        records = list(_rows(server.collections(), "collections"))
         if full or not known.exists():
-            return known.update(collections=groups, images=_rows(server, "images/"), complete=True)
-        changed = _changed(known, groups)
+            images = _rows(server.images(), "images")
+            return known.update(collections=records, images=images, complete=True)
+        changed = _changed(known, records)
         finder = Finder(server)
-        lists = finder.whole(changed, changed)
+        lists = finder.collection_images(changed, changed)
         _check(finder)
-    done = known.update(collections=groups, complete=True)
-    rows = (row for members in lists.values() for row in members.records.values())
-    return done + known.update(images=rows)
+    done = known.update(collections=records, complete=True)
+    modified = (record for listed in lists.values() for record in listed.records.values())
+    return done + known.update(images=modified)
 
 
-def _changed(known: Catalogue, groups: Iterable[Mapping[str, Any]]) -> list[int]:
+def _changed(known: Catalogue, records: Iterable[CollectionRecord]) -> list[int]:
     """Return the collections that are new, or were modified since the catalogue saw them."""
     table = known.table(kind="collections")
     rows = zip(table["id"], table["modify_date"], table["number_of_images"], strict=True)
     old = {int(n): (_stamp(date), count) for n, date, count in rows}
     return [
-        int(group["id"])
-        for group in groups
-        if old.get(group["id"]) != (_stamp(group.get("modify_date")), group.get("number_of_images"))
+        record["id"]
+        for record in records
+        if old.get(record["id"])
+        != (_stamp(record.get("modify_date")), record.get("number_of_images"))
     ]
 
 
-def _stamp(value: Any) -> float | None:
+def _stamp(value: object) -> float | None:
     time = as_time(value.to_pydatetime() if hasattr(value, "to_pydatetime") else value)
     return None if time is None else round(time.timestamp(), 3)
 
@@ -243,36 +247,26 @@ def one_record(kind: Literal["image", "collection"], number: int) -> Record:
     NothingMatchedError
         When the server does not know it, or does not show it.
     ServerError
-        When the server does not answer.
+        When the server cannot be reached.
     """
-    with _session(TIMEOUT, None, None) as session:
-        ask = session.neurovault.image if kind == "image" else session.neurovault.collection
+    with Connections(Settings.of({})) as connected:
+        ask = connected.neurovault.image if kind == "image" else connected.neurovault.collection
         try:
             return clean(ask(number))
         except (MissingRemoteError, RefusedError) as error:
             raise NothingMatchedError(f"{kind} {number}: {cause_of(error)}.") from error
 
 
-def _rows(server: Server, path: str) -> Iterator[Record]:
-    """Yield the rows of a whole list; one that does not come to its end is an error."""
-    scroll = server.scroll(path, PAGE)
-    for page in scroll:
+def _rows(listed: PagedList[_Row], name: str) -> Iterator[_Row]:
+    """Yield the rows of a list; a list that does not come to its end is an error."""
+    for page in listed:
         yield from page
-    if not scroll.clean:
-        raise ProtocolError(f"{server.base}{path}: the list goes round and does not end")
-    if scroll.broken:
-        places = ", ".join(str(broken.offset + 1) for broken in scroll.broken)
-        text = f"{path}: the server cannot show the records at these places of its list: {places}"
+    if not listed.complete:
+        raise ProtocolError(f"The server's list of {name} goes round and does not end.")
+    if listed.broken:
+        places = ", ".join(str(broken.offset + 1) for broken in listed.broken)
+        text = f"The server cannot show the records at these places of its list of {name}: {places}"
         warnings.warn(text, UserWarning, stacklevel=2)
-
-
-def _session(timeout: float, connections: int | None, rules: RetryRules | None) -> Session:
-    usual = vars(Settings())
-    return Session(
-        Settings.checked(
-            **{**usual, "timeout": timeout, "connections": connections, "rules": rules}
-        )
-    )
 
 
 def _check(finder: Finder) -> None:

@@ -63,6 +63,7 @@ class Dataset:
     name : str
         For people.
     bucket : str
+        Empty where the files come from another source.
     region : str or None
         Of the bucket; None where it is not known.
     base : str
@@ -77,7 +78,7 @@ class Dataset:
     """
 
     name: str
-    bucket: str
+    bucket: str = ""
     region: str | None = None
     base: str = ""
     rules: Rules = BIDS_RULES

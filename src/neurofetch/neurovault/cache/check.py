@@ -1,8 +1,8 @@
-"""What of the cache is whole: records that can be read, volumes that are what they should be.
+"""Check which images of the cache are complete: a record that can be read, and a whole volume.
 
-A volume whose receipt still fits (size and time) is trusted. Any other is read to its end once;
-when it is good it gets a receipt, so the next call trusts it too. Offline nothing is written, and
-what was read is remembered for the life of the process.
+A volume is trusted when its receipt still fits: the same size and time. Any other volume is read to
+its end once. When it is whole it gets a receipt, so that the next call need not read it. Offline
+nothing is written; then the process remembers which volumes it has read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch._threads import together
 from neurofetch.errors import VerificationError
@@ -26,51 +26,51 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from neurofetch.neurovault.cache.layout import Cache
+    from neurofetch.neurovault.records import LocalImageRecord
 
-__all__ = ["Held", "Looked", "Shelf"]
+__all__ = ["CacheCheck", "CheckedImages", "LocalImage"]
 
-_CHECKERS = 4
-_BYTES_A_CHECK = 100_000
+_THREADS = 4
+_BYTES_A_VOLUME = 100_000
 """Reading so many bytes of receipts takes about as long as reading one volume."""
 
 _Stamp = tuple[int, int]
-_checked: dict[str, _Stamp] = {}
-"""Volumes that this process has read to their end: path to size and time."""
+_read: dict[str, _Stamp] = {}
+"""Volumes that this process has read and found whole: path to size and time."""
 
 
 @dataclass(frozen=True)
-class Held:
-    """An image that is here, whole.
+class LocalImage:
+    """An image that is in the cache and complete.
 
     Parameters
     ----------
     collection_id : int
-    record : dict
-        With the paths of its files.
+    record : LocalImageRecord
     """
 
     collection_id: int
-    record: dict[str, Any]
+    record: LocalImageRecord
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What a look at the cache found.
+class CheckedImages:
+    """What a check of images found. An image without a record is in neither of the two.
 
     Parameters
     ----------
-    good : dict of int to Held
+    complete : dict of int to LocalImage
         By image id.
-    bad : dict of int to str
-        What is wrong with an image that has a record but is not whole.
+    damaged : dict of int to str
+        What is wrong, by image id.
     """
 
-    good: dict[int, Held]
-    bad: dict[int, str]
+    complete: dict[int, LocalImage]
+    damaged: dict[int, str]
 
 
-class Shelf:
-    """Looks at images in the cache.
+class CacheCheck:
+    """Checks images of one cache.
 
     Parameters
     ----------
@@ -87,126 +87,122 @@ class Shelf:
         self._resampled = resampled
         self._receipts: dict[str, Receipt] | None = None
         self._asked = 0
-        self._good: list[str] = []
+        self._without_receipt: list[str] = []
 
     def path(self, collection_id: int, image_id: int) -> Path:
-        """Return the file that is meant by an image."""
-        place = self.cache.resampled if self._resampled else self.cache.image
-        return place(collection_id, image_id)
+        """Return the file of an image's volume."""
+        path = self.cache.resampled if self._resampled else self.cache.image
+        return path(collection_id, image_id)
 
-    def look(
-        self, places: Mapping[int, int], records: Mapping[int, dict[str, Any]] | None = None
-    ) -> Looked:
-        """Look at images that have a record.
+    def images(
+        self,
+        collection_of: Mapping[int, int],
+        records: Mapping[int, LocalImageRecord] | None = None,
+    ) -> CheckedImages:
+        """Check the records and volumes of images.
 
         Parameters
         ----------
-        places : mapping of int to int
+        collection_of : mapping of int to int
             Image id to collection id.
-        records : mapping of int to dict, optional
-            Records that were read already.
+        records : mapping of int to LocalImageRecord, optional
+            Records that were read before.
         """
-        looked, known = Looked({}, {}), records or {}
-        for image_id, collection_id in places.items():
+        checked, known = CheckedImages({}, {}), records or {}
+        for image_id, collection_id in collection_of.items():
             try:
                 record = known.get(image_id) or self.cache.read_image(collection_id, image_id)
             except (VerificationError, OSError) as error:
-                looked.bad[image_id] = f"its record cannot be used: {error}"
+                checked.damaged[image_id] = f"its record cannot be used: {error}"
                 continue
             if record is not None:
-                looked.good[image_id] = Held(collection_id, record)
-        pairs = {number: held.collection_id for number, held in looked.good.items()}
-        for image_id, problem in self.problems(pairs).items():
-            del looked.good[image_id]
-            looked.bad[image_id] = problem
-        return looked
+                checked.complete[image_id] = LocalImage(collection_id, record)
+        pairs = {number: image.collection_id for number, image in checked.complete.items()}
+        for image_id, problem in self.volumes(pairs).items():
+            del checked.complete[image_id]
+            checked.damaged[image_id] = problem
+        return checked
 
-    def problems(self, places: Mapping[int, int]) -> dict[int, str]:
-        """Return what is wrong with the volumes of images; those that are whole are left out.
+    def volumes(self, collection_of: Mapping[int, int]) -> dict[int, str]:
+        """Check the volumes of images; return what is wrong, and nothing for those that are whole.
 
         Parameters
         ----------
-        places : mapping of int to int
+        collection_of : mapping of int to int
             Image id to collection id.
         """
-        found: dict[int, str] = {}
-        doubtful: dict[int, str] = {}
-        receipts = self._known(len(places))
-        for image_id, collection_id in places.items():
+        problems: dict[int, str] = {}
+        unknown: dict[int, str] = {}
+        receipts = self._worthwhile_receipts(len(collection_of))
+        for image_id, collection_id in collection_of.items():
             path = self.path(collection_id, image_id)
             stamp = _stamp(path)
             if stamp is None:
-                found[image_id] = self._absent(collection_id, image_id)
-            elif _checked.get(str(path)) != stamp and not _fits(
-                receipts.get(self._relative(path)), stamp
-            ):
-                doubtful[image_id] = str(path)
-        found |= self._read_through(doubtful)
-        return found
+                problems[image_id] = self._missing(collection_id, image_id)
+                continue
+            receipt = receipts.get(f"{path.parent.name}/{path.name}")
+            trusted = receipt is not None and (receipt.size, receipt.mtime_ns) == stamp
+            if not trusted and _read.get(str(path)) != stamp:
+                unknown[image_id] = str(path)
+        calls = [partial(_problem, path) for path in unknown.values()]
+        for image_id, problem in zip(unknown, together(calls, _THREADS), strict=True):
+            if problem:
+                problems[image_id] = problem
+            else:
+                self._without_receipt.append(unknown[image_id])
+        return problems
 
-    def _absent(self, collection_id: int, image_id: int) -> str:
+    def _missing(self, collection_id: int, image_id: int) -> str:
         if self._resampled and self.cache.image(collection_id, image_id).is_file():
             return "it is here, but not resampled yet"
         return "there is no volume"
 
-    def _relative(self, path: Path) -> str:
-        return f"{path.parent.name}/{path.name}"
-
-    def _known(self, images: int) -> Mapping[str, Receipt]:
-        """Return the receipts, once reading them is quicker than reading the volumes."""
+    def _worthwhile_receipts(self, images: int) -> Mapping[str, Receipt]:
+        """Return the receipts, or none while reading the volumes is quicker than reading them."""
         self._asked += images
         if self._receipts is None:
             state = self.cache.root / STATE
-            if not images or _receipt_bytes(state) > self._asked * _BYTES_A_CHECK:
+            if not images or _receipt_bytes(state) > self._asked * _BYTES_A_VOLUME:
                 return {}
             self._receipts = read_receipts(state)
         return self._receipts
 
-    def _read_through(self, volumes: Mapping[int, str]) -> dict[int, str]:
-        calls = [partial(_problem, path) for path in volumes.values()]
-        answers = dict(zip(volumes, together(calls, _CHECKERS), strict=True))
-        self._good += [volumes[number] for number, (problem, _) in answers.items() if not problem]
-        return {number: problem for number, (problem, _) in answers.items() if problem}
-
-    def adopt(self) -> None:
+    def write_receipts(self) -> None:
         """Write receipts for the volumes that were read and found whole."""
-        good, self._good = self._good, []
-        if not good or not self._write:
+        paths, self._without_receipt = self._without_receipt, []
+        if not paths or not self._write:
             return
-        with contextlib.suppress(OSError):  # a receipt saves work; the answer stands without it
-            self._append(good)
-
-    def _append(self, paths: Iterable[str]) -> None:
-        journal = Journal(self.cache.root / STATE)
-        try:
-            for path in paths:
-                size, mtime_ns = _checked[path]
-                folder, name = os.path.split(path)
-                relative = f"{os.path.basename(folder)}/{name}"
-                journal.append(
-                    Receipt(
-                        relative, "", "", size, mtime_ns, VerificationLevel.CONTENT, "", time.time()
-                    )
-                )
-        finally:
-            journal.close()
+        with contextlib.suppress(OSError):  # a receipt saves work; the result is right without it
+            _append_receipts(Journal(self.cache.root / STATE), paths)
 
 
-def _problem(path: str) -> tuple[str, _Stamp | None]:
-    """Read a volume to its end; return what is wrong with it, or nothing."""
+def _append_receipts(journal: Journal, paths: Iterable[str]) -> None:
+    try:
+        for path in paths:
+            size, mtime_ns = _read[path]
+            folder, name = os.path.split(path)
+            relative = f"{os.path.basename(folder)}/{name}"
+            level = VerificationLevel.CONTENT
+            journal.append(Receipt(relative, "", "", size, mtime_ns, level, "", time.time()))
+    finally:
+        journal.close()
+
+
+def _problem(path: str) -> str:
+    """Read a volume to its end; return what is wrong with it, "" when it is whole."""
     stamp = _stamp(path)
     if stamp is None:
-        return "there is no volume", None
+        return "there is no volume"
     try:
         volume = check_volume(path)
     except VerificationError as error:
-        return f"damaged: {error}", None
+        return f"damaged: {error}"
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}", None
+        return f"cannot be read: {error.strerror or error}"
     if not volume.gzipped:
-        return "damaged: a plain volume under a name that says that it is gzipped", None
-    _checked[path] = stamp
-    return "", stamp
+        return "damaged: it is not gzipped, and its name says that it is"
+    _read[path] = stamp
+    return ""
 
 
 def _stamp(path: str | os.PathLike[str]) -> _Stamp | None:
@@ -215,10 +211,6 @@ def _stamp(path: str | os.PathLike[str]) -> _Stamp | None:
     except OSError:
         return None
     return info.st_size, info.st_mtime_ns
-
-
-def _fits(receipt: Receipt | None, stamp: _Stamp) -> bool:
-    return receipt is not None and (receipt.size, receipt.mtime_ns) == stamp
 
 
 def _receipt_bytes(state: Path) -> int:

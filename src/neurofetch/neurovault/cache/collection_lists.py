@@ -1,7 +1,7 @@
-"""Which collections are whole: their lists of images, written down when they were read to the end.
+"""The lists of the images of collections, each written when it was read from the server to its end.
 
-A mark says which images a collection had. Whether they are here is looked up on the disk, so a
-mark can never hide a loss; without one, the server is asked.
+A list says which images a collection had. Whether they are here is looked up on the disk, so a list
+can never hide that a file is lost. Where there is no list, the server is asked.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from neurofetch.neurovault.cache.layout import TornRecordError, read_json, write_atomically
 
@@ -17,15 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["STATE", "Marks"]
+__all__ = ["STATE", "CollectionLists"]
 
 STATE = ".neurofetch"
 """The package's own folder inside ``neurovault/``; no file in it ends in ``_metadata.json``."""
 
 
+class _ListFile(TypedDict):
+    """The content of a file."""
+
+    images: list[int]
+    listed: float  # seconds since 1970
+
+
 @dataclass(frozen=True)
-class Marks:
-    """The marks of one cache.
+class CollectionLists:
+    """The lists of one cache.
 
     Parameters
     ----------
@@ -39,16 +46,16 @@ class Marks:
         return self.root / STATE / "collections" / f"{collection_id}.json"
 
     def read(self, collection_id: int) -> tuple[int, ...] | None:
-        """Return the ids of a collection's images; None when no list of them is known."""
+        """Return the ids of a collection's images; None when there is no list that can be read."""
         try:
-            mark = read_json(self._path(collection_id))
-            return None if mark is None else tuple(int(number) for number in mark["images"])
+            content = cast("_ListFile | None", read_json(self._path(collection_id)))
+            return None if content is None else tuple(int(number) for number in content["images"])
         except (TornRecordError, KeyError, TypeError, ValueError):
-            return None  # it is written anew when the server is asked
+            return None  # the server is asked, and the list is written anew
 
     def write(self, collection_id: int, image_ids: Iterable[int]) -> None:
-        """Write down the images of a collection whose list came to its end."""
-        known = list(image_ids)
-        if self.read(collection_id) != tuple(known):
-            mark = {"images": known, "listed": time.time()}
-            write_atomically(self._path(collection_id), json.dumps(mark).encode())
+        """Write the ids of a collection's images, unless the file says the same."""
+        images = list(image_ids)
+        if self.read(collection_id) != tuple(images):
+            content: _ListFile = {"images": images, "listed": time.time()}
+            write_atomically(self._path(collection_id), json.dumps(content).encode())

@@ -1,8 +1,8 @@
 """Which collection an image is in, without reading every collection.
 
-The index is one small binary file, ``.neurofetch-index``: sorted pairs of numbers. It is a hint:
-what it says is checked against the disk, what it does not know is looked for in the folders that
-changed since, and without it everything still works.
+The index is one small binary file, ``.neurofetch-index``: sorted pairs of numbers. It only makes
+things faster. What it says is checked on the disk. What it does not know is looked for in the
+folders that changed since. Without it everything still works.
 """
 
 from __future__ import annotations
@@ -27,12 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+__all__ = [
+    "INDEX_NAME",
+    "Index",
+    "locate",
+    "read_index",
+    "refreshed",
+]
+
 INDEX_NAME = ".neurofetch-index"
 _MAGIC = b"NVINDEX1" if sys.byteorder == "little" else b"NVINDEX>"
-# A folder that changed this close to the moment we read it may have changed once more within the
-# same tick of the file system's clock: it is not trusted next time.
+# A folder that changed shortly before it was read may have changed once more within the same tick
+# of the file system's clock: next time it is read again.
 _TICK_NS = 2_000_000_000
-_FEW = 3  # unknown images; for more, listing each folder once is cheaper
+_FEW = 3  # for more unknown images than these, it is cheaper to list each folder once
 
 
 @dataclass(frozen=True)
@@ -42,9 +50,9 @@ class Index:
     Attributes
     ----------
     folders : dict of int to int
-        Collection id to modification time in ns; 0 when it may not be trusted.
+        Collection id to modification time in ns; 0 when the folder must be read again.
     image_ids, collection_ids : array of int64
-        Parallel, sorted by image id.
+        The images, sorted, and the collection of each.
     """
 
     folders: dict[int, int] = field(default_factory=dict)
@@ -70,8 +78,8 @@ def locate(cache: Cache, image_ids: Iterable[int], *, write: bool = True) -> dic
     image_ids : iterable of int
         The images.
     write : bool, default=True
-        Whether the index may be written when it was found stale; a folder that cannot be written
-        to is no error.
+        Whether the index may be written when it is out of date. A folder that cannot be written to
+        is no error.
 
     Returns
     -------
@@ -100,20 +108,23 @@ def locate(cache: Cache, image_ids: Iterable[int], *, write: bool = True) -> dic
 
 
 def _confirmed(cache: Cache, index: Index, wanted: Iterable[int]) -> dict[int, int]:
-    """Return where the images are, as far as the disk agrees; a volume beats a bare record."""
+    """Return where the images are by the index, after a look at the disk.
+
+    Of several folders with an image's record, the one that also has its volume is taken.
+    """
     found: dict[int, int] = {}
     for number in wanted:
-        places = [c for c in index.collections_of(number) if cache.image_json(c, number).is_file()]
-        whole = (c for c in places if cache.image(c, number).is_file())
-        if places:
-            found[number] = next(whole, places[0])
+        folders = [c for c in index.collections_of(number) if cache.image_json(c, number).is_file()]
+        whole = (c for c in folders if cache.image(c, number).is_file())
+        if folders:
+            found[number] = next(whole, folders[0])
     return found
 
 
 def _probed(root: Path, image_ids: Iterable[int]) -> Index:
-    """Look for a few images by name in each folder, without listing any.
+    """Look for a few images by name in each folder, without listing the folders.
 
-    A folder that holds the volume too ends the search; an image is nearly always in one.
+    The search for an image ends at a folder that holds its volume too.
     """
     try:
         folders = [name for name in os.listdir(root) if name.startswith("collection_")]
@@ -132,14 +143,14 @@ def _probed(root: Path, image_ids: Iterable[int]) -> Index:
 
 
 def refreshed(root: Path, old: Index, now_ns: int | None = None) -> Index:
-    """Return an index of the folders as they are; only those that changed are listed.
+    """Return an index of the folders as they are now; only those that changed are listed.
 
     Parameters
     ----------
     root : Path
         The ``neurovault`` folder.
     old : Index
-        What is known already.
+        The index from before.
     now_ns : int, optional
         The time, in ns since the epoch.
     """
@@ -185,6 +196,6 @@ def _write_index(root: Path, index: Index) -> None:
     numbers.extend(index.folders.values())
     numbers.extend(index.image_ids)
     numbers.extend(index.collection_ids)
-    # A directory without write access, a full disk: the index is a convenience, the answer stands.
+    # A folder without write access, a full disk: the result is right without the index.
     with contextlib.suppress(OSError):
         write_atomically(root / INDEX_NAME, _MAGIC + numbers.tobytes())

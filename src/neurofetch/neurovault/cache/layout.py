@@ -8,8 +8,8 @@ The layout is nilearn's, and both programs read what the other wrote::
     neurovault/collection_<cid>/neurosynth_words_for_image_<id>.json
     neurovault/collection_<cid>/image_<id>_metadata.json          last: the commit mark
 
-The paths inside the JSON are written (nilearn wants them) but never trusted: a file belongs to the
-folder that it lies in, wherever the cache has been moved and whoever wrote it.
+The paths inside the JSON are written, since nilearn needs them, and never trusted: a cache may have
+been moved, and a file belongs to the folder that it lies in.
 """
 
 from __future__ import annotations
@@ -17,24 +17,44 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from neurofetch.errors import DestinationError, DiskFullError, VerificationError
+from neurofetch.neurovault.records import (
+    CollectionRecord,
+    ImageRecord,
+    LocalCollectionRecord,
+    LocalImageRecord,
+    Record,
+)
+from neurofetch.store import atomic
 from neurofetch.store.directory import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-FOLDER = "neurovault"
+__all__ = [
+    "Cache",
+    "TornRecordError",
+    "candidate_dirs",
+    "find_root",
+    "read_json",
+    "scan_collections",
+    "scan_images",
+    "write_atomically",
+    "write_json",
+]
+
+_FOLDER = "neurovault"
+_Row = TypeVar("_Row", bound=Record)
 _IMAGE_JSON = re.compile(r"image_(\d+)_metadata\.json")
-_COLLECTION_FOLDER = re.compile(r"collection_(\d+)")
+_COLLECTION_DIR = re.compile(r"collection_(\d+)")
 
 
 class TornRecordError(VerificationError):
-    """A metadata file that is not whole JSON, or not the record that its name says."""
+    """A metadata file that is not whole JSON, or is not the record that its name says."""
 
 
 def candidate_dirs(
@@ -45,9 +65,10 @@ def candidate_dirs(
     Parameters
     ----------
     data_dir : path-like, optional
-        One directory, or several joined by ``os.pathsep``; then nothing else counts.
+        One directory, or several joined by ``os.pathsep``. By default those that
+        ``NILEARN_SHARED_DATA`` and ``NILEARN_DATA`` name, then ``~/nilearn_data``.
     environ : mapping, optional
-        Where ``NILEARN_SHARED_DATA`` and ``NILEARN_DATA`` are read; the process's own by default.
+        Where the variables are read; by default the environment of the process.
 
     Examples
     --------
@@ -84,7 +105,7 @@ def find_root(
     DestinationError
         When none exists and none could be created.
     """
-    roots = [path / FOLDER for path in candidate_dirs(data_dir, environ)]
+    roots = [path / _FOLDER for path in candidate_dirs(data_dir, environ)]
     for root in roots:
         if root.is_dir():
             return root.resolve() if root.is_symlink() else root
@@ -153,7 +174,7 @@ class Cache:
         """Return the ids of a collection's images that have a record, sorted."""
         return scan_images(self.collection_dir(collection_id))
 
-    def read_collection(self, collection_id: int) -> dict[str, Any] | None:
+    def read_collection(self, collection_id: int) -> LocalCollectionRecord | None:
         """Return a collection's record with its present paths, None when there is none.
 
         Raises
@@ -161,16 +182,16 @@ class Cache:
         TornRecordError
             When the file is not whole.
         """
-        record = read_json(self.collection_json(collection_id))
-        if record is None:
+        content = read_json(self.collection_json(collection_id))
+        if content is None:
             return None
-        place = self.collection_dir(collection_id)
-        return _bare(record) | {
-            "relative_path": place.name,
-            "absolute_path": os.path.abspath(place),
-        }
+        record = _bare(cast("LocalCollectionRecord", content))
+        folder = self.collection_dir(collection_id)
+        record["relative_path"] = folder.name
+        record["absolute_path"] = os.path.abspath(folder)
+        return record
 
-    def read_image(self, collection_id: int, image_id: int) -> dict[str, Any] | None:
+    def read_image(self, collection_id: int, image_id: int) -> LocalImageRecord | None:
         """Return an image's record with its present paths, None when there is none.
 
         Raises
@@ -179,49 +200,52 @@ class Cache:
             When the file is not whole, or belongs to another image.
         """
         path = self.image_json(collection_id, image_id)
-        record = read_json(path)
-        if record is None:
+        content = read_json(path)
+        if content is None:
             return None
-        if record.get("id") != image_id:
-            raise TornRecordError(f"{path} holds the record of image {record.get('id')!r}.")
-        return self.with_paths({"collection_id": collection_id} | _bare(record), collection_id)
+        if content.get("id") != image_id:
+            raise TornRecordError(f"{path} holds the record of image {content.get('id')!r}.")
+        record = cast("ImageRecord", {"collection_id": collection_id, **content})
+        return self.with_paths(record, collection_id)
 
-    def with_paths(self, record: Mapping[str, Any], collection_id: int) -> dict[str, Any]:
+    def with_paths(self, record: ImageRecord, collection_id: int) -> LocalImageRecord:
         """Return an image's record with the relative and absolute paths that nilearn gives."""
-        number = record["id"]
-        files = {"": self.image(collection_id, number)}
-        files["resampled_"] = self.resampled(collection_id, number)
-        if (words := self.words(collection_id, number)).is_file():
-            files["ns_words_"] = words
-        paths: dict[str, str] = {}
-        for key, file in files.items():
-            paths[f"{key}relative_path"] = f"{file.parent.name}/{file.name}"
-            paths[f"{key}absolute_path"] = os.path.abspath(file)
-        return {**record, **paths}
+        number, full = record["id"], cast("LocalImageRecord", _bare(record))
+        volume = self.image(collection_id, number)
+        full["relative_path"], full["absolute_path"] = _paths(volume)
+        resampled = self.resampled(collection_id, number)
+        full["resampled_relative_path"], full["resampled_absolute_path"] = _paths(resampled)
+        words = self.words(collection_id, number)
+        if words.is_file():
+            full["ns_words_relative_path"], full["ns_words_absolute_path"] = _paths(words)
+        return full
 
-    def write_collection(self, record: Mapping[str, Any]) -> bool:
+    def write_collection(self, record: CollectionRecord) -> bool:
         """Write a collection's record if it changed; say whether it did."""
         number = record["id"]
-        place = self.collection_dir(number)
-        return write_json(
-            self.collection_json(number), _bare(record) | {"relative_path": place.name}
-        )
+        content = {**_bare(record), "relative_path": self.collection_dir(number).name}
+        return write_json(self.collection_json(number), content)
 
-    def write_image(self, record: Mapping[str, Any], collection_id: int) -> bool:
-        """Write an image's record, its commit mark, if it changed; say whether it did.
+    def write_image(self, record: ImageRecord, collection_id: int) -> bool:
+        """Write an image's record if it changed; say whether it did.
 
-        Call it last, when all other files of the image are in place.
+        The record says that the image is complete: write it when all its other files are there.
         """
-        bare = _bare(record)
-        bare["collection_id"] = bare.get("collection_id") or collection_id  # nilearn dies without
-        full = self.with_paths(bare, collection_id)
+        full = self.with_paths(record, collection_id)
+        full["collection_id"] = full.get("collection_id") or collection_id  # nilearn fails without
         kept = {key: value for key, value in full.items() if "absolute" not in key}
         return write_json(self.image_json(collection_id, record["id"]), kept)
 
 
-def _bare(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record without paths: they are made anew from where the files are."""
-    return {k: v for k, v in record.items() if "relative_path" not in k and "absolute" not in k}
+def _bare(record: _Row) -> _Row:
+    """Return a record without its paths."""
+    bare = {k: v for k, v in record.items() if "relative_path" not in k and "absolute" not in k}
+    return cast("_Row", bare)
+
+
+def _paths(file: Path) -> tuple[str, str]:
+    """Return a file's path inside of the cache, and its absolute path."""
+    return f"{file.parent.name}/{file.name}", os.path.abspath(file)
 
 
 def scan_collections(root: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
@@ -232,7 +256,7 @@ def scan_collections(root: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:
         return
     with entries:
         for entry in entries:
-            found = _COLLECTION_FOLDER.fullmatch(entry.name)
+            found = _COLLECTION_DIR.fullmatch(entry.name)
             if found and entry.is_dir():
                 yield int(found[1]), entry
 
@@ -246,7 +270,7 @@ def scan_images(folder: str | os.PathLike[str]) -> list[int]:
     return sorted(int(found[1]) for name in names if (found := _IMAGE_JSON.fullmatch(name)))
 
 
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+def read_json(path: str | os.PathLike[str]) -> dict[str, object] | None:
     """Return the record in a file, None when there is no such file.
 
     Raises
@@ -267,7 +291,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     return record
 
 
-def write_json(path: Path, record: Mapping[str, Any]) -> bool:
+def write_json(path: Path, record: Mapping[str, object]) -> bool:
     """Write a record atomically, unless the file already says the same.
 
     Parameters
@@ -288,7 +312,7 @@ def write_json(path: Path, record: Mapping[str, Any]) -> bool:
     return True
 
 
-def _says(path: Path, record: Mapping[str, Any]) -> bool:
+def _says(path: Path, record: Mapping[str, object]) -> bool:
     try:
         return read_json(path) == dict(record)
     except TornRecordError:
@@ -298,29 +322,17 @@ def _says(path: Path, record: Mapping[str, Any]) -> bool:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write bytes so that a reader sees the old file or the new one, whole, even after a crash.
 
+    The temporary file has a name that begins with a dot, in the same folder: nilearn, which looks
+    for ``image_*_metadata.json``, does not find it.
+
     Raises
     ------
     DestinationError
         When they cannot be written; `DiskFullError` when the disk is full.
     """
     try:
-        _write_atomically(path, content)
+        atomic.write_atomically(path, content)
     except OSError as exc:
         if exc.errno in FULL:
             raise DiskFullError(f"The disk is full: {path} was not written.") from exc
         raise DestinationError(f"{path} cannot be written: {exc.strerror or exc}.") from exc
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A leading dot keeps the half-written file out of nilearn's search for image_*_metadata.json.
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    try:
-        with open(partial, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch._threads import together
 from neurofetch.errors import VerificationError
-from neurofetch.neurovault.cache.collection_lists import Marks
+from neurofetch.neurovault.cache.collection_lists import CollectionLists
 from neurofetch.neurovault.cache.layout import Cache, find_root
 from neurofetch.neurovault.cache.volume_check import check_volume
 from neurofetch.neurovault.records import normal_ids
@@ -23,14 +23,14 @@ __all__ = ["verify"]
 
 
 def verify(data_dir: str | os.PathLike[str] | None = None, collection_ids: object = None) -> Audit:
-    """Read every record and every volume of the cache, whoever put them there.
+    """Read every record and every volume of the cache again.
 
     Parameters
     ----------
     data_dir : path-like, optional
         As for `fetch_neurovault_ids`.
     collection_ids : ids, optional
-        Look at these collections only.
+        Only these collections.
 
     Returns
     -------
@@ -43,17 +43,17 @@ def verify(data_dir: str | os.PathLike[str] | None = None, collection_ids: objec
     wanted = cache.collection_ids()
     if collection_ids is not None:
         wanted = list(normal_ids(collection_ids, "collection_ids"))
-    looks = [look for number in wanted for look in _looks(cache, number)]
-    findings = together(looks, max(2, os.cpu_count() or 2))
+    checks = [check for number in wanted for check in _checks(cache, number)]
+    findings = together(checks, max(2, os.cpu_count() or 2))
     seconds = time.monotonic() - began
     return Audit(Path(os.path.abspath(cache.root)), tuple(findings), seconds)
 
 
-def _looks(cache: Cache, number: int) -> Iterator[Callable[[], Finding]]:
-    """Yield what is to be looked at in one collection."""
+def _checks(cache: Cache, number: int) -> Iterator[Callable[[], Finding]]:
+    """Yield the checks of one collection: of its record, then of each image."""
     yield partial(_collection, cache, number)
     here = cache.image_ids(number)
-    for image_id in sorted({*here, *(Marks(cache.root).read(number) or ())}):
+    for image_id in sorted({*here, *(CollectionLists(cache.root).read(number) or ())}):
         yield partial(_image, cache, number, image_id)
 
 
@@ -81,7 +81,7 @@ def _image(cache: Cache, number: int, image_id: int) -> Finding:
     except (VerificationError, OSError) as error:
         return Finding(shown, State.DIFFERS, str(error))
     if not all(volume.gzipped for volume in found):
-        return Finding(shown, State.DIFFERS, "a plain volume under the name of a gzipped one")
+        return Finding(shown, State.DIFFERS, "it is not gzipped, and its name says that it is")
     shape = " x ".join(map(str, found[0].shape))
     return Finding(shown, State.GOOD, f"read to its end: {shape}, NIfTI-{found[0].version}")
 

@@ -9,24 +9,28 @@ from __future__ import annotations
 import math
 import os
 import re
-import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from neurofetch.errors import VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+__all__ = [
+    "DamagedVolumeError",
+    "Volume",
+    "check_volume",
+    "gzip_volume",
+]
+
 _CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
 _HEADER = 540  # bytes of the longer of the two headers
 _GZIP_LEVEL = 2  # of isal's 0 to 3; on maps, 3 takes seven times as long and is no smaller
-# Bits per voxel of each NIfTI data type; code 0 says "unknown".
-_BITS = {
-    1: 1, 2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32,
-    1024: 64, 1280: 64, 1536: 128, 1792: 128, 2048: 256, 2304: 32,
-}  # fmt: skip
+# Bits per voxel of the NIfTI data types for which NumPy has no type on every machine: single bits,
+# floats of 128 bits, and complex numbers of two such floats.
+_BITS_WITHOUT_DTYPE = {1: 1, 1536: 128, 2048: 256}
 
 
 class DamagedVolumeError(VerificationError):
@@ -75,7 +79,7 @@ class Volume:
 
 
 class _Decompressor(Protocol):
-    """What isal's object offers; its types are not ours to name."""
+    """The methods of isal's object, which has no public type."""
 
     eof: bool
     unused_data: bytes
@@ -90,12 +94,7 @@ class _Header:
     datatype: int
     little_endian: bool
     version: int
-    data_start: int
-
-    @property
-    def whole(self) -> int:
-        """Bytes of header and data together."""
-        return self.data_start + math.ceil(math.prod(self.shape) * _BITS[self.datatype] / 8)
+    whole: int  # bytes of header and data together
 
 
 def check_volume(path: str | os.PathLike[str], expected_size: int | None = None) -> Volume:
@@ -116,7 +115,7 @@ def check_volume(path: str | os.PathLike[str], expected_size: int | None = None)
     Raises
     ------
     DamagedVolumeError
-        Empty, too short or too long, an HTML or JSON answer, a gzip stream that is cut or
+        Empty, too short or too long, an HTML or JSON response, a gzip stream that is cut or
         corrupt, no NIfTI header, less data than the header announces. Its `cause` says which.
     OSError
         When the file cannot be read.
@@ -152,7 +151,7 @@ def gzip_volume(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
     Parameters
     ----------
     source, target : path-like
-        Where from, where to; `target` is overwritten and synced to the disk.
+        Where from, where to; `target` is overwritten.
 
     Returns
     -------
@@ -166,13 +165,11 @@ def gzip_volume(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
         while chunk := plain.read(_CHUNK):
             packed.write(packer.compress(chunk))
         packed.write(packer.flush())
-        packed.flush()
-        os.fsync(packed.fileno())
         return packed.tell()
 
 
 def _refuse_other_things(start: bytes) -> None:
-    """Name the wrong answers that servers give with status 200."""
+    """Name the other things that servers send with status 200."""
     if not start:
         raise DamagedVolumeError("an empty file")
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -182,7 +179,7 @@ def _refuse_other_things(start: bytes) -> None:
         raise DamagedVolumeError(f"an HTML page{quoted} instead of a volume")
     if text.startswith((b"{", b"[")):
         quoted = text[:80].decode("utf-8", "replace")
-        raise DamagedVolumeError(f"a JSON answer instead of a volume: {quoted}")
+        raise DamagedVolumeError(f"a JSON response instead of a volume: {quoted}")
 
 
 def _measure(chunks: Iterator[bytes]) -> tuple[_Header, int]:
@@ -192,7 +189,7 @@ def _measure(chunks: Iterator[bytes]) -> tuple[_Header, int]:
         start += chunk
         if len(start) >= _HEADER:
             break
-    header = _parse(start)
+    header = _read_header(start)
     total = len(start) + sum(map(len, chunks))
     if total < header.whole:
         raise DamagedVolumeError(
@@ -239,40 +236,50 @@ def _only_padding(rest: bytes, file: BinaryIO) -> None:
         rest = file.read(_CHUNK)
 
 
-def _parse(start: bytes) -> _Header:
+def _read_header(start: bytes) -> _Header:
     """Read a NIfTI-1 or NIfTI-2 header in either byte order."""
+    from nibabel.nifti1 import Nifti1Header  # noqa: PLC0415 - an extra, and heavy
+    from nibabel.nifti2 import Nifti2Header  # noqa: PLC0415
+
     if start.startswith(_GZIP):
         raise DamagedVolumeError("a volume that was gzipped twice")
-    for order in "<>":
-        (length,) = struct.unpack(order + "i", start[:4].ljust(4, b"\0"))
-        if length in (348, 540):
+    kinds: dict[int, Any] = {kind.sizeof_hdr: kind for kind in (Nifti1Header, Nifti2Header)}
+    for order in ("little", "big"):
+        length = int.from_bytes(start[:4].ljust(4, b"\0"), order)
+        if length in kinds:
             break
     else:
         raise DamagedVolumeError("no NIfTI header at its beginning")
     if len(start) < length:
         raise DamagedVolumeError(f"{len(start)} bytes, less than a NIfTI header")
-    magic = start[344:348] if length == 348 else start[4:8]
-    if magic not in (b"n+1\0", b"n+2\0"):
+    # check=False: nibabel's checks mend or warn of what the checks here refuse.
+    header = kinds[length](start[:length], endianness=order, check=False)
+    magic = header["magic"].item()
+    if magic not in (b"n+1", b"n+2"):
         kind = "half of an .hdr/.img pair" if magic[:2] == b"ni" else "an Analyze 7.5 header"
         raise DamagedVolumeError(f"{kind}, not a NIfTI volume in one file")
-    return _checked(order, start, version=1 if length == 348 else 2)
-
-
-def _checked(order: str, start: bytes, version: int) -> _Header:
-    if version == 1:
-        dims = struct.unpack_from(order + "8h", start, 40)
-        (datatype,) = struct.unpack_from(order + "h", start, 70)
-        (offset,) = struct.unpack_from(order + "f", start, 108)
-    else:
-        dims = struct.unpack_from(order + "8q", start, 16)
-        (datatype,) = struct.unpack_from(order + "h", start, 12)
-        (offset,) = struct.unpack_from(order + "q", start, 168)
-    shape = dims[1 : 1 + dims[0]] if 1 <= dims[0] <= 7 else ()
+    dims: list[int] = header["dim"].tolist()
+    shape = tuple(dims[1 : 1 + dims[0]]) if 1 <= dims[0] <= 7 else ()
     if not shape or min(shape) < 1:
-        raise DamagedVolumeError(f"a NIfTI header with impossible dimensions {dims}")
-    if datatype not in _BITS:
+        raise DamagedVolumeError(f"a NIfTI header with impossible dimensions {tuple(dims)}")
+    datatype = int(header["datatype"])
+    bits = _bits(datatype)
+    if not bits:
         raise DamagedVolumeError(f"a NIfTI header with an unknown data type ({datatype})")
+    offset = header["vox_offset"].item()
     if not 0 <= offset < 2**40:  # not a number is refused too
         raise DamagedVolumeError(f"a NIfTI header whose data begin at byte {offset}")
-    least = 352 if version == 1 else 544
-    return _Header(shape, datatype, order == "<", version, int(offset) or least)
+    data_start = int(offset) or header.single_vox_offset
+    whole = data_start + math.ceil(math.prod(shape) * bits / 8)
+    version = 1 if length == Nifti1Header.sizeof_hdr else 2
+    return _Header(shape, datatype, order == "little", version, whole)
+
+
+def _bits(datatype: int) -> int:
+    """Return the bits of one voxel; 0 for a data type that NIfTI does not have."""
+    from nibabel.nifti1 import data_type_codes  # noqa: PLC0415
+
+    dtypes: Any = data_type_codes.dtype
+    if datatype not in dtypes:
+        return 0
+    return int(8 * dtypes[datatype].itemsize) or _BITS_WITHOUT_DTYPE.get(datatype, 0)

@@ -1,8 +1,8 @@
 """A local catalogue of all collections and images: one DuckDB file.
 
-An update works on a copy and puts it in place by one rename. So readers, however many, always see a
-whole catalogue and never wait; two updates at once both leave a whole one, and what the earlier
-of them brought is brought again by the next update, which asks from the newest date in the file.
+An update works on a copy, which replaces the file in one step. So all readers always see a whole
+catalogue and never wait. When two updates run at once, the file of the later one stays; what only
+the earlier one brought comes again with the next update.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, overload
 
 from neurofetch.errors import VerificationError
 from neurofetch.neurovault.catalogues.ingest import (
@@ -27,12 +27,15 @@ from neurofetch.neurovault.catalogues.ingest import (
     table_format,
 )
 from neurofetch.neurovault.catalogues.search import COLUMNS, Kind, Query
+from neurofetch.store.atomic import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import duckdb
     import pandas as pd
+
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord, Record
 
 __all__ = ["Catalogue", "Update"]
 
@@ -41,7 +44,6 @@ _WRITING: dict[str, str | bool | int | float | list[str]] = {
     "storage_compatibility_version": "v1.2.0",
 }
 _STALE = 86_400.0  # seconds after which the draft of another process counts as abandoned
-CATALOGUE_NAME = "neurofetch-catalogue.duckdb"
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,11 @@ class Catalogue:
     def update(
         self,
         *,
-        collections: Iterable[Mapping[str, Any]] | None = None,
-        images: Iterable[Mapping[str, Any]] | None = None,
+        collections: Iterable[Mapping[str, object]] | None = None,
+        images: Iterable[Mapping[str, object]] | None = None,
         complete: bool = False,
     ) -> Update:
-        """Bring records in; a record replaces an older one of the same id.
+        """Add records; a record replaces an older one of the same id.
 
         Parameters
         ----------
@@ -109,33 +111,33 @@ class Catalogue:
 
         Notes
         -----
-        Nothing is visible to readers before all is in. When an iterable raises, the catalogue
+        Readers see nothing of an update before it is done. When an iterable raises, the catalogue
         stays as it was.
         """
         import duckdb  # noqa: PLC0415 - heavy
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(self.path, time.time())
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-        scratch = Path(f"{draft}.ndjson")
-        both: dict[Kind, Iterable[Mapping[str, Any]] | None]
+        name = f".{self.path.name}.{os.getpid()}-{secrets.token_hex(4)}.part"
+        both: dict[Kind, Iterable[Mapping[str, object]] | None]
         both = {"collections": collections, "images": images}
         given = {kind: records for kind, records in both.items() if records is not None}
         done = Update()
-        try:
+        with replacing(self.path, draft=name) as draft:
             if self.exists():
                 shutil.copyfile(self.path, draft)
-            with duckdb.connect(str(draft), config=_WRITING) as connection:
-                connection.execute("SET enable_progress_bar = false")  # it goes to stdout
-                create_tables(connection)
-                for kind, records in given.items():
-                    done += merge(connection, kind, records, scratch, complete=complete)
-                connection.execute("CHECKPOINT")
-            _sync(draft)
-            os.replace(draft, self.path)
-        finally:
-            draft.unlink(missing_ok=True)
-            Path(f"{draft}.wal").unlink(missing_ok=True)
+            else:
+                os.unlink(draft)  # DuckDB makes a new file, and refuses an empty one
+            try:
+                with duckdb.connect(draft, config=_WRITING) as connection:
+                    connection.execute("SET enable_progress_bar = false")  # it goes to stdout
+                    create_tables(connection)
+                    for kind, records in given.items():
+                        scratch = Path(f"{draft}.ndjson")
+                        done += merge(connection, kind, records, scratch, complete=complete)
+                    connection.execute("CHECKPOINT")
+            finally:
+                Path(f"{draft}.wal").unlink(missing_ok=True)
         return done
 
     def ids(
@@ -145,7 +147,7 @@ class Catalogue:
         kind: Kind = "images",
         collection_text: str | None = None,
         limit: int | None = None,
-        **fields: Any,
+        **fields: object,
     ) -> list[int]:
         """Search, and return ids, sorted.
 
@@ -183,7 +185,7 @@ class Catalogue:
         kind: Kind = "images",
         collection_text: str | None = None,
         limit: int | None = None,
-        **fields: Any,
+        **fields: object,
     ) -> pd.DataFrame:
         """Search as :meth:`ids` does, and return the main fields as a table, one row a record."""
         import pandas as pd  # noqa: PLC0415 - heavy
@@ -194,7 +196,18 @@ class Catalogue:
             rows = [] if connection is None else query.rows(connection, names)
         return pd.DataFrame(rows, columns=names)
 
-    def records(self, ids: Iterable[int], *, kind: Kind = "images") -> list[dict[str, Any]]:
+    @overload
+    def records(
+        self, ids: Iterable[int], *, kind: Literal["images"] = ...
+    ) -> list[ImageRecord]: ...
+    @overload
+    def records(
+        self, ids: Iterable[int], *, kind: Literal["collections"]
+    ) -> list[CollectionRecord]: ...
+    @overload
+    def records(self, ids: Iterable[int], *, kind: Kind) -> Sequence[Record]: ...
+
+    def records(self, ids: Iterable[int], *, kind: Kind = "images") -> Sequence[Record]:
         """Return the whole records of these ids, in their order; unknown ids are left out."""
         wanted = list(ids)
         with self._reading() as connection:
@@ -210,7 +223,7 @@ class Catalogue:
         return value if isinstance(value, int) else 0
 
     def newest(self, kind: Kind = "images") -> datetime | None:
-        """Return the newest ``modify_date``, None when there is none: where an update begins."""
+        """Return the newest ``modify_date``; None when there is none."""
         value = self._one(f"SELECT max(modify_date) FROM {kind}")
         return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
 
@@ -257,8 +270,3 @@ def _sweep(path: Path, now: float) -> None:
         with contextlib.suppress(FileNotFoundError):
             if draft.is_file() and draft.stat().st_mtime < now - _STALE:
                 draft.unlink()
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Bring the server's records into the catalogue's tables, a batch at a time."""
+"""Write the server's records into the catalogue's tables, a batch at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.errors import UsageError
 from neurofetch.neurovault.catalogues.search import COLUMNS, TEXTS, Kind, columns_sql, fresh_sql
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
     import duckdb
 
+__all__ = [
+    "FORMAT",
+    "Update",
+    "create_tables",
+    "merge",
+    "table_format",
+]
+
 FORMAT = 1  # raised when the tables change: an older file is then filled anew
 _BATCH = 20_000  # records: some 60 MB on the disk while they are read
 _LARGEST = 2**63  # what a BIGINT cannot hold
@@ -27,7 +35,7 @@ _LARGEST = 2**63  # what a BIGINT cannot hold
 class Update:
     """What an update changed, in records of both kinds together.
 
-    A record that was given twice, as careless pages do, may be counted twice.
+    A record that was given twice, as pages of the server may do, may be counted twice.
 
     Attributes
     ----------
@@ -69,17 +77,17 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 def merge(
     connection: duckdb.DuckDBPyConnection,
     kind: Kind,
-    records: Iterable[Mapping[str, Any]],
+    records: Iterable[Mapping[str, object]],
     scratch: Path,
     *,
     complete: bool,
 ) -> Update:
-    """Bring in the records of one kind.
+    """Write the records of one kind.
 
     Parameters
     ----------
     connection : duckdb.DuckDBPyConnection
-        A draft that nobody else reads.
+        A draft that no other process reads.
     kind : {"images", "collections"}
         Their table.
     records : iterable of mapping
@@ -122,7 +130,7 @@ def _merge_batch(connection: duckdb.DuckDBPyConnection, kind: Kind, lines: Path)
     return Update(added=given - known, changed=changed, unchanged=known - changed)
 
 
-def _rows(kind: Kind, records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _rows(kind: Kind, records: Iterable[Mapping[str, object]]) -> Iterator[dict[str, object]]:
     """Yield the columns of each record, as JSON can hold them."""
     for line, raw in enumerate(records):
         record = clean(raw)
@@ -132,24 +140,24 @@ def _rows(kind: Kind, records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str
                 f"Record {line + 1} of the {kind} has no id, but {number!r}; "
                 "the catalogue was left as it was."
             )
-        row = {name: _cell(record.get(name), sort) for name, sort in COLUMNS[kind].items()}
+        row = {name: _cell(record.get(name), sql_type) for name, sql_type in COLUMNS[kind].items()}
         words = (record.get(name) for name in TEXTS[kind])
         text = _plain("\n".join(str(word) for word in words if word).lower())
         yield {**row, "text": text, "record": json.dumps(record), "line": line}
 
 
-def _cell(value: object, sort: str) -> object:
+def _cell(value: object, sql_type: str) -> object:
     """Return a value as its column takes it; None for what does not fit."""
     if value is None:
         return None
-    if sort == "VARCHAR":
+    if sql_type == "VARCHAR":
         return _plain(value if isinstance(value, str) else json.dumps(value))
-    if sort == "TIMESTAMP":
+    if sql_type == "TIMESTAMP":
         time = as_time(value)
         return None if time is None else time.replace(tzinfo=None).isoformat()
-    if sort == "BOOLEAN":
+    if sql_type == "BOOLEAN":
         return value if isinstance(value, bool) else None
-    return _quantity(value, whole=sort == "BIGINT")
+    return _quantity(value, whole=sql_type == "BIGINT")
 
 
 def _quantity(value: object, *, whole: bool) -> float | int | None:

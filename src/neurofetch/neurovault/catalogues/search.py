@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from neurofetch.errors import UsageError
 from neurofetch.neurovault.filters import (
@@ -23,7 +23,18 @@ from neurofetch.neurovault.records import as_time
 if TYPE_CHECKING:
     import duckdb
 
+__all__ = [
+    "COLUMNS",
+    "TEXTS",
+    "Kind",
+    "Query",
+    "columns_sql",
+    "fresh_sql",
+]
+
 Kind = Literal["images", "collections"]
+_Clause = tuple[str, list[object]]
+"""A condition in SQL, and the values for its question marks."""
 
 # The fields that have a column of their own; every other is found in the record's JSON.
 COLUMNS: dict[Kind, dict[str, str]] = {
@@ -81,7 +92,8 @@ TEXTS: dict[Kind, tuple[str, ...]] = {
     ),
     "collections": ("name", "description", "authors", "journal_name", "DOI", "owner_name"),
 }
-_OPERATORS: dict[type[SpecialValue], str] = {
+_ORDERS = (GreaterOrEqual, GreaterThan, LessOrEqual, LessThan)
+_OPERATORS: dict[type, str] = {
     GreaterOrEqual: ">=",
     GreaterThan: ">",
     LessOrEqual: "<=",
@@ -92,7 +104,7 @@ _WORD = re.compile(r'"([^"]+)"|([^\s"]+)')
 
 def columns_sql(kind: Kind) -> str:
     """Return the columns of a table, as CREATE TABLE takes them."""
-    typed = ", ".join(f'"{name}" {sort}' for name, sort in COLUMNS[kind].items())
+    typed = ", ".join(f'"{name}" {sql_type}' for name, sql_type in COLUMNS[kind].items())
     # Measured with 700,000 images: zstd makes the records seven times smaller; the text, which
     # every search reads through, is scanned twice as fast as fsst.
     packed = "text VARCHAR USING COMPRESSION fsst, record VARCHAR USING COMPRESSION zstd"
@@ -101,9 +113,9 @@ def columns_sql(kind: Kind) -> str:
 
 def fresh_sql(kind: Kind) -> str:
     """Return the statements that read the rows of a file, the newest of each id, as `fresh`."""
-    sorts = {**COLUMNS[kind], "text": "VARCHAR", "record": "VARCHAR", "line": "BIGINT"}
-    shape = ", ".join(f"'{name}': '{sort}'" for name, sort in sorts.items())
-    names = ", ".join(f'"{name}"' for name in sorts if name != "line")
+    types = {**COLUMNS[kind], "text": "VARCHAR", "record": "VARCHAR", "line": "BIGINT"}
+    shape = ", ".join(f"'{name}': '{sql_type}'" for name, sql_type in types.items())
+    names = ", ".join(f'"{name}"' for name in types if name != "line")
     return (
         f"CREATE TEMP TABLE fresh AS SELECT {names} FROM read_json(?, columns={{{shape}}}, "
         "format='newline_delimited', maximum_object_size=67108864) QUALIFY row_number() OVER "
@@ -130,7 +142,7 @@ class Query:
     kind: Kind
     text: str | None
     collection_text: str | None
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
     limit: int | None
 
     def __post_init__(self) -> None:
@@ -141,7 +153,7 @@ class Query:
 
     def ids(self, connection: duckdb.DuckDBPyConnection) -> list[int]:
         """Return the ids of the rows that match, sorted."""
-        if self._other:
+        if self._other_fields:
             return [row[0] for row in self.rows(connection, ["id"])]
         found: Any = self._select(connection, ["id"]).fetchnumpy()["id"]  # faster than fetchall
         return list(found.tolist())
@@ -151,10 +163,10 @@ class Query:
     ) -> list[tuple[Any, ...]]:
         """Return the columns `names` of the rows that match, by id."""
         found = self._select(connection, names).fetchall()
-        return self._sift(found) if self._other else found
+        return self._with_other_fields(found) if self._other_fields else found
 
     @property
-    def _other(self) -> dict[str, Any]:
+    def _other_fields(self) -> dict[str, object]:
         """The fields that have no column."""
         return {k: v for k, v in self.fields.items() if k not in COLUMNS[self.kind]}
 
@@ -168,70 +180,70 @@ class Query:
             clauses.append((sql, _values(inner)))
         typed = {k: v for k, v in self.fields.items() if k in COLUMNS[self.kind]}
         clauses += [self._clause(connection, name, value) for name, value in typed.items()]
-        chosen = ", ".join(f'"{name}"' for name in names) + (", record" if self._other else "")
+        chosen = ", ".join(f'"{name}"' for name in names) + (
+            ", record" if self._other_fields else ""
+        )
         where = f" WHERE {_and(clauses)}" if clauses else ""
-        limit = "" if self._other or self.limit is None else f" LIMIT {int(self.limit)}"
+        limit = "" if self._other_fields or self.limit is None else f" LIMIT {int(self.limit)}"
         sql = f"SELECT {chosen} FROM {self.kind}{where} ORDER BY id{limit}"
         return connection.execute(sql, _values(clauses))
 
-    def _sift(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Keep the rows whose record has the fields that no column has."""
-        terms = {k: IsIn(*v) if _is_many(v) else v for k, v in self._other.items()}
+    def _with_other_fields(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Return the rows whose record fits the fields that have no column, without the record."""
+        terms = {k: IsIn(*v) if _is_many(v) else v for k, v in self._other_fields.items()}
         accepts = ResultFilter(terms)
         return [row[:-1] for row in rows if accepts(json.loads(row[-1]))][: self.limit]
 
-    def _clause(
-        self, connection: duckdb.DuckDBPyConnection, name: str, wanted: Any
-    ) -> tuple[str, list[Any]]:
-        sort = COLUMNS[self.kind][name]
+    def _clause(self, connection: duckdb.DuckDBPyConnection, name: str, wanted: object) -> _Clause:
+        sql_type = COLUMNS[self.kind][name]
         if isinstance(wanted, IsIn):
             wanted = list(wanted.accepted_)
         operator = _OPERATORS.get(type(wanted))
-        if operator is not None and sort in ("TIMESTAMP", "BIGINT"):
-            return f'"{name}" {operator} ?', [_bound(wanted.bound_, sort, name)]
+        if operator and isinstance(wanted, _ORDERS) and sql_type in ("TIMESTAMP", "BIGINT"):
+            return f'"{name}" {operator} ?', [_bound(wanted.bound_, sql_type, name)]
         if isinstance(wanted, SpecialValue):
             return self._special(connection, name, wanted)
         values = list(wanted) if _is_many(wanted) else [wanted]
-        good = [_bound(value, sort, name) for value in values if value is not None]
-        return _among(name, sort, good, null=len(good) < len(values))
+        good = [_bound(value, sql_type, name) for value in values if value is not None]
+        return _among(name, sql_type, good, null=len(good) < len(values))
 
     def _special(
         self, connection: duckdb.DuckDBPyConnection, name: str, wanted: SpecialValue
-    ) -> tuple[str, list[Any]]:
-        """Ask the special value about each distinct value of the column, and name the good ones."""
+    ) -> _Clause:
+        """Search for those values of the column that the special value is equal to."""
         rows = connection.execute(f'SELECT DISTINCT "{name}" FROM {self.kind}').fetchall()
         good = [value for (value,) in rows if value is not None and wanted == value]
         null = wanted == None  # noqa: E711 - it is the special value that decides
         return _among(name, COLUMNS[self.kind][name], good, null=null)
 
 
-def _among(name: str, sort: str, values: list[Any], *, null: bool) -> tuple[str, list[Any]]:
+def _among(name: str, sql_type: str, values: list[object], *, null: bool) -> _Clause:
     unknown = f' OR "{name}" IS NULL' if null else ""
-    return f'("{name}" IN (SELECT unnest(?::{sort}[])){unknown})', [values]
+    return f'("{name}" IN (SELECT unnest(?::{sql_type}[])){unknown})', [values]
 
 
-def _words(column: str, text: str | None) -> list[tuple[str, list[Any]]]:
+def _words(column: str, text: str | None) -> list[_Clause]:
     words = [quoted or bare for quoted, bare in _WORD.findall(text or "")]
     return [(f"contains({column}, ?)", [word.lower()]) for word in words]
 
 
-def _and(clauses: list[tuple[str, list[Any]]]) -> str:
+def _and(clauses: list[_Clause]) -> str:
     return " AND ".join(sql for sql, _ in clauses)
 
 
-def _values(clauses: list[tuple[str, list[Any]]]) -> list[Any]:
+def _values(clauses: list[_Clause]) -> list[object]:
     return [value for _, values in clauses for value in values]
 
 
-def _is_many(value: object) -> bool:
+def _is_many(value: object) -> TypeGuard[Iterable[object]]:
     return isinstance(value, Iterable) and not isinstance(value, str | SpecialValue)
 
 
-def _bound(value: Any, sort: str, name: str) -> Any:
+def _bound(value: object, sql_type: str, name: str) -> object:
     """Return a value as its column compares it."""
     if hasattr(value, "item"):  # a NumPy scalar
         value = value.item()
-    if sort == "TIMESTAMP":
+    if sql_type == "TIMESTAMP":
         time = as_time(value)
         if time is None:
             raise UsageError(

@@ -1,9 +1,9 @@
-"""The result, in the form that nilearn's scripts expect."""
+"""Make the result of a call, and say what could not be fetched."""
 
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from neurofetch.model import IncompleteError
 from neurofetch.neurovault.fetch.neurosynth import read_words, vectorize
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from neurofetch.model import Report
-    from neurofetch.neurovault.fetch.call import Errand
+    from neurofetch.neurovault.fetch.call import Call
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch
+    from neurofetch.neurovault.records import LocalCollectionRecord
 
-__all__ = ["DESCRIPTION", "bunch_of", "say"]
+__all__ = ["DESCRIPTION", "bunch_of", "raise_or_warn"]
 
 DESCRIPTION = """\
 NeuroVault
@@ -31,52 +33,48 @@ whose maps you use: collections_meta holds their DOIs.
 """
 
 
-def bunch_of(errand: Errand, order: Sequence[int], report: Report) -> Any:
-    """Return the images that are there, in this order, with their metadata.
+def bunch_of(call: Call, order: Sequence[int], report: Report) -> NeurovaultBunch:
+    """Return the images with these ids, which are all here, with their metadata."""
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch  # noqa: PLC0415 - heavy
 
-    Returns
-    -------
-    sklearn.utils.Bunch
-    """
-    from sklearn.utils import Bunch  # noqa: PLC0415 - an extra, and heavy
-
-    settings, cache = errand.settings, errand.cache
-    held = [errand.held[number] for number in order]
-    which = "resampled_absolute_path" if settings.resample else "absolute_path"
-    metas = [cache.with_paths(h.record, h.collection_id) for h in held]
-    result = Bunch(
-        images=[meta[which] for meta in metas],
-        images_meta=metas,
-        collections_meta=[_collection(errand, h.collection_id) for h in held],
-        description=DESCRIPTION,
-        report=report,
-    )
-    if settings.words and settings.vectorize:
-        paths = [cache.words(h.collection_id, h.record["id"]) for h in held]
-        frequencies, vocabulary = vectorize([read_words(path) for path in paths])
-        result["word_frequencies"], result["vocabulary"] = frequencies, vocabulary
+    settings, cache = call.settings, call.cache
+    images = [call.here[number] for number in order]
+    metas = [cache.with_paths(image.record, image.collection_id) for image in images]
+    result = NeurovaultBunch()
+    result.images = [
+        meta["resampled_absolute_path"] if settings.resample else meta["absolute_path"]
+        for meta in metas
+    ]
+    result.images_meta = metas
+    result.collections_meta = [_collection(call, image.collection_id) for image in images]
+    result.description = DESCRIPTION
+    result.report = report
+    if settings.fetch_neurosynth_words and settings.vectorize_words:
+        paths = [cache.words(image.collection_id, image.record["id"]) for image in images]
+        words = [read_words(path) for path in paths]
+        result.word_frequencies, result.vocabulary = vectorize(words)
     return result
 
 
-def _collection(errand: Errand, number: int) -> dict[str, Any]:
-    record = errand.collection(number)
-    return dict(record) if record is not None else {"id": number}
+def _collection(call: Call, number: int) -> LocalCollectionRecord:
+    record = call.collection(number)
+    return cast("LocalCollectionRecord", {"id": number}) if record is None else record.copy()
 
 
-def say(errand: Errand, report: Report, stacklevel: int) -> None:
-    """Name what could not be had: raise it, or warn of it once.
+def raise_or_warn(call: Call, report: Report, stacklevel: int) -> None:
+    """Name what could not be fetched, in one error or one warning.
 
     Raises
     ------
     IncompleteError
         With ``on_error="raise"``.
     """
-    texts = [*errand.notes]
-    if errand.problems:
-        texts.append(message(errand.problems, errand.settings.offline))
-    if errand.words_lost:
-        texts.append(errand.words_lost)
-    if errand.problems and errand.settings.on_error == "raise":
+    texts = [*call.notes]
+    if call.problems:
+        texts.append(message(call.problems, call.settings.offline))
+    if call.words_problem:
+        texts.append(call.words_problem)
+    if call.problems and call.settings.on_error == "raise":
         raise IncompleteError("\n".join(texts), report)
     if texts:
         warnings.warn("\n".join(texts), UserWarning, stacklevel=stacklevel + 1)

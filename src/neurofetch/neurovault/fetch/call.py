@@ -1,4 +1,4 @@
-"""One call: what is here, what the server must be asked, what moves, what comes out of it."""
+"""What one call has found and done so far: which images are here, what moved, what failed."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.errors import VerificationError
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step, VerificationLevel
-from neurofetch.neurovault.cache.check import Held, Shelf
-from neurofetch.neurovault.cache.collection_lists import Marks
+from neurofetch.neurovault.cache.check import CacheCheck, LocalImage
+from neurofetch.neurovault.cache.collection_lists import CollectionLists
 from neurofetch.neurovault.cache.layout import write_atomically
 from neurofetch.neurovault.fetch.resample import resampled_bytes
-from neurofetch.neurovault.fetch.volumes import Item, Volumes, make_root, plan_of
+from neurofetch.neurovault.fetch.volumes import WantedImage, fetch_volumes, plan_images
 from neurofetch.neurovault.problems import Problem, plain
 from neurofetch.neurovault.server.finder import Finder
 from neurofetch.neurovault.settings import api_url
@@ -23,102 +23,110 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from neurofetch.neurovault.cache.layout import Cache
-    from neurofetch.neurovault.server.api import Session
+    from neurofetch.neurovault.records import (
+        ImageRecord,
+        LocalCollectionRecord,
+        LocalImageRecord,
+    )
+    from neurofetch.neurovault.server.api import Connections
     from neurofetch.neurovault.settings import Settings
 
-__all__ = ["Errand"]
-
-Record = dict[str, Any]
+__all__ = ["Call"]
 
 
 @dataclass
-class Errand:
-    """What one call has found and done so far.
+class Call:
+    """One call of a fetch function.
 
     Parameters
     ----------
     cache : Cache
     settings : Settings
-    session : Session or None
-        None: nobody is asked and nothing is written.
+    connections : Connections or None
+        None: the server is not asked.
 
     Attributes
     ----------
-    held : dict of int to Held
-        The images that are there, whole, by id.
+    here : dict of int to LocalImage
+        The images that are in the cache and complete, by id.
+    damaged : dict of int to str
+        The images that are in the cache and not complete: what is wrong, by id.
     problems : list of Problem
+        What could not be fetched.
     outcomes : dict of int to Outcome
         What the engine did, by image id.
     notes : tuple of str
-    words_lost : str
-        What Neurosynth did not give, in words; "" when there is nothing to say.
+        What else the user must know.
+    words_problem : str
+        Why some words of Neurosynth are missing; "" when none are.
+    lists : CollectionLists
+    check : CacheCheck
     """
 
     cache: Cache
     settings: Settings
-    session: Session | None = None
-    held: dict[int, Held] = field(default_factory=dict)
-    bad: dict[int, str] = field(default_factory=dict)
+    connections: Connections | None = None
+    here: dict[int, LocalImage] = field(default_factory=dict)
+    damaged: dict[int, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    words_lost: str = ""
-    began: float = field(default_factory=time.monotonic)
-    _records: dict[int, Record | None] = field(default_factory=dict)
+    words_problem: str = ""
+    _began: float = field(default_factory=time.monotonic)
+    _records: dict[int, LocalCollectionRecord | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.marks = Marks(self.cache.root)
-        self.shelf = Shelf(
+        self.lists = CollectionLists(self.cache.root)
+        self.check = CacheCheck(
             self.cache, write=not self.settings.offline, resampled=self.settings.resample
         )
         self._finder: Finder | None = None
 
     @property
     def finder(self) -> Finder:
-        """The one who asks the server."""
+        """The finder that asks NeuroVault; only while there are connections."""
         if self._finder is None:
-            if self.session is None:
-                msg = "nobody is to be asked"
+            if self.connections is None:
+                msg = "this call has no connections"
                 raise RuntimeError(msg)
-            self._finder = Finder(self.session.neurovault)
+            self._finder = Finder(self.connections.neurovault)
         return self._finder
 
     # -- what is here ------------------------------------------------------------------------
 
-    def look(self, places: Mapping[int, int], records: Mapping[int, Record] | None = None) -> None:
-        """Look at images that may be here.
+    def check_images(
+        self,
+        collection_of: Mapping[int, int],
+        records: Mapping[int, LocalImageRecord] | None = None,
+    ) -> None:
+        """Check which of these images are in the cache and complete; see `CacheCheck.images`.
 
-        Parameters
-        ----------
-        places : mapping of int to int
-            Image id to collection id.
-        records : mapping of int to dict, optional
-            Records that were read already.
+        With ``resample=True``, those that are here are resampled first.
         """
-        new = {n: c for n, c in places.items() if n not in self.held}
+        new = {n: c for n, c in collection_of.items() if n not in self.here}
         if self.settings.resample and not self.settings.offline:
             self._resample_what_is_here(new)
-        looked = self.shelf.look(new, records)
-        self.held |= looked.good
-        self.bad |= looked.bad
+        checked = self.check.images(new, records)
+        self.here |= checked.complete
+        self.damaged |= checked.damaged
 
-    def _resample_what_is_here(self, places: Mapping[int, int]) -> None:
+    def _resample_what_is_here(self, collection_of: Mapping[int, int]) -> None:
         """Make the resampled volumes of those images whose own volume is here."""
-        lacking = {
+        todo = {
             number: collection_id
-            for number, collection_id in places.items()
+            for number, collection_id in collection_of.items()
             if not self.cache.resampled(collection_id, number).is_file()
             and self.cache.image(collection_id, number).is_file()
         }
-        problems = Shelf(self.cache, write=True).problems(lacking)
-        for number, collection_id in lacking.items():
+        problems = CacheCheck(self.cache, write=True).volumes(todo)
+        for number, collection_id in todo.items():
             if number not in problems:
                 source = self.cache.image(collection_id, number)
                 content = resampled_bytes(source, self.settings.interpolation)
                 write_atomically(self.cache.resampled(collection_id, number), content)
 
-    def collection(self, number: int) -> Record | None:
-        """Return a collection's record from the disk; None when there is no whole one."""
+    def collection(self, number: int) -> LocalCollectionRecord | None:
+        """Return a collection's record from the cache; None when there is none that is whole."""
         if number not in self._records:
             try:
                 self._records[number] = self.cache.read_collection(number)
@@ -126,102 +134,90 @@ class Errand:
                 self._records[number] = None
         return self._records[number]
 
-    # -- what moves --------------------------------------------------------------------------
+    # -- what is fetched ---------------------------------------------------------------------
 
-    def items(self, records: Iterable[Record]) -> list[Item]:
-        """Return the images among these that are not held, each with what is to be done.
+    def wanted_images(self, records: Iterable[ImageRecord]) -> list[WantedImage]:
+        """Return those of these images that are not here, each with what is to be done.
 
         Parameters
         ----------
-        records : iterable of dict
-            The server's, cleaned, with their ``collection_id``.
+        records : iterable of ImageRecord
+            The server's, cleaned.
         """
-        new = [record for record in records if record["id"] not in self.held]
-        places = {record["id"]: record["collection_id"] for record in new}
-        there = {n: c for n, c in places.items() if self.shelf.path(c, n).is_file()}
+        new = [record for record in records if record["id"] not in self.here]
+        collection_of = {record["id"]: record["collection_id"] for record in new}
+        files = {n: c for n, c in collection_of.items() if self.check.path(c, n).is_file()}
         if self.settings.overwrite:
-            problems = dict.fromkeys(there, "here, to be fetched anew")
+            problems = dict.fromkeys(files, "here, to be fetched anew")
         else:
-            problems = self.shelf.problems(there)
+            problems = self.check.volumes(files)
         return [
-            Item(
+            WantedImage(
                 record["collection_id"],
                 record,
-                here=record["id"] in there and record["id"] not in problems,
+                here=record["id"] in files and record["id"] not in problems,
                 replaces=problems.get(record["id"], ""),
             )
             for record in new
         ]
 
     def write_collections(self, numbers: Iterable[int]) -> None:
-        """Write the records of collections that the server gave."""
-        make_root(self.cache)
+        """Write the records of collections that came from the server."""
+        self.cache.root.mkdir(parents=True, exist_ok=True)
         for number in dict.fromkeys(numbers):
             record = self.finder.collections.get(number)
             if record is not None and (self.settings.overwrite or self.collection(number) is None):
                 self.cache.write_collection(record)
                 self._records.pop(number, None)
 
-    def move(self, items: Sequence[Item]) -> None:
-        """Fetch the volumes of these images, and hold them."""
-        if self.session is None or not items:
+    def fetch_images(self, images: Sequence[WantedImage]) -> None:
+        """Fetch the volumes of these images; those that came are here from now on."""
+        if self.connections is None or not images:
             return
-        report = Volumes(self.cache, self.session, self.settings).move(items)
-        for item, outcome in zip(items, report.outcomes, strict=True):
-            number = item.image_id
-            self.outcomes[number] = self._explained(outcome, item.record)
+        report = fetch_volumes(images, self.cache, self.connections, self.settings)
+        for image, outcome in zip(images, report.outcomes, strict=True):
+            number = image.image_id
             if outcome.ok:
-                record = self.cache.with_paths(item.record, item.collection_id)
-                self.held[number] = Held(item.collection_id, record)
-                self.bad.pop(number, None)
+                self.outcomes[number] = outcome
+                record = self.cache.with_paths(image.record, image.collection_id)
+                self.here[number] = LocalImage(image.collection_id, record)
+                self.damaged.pop(number, None)
             else:
-                cause = self.outcomes[number].reason
-                self.problems.append(Problem("image", number, cause))
-
-    @staticmethod
-    def _explained(outcome: Outcome, record: Record) -> Outcome:
-        """Say more of a failure where the record tells it; what is not there has failed."""
-        if outcome.ok:
-            return outcome
-        reason = plain(outcome.reason)
-        if record.get("file_size") == 0:
-            reason += " (by its record, file_size 0, the server has no file)"
-        return replace(outcome, status=Status.FAILED, reason=reason)
+                failed = _failed(outcome, image.record)
+                self.outcomes[number] = failed
+                self.problems.append(Problem("image", number, failed.reason))
 
     # -- what comes out ----------------------------------------------------------------------
 
     def report(self, order: Iterable[int]) -> Report:
-        """Return one outcome an image, in this order, and those of what could not be had."""
-        self.shelf.adopt()
-        wanted = list(order)
-        rows = [self.outcomes.get(n) or self._kept(n) for n in wanted if n in self.held]
-        rows += [self._failed(problem) for problem in self.problems]
-        seconds = time.monotonic() - self.began
+        """Return one outcome for each image in this order, then one for each problem."""
+        self.check.write_receipts()
+        rows = [self.outcomes.get(n) or self._kept(n) for n in order if n in self.here]
+        for problem in self.problems:
+            tried = self.outcomes.get(problem.number) if problem.kind == "image" else None
+            rows.append(problem.outcome if tried is None else tried)
+        seconds = time.monotonic() - self._began
         return Report(Path(os.path.abspath(self.cache.root)), tuple(rows), self.notes, seconds)
 
-    def plan(self, items: Sequence[Item], order: Iterable[int]) -> Plan:
-        """Return what would be done, nothing being fetched."""
+    def plan(self, images: Sequence[WantedImage], order: Iterable[int]) -> Plan:
+        """Return what would be done; nothing is fetched."""
         base, resampled = api_url("NEUROVAULT_API_URL"), self.settings.resample
-        made = plan_of(items, self.cache, base, resampled=resampled)
-        steps = {item.image_id: step for item, step in zip(items, made.steps, strict=True)}
-        for number, held in self.held.items():
-            item = Item(held.collection_id, held.record)
-            want = item.want(self.cache, base, resampled=resampled)
+        plan = plan_images(images, self.cache, base, resampled=resampled)
+        steps = {image.image_id: step for image, step in zip(images, plan.steps, strict=True)}
+        for number, local in self.here.items():
+            image = WantedImage(local.collection_id, local.record)
+            want = image.want(self.cache, base, resampled=resampled)
             steps[number] = Step(
                 want, Action.KEEP, "here, whole", verification=VerificationLevel.CONTENT
             )
         rows = tuple(steps[number] for number in order if number in steps)
         notes = tuple(f"{p.outcome.path}: {plain(p.cause)}" for p in self.problems)
-        return Plan(made.root, rows, self.notes + notes, made.free)
-
-    def _failed(self, problem: Problem) -> Outcome:
-        tried = self.outcomes.get(problem.number) if problem.kind == "image" else None
-        return problem.outcome if tried is None else tried
+        return Plan(plan.root, rows, self.notes + notes, plan.free)
 
     def _kept(self, number: int) -> Outcome:
-        held = self.held[number]
-        path = self.shelf.path(held.collection_id, number)
-        size = held.record.get("file_size")
+        local = self.here[number]
+        path = self.check.path(local.collection_id, number)
+        size = local.record.get("file_size")
         return Outcome(
             f"{path.parent.name}/{path.name}",
             f"images/{number}/",
@@ -230,3 +226,11 @@ class Errand:
             size if isinstance(size, int) else 0,
             verification=VerificationLevel.CONTENT,
         )
+
+
+def _failed(outcome: Outcome, record: ImageRecord) -> Outcome:
+    """Return the outcome of an image that did not come, with what its record says about it."""
+    reason = plain(outcome.reason)
+    if record.get("file_size") == 0:
+        reason += " (by its record, file_size 0, the server has no file)"
+    return replace(outcome, status=Status.FAILED, reason=reason)

@@ -1,12 +1,12 @@
-"""The two functions of the user's page, and the dry run of each."""
+"""The public functions that fetch, and the dry run by ids."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from neurofetch.neurovault.fetch.bunch import say
+from neurofetch.neurovault.fetch.bunch import raise_or_warn
 from neurofetch.neurovault.fetch.by_filter import Filters
-from neurofetch.neurovault.fetch.run import begun, by_ids, finished, run_filters, run_ids, session
+from neurofetch.neurovault.fetch.run import begin, finish, plan_ids, run_filters, run_ids
 from neurofetch.neurovault.filters import (
     Filter,
     basic_collection_terms,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from neurofetch.events import Event
     from neurofetch.model import Plan, Report
     from neurofetch.net.retry import RetryRules
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch
 
 __all__ = [
     "fetch_neurovault",
@@ -48,57 +49,57 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     max_failures: int | None = MAX_FAILURES,
     progress: str | bool | Callable[[Event], None] | None = None,
     rules: RetryRules | None = None,
-) -> Any:
+) -> NeurovaultBunch:
     """Fetch specific collections and images of NeuroVault.
 
-    What is on the disk already is not fetched again; the cache is nilearn's, and both programs
-    may use it side by side.
+    What is on the disk already is not fetched again. The cache has nilearn's layout, and both
+    programs may use it side by side.
 
     Parameters
     ----------
     collection_ids : ids
         Whole collections.
     image_ids : ids
-        WholeFile images; the records of their collections come too. Ids of both kinds are ints of
+        Single images; the records of their collections come too. Ids of both kinds are ints of
         any sort, text of digits, arrays, ranges, sets, generators, or one id alone.
     mode : {"download_new", "overwrite", "offline"}
-        "download_new": fetch what is not here, whatever the dates; a collection of which only a
-        part is here is completed. "overwrite": fetch everything anew. "offline": what is here and
-        nothing else; no request is made and nothing is written.
+        "download_new": fetch what is not here, whatever its date; a collection of which only a
+        part is here is completed. "overwrite": fetch everything again. "offline": use only what is
+        here; no request is made and nothing is written.
     data_dir : path-like, optional
         Holds the folder ``neurovault``. By default ``NILEARN_SHARED_DATA``, ``NILEARN_DATA`` or
         ``~/nilearn_data``.
     fetch_neurosynth_words, vectorize_words : bool
         Fetch the words that Neurosynth gives for each image, and make a matrix of them.
     verbose : int
-        0 for silence; else progress is shown on stderr.
+        0: show nothing. Otherwise progress is shown on stderr.
     resample : bool
         Keep the volumes resampled to voxels of 3 mm instead of the originals; needs
         ``neurofetch[resample]``.
     interpolation : {"continuous", "linear", "nearest"}
         How to resample.
     timeout : float
-        Seconds without an answer, or a byte of it, after which a request is made again.
+        Seconds without a response, or without a byte of it, after which a request is made again.
     on_error : {"warn", "raise"}
-        Whether what cannot be had is named in a warning or in an `IncompleteError`; all else is
-        fetched first.
+        Whether what could not be fetched is named in a warning or in an `IncompleteError`.
+        Everything else is fetched first.
     connections : int, optional
         Requests at once: by default what ``NEUROFETCH_NEUROVAULT_CONNECTIONS`` says, or 4.
     max_failures : int or None
-        Stop early when so many images in a row cannot be fetched.
+        Stop early when so many images in a row could not be fetched.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
-        How to show progress; by default as `verbose` says.
+        How to show progress; by default as `verbose` says. A callable gets every event.
     rules : RetryRules, optional
-        How patient to be with each request.
+        How often a request is made again, and after how long.
 
     Returns
     -------
-    sklearn.utils.Bunch
-        ``images`` (paths), ``images_meta``, ``collections_meta`` (one an image), ``description``,
-        and ``report``: what happened to each image, and what could not be had. The images of the
-        collections come first, in the order asked, then the single images; each once. With words,
-        also ``vocabulary`` and ``word_frequencies`` of shape (n_images, n_words), both None where
-        Neurosynth gave none.
+    NeurovaultBunch
+        A `sklearn.utils.Bunch` with ``images`` (paths), ``images_meta`` and ``collections_meta``
+        (one record an image), ``description``, and ``report``: what happened to each image, and
+        what could not be fetched. First come the images of the collections, in the order asked,
+        then the single images; each image once. With words, also ``vocabulary`` and
+        ``word_frequencies`` of shape (n_images, n_words), both None when Neurosynth gave none.
 
     Raises
     ------
@@ -112,31 +113,19 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     Warns
     -----
     UserWarning
-        Once, naming by id and cause all that cannot be had; when the cache is read-only.
+        At most once for what could not be fetched: it names everything by id and cause. Once when
+        the cache cannot be written.
     """
-    settings = Settings.checked(
-        mode=mode,
-        connections=connections,
-        timeout=timeout,
-        max_failures=max_failures,
-        on_error=on_error,
-        words=bool(fetch_neurosynth_words),
-        vectorize=bool(vectorize_words),
-        resample=bool(resample),
-        interpolation=interpolation,
-        verbose=verbose,
-        progress=progress,
-        rules=rules,
-    )
-    errand = begun(settings, data_dir)
-    return finished(errand, run_ids(errand, collection_ids, image_ids))
+    settings = Settings.of(locals())
+    call = begin(settings, data_dir)
+    return finish(call, run_ids(call, collection_ids, image_ids))
 
 
 def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     max_images: int | None = 100,
-    collection_terms: Mapping[str, Any] | None = None,
+    collection_terms: Mapping[str, object] | None = None,
     collection_filter: Filter = empty_filter,
-    image_terms: Mapping[str, Any] | None = None,
+    image_terms: Mapping[str, object] | None = None,
     image_filter: Filter = empty_filter,
     mode: Mode = "download_new",
     data_dir: str | os.PathLike[str] | None = None,
@@ -152,26 +141,26 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     max_failures: int | None = MAX_FAILURES,
     progress: str | bool | Callable[[Event], None] | None = None,
     rules: RetryRules | None = None,
-    **kwarg_image_filters: Any,
-) -> Any:
+    **kwarg_image_filters: object,
+) -> NeurovaultBunch:
     """Fetch images of NeuroVault whose metadata, and whose collection's, pass filters.
 
-    Images that are here and pass come first; then the server is asked, collection by collection,
-    until there are enough. Every filter is checked here, since the server ignores most.
+    Images that are here and pass come first. Then the server is asked, collection by collection,
+    until there are enough. Every filter is checked on your machine: the server ignores most.
 
     Parameters
     ----------
     max_images : int or None
-        At most so many; None, or a negative number, for all that pass.
+        At most so many. None, or a negative number: all that pass.
     collection_terms, image_terms : mapping, optional
-        Fields and the values that they must equal, plain or special (``NotNull()``,
-        ``IsIn("Z map", "T map")``, …). By default `basic_collection_terms` and
-        `basic_image_terms`; an empty mapping lets everything pass.
+        Fields and the values that they must have: plain values, or special ones such as
+        ``NotNull()`` and ``IsIn("Z map", "T map")``. By default `basic_collection_terms` and
+        `basic_image_terms`. An empty mapping lets everything pass.
     collection_filter, image_filter : callable
-        Called with each record; says whether it passes.
+        Called with each record; what it returns says whether the record passes.
     **kwarg_image_filters : object
-        More image terms: ``map_type="Z map"``. With ``collection_id=35``, only that collection is
-        asked for.
+        More image terms, such as ``map_type="Z map"``. With ``collection_id=35``, the server is
+        asked for that collection only.
     mode, data_dir, fetch_neurosynth_words, vectorize_words, verbose
         As for `fetch_neurovault_ids`.
     resample, interpolation, timeout, on_error, connections, max_failures, progress, rules
@@ -179,8 +168,8 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
 
     Returns
     -------
-    sklearn.utils.Bunch
-        As `fetch_neurovault_ids`; the images that were here first, by collection and id.
+    NeurovaultBunch
+        As from `fetch_neurovault_ids`. First come the images that were here, by collection and id.
 
     Raises
     ------
@@ -192,20 +181,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     UserWarning
         As `fetch_neurovault_ids`.
     """
-    settings = Settings.checked(
-        mode=mode,
-        connections=connections,
-        timeout=timeout,
-        max_failures=max_failures,
-        on_error=on_error,
-        words=bool(fetch_neurosynth_words),
-        vectorize=bool(vectorize_words),
-        resample=bool(resample),
-        interpolation=interpolation,
-        verbose=verbose,
-        progress=progress,
-        rules=rules,
-    )
+    settings = Settings.of(locals())
     filters = Filters.of(
         max_images,
         basic_collection_terms() if collection_terms is None else collection_terms,
@@ -213,8 +189,8 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
         {**(basic_image_terms() if image_terms is None else image_terms), **kwarg_image_filters},
         image_filter,
     )
-    errand = begun(settings, data_dir)
-    return finished(errand, run_filters(errand, filters))
+    call = begin(settings, data_dir)
+    return finish(call, run_filters(call, filters))
 
 
 def plan_neurovault_ids(
@@ -228,7 +204,7 @@ def plan_neurovault_ids(
     connections: int | None = None,
     rules: RetryRules | None = None,
 ) -> Plan:
-    """Say what `fetch_neurovault_ids` would do: every image, its bytes, and why.
+    """Say what `fetch_neurovault_ids` would do with each image, and why; fetch nothing.
 
     Parameters
     ----------
@@ -238,28 +214,17 @@ def plan_neurovault_ids(
     Returns
     -------
     Plan
-        Its notes name what the server does not have. Sizes are those of the records.
+        Its notes name what the server does not have. The sizes are those in the records.
     """
-    settings = Settings(mode=mode, resample=resample, timeout=timeout, rules=rules)
-    settings = Settings.checked(**{**vars(settings), "connections": connections})
-    errand = begun(settings, data_dir)
-    wanted = by_ids(errand, collection_ids, image_ids)
-    settings, items = errand.settings, []
-    if not settings.overwrite:
-        wanted.look()
-    if settings.offline:
-        wanted.name_missing()
-    elif wanted.anything_open:
-        with session(settings) as errand.session:
-            items = wanted.ask()
-    return errand.plan(items, wanted.order(every=True))
+    call = begin(Settings.of(locals()), data_dir)
+    return plan_ids(call, collection_ids, image_ids)
 
 
 def report_neurovault_ids(
-    collection_ids: object = (),
-    image_ids: object = (),
+    collection_ids: object,
+    image_ids: object,
+    settings: Settings,
     data_dir: str | os.PathLike[str] | None = None,
-    **given: Any,
 ) -> Report:
     """Fetch as `fetch_neurovault_ids` does; return the report alone, without scikit-learn.
 
@@ -267,10 +232,9 @@ def report_neurovault_ids(
     ----------
     collection_ids, image_ids, data_dir
         As for `fetch_neurovault_ids`.
-    **given : object
-        Fields of `Settings`.
+    settings : Settings
     """
-    errand = begun(Settings.checked(**{**vars(Settings()), "connections": None, **given}), data_dir)
-    report = errand.report(run_ids(errand, collection_ids, image_ids))
-    say(errand, report, stacklevel=2)
+    call = begin(settings, data_dir)
+    report = call.report(run_ids(call, collection_ids, image_ids))
+    raise_or_warn(call, report, stacklevel=2)
     return report

@@ -11,7 +11,7 @@ from neurofetch._threads import together
 from neurofetch.errors import NeurofetchError, ProtocolError
 from neurofetch.neurovault.cache.layout import write_atomically
 from neurofetch.neurovault.problems import plain
-from neurofetch.neurovault.server.finder import tried
+from neurofetch.neurovault.server.finder import result_or_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,49 +21,56 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from neurofetch.neurovault.cache.layout import Cache
+    from neurofetch.neurovault.records import WordWeights
     from neurofetch.neurovault.server.api import Server
 
     Matrix = npt.NDArray[np.float64]
     Vocabulary = npt.NDArray[np.str_]
 
-__all__ = ["fetch_words", "read_words", "words_message"]
+__all__ = [
+    "fetch_words",
+    "read_words",
+    "vectorize",
+    "word_weights",
+    "words_message",
+]
 
 _SHOWN = 20
 
 
 def fetch_words(
-    server: Server, cache: Cache, places: Mapping[int, int], *, overwrite: bool
+    server: Server, cache: Cache, collection_of: Mapping[int, int], *, overwrite: bool
 ) -> dict[int, str]:
-    """Fetch the words that are not here; return why some cannot be had, by image id.
+    """Fetch the words that are not here; return why some could not be fetched, by image id.
 
     Parameters
     ----------
     server : Server
         Neurosynth's.
     cache : Cache
-    places : mapping of int to int
+    collection_of : mapping of int to int
         Image id to collection id.
     overwrite : bool
-        Fetch also what is here.
+        Fetch also the words that are here.
     """
     todo = {
         number: cache.words(collection_id, number)
-        for number, collection_id in places.items()
+        for number, collection_id in collection_of.items()
         if overwrite or read_words(cache.words(collection_id, number)) is None
     }
-    calls = [partial(tried, partial(_fetch, server, n, path)) for n, path in todo.items()]
-    answers = zip(todo, together(calls, server.width), strict=True)
-    return {n: plain(str(e)) for n, e in answers if isinstance(e, NeurofetchError)}
+    calls = [partial(result_or_error, partial(_fetch, server, n, path)) for n, path in todo.items()]
+    results = zip(todo, together(calls, server.width), strict=True)
+    return {n: plain(str(e)) for n, e in results if isinstance(e, NeurofetchError)}
 
 
 def _fetch(server: Server, image_id: int, path: Path) -> None:
     body, _ = server.response("decode/", {"neurovault": str(image_id)})
-    word_weights(body)  # an answer without words is not kept
+    word_weights(body)  # raises when the response is something else
     write_atomically(path, body)
 
 
-def read_words(path: Path) -> dict[str, float] | None:
-    """Return the words of one image; None when there is no whole file of them."""
+def read_words(path: Path) -> WordWeights | None:
+    """Return the words of one image; None when there is no file of them, or no whole one."""
     try:
         return word_weights(path.read_bytes())
     except (OSError, ProtocolError):
@@ -71,7 +78,7 @@ def read_words(path: Path) -> dict[str, float] | None:
 
 
 def words_message(problems: Mapping[int, str], asked: Sequence[int]) -> str:
-    """Return the words of the one warning about missing words."""
+    """Return the text of the warning about missing words."""
     lines = []
     for cause, times in Counter(problems.values()).most_common():
         numbers = [str(number) for number, other in problems.items() if other == cause]
@@ -81,13 +88,13 @@ def words_message(problems: Mapping[int, str], asked: Sequence[int]) -> str:
         [
             f"Neurosynth gave no words for {len(problems)} of {len(asked)} images:",
             *lines,
-            "The images themselves are there. The same call again asks for the missing words.",
+            "The images themselves are here. The same call again asks for the missing words.",
         ]
     )
 
 
-def word_weights(response: bytes | str) -> dict[str, float]:
-    """Return the word weights in one answer of Neurosynth.
+def word_weights(response: bytes | str) -> WordWeights:
+    """Return the word weights in one response of Neurosynth.
 
     Parameters
     ----------
@@ -102,7 +109,7 @@ def word_weights(response: bytes | str) -> dict[str, float]:
     Raises
     ------
     ProtocolError
-        When this is not such an answer.
+        When it is no such response.
 
     Examples
     --------
@@ -114,7 +121,7 @@ def word_weights(response: bytes | str) -> dict[str, float]:
         return {str(word): float(value) for word, value in values.items() if value is not None}
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise ProtocolError(
-            f"Neurosynth's answer holds no word weights; it begins {_beginning(response)!r}."
+            f"Neurosynth's response holds no word weights; it begins {_beginning(response)!r}."
         ) from exc
 
 
@@ -124,7 +131,7 @@ def _beginning(response: bytes | str) -> str:
 
 
 def vectorize(
-    weights: Sequence[Mapping[str, float] | None],
+    weights: Sequence[WordWeights | None],
 ) -> tuple[Matrix, Vocabulary] | tuple[None, None]:
     """Return word weights of many images as a matrix and its vocabulary.
 

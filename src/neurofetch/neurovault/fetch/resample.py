@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["check_resampling", "resampled_bytes"]
 
 # Voxels of 3 mm in the box of the MNI template: what nilearn resamples NeuroVault's images to.
-GRID = ((3, 0, 0, -90), (0, 3, 0, -126), (0, 0, 3, -72), (0, 0, 0, 1))
+_GRID = ((3, 0, 0, -90), (0, 3, 0, -126), (0, 0, 3, -72), (0, 0, 0, 1))
 _PACK = 2  # gzip level of isal
 
 
@@ -39,7 +39,7 @@ def resampled_bytes(source: str | os.PathLike[str], interpolation: str) -> bytes
     Parameters
     ----------
     source : path-like
-        A whole volume, gzipped, whatever its name.
+        A whole volume, gzipped or not, whatever its name.
     interpolation : {"continuous", "linear", "nearest"}
     """
     import nibabel as nib  # noqa: PLC0415 - comes with nilearn
@@ -48,10 +48,12 @@ def resampled_bytes(source: str | os.PathLike[str], interpolation: str) -> bytes
     from nilearn.image import resample_img  # noqa: PLC0415 - an extra
 
     with open(source, "rb") as file:
-        plain: bytes = igzip.decompress(file.read())  # type: ignore[no-untyped-call]
-    second = int.from_bytes(plain[:4], "little") == 540 or int.from_bytes(plain[:4], "big") == 540
+        plain = file.read()
+    if plain.startswith(b"\x1f\x8b"):
+        plain = igzip.decompress(plain)  # type: ignore[no-untyped-call]
+    second = nib.Nifti2Header.may_contain_header(plain)
     image = (nib.Nifti2Image if second else nib.Nifti1Image).from_bytes(plain)
     resampled = resample_img(
-        image, target_affine=np.array(GRID, dtype=float), interpolation=interpolation
+        image, target_affine=np.array(_GRID, dtype=float), interpolation=interpolation
     )
     return bytes(igzip.compress(resampled.to_bytes(), _PACK))

@@ -1,19 +1,19 @@
-"""What every call does, from the arguments to the result."""
+"""One call from its arguments to its result: the steps that all fetch functions share."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError
 from neurofetch.neurovault.cache.collection_lists import STATE
 from neurofetch.neurovault.cache.layout import Cache, find_root
-from neurofetch.neurovault.fetch.bunch import bunch_of, say
+from neurofetch.neurovault.fetch.bunch import bunch_of, raise_or_warn
 from neurofetch.neurovault.fetch.by_filter import ByFilter, Filters
 from neurofetch.neurovault.fetch.by_ids import ByIds
-from neurofetch.neurovault.fetch.call import Errand
+from neurofetch.neurovault.fetch.call import Call
 from neurofetch.neurovault.fetch.resample import check_resampling
 from neurofetch.neurovault.records import normal_ids
 
@@ -21,17 +21,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from neurofetch.neurovault.server.api import Session
+    from neurofetch.model import Plan
+    from neurofetch.neurovault.fetch.result import NeurovaultBunch
+    from neurofetch.neurovault.fetch.volumes import WantedImage
+    from neurofetch.neurovault.server.api import Connections
     from neurofetch.neurovault.settings import Settings
 
-__all__ = ["begun", "by_ids", "finished", "run_filters", "run_ids", "session"]
+__all__ = ["begin", "connect", "finish", "plan_ids", "run_filters", "run_ids"]
 
 _TO_USER = 3
-"""Calls between a warning and the user's line."""
+"""Functions between a warning and the user's line: for its `stacklevel`."""
 
 
-def begun(settings: Settings, data_dir: str | os.PathLike[str] | None) -> Errand:
-    """Find the cache; where it cannot be written, work offline and say so."""
+def begin(settings: Settings, data_dir: str | os.PathLike[str] | None) -> Call:
+    """Find the cache and begin a call; where the cache cannot be written, work offline.
+
+    Warns
+    -----
+    UserWarning
+        When the cache cannot be written.
+    """
     if settings.resample:
         check_resampling()
     root = find_root(data_dir)
@@ -42,88 +51,106 @@ def begun(settings: Settings, data_dir: str | os.PathLike[str] | None) -> Errand
             stacklevel=_TO_USER,
         )
         settings = replace(settings, mode="offline")
-    return Errand(Cache(root), settings)
+    return Call(Cache(root), settings)
 
 
 def _writable(root: Path) -> bool:
     if root.exists() and not root.is_dir():
         raise DestinationError(f"{root} is a file, where the cache's folder should be.")
-    there = [folder for folder in (root, root / STATE) if folder.exists()]
-    return all(os.access(folder, os.W_OK | os.X_OK) for folder in there)
+    folders = [folder for folder in (root, root / STATE) if folder.exists()]
+    return all(os.access(folder, os.W_OK | os.X_OK) for folder in folders)
 
 
-def by_ids(errand: Errand, collection_ids: object, image_ids: object) -> ByIds:
-    """Return what is asked for by ids.
-
-    Raises
-    ------
-    UsageError
-        When something is no id.
-    """
-    return ByIds(
-        errand, normal_ids(collection_ids, "collection_ids"), normal_ids(image_ids, "image_ids")
-    )
+def _by_ids(call: Call, collection_ids: object, image_ids: object) -> ByIds:
+    collections = normal_ids(collection_ids, "collection_ids")
+    return ByIds(call, collections, normal_ids(image_ids, "image_ids"))
 
 
-def run_ids(errand: Errand, collection_ids: object, image_ids: object) -> list[int]:
-    """Look, ask, fetch; return the ids of the images that are there, in the caller's order."""
-    wanted, settings = by_ids(errand, collection_ids, image_ids), errand.settings
+def plan_ids(call: Call, collection_ids: object, image_ids: object) -> Plan:
+    """Check what is here and ask the server; return what `run_ids` would fetch."""
+    wanted, settings = _by_ids(call, collection_ids, image_ids), call.settings
+    images: list[WantedImage] = []
     if not settings.overwrite:
-        wanted.look()
+        wanted.check_cache()
     if settings.offline:
-        wanted.name_missing()
-    elif wanted.anything_open or _words_missing(errand):
-        with session(settings) as errand.session:
-            if wanted.anything_open:
-                wanted.fetch(wanted.ask())
-            _fetch_words(errand, wanted.order())
+        wanted.note_missing()
+    elif wanted.incomplete:
+        with connect(settings) as call.connections:
+            images = wanted.ask_server()
+    return call.plan(images, wanted.order(every=True))
+
+
+def run_ids(call: Call, collection_ids: object, image_ids: object) -> list[int]:
+    """Check what is here, ask the server, fetch.
+
+    Returns
+    -------
+    list of int
+        The ids of the images that are here now, in the caller's order.
+    """
+    wanted, settings = _by_ids(call, collection_ids, image_ids), call.settings
+    if not settings.overwrite:
+        wanted.check_cache()
+    if settings.offline:
+        wanted.note_missing()
+    elif wanted.incomplete or _words_missing(call):
+        with connect(settings) as call.connections:
+            if wanted.incomplete:
+                wanted.fetch(wanted.ask_server())
+            _fetch_words(call, wanted.order())
     return wanted.order()
 
 
-def run_filters(errand: Errand, filters: Filters) -> list[int]:
-    """Look, ask, fetch; return the ids of the images that are there and pass."""
-    wanted, settings = ByFilter(errand, filters), errand.settings
+def run_filters(call: Call, filters: Filters) -> list[int]:
+    """Check what is here, ask the server, fetch.
+
+    Returns
+    -------
+    list of int
+        The ids of the images that are here now and pass the filters.
+    """
+    wanted, settings = ByFilter(call, filters), call.settings
     if not settings.overwrite:
-        wanted.look()
+        wanted.check_cache()
     if settings.offline:
-        wanted.name_missing()
-    elif wanted.lacking != 0 or _words_missing(errand):
-        with session(settings) as errand.session:
+        wanted.note_missing()
+    elif wanted.lacking != 0 or _words_missing(call):
+        with connect(settings) as call.connections:
             if wanted.lacking != 0:
                 wanted.fetch()
-            _fetch_words(errand, list(wanted.found))
+            _fetch_words(call, list(wanted.found))
     return list(wanted.found)
 
 
-def session(settings: Settings) -> Session:
-    """Open the connections of a call."""
-    from neurofetch.neurovault.server.api import Session  # noqa: PLC0415 - offline needs no network
+def connect(settings: Settings) -> Connections:
+    """Return the connections of a call, to be used in a ``with`` statement."""
+    from neurofetch.neurovault.server.api import Connections  # noqa: PLC0415 - not needed offline
 
-    return Session(settings)
+    return Connections(settings)
 
 
-def _words_missing(errand: Errand) -> bool:
+def _words_missing(call: Call) -> bool:
     from neurofetch.neurovault.fetch.neurosynth import read_words  # noqa: PLC0415
 
-    paths = (errand.cache.words(h.collection_id, n) for n, h in errand.held.items())
-    return errand.settings.words and any(read_words(path) is None for path in paths)
+    paths = (call.cache.words(image.collection_id, n) for n, image in call.here.items())
+    return call.settings.fetch_neurosynth_words and any(read_words(path) is None for path in paths)
 
 
-def _fetch_words(errand: Errand, order: Sequence[int]) -> None:
+def _fetch_words(call: Call, order: Sequence[int]) -> None:
     """Fetch the words of these images; what Neurosynth did not give is named at the end."""
     from neurofetch.neurovault.fetch.neurosynth import fetch_words, words_message  # noqa: PLC0415
 
-    if not errand.settings.words or errand.session is None:
+    if not call.settings.fetch_neurosynth_words or call.connections is None:
         return
-    places = {number: errand.held[number].collection_id for number in order}
-    server, again = errand.session.neurosynth, errand.settings.overwrite
-    problems = fetch_words(server, errand.cache, places, overwrite=again)
+    collection_of = {number: call.here[number].collection_id for number in order}
+    server, again = call.connections.neurosynth, call.settings.overwrite
+    problems = fetch_words(server, call.cache, collection_of, overwrite=again)
     if problems:
-        errand.words_lost = words_message(problems, order)
+        call.words_problem = words_message(problems, order)
 
 
-def finished(errand: Errand, order: Sequence[int]) -> Any:
-    """Say what is missing, and return the rest as a Bunch."""
-    report = errand.report(order)
-    say(errand, report, stacklevel=_TO_USER)
-    return bunch_of(errand, order, report)
+def finish(call: Call, order: Sequence[int]) -> NeurovaultBunch:
+    """Say what could not be fetched, and return the images that are here."""
+    report = call.report(order)
+    raise_or_warn(call, report, stacklevel=_TO_USER)
+    return bunch_of(call, order, report)

@@ -1,70 +1,76 @@
-"""Move volumes through the engine; commit each image's record as soon as its volume is there."""
+"""Fetch volumes through the engine; write each image's record as soon as its volume is there.
+
+This is the one place where NeuroVault hands work to the engine.
+"""
 
 from __future__ import annotations
 
 import os
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from neurofetch.display.progress import listener
-from neurofetch.events import FileDone, Planned
+from neurofetch.events import FileDone
+from neurofetch.fetcher import Fetcher, RunSettings
 from neurofetch.model import Action, Plan, RemoteFile, Report, Step, VerificationLevel, Want
 from neurofetch.net.retry import RetryRules
 from neurofetch.neurovault.cache.collection_lists import STATE
 from neurofetch.neurovault.cache.volume_check import check_volume, gzip_volume
 from neurofetch.neurovault.fetch.resample import resampled_bytes
 from neurofetch.neurovault.records import server_url
+from neurofetch.planning.dataset import Dataset
 from neurofetch.sources.source import ListedSource
-from neurofetch.store.atomic import sync_directory
+from neurofetch.store.atomic import replacing, write_atomically
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.options import Options
-from neurofetch.transfer.run import transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from neurofetch.events import Event
     from neurofetch.neurovault.cache.layout import Cache
-    from neurofetch.neurovault.server.api import Session
+    from neurofetch.neurovault.records import ImageRecord
+    from neurofetch.neurovault.server.api import Connections
     from neurofetch.neurovault.settings import Settings
 
-__all__ = ["Item", "Volumes", "make_root", "plan_of"]
+__all__ = ["WantedImage", "fetch_volumes", "plan_images"]
 
 _IN_URLS = "%/:=&?~#+!$,;'@()*[]"
+_DATASET = Dataset("NeuroVault", state=STATE)
 
 
 @dataclass(frozen=True)
-class Item:
-    """An image to be had.
+class WantedImage:
+    """An image that was asked for and is not complete in the cache.
 
     Parameters
     ----------
     collection_id : int
-    record : dict
+    record : ImageRecord
         The server's, cleaned.
     here : bool
-        Whether its volume is here already, whole, and only its record is missing.
+        Whether its volume is in the cache, whole, and only its record is missing.
     replaces : str
-        Why what is here is replaced; "" when nothing is here.
+        Why the volume in the cache is replaced; "" when there is none.
     """
 
     collection_id: int
-    record: dict[str, Any]
+    record: ImageRecord
     here: bool = False
     replaces: str = ""
 
     @property
     def image_id(self) -> int:
         """The image's id."""
-        return int(self.record["id"])
+        return self.record["id"]
 
     def want(self, cache: Cache, api_url: str, *, resampled: bool) -> Want:
         """Return what the engine is to fetch, and to where."""
-        place = cache.resampled if resampled else cache.image
-        path = place(self.collection_id, self.image_id)
+        path_of = cache.resampled if resampled else cache.image
+        path = path_of(self.collection_id, self.image_id)
         size = self.record.get("file_size")
         known = size if isinstance(size, int) and size > 0 else None
         address = self.record.get("file")
@@ -86,123 +92,88 @@ class Item:
         return Step(want, Action.FETCH, "not here")
 
 
-def plan_of(items: Sequence[Item], cache: Cache, api_url: str, *, resampled: bool) -> Plan:
+def plan_images(
+    images: Sequence[WantedImage], cache: Cache, api_url: str, *, resampled: bool
+) -> Plan:
     """Return the plan for these images, in their order; `cache` need not exist yet."""
-    steps = tuple(item.step(cache, api_url, resampled=resampled) for item in items)
+    steps = tuple(image.step(cache, api_url, resampled=resampled) for image in images)
     free = DataDirectory(cache.root).free() if cache.root.is_dir() else None
     return Plan(Path(os.path.abspath(cache.root)), steps, free=free)
 
 
-def make_root(cache: Cache) -> None:
-    """Make the cache's folder.
+def fetch_volumes(
+    images: Sequence[WantedImage], cache: Cache, connections: Connections, settings: Settings
+) -> Report:
+    """Fetch the volumes of these images; write each image's record right after its volume.
 
     Raises
     ------
-    OSError
-        If it cannot be made.
+    DestinationError
+        When the cache cannot take them.
     """
-    cache.root.mkdir(parents=True, exist_ok=True)
+    resampled = settings.resample
+    plan = plan_images(images, cache, connections.neurovault.base, resampled=resampled)
+    if not plan.steps:
+        return Report(plan.root, ())
+    by_path = {step.want.path: image for step, image in zip(plan.steps, images, strict=True)}
+    show = listener(settings.shown)
 
+    def write_record(path: str) -> None:
+        cache.write_image(by_path[path].record, by_path[path].collection_id)
 
-class Volumes:
-    """Moves volumes for one call.
+    for step in plan.of(Action.KEEP):
+        write_record(step.want.path)
+    source = ListedSource((step.want.remote for step in plan.steps), connections.neurovault.base)
+    with (
+        ThreadPoolExecutor(settings.connections) as writers,
+        Fetcher(
+            _DATASET,
+            cache.root,
+            client=connections.client,
+            make_source=lambda *_: source,
+        ) as fetcher,
+    ):
+        written: list[Future[None]] = []
 
-    Parameters
-    ----------
-    cache : Cache
-    session : Session
-    settings : Settings
-    """
-
-    def __init__(self, cache: Cache, session: Session, settings: Settings) -> None:
-        self._cache = cache
-        self._session = session
-        self._settings = settings
-        self._show = listener(settings.shown)
-
-    def move(self, items: Sequence[Item]) -> Report:
-        """Fetch the volumes of these images; the record of each is written right after it.
-
-        Raises
-        ------
-        DestinationError
-            When the cache cannot take them.
-        """
-        made = plan_of(
-            items,
-            self._cache,
-            self._session.neurovault.base,
-            resampled=self._settings.resample,
-        )
-        if not made.steps:
-            return Report(made.root, ())
-        waiting = {step.want.path: item for step, item in zip(made.steps, items, strict=True)}
-        for step in made.of(Action.KEEP):
-            self._commit(waiting[step.want.path])
-        self._show(Planned(made))
-        with ThreadPoolExecutor(self._settings.connections) as clerks:
-            commits: list[Future[None]] = []
-            report = transfer(
-                made,
-                DataDirectory(self._cache.root, STATE),
-                self._session.client,
-                ListedSource(step.want.remote for step in made.steps),
-                self._options(),
-                listen=self._listening(waiting, clerks, commits),
-                inspect=self._inspect,
-            )
-        for commit in commits:
-            commit.result()  # a full disk is raised here
-        self._sync(report)
-        return report
-
-    def _options(self) -> Options:
-        """Return the engine's options: half of the threads look after the disk.
-
-        The client bounds the requests; while one file is checked and flushed, the next one comes.
-        """
-        settings = self._settings
-        return Options(
-            connections=2 * settings.connections,
-            bulk_connections=1,
-            rules=settings.rules or RetryRules(),
-            failures_in_a_row=settings.max_failures,
-        )
-
-    def _listening(
-        self, waiting: Mapping[str, Item], clerks: Executor, commits: list[Future[None]]
-    ) -> Callable[[Event], None]:
-        """Return a listener that has each record written as soon as its volume is in place."""
-
-        def hear(event: Event) -> None:
+        def listen(event: Event) -> None:
             if isinstance(event, FileDone) and event.outcome.ok:
-                commits.append(clerks.submit(self._commit, waiting[event.outcome.path]))
-            self._show(event)
+                written.append(writers.submit(write_record, event.outcome.path))
+            show(event)
 
-        return hear
+        report = fetcher.run(
+            plan,
+            RunSettings(
+                options=_options(settings), network=connections.client.network, listen=listen
+            ),
+            inspect=lambda temporary, want: _inspect(temporary, settings),  # noqa: ARG005
+            strict=False,
+        )
+    for record in written:
+        record.result()  # raises what writing raised, such as a full disk
+    return report
 
-    def _commit(self, item: Item) -> None:
-        """Write an image's record, the mark that it is complete."""
-        self._cache.write_image(item.record, item.collection_id)
 
-    def _inspect(self, temporary: str, want: Want) -> VerificationLevel:
-        """Look at a volume before it takes its name; gzip it, resample it, as need be.
+def _options(settings: Settings) -> Options:
+    """Return the engine's options: twice as many threads as connections.
 
-        The second file's name is one that the engine sweeps away should we be killed here.
-        """
-        del want
-        volume = check_volume(temporary)
-        second = temporary.removesuffix(".tmp") + ".part"
-        if not volume.gzipped:
-            gzip_volume(temporary, second)
-            os.replace(second, temporary)
-        if self._settings.resample:
-            content = resampled_bytes(temporary, self._settings.interpolation)
-            Path(second).write_bytes(content)
-            os.replace(second, temporary)
-        return VerificationLevel.CONTENT
+    The client bounds the requests. While one thread verifies and flushes a file, another fetches.
+    """
+    return Options(
+        connections=2 * settings.connections,
+        bulk_connections=1,
+        rules=settings.rules or RetryRules(),
+        failures_in_a_row=settings.max_failures,
+    )
 
-    def _sync(self, report: Report) -> None:
-        """Flush the folders once more: records were written after the volumes."""
-        for folder in {os.path.dirname(outcome.path) for outcome in report if outcome.ok}:
-            sync_directory(self._cache.root / folder)
+
+def _inspect(temporary: str, settings: Settings) -> VerificationLevel:
+    """Check a volume before it takes its final name; resample it or gzip it, as need be."""
+    volume = check_volume(temporary)
+    # When this process is killed here, the engine's next run removes a file of this name.
+    draft = os.path.basename(temporary).removesuffix(".tmp") + ".part"
+    if settings.resample:
+        write_atomically(temporary, resampled_bytes(temporary, settings.interpolation), draft=draft)
+    elif not volume.gzipped:
+        with replacing(temporary, draft=draft) as packed:
+            gzip_volume(temporary, packed)
+    return VerificationLevel.CONTENT

@@ -1,11 +1,11 @@
-"""The client of the server's API: records and lists, over the engine's network client."""
+"""Ask the server's API for records and lists, through the engine's network client."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from neurofetch.errors import (
@@ -20,26 +20,26 @@ from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network
-from neurofetch.neurovault.server.pages import Broken, BrokenPageError, Page, Scroll
+from neurofetch.neurovault.server.pages import BrokenPageError, BrokenRecord, Page, PagedList
 from neurofetch.neurovault.settings import api_url
 
 if TYPE_CHECKING:
     from neurofetch.net.response import Response
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord, ListPage
     from neurofetch.neurovault.settings import Settings
 
-__all__ = ["PAGE", "Listing", "Server", "Session"]
+__all__ = ["PAGE", "Connections", "Listing", "Server"]
 
-Record = dict[str, Any]
 PAGE = 1000
 """Rows to ask for at once; the server may give fewer."""
 _LARGEST = 256 << 20
-"""Bytes of one answer, at most."""
+"""Bytes of one response, at most."""
 _GAP = 8
-"""Ids between two neighbours that are asked for, to name a broken record."""
+"""Between two records with ids so close, the id of a broken record is looked for."""
 
 
-class Session:
-    """The connections of one call. A context manager.
+class Connections:
+    """The connections of one call to both servers. Use it in a ``with`` statement.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ class Session:
         self.attempts = Attempts(settings.rules)
         width = settings.connections
         self.neurovault = Server(self.client, api_url("NEUROVAULT_API_URL"), self.attempts, width)
-        # It may be down for weeks: half the patience, and its words are a bonus.
+        # Neurosynth may be down for weeks, and a call works without its words: half the attempts.
         rules = replace(self.attempts.rules, attempts=max(1, self.attempts.rules.attempts // 2))
         attempts = Attempts(rules, self.attempts.stop)
         self.neurosynth = Server(self.client, api_url("NEUROSYNTH_API_URL"), attempts, width)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Connections:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,33 +79,33 @@ class Listing:
 
     Parameters
     ----------
-    rows : list of dict
-    broken_ids : list of int
-        Records that the server cannot show, as far as their ids could be found out.
+    rows : list of ImageRecord
     broken : list of str
-        The others, named by their place.
-    clean : bool
-        Whether the list came to its end.
+        Records that the server cannot show and whose ids are not known, named by their place.
+    broken_ids : list of int
+        The ids of the other records that it cannot show.
+    complete : bool
+        Whether the list was read to its end and holds all of its records.
     """
 
-    rows: list[Record]
+    rows: list[ImageRecord]
     broken: list[str]
     broken_ids: list[int]
-    clean: bool
+    complete: bool
 
 
 class Server:
-    """One API, asked by several threads.
+    """One API. Several threads may ask it at once.
 
     Parameters
     ----------
     client : Client
-        It bounds the requests that are under way at once.
+        It bounds how many requests are open at once.
     base : str
         With a slash at its end.
     attempts : Attempts
     width : int
-        Threads for several questions at once.
+        How many threads ask at once where there are several things to ask.
     """
 
     def __init__(self, client: Client, base: str, attempts: Attempts, width: int) -> None:
@@ -113,29 +113,29 @@ class Server:
         self.width = width
         self._client = client
         self._attempts = attempts
-        self._silent = 0
+        self._unanswered = 0  # requests in a row
 
     # -- records -----------------------------------------------------------------------------
 
-    def collection(self, number: int) -> Record:
+    def collection(self, number: int) -> CollectionRecord:
         """Return a collection's record.
 
         Raises
         ------
         ServerError
         """
-        return self._record(f"collections/{number}/", number)
+        return cast("CollectionRecord", self._record(f"collections/{number}/", number))
 
-    def image(self, number: int) -> Record:
+    def image(self, number: int) -> ImageRecord:
         """Return an image's record.
 
         Raises
         ------
         ServerError
         """
-        return self._record(f"images/{number}/", number)
+        return cast("ImageRecord", self._record(f"images/{number}/", number))
 
-    def _record(self, path: str, number: int) -> Record:
+    def _record(self, path: str, number: int) -> dict[str, object]:
         record = self.json(path)
         if record.get("id") != number:
             raise ProtocolError(f"{path}: the record of {record.get('id')!r} came instead")
@@ -150,39 +150,46 @@ class Server:
         ------
         ServerError
         """
-        scroll = self.scroll(f"collections/{collection_id}/images/")
-        rows = [row for page in scroll for row in page]
-        named = [self._named(broken) for broken in scroll.broken]
+        listed: PagedList[ImageRecord] = self._list(f"collections/{collection_id}/images/")
+        rows = [row for page in listed for row in page]
+        named = [self._name(broken) for broken in listed.broken]
         ids = [name for name in named if isinstance(name, int)]
         places = [name for name in named if isinstance(name, str)]
-        return Listing(rows, places, ids, scroll.clean and not named)
+        return Listing(rows, places, ids, listed.complete and not named)
 
-    def scroll(self, path: str, limit: int = PAGE, **query: str) -> Scroll:
-        """Return a list to iterate over, its pages as they come."""
-        return Scroll(partial(self._page, path, query), limit, self.width)
+    def collections(self, limit: int = PAGE, **query: str) -> PagedList[CollectionRecord]:
+        """Return the list of all collections, to iterate over its pages as they come."""
+        return self._list("collections/", limit, **query)
 
-    def _page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page:
+    def images(self, limit: int = PAGE) -> PagedList[ImageRecord]:
+        """Return the list of all images, to iterate over its pages as they come."""
+        return self._list("images/", limit)
+
+    def _list(self, path: str, limit: int = PAGE, **query: str) -> PagedList[Any]:
+        return PagedList(partial(self._page, path, query), limit, self.width)
+
+    def _page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page[Any]:
         query = {**query, "limit": str(limit)} | ({"offset": str(offset)} if offset else {})
-        response = self.json(path, query, halve=limit > 1)
-        rows, count = response.get("results"), response.get("count")
+        page = cast("ListPage[Any]", self.json(path, query, halve=limit > 1))
+        rows, count = page.get("results"), page.get("count")
         if not isinstance(rows, list):
             raise ProtocolError(f"{self.base}{path}: a page without results")
         good = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), int)]
         known = count if isinstance(count, int) else 0
-        return Page(good, known, bool(response.get("next")))
+        return Page(good, known, bool(page.get("next")))
 
-    def _named(self, broken: Broken) -> int | str:
-        """Return the id of a broken record, where asking tells, else its place in words."""
+    def _name(self, broken: BrokenRecord) -> int | str:
+        """Return the id of a broken record if it can be found out, else its place in words."""
         before, after = broken.before, broken.after
         if before is not None and after is not None and 1 < after - before <= _GAP:
             for number in range(before + 1, after):
-                if self._breaks(number):
+                if self._is_broken(number):
                     return number
         sides = [f"after image {before}"] if before is not None else []
         sides += [f"before image {after}"] if after is not None else []
         return f"the record at place {broken.offset + 1} ({', '.join(sides) or 'alone'})"
 
-    def _breaks(self, number: int) -> bool:
+    def _is_broken(self, number: int) -> bool:
         try:
             self.json(f"images/{number}/", halve=True)
         except BrokenPageError:
@@ -195,8 +202,8 @@ class Server:
 
     def json(
         self, path: str, query: dict[str, str] | None = None, *, halve: bool = False
-    ) -> Record:
-        """Return one answer, a JSON object.
+    ) -> dict[str, object]:
+        """Return one response, a JSON object.
 
         Parameters
         ----------
@@ -204,7 +211,7 @@ class Server:
             Below the base.
         query : dict of str to str, optional
         halve : bool
-            Whether a 500 shall be no reason to ask again, but raise `BrokenPageError`.
+            Raise `BrokenPageError` for a status of 500 at once, instead of asking again.
 
         Raises
         ------
@@ -214,31 +221,31 @@ class Server:
 
     def response(
         self, path: str, query: dict[str, str] | None = None, *, halve: bool = False
-    ) -> tuple[bytes, Record]:
-        """Return one answer as it came and as the JSON object that it is.
+    ) -> tuple[bytes, dict[str, object]]:
+        """Return one response as bytes, and as the JSON object that they are.
 
         Raises
         ------
         ServerError
         """
         url = self.base + path + (f"?{urlencode(query)}" if query else "")
-        if self._silent >= 2 * self.width + 4:
+        if self._unanswered >= 2 * self.width + 4:
             raise UnreachableError(f"{self.base}: not asked any more, since it does not answer")
         try:
-            response = self._attempts.run(lambda: self._asked(url, halve=halve))
+            response = self._attempts.run(lambda: self._send(url, halve=halve))
         except UnreachableError as error:
             if isinstance(error.__cause__, _OneRecordError):
                 raise BrokenPageError(str(error.__cause__)) from error
-            self._silent += 1
+            self._unanswered += 1
             raise
-        self._silent = 0
+        self._unanswered = 0
         return response
 
-    def _asked(self, url: str, *, halve: bool) -> tuple[bytes, Record]:
+    def _send(self, url: str, *, halve: bool) -> tuple[bytes, dict[str, object]]:
         request = Request(url, {"Accept": "application/json"})
         with self._client.send(request) as response:
             if response.status == 500:
-                raise self._broken(response, url, halve=halve)
+                raise self._status_500(response, url, halve=halve)
             if response.status != 200:
                 raise failure(response)
             body = response.read(_LARGEST)
@@ -252,7 +259,7 @@ class Server:
         return body, value
 
     @staticmethod
-    def _broken(response: Response, url: str, *, halve: bool) -> NeurofetchError:
+    def _status_500(response: Response, url: str, *, halve: bool) -> NeurofetchError:
         words = f"{response.shown_url}: 500 {response.reason}".rstrip()
         if halve:
             return BrokenPageError(words)
@@ -261,4 +268,4 @@ class Server:
 
 
 class _OneRecordError(TransientError):
-    """A 500 for a page of a single record."""
+    """Status 500 for a page of one record."""

@@ -1,11 +1,11 @@
-"""Ask the server for records: of collections with their lists, and of images by id."""
+"""Ask the server for the records of collections, of their images, and of images by id."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from neurofetch._threads import together
 from neurofetch.errors import InterruptedTransferError, NeurofetchError
@@ -16,35 +16,35 @@ from neurofetch.neurovault.server.api import PAGE, Listing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord
     from neurofetch.neurovault.server.api import Server
 
-__all__ = ["Finder", "Members", "tried"]
+__all__ = ["CollectionImages", "Finder", "result_or_error"]
 
-Record = dict[str, Any]
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Members:
+class CollectionImages:
     """The images of one collection.
 
     Parameters
     ----------
-    records : dict of int to dict
-        By id, cleaned, in the order of the list.
+    records : dict of int to ImageRecord
+        By id, cleaned, in the order of the server's list.
     problems : list of Problem
         Records in the list that cannot be read.
-    clean : bool
-        Whether the list came to its end, whole.
+    complete : bool
+        Whether the list was read to its end, with no record missing.
     """
 
-    records: dict[int, Record]
+    records: dict[int, ImageRecord]
     problems: list[Problem] = field(default_factory=list)
-    clean: bool = True
+    complete: bool = True
 
 
-def tried(call: Callable[[], T]) -> T | NeurofetchError:
-    """Return what a call returns, or the error that it raises."""
+def result_or_error(call: Callable[[], _T]) -> _T | NeurofetchError:
+    """Return what a call returns, or the error that it raises; an interrupt is raised."""
     try:
         return call()
     except InterruptedTransferError:
@@ -54,7 +54,7 @@ def tried(call: Callable[[], T]) -> T | NeurofetchError:
 
 
 class Finder:
-    """Asks one server for records; what it cannot have becomes a `Problem`.
+    """Asks one server for records; each one that cannot be fetched becomes a `Problem`.
 
     Parameters
     ----------
@@ -62,68 +62,78 @@ class Finder:
 
     Attributes
     ----------
-    collections : dict of int to dict
-        Records of collections, cleaned.
+    collections : dict of int to CollectionRecord
+        The records of collections that came, cleaned.
     problems : list of Problem
     """
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.collections: dict[int, Record] = {}
+        self.collections: dict[int, CollectionRecord] = {}
         self.problems: list[Problem] = []
         self._failed: dict[int, str] = {}
 
     # -- collections -------------------------------------------------------------------------
 
-    def whole(
-        self, numbers: Sequence[int], known: Iterable[int], *, name: bool = True
-    ) -> dict[int, Members]:
-        """Return the images of collections; their records are asked for at the same time.
+    def collection_images(
+        self, numbers: Sequence[int], known: Iterable[int], *, note: bool = True
+    ) -> dict[int, CollectionImages]:
+        """Return the images of collections; their own records are asked for at the same time.
 
         Parameters
         ----------
         numbers : sequence of int
         known : iterable of int
-            Collections whose record need not be asked for.
-        name : bool
-            Whether a collection that cannot be had is a problem of its own.
+            Collections whose own record is not needed.
+        note : bool
+            Whether a collection whose images cannot be fetched becomes a problem.
         """
-        server, unknown = self.server, [n for n in numbers if n not in set(known)]
-        unknown = [n for n in unknown if n not in self.collections and n not in self._failed]
-        calls: list[Callable[[], object]] = []
-        for number in numbers:
-            if number in unknown:
-                calls.append(partial(tried, partial(server.collection, number)))
-            calls.append(partial(tried, partial(server.images_of, number)))
-        answers = iter(together(calls, server.width))
-        found: dict[int, Members] = {}
-        for number in numbers:
-            record = next(answers) if number in unknown else None
-            members = self._members(number, record, next(answers), name=name)
-            if members is not None:
-                found[number] = members
-        return found
+        server, known = self.server, {*known, *self.collections, *self._failed}
+        records: dict[int, CollectionRecord | NeurofetchError] = {}
+        lists: dict[int, Listing | NeurofetchError] = {}
 
-    def _members(
-        self, number: int, record: object, listing: object, *, name: bool
-    ) -> Members | None:
-        error = next((e for e in (record, listing) if isinstance(e, NeurofetchError)), None)
-        if isinstance(record, dict):
+        def ask_for_record(number: int) -> None:
+            records[number] = result_or_error(partial(server.collection, number))
+
+        def ask_for_list(number: int) -> None:
+            lists[number] = result_or_error(partial(server.images_of, number))
+
+        calls = []
+        for number in numbers:
+            if number not in known:
+                calls.append(partial(ask_for_record, number))
+            calls.append(partial(ask_for_list, number))
+        together(calls, server.width)
+        found = {n: self._images_in(n, records.get(n), lists[n], note=note) for n in numbers}
+        return {number: images for number, images in found.items() if images is not None}
+
+    def _images_in(
+        self,
+        number: int,
+        record: CollectionRecord | NeurofetchError | None,
+        listing: Listing | NeurofetchError,
+        *,
+        note: bool,
+    ) -> CollectionImages | None:
+        if isinstance(record, NeurofetchError):
+            self._failed[number] = cause_of(record)
+            listing = record
+        elif record is not None:
             self.collections[number] = clean(record)
-        if error is not None or not isinstance(listing, Listing):
-            if isinstance(record, NeurofetchError):
-                self._failed[number] = cause_of(record)
-            if name:
-                self.problems.append(Problem("collection", number, cause_of(error or Exception())))
+        if isinstance(listing, NeurofetchError):
+            if note:
+                self.problems.append(Problem("collection", number, cause_of(listing)))
             return None
-        rows = {row["id"]: clean(row) | {"collection_id": number} for row in listing.rows}
-        return Members(rows, _broken(number, listing), listing.clean)
+        rows = {row["id"]: clean(row) for row in listing.rows}
+        for row in rows.values():
+            row["collection_id"] = number
+        return CollectionImages(rows, _broken(number, listing), listing.complete)
 
-    def records(self, numbers: Iterable[int]) -> dict[int, str]:
-        """Ask for the records of collections; return why some cannot be had."""
-        todo = [n for n in dict.fromkeys(numbers) if n not in self.collections]
-        todo = [n for n in todo if n not in self._failed]
-        calls = [partial(tried, partial(self.server.collection, number)) for number in todo]
+    def collection_records(self, numbers: Iterable[int]) -> dict[int, str]:
+        """Ask for the records of collections; return why some could not be fetched."""
+        asked = {*self.collections, *self._failed}
+        todo = [number for number in dict.fromkeys(numbers) if number not in asked]
+        calls = [partial(result_or_error, partial(self.server.collection, n)) for n in todo]
         for number, response in zip(todo, together(calls, self.server.width), strict=True):
             if isinstance(response, NeurofetchError):
                 self._failed[number] = cause_of(response)
@@ -131,27 +141,27 @@ class Finder:
                 self.collections[number] = clean(response)
         return self._failed
 
-    def name_collections(self, numbers: Iterable[int]) -> None:
-        """Make problems of those collections whose record could not be had."""
+    def note_failed_collections(self, numbers: Iterable[int]) -> None:
+        """Make a problem of each of these collections whose record could not be fetched."""
         failed = ((number, self._failed.get(number)) for number in numbers)
         self.problems += [Problem("collection", n, cause) for n, cause in failed if cause]
 
     # -- images ------------------------------------------------------------------------------
 
-    def images(self, numbers: Sequence[int]) -> dict[int, Record]:
+    def images(self, numbers: Sequence[int]) -> dict[int, ImageRecord]:
         """Return the records of images, by page where that takes fewer requests.
 
         A few images are asked for one by one. Where those suggest that a collection holds many
         of the others, its list is read: one request then brings up to 1,000 records.
         """
-        found: dict[int, Record] = {}
+        found: dict[int, ImageRecord] = {}
         todo, width = list(numbers), self.server.width
         while len(todo) > 2 * width:
             sample = todo[:: -(-len(todo) // width)]
-            mine = self._one_by_one(sample)
-            found |= mine
+            singles = self._one_by_one(sample)
+            found |= singles
             todo = [number for number in todo if number not in set(sample)]
-            listed, lists = self._lists(mine, len(sample), len(todo))
+            listed, lists = self._promising_lists(singles, len(sample), len(todo))
             gained = {number: listed[number] for number in todo if number in listed}
             found |= gained
             todo = [number for number in todo if number not in gained]
@@ -159,9 +169,9 @@ class Finder:
                 break
         return found | self._one_by_one(todo)
 
-    def _one_by_one(self, numbers: Sequence[int]) -> dict[int, Record]:
-        calls = [partial(tried, partial(self.server.image, number)) for number in numbers]
-        found: dict[int, Record] = {}
+    def _one_by_one(self, numbers: Sequence[int]) -> dict[int, ImageRecord]:
+        calls = [partial(result_or_error, partial(self.server.image, n)) for n in numbers]
+        found: dict[int, ImageRecord] = {}
         for number, response in zip(numbers, together(calls, self.server.width), strict=True):
             if isinstance(response, NeurofetchError):
                 self.problems.append(Problem("image", number, cause_of(response)))
@@ -172,28 +182,37 @@ class Finder:
                 found[number] = clean(response)
         return found
 
-    def _lists(
-        self, sample: dict[int, Record], asked: int, left: int
-    ) -> tuple[dict[int, Record], int]:
-        """Read the lists of those collections from which many more images may be expected.
+    def _promising_lists(
+        self, sample: dict[int, ImageRecord], asked: int, left: int
+    ) -> tuple[dict[int, ImageRecord], int]:
+        """Read the lists of those collections that probably hold many of the other images.
+
+        Parameters
+        ----------
+        sample : dict of int to ImageRecord
+            The records that came when `asked` images were asked for.
+        asked, left : int
+            How many images were asked for, and how many are still to be found.
 
         Returns
         -------
-        tuple of (dict of int to dict, int)
+        tuple of (dict of int to ImageRecord, int)
             The records, and how many lists were read.
         """
         seen = Counter(record["collection_id"] for record in sample.values())
-        self.records(seen)
-        worth = []
+        self.collection_records(seen)
+        promising = []
         for number, times in seen.items():
-            size = self.collections.get(number, {}).get("number_of_images")
+            if number not in self.collections:
+                continue
+            size = self.collections[number].get("number_of_images")
             size = size if isinstance(size, int) else PAGE
             expected = min(left * times / asked, size - times)
-            if expected >= 2 * (1 + size // PAGE) and number in self.collections:
-                worth.append(number)
-        found = self.whole(worth, worth, name=False)
-        rows = {n: row for members in found.values() for n, row in members.records.items()}
-        return rows, len(worth)
+            if expected >= 2 * (1 + size // PAGE):
+                promising.append(number)
+        found = self.collection_images(promising, promising, note=False)
+        rows = {n: row for images in found.values() for n, row in images.records.items()}
+        return rows, len(promising)
 
 
 def _broken(collection_id: int, listing: Listing) -> list[Problem]:
