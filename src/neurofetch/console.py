@@ -289,6 +289,7 @@ def _code(error: Exception) -> ExitCode | None:
         (errors.VerificationError, ExitCode.INCOMPLETE),
         (errors.DestinationError, ExitCode.DISK),
         (errors.ServerError, ExitCode.SERVER),
+        (errors.FaultError, ExitCode.FAULT),
         (errors.NeurofetchError, ExitCode.USAGE),
         (OSError, ExitCode.DISK),  # a name that is too long, an output that takes no more
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
     DiskFullError,
+    FaultError,
     MissingRemoteError,
     NeurofetchError,
     RefusedError,
@@ -191,7 +192,7 @@ class TransferContext:
                 "what was not is kept for resuming. Free some space, then run the same call again."
             )
             self.tally.end_all(error)
-        elif not isinstance(error, NeurofetchError | OSError):
+        elif isinstance(error, FaultError) or not isinstance(error, NeurofetchError | OSError):
             self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted
         return Outcome(step.want.path, step.want.remote.key, status, str(error), seconds=seconds)
 

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from neurofetch.errors import DiskFullError
 from neurofetch.events import Event, Finished, Progress
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
 from neurofetch.net.retry import Attempts
@@ -157,6 +158,10 @@ class _Transfer:
         self._samples: deque[tuple[float, int]] = deque()
         self._began = time.monotonic()
         self._living = 0
+        """Threads that were started, or are about to be, and have not ended."""
+        self._working = 0
+        """Threads that may be at work on a file."""
+        self._over = False
         self._lock = threading.Lock()
         may_flow = inspect is None and not client.bounded
         self._sorted = _sort(plan, source, options, may_flow=may_flow)
@@ -197,8 +202,9 @@ class _Transfer:
         self._sync_folders()
         if context.schedule.fault is not None:
             raise context.schedule.fault
-        if context.tally.fatal is not None and not isinstance(context.tally.fatal, OSError):
-            raise context.tally.fatal
+        fatal = context.tally.fatal
+        if fatal is not None and not isinstance(fatal, DiskFullError):  # that, the files tell
+            raise fatal
         return context.tally.results
 
     # -- the tasks ---------------------------------------------------------------------------
@@ -276,6 +282,25 @@ class _Transfer:
             self._threads.append(thread)
 
     def _work(self) -> None:
+        with self._lock:
+            late = self._over  # an interrupt came while this thread was being started
+            self._working += not late
+        if late:
+            return
+        try:
+            self._do_tasks()
+        finally:
+            with self._lock:
+                self._working -= 1
+                self._living -= 1
+                last = self._over and not self._working
+            if last:
+                self._leave_files()  # the caller could not wait for this thread
+            if not self._living:
+                self._context.tally.wake.set()
+
+    def _do_tasks(self) -> None:
+        """Do what is next until nothing is left."""
         schedule, tally = self._context.schedule, self._context.tally
         try:
             while (task := schedule.take()) is not None:
@@ -290,10 +315,6 @@ class _Transfer:
             tally.end_all(error)
         finally:
             schedule.leave()
-            with self._lock:
-                self._living -= 1
-            if not self._living:
-                tally.wake.set()
 
     # -- the calling thread ------------------------------------------------------------------
 
@@ -349,10 +370,16 @@ class _Transfer:
 
     def _end(self) -> None:
         """Leave every file whose end did not come, and say that this run is over."""
-        if not any(thread.is_alive() for thread in self._threads):
-            for life in self._lives:
-                life.stop()
+        with self._lock:
+            self._over = True
+            idle = not self._working
+        if idle:  # else the last thread does it: until then it may be at work on any of them
+            self._leave_files()
         self._context.journal.close()
+
+    def _leave_files(self) -> None:
+        for life in self._lives:
+            life.stop()
 
     def _sync_folders(self) -> None:
         root, results = self._plan.root, self._context.tally.results

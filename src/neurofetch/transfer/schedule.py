@@ -47,6 +47,15 @@ class TaskKind(enum.Enum):
     __hash__ = object.__hash__  # by identity: it is looked up for every file
 
 
+_ROWS = {
+    TaskKind.TINY: "tiny files",
+    TaskKind.WHOLE: "files in one request",
+    TaskKind.OPEN: "large files",
+    TaskKind.PART: "parts",
+}
+"""What the tasks of a row are called in messages."""
+
+
 class Task(Protocol):
     """A piece of work for one thread, done once. What is to be done again is a new task."""
 
@@ -197,7 +206,7 @@ class Board:
     @property
     def left(self) -> dict[str, int]:
         """What is still to be done, by what it is; empty at the end."""
-        numbers = {kind.value: len(row) for kind, row in self._rows.items()}
+        numbers = {_ROWS[kind]: len(row) for kind, row in self._rows.items()}
         numbers |= {"in flight": self.in_flight, "waiting": len(self._later)}
         numbers["open files"] = len(self._open)
         return {name: number for name, number in numbers.items() if number}
@@ -323,12 +332,12 @@ class Schedule:
             return
         if self._stopped or self._board.over or self._woken():
             return
-        left = ", ".join(f"{number:,} {name}" for name, number in self._board.left.items())
+        left = ", ".join(f"{name}: {number:,}" for name, number in self._board.left.items())
         self.fault = FaultError(
-            "a fault of this program: nothing is in flight, nothing waits for a moment to "
-            f"come, and something is left to do ({left}). Finished files are in their "
-            "places, and finished parts are kept. Run the same call again to go on; please report "
-            "this line."
+            "a fault of this program: no thread has anything to do, nothing waits for a moment to "
+            f"come, and something is left ({left}). Finished files are in their places, and "
+            "finished parts are kept. Run the same call again to go on, and please report this "
+            "message."
         )
         self._stopped = True
         self._condition.notify_all()
