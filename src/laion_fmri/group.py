@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from laion_fmri.config import data_directory
 from laion_fmri.discovery import get_subjects
@@ -11,9 +12,42 @@ from laion_fmri.subject import Subject, load_subject
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
 
 __all__ = ["Group", "load_subjects"]
+
+
+def _repeatable(names: Iterable[str]) -> Iterable[str]:
+    """Return names that each subject can go through: a generator would be empty after the first."""
+    return list(names) if isinstance(names, Iterator) else names
+
+
+class _Where(TypedDict, total=False):
+    """Which voxels, for the type checker."""
+
+    roi: str | Iterable[str] | None
+    mask: NDArray[Any] | None
+
+
+class _SharedBetas(_Where, total=False):
+    """The keywords of `Subject.get_betas` but one."""
+
+    nc_threshold: float | None
+    streaming: bool | None
+    stream: bool
+    nan: Literal["raise", "keep"]
+
+
+class _Betas(_SharedBetas, total=False):
+    """The keywords of `Subject.get_betas`."""
+
+    stimuli: Literal["shared", "unique"] | None
 
 
 def load_subjects(
@@ -97,21 +131,83 @@ class Group:
         """The subjects' full names."""
         return list(self._subjects)
 
-    def get_betas(self, session: str | Iterable[str], **how: Any) -> dict[str, Any]:
-        """Return `Subject.get_betas` of each subject; masks differ, so voxel counts do."""
-        return {name: subject.get_betas(session, **how) for name, subject in self}
+    # As for one subject: one result for one session, a dict by session for a list of them.
 
-    def get_shared_betas(self, session: str | Iterable[str], **how: Any) -> dict[str, Any]:
+    @overload
+    def get_betas(  # type: ignore[overload-overlap]
+        self, session: str, **how: Unpack[_Betas]
+    ) -> dict[str, Floats]: ...
+
+    @overload
+    def get_betas(
+        self, session: Iterable[str], **how: Unpack[_Betas]
+    ) -> dict[str, dict[str, Floats]]: ...
+
+    def get_betas(
+        self, session: str | Iterable[str], **how: Unpack[_Betas]
+    ) -> dict[str, Floats] | dict[str, dict[str, Floats]]:
+        """Return `Subject.get_betas` of each subject; masks differ, so voxel counts do."""
+        if isinstance(session, str):
+            return {name: subject.get_betas(session, **how) for name, subject in self}
+        sessions = _repeatable(session)
+        return {name: subject.get_betas(sessions, **how) for name, subject in self}
+
+    @overload
+    def get_shared_betas(  # type: ignore[overload-overlap]
+        self, session: str, **how: Unpack[_SharedBetas]
+    ) -> dict[str, Floats]: ...
+
+    @overload
+    def get_shared_betas(
+        self, session: Iterable[str], **how: Unpack[_SharedBetas]
+    ) -> dict[str, dict[str, Floats]]: ...
+
+    def get_shared_betas(
+        self, session: str | Iterable[str], **how: Unpack[_SharedBetas]
+    ) -> dict[str, Floats] | dict[str, dict[str, Floats]]:
         """Return the betas of trials with shared stimuli, by subject.
 
         Rows are in the order of the subject's trials; `get_trial_info` has the stimulus of each.
         """
         return self.get_betas(session, stimuli="shared", **how)
 
+    @overload
+    def get_noise_ceiling(  # type: ignore[overload-overlap]
+        self, *, session: str, **where: Unpack[_Where]
+    ) -> dict[str, Floats]: ...
+
+    @overload
+    def get_noise_ceiling(
+        self, *, session: Iterable[str], **where: Unpack[_Where]
+    ) -> dict[str, dict[str, Floats]]: ...
+
+    @overload
+    def get_noise_ceiling(  # type: ignore[overload-overlap]
+        self, *, desc: str, **where: Unpack[_Where]
+    ) -> dict[str, Floats]: ...
+
+    @overload
+    def get_noise_ceiling(
+        self, *, desc: Iterable[str], **where: Unpack[_Where]
+    ) -> dict[str, dict[str, Floats]]: ...
+
     def get_noise_ceiling(self, **what: Any) -> dict[str, Any]:
         """Return `Subject.get_noise_ceiling` of each subject."""
         return {name: subject.get_noise_ceiling(**what) for name, subject in self}
 
-    def get_trial_info(self, session: str | Iterable[str]) -> dict[str, Any]:
+    @overload
+    def get_trial_info(  # type: ignore[overload-overlap]
+        self, session: str
+    ) -> dict[str, pd.DataFrame]: ...
+
+    @overload
+    def get_trial_info(self, session: Iterable[str]) -> dict[str, dict[str, pd.DataFrame]]: ...
+
+    def get_trial_info(
+        self, session: str | Iterable[str]
+    ) -> dict[str, pd.DataFrame] | dict[str, dict[str, pd.DataFrame]]:
         """Return `Subject.get_trial_info` of each subject."""
-        return {name: subject.get_trial_info(session) for name, subject in self}
+        if isinstance(session, str):
+            return {name: subject.get_trial_info(session) for name, subject in self}
+        sessions = _repeatable(session)
+        return {name: subject.get_trial_info(sessions) for name, subject in self}

@@ -92,7 +92,7 @@ class DiskFullError(DestinationError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.errno = errno.ENOSPC
+        self.errno: int | None = errno.ENOSPC
 
 
 class ServerError(NeurofetchError, OSError):

@@ -195,10 +195,10 @@ class Fetcher:
         make_source: MakeSource | None = None,
         client: Client | None = None,
     ) -> None:
-        self.dataset = dataset
-        self.directory = DataDirectory(root, dataset.state, new=new)
+        self.dataset: Dataset = dataset
+        self.directory: DataDirectory = DataDirectory(root, dataset.state, new=new)
         self._own_client = client is None
-        self.client = client or Client(network or Network.from_environment())
+        self.client: Client = client or Client(network or Network.from_environment())
         self._attempts = Attempts(rules, tell=self._retrying)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)

@@ -60,6 +60,16 @@ def test_all_leaves_out_who_has_no_results_here(tmp_path):
     assert load_subjects("all", data_dir=tree).subject_ids == ["sub-03"]
 
 
+def test_a_group_gives_each_subject_all_sessions_of_a_generator(root):
+    group = load_subjects(["sub-03", "sub-01"], data_dir=root)
+    for get in (group.get_betas, group.get_shared_betas, group.get_trial_info):
+        found = get(f"ses-0{number}" for number in (1, 2))
+        assert {name: list(one) for name, one in found.items()} == {
+            "sub-03": ["ses-01", "ses-02"],
+            "sub-01": ["ses-01", "ses-02"],
+        }
+
+
 def test_a_group_gives_what_its_subjects_give(root):
     group = load_subjects(["sub-03", "sub-01"], data_dir=root)
     shared = group.get_shared_betas("ses-01", roi="FFA1")

@@ -166,8 +166,8 @@ class Attempts:
         draw: Callable[[], float] = random.random,
         tell: Callable[[TransientError, float], None] | None = None,
     ) -> None:
-        self.rules = rules or RetryRules()
-        self.stop = stop or threading.Event()
+        self.rules: RetryRules = rules or RetryRules()
+        self.stop: threading.Event = stop or threading.Event()
         self._draw = draw
         self._tell = tell
 

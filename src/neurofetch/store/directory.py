@@ -50,8 +50,8 @@ class DataDirectory:
     def __init__(
         self, root: str | os.PathLike[str], state: str = ".neurofetch", *, new: bool = False
     ) -> None:
-        self.root = Path(os.path.abspath(root))
-        self.state = self.root / state
+        self.root: Path = Path(os.path.abspath(root))
+        self.state: Path = self.root / state
         there = self.root.exists()
         if not there and not new:
             msg = f"the data directory {self.root} does not exist. Make it, or name another."

@@ -1,0 +1,161 @@
+"""What a user's type checker says of the documentation's examples: nothing.
+
+The ``python`` blocks of each page are one module, each at the line where it stands; also those that
+are not run. mypy (strict) and pyright (in its own mode "standard") read them, with no settings of
+this repository, as they read a user's code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_docs import PAGES, ROOT, blocks
+
+pytestmark = pytest.mark.slow
+
+TYPED = Path(__file__).parent / "typed"
+PREAMBLES = {
+    "CONTRIBUTING.md": "import argparse; from neurofetch import console; "
+    "from neurofetch.console import ExitCode"
+}
+"""What the words around the examples of a page set up."""
+
+FRONT_DOORS = (
+    "neurofetch.events",
+    "neurofetch.errors",
+    "neurofetch.model",
+    "laion_fmri.config",
+    "laion_fmri.discovery",
+    "laion_fmri.download",
+    "laion_fmri.group",
+    "laion_fmri.info",
+    "laion_fmri.io",
+    "laion_fmri.stimuli",
+    "laion_fmri.subject",
+    "laion_fmri.verify",
+)
+"""Modules that people import from: pyright is to know each type in them without a guess."""
+
+
+def name_of(page: Path) -> str:
+    return "page_" + re.sub(r"\W", "_", page.stem.lower())
+
+
+def module_of(page: Path) -> str:
+    """The examples of a page, each at its own line."""
+    text = PREAMBLES.get(page.name, "")
+    for block in blocks(page):
+        if block.language == "python":
+            text += "\n" * (block.line - text.count("\n")) + block.text
+    return text
+
+
+EXAMPLES = {
+    page: module_of(page)
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]
+    if any(block.language == "python" for block in blocks(page))
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A folder of a user, with a module for each page, and the cases."""
+    folder = tmp_path_factory.mktemp("user")
+    for page, text in EXAMPLES.items():
+        (folder / f"{name_of(page)}.py").write_text(text, encoding="utf-8")
+    shutil.copy(TYPED / "cases.py", folder)
+    settings = {
+        "typeCheckingMode": "standard",
+        "stubPath": str(TYPED),
+        "reportUnnecessaryTypeIgnoreComment": "error",
+    }
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    return folder
+
+
+def pyright(folder: Path, *arguments: str, **environment: str) -> dict[str, Any]:
+    """What pyright says; basedpyright has it in a wheel, and fetches nothing when it runs."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable),
+            *("--outputjson", *arguments),
+        ],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.lstrip().startswith("{"), done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def located(file: str, line: int, message: str) -> str:
+    """A complaint, at the page and line where the example stands."""
+    pages = {name_of(page): page.relative_to(ROOT).as_posix() for page in EXAMPLES}
+    stem = Path(file).stem
+    return f"{pages.get(stem, f'tests/typed/{stem}.py')}:{line}: {message}"
+
+
+def test_the_pages_have_examples_and_none_asks_for_mercy():
+    assert {page.name for page in EXAMPLES} >= {"README.md", "get.md", "laion-fmri.md", "loader.md"}
+    for page, text in EXAMPLES.items():
+        assert "type: ignore" not in text, page
+        assert "pyright:" not in text, page
+        compile(text, str(page), "exec")
+
+
+def test_mypy_has_nothing_to_say(project):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary"),
+            *("--hide-error-context", "--cache-dir", str(ROOT / ".mypy_cache" / "user"), "."),
+        ],
+        cwd=project,
+        env={**os.environ, "MYPYPATH": str(TYPED)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.findall(r"^(.+?):(\d+): (\w+: .*)$", done.stdout, re.MULTILINE)
+    assert [located(file, int(line), message) for file, line, message in found] == []
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pyright_has_nothing_to_say(project):
+    said = pyright(project)
+    errors = [
+        located(one["file"], one["range"]["start"]["line"] + 1, one["message"])
+        for one in said["generalDiagnostics"]
+        if one["severity"] == "error"
+    ]
+    assert errors == []
+    assert said["summary"]["filesAnalyzed"] == len(EXAMPLES) + 1
+
+
+@pytest.mark.parametrize("package", ["neurofetch", "laion_fmri"])
+def test_no_public_name_has_an_unknown_type(package, tmp_path):
+    """Pyright's own look at a typed package, which a user's editor relies on."""
+    said = pyright(
+        tmp_path, "--verifytypes", package, "--ignoreexternal", PYTHONPATH=str(ROOT / "src")
+    )["typeCompleteness"]
+    counts = said["exportedSymbolCounts"]
+    assert counts["withKnownType"] > 300
+    assert counts["withUnknownType"] == 0
+    guessed = [
+        symbol["name"]
+        for symbol in said["symbols"]
+        if symbol["isExported"]
+        and not symbol["isTypeKnown"]
+        and symbol["name"].startswith(tuple(f"{door}." for door in FRONT_DOORS))
+    ]
+    assert guessed == []
