@@ -116,7 +116,7 @@ class BadDataError(VerificationError):
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
-        self.path = str(path)
+        self.path: str = str(path)
         self.problem = problem
 
     def __reduce__(self) -> tuple[type[BadDataError], tuple[str, str]]:

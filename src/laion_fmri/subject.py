@@ -118,8 +118,8 @@ class Subject:
         *,
         store: StoreMode | None = None,
     ) -> None:
-        self.layout = Layout(Path(data_dir), subject_id)
-        self.store = BetaStore(self.layout, store)
+        self.layout: Layout = Layout(Path(data_dir), subject_id)
+        self.store: BetaStore = BetaStore(self.layout, store)
 
     def __repr__(self) -> str:
         return (

@@ -89,7 +89,7 @@ class Service:
         rules: RetryRules | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        self.url = service_url()
+        self.url: str = service_url()
         self._client = client
         self._attempts = Attempts(rules or _RULES, stop)
 

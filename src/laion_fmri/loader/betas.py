@@ -72,9 +72,9 @@ class SessionBetas:
         self.brain = brain
         self._mode = mode
         self.session = session
-        self.path = layout.betas(session)
-        self.folder = store_folder(layout.data_dir, layout.subject) / session
-        self.sources = Sources(layout.data_dir, (self.path, brain.path))
+        self.path: Path = layout.betas(session)
+        self.folder: Path = store_folder(layout.data_dir, layout.subject) / session
+        self.sources: Sources = Sources(layout.data_dir, (self.path, brain.path))
 
     def rows(self, stimuli: str | None) -> NDArray[np.intp] | None:
         """Return the numbers of the trials with shared or unique stimuli; None for all."""

@@ -83,7 +83,7 @@ class Rois:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self.files = list(_by_category(layout))
+        self.files: list[RoiFile] = list(_by_category(layout))
         known = {(file.name, file.kind) for file in self.files}
         self.files += [f for f in _older(layout) if (f.name, f.kind) not in known]
 

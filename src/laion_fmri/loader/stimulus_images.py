@@ -36,8 +36,8 @@ class Stimuli:
 
     def __init__(self, data_dir: Path) -> None:
         folder = data_dir / "stimuli"
-        self.path = folder / "task-images_stimuli.h5"
-        self.table = folder / "task-images_metadata.csv"
+        self.path: Path = folder / "task-images_stimuli.h5"
+        self.table: Path = folder / "task-images_metadata.csv"
         self._open: tuple[int, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class LazyTrials:
         if not sessions:
             layout.missing("the betas of any session", desc="SingletrialBetas", stat="effect")
         self._stimuli = Stimuli(layout.data_dir)
-        self.images = self._stimuli.here() if images is None else images
+        self.images: bool = self._stimuli.here() if images is None else images
         if self.images:
             self._stimuli.need()
         self._image_transform = image_transform or _image_tensor

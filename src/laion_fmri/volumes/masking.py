@@ -55,7 +55,7 @@ class Voxels:
         by_disk = np.argsort(on_disk, kind="stable")
         self._on_disk = on_disk[by_disk]
         #: For each column, its position among the voxels in the order of the disk.
-        self.places = np.empty_like(by_disk)
+        self.places: NDArray[np.intp] = np.empty_like(by_disk)
         self.places[by_disk] = np.arange(len(by_disk))
 
     def __len__(self) -> int:
