@@ -1,8 +1,9 @@
-"""The S3 client of `awscrt`, fetching one object into a file: `_awscrt_s3.py URL BUCKET KEY FILE`.
+"""The S3 client of `awscrt` fetches an object: `_awscrt_s3.py URL BUCKET KEY FILE [MIB]`.
 
-It is what a program would get by calling it: the client's own number of connections, part sizes
-and memory; its check against the checksum of the whole object, where the server has one. The file
-is flushed to the disk at the end, as ours are.
+It is what a program would get by calling it: the client's own number of connections and part sizes,
+and its own bound to its memory unless MIB gives one (256 is the least it takes); its check against
+the checksum of the whole object, where the server has one. The file is flushed to the disk at the
+end, as ours are.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from awscrt.http import HttpHeaders, HttpRequest
 from awscrt.s3 import S3ChecksumConfig, S3Client, S3RequestTlsMode, S3RequestType
 
 
-def main(url: str, bucket: str, key: str, file: str) -> None:
+def main(url: str, bucket: str, key: str, file: str, mib: str = "0") -> None:
     """Fetch an object; without credentials, so that nothing is signed."""
-    client = S3Client(region="us-west-2", tls_mode=S3RequestTlsMode.DISABLED)
+    client = S3Client(
+        region="us-west-2", tls_mode=S3RequestTlsMode.DISABLED, memory_limit=int(mib) << 20
+    )
     ended: dict[str, Any] = {}
     request = client.make_request(
         type=S3RequestType.GET_OBJECT,

@@ -151,12 +151,13 @@ def _s5cmd(verb: str) -> Commands:
     return commands
 
 
-def _awscrt(url: str, case: Case, dest: Path) -> list[list[str]]:
-    script = str(Path(__file__).with_name("_awscrt_s3.py"))
-    return [
-        [sys.executable, script, url, BUCKET, thing.key, str(dest / Path(thing.key).name)]
-        for thing in case.things()
-    ]
+def _awscrt(*memory: str) -> Commands:
+    def commands(url: str, case: Case, dest: Path) -> list[list[str]]:
+        program = [sys.executable, str(Path(__file__).with_name("_awscrt_s3.py")), url, BUCKET]
+        keys = [thing.key for thing in case.things()]
+        return [[*program, key, str(dest / Path(key).name), *memory] for key in keys]
+
+    return commands
 
 
 def with_parser(name: str) -> Tool:
@@ -193,7 +194,8 @@ TOOLS = (
     Tool(OURS, _ours),
     Tool(OURS_OLDER, _ours, older=True),
     Tool("aws s3 sync", _sync),
-    Tool("awscrt.s3", _awscrt, cases=("big",)),
+    Tool("awscrt.s3", _awscrt(), cases=("big",)),
+    Tool("awscrt.s3, 256 MiB", _awscrt("256"), cases=("big",)),
     Tool("s5cmd cp", _s5cmd("cp")),
     Tool("s5cmd sync", _s5cmd("sync"), cases=("noop",)),
     Tool(ONE_BY_ONE, _one_by_one, cases=("small",), sample=_SAMPLE),
