@@ -34,8 +34,9 @@ def logged(event: Event) -> None:
     if isinstance(event, FileDone):
         done = event.outcome
         level = logging.ERROR if done.status is Status.FAILED else logging.INFO
-        detail = done.reason or f"verified by {done.verification.value}"
-        _log.log(level, "%s: %s (%s)", done.status.word, done.path, detail)
+        if _log.isEnabledFor(level):
+            detail = done.reason or f"verified by {done.verification.value}"
+            _log.log(level, "%s: %s (%s)", done.status.word, done.path, detail)
     elif isinstance(event, Retrying):
         _log.warning("trying again in %.1f s: %s: %s", event.wait, event.path, event.reason)
     elif isinstance(event, Waiting):

@@ -156,6 +156,8 @@ class _Transfer:
         self._threads: list[threading.Thread] = []
         self._lives: list[FileLife] = []
         self._samples: deque[tuple[float, int]] = deque()
+        self._files = len(plan.moving)
+        self._bytes = plan.bytes_to_fetch
         self._began = time.monotonic()
         self._living = 0
         """Threads that were started, or are about to be, and have not ended."""
@@ -349,9 +351,9 @@ class _Transfer:
         rate = max(0.0, (done - before) / (now - since)) if now > since else 0.0
         return Progress(
             len(tally.results),
-            len(self._plan.moving),
+            self._files,
             done,
-            self._plan.bytes_to_fetch,
+            self._bytes,
             now - self._began,
             rate,
             tally.retries,

@@ -39,6 +39,8 @@ class FileState(enum.Enum):
     STOPPED = "stopped"
     """The run ended first; what came is kept for the next run."""
 
+    __hash__ = object.__hash__  # by identity: states are looked up several times for every file
+
 
 CLAIMED = frozenset({FileState.FETCHING, FileState.VERIFYING})
 """States in which a file is ours: other processes wait for it."""
