@@ -1,8 +1,9 @@
 """Another installation of neurofetch beside this one, on the cases of `s3`.
 
 It answers whether anything became slower. ``NEUROFETCH_OTHER`` names the Python of the other
-installation, such as that of an older commit in an environment of its own. The two take turns, so
-that what else the machine does meets both. Files go to a real disk (``NEUROFETCH_BENCH_DEST``, by
+installation, such as that of an older commit in an environment of its own (``NEUROFETCH_THIS``, the
+Python of this one: environments with as many packages start alike). The two take turns, so that
+what else the machine does meets both. Files go to a real disk (``NEUROFETCH_BENCH_DEST``, by
 default the folder for temporary files).
 """
 
@@ -50,7 +51,7 @@ def main() -> None:
                     root,
                     Path(dest),
                     case,
-                    pythons=(sys.executable, other),
+                    pythons=(os.environ.get("NEUROFETCH_THIS", sys.executable), other),
                     repeats=repeats,
                 )
 

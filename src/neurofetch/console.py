@@ -126,16 +126,16 @@ class Narrator:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         from neurofetch.display.progress import listener  # noqa: PLC0415 - not needed for --help
+        from neurofetch.events import Planned  # noqa: PLC0415
 
         self.plan: Plan | None = None
+        self._planned = Planned
         self._arguments = arguments
         self._show = listener(progress(arguments))
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        from neurofetch.events import Planned  # noqa: PLC0415
-
-        if isinstance(event, Planned):
+        if isinstance(event, self._planned):
             self.plan = event.plan
             begin(event.plan, self._arguments)
         self._show(event)
