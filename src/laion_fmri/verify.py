@@ -69,7 +69,7 @@ def verify(
     Warns
     -----
     UserWarning
-        With `remote`, if the access service of the stimuli does not answer.
+        With `remote`, if the access service of the stimuli does not respond.
     """
     root = get_data_dir() if data_dir is None else data_dir
     listen = listener(progress)
