@@ -56,7 +56,7 @@ class Status(enum.StrEnum):
 
     @property
     def word(self) -> str:
-        """The word for people: a file that is here is skipped, one that is not given out is withheld."""
+        """The word for people: "skipped" for a file that is here, "withheld" for one not given out."""
         return {"kept": "skipped", "refused": "withheld"}.get(self.value, self.value)
 
 
@@ -203,7 +203,7 @@ class Report:
             If the roots differ.
         """
         if other.root != self.root:
-            msg = f"cannot merge reports of {self.root} and {other.root}: these are two data directories"
+            msg = f"cannot merge reports of {self.root} and {other.root}: two data directories"
             raise ValueError(msg)
         merged = {outcome.path: outcome for outcome in self.outcomes}
         merged.update((outcome.path, outcome) for outcome in other.outcomes)

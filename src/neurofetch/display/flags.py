@@ -131,7 +131,9 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         "--n-jobs", type=_whole, default=1, metavar="N", help="large files at once (default: 1)"
     )
     group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
-    group.add_argument("--overwrite", action="store_true", help="also fetch files that are already here")
+    group.add_argument(
+        "--overwrite", action="store_true", help="also fetch files that are already here"
+    )
     group.add_argument(
         "--shard",
         type=_shard,
@@ -146,7 +148,7 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
     )
     add_progress(group)
     group.add_argument(
-        "--paths", action="store_true", help="print the paths of all files that are here on stdout"
+        "--paths", action="store_true", help="print on stdout the paths of all files that are here"
     )
 
 

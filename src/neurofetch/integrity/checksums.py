@@ -264,8 +264,8 @@ def etag_kind(
     etag : str or None
         With or without quotation marks. A weak one (``W/``) is opaque.
     headers : mapping, optional
-        The headers of the response in lower case, where they are known: an object that is encrypted with
-        KMS or with a customer's key has an ETag that looks like an MD5 and is none.
+        The headers of the response in lower case, where they are known: an object that is
+        encrypted with KMS or with a customer's key has an ETag that looks like an MD5 and is none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Make a plan from the chosen files and the files that are here. Pure: the same input gives the same plan."""
+"""Make a plan from the chosen files and what is here. Pure: the same input, the same plan."""
 
 from __future__ import annotations
 

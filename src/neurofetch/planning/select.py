@@ -183,7 +183,8 @@ def _judge(listed: Sequence[Entry], matcher: Matcher) -> list[str]:
     (entity,) = matcher.permissive
     values = " or ".join(full(entity, value) for value in matcher.query.get(entity))
     return [
-        f"no file has {values} together with the other filters: the chosen files have no {entity} in their names"
+        f"no file has {values} together with the other filters: the chosen files "
+        f"have no {entity} in their names"
     ]
 
 

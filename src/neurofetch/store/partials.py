@@ -6,8 +6,8 @@ their position, so even a wrong take-over harms nothing: what counts is checked 
 takes its final name. Beside each partial lies the log of the parts it holds, with their checksums;
 a part counts as held only when its bytes, read back, have the checksum that the log says.
 
-A claim says that a process is at work on a file, so that eight processes that want the same file fetch it
-once. It is a symbolic link whose target is the owner's token: made in one step, or not at all, on
+A claim says that a process is at work on a file, so that eight processes that want the same file
+fetch it once. It is a symbolic link whose target is the owner's token: made in one step, or not at all, on
 every file system. Claims save work; nothing breaks without them.
 """
 
