@@ -274,7 +274,7 @@ def test_a_file_that_fails_is_named_after_the_rest_was_fetched(s3, dest):
 
 def test_files_that_the_server_refuses_are_warned_of_and_no_failure(s3, dest, monkeypatch):
     monkeypatch.setattr(s3, "forbidden", ("*/CHANGES", "*_T1w.json"))
-    with pytest.warns(UserWarning, match=r"refuses 2 of the files: CHANGES, sub-01") as caught:
+    with pytest.warns(UserWarning, match=r"withheld 2 of the files: CHANGES, sub-01") as caught:
         report = neurofetch.get(URL, dest, subject="01", suffix="T1w")
     assert [warning.filename for warning in caught] == [__file__]
     assert len(report.withheld) == 2

@@ -61,9 +61,9 @@ def require_license(root: Path, named: str | None = None) -> None:
             return
     if not (sys.stdin is not None and sys.stdin.isatty()):
         msg = (
-            f"the LAION-fMRI data are dedicated to the public domain under {LICENSE} ({URL}), "
-            "which has to be acknowledged once for each data directory, and there is no terminal "
-            f"to ask at. Nothing was fetched. Pass --accept-license {LICENSE} (in Python "
+            f"the LAION-fMRI data are in the public domain under {LICENSE} ({URL}). You accept "
+            "this licence once for each data directory, and there is no terminal to ask at. "
+            f"Nothing was fetched. Pass --accept-license {LICENSE} (in Python "
             f"accept_license={LICENSE!r}), or set {VARIABLE}={LICENSE}."
         )
         raise LicenseNotAcceptedError(msg)
@@ -73,14 +73,16 @@ def require_license(root: Path, named: str | None = None) -> None:
 
 def _check_name(text: str, how: str) -> None:
     if text.strip().upper() != LICENSE:
-        msg = f"the licence of LAION-fMRI is {LICENSE}, but the {how} names {text!r}. Write that."
+        msg = (
+            f"the licence of LAION-fMRI is {LICENSE}, but the {how} names {text!r}. Use {LICENSE}."
+        )
         raise UsageError(msg)
 
 
 def _ask() -> None:
     print(
-        f"The LAION-fMRI data are dedicated to the public domain under {LICENSE}:\n  {URL}\n"
-        f"Type {_PHRASE} to go on.\n> ",
+        f"The LAION-fMRI data are in the public domain under {LICENSE}:\n  {URL}\n"
+        f"Type {_PHRASE} to continue.\n> ",
         end="",
         file=sys.stderr,
         flush=True,

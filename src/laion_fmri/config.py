@@ -73,19 +73,19 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
     """
     text = os.fspath(path)
     if not text:  # such as an unset variable of a shell; not the current directory
-        msg = "the data directory is an empty string. Name a directory; '.' is the current one."
+        msg = "the data directory is an empty string. Choose a directory; '.' is the current one."
         raise UsageError(msg)
     chosen = _absolute(text)
     if not os.path.exists(chosen):
-        msg = f"the data directory {chosen} does not exist. Make it first: mkdir -p {chosen}"
+        msg = f"the data directory {chosen} does not exist. Create it first: mkdir -p {chosen}"
         raise FileNotFoundError(msg)
     if not os.path.isdir(chosen):
-        msg = f"the data directory {chosen} is a file. Name a directory."
+        msg = f"the data directory {chosen} is a file. Choose a directory."
         raise NotADirectoryError(msg)
     _write({**_read(), "data_dir": str(chosen)})  # keys of other programs stay
     override = os.environ.get(_VARIABLE)
     if override and _absolute(override) != chosen:
-        msg = f"{_VARIABLE}={override} wins over {chosen}, which you chose. Unset it to use that."
+        msg = f"{_VARIABLE}={override} has priority over {chosen}. To use {chosen}, unset it."
         warnings.warn(msg, UserWarning, stacklevel=2)
     return chosen
 
@@ -110,7 +110,7 @@ def get_data_dir() -> Path:
     text = os.environ.get(_VARIABLE) or _read().get("data_dir")
     if not text or not isinstance(text, str):
         msg = (
-            "no data directory is set. Choose one, once: "
+            "no data directory is set. Choose one: "
             "laion-fmri config --data-dir DIR, or in Python "
             "laion_fmri.config.dataset_initialize(DIR), "
             f"or set {_VARIABLE}."

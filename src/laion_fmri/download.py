@@ -325,7 +325,7 @@ def labels_of(subject: object) -> tuple[str, ...] | None:
     """
     given = [subject] if isinstance(subject, str) else subject
     if not isinstance(given, Sequence) or not given:
-        msg = f"subject is a name such as 'sub-03', several of them, or 'all', not {subject!r}"
+        msg = f"subject must be a name such as 'sub-03', several of them, or 'all', not {subject!r}"
         raise UsageError(msg)
     if any(isinstance(one, str) and one.strip().lower() == "all" for one in given):
         return None
@@ -396,7 +396,7 @@ def _check_not_all_withheld(selection: Selection) -> None:
     if asked and all(want.refused for want in asked):
         reasons = "; ".join(dict.fromkeys(want.refused for want in asked))
         msg = (
-            f"all that was asked for is withheld: {reasons}. Nothing was fetched. "
-            "Name other sessions, or leave the filter out."
+            f"all files that you asked for are withheld: {reasons}. Nothing was fetched. "
+            "Choose other sessions, or leave the filter out."
         )
         raise NoMatchingDataError(msg)

@@ -1,4 +1,4 @@
-"""Look again at what is in the data directory."""
+"""Check the files in the data directory."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def verify(
     remote: bool = False,
     progress: str | bool | Callable[[Event], None] | None = None,
 ) -> Audit:
-    """Hold the data directory against its receipts, and against the bucket.
+    """Compare the data directory with its receipts, and with the bucket.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def verify(
     Warns
     -----
     UserWarning
-        With `remote`, if the access service of the stimuli does not answer.
+        With `remote`, if the access service of the stimuli does not respond.
     """
     root = get_data_dir() if data_dir is None else data_dir
     listen = listener(progress)

@@ -49,24 +49,24 @@ def plan(
     url : str
         ``s3://BUCKET/PREFIX`` of a public bucket.
     dest : path
-        The data directory; it is made if need be.
+        The data directory; it is created if it does not exist.
     suffix, extension : str or list of str, optional
         Only files with one of these (``"bold"``, ``"nii.gz"``).
     datatype : str or list of str, optional
         Only files in a folder of this name (``"func"``, ``"perf"``), or below it.
     include, exclude : str or list of str, optional
-        Globs on the path below the prefix; one without a slash is held against the file name.
+        Globs on the path below the prefix; one without a slash applies to the file name.
     overwrite : bool
         Fetch also what is here.
     shard : tuple of (int, int), optional
         ``(index, count)``: only the part of the plan that is job `index` of `count`, from 0; for
         array jobs on a cluster.
     region : str, optional
-        Of the bucket; by default it is found out.
+        Of the bucket; by default it is found automatically.
     **entities : str, int or list, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
         ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
-        A file that lacks an entity passes the filter on it, but for subject and session.
+        A filter does not exclude files that lack its entity, except for subject and session.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def get(
     url, dest, suffix, extension, datatype, include, exclude, overwrite, shard, region, **entities
         As for `plan`.
     n_jobs : int
-        Large files in flight; small ones always come many at a time.
+        Large files that are fetched at once; small ones always come many at a time.
     limit_rate : float, optional
         Bytes a second, over all connections.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
@@ -123,13 +123,13 @@ def get(
     Returns
     -------
     Report
-        Per file what happened, in a stable order; ``report.paths`` are where they lie.
+        What happened to each file, in a stable order; ``report.paths`` are the paths.
 
     Raises
     ------
     IncompleteError
-        At the end, when something is missing; it names every file and cause. Files that the server
-        refuses (403) are no failure: they are warned of, and stand in the report.
+        At the end, if files are missing; it names every file and cause. Files that the server does
+        not give out (403) are not failures: a warning and the report name them.
     UsageError, ServerError, DestinationError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
     """
@@ -162,18 +162,19 @@ def verify(
     state: str = ".neurofetch",
     progress: str | bool | Callable[[Event], None] | None = None,
 ) -> Audit:
-    """Look again at what is on the disk.
+    """Check the files on the disk.
 
     Parameters
     ----------
     dest : path
         The data directory.
     read_all : bool
-        Read every byte and hold it against the digest in the receipt; without it, sizes and times
-        are compared.
+        Read every byte and compare it with the digest in the receipt; otherwise only sizes and
+        times are compared.
     url : str, optional
-        Ask this bucket too (``s3://BUCKET/PREFIX``): files that changed there are named. With
-        `read_all`, files of other tools are hashed, and adopted when they are the server's.
+        Also compare with this bucket (``s3://BUCKET/PREFIX``): files that changed there are named.
+        With `read_all`, files of other tools are read too, and get a receipt if they equal the
+        server's.
     region : str, optional
         Of the bucket.
     state : str

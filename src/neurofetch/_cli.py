@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     from neurofetch._version import __version__  # noqa: PLC0415
 
     parser = console.Parser(
-        prog="neurofetch", description="Public brain-imaging data: choose, fetch, verify, keep."
+        prog="neurofetch", description="Fetch public brain-imaging data, and verify it."
     )
     parser.add_argument("--version", action="version", version=f"neurofetch {__version__}")
     console.add_completion(parser)
@@ -65,7 +65,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "get",
         help="fetch files of a public BIDS bucket",
         description="Fetch files of a public BIDS bucket, verified to the last byte. "
-        "Safe to run again: what is here is not fetched again.",
+        "You can run it again: files that are already here are skipped.",
     )
     parser.add_argument("url", metavar="s3://BUCKET/PREFIX")
     parser.add_argument("--dest", required=True, metavar="DIR", help="the data directory")
@@ -79,8 +79,9 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
 def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "verify",
-        help="look again at what is on the disk",
-        description="Hold a data directory against what was written down when it was fetched.",
+        help="check the files on the disk",
+        description="Compare a data directory with the receipts that were written when its files "
+        "were fetched. Exits with 4 if a file is missing or differs, and names it.",
     )
     parser.add_argument("dest", metavar="DIR", help="the data directory")
     parser.add_argument("--hash", action="store_true", help="read every byte")

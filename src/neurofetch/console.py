@@ -1,7 +1,7 @@
-"""The manners that all commands of this distribution share.
+"""What all commands of this distribution share.
 
-stdout is data, stderr is talk; ``--json`` on each command; one exit code for each kind of ending;
-no traceback for what a user can mend.
+Results go to stdout and messages to stderr; every command has ``--json``; each kind of ending has
+its exit code; an error that the user can correct shows no traceback.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def show_report(report: Report, arguments: argparse.Namespace, plan: Plan | None
 
 
 def remark(text: str, arguments: argparse.Namespace) -> None:
-    """Say something to people, on stderr, unless they want it quiet."""
+    """Print a message on stderr, unless the user wants it quiet."""
     if not arguments.quiet and not _talks_json(arguments):
         print(text, file=sys.stderr)
 
@@ -187,7 +187,7 @@ def run(
     argv: Sequence[str] | None = None,
     codes: Callable[[BaseException], ExitCode | None] | None = None,
 ) -> int:
-    """Read the arguments and run their handler; an error that a user can mend becomes a message.
+    """Read the arguments and run their handler; an error that a user can correct becomes a message.
 
     Parameters
     ----------
@@ -199,7 +199,7 @@ def run(
     argv : sequence of str, optional
         By default the arguments of the process.
     codes : callable, optional
-        Exit codes for errors of a face's own.
+        Exit codes for the errors of one command.
 
     Returns
     -------
@@ -257,8 +257,8 @@ def _print_any_text() -> None:
 
 
 INTERRUPTED = (
-    "stopped. Finished files are in their places, finished parts of the others are kept. "
-    "Run the same command again to go on where it stopped."
+    "stopped. Finished files are complete, and finished parts of the other files are kept. "
+    "Run the same command again to continue where it stopped."
 )
 
 

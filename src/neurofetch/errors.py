@@ -38,19 +38,19 @@ class NeurofetchError(Exception):
         │   ├── UnknownValueError                no such subject, session, task, …
         │   ├── NothingMatchedError (LookupError) the filters leave nothing
         │   ├── ConfigError                      a setting or environment variable is wrong
-        │   └── UnsafeNameError                  a key that may not become a local name
+        │   └── UnsafeNameError                  a key that cannot be a local file name
         │       └── NameClashError               two keys on one local name
         ├── DestinationError (OSError)           the data directory cannot take files
         │   └── DiskFullError                    errno ENOSPC
-        ├── ServerError (OSError)                the other side
-        │   ├── UnreachableError (ConnectionError)   no answer at all
+        ├── ServerError (OSError)                the server, or the way to it
+        │   ├── UnreachableError (ConnectionError)   no response at all
         │   ├── TransientError (ConnectionError)     worth another attempt
-        │   ├── ProtocolError                    an answer that makes no sense
+        │   ├── ProtocolError                    a response that cannot be used
         │   ├── MissingBucketError (FileNotFoundError)
         │   ├── MissingRemoteError (FileNotFoundError)   404
         │   ├── RefusedError (PermissionError)   401, 403
         │   └── RemoteChangedError               the object changed while it was fetched
-        ├── VerificationError (ValueError)       bytes that are not what they should be
+        ├── VerificationError (ValueError)       wrong bytes, or too few
         │   ├── neurovault.DamagedVolumeError    no whole NIfTI volume
         │   └── neurovault.TornRecordError       a metadata file that is not whole
         ├── IncompleteError (RuntimeError)       at the end, something asked for is missing
@@ -68,7 +68,7 @@ class UnknownValueError(UsageError):
 
 
 class NothingMatchedError(UsageError, LookupError):
-    """All values exist, but no file carries them together."""
+    """All values exist, but no file has all of them."""
 
 
 class ConfigError(UsageError):
@@ -76,7 +76,7 @@ class ConfigError(UsageError):
 
 
 class UnsafeNameError(UsageError):
-    """A key that may not become a local file name."""
+    """A key that cannot be used as a local file name."""
 
 
 class NameClashError(UnsafeNameError):
@@ -100,18 +100,18 @@ class ServerError(NeurofetchError, OSError):
 
 
 class UnreachableError(ServerError, ConnectionError):
-    """No connection, or none that answered, after all attempts."""
+    """No connection, or no response, after all attempts."""
 
 
 class TransientError(ServerError, ConnectionError):
-    """A failure that another attempt may cure.
+    """A failure that may not happen again at the next attempt.
 
     Parameters
     ----------
     message : str
         What happened.
     retry_after : float, optional
-        Seconds that the server asked us to wait (its ``Retry-After`` header).
+        Seconds that the server asked to wait (its ``Retry-After`` header).
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -120,7 +120,7 @@ class TransientError(ServerError, ConnectionError):
 
 
 class ProtocolError(ServerError):
-    """An answer that makes no sense."""
+    """A response that cannot be used."""
 
 
 class MissingBucketError(ServerError, FileNotFoundError):
@@ -140,7 +140,7 @@ class RemoteChangedError(ServerError):
 
 
 class VerificationError(NeurofetchError, ValueError):
-    """The bytes that arrived are not the bytes that the server promised."""
+    """The bytes that arrived do not match the server's checksum, ETag or size."""
 
 
 class FaultError(NeurofetchError, RuntimeError):

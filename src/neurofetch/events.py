@@ -1,4 +1,4 @@
-"""Progress as events: frozen values, handed to any callable in the thread that called us."""
+"""Progress as events: frozen values, passed to any callable in the thread that started the run."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Checking(Progress):
 
 @dataclass(frozen=True, slots=True)
 class FileDone:
-    """One file is dealt with."""
+    """One file is finished: fetched, skipped, withheld or failed."""
 
     outcome: Outcome
 
@@ -99,7 +99,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Another process is fetching this file right now; we wait for it.
+    """Another process is fetching this file now; this run waits for it.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""A dataset and a data directory, tied together: list, plan, fetch, look again.
+"""A dataset and a data directory: list, plan, fetch, check.
 
 This is the main path of the package; read it from top to bottom. `Fetcher.prepare` makes a plan and
-`Fetcher.run` carries it out; every front door (`neurofetch.get`, `laion_fmri.download.download`,
-the commands, NeuroVault's functions) is these two calls, with what is its own handed in: which
-files to choose, from which source.
+`Fetcher.run` carries it out. All entry points (`neurofetch.get`, `laion_fmri.download.download`,
+the commands, NeuroVault's functions) make these two calls. They pass in what differs: which files
+to choose, from which source.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Fetcher:
     network : Network, optional
         By default what the environment says.
     rules : RetryRules, optional
-        How patient to be with the listing.
+        How often, and with which waits, to try the listing again.
     new : bool
         The data directory may be missing; it is made when the first file is about to come.
     make_source : callable, optional
@@ -328,7 +328,7 @@ class Fetcher:
         strict: bool = True,
         stacklevel: int = 3,
     ) -> Report:
-        """Carry out a plan, and say what became of each file.
+        """Carry out a plan, and report the result for each file.
 
         Parameters
         ----------
@@ -337,9 +337,9 @@ class Fetcher:
         inspect : callable, optional
             A deeper look at a file before it takes its name.
         strict : bool
-            Whether a file that is missing at the end is an error. Without it, the report tells.
+            Whether a file that is missing at the end is an error; if not, only the report says it.
         stacklevel : int
-            For the warning of refused files: 3 is the line that called the caller of this.
+            For the warning about withheld files: 3 is the line that called the caller of this.
 
         Returns
         -------
@@ -355,7 +355,7 @@ class Fetcher:
         Warns
         -----
         UserWarning
-            Of files that the server refused although nothing in the plan said so.
+            Of files that the server did not give out although the plan did not say so.
         """
         settings = settings or RunSettings()
 
@@ -388,7 +388,7 @@ class Fetcher:
         only: Iterable[str] | None = None,
         listen: Callable[[Event], None] | None = None,
     ) -> Audit:
-        """Hold the data directory against its receipts, and against what the source has.
+        """Compare the data directory with its receipts, and with what the source has.
 
         Parameters
         ----------
@@ -494,11 +494,11 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
 
 
 def _warn_of_refused(plan: Plan, report: Report, stacklevel: int) -> None:
-    """Warn, once for all, of files that the server refused although the plan did not say so."""
+    """Warn once of files that the server did not give out although the plan did not say so."""
     told = {step.want.path for step in plan.of(Action.REFUSE)}
     surprises = [outcome for outcome in report.withheld if outcome.path not in told]
     if surprises:
         names = ", ".join(outcome.path for outcome in surprises[:5])
         more = f" and {len(surprises) - 5:,} more" if len(surprises) > 5 else ""
-        msg = f"the bucket refuses {len(surprises):,} of the files: {names}{more}"
+        msg = f"the bucket withheld {len(surprises):,} of the files: {names}{more}"
         warnings.warn(msg, UserWarning, stacklevel=stacklevel)

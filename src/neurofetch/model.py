@@ -33,9 +33,9 @@ __all__ = [
 class VerificationLevel(enum.StrEnum):
     """How a file was verified, strongest first.
 
-    The ladder: a checksum of the whole object that the server keeps; an ETag that is the MD5 of
-    the object; a multipart ETag recomputed from its parts; a deep check of the content (gzip to
-    its end, a header that parses); the size alone.
+    In this order: the server's checksum of the whole object; an ETag that is the MD5 of the
+    object; a multipart ETag that was computed again from the parts; a check of the content (gzip
+    to its end, a header that parses); the size alone.
     """
 
     CHECKSUM = "checksum"
@@ -47,7 +47,7 @@ class VerificationLevel(enum.StrEnum):
 
 
 class Status(enum.StrEnum):
-    """What became of one file. The values are those of JSON; people read `word`."""
+    """The result for one file. The values are those of JSON; people read `word`."""
 
     FETCHED = "fetched"
     KEPT = "kept"
@@ -71,7 +71,7 @@ class Outcome:
     key : str
     status : Status
     reason : str
-        Why it was kept or refused, or what failed.
+        Why it was skipped or withheld, or what failed.
     size : int
         Bytes of the file.
     moved : int
@@ -127,7 +127,7 @@ class Report:
         return len(self.outcomes)
 
     def __repr__(self) -> str:
-        """Say it in a line: it may hold thousands of outcomes, and stand at the end of a cell."""
+        """Return one line: a report may have thousands of outcomes, and notebooks print it."""
         counts = ", ".join(f"{len(self.of(status)):,} {status.word}" for status in Status)
         return (
             f"<Report of {len(self):,} files in {self.root}: {counts}; "
@@ -157,7 +157,7 @@ class Report:
 
     @property
     def withheld(self) -> tuple[Outcome, ...]:
-        """The files that the server, or the dataset's owners, do not hand out."""
+        """The files that the server, or the dataset's owners, do not give out."""
         return self.of(Status.REFUSED)
 
     @property
@@ -182,10 +182,10 @@ class Report:
             return
         lines = [f"  {o.path}: {o.reason}" for o in self.failures]
         msg = (
-            f"{len(lines)} of {len(self)} files could not be fetched; "
-            f"the other {len(self) - len(lines)} were dealt with and are safe.\n"
+            f"{len(lines)} of {len(self)} files failed; the other {len(self) - len(lines)} were "
+            "fetched, skipped or withheld.\n"
             + "\n".join(lines)
-            + "\nRun the same call again: it fetches only what is missing."
+            + "\nRun the same call again: it fetches only the missing files."
         )
         raise IncompleteError(msg, self)
 
@@ -252,8 +252,8 @@ class RemoteFile:
     key : str
         The object's name on the server, never rewritten.
     url : str
-        Where to get it. Never signed: a source whose addresses are signed hands them out at the
-        time of the request.
+        Where to get it. Never signed: a source with signed addresses returns them at the time of
+        the request.
     size : int or None
         Bytes; None where the server does not say beforehand.
     etag : str or None
@@ -265,8 +265,8 @@ class RemoteFile:
     ranges : bool
         Whether the server honours ``Range`` (if not: no parts, no resuming).
     withheld : str
-        Why the server shows the file but does not hand it out now; empty where it does. What is
-        here of it is kept all the same.
+        Why the server lists the file but does not give it out now; empty if it does. A file that
+        is already here is skipped in either case.
     """
 
     key: str
@@ -305,7 +305,7 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What we wrote down when a file took its final name.
+    """What was written down when a file got its final name.
 
     Parameters
     ----------
@@ -344,7 +344,7 @@ class LocalFile:
     size, mtime_ns : int
         Bytes; nanoseconds since the epoch.
     receipt : Receipt or None
-        What we know of it; None when another tool put it there.
+        Its receipt; None when another tool put it there.
     digest : str
         ``algorithm:hex`` of the content as it is now, where it was read to find out; else "".
     """
@@ -433,7 +433,7 @@ class Plan:
         return len(self.steps)
 
     def __repr__(self) -> str:
-        """Say it in a line: it may hold thousands of steps, and stand at the end of a cell."""
+        """Return one line: a plan may have thousands of steps, and notebooks print it."""
         kept, refused = len(self.of(Action.KEEP)), len(self.of(Action.REFUSE))
         return (
             f"<Plan of {len(self):,} files for {self.root}: {len(self.moving):,} to fetch "
@@ -495,7 +495,7 @@ class Plan:
 
 
 class IncompleteError(NeurofetchError, RuntimeError):
-    """Something that was asked for is missing at the end; all the rest was fetched.
+    """Files that were asked for are missing at the end; all others were fetched.
 
     Parameters
     ----------

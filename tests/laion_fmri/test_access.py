@@ -353,7 +353,7 @@ def unknown(world, request_id):
 
 def down(world, request_id):
     world.service.fault(key="api/*", reset=True)
-    return request_id, ("does not answer", "again later")
+    return request_id, ("does not respond", "again later")
 
 
 def far_too_busy(world, request_id):
@@ -618,7 +618,7 @@ def test_verify_adopts_what_another_tool_put_there(world):
 def test_verify_warns_when_the_service_is_down_and_goes_on(world, granted, monkeypatch):
     world.download()
     monkeypatch.setenv("LAION_FMRI_ACCESS_URL", DOWN)
-    with pytest.warns(UserWarning, match="does not answer"):
+    with pytest.warns(UserWarning, match="does not respond"):
         found = verify(world.data, remote=True)
     assert found.ok
     assert states(found) == dict.fromkeys(GATED, State.GOOD)

@@ -234,7 +234,7 @@ def test_a_variable_that_hides_the_new_id_is_told(service, shell):
 def test_a_service_that_is_down_has_its_code(service, shell):
     done = shell("laion-fmri stimuli status", LAION_FMRI_ACCESS_URL="http://127.0.0.1:1")
     assert done.code == ExitCode.SERVER
-    assert "does not answer" in done.err
+    assert "does not respond" in done.err
 
 
 # -- the page --------------------------------------------------------------------------------

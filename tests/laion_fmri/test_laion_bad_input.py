@@ -50,7 +50,7 @@ def nothing_was_fetched(s3, done, code):
 def test_a_data_directory_that_does_not_exist(s3, shell):
     done = shell(LINE, LAION_FMRI_DATA_DIR="/nowhere/at/all")
     nothing_was_fetched(s3, done, ExitCode.DISK)
-    assert "/nowhere/at/all does not exist. Make it, or name another." in done.err
+    assert "/nowhere/at/all does not exist. Create it, or choose another." in done.err
     assert not s3.requests()
 
 
@@ -58,7 +58,7 @@ def test_a_data_directory_that_is_a_file(s3, shell):
     (shell.home / "file").touch()
     done = shell(LINE, LAION_FMRI_DATA_DIR=str(shell.home / "file"))
     nothing_was_fetched(s3, done, ExitCode.DISK)
-    assert "is a file. Name a directory." in done.err
+    assert "is a file. Choose a directory." in done.err
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def read_only(tmp_path):
 def test_a_data_directory_that_cannot_be_written(s3, shell, read_only):
     done = shell(LINE, LAION_FMRI_DATA_DIR=read_only)
     nothing_was_fetched(s3, done, ExitCode.DISK)
-    assert f"cannot write in the data directory {read_only}" in done.err
-    assert "Make it writable, or name another directory." in done.err
+    assert f"cannot write to the data directory {read_only}" in done.err
+    assert "Make it writable, or choose another directory." in done.err
 
 
 @contextlib.contextmanager
@@ -117,7 +117,7 @@ def test_a_complete_directory_that_can_only_be_read_is_good_enough(s3, shared):
     report = download("03", ses="averages", progress=False, verify=True)
     assert {outcome.status for outcome in report} == {Status.KEPT}
     assert {request.method for request in s3.requests()[seen:]} == {"LIST"}
-    with pytest.raises(DestinationError, match="cannot write in the data directory"):
+    with pytest.raises(DestinationError, match="cannot write to the data directory"):
         download("03", ses="01", progress=False)
     assert {request.method for request in s3.requests()[seen:]} == {"LIST"}
 

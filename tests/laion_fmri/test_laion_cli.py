@@ -178,7 +178,7 @@ def test_a_signal_stops_at_once_keeps_what_came_and_the_same_command_goes_on(
     done, seconds = interrupt(start_slow(s3, faulty, line), number)
     assert done.code == code
     assert seconds < 3  # a second is promised; this machine may be busy
-    assert "Run the same command again to go on" in done.err
+    assert "Run the same command again to continue" in done.err
     assert BETAS not in on_disk(faulty.data)
     assert list((faulty.data / ".laion_fmri" / "partial").iterdir())
 
@@ -349,7 +349,7 @@ def test_a_refusal_that_nobody_foresaw_is_a_warning_and_no_failure(s3, faulty):
     s3.forbidden = (*s3.forbidden, "participants.*")
     done = faulty(AVERAGES)
     assert done.code == 0
-    assert "laion-fmri: warning: the bucket refuses 2 of the files: participants.json" in done.err
+    assert "laion-fmri: warning: the bucket withheld 2 of the files: participants.json" in done.err
     assert len(re.findall(r"^withheld: participants\S+: .*403", done.err, re.MULTILINE)) == 2
     assert "2 withheld" in done.err
 

@@ -86,7 +86,7 @@ def test_in_a_terminal_i_agree_is_enough(shell):
     talk, _, data = screen.partition("--stdout--")
     assert code == 0
     assert URL in talk
-    assert "Type I AGREE to go on." in talk
+    assert "Type I AGREE to continue." in talk
     assert data.strip().startswith("{")  # the prompt is no data
     accepted_just_now(shell.data, "terminal")
     assert on_disk(shell.data)

@@ -260,7 +260,7 @@ def test_files_that_the_bucket_refuses_are_warned_of_and_reported_and_no_failure
 ):
     with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=(*REFUSED, "participants.*")) as s3:
         data = _user(tmp_path, s3.url, monkeypatch)
-        with pytest.warns(UserWarning, match=r"refuses 2 of the files: participants") as caught:
+        with pytest.warns(UserWarning, match=r"withheld 2 of the files: participants") as caught:
             report = download("sub-03", ses="averages")
     assert [warning.filename for warning in caught] == [__file__]
     assert report.ok

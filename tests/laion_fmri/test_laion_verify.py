@@ -149,7 +149,7 @@ def test_a_damaged_file_of_another_tool_is_not_adopted_but_named(theirs):
     flip(theirs.data / "README")
     done = theirs("laion-fmri verify --hash --remote")
     assert done.code == ExitCode.INCOMPLETE
-    assert "differs: README: not the server's" in done.out
+    assert "differs: README: not the server's file" in done.out
     assert "README" not in states(theirs("laion-fmri verify --json"))
 
 

@@ -416,7 +416,7 @@ class TestNothing:
         assert "no file has both desc-R2 and stat-effect" in text
         assert "with desc-R2 there is stat: rsquare" in text
         assert "with stat-effect there is desc: SingletrialBetas" in text
-        assert re.search(r"desc-R2 alone leaves \d+ of \d+ files \(12 say so", text)
+        assert re.search(r"desc-R2 alone leaves \d+ of \d+ files \(12 have it in their names", text)
         assert "ses-01 alone leaves 24 of 92 files" in text
         assert "no file has both ses-01" not in text
 
@@ -455,7 +455,7 @@ class TestNothing:
     def test_globs_that_leave_nothing(self) -> None:
         with pytest.raises(NothingMatchedError, match=r"include \*\.xyz alone leaves 0 of"):
             pick(include="*.xyz")
-        with pytest.raises(NothingMatchedError, match="drop all"):
+        with pytest.raises(NothingMatchedError, match="leave out all"):
             pick(exclude="**")
 
     def test_an_empty_listing(self) -> None:

@@ -146,7 +146,10 @@ def test_a_file_of_another_tool_is_hashed_and_adopted(world, how, verification):
     assert "other.bin" not in look(world)
     assert states(world, remote=True)["other.bin"] is State.UNKNOWN
     state, detail = look(world, read_all=True, remote=True)["other.bin"]
-    assert (state, detail) == (State.ADOPTED, f"the server's own bytes ({verification.value})")
+    assert (state, detail) == (
+        State.ADOPTED,
+        f"the same bytes as on the server ({verification.value})",
+    )
     receipt = world.receipts()["other.bin"]
     assert (receipt.verification, receipt.key) == (verification, "other.bin")
     assert receipt.etag == world.s3.stored("other.bin").etag.strip('"')
@@ -162,7 +165,7 @@ def test_a_file_of_another_tool_with_other_bytes_is_not_adopted(world, how, veri
     spoil(world.root / "other.bin", keep_time=False)
     state, detail = look(world, read_all=True, remote=True)["other.bin"]
     assert state is State.DIFFERS
-    assert detail.startswith("not the server's: ")
+    assert detail.startswith("not the server's file: ")
     assert verification.value in detail
     assert world.receipts() == {}
 

@@ -251,7 +251,7 @@ def test_a_key_that_is_no_unicode_is_refused_and_breaks_nothing(world, monkeypat
     said = f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\n\r\n{page}".encode()
     with RawServer(said) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
-        with pytest.raises(UnsafeNameError, match="may not become a local file"):
+        with pytest.raises(UnsafeNameError, match="cannot become a local file"):
             world.fetch()
         assert len(server.heads) == 1
     assert list(world.root.iterdir()) == []

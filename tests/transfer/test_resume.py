@@ -477,7 +477,7 @@ def frozen_disk(tmp_path, small_disk):
 def test_a_data_directory_that_cannot_be_written_is_told_before_any_byte_moves(world, frozen_disk):
     world.root = frozen_disk
     world.put("f.bin", LARGE)
-    with pytest.raises(DestinationError, match=f"cannot write in.*{frozen_disk}"):
+    with pytest.raises(DestinationError, match=f"cannot write to.*{frozen_disk}"):
         world.fetch()
     assert world.gets() == []
 

@@ -165,7 +165,7 @@ class Service:
         except (AccessError, UsageError):
             raise
         except ServerError as error:
-            msg = f"the access service of the stimuli does not answer ({error}). {_AGAIN}"
+            msg = f"the access service of the stimuli does not respond ({error}). {_AGAIN}"
             raise AccessError(msg) from error
 
     def _once(self, request: Request, secret: str) -> dict[str, Any]:

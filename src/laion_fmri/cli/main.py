@@ -33,7 +33,7 @@ _FILTERS = (
     ("exclude", "globs of files to leave out"),
 )
 _EXTRAS = (
-    ("stimuli", "also mirror stimuli/"),
+    ("stimuli", "also fetch stimuli/; the images need access"),
     ("embeddings", "also fetch the public embeddings of the stimuli"),
     ("freesurfer", "also fetch the FreeSurfer directory"),
     ("anatomical", "also fetch the anatomical derivatives"),
@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
     from neurofetch import __version__
 
-    parser = console.Parser(prog="laion-fmri", description="Download LAION-fMRI, verified.")
+    parser = console.Parser(prog="laion-fmri", description="Download LAION-fMRI, and verify it.")
     parser.add_argument("--version", action="version", version=f"laion-fmri {__version__}")
     console.add_completion(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -61,7 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_config(commands: Commands) -> None:
     parser = commands.add_parser(
-        "config", help="choose the data directory, or show it", description="Where the data go."
+        "config",
+        help="choose the data directory, or show it",
+        description="Choose the data directory, or show it.",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="an existing directory")
     console.add_output(parser)
@@ -84,21 +86,21 @@ def _add_download(commands: Commands) -> None:
     parser = commands.add_parser(
         "download",
         help="fetch the files of some subjects",
-        description="Fetch files, verified to the last byte. Safe to run again: what is here is "
-        "not fetched again, what is partly here is resumed.",
+        description="Fetch files, verified to the last byte. You can run it again: files that are "
+        "already here are skipped, and files that are partly here are resumed.",
     )
     parser.add_argument(
         "--subject", nargs="+", required=True, metavar="S", help="such as sub-03 or 03, or all"
     )
     console.add_filters(parser, _FILTERS)
-    extras = parser.add_argument_group("what else")
+    extras = parser.add_argument_group("other data")
     for name, text in _EXTRAS:
         extras.add_argument(f"--include-{name}", action="store_true", help=text)
     console.add_transfer(parser)
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="also read every byte of what is here, and fetch again what is damaged",
+        help="also read every byte of the files that are here, and fetch damaged ones again",
     )
     parser.add_argument(
         "--accept-license",
@@ -113,16 +115,16 @@ def _add_download(commands: Commands) -> None:
 def _add_verify(commands: Commands) -> None:
     parser = commands.add_parser(
         "verify",
-        help="look again at what is on the disk",
-        description="Hold the data directory against what was written down when it was fetched; "
-        "exits with 4 when anything differs, and names it.",
+        help="check the files on the disk",
+        description="Compare the data directory with the receipts that were written when its files "
+        "were fetched. Exits with 4 if a file is missing or differs, and names it.",
     )
     parser.add_argument("--hash", action="store_true", help="read every byte")
     parser.add_argument(
         "--remote",
         action="store_true",
-        help="ask the bucket too; with --hash, files of other tools are adopted when they are "
-        "the bucket's to the last byte",
+        help="also compare with the bucket; with --hash, files of other tools get a receipt if "
+        "they equal the bucket's to the last byte",
     )
     _add_data_dir(parser)
     console.add_progress(parser)
@@ -193,7 +195,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         progress=console.progress(arguments),
     )
     if not found.findings and not arguments.remote:
-        text = "Files of other tools are held against the bucket by --hash --remote."
+        text = "To compare files of other tools with the bucket, use --hash --remote."
         console.remark(text, arguments)
     return console.show_audit(found, arguments)
 

@@ -1,4 +1,4 @@
-"""Argument parsers: their manners, the flags that all commands share, and the exit codes."""
+"""Argument parsers: their behaviour, the flags that all commands share, and the exit codes."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ class ExitCode(enum.IntEnum):
 
 EXIT_CODES = """\
 exit codes:
-  0    all that was asked for is there
+  0    success
   1    a fault in this program (please report it)
   2    wrong usage
   3    nothing matches, or a subject or value does not exist, or was not downloaded
-  4    some files failed, or differ from what they should be
+  4    some files failed, are missing, or differ from what they should be
   5    the licence was not accepted
-  6    the server cannot be reached, or refuses to list
-  7    the data directory cannot take the files (missing, read-only, full)
-  130  interrupted with Ctrl-C (143: terminated); run it again to go on
-  141  whoever read the output went away before the end
+  6    the server cannot be reached, or does not allow listing
+  7    the data directory cannot be used (missing, read-only, full)
+  130  interrupted with Ctrl-C (143: terminated); run it again to continue
+  141  the program that read the output ended too early
 """
 
 
@@ -121,17 +121,19 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     """Add the flags for what is printed, and how."""
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
-    group.add_argument("--quiet", "-q", action="store_true", help="say only what went wrong")
+    group.add_argument("--quiet", "-q", action="store_true", help="print only warnings and errors")
 
 
 def add_transfer(parser: argparse.ArgumentParser) -> None:
     """Add the flags for how files are fetched."""
     group = parser.add_argument_group("transfer")
     group.add_argument(
-        "--n-jobs", type=_whole, default=1, metavar="N", help="large files in flight (default: 1)"
+        "--n-jobs", type=_whole, default=1, metavar="N", help="large files at once (default: 1)"
     )
     group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
-    group.add_argument("--overwrite", action="store_true", help="fetch also what is here")
+    group.add_argument(
+        "--overwrite", action="store_true", help="also fetch files that are already here"
+    )
     group.add_argument(
         "--shard",
         type=_shard,
@@ -146,7 +148,7 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
     )
     add_progress(group)
     group.add_argument(
-        "--paths", action="store_true", help="print the path of every file that is there on stdout"
+        "--paths", action="store_true", help="print on stdout the paths of all files that are here"
     )
 
 
@@ -156,7 +158,7 @@ def add_progress(parser: argparse._ActionsContainer) -> None:
         "--progress",
         choices=("auto", "bar", "lines", "json", "none"),
         default="auto",
-        help="on stderr: a bar, a line now and then, or NDJSON events (default: a bar in a "
+        help="on stderr: a bar, an occasional line, or NDJSON events (default: a bar in a "
         "terminal, else lines)",
     )
 

@@ -122,7 +122,7 @@ def plan_text(plan: Plan) -> str:
 
 
 def plan_summary(plan: Plan) -> str:
-    """Return the sums of a plan, what is refused and why, and its notes."""
+    """Return the sums of a plan, which files are withheld and why, and its notes."""
     moving, kept, refused = plan.moving, plan.of(Action.KEEP), plan.of(Action.REFUSE)
     rows = [("", "files", "bytes")]
     rows.append(("to fetch", f"{len(moving):,}", size(plan.bytes_to_fetch)))
@@ -135,7 +135,7 @@ def plan_summary(plan: Plan) -> str:
 
 
 def plan_remarks(plan: Plan) -> str:
-    """Return why files are refused or replaced, and the notes of a plan; often empty."""
+    """Return why files are withheld or replaced, and the notes of a plan; often empty."""
     lines = [
         f"withheld: {count(len(steps))}: {reason}"
         for reason, steps in _by_reason(plan.of(Action.REFUSE)).items()
@@ -218,7 +218,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def report_text(report: Report, plan: Plan | None = None) -> str:
-    """Return what a run prints at its end: sums, how files were verified, what was refused.
+    """Return what a run prints at its end: sums, how files were verified, what was withheld.
 
     Failures are only counted: the error that is raised for them lists each with its cause.
 
@@ -226,7 +226,7 @@ def report_text(report: Report, plan: Plan | None = None) -> str:
     ----------
     report : Report
     plan : Plan, optional
-        As it was printed beforehand: what it says of refused files is not said again.
+        As it was printed before: its words about withheld files are not repeated.
     """
     fetched, told = report.of(Status.FETCHED), plan.of(Action.REFUSE) if plan else ()
     known = {step.want.path for step in told}
@@ -322,7 +322,7 @@ def audit_text(audit: Audit) -> str:
     audit : Audit
     """
     if not audit.findings:
-        return f"no files: {audit.root} holds none that this program fetched."
+        return f"no files: {audit.root} has none that neurofetch fetched."
     counts: dict[str, int] = {}
     for finding in audit.findings:
         counts[finding.state.value] = counts.get(finding.state.value, 0) + 1

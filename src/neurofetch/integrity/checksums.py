@@ -152,7 +152,7 @@ class Hasher(Protocol):
 
 
 class _CrcHasher:
-    """A CRC with the manners of `hashlib`."""
+    """A CRC with the interface of `hashlib`."""
 
     def __init__(self, algorithm: Crc) -> None:
         self._crc = algorithm
@@ -264,8 +264,8 @@ def etag_kind(
     etag : str or None
         With or without quotation marks. A weak one (``W/``) is opaque.
     headers : mapping, optional
-        The answer's headers in lower case, where they are known: an object that is encrypted with
-        KMS or with a customer's key has an ETag that looks like an MD5 and is none.
+        The headers of the response in lower case, where they are known: an object that is
+        encrypted with KMS or with a customer's key has an ETag that looks like an MD5 and is none.
 
     Examples
     --------
@@ -378,7 +378,7 @@ def from_headers(headers: Mapping[str, str]) -> Digest | None:
 
 
 def _decode(text: str) -> bytes | None:
-    """Return base64 as bytes; None where it is none: the answer is then a weaker rung."""
+    """Return base64 as bytes; None where it is none: a weaker verification level is used then."""
     try:
         return a2b_base64(text.strip().encode("ascii"), strict_mode=True)
     except (Base64Error, UnicodeEncodeError):

@@ -1,7 +1,7 @@
-"""The ladder of verification: what a server promised of a file, held against the bytes.
+"""Verification: the bytes of a file, compared with what the server says of it.
 
 Strongest first: a checksum of the whole object; an ETag that is an MD5; a multipart ETag, computed
-again from its parts; the size. The report names the rung that was reached.
+again from its parts; the size. The report names the verification level that was reached.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ServerChecksum:
 
     @classmethod
     def of(cls, remote: RemoteFile, headers: Mapping[str, str] | None = None) -> ServerChecksum:
-        """Join what the listing said and what an answer's headers say."""
+        """Join what the listing and the headers of a response say."""
         digest = remote.digest or (from_headers(headers) if headers else None)
         kind = etag_kind(remote.etag, headers)
         return cls(remote.key, remote.size, remote.etag, digest, kind, remote.digest)
@@ -92,7 +92,7 @@ class ServerChecksum:
 
 
 class OnePiece:
-    """Hash a file whose bytes pass in order, and hold it against the server's checksum.
+    """Hash a file whose bytes pass in order, and compare it with the server checksum.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class OnePiece:
         """
         checksum, level = self._checksum, self._verification
         if checksum.size is not None and self.length != checksum.size:
-            msg = f"{checksum.name}: {self.length} bytes came, {checksum.size} were promised"
+            msg = f"{checksum.name}: {self.length} bytes came, but the server says {checksum.size}"
             raise VerificationError(msg)
         found = [one.hexdigest() for one in self._hashers]
         if level is VerificationLevel.MULTIPART:
@@ -172,8 +172,8 @@ class OnePiece:
         if self._expected not in found:
             msg = (
                 f"{checksum.name}: none of {len(found)} usual part sizes gives its ETag "
-                f"{self._expected}: it is damaged, or was uploaded in unusual parts; a download "
-                "can tell; nothing was kept"
+                f"{self._expected}: it is damaged, or was uploaded in unusual parts; only a "
+                "new download can tell; nothing was kept"
             )
             raise VerificationError(msg)
         return Verified(VerificationLevel.MULTIPART, "")
@@ -185,7 +185,7 @@ def check_parts(
     part_size: int,
     again: Reader,
 ) -> Verified:
-    """Hold a file that arrived in parts against the promise.
+    """Compare a file that arrived in parts with the server checksum.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ def _mismatch(
     checksum: ServerChecksum, verification: VerificationLevel, expected: str, found: str
 ) -> VerificationError:
     return VerificationError(
-        f"{checksum.name}: the bytes that came are not those of the server "
+        f"{checksum.name}: the bytes that came differ from those of the server "
         f"({verification.value}: expected {expected}, got {found})"
     )
 

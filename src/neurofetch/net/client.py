@@ -53,7 +53,7 @@ _IN_URLS = "%/:=&?~#+!$,;'@()*[]"
 
 
 class Pending(NamedTuple):
-    """A request that was sent and not answered yet; see `Client.begin`."""
+    """A request whose response has not come yet; see `Client.begin`."""
 
     request: Request
     connection: Connection
@@ -105,7 +105,7 @@ class Client:
         UnreachableError
             If another attempt cannot help (an untrusted certificate).
         ProtocolError
-            If the answer is not HTTP.
+            If the response is not HTTP.
         InterruptedTransferError
             If the client was closed meanwhile.
         """
@@ -159,7 +159,7 @@ class Client:
         return Pending(request, connection, data, None)
 
     def finish(self, pending: Pending) -> Response:
-        """Wait for the answer to a request that was begun; redirects are not followed.
+        """Wait for the response to a request that was begun; redirects are not followed.
 
         Raises
         ------
@@ -178,7 +178,7 @@ class Client:
         self.over()
 
     def over(self) -> None:
-        """Let the next request begin: one that was sent is answered to its end, or has failed."""
+        """Let the next request begin: the response of one has come to its end, or it has failed."""
         if self._turns is not None:
             self._turns.release()
 
@@ -251,7 +251,7 @@ class Client:
             msg = f"{request.shown_url}: a redirect from {old.scheme} to {shown} is not followed"
             raise ProtocolError(msg)
         headers = dict(request.headers)
-        if old.netloc != new.netloc:  # what proves who we are is for the one we gave it to
+        if old.netloc != new.netloc:  # credentials are only for the server they were given for
             headers = {k: v for k, v in headers.items() if k.lower() not in _PRIVATE}
         method, body = request.method, request.body
         if status == 303 and method != "HEAD":
@@ -339,7 +339,7 @@ class Client:
         return self._closed
 
     def broken(self, shown_url: str, error: OSError) -> Exception:
-        """Translate what a socket raised into an error of ours."""
+        """Translate what a socket raised into an error of this package."""
         if self._closed:
             return InterruptedTransferError("stopped on request")
         if isinstance(error, TransientError | UnreachableError):

@@ -41,7 +41,7 @@ class Route(NamedTuple):
 class Dialer:
     """Makes connections. Names are looked up once a minute, not once a connection.
 
-    S3 answers a name with several addresses; connections are dealt out over them, and one that
+    A name of S3 has several addresses; connections are spread over them, and one that
     failed goes to the end of the row.
     """
 
@@ -140,7 +140,7 @@ class Dialer:
         if status == "200":
             return sock
         sock.close()
-        msg = f"the proxy {host}:{port} did not reach {route.host}: {line!r}"
+        msg = f"the proxy {host}:{port} could not connect to {route.host}: {line!r}"
         if not status or status.startswith("5"):
             raise TransientError(msg)
         msg = f"{msg}. {_HINT}"
@@ -157,14 +157,14 @@ def _tls(context: ssl.SSLContext, sock: socket.socket, host: str) -> socket.sock
     import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
 
     try:
-        # An end without the closing words of TLS may be a cut, so it is told as an error.
+        # An end without the closing message of TLS may be a truncation, so it is an error.
         return context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
     except ssl.SSLCertVerificationError as error:
         sock.close()
         msg = (
             f"the certificate of {host} is not trusted: {error.verify_message}. "
             "Nothing was fetched. Behind an intercepting proxy, set SSL_CERT_FILE (or "
-            "AWS_CA_BUNDLE) to the bundle of certificates that your institution hands out."
+            "AWS_CA_BUNDLE) to the file with the certificates of your institution."
         )
         raise UnreachableError(msg) from error
     except OSError as error:
@@ -195,7 +195,7 @@ def _context(ca_bundle: str | None) -> ssl.SSLContext:
         try:
             return ssl.create_default_context(cafile=ca_bundle)
         except ssl.SSLError as error:
-            msg = f"{ca_bundle} holds no certificates that can be read: {error}"
+            msg = f"{ca_bundle} contains no certificates that can be read: {error}"
             raise ConfigError(msg) from error
     import truststore  # noqa: PLC0415 - only for https
 
@@ -224,11 +224,11 @@ def proxy_parts(proxy: str) -> tuple[str, int, str]:
         parts = urlsplit(proxy)
         host, port = parts.hostname, parts.port or 3128
     except ValueError:
-        msg = "the proxy is no URL such as http://host:3128. Correct the proxy variable."
+        msg = "the proxy is not a URL such as http://host:3128. Correct the proxy variable."
         raise ConfigError(msg) from None  # the cause may show its credentials
     if parts.scheme != "http" or not host:
         shown = f"{parts.scheme}://{host}"  # never the credentials
-        msg = f"the proxy {shown} cannot be used: only http:// proxies are. Correct the variable."
+        msg = f"the proxy {shown} cannot be used: only http:// proxies work. Correct the variable."
         raise ConfigError(msg)
     credentials = ""
     if parts.username is not None:

@@ -1,4 +1,4 @@
-"""What an answer that is not a success means, in one place."""
+"""Which error an unsuccessful response becomes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
 
 
 def failure(response: Response) -> NeurofetchError:
-    """Return the error that an unsuccessful answer stands for; its body is read.
+    """Return the error for an unsuccessful response; its body is read.
 
     S3 says in an XML body what is the matter (``<Code>``, ``<Message>``); others say it in JSON or
     HTML, of which only the status is told.
@@ -46,7 +46,7 @@ def failure(response: Response) -> NeurofetchError:
         return MissingRemoteError(what)
     if response.status == 412:
         return RemoteChangedError(f"{response.shown_url}: the object changed on the server (412)")
-    return ProtocolError(f"{what}: not an answer that we can use")
+    return ProtocolError(f"{what}: this response cannot be used")
 
 
 def s3_code(body: bytes) -> str:

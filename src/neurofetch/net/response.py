@@ -70,7 +70,7 @@ class Connection:
             until = self._patience(until) if block else None
             more = self.sock.recv(_BLOCK)
             if not more:
-                msg = "closed by the server before it answered"
+                msg = "closed by the server before a response came"
                 raise ConnectionResetError(msg)
             block = block + more if block else more
 
@@ -246,7 +246,7 @@ class Response:
             return self._unpack(self._chunks, view)
         count = self._connection.into(view if self._kind == UNTIL_CLOSE else view[: self._todo])
         if self._kind == UNTIL_CLOSE:
-            if count == 0 and self._pool.closed:  # it ended because we hung up
+            if count == 0 and self._pool.closed:  # it ended because this side closed it
                 raise ConnectionAbortedError
             self._done = count == 0
             return count

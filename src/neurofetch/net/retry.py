@@ -24,7 +24,7 @@ REFUSED = frozenset({401, 403, 407, 451})
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """How patient we are with one request.
+    """How often, and with which waits, a request is tried again.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _http_date(text: str) -> float | None:
         parsed = parsedate_tz(text)
         return None if parsed is None else float(mktime_tz(parsed))
     except (ValueError, OverflowError, IndexError, TypeError):
-        return None  # a server's nonsense asks for nothing
+        return None  # a value that is no date is ignored
 
 
 def classify(status: int) -> Kind:

@@ -53,7 +53,7 @@ class Network:
     def __post_init__(self) -> None:
         rate: object = self.limit_rate
         if rate is not None and not (isinstance(rate, int | float) and 0 < rate < float("inf")):
-            msg = f"limit_rate is a number of bytes a second above 0, not {rate!r}"
+            msg = f"limit_rate must be a number of bytes a second above 0, not {rate!r}"
             raise UsageError(msg)
 
     @classmethod

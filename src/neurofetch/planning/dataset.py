@@ -37,7 +37,7 @@ BIDS_RULES = Rules(root_files=BIDS_ROOT_FILES, sidecars=True)
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """Files that a dataset's owners show but do not hand out.
+    """Files that a dataset's owners list but do not give out.
 
     Parameters
     ----------

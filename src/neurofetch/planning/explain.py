@@ -1,4 +1,4 @@
-"""Why filters leave nothing, said so that the reader can mend them."""
+"""Why filters leave nothing, explained so that the reader can correct them."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def explain(listed: Sequence[Entry], query: Query, rules: Rules) -> str:
     filters = _filters(query, rules)
     if not filters:
         return (
-            f"The exclude globs ({', '.join(query.exclude)}) drop all {len(listed)} files. "
-            "Nothing was fetched. Leave one of them out."
+            f"The exclude globs ({', '.join(query.exclude)}) leave out all {len(listed)} files. "
+            "Nothing was fetched. Remove one of the globs."
         )
     lines = [
         f"No file was chosen by {', '.join(one.text for one in filters)}. Nothing was fetched.",
@@ -65,7 +65,7 @@ def explain(listed: Sequence[Entry], query: Query, rules: Rules) -> str:
     ]
     if query.exclude:
         lines.append(f"  left out: whatever matches {', '.join(query.exclude)}")
-    return "\n".join([*lines, "Leave one of these out, or change its value."])
+    return "\n".join([*lines, "Remove one of these filters, or change its value."])
 
 
 def _filters(query: Query, rules: Rules) -> list[_Filter]:
@@ -87,7 +87,7 @@ def _alone(one: _Filter, listed: Sequence[Entry]) -> str:
     line = f"  {one.text} alone leaves {len(passing)} of {len(listed)} files"
     if one.matcher.permissive:
         carrying = sum(map(one.matcher.carries, passing))
-        line += f" ({carrying} say so; the others do not name it)"
+        line += f" ({carrying} have it in their names; the others do not)"
     return line
 
 

@@ -67,7 +67,7 @@ def local_name(key: str, *, strip: str = "", reserved: frozenset[str] = frozense
     if reserved:
         top = path.partition("/")[0]
         if top in reserved or _fold(_IGNORED.sub("", top)) in map(_fold, reserved):
-            _refuse(key, f"{top!r} is a folder of this package's own")
+            _refuse(key, f"{top!r} is a folder that this package uses itself")
     return path
 
 
@@ -94,17 +94,17 @@ def _component_problem(component: str) -> str:
     if component in (".", ".."):
         return f"it has the folder name {component!r}, which points elsewhere"
     if _DRIVE.match(component):
-        return f"{component!r} begins like a drive"
+        return f"{component!r} begins like the name of a drive"
     length = len(component.encode())
     if length > MAX_COMPONENT:
-        return f"a name in it has {length} bytes, and file systems take {MAX_COMPONENT}"
+        return f"a name in it has {length} bytes, but file systems allow {MAX_COMPONENT}"
     return ""
 
 
 def _refuse(key: str, problem: str) -> None:
     msg = (
-        f"the key {key!r} may not become a local file: {problem}. Nothing was written. "
-        "Leave it out with --exclude (or exclude=), and tell whoever keeps the bucket."
+        f"the key {key!r} cannot become a local file: {problem}. Nothing was written. "
+        "Leave it out with --exclude (or exclude=), and tell the owners of the bucket."
     )
     raise UnsafeNameError(msg)
 

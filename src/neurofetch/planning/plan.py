@@ -1,4 +1,4 @@
-"""From wishes and what is here to a plan. Pure: the same input gives the same plan."""
+"""Make a plan from the chosen files and what is here. Pure: the same input, the same plan."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Ste
 
 
 def _possible(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Step:
-    """Return the step, should the server hand the file out."""
+    """Return the step for a file that is not withheld."""
     if here is None:
         if have:
             return Step(want, Action.RESUME, f"{have} bytes of it are here", have)
         return Step(want, Action.FETCH, "not here")
     if overwrite:
-        return Step(want, Action.REPLACE, "here, to be fetched anew")
+        return Step(want, Action.REPLACE, "here, to be fetched again")
     action, reason = _compare(want, here)
     if action is Action.REPLACE:
         return Step(want, action, reason, have)
@@ -118,8 +118,8 @@ def check_space(plan: Plan) -> None:
     if plan.free is not None and plan.bytes_to_fetch > plan.free:
         missing = plan.bytes_to_fetch - plan.free
         msg = (
-            f"{plan.bytes_to_fetch:,} bytes are still to come, and {plan.free:,} are free on the "
-            f"disk of {plan.root}: {missing:,} too few. Nothing was fetched. Free some space, "
-            "choose fewer files, or name a data directory on another disk."
+            f"{plan.bytes_to_fetch:,} bytes are still to come, but only {plan.free:,} are free on "
+            f"the disk of {plan.root}: {missing:,} too few. Nothing was fetched. Free some space, "
+            "choose fewer files, or use a data directory on another disk."
         )
         raise DiskFullError(msg)

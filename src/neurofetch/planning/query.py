@@ -1,4 +1,4 @@
-"""What was asked for, normalised and checked before any server is asked."""
+"""The filters that were given, normalised and checked before any request."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def query(
         entity = ENTITY_NAMES.get(argument, argument)
         values = _texts(argument, given, problems, entity)
         if values and entity in wanted:
-            problems.append(f"{argument} and {entity} are one entity and were both given")
+            problems.append(f"{argument} and {entity} are the same entity, but both were given")
         if values:
             wanted[entity] = values
     dotted = tuple("." + text.lstrip(".") for text in _texts("extension", extension, problems))
@@ -112,7 +112,7 @@ def query(
     problems += [f"include and exclude both name {glob!r}, so nothing is left" for glob in both]
     if problems:
         found = "; ".join(problems)
-        msg = f"these filters cannot be used, and no server was asked anything: {found}."
+        msg = f"these filters cannot be used: {found}. Nothing was fetched."
         raise UsageError(msg)
     return result
 

@@ -99,7 +99,7 @@ def select(
 def choose(
     files: Iterable[RemoteFile], query: Query, rules: Rules | None = None, *, base: str = ""
 ) -> tuple[Chosen, ...]:
-    """Choose files by values that exist, and raise nothing: `select` without its questions.
+    """Choose files by values that exist, and raise nothing: `select` without its checks.
 
     Parameters
     ----------
@@ -183,7 +183,8 @@ def _judge(listed: Sequence[Entry], matcher: Matcher) -> list[str]:
     (entity,) = matcher.permissive
     values = " or ".join(full(entity, value) for value in matcher.query.get(entity))
     return [
-        f"no file has {values} together with the other filters: the chosen ones name no {entity}"
+        f"no file has {values} together with the other filters: the chosen files "
+        f"have no {entity} in their names"
     ]
 
 

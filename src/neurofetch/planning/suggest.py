@@ -111,7 +111,7 @@ def shorten(values: Iterable[str], limit: int = MANY) -> str:
 def _ambiguous(name: str, value: str, candidates: Collection[str]) -> str:
     return (
         f"{spell(name, value)} does not exist and could mean {len(candidates)} others: "
-        f"{shorten(candidates)}. Nothing was fetched. Say which of them."
+        f"{shorten(candidates)}. Nothing was fetched. Choose one of them."
     )
 
 
@@ -126,7 +126,7 @@ def _unknown(name: str, value: str, exists: Collection[str]) -> str:
     hint = f" Nearest: {', '.join(near)}." if near else ""
     return (
         f"{spell(name, value)} does not exist.{hint} There are: {shorten(exists)}. "
-        "Nothing was fetched. Take one of these, or leave the filter out."
+        "Nothing was fetched. Use one of these, or leave the filter out."
     )
 
 

@@ -1,4 +1,4 @@
-"""Ask for a file of a source, at an address that holds; what is no success becomes an error."""
+"""Request a file of a source at a valid address; an unsuccessful response becomes an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Look again at what is on the disk: against the receipts, byte by byte, against the server."""
+"""Check the files on the disk: against the receipts, byte by byte, against the server."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing speaks against the file."""
+        """Whether the file is not known to be missing or wrong."""
         return self.state not in (State.MISSING, State.DIFFERS)
 
 
@@ -76,7 +76,7 @@ class Audit:
     seconds: float
 
     def __repr__(self) -> str:
-        """Say it in a line: it may hold thousands of findings, and stand at the end of a cell."""
+        """Return one line: an audit may have thousands of findings, and notebooks print it."""
         counts = ", ".join(f"{len(self.of(state)):,} {state.value}" for state in State)
         return f"<Audit of {len(self.findings):,} files in {self.root}: {counts}>"
 
@@ -104,7 +104,7 @@ def audit(
     only: Collection[str] | None = None,
     listen: Listener | None = None,
 ) -> Audit:
-    """Hold a data directory against its receipts, and against the server.
+    """Compare a data directory with its receipts, and with the server.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ class _Meter:
         self._over.add(path)
 
     def event(self) -> Checking:
-        """Return how far we are."""
+        """Return how far the reading is."""
         read, seconds = sum(self._read.values()), time.monotonic() - self._began
         rate = read / seconds if seconds > 0 else 0.0
         total = sum(self._sizes.values())
@@ -273,7 +273,7 @@ class _Inspector:
         """Look at one file."""
         try:
             if here is None:
-                return Finding(path, State.MISSING, "fetched once, now gone")
+                return Finding(path, State.MISSING, "fetched before, now missing")
             return self._look(path, here)
         except OSError as error:
             if isinstance(error, NeurofetchError):
@@ -338,14 +338,14 @@ class _Inspector:
         try:
             verified = piece.settle(lambda: read_blocks(str(self._directory.root / here.path)))
         except VerificationError as error:
-            return Finding(here.path, State.DIFFERS, f"not the server's: {error}")
-        detail = f"the server's own bytes ({verified.verification.value})"
+            return Finding(here.path, State.DIFFERS, f"not the server's file: {error}")
+        detail = f"the same bytes as on the server ({verified.verification.value})"
         if verified.verification in (VerificationLevel.SIZE, VerificationLevel.NONE):
-            detail = "of the server's size; the server has nothing else to check it by"
+            detail = "has the server's size; the server gives nothing else to check it by"
         try:
             self._adopt(here, want, verified.verification, verified.digest)
         except OSError as error:  # the file is good all the same
-            detail += f"; not adopted, no receipt can be written: {error.strerror or error}"
+            detail += f"; no receipt can be written: {error.strerror or error}"
             return Finding(here.path, State.GOOD, detail)
         return Finding(here.path, State.ADOPTED, detail)
 

@@ -54,10 +54,10 @@ class DataDirectory:
         self.state: Path = self.root / state
         there = self.root.exists()
         if not there and not new:
-            msg = f"the data directory {self.root} does not exist. Make it, or name another."
+            msg = f"the data directory {self.root} does not exist. Create it, or choose another."
             raise DestinationError(msg)
         if there and not self.root.is_dir():
-            msg = f"the data directory {self.root} is a file. Name a directory."
+            msg = f"the data directory {self.root} is a file. Choose a directory."
             raise DestinationError(msg)
         self._real = os.path.realpath(self.root)
         self._base = str(self.root) + os.sep
@@ -94,8 +94,8 @@ class DataDirectory:
                 msg = f"the disk of {self.root} is full. Nothing was fetched. Free some space."
                 raise DiskFullError(msg) from error
             msg = (
-                f"cannot write in the data directory {self.root}: {error.strerror or error}. "
-                "Nothing was fetched. Make it writable, or name another directory."
+                f"cannot write to the data directory {self.root}: {error.strerror or error}. "
+                "Nothing was fetched. Make it writable, or choose another directory."
             )
             raise DestinationError(msg) from error
 
@@ -157,8 +157,8 @@ class DataDirectory:
         if real != self._real and not real.startswith(self._real.rstrip(os.sep) + os.sep):
             msg = (
                 f"{path} would be written to {real}, outside of the data directory {self.root}, "
-                "through a symbolic link. Nothing was written there. Remove the link, or name the "
-                "directory it points to as the data directory."
+                "through a symbolic link. Nothing was written there. Remove the link, or use the "
+                "directory that it points to as the data directory."
             )
             raise UnsafeNameError(msg)
 
@@ -174,7 +174,7 @@ class DataDirectory:
         try:
             os.makedirs(self.root / folder, exist_ok=True)
         except OSError as error:
-            msg = f"cannot make the folder {self.root / folder}: {error.strerror or error}"
+            msg = f"cannot create the folder {self.root / folder}: {error.strerror or error}"
             raise DestinationError(msg) from error
         self._check_inside(os.path.realpath(self.root / folder), path)
 

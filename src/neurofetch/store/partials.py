@@ -1,4 +1,4 @@
-"""Files that are not whole yet, and who is at work on which file.
+"""Files that are not complete yet, and which process works on which file.
 
 A partial belongs to one process, whose token its name carries. A later run takes over the partial
 of a process that has ended by renaming it, which only one can win. Bytes are only ever written at
@@ -6,9 +6,9 @@ their position, so even a wrong take-over harms nothing: what counts is checked 
 takes its final name. Beside each partial lies the log of the parts it holds, with their checksums;
 a part counts as held only when its bytes, read back, have the checksum that the log says.
 
-A claim says that a process is at work on a file, so that eight processes with one wish fetch it
-once. It is a symbolic link whose target is the owner's token: made in one step, or not at all, on
-every file system. Claims save work; nothing breaks without them.
+A claim says that a process is at work on a file, so that eight processes that want the same file
+fetch it once. It is a symbolic link whose target is the owner's token: made in one step, or not at
+all, on every file system. Claims save work; nothing breaks without them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What we wrote down about the files that we placed.
+"""What is written down about the files that were fetched.
 
 Every run appends lines to a journal of its own, so no two processes ever write one file and no
 lock is needed; readers merge all journals, the latest line of a path wins. Now and then the
