@@ -56,7 +56,7 @@ class Status(enum.StrEnum):
 
     @property
     def word(self) -> str:
-        """The word for people: skipped if it is here, withheld if it is not given out."""
+        """The word for people: what is here is skipped, what its owners keep back is withheld."""
         return {"kept": "skipped", "refused": "withheld"}.get(self.value, self.value)
 
 

@@ -28,7 +28,7 @@ _running: set[str] = set()
 
 
 class Owner:
-    """This run, of this process.
+    """One run of this process.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Owner:
         _running.add(self.token)
 
     def end(self) -> None:
-        """Say that the run is over: what it left may be taken, also by a later run of this process."""
+        """Say that the run is over: what it left may be taken, also by this process later."""
         _running.discard(self.token)
 
     def beat(self) -> None:
