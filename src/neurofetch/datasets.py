@@ -1,4 +1,4 @@
-"""The names of ``nilearn.datasets`` that are ours: only the package name of a script changes.
+"""The names of ``nilearn.datasets`` that neurofetch has: only the package name of a script changes.
 
 >>> from neurofetch.datasets import fetch_neurovault_ids
 """

@@ -318,7 +318,7 @@ def test_bytes_that_are_not_the_manifests_fail_loudly(world, granted, key):
     world.service.fault(key=key, flip=5)
     report = world.download()
     assert outcome(report, key).status is Status.FAILED
-    assert "not those of the server" in outcome(report, key).reason
+    assert "differ from those of the server" in outcome(report, key).reason
     assert set(at_home(world)) == set(GATED) - {key}
     assert all(one.ok for one in others(report))
 

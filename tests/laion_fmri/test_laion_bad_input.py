@@ -367,7 +367,7 @@ def test_none_chosen_is_an_error_that_says_how(unset):
 
 
 def test_the_variable_overrides_the_choice(user, tmp_path):
-    with pytest.warns(UserWarning, match=f"LAION_FMRI_DATA_DIR={user} wins"):
+    with pytest.warns(UserWarning, match=f"LAION_FMRI_DATA_DIR={user} has priority"):
         dataset_initialize(tmp_path)
     assert get_data_dir() == user
     assert stat.S_ISREG(config_path().stat().st_mode)

@@ -558,7 +558,7 @@ class TestQuery:
         [
             ({"ses": "ses-"}, "ses is empty"),
             ({"extension": "."}, "only a dot"),
-            ({"sub": "01", "subject": "02"}, "one entity"),
+            ({"sub": "01", "subject": "02"}, "the same entity"),
             ({"include": ["a", "*.nii"], "exclude": "*.nii"}, r"both name '\*\.nii'"),
             ({"include": "[z-a]"}, "malformed glob"),
         ],

@@ -144,7 +144,7 @@ class OnePiece:
         Raises
         ------
         VerificationError
-            If the bytes are not those that the server promised.
+            If the bytes do not match the server checksum.
         """
         checksum, level = self._checksum, self._verification
         if checksum.size is not None and self.length != checksum.size:
@@ -200,7 +200,7 @@ def check_parts(
     Raises
     ------
     VerificationError
-        If the bytes are not those that the server promised.
+        If the bytes do not match the server checksum.
     """
     name = checksum.crc
     total = crc(name).hexdigest(combine_parts(name, ((c, length) for c, length, _ in parts)))

@@ -66,7 +66,7 @@ class Dialer:
         Raises
         ------
         TransientError
-            If nothing answered; worth another attempt.
+            If there was no response; worth another attempt.
         UnreachableError
             If the server's certificate is not trusted.
         """

@@ -67,7 +67,7 @@ def local_name(key: str, *, strip: str = "", reserved: frozenset[str] = frozense
     if reserved:
         top = path.partition("/")[0]
         if top in reserved or _fold(_IGNORED.sub("", top)) in map(_fold, reserved):
-            _refuse(key, f"{top!r} is a folder that this package uses itself")
+            _refuse(key, f"{top!r} is a folder of this package's own")
     return path
 
 

@@ -36,7 +36,7 @@ class Query:
         Names of folders (``func``); a file that lies in none does not pass.
     include, exclude : tuple of str
         Globs on the path below the prefix: ``*`` stays in a folder, ``**`` does not, and a
-        pattern without a slash is held against the file name alone.
+        pattern without a slash applies to the file name alone.
     strict : frozenset of str
         Entities whose absence excludes a file when there is a filter on them. A file that lacks
         any other entity passes the filter on it.

@@ -69,7 +69,7 @@ class Source(Protocol):
     def signed(self, remote: RemoteFile) -> bool:
         """Whether the address of a file is signed: for GET alone, and for a while.
 
-        Then access was granted, so a refusal is a failure, and is answered once with a fresh
+        Then access was granted, so a refusal is a failure, and is tried once more with a fresh
         address.
         """
         ...

@@ -110,9 +110,9 @@ def audit(
     ----------
     directory : DataDirectory
     read_all : bool
-        Read every byte and hold it against the digest in the receipt.
+        Read every byte and compare it with the digest in the receipt.
     remote : iterable of Want, optional
-        What the server has. Each file that is here is held against its size and ETag; with
+        What the server has. Each file that is here is compared with its size and ETag; with
         `read_all`, a file without a receipt is hashed and, when it is the server's, adopted: it
         gets a receipt.
     checksum : callable, optional

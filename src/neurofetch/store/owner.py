@@ -28,7 +28,7 @@ _running: set[str] = set()
 
 
 class Owner:
-    """One run of one process: ours.
+    """One run of this process.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Owner:
         _running.add(self.token)
 
     def end(self) -> None:
-        """Say that the run is over: what it left may be taken, by a later run of ours too."""
+        """Say that the run is over: what it left may be taken, also by this process later."""
         _running.discard(self.token)
 
     def beat(self) -> None:
@@ -59,7 +59,7 @@ class Owner:
     def is_dead(self, token: str) -> bool:
         """Whether the run with this token has ended, as far as can be seen from here.
 
-        A wrong answer costs a second download and nothing else.
+        A wrong result costs a second download and nothing else.
         """
         if token == self.token:
             return False

@@ -198,7 +198,7 @@ class Partials:
         return self._owner.is_dead(held.token)
 
     def take_over(self, short: str, held: Held) -> PartLog | None:
-        """Rename a partial to ours; return its log as it is now.
+        """Rename a partial to this run's; return its log as it is now.
 
         Returns
         -------
@@ -215,12 +215,12 @@ class Partials:
             return None
 
     def paths(self, short: str) -> tuple[str, str]:
-        """Return the names of our own partial of a file: data and log."""
+        """Return the names of this run's partial of a file: data and log."""
         base = f"{self._folder}{os.sep}{short}.{self._owner.token}"
         return base + ".part", base + ".log"
 
     def temporary(self, short: str) -> str:
-        """Return our temporary name for a file that comes in one piece."""
+        """Return this run's temporary name for a file that comes in one piece."""
         return f"{self._folder}{os.sep}{short}.{self._owner.token}.tmp"
 
     def sweep(self, keep: set[str]) -> int:
@@ -248,7 +248,7 @@ class Partials:
         return freed
 
     def discard(self, short: str) -> None:
-        """Remove our own partial of a file."""
+        """Remove this run's partial of a file."""
         for path in self.paths(short):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
@@ -256,12 +256,12 @@ class Partials:
     # -- claims ------------------------------------------------------------------------------
 
     def claim(self, short: str) -> str:
-        """Say that we are at work on a file.
+        """Say that this run is at work on a file.
 
         Returns
         -------
         str
-            "" when the claim is ours; otherwise the token of the living process that has it.
+            "" when the claim is this run's; otherwise the token of the living process that has it.
         """
         if not self._claims_work:
             return ""
@@ -300,7 +300,7 @@ class Partials:
             return ""
 
     def release(self, short: str) -> None:
-        """Take our claim back."""
+        """Remove this run's claim."""
         if self._claims_work:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self._claims}{os.sep}{short}")

@@ -88,7 +88,7 @@ class Inspect(Protocol):
         Returns
         -------
         VerificationLevel or None
-            The rung that the look adds, where it is stronger than what was reached before.
+            The level that the look adds, where it is stronger than what was reached before.
 
         Raises
         ------

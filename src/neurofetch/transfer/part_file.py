@@ -183,7 +183,7 @@ class PartFile:
     # -- the end -----------------------------------------------------------------------------
 
     def verify(self) -> tuple[int, Verified]:
-        """Hold the whole file against the promise.
+        """Compare the whole file with the server checksum.
 
         Returns
         -------
@@ -193,7 +193,7 @@ class PartFile:
         Raises
         ------
         VerificationError
-            If the bytes are not those that the server promised.
+            If the bytes do not match the server checksum.
         """
         held = ((*self.parts[n], self.length(n)) for n in range(self.total))
         parts = [(value, length, md5) for value, md5, length in held]

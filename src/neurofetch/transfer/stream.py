@@ -58,7 +58,7 @@ def stream(
     Raises
     ------
     VerificationError
-        At the end: if the bytes are not those that the server promised (its full-object checksum,
+        At the end: if the bytes do not match what the server says (its full-object checksum,
         else an MD5 ETag, else a multipart ETag, else the size).
     RemoteChangedError
         If the object changed meanwhile.

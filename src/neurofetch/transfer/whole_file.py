@@ -336,7 +336,7 @@ class WholeFile:
 
 
 class _Sent:
-    """A request that was sent and not answered yet; what a tiny file holds meanwhile."""
+    """A request whose response has not come yet; what a tiny file holds meanwhile."""
 
     __slots__ = ("_context", "pending")
 
@@ -368,7 +368,7 @@ def _headers(remote: RemoteFile) -> dict[str, str]:
 
 
 def _check_response(response: Response, remote: RemoteFile) -> None:
-    """Hold a response's head against what the listing said.
+    """Compare a response's head with what the listing said.
 
     Raises
     ------

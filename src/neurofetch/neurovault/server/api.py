@@ -230,7 +230,7 @@ class Server:
         """
         url = self.base + path + (f"?{urlencode(query)}" if query else "")
         if self._unanswered >= 2 * self.width + 4:
-            raise UnreachableError(f"{self.base}: not asked any more, since it does not answer")
+            raise UnreachableError(f"{self.base}: not asked any more, since it does not respond")
         try:
             response = self._attempts.run(lambda: self._send(url, halve=halve))
         except UnreachableError as error:
