@@ -129,6 +129,11 @@ class World:
         lines = [json.loads(line) for line in out.splitlines()]
         return {line["path"]: line for line in lines}, process.returncode, err
 
+    def hang_up(self):
+        """Wait until the server has dealt with all that a process asked before it was killed."""
+        time.sleep(0.02)  # until it has taken up each connection
+        until(lambda: not self.s3._tcp._open)
+
     # -- the disk ----------------------------------------------------------------------------
 
     @property
