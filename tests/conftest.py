@@ -1,6 +1,9 @@
 """Settings that all tests share."""
 
 import os
+import ssl
+import subprocess
+from shutil import which
 
 import pytest
 from hypothesis import settings
@@ -45,3 +48,47 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name in LONG:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Return the files of a certificate for 127.0.0.1, and of its key."""
+    openssl = which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl binary to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
+    subprocess.run(
+        [
+            openssl,
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=testbed",
+            "-addext",
+            names,
+            "-keyout",
+            str(key),
+            "-out",
+            str(cert),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+@pytest.fixture
+def tls(certificate):
+    """Return a server-side context with that certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context

@@ -1,14 +1,12 @@
 """The ways to a server and away from it: redirects, TLS, proxies, and closing on request."""
 
 import contextlib
+import errno
 import select
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from base64 import b64encode
-from shutil import which
 
 import pytest
 
@@ -98,49 +96,42 @@ def test_an_response_with_a_redirect_status_and_no_location_is_returned(client):
         assert ask(client, server) == (301, b"hm")
 
 
+# -- few descriptors -------------------------------------------------------------------------
+
+
+def running_out(monkeypatch, times):
+    """Let the system give no socket, so many times."""
+    real, left = socket.socket, [times]
+
+    def limited(*arguments, **keywords):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr(socket, "socket", limited)
+
+
+def test_idle_connections_make_room_where_there_are_no_descriptors_left(client, monkeypatch):
+    with RawServer(OK) as one, RawServer(OK) as other:
+        assert ask(client, one) == (200, b"hello")
+        running_out(monkeypatch, 1)
+        assert ask(client, other) == (200, b"hello")
+        monkeypatch.undo()
+        assert ask(client, one) == (200, b"hello")
+        assert one.connections == 2
+
+
+def test_no_descriptor_left_is_worth_another_attempt(client, monkeypatch):
+    with RawServer(OK) as server:
+        running_out(monkeypatch, 9)
+        with pytest.raises(TransientError, match="Too many open files"):
+            ask(client, server)
+        monkeypatch.undo()
+        assert ask(client, server) == (200, b"hello")
+
+
 # -- TLS -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    openssl = which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl binary to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
-    subprocess.run(
-        [
-            openssl,
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=testbed",
-            "-addext",
-            names,
-            "-keyout",
-            str(key),
-            "-out",
-            str(cert),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
-
-
-@pytest.fixture
-def tls(certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
 
 
 def trusting(certificate):

@@ -24,7 +24,7 @@ from neurofetch.errors import (
     UnreachableError,
     UsageError,
 )
-from neurofetch.net.connect import Dialer, Route, proxy_parts, shut
+from neurofetch.net.connect import Dialer, Route, lacks_descriptors, proxy_parts, shut
 from neurofetch.net.http1 import Request, request_bytes
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.response import Connection, Response
@@ -307,7 +307,13 @@ class Client:
     def _dial(self, route: Route) -> Connection:
         self._check_open()
         began = time.monotonic()
-        sock = self._dialer.open(route)
+        try:
+            sock = self._dialer.open(route)
+        except TransientError as error:
+            if not lacks_descriptors(error):
+                raise
+            self._close_idle()  # those to other servers, which nobody may need again, make room
+            sock = self._dialer.open(route)
         self._dial_seconds = time.monotonic() - began
         _log.debug("connected to %s:%d in %.3f s", route.host, route.port, self._dial_seconds)
         with self._lock:
@@ -363,4 +369,4 @@ class Client:
         for row in list(self._idle.values()):
             with contextlib.suppress(IndexError):  # another thread took the last one
                 while True:
-                    row.pop().sock.close()
+                    self.release(row.pop(), keep=False)

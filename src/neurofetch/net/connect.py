@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch.errors import ConfigError, TransientError, UnreachableError
+from neurofetch.errors import ConfigError, NeurofetchError, TransientError, UnreachableError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from neurofetch.net.settings import Network
 
-__all__ = ["Dialer", "Route", "proxy_parts", "shut"]
+__all__ = ["Dialer", "Route", "lacks_descriptors", "no_descriptor_left", "proxy_parts", "shut"]
 
 _ADDRESS_SECONDS = 60.0
 _HINT = "Check the network, the endpoint and the proxy variables, then run the same call again."
+
+
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Turn "too many open files" into what is worth another attempt: others will close theirs.
+
+    Raises
+    ------
+    TransientError
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_DESCRIPTOR or isinstance(error, NeurofetchError):
+            raise
+        msg = f"no descriptor is left in this process: {error.strerror}"
+        raise TransientError(msg) from error
+
+
+def lacks_descriptors(error: BaseException) -> bool:
+    """Whether an error says that this process, or the system, has no descriptor left."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTOR
 
 
 class Route(NamedTuple):
@@ -70,11 +97,12 @@ class Dialer:
         UnreachableError
             If the server's certificate is not trusted.
         """
-        context = self._tls_context() if route.scheme == "https" else None
-        if route.proxy is None:
-            sock = self._tcp(route.host, route.port)
-        else:
-            sock = self._through(route, route.proxy)
+        with no_descriptor_left():
+            context = self._tls_context() if route.scheme == "https" else None
+            if route.proxy is None:
+                sock = self._tcp(route.host, route.port)
+            else:
+                sock = self._through(route, route.proxy)
         if context is not None:
             sock = _tls(context, sock, route.host)
         sock.settimeout(self._network.read_timeout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections import deque
@@ -16,7 +15,6 @@ from neurofetch.errors import (
     MissingRemoteError,
     NeurofetchError,
     RefusedError,
-    TransientError,
 )
 from neurofetch.model import Outcome, Receipt, Status, Step, VerificationLevel
 from neurofetch.sources.ask import ask
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from neurofetch.transfer.schedule import Schedule
     from neurofetch.transfer.tally import Tally
 
-__all__ = ["Buffers", "TransferContext", "no_descriptor_left"]
+__all__ = ["Buffers", "TransferContext"]
 
 
 class Buffers:
@@ -195,20 +193,3 @@ class TransferContext:
         elif isinstance(error, FaultError) or not isinstance(error, NeurofetchError | OSError):
             self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted
         return Outcome(step.want.path, step.want.remote.key, status, str(error), seconds=seconds)
-
-
-@contextlib.contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    """Turn "too many open files" into what is tried again: others will close theirs.
-
-    Raises
-    ------
-    TransientError
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.EMFILE, errno.ENFILE) or isinstance(error, NeurofetchError):
-            raise
-        msg = f"too many open files in this process ({error.strerror})"
-        raise TransientError(msg) from error

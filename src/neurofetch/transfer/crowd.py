@@ -19,15 +19,16 @@ __all__ = ["Crowd", "crowd_for", "free_descriptors"]
 _FLOWS = 32
 """Threads for tiny files, at most. One keeps many connections busy: with a thread for each, handing
 the interpreter from thread to thread costs more than the files (measured: ADR 7)."""
+_PLACES_PER_FLOW = 8
+"""Places for each of those threads, at least, where descriptors are few."""
 _RESERVE = 12
 """Descriptors for what is open for a moment: the journal, a folder that is flushed, a name that is
 looked up, certificates; and for the rest of the process."""
 _PER_LARGE = 3
 """An open large file: its bytes, its log, and reading it once more."""
-_PER_WHOLE = 3
-"""A file in one request: the connection, the temporary file, and reading it once more."""
-_PER_FLOW = 2
-"""A thread for tiny files, beside its connections: the temporary file, and a deeper look at it."""
+_PER_THREAD = 3
+"""A thread may fetch a file in one request, whatever else it does at other times: the connection,
+the temporary file, and reading that once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Crowd:
     flows : int
         Those of them that may work on tiny files.
     places : int
-        Requests that the flows have under way together.
+        Requests that the flows have under way together, beside one for each flow.
     jobs : int
         Large files open at once.
     bulk : int
@@ -53,6 +54,11 @@ class Crowd:
     places: int
     jobs: int
     bulk: int
+
+    @property
+    def descriptors(self) -> int:
+        """How many descriptors they have open at once, at most."""
+        return self.jobs * _PER_LARGE + self.threads * _PER_THREAD + self.places
 
 
 def free_descriptors() -> int | None:
@@ -88,14 +94,16 @@ def crowd_for(
     Returns
     -------
     Crowd
-        There are never more connections than ``options.connections``, and never more open files
-        than there are descriptors (where at least some twenty are free; with fewer, one of each).
+        There are never more connections than ``options.connections``, and never more descriptors
+        than are free (where at least 28 are; with fewer, one of each).
 
     Examples
     --------
     >>> from neurofetch.transfer.options import Options
     >>> crowd_for(Options(connections=192), tiny=2000, whole=0, large=0)
     Crowd(threads=32, flows=32, places=192, jobs=0, bulk=0)
+    >>> crowd_for(Options(), tiny=2000, whole=0, large=1, descriptors=58)
+    Crowd(threads=8, flows=2, places=19, jobs=1, bulk=6)
     """
     most = options.connections
     jobs = min(options.n_jobs, large)
@@ -106,24 +114,31 @@ def crowd_for(
         alone = min(alone, max(room - bulk, min(1, alone)))
         bulk = min(bulk, max(room - alone, min(1, bulk)))
     places = max(1, min(tiny, most - alone - bulk)) if tiny else 0
-    if descriptors is not None:
-        jobs, bulk, alone, places = _within(descriptors, jobs, bulk, alone, places)
     flows = min(_FLOWS, places)
+    if descriptors is not None:
+        free = descriptors - _RESERVE
+        jobs = min(jobs, max(1, free // 4 // _PER_LARGE))
+        free -= jobs * _PER_LARGE
+        alone, bulk, flows, places = _within(free, alone, bulk, flows, places)
     return Crowd(min(most, alone + bulk + flows), flows, places, jobs, bulk)
 
 
-def _within(
-    descriptors: int, jobs: int, bulk: int, alone: int, places: int
-) -> tuple[int, int, int, int]:
-    """Make all of them smaller alike until they fit; what is needed stays at least one."""
-    free = descriptors - _RESERVE
-    jobs = min(jobs, max(1, free // 3 // _PER_LARGE))
-    free -= jobs * _PER_LARGE
-    cost = bulk + alone * _PER_WHOLE + places + min(_FLOWS, places) * _PER_FLOW
-    if cost <= free:
-        return jobs, bulk, alone, places
-    share = max(0.0, free / cost)
-    fitted = [max(min(1, number), int(number * share)) for number in (bulk, alone)]
-    left = free - fitted[0] - fitted[1] * _PER_WHOLE
-    places = min(places, max(1, left // (1 + _PER_FLOW), left - _FLOWS * _PER_FLOW))
-    return jobs, fitted[0], fitted[1], places
+def _within(free: int, alone: int, bulk: int, flows: int, places: int) -> tuple[int, int, int, int]:
+    """Make threads and places fewer until they fit; what is needed stays at least one.
+
+    The places get half of what is to spare, or all but what the threads for tiny files need.
+    """
+    others = alone + bulk
+    if (others + flows) * _PER_THREAD + places <= free:
+        return alone, bulk, flows, places
+    least = sum(min(1, threads) for threads in (alone, bulk, flows)) * _PER_THREAD + min(1, places)
+    spare = max(0, free - least)
+    if places:
+        share = 1 / 2 if others else _PLACES_PER_FLOW / (_PLACES_PER_FLOW + _PER_THREAD)
+        places = min(places, 1 + int(spare * share))
+        flows = min(flows, max(1, places // _PLACES_PER_FLOW))
+    left = (free - places) // _PER_THREAD - flows
+    if others > max(0, left):
+        bulk = min(bulk, max(1, left * bulk // others))
+        alone = min(alone, max(1, left - bulk))
+    return alone, bulk, flows, places

@@ -22,8 +22,8 @@ from neurofetch.errors import (
 from neurofetch.integrity.checksums import crc, hasher
 from neurofetch.integrity.verification import ServerChecksum
 from neurofetch.model import Action, Outcome, RemoteFile, Status
+from neurofetch.net.connect import no_descriptor_left
 from neurofetch.sources.ask import NoRangesError, ask_head, ask_range, renewed
-from neurofetch.transfer.context import no_descriptor_left
 from neurofetch.transfer.part_file import BUFFER, Noted, PartFile
 from neurofetch.transfer.schedule import TaskKind
 from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look

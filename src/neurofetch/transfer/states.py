@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from neurofetch.model import Outcome, Step
     from neurofetch.transfer.schedule import Task
 
-__all__ = ["STEPS", "Book", "Claims", "FileLife", "FileState", "Held", "Later"]
+__all__ = ["CLAIMED", "ENDED", "STEPS", "Book", "Claims", "FileLife", "FileState", "Held", "Later"]
 
 
 class FileState(enum.Enum):

@@ -18,11 +18,11 @@ from neurofetch.errors import (
 from neurofetch.integrity.verification import OnePiece, ServerChecksum, Verified, read_blocks
 from neurofetch.model import Action, Outcome, RemoteFile, Status
 from neurofetch.net.client import REDIRECTS
+from neurofetch.net.connect import no_descriptor_left
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
 from neurofetch.sources.ask import ASK_FOR_CHECKSUM, ask_head, renewed
 from neurofetch.store.atomic import write_all
-from neurofetch.transfer.context import no_descriptor_left
 from neurofetch.transfer.schedule import TaskKind
 
 if TYPE_CHECKING:
