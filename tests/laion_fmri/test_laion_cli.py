@@ -73,6 +73,7 @@ def test_0_when_all_is_there_and_again_when_it_was_there_before(shell):
         ("laion-fmri download --subject 03 --shard 3/2", "'3/2' is not I/N"),
         ("laion-fmri download --subject 03 --limit-rate fast", "'fast' is not a rate"),
         ("laion-fmri download --subject 03 --progress loud", "invalid choice: 'loud'"),
+        ("laion-fmri download --subject 03 --progress lins", "lins: did you mean lines?"),
         ("laion-fmri download --subject 0/3", "'0/3' is not a subject"),
         ("laion-fmri download --subject 03 --ses ''", "ses is empty text"),
     ],
@@ -83,6 +84,18 @@ def test_2_for_wrong_usage_in_few_lines(shell, line, says):
     assert says in done.err
     assert done.err.count("\n") <= 4
     assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "laion-fmri license",  # not a command: no flag is meant
+        "laion-fmri download --subject 03 --shard 3/2",
+        "laion-fmri download --subject 03 --limit-rate fast",
+    ],
+)
+def test_a_hint_is_for_what_was_typed_not_for_the_words_of_the_message(shell, line):
+    assert "did you mean" not in shell(line).err
 
 
 def test_2_where_no_data_directory_was_chosen_and_how_to(shell):
