@@ -414,6 +414,32 @@ def test_events_are_ndjson_on_stderr_and_nothing_else_is(s3, faulty):
     assert files["participants.tsv"] == "failed"
     assert files["README"] == "fetched"
     assert sum(status == "fetched" for status in files.values()) == len(on_disk(faulty.data))
+    fields = {event["event"]: " ".join(event) for event in events}
+    assert fields["file"] == "event path key status reason size moved seconds attempts rung"
+    assert fields["retrying"] == "event path reason wait"
+    assert fields["progress"] == (
+        "event files_done files bytes_done bytes_total seconds rate retries"
+    )
+    assert fields["planned"] == (
+        "event root files files_to_fetch bytes_to_fetch bytes_here bytes_free notes"
+    )
+    assert fields["finished"] == "event root ok seconds bytes_moved counts notes"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["laion-fmri show --subject 03 --session 01 --out x.png", "neurofetch neurovault search x"],
+)
+def test_a_library_of_an_extra_that_is_missing_is_named_and_how_it_comes(shell, line):
+    """As after `pip install neurofetch` alone."""
+    program, *words = line.split()
+    module = {"laion-fmri": "laion_fmri.cli.main", "neurofetch": "neurofetch._cli"}[program]
+    hidden = "import sys; sys.modules['numpy'] = sys.modules['duckdb'] = None"
+    script = f"{hidden}; from {module} import main; sys.exit(main({words!r}))"
+    done = shell(f'{sys.executable} -c "{script}"')
+    assert done.code == ExitCode.USAGE
+    assert re.search(r"needs (numpy|duckdb), which is not installed", done.err)
+    assert "pip install 'neurofetch[all]'" in done.err
 
 
 # -- small things --------------------------------------------------------------------------------
