@@ -90,6 +90,7 @@ def test_2_for_wrong_usage_in_few_lines(shell, line, says):
     "line",
     [
         "laion-fmri license",  # not a command: no flag is meant
+        "laion-fmri verify --ses 01",  # a flag of another command
         "laion-fmri download --subject 03 --shard 3/2",
         "laion-fmri download --subject 03 --limit-rate fast",
     ],

@@ -79,7 +79,7 @@ class Parser(argparse.ArgumentParser):
         hints = "".join(
             f"  {word}: did you mean {found[0]}?\n"
             for word in given
-            if (found := nearest(word, names, 1, cutoff=0.75))
+            if word not in names and (found := nearest(word, names, 1, cutoff=0.75))
         )
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n{hints}See {self.prog} --help\n")
 
