@@ -219,12 +219,24 @@ def run(
         _drop_what_cannot_be_written()
         return ExitCode.NO_READER
     except Exception as error:
-        code = (codes(error) if codes else None) or _code(error)
+        missing = _missing_library(error)
+        code = ExitCode.USAGE if missing else (codes(error) if codes else None) or _code(error)
         if code is None:
             raise
-        talk("error", str(error))
+        talk("error", missing or str(error))
         _drop_what_cannot_be_written()
         return code
+
+
+def _missing_library(error: Exception) -> str:
+    """Say which library of an extra is not installed; nothing if that is not what happened."""
+    name = error.name.partition(".")[0] if isinstance(error, ImportError) and error.name else ""
+    if not isinstance(error, ModuleNotFoundError) or name in ("", "neurofetch", "laion_fmri"):
+        return ""
+    return (
+        f"this command needs {name}, which is not installed. Nothing was done. Install it with "
+        "all that the commands use: pip install 'neurofetch[all]'"
+    )
 
 
 def _handled(parser: argparse.ArgumentParser, argv: Sequence[str] | None, talk: _Talk) -> int:

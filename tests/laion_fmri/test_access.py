@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -645,3 +646,23 @@ def test_many_threads_that_meet_an_expired_address_change_it_once(world, granted
             urls = set(pool.map(address, range(8)))
     assert len(urls) == 1
     assert len(world.asked(REFRESH)) == 2
+
+
+# -- the log -------------------------------------------------------------------------------------
+
+
+def test_no_record_of_the_log_holds_an_id_or_a_signed_address(world, granted, caplog):
+    """Whatever goes wrong: expired addresses, refusals, lost connections, a service that fails."""
+    caplog.set_level(logging.DEBUG)
+    world.service.fault(key=LARGE, skip=2, times=1, before=world.service.expire_urls)
+    world.service.fault(key=TABLE, times=1, status=503)
+    world.service.fault(key=LARGE, skip=1, times=1, cut_after=10)
+    world.service.fault(key=REFRESH, times=1, status=500)
+    assert world.download().ok
+    world.service.revoke(granted)
+    world.download(overwrite=True)
+    text = "\n".join(repr(vars(record)) + record.getMessage() for record in caplog.records)
+    assert "trying again" in text
+    assert "connected to" in text
+    for secret in (*world.secrets(granted), "X-Amz-", "Signature="):
+        assert secret not in text, secret

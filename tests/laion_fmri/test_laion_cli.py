@@ -73,6 +73,7 @@ def test_0_when_all_is_there_and_again_when_it_was_there_before(shell):
         ("laion-fmri download --subject 03 --shard 3/2", "'3/2' is not I/N"),
         ("laion-fmri download --subject 03 --limit-rate fast", "'fast' is not a rate"),
         ("laion-fmri download --subject 03 --progress loud", "invalid choice: 'loud'"),
+        ("laion-fmri download --subject 03 --progress lins", "lins: did you mean lines?"),
         ("laion-fmri download --subject 0/3", "'0/3' is not a subject"),
         ("laion-fmri download --subject 03 --ses ''", "ses is empty text"),
     ],
@@ -83,6 +84,19 @@ def test_2_for_wrong_usage_in_few_lines(shell, line, says):
     assert says in done.err
     assert done.err.count("\n") <= 4
     assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "laion-fmri license",  # not a command: no flag is meant
+        "laion-fmri verify --ses 01",  # a flag of another command
+        "laion-fmri download --subject 03 --shard 3/2",
+        "laion-fmri download --subject 03 --limit-rate fast",
+    ],
+)
+def test_a_hint_is_for_what_was_typed_not_for_the_words_of_the_message(shell, line):
+    assert "did you mean" not in shell(line).err
 
 
 def test_2_where_no_data_directory_was_chosen_and_how_to(shell):
@@ -401,6 +415,32 @@ def test_events_are_ndjson_on_stderr_and_nothing_else_is(s3, faulty):
     assert files["participants.tsv"] == "failed"
     assert files["README"] == "fetched"
     assert sum(status == "fetched" for status in files.values()) == len(on_disk(faulty.data))
+    fields = {event["event"]: " ".join(event) for event in events}
+    assert fields["file"] == "event path key status reason size moved seconds attempts rung"
+    assert fields["retrying"] == "event path reason wait"
+    assert fields["progress"] == (
+        "event files_done files bytes_done bytes_total seconds rate retries"
+    )
+    assert fields["planned"] == (
+        "event root files files_to_fetch bytes_to_fetch bytes_here bytes_free notes"
+    )
+    assert fields["finished"] == "event root ok seconds bytes_moved counts notes"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["laion-fmri show --subject 03 --session 01 --out x.png", "neurofetch neurovault search x"],
+)
+def test_a_library_of_an_extra_that_is_missing_is_named_and_how_it_comes(shell, line):
+    """As after `pip install neurofetch` alone."""
+    program, *words = line.split()
+    module = {"laion-fmri": "laion_fmri.cli.main", "neurofetch": "neurofetch._cli"}[program]
+    hidden = "import sys; sys.modules['numpy'] = sys.modules['duckdb'] = None"
+    script = f"{hidden}; from {module} import main; sys.exit(main({words!r}))"
+    done = shell(f'{sys.executable} -c "{script}"')
+    assert done.code == ExitCode.USAGE
+    assert re.search(r"needs (numpy|duckdb), which is not installed", done.err)
+    assert "pip install 'neurofetch[all]'" in done.err
 
 
 # -- small things --------------------------------------------------------------------------------

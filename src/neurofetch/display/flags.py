@@ -70,25 +70,28 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in a line or two, and where the help is."""
-        words = self._words()
-        near = [
-            f"{word}: did you mean {found[0]}?"
-            for word in re.split(r"[\s'=:,]+", message)
-            if word not in words and (found := nearest(word, words, 1, cutoff=0.75))
-        ]
-        hints = "".join(f"  {hint}\n" for hint in near)
+        asked, _, offered = message.partition(" (choose from ")
+        if choice := re.search(r"invalid choice: '(.*)'$", asked):
+            given, names = [choice[1]], set(re.findall(r"[\w.-]+", offered))
+        else:
+            words = re.split(r"[\s=]+", message.partition("unrecognized arguments: ")[2])
+            given, names = [word for word in words if word.startswith("--")], self._flags()
+        hints = "".join(
+            f"  {word}: did you mean {found[0]}?\n"
+            for word in given
+            if word not in names and (found := nearest(word, names, 1, cutoff=0.75))
+        )
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n{hints}See {self.prog} --help\n")
 
-    def _words(self) -> set[str]:
-        """Return all flags and commands, those of the commands too."""
+    def _flags(self) -> set[str]:
+        """Return all long flags, those of the commands too."""
         found: set[str] = set()
         for action in self._actions:
-            found.update(action.option_strings)
+            found.update(name for name in action.option_strings if name.startswith("--"))
             if isinstance(action, argparse._SubParsersAction):
-                found.update(action.choices)
                 for parser in action.choices.values():
-                    found.update(parser._words())
-        return {word for word in found if len(word) > 2}
+                    found.update(parser._flags())
+        return found
 
 
 class _Completion(argparse.Action):

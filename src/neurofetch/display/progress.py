@@ -223,7 +223,9 @@ def _event_json(event: Event) -> dict[str, Any]:
         del report["files"]
         return {"event": "finished", **report}
     if isinstance(event, FileDone):
-        return {"event": "file", **asdict(event.outcome)}
+        file = asdict(event.outcome)
+        file["rung"] = file.pop("verification")  # its name in JSON, which programs read
+        return {"event": "file", **file}
     name = {Progress: "progress", Checking: "checking", Retrying: "retrying", Waiting: "waiting"}[
         type(event)
     ]
