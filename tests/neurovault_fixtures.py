@@ -14,6 +14,9 @@ def world(tmp_path, monkeypatch):
     with NeuroVault() as server:
         server.vault.add_collection(1952, images=range(101, 106))
         server.vault.add_collection(7, images=[5, 6, 7])
+        for name in ("NILEARN_DATA", "NILEARN_SHARED_DATA"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HOME", str(tmp_path))  # not the cache of whoever runs the tests
         monkeypatch.setenv("NEUROVAULT_API_URL", server.api_url)
         monkeypatch.setenv("NEUROSYNTH_API_URL", server.neurosynth_url)
         yield World(server, str(tmp_path / "data"))

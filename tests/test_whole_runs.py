@@ -2,9 +2,12 @@
 
 import io
 import logging
+import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +19,7 @@ from laion_fmri.info import info
 from laion_fmri.subject import load_subject
 from laion_fmri.verify import verify
 from neurofetch.engine import RetryRules
+from neurofetch.net.response import Connection
 from neurofetch.neurovault import fetch_neurovault_ids
 from testbed.neurovault import NeuroVault
 from testbed.s3 import HELD_OUT, S3Server
@@ -58,6 +62,38 @@ def test_download_then_info_verify_and_load_subject(bucket, tmp_path):
     assert verify(data, read_all=True, remote=True).ok
     betas = load_subject("sub-03", data_dir=data).get_betas("ses-01")
     assert np.array_equal(betas, naive_betas(write_tree(tmp_path / "reference")))
+
+
+def test_the_walk_to_the_bytes_is_the_one_that_architecture_lists(bucket, tmp_path, monkeypatch):
+    """Who is on the stack where a transfer receives bytes, and where a file gets its name."""
+    source = Path(neurofetch.__file__).parent.parent
+    seen: set[str] = set()
+
+    def noted(function):
+        def call(*args, **keywords):
+            frame, stack = sys._getframe(1), set()
+            while frame is not None:
+                path = Path(frame.f_code.co_filename)
+                if path.is_relative_to(source):
+                    stack.add(path.relative_to(source).as_posix())
+                frame = frame.f_back
+            if "neurofetch/transfer/run.py" in stack:
+                seen.update(stack)
+            return function(*args, **keywords)
+
+        return call
+
+    monkeypatch.setattr(Connection, "hear", noted(Connection.hear))
+    monkeypatch.setattr(Connection, "into", noted(Connection.into))
+    monkeypatch.setattr(os, "replace", noted(os.replace))
+    download("sub-03", ses="ses-01", data_dir=tmp_path, accept_license="CC0-1.0", progress="none")
+    text = (Path(__file__).parent.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    walk = text.partition("a reader enters ten files:")[2].partition("Between 3 and 4")[0]
+    listed = re.findall(r"[0-9]+\. `([\w/]+\.py)`", walk)
+    assert len(listed) == 10
+    assert "neurofetch/store/directory.py" in seen
+    listed += ["sources/ask.py", "net/retry.py"]  # for what does not go through the pipeline
+    assert {path for path in seen if not path.endswith(tuple(listed))} == set()
 
 
 def test_fetch_neurovault_ids(monkeypatch, tmp_path):

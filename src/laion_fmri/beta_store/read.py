@@ -21,6 +21,7 @@ import numpy as np
 
 from laion_fmri.beta_store.zarr_layout import CHUNK_VOXELS, ShardLayout
 from neurofetch.engine import read_receipts
+from neurofetch.store.atomic import read_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -236,14 +237,9 @@ def _opened(path: Path) -> Iterator[int]:
 
 def _pread(descriptor: int, array: NDArray[Any], offset: int) -> None:
     buffer = array.reshape(-1).view(np.uint8).data
-    done = 0
-    while done < len(buffer):
-        count = os.preadv(descriptor, [buffer[done:]], offset + done)
-        if not count:
-            raise OSError(
-                f"the beta store ends at byte {offset + done}: it was truncated while in use"
-            )
-        done += count
+    done = read_at(descriptor, buffer, offset)
+    if done < len(buffer):
+        raise OSError(f"the beta store ends at byte {offset + done}: it was truncated while in use")
 
 
 def retire(folder: Path, root: Path) -> None:

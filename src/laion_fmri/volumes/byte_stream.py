@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from laion_fmri.errors import CorruptFileError
 from laion_fmri.volumes.nifti import Header, read_header
+from neurofetch.store.atomic import read_at
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -204,13 +205,9 @@ class _ByPosition:
             raise _short(self.header, size - self.header.offset)
 
     def fill(self, buffer: memoryview, position: int) -> None:
-        filled = 0
-        while filled < len(buffer):
-            at = self.header.offset + position + filled
-            count = os.preadv(self._fd, [buffer[filled:]], at)
-            if not count:
-                raise _short(self.header, position + filled)
-            filled += count
+        filled = read_at(self._fd, buffer, self.header.offset + position)
+        if filled < len(buffer):
+            raise _short(self.header, position + filled)
 
     def finish(self) -> None:
         """Do nothing: the size was checked on opening."""

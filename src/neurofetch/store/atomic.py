@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["replacing", "sync_directory", "write_all", "write_at", "write_atomically"]
+__all__ = ["read_at", "replacing", "sync_directory", "write_all", "write_at", "write_atomically"]
 
 
 @contextlib.contextmanager
@@ -113,3 +113,14 @@ def write_at(fd: int, data: bytes | memoryview, position: int) -> None:
     written = os.pwrite(fd, data, position)
     while written < len(data):
         written += os.pwrite(fd, memoryview(data)[written:], position + written)
+
+
+def read_at(fd: int, buffer: memoryview, position: int) -> int:
+    """Fill a buffer from a position of the file; return how much came: less only at its end."""
+    done = 0
+    while done < len(buffer):
+        count = os.preadv(fd, [buffer[done:]], position + done)
+        if not count:
+            break
+        done += count
+    return done

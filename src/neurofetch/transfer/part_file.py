@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch.integrity.checksums import crc, hasher
 from neurofetch.integrity.verification import ServerChecksum, Verified, check_parts, read_blocks
-from neurofetch.store.atomic import write_all, write_at
+from neurofetch.store.atomic import read_at, write_all, write_at
 from neurofetch.store.partials import Held, PartLog
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class PartFile:
         position, left = number * self.part_size, self.length(number)
         with self._context.buffers.lend(BUFFER) as buffer:
             while left > 0:
-                count = os.preadv(self._fd, [buffer[: min(left, BUFFER)]], position)
+                count = read_at(self._fd, buffer[: min(left, BUFFER)], position)
                 if not count:
                     return -1, ""  # the file is shorter than its log says
                 value = update(buffer[:count], value)
