@@ -149,7 +149,7 @@ def test_every_state_has_its_words(service, home, monkeypatch):
     assert "access to the stimuli was revoked" in revoked.detail
 
 
-def test_an_response_without_an_id_is_an_error(service, home):
+def test_a_response_without_an_id_is_an_error(service, home):
     service.fault(key="api/v1/access/request", status=200, body=b'{"request_id": ""}')
     with pytest.raises(AccessError, match="without an id"):
         access.request_access(**FORM, accept_terms="1.0")

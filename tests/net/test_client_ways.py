@@ -91,7 +91,7 @@ def test_a_redirect_out_of_http_is_not_followed(client, to):
         ask(client, server)
 
 
-def test_an_response_with_a_redirect_status_and_no_location_is_returned(client):
+def test_a_response_with_a_redirect_status_and_no_location_is_returned(client):
     with RawServer(b"HTTP/1.1 301 Moved\r\nContent-Length: 2\r\n\r\nhm") as server:
         assert ask(client, server) == (301, b"hm")
 
