@@ -85,13 +85,9 @@ class World:
     def gets(self, key="*"):
         return self.s3.requests("GET", key)
 
-    def ranges(self, key, since=0):
-        """Return the numbers of the parts of a key that were asked for, of `PART` bytes.
-
-        `since` is a number of connections: what came on the first so many does not count, such as
-        the last words of a process that was killed.
-        """
-        asked = [request.range for request in self.gets(key) if request.connection > since]
+    def ranges(self, key):
+        """Return the numbers of the parts of a key that were asked for, of `PART` bytes."""
+        asked = [request.range for request in self.gets(key)]
         starts = [text.removeprefix("bytes=").partition("-")[0] for text in asked]
         return sorted(int(start) // PART for start in starts if start)
 
