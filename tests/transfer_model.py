@@ -5,6 +5,7 @@ comes of each step is not left to a server but decided by whoever drives it: a s
 Hypothesis, one step at a time, or many threads at random.
 """
 
+import os
 import threading
 
 from neurofetch.model import Action, Outcome, RemoteFile, Status, Step, Want
@@ -13,6 +14,13 @@ from neurofetch.transfer import schedule, states
 OTHER = "another process"
 MOST_CHANGES = 2
 MOST_FAILURES = 3
+
+
+def open_below(root):
+    """Return the paths below a folder that this process has open."""
+    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    paths = [os.readlink(link) for link in links if os.path.islink(link)]
+    return [path for path in paths if path.startswith(str(root))]
 
 
 class Claims:

@@ -1,6 +1,5 @@
 """Stopped at any moment, in any way: nothing stays claimed or open, and the next run completes."""
 
-import os
 import threading
 import time
 from dataclasses import replace
@@ -11,6 +10,7 @@ from neurofetch.events import Progress
 from neurofetch.model import Status
 from neurofetch.transfer.part_file import PartFile
 from tests.engine_world import OPTIONS, PART, World, noise, planned, ran, until
+from tests.transfer_model import open_below
 
 LARGE = noise(9 * PART + 5, 2)
 SMALL = noise(3_000, 1)
@@ -20,13 +20,6 @@ SMALL = noise(3_000, 1)
 def world(tmp_path, monkeypatch):
     with World(tmp_path, monkeypatch) as world:
         yield world
-
-
-def open_below(root):
-    """Return the paths below a folder that this process has open."""
-    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
-    paths = [os.readlink(link) for link in links if os.path.islink(link)]
-    return [path for path in paths if path.startswith(str(root))]
 
 
 class EnoughError(Exception):

@@ -1,6 +1,5 @@
 """A run that can neither go on nor end is a fault of ours: it says so, and is never silent."""
 
-import os
 import threading
 import time
 from dataclasses import replace
@@ -16,6 +15,7 @@ from neurofetch.transfer.multipart import LargeFile
 from neurofetch.transfer.schedule import Board, Schedule, TaskKind
 from neurofetch.transfer.states import FileLife
 from tests.engine_world import OPTIONS, PART, World, noise, until
+from tests.transfer_model import open_below
 
 LARGE = noise(6 * PART + 5, 2)
 
@@ -138,13 +138,6 @@ def world(tmp_path, monkeypatch):
         world.put("l0", LARGE)
         world.put("l1", LARGE)
         yield world
-
-
-def open_below(root):
-    """Return the paths below a folder that this process has open."""
-    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
-    paths = [os.readlink(link) for link in links if os.path.islink(link)]
-    return [path for path in paths if path.startswith(str(root))]
 
 
 def last_part_is_lost(monkeypatch):

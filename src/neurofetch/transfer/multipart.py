@@ -154,7 +154,6 @@ class LargeFile:
         self._retried = 0
         self._error: BaseException | None = None
         self._pending: set[Task] = set()
-        self._ending = False
 
     @property
     def remote(self) -> RemoteFile:
@@ -189,7 +188,7 @@ class LargeFile:
         self.context.tally.count(partial.held - self.life.step.have)
         missing = [n for n in range(partial.total) if n not in partial.parts]
         parts = [_FetchPart(self, partial, number) for number in missing]
-        self._pending, self._ending = set(parts), False
+        self._pending = set(parts)
         if parts:
             self.context.schedule.add(parts)
         else:
@@ -247,8 +246,7 @@ class LargeFile:
             if error is not None and self._error is None:
                 self._error = error
                 self._pending.difference_update(self.context.schedule.drop_parts(self._pending))
-            last = not self._pending and not self._ending
-            self._ending |= last
+            last = not self._pending
         if not last:
             return
         error, self._error = self._error, None
@@ -310,15 +308,20 @@ class LargeFile:
         self._prepare()
 
     def _drop(self) -> None:
-        partial, self.life.held = self.life.held, None
-        self._partials = []
         step = self.life.step
-        if isinstance(partial, PartFile):
-            self.context.tally.count(-partial.held)
-            partial.discard()
-        else:
-            self.context.tally.count(-step.have)
+        if not self._discard_partial():
+            self.context.tally.count(-step.have)  # what was to be resumed is not
+        self._partials = []
         self.life.step = replace(step, have=0)
+
+    def _discard_partial(self) -> bool:
+        """Remove the partial, whose bytes do not count any more; whether there was one."""
+        partial, self.life.held = self.life.held, None
+        if not isinstance(partial, PartFile):
+            return False
+        self.context.tally.count(-partial.held)
+        partial.discard()
+        return True
 
     def _fall_back(self) -> None:
         """Fetch in one request: the server does not know ranges."""
@@ -335,8 +338,6 @@ class LargeFile:
         if isinstance(error, VerificationError):
             error = VerificationError(f"{error}; it came wrong twice, nothing of it was kept")
         if isinstance(error, VerificationError | RemoteChangedError):
-            partial, self.life.held = self.life.held, None
-            if isinstance(partial, PartFile):
-                partial.discard()
+            self._discard_partial()
         seconds = time.monotonic() - self._began
         self.life.end(self.context.failure(self.life.step, error, seconds))
