@@ -19,6 +19,8 @@ pytest.register_assert_rewrite("tests.sources.contract")
 
 LONG = {
     "test_access.py",
+    "test_bids_schema.py",
+    "test_example.py",
     "test_get.py",
     "test_laion_bad_input.py",
     "test_laion_cli.py",
@@ -37,8 +39,11 @@ LONG = {
     "test_neurovault_tables.py",
     "test_neurovault_twelve.py",
     "test_notebook.py",
+    "test_s3.py",
     "test_testbed_faults.py",
+    "test_testbed_laion.py",
     "test_testbed_s3.py",
+    "test_watchdog.py",
 }
 """Files whose many short tests take long together: `make test` runs them, `make check` does not."""
 
