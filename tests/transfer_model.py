@@ -5,6 +5,7 @@ comes of each step is not left to a server but decided by whoever drives it: a s
 Hypothesis, one step at a time, or many threads at random.
 """
 
+import contextlib
 import os
 import threading
 
@@ -18,8 +19,10 @@ MOST_FAILURES = 3
 
 def open_below(root):
     """Return the paths below a folder that this process has open."""
-    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
-    paths = [os.readlink(link) for link in links if os.path.islink(link)]
+    paths = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed by another thread since it was listed
+            paths.append(os.readlink(f"/proc/self/fd/{fd}"))
     return [path for path in paths if path.startswith(str(root))]
 
 

@@ -14,6 +14,7 @@ from neurofetch.errors import UnsafeNameError
 from neurofetch.model import Status, VerificationLevel
 from tests.engine_raw import RawServer
 from tests.engine_world import OPTIONS, PART, World, noise, planned, ran, until
+from tests.transfer_model import open_below
 
 LARGE = noise(5 * PART + 777, 2)
 SMALL = noise(3_000, 1)
@@ -230,19 +231,12 @@ def test_a_transfer_that_is_stopped_early_closes_its_large_files(world):
         plan = planned(fetcher)
         report = ran(fetcher, plan, options)
     assert report.outcomes[0].status is Status.FAILED
-    held = [os.readlink(f"/proc/self/fd/{fd}") for fd in _open_descriptors()]
-    assert not [path for path in held if str(world.root) in path]
+    assert open_below(world.root) == []
     assert world.left("claims") == []
     world.s3.clear_faults()
     world.s3.clear_log()
     assert world.fetch().ok
     assert 0 not in world.ranges("a.bin")  # its first part came before the stop, and was kept
-
-
-def _open_descriptors():
-    for fd in os.listdir("/proc/self/fd"):
-        if os.path.islink(f"/proc/self/fd/{fd}"):
-            yield fd
 
 
 def test_a_key_that_is_no_unicode_is_refused_and_breaks_nothing(world, monkeypatch):

@@ -270,6 +270,27 @@ def test_a_run_that_ended_is_dead_and_one_under_way_is_not(tmp_path):
     assert two.is_dead(one.token)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [3_000, 3 * PART, len(LARGE)])
+def test_a_killed_process_that_nobody_asks_how_it_ended_is_dead(world, size):
+    body = world.put("f.bin", LARGE[:size])
+    world.s3.fault(key="f.bin", method="GET", times=1, skip=size > 2 * PART, stall=60)
+    killed = world.start()
+    until(lambda: world.gets("f.bin") and world.left("claims"))
+    killed.kill()  # and not waited for: a zombie, until this process ends or asks
+    try:
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays one
+        began = time.monotonic()
+        report, code, err = world.finish(world.start(), 60)
+        assert time.monotonic() - began < 30, "it waited for a dead process"
+        assert (code, err) == (0, "")
+        assert [line["status"] for line in report.values()] == ["fetched"]
+    finally:
+        killed.communicate()
+    assert world.files() == {"f.bin": body}
+    assert world.left("claims") == world.left() == []
+
+
 @pytest.mark.parametrize("token", ["", "nonsense", "a-b-c-d", "host-1", "host--1-2-3"])
 def test_tokens_that_make_no_sense_belong_to_nobody(tmp_path, token):
     assert Owner(tmp_path).is_dead(token)

@@ -23,6 +23,9 @@ BEAT_SECONDS = 10.0
 SILENT_SECONDS = 90.0
 """An owner on another host that has not touched its journal for so long counts as dead."""
 
+_ENDED = ("Z", "X", "x")
+"""The states of a process in ``/proc/PID/stat`` that has ended: zombie, dead (proc(5))."""
+
 _running: set[str] = set()
 """Tokens of the runs under way in this very process; a notebook has one run after another."""
 
@@ -99,10 +102,15 @@ def _host() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when a process started, in the kernel's own ticks; "" when there is none."""
+    """Return when a process started, in the kernel's own ticks; "" when there is none.
+
+    A process that has ended stays in ``/proc`` until its parent asks how it ended, which some
+    parents never do (the first process of many containers): it is a zombie, and runs no more.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-        return text.rpartition(")")[2].split()[19]
+        fields = text.rpartition(")")[2].split()
+        return "" if fields[0] in _ENDED else fields[19]
     except FileNotFoundError:
         if Path("/proc/self/stat").exists():
             return ""
