@@ -344,12 +344,12 @@ def test_where_making_connections_takes_long_they_are_made_ahead_all_at_once(cer
         with Client(Network.from_environment(env)) as client:
             first = client.begin(Request(url))
             began = time.monotonic()
-            assert not client.ready(url, 5)
+            assert not client.ready(url, 6)
             while len(proxy.heads) < 6 and time.monotonic() < began + 5:
-                assert not client.ready(url, 5) or time.monotonic() > began + 0.2
+                assert not client.ready(url, 6) or time.monotonic() > began + 0.2
                 time.sleep(0.005)
             assert len(proxy.heads) == 6
-            while not client.ready(url, 5):
+            while not client.ready(url, 6):
                 assert time.monotonic() < began + 5
                 time.sleep(0.005)
             pending = [first, *(client.begin(Request(url)) for _ in range(3))]

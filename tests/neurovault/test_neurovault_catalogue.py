@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -287,8 +289,6 @@ def test_wrong_kinds_are_refused(catalogue):
 
 
 def test_a_file_of_another_format_is_filled_anew(catalogue, vault):
-    import duckdb  # noqa: PLC0415
-
     with duckdb.connect(str(catalogue.path)) as connection:
         connection.execute("UPDATE format SET version = 0")
     assert not catalogue.exists()
@@ -320,12 +320,39 @@ def test_other_processes_read_whole_catalogues_while_one_writes(tmp_path):
     for turn in range(2, steps + 1):
         catalogue.update(images=synthetic_images(step * turn))
     catalogue.update(images=[{"id": 10**6, "name": "finished"}])
-    for reader in readers:
-        output, _ = reader.communicate(timeout=60)
-        assert reader.returncode == 0
+    outputs = [reader.communicate(timeout=60)[0] for reader in readers]
+    assert [reader.returncode for reader in readers] == [0, 0]
+    for output in outputs:
         counts = set(json.loads(output))
         assert counts <= {step * turn for turn in range(1, steps + 1)} | {step * steps + 1}
         assert step * steps + 1 in counts
+
+
+@pytest.mark.parametrize("sizes", [(100, 3_000), (3_000, 100), (200, 300)])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_file_that_is_replaced_while_it_is_opened_is_read_whole(
+    tmp_path, monkeypatch, sizes, when
+):
+    """DuckDB opens a name more than once: the head and the blocks must be of one file."""
+    catalogue = Catalogue(tmp_path / "c.duckdb")
+    first, second = (Catalogue(tmp_path / f"{n}.duckdb") for n in sizes)
+    for made, size in zip((first, second), sizes, strict=True):
+        made.update(images=synthetic_images(size))
+    shutil.copy(first.path, catalogue.path)
+    connect, turns = duckdb.connect, []
+
+    def replaced_meanwhile(*arguments, **options):
+        turns.append(1)
+        if len(turns) == 1 and when == "before":
+            os.replace(second.path, catalogue.path)
+        connection = connect(*arguments, **options)
+        if len(turns) == 1 and when == "after":
+            os.replace(second.path, catalogue.path)
+        return connection
+
+    monkeypatch.setattr(duckdb, "connect", replaced_meanwhile)
+    assert len(catalogue.ids()) == sizes[1]
+    assert len(turns) == 2
 
 
 def test_threads_search_while_another_updates(catalogue, vault):

@@ -3,6 +3,7 @@
 import pickle
 import re
 import threading
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from neurofetch.errors import VerificationError
 from neurofetch.events import FileDone, Finished, Progress, Retrying
 from neurofetch.integrity.checksums import hasher
 from neurofetch.model import Action, IncompleteError, Report, Status, VerificationLevel
+from neurofetch.net.connect import Dialer
 from testbed.s3 import HTML_PAGE, S3Object
 from tests.engine_world import MIB, NETWORK, OPTIONS, PART, World, noise, planned, ran
 
@@ -90,15 +92,30 @@ def test_a_mixed_bucket_keeps_the_order_of_the_plan(world):
     world.assert_clean()
 
 
-def test_connections_are_shared_and_bounded(world):
+@pytest.mark.parametrize("dial_seconds", [0, 0.003, 0.05])
+def test_connections_are_shared_and_bounded(world, monkeypatch, dial_seconds):
+    """Also where a connection takes so long that some are made ahead, while files arrive."""
+    slowly(monkeypatch, dial_seconds)
     for n in range(60):
         world.put(f"f{n:02}", noise(2_000, n))
     world.put("large", LARGE)
     world.s3.latency = 0.005
-    world.fetch()
+    patient = replace(NETWORK, read_timeout=30.0)  # a late response takes no second connection
+    assert world.fetch(network=patient).ok
     assert world.s3.connections <= OPTIONS.connections + 1  # and one for the listing, at most
     assert world.s3.peak("GET") <= OPTIONS.connections
     assert world.s3.peak("GET", "large") <= OPTIONS.bulk_connections
+
+
+def slowly(monkeypatch, seconds):
+    """Let each connection take its time."""
+    real = Dialer.open
+
+    def open_late(self, route):
+        time.sleep(seconds)
+        return real(self, route)
+
+    monkeypatch.setattr(Dialer, "open", open_late)
 
 
 def test_no_more_large_files_are_open_than_jobs(world):

@@ -17,13 +17,13 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from neurofetch.errors import (
     InterruptedTransferError,
-    NeurofetchError,
     ProtocolError,
     ServerError,
     TransientError,
     UnreachableError,
     UsageError,
 )
+from neurofetch.net.ahead import Ahead
 from neurofetch.net.connect import Dialer, Route, lacks_descriptors, proxy_parts, shut
 from neurofetch.net.http1 import Request, request_bytes
 from neurofetch.net.rate_limit import RateLimit
@@ -42,8 +42,6 @@ REDIRECTS = (301, 302, 303, 307, 308)
 _IDLE_SECONDS = 15.0
 """An idle connection older than this is not used again: S3 closes them at about 20 s."""
 _PRIVATE = frozenset({"authorization", "cookie"})
-_DIALERS = 48
-"""Threads that make connections ahead."""
 _QUICK_DIAL = 0.002
 """Seconds; a connection that is made so quickly is made when it is needed."""
 _DRAIN = 64 * 1024
@@ -86,7 +84,12 @@ class Client:
         self._lock = threading.Lock()
         self._closed = False
         self._dial_seconds = 0.0
-        self._warmed = False
+        self._dialing = 0
+        self._ahead = Ahead(
+            self._dial,
+            lambda connection: self.release(connection, keep=True),
+            lambda: len(self._live) + self._dialing,
+        )
         self._routes: dict[tuple[str, str], Route] = {}
 
     def __enter__(self) -> Client:
@@ -264,33 +267,14 @@ class Client:
         """Whether a request to this server could be sent at once.
 
         Making a connection takes two or three round trips: where that is long, none is made in
-        between, but up to `wanted` of them are made ahead, many at a time, in threads that end
-        when there are enough. What goes wrong there is told to whoever needs a connection.
+        between, but they are made ahead, many at a time, until there are `wanted` in all.
+        What goes wrong there is told to whoever needs a connection.
         """
         route = self._target(url)[0]
         if self._idle.get(route) or self._dial_seconds < _QUICK_DIAL:
             return True
-        with self._lock:
-            begun, self._warmed = self._warmed, True
-        if not begun:
-            self._warm(route, wanted)
+        self._ahead.begin(route, wanted)
         return False
-
-    def _warm(self, route: Route, count: int) -> None:
-        left = iter(range(count))  # `next` on it is one step: no lock
-
-        def dial() -> None:
-            for _ in left:
-                try:
-                    connection = self._dial(route)
-                except NeurofetchError:
-                    return
-                connection.used = True  # it may be closed again before it is needed
-                self.release(connection, keep=True)
-
-        for number in range(min(count, _DIALERS)):
-            name = f"neurofetch-dial-{number}"
-            threading.Thread(target=dial, name=name, daemon=True).start()
 
     def _take(self, route: Route) -> Connection:
         row = self._idle.get(route)
@@ -302,7 +286,16 @@ class Client:
             if time.monotonic() - connection.idle_since < _IDLE_SECONDS:
                 return connection
             self.release(connection, keep=False)
-        return self._dial(route)
+        return self._ahead.take(route) or self._dial_counted(route)
+
+    def _dial_counted(self, route: Route) -> Connection:
+        with self._lock:
+            self._dialing += 1
+        try:
+            return self._dial(route)
+        finally:
+            with self._lock:
+                self._dialing -= 1
 
     def _dial(self, route: Route) -> Connection:
         self._check_open()

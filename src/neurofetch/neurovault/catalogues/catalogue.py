@@ -43,6 +43,7 @@ __all__ = ["Catalogue", "Update"]
 _WRITING: dict[str, str | bool | int | float | list[str]] = {
     "storage_compatibility_version": "v1.2.0",
 }
+_MOST_OPENINGS = 100
 _STALE = 86_400.0  # seconds after which the draft of another process counts as abandoned
 
 
@@ -241,11 +242,42 @@ class Catalogue:
             yield None
             return
         try:
-            with duckdb.connect(str(self.path), read_only=True) as connection:
+            with _opened(self.path) as connection:
                 connection.execute("SET enable_progress_bar = false")
                 yield connection if table_format(connection) == FORMAT else None
         except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException) as exc:
             raise _translated(self.path, exc) from exc
+
+
+def _opened(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open one file for reading, whole, though another process may replace it at any moment.
+
+    DuckDB reads the head of a file, closes it, and opens the name again for the blocks. An update
+    between the two would pair the head of the old file with the blocks of the new one.
+    """
+    import duckdb  # noqa: PLC0415 - heavy
+
+    for _ in range(_MOST_OPENINGS):
+        before = _identity(path)
+        try:
+            connection = duckdb.connect(str(path), read_only=True)
+        except duckdb.Error:
+            if _identity(path) == before:
+                raise
+            continue
+        if _identity(path) == before:
+            return connection
+        connection.close()
+    raise duckdb.IOException(f"it was replaced {_MOST_OPENINGS} times while it was opened")
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells a file from the one that replaces it under the same name."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _translated(path: Path, cause: BaseException) -> VerificationError:
