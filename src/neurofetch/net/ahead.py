@@ -95,7 +95,6 @@ class Ahead:
             awaited = self._awaited > 0
             if awaited:
                 self._awaited -= 1
-        if awaited:
-            self._arrivals.put(connection)
-        elif connection is not None:
-            self._keep(connection)
+                self._arrivals.put(connection)
+            elif connection is not None:
+                self._keep(connection)  # before anyone can find that none is on its way

@@ -277,6 +277,14 @@ class Client:
         return False
 
     def _take(self, route: Route) -> Connection:
+        return (
+            self._take_idle(route)
+            or self._ahead.take(route)
+            or self._take_idle(route)  # the one on its way may have come since we looked
+            or self._dial_counted(route)
+        )
+
+    def _take_idle(self, route: Route) -> Connection | None:
         row = self._idle.get(route)
         while row:
             try:
@@ -286,7 +294,7 @@ class Client:
             if time.monotonic() - connection.idle_since < _IDLE_SECONDS:
                 return connection
             self.release(connection, keep=False)
-        return self._ahead.take(route) or self._dial_counted(route)
+        return None
 
     def _dial_counted(self, route: Route) -> Connection:
         with self._lock:
