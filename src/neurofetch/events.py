@@ -19,6 +19,7 @@ __all__ = [
     "Progress",
     "Retrying",
     "Waiting",
+    "quiet",
 ]
 
 
@@ -121,3 +122,7 @@ class Finished:
 
 Event = Planned | Progress | Checking | FileDone | Retrying | Waiting | Finished
 Listener = Callable[[Event], None]
+
+
+def quiet(event: Event) -> None:
+    """Do nothing: the listener where nobody listens."""

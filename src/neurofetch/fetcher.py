@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from neurofetch._threads import together
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
-from neurofetch.events import Event, Planned, Retrying
+from neurofetch.events import Event, Planned, Retrying, quiet
 from neurofetch.integrity.checksums import warm_up
 from neurofetch.integrity.verification import ServerChecksum
 from neurofetch.model import Action
@@ -69,10 +69,6 @@ class Listing(NamedTuple):
     levels: tuple[str, ...] = ()
 
 
-def _nobody(event: Event) -> None:
-    """Listen to nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class RunSettings:
     """How a run is made, but not of what. Made by `checked` from what a user gave.
@@ -96,7 +92,7 @@ class RunSettings:
 
     options: Options = field(default_factory=Options)
     network: Network = field(default_factory=Network.from_environment)
-    listen: Callable[[Event], None] = _nobody
+    listen: Callable[[Event], None] = quiet
     shard: tuple[int, int] | None = None
     overwrite: bool = False
     verify: bool = False

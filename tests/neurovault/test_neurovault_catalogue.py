@@ -355,6 +355,21 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_read_whole(
     assert len(turns) == 2
 
 
+def test_a_file_that_is_replaced_whenever_it_is_opened_is_told_with_what_to_do(
+    catalogue, monkeypatch
+):
+    connect, ends = duckdb.connect, []
+
+    def replaced_meanwhile(*arguments, **options):
+        ends.append(os.utime(catalogue.path, ns=(0, len(ends))))
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(duckdb, "connect", replaced_meanwhile)
+    with pytest.raises(_errors.VerificationError, match="wait for the updates to end"):
+        catalogue.ids()
+    assert len(ends) == 100
+
+
 def test_threads_search_while_another_updates(catalogue, vault):
     before = catalogue.count()
     counts, errors = set(), []

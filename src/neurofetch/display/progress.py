@@ -22,6 +22,7 @@ from neurofetch.events import (
     Progress,
     Retrying,
     Waiting,
+    quiet,
 )
 from neurofetch.model import Status
 from neurofetch.net.settings import number
@@ -70,13 +71,9 @@ def listener(
     if kind == "json":
         return _Ndjson(out)
     if kind == "none":
-        return _quiet
+        return quiet
     msg = f"progress is one of {', '.join(PROGRESS)}, True, False or a callable, not {progress!r}"
     raise UsageError(msg)
-
-
-def _quiet(event: Event) -> None:
-    """Show nothing."""
 
 
 def _in_notebook() -> bool:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from neurofetch.errors import (
     InterruptedTransferError,
@@ -25,7 +25,7 @@ from neurofetch.errors import (
 )
 from neurofetch.net.ahead import Ahead
 from neurofetch.net.connect import Dialer, Route, lacks_descriptors, proxy_parts, shut
-from neurofetch.net.http1 import Request, request_bytes
+from neurofetch.net.http1 import Request, quoted_url, request_bytes
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.response import Connection, Response
 
@@ -46,8 +46,6 @@ _QUICK_DIAL = 0.002
 """Seconds; a connection that is made so quickly is made when it is needed."""
 _DRAIN = 64 * 1024
 """Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
-_IN_URLS = "%/:=&?~#+!$,;'@()*[]"
-"""Characters that a ``Location`` keeps; all others but letters and digits are quoted."""
 
 
 class Pending(NamedTuple):
@@ -247,7 +245,7 @@ class Client:
 
     @staticmethod
     def _redirected(request: Request, status: int, location: str) -> Request:
-        url = urljoin(request.url, quote(location.encode("latin-1"), safe=_IN_URLS))
+        url = urljoin(request.url, quoted_url(location.encode("latin-1")))
         old, new = urlsplit(request.url), urlsplit(url)
         if new.scheme not in ("http", "https") or (old.scheme, new.scheme) == ("https", "http"):
             shown = url.partition("?")[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -25,6 +26,7 @@ __all__ = [
     "Request",
     "body_length",
     "parse_head",
+    "quoted_url",
     "request_bytes",
 ]
 
@@ -37,6 +39,21 @@ _NO_BODY = 4096
 """Bytes of a chunked body that hold nothing of it (trailers, say), one after another, at most."""
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 """Tells a parser that chunks follow, and that what follows on them is no second response."""
+
+
+_IN_URLS = "%/:=&?~#+!$,;'@()*[]"
+"""Characters that a URL of a server keeps; all others but letters and digits are quoted."""
+
+
+def quoted_url(url: str | bytes) -> str:
+    """Return a URL as a server wrote it, quoted where it has to be; what is quoted stays so.
+
+    Examples
+    --------
+    >>> quoted_url("http://host/a map%20of é.nii.gz?x=1")
+    'http://host/a%20map%20of%20%C3%A9.nii.gz?x=1'
+    """
+    return quote(url, safe=_IN_URLS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,11 @@ class Bucket:
 
     def url(self, key: str) -> str:
         """Return the URL of a key."""
-        return self.base + quote(key, safe="/-_.~", errors="surrogateescape")
+        return self.base + _quoted(key)
+
+
+def _quoted(key: str) -> str:
+    return quote(key, safe="/-_.~", errors="surrogateescape")
 
 
 def parse_s3_url(url: str) -> tuple[str, str]:
@@ -245,8 +249,7 @@ class S3Source:
                 raise self._senseless(f"has {key!r}, which does not begin with {prefix!r}")
             etag = page.plain(entry, "ETag").strip('"') or None
             modified = page.plain(entry, "LastModified") or None
-            url = base + quote(key, safe="/-_.~", errors="surrogateescape")
-            yield RemoteFile(key, url, int(size), etag, modified)
+            yield RemoteFile(key, base + _quoted(key), int(size), etag, modified)
 
     def _folders(self, page: _Page, prefix: str) -> list[str]:
         entries = page.root.iterfind(f"{page.ns}CommonPrefixes")

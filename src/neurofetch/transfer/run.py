@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import DiskFullError
-from neurofetch.events import Event, Finished, Progress
+from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
 from neurofetch.net.retry import Attempts
 from neurofetch.planning.plan import check_space
@@ -85,7 +85,7 @@ def transfer(
     """
     options = options or Options()
     began = time.monotonic()
-    listen = listen or _nobody
+    listen = listen or quiet
     outcomes: dict[int, Outcome] = {}
     if plan.moving:
         check_space(plan)
@@ -103,10 +103,6 @@ def transfer(
     report = Report(plan.root, rows, plan.notes, time.monotonic() - began)
     listen(Finished(report))
     return report
-
-
-def _nobody(event: Event) -> None:
-    """Listen to nothing."""
 
 
 def _unmoved(step: Step) -> Outcome:

@@ -268,7 +268,10 @@ def _opened(path: Path) -> duckdb.DuckDBPyConnection:
         if _identity(path) == before:
             return connection
         connection.close()
-    raise duckdb.IOException(f"it was replaced {_MOST_OPENINGS} times while it was opened")
+    raise VerificationError(
+        f"{path} cannot be read as a catalogue: it was replaced each of the {_MOST_OPENINGS} times "
+        "that it was opened. Nothing was changed; wait for the updates to end, and search again."
+    )
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:

@@ -10,12 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from neurofetch.display.progress import listener
 from neurofetch.events import FileDone
 from neurofetch.fetcher import Fetcher, RunSettings
 from neurofetch.model import Action, Plan, RemoteFile, Report, Step, VerificationLevel, Want
+from neurofetch.net.http1 import quoted_url
 from neurofetch.net.retry import RetryRules
 from neurofetch.neurovault.cache.collection_lists import STATE
 from neurofetch.neurovault.cache.volume_check import check_volume, gzip_volume
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["WantedImage", "fetch_volumes", "plan_images"]
 
-_IN_URLS = "%/:=&?~#+!$,;'@()*[]"
 _DATASET = Dataset("NeuroVault", state=STATE)
 
 
@@ -76,7 +76,7 @@ class WantedImage:
         address = self.record.get("file")
         refused, url = "its record names no file", ""
         if isinstance(address, str):
-            refused, url = "", quote(server_url(address, api_url), safe=_IN_URLS)
+            refused, url = "", quoted_url(server_url(address, api_url))
         remote = RemoteFile(unquote(urlsplit(url).path), url, known, ranges=False)
         return Want(remote, f"{path.parent.name}/{path.name}", refused=refused)
 
