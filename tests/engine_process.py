@@ -44,7 +44,7 @@ def arm(spec):
 
     def deadly(*arguments, **keywords):
         nonlocal seen
-        strikes = any(text in str(argument) for argument in arguments)
+        strikes = any(text in argument for argument in _shown(arguments, keywords))
         with lock:
             seen += strikes
             mine = strikes and seen == turn
@@ -61,6 +61,15 @@ def arm(spec):
         return result
 
     setattr(os, name, deadly)
+
+
+def _shown(arguments, keywords):
+    """Return the arguments as text; a name that is relative to an open folder as a whole path."""
+    yield from map(str, arguments)
+    folders = [keywords[key] for key in ("dir_fd", "src_dir_fd", "dst_dir_fd") if key in keywords]
+    names = [argument for argument in arguments if isinstance(argument, str)]
+    for folder, name in zip(folders, names[-len(folders) :], strict=False):
+        yield f"{os.readlink(f'/proc/self/fd/{folder}')}/{name}"
 
 
 class Descriptors:

@@ -320,7 +320,9 @@ class Receipt:
     digest : str
         ``algorithm:hex`` of the content, to check it again later; "" where there is none.
     when : float
-        Seconds since the epoch.
+        Seconds since the epoch, by the clock of the writer: to be shown, not to be compared.
+    seq : int
+        Its place among the receipts of its path; the journal counts, and says it when it is read.
     """
 
     path: str
@@ -331,6 +333,7 @@ class Receipt:
     verification: VerificationLevel
     digest: str
     when: float
+    seq: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from neurofetch.integrity.verification import ServerChecksum
 from neurofetch.model import Action, Outcome, RemoteFile, Status
 from neurofetch.net.connect import no_descriptor_left
 from neurofetch.sources.ask import NoRangesError, ask_head, ask_range, renewed
-from neurofetch.transfer.part_file import BUFFER, Noted, PartFile
+from neurofetch.transfer.part_file import BUFFER, LostPartialError, Noted, PartFile
 from neurofetch.transfer.schedule import TaskKind
 from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look
 
@@ -196,7 +196,13 @@ class LargeFile:
 
     def _partial(self, checksum: ServerChecksum) -> PartFile:
         with no_descriptor_left():
-            return PartFile(self.context, self.life.short, checksum, self._partials)
+            return PartFile(
+                self.context,
+                self.life.step.want.path,
+                self.life.short,
+                checksum,
+                self._partials,
+            )
 
     def _server_checksum(self) -> ServerChecksum:
         """Ask for the server's checksum of the whole object: one request for a large file."""
@@ -271,6 +277,8 @@ class LargeFile:
     def _began_anew(self, error: BaseException) -> bool:
         if isinstance(error, NoRangesError):
             self._fall_back()
+        elif isinstance(error, LostPartialError):
+            self._yield()
         elif isinstance(error, RemoteChangedError) and self._changes < _CHANGES:
             self._changes += 1
             self._start_anew()
@@ -283,8 +291,9 @@ class LargeFile:
 
     def _finish(self, partial: PartFile) -> None:
         self.life.verify()
-        fd, verified = partial.verify()
-        verified, size = self.context.settle(self.life.step, partial.path, fd, verified)
+        verified = partial.verify()
+        partial.check_mine()
+        verified, size = self.context.settle(self.life.step, partial.file, verified)
         partial.forget_log()
         want, action = self.life.step.want, self.life.step.action
         outcome = Outcome(
@@ -330,6 +339,12 @@ class LargeFile:
             self.context, self.life, self._before, moved=self._moved, retried=self._retried
         )
         self.life.wait(FetchWhole(whole), 0.0)
+
+    def _yield(self) -> None:
+        """Leave the file to the run that has it now, and look again later."""
+        self._drop()
+        self.life.looks += 1
+        self.life.wait(OpenLarge(self), another_look(self.life.looks))
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, InterruptedTransferError):

@@ -168,7 +168,7 @@ class _Transfer:
         schedule = Schedule(
             max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), crowd.threads
         )
-        journal = Journal(directory.state)
+        journal = Journal(directory.state, directory.surveyed)
         self._context = TransferContext(
             directory=directory,
             journal=journal,
@@ -292,8 +292,9 @@ class _Transfer:
                 self._working -= 1
                 self._living -= 1
                 last = self._over and not self._working
-            if last:
-                self._leave_files()  # the caller could not wait for this thread
+            if last:  # the caller could not wait for this thread
+                self._leave_files()
+                self._context.journal.owner.gone()
             if not self._living:
                 self._context.tally.wake.set()
 
@@ -319,6 +320,7 @@ class _Transfer:
     def _watch(self) -> None:
         """Hand events to the listener until all threads have ended."""
         tally, beat = self._context.tally, self._context.options.beat
+        owner = self._context.journal.owner
         next_beat = time.monotonic() + BEAT_SECONDS
         next_progress = 0.0
         while self._living or tally.inbox:
@@ -330,8 +332,8 @@ class _Transfer:
             if now >= next_progress:
                 self._listen(self._progress(now))
                 next_progress = now + beat
-            if now >= next_beat:
-                self._context.journal.owner.beat()
+            if now >= next_beat and not owner.beats:
+                owner.beat()
                 next_beat = now + BEAT_SECONDS
         for thread in self._threads:
             thread.join()
@@ -373,11 +375,13 @@ class _Transfer:
             idle = not self._working
         if idle:  # else the last thread does it: until then it may be at work on any of them
             self._leave_files()
-        self._context.journal.close()
+        self._context.journal.close(lingers=not idle)
 
     def _leave_files(self) -> None:
         for life in self._lives:
             life.stop()
+        self._context.partials.close()
+        self._context.directory.close()
 
     def _sync_folders(self) -> None:
         root, results = self._plan.root, self._context.tally.results

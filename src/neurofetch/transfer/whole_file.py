@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,7 +13,7 @@ from neurofetch.errors import (
     UnreachableError,
     VerificationError,
 )
-from neurofetch.integrity.verification import OnePiece, ServerChecksum, Verified, read_blocks
+from neurofetch.integrity.verification import OnePiece, ServerChecksum, Verified
 from neurofetch.model import Action, Outcome, RemoteFile, Status
 from neurofetch.net.client import REDIRECTS
 from neurofetch.net.connect import no_descriptor_left
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
     from neurofetch.net.client import Pending
     from neurofetch.net.response import Response
+    from neurofetch.store.partials import Temporary
     from neurofetch.transfer.context import TransferContext
     from neurofetch.transfer.states import FileLife
 
@@ -207,13 +206,7 @@ class WholeFile:
             elsewhere = context.fetched_elsewhere(step, self._before)
             if elsewhere is not None:
                 return elsewhere
-        temporary = context.partials.temporary(self.life.short)
-        try:
-            verified, size = self._fetch_twice(temporary)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        verified, size = self._fetch_twice()
         return Outcome(
             step.want.path,
             step.want.remote.key,
@@ -226,17 +219,17 @@ class WholeFile:
             self._retried,
         )
 
-    def _fetch_twice(self, temporary: str) -> tuple[Verified, int]:
+    def _fetch_twice(self) -> tuple[Verified, int]:
         """Fetch; once more from scratch when the bytes are wrong or the object changed."""
         try:
-            return self._fetch(temporary)
+            return self._fetch()
         except RemoteChangedError:
             self._look_again()
         except VerificationError:
             self._retried += 1
         self.life.fetch_anew()
         try:
-            return self._fetch(temporary)
+            return self._fetch()
         except VerificationError as error:
             msg = f"{error}; it came wrong twice, nothing of it was kept"
             raise VerificationError(msg) from error
@@ -250,18 +243,18 @@ class WholeFile:
         now = renewed(remote, headers)
         self.life.step = replace(step, want=replace(step.want, remote=now))
 
-    def _fetch(self, temporary: str) -> tuple[Verified, int]:
+    def _fetch(self) -> tuple[Verified, int]:
         context, path = self._context, self.life.step.want.path
         if self.life.held is not None:
-            return self._attempt(temporary)  # what fails is asked for again later, alone
+            return self._attempt()  # what fails is asked for again later, alone
 
         def told(error: TransientError, wait: float) -> None:
             self._retried += 1
             context.tally.retried(path, error, wait)
 
-        return context.attempts.run(lambda: self._attempt(temporary), told, self._failed)
+        return context.attempts.run(self._attempt, told, self._failed)
 
-    def _attempt(self, temporary: str) -> tuple[Verified, int]:
+    def _attempt(self) -> tuple[Verified, int]:
         context, remote = self._context, self._remote
         counted = self._moved
         tiny = self.life.held is not None
@@ -271,8 +264,8 @@ class WholeFile:
                 _check_response(response, remote)
                 piece = OnePiece(ServerChecksum.of(remote, response.headers))
                 if response.length is not None and response.length <= IN_MEMORY:
-                    return self._at_once(response, piece, temporary, tiny=tiny)
-                return self._streamed(response, piece, temporary)
+                    return self._at_once(response, piece, tiny=tiny)
+                return self._streamed(response, piece)
         except BaseException:
             context.tally.count(counted - self._moved)
             raise
@@ -295,9 +288,7 @@ class WholeFile:
         self._moved += count
         self._context.tally.count(count)
 
-    def _at_once(
-        self, response: Response, piece: OnePiece, temporary: str, *, tiny: bool
-    ) -> tuple[Verified, int]:
+    def _at_once(self, response: Response, piece: OnePiece, *, tiny: bool) -> tuple[Verified, int]:
         data = response.read(IN_MEMORY)
         response.close()  # another thread may use the connection meanwhile
         self._came(len(data))
@@ -305,34 +296,35 @@ class WholeFile:
         piece.update(data)
         verified = piece.settle(lambda: (data,))
         began = time.monotonic()
-        fd = _opened(temporary)
         try:
-            write_all(fd, data)
-            return self._context.settle(self.life.step, temporary, fd, verified)
+            with self._new_file() as temporary:
+                write_all(temporary.fd, data)
+                return self._context.settle(self.life.step, temporary, verified)
         finally:
-            os.close(fd)
             if tiny:
                 self._context.schedule.disk_took(time.monotonic() - began)
 
-    def _streamed(
-        self, response: Response, piece: OnePiece, temporary: str
-    ) -> tuple[Verified, int]:
+    def _streamed(self, response: Response, piece: OnePiece) -> tuple[Verified, int]:
         size = self._remote.size
-        fd = _opened(temporary)
-        try:
+        with self._new_file() as temporary:
             with self._context.buffers.lend(_BUFFER) as buffer:
                 while count := response.fill(buffer):
                     piece.update(buffer[:count])
                     if size is not None and piece.length > size:
                         break  # more than was listed: `settle` says so
-                    write_all(fd, buffer[:count])
+                    write_all(temporary.fd, buffer[:count])
                     self._came(count)
             response.close()
             self.life.verify()
-            verified = piece.settle(lambda: read_blocks(temporary))
-            return self._context.settle(self.life.step, temporary, fd, verified)
-        finally:
-            os.close(fd)
+            verified = piece.settle(temporary.blocks)
+            return self._context.settle(self.life.step, temporary, verified)
+
+    def _new_file(self) -> Temporary:
+        """Make a temporary file; as a context manager, it is gone at the end, if it fails."""
+        temporary = self._context.partials.temporary(self.life.short, self.life.step.want.path)
+        with no_descriptor_left():
+            temporary.open()
+        return temporary
 
 
 class _Sent:
@@ -353,11 +345,6 @@ def another_look(looks: int) -> float:
     """Return the seconds until we look again, after so many looks."""
     doublings = min(looks - 1, 10)  # the wait is bounded, and so is what is computed for it
     return min(_LONGEST_LOOK, _FIRST_LOOK * 2.0**doublings)
-
-
-def _opened(temporary: str) -> int:
-    with no_descriptor_left():
-        return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
 
 
 def _headers(remote: RemoteFile) -> dict[str, str]:
