@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ from neurofetch.net.http1 import (
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from neurofetch.net.connect import Route
     from neurofetch.net.http1 import Request
@@ -34,7 +36,7 @@ _INTERIM = 8
 class Connection:
     """One socket, and the bytes read from it that nobody has asked for yet."""
 
-    __slots__ = ("idle_since", "left", "route", "sock", "used")
+    __slots__ = ("_readable", "idle_since", "left", "route", "sock", "used")
 
     def __init__(self, sock: socket.socket, route: Route) -> None:
         self.sock = sock
@@ -42,6 +44,29 @@ class Connection:
         self.left = b""
         self.used = False
         self.idle_since = 0.0
+        self._readable = _look_at(sock)
+
+    def unasked(self) -> bytes | None:
+        """Return what came although nothing was asked; None where nothing did.
+
+        An end counts as something: then it is ``b""``. What is here before a request is sent cannot
+        be its response: a 408 that says goodbye, a second response to the request before, or what
+        somebody else put on the line.
+        """
+        sock, pending = self.sock, getattr(self.sock, "pending", None)
+        if not self._readable() and not (pending and pending()):
+            return None
+        patience = sock.gettimeout()
+        try:
+            sock.settimeout(0.0)
+            return sock.recv(_BLOCK)
+        except BlockingIOError:
+            more = None
+        except OSError as error:
+            # TLS has words of its own, such as a ticket for the next session: nothing to read.
+            more = None if _wants_more(error) else b""
+        sock.settimeout(patience)
+        return more
 
     def hear(self, failed: OSError | None) -> Head:
         """Return the head of the response to a request that was sent, or failed to be."""
@@ -101,6 +126,21 @@ class Connection:
         return block
 
 
+def _look_at(sock: socket.socket) -> Callable[[], object]:
+    """Return what says, without waiting, whether there is something to read on a socket."""
+    if not hasattr(select, "poll"):
+        return lambda: select.select([sock], [], [], 0)[0]
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return lambda: poller.poll(0)
+
+
+def _wants_more(error: OSError) -> bool:
+    import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
+
+    return isinstance(error, ssl.SSLWantReadError | ssl.SSLWantWriteError)
+
+
 class Pool(Protocol):
     """Whose connection a response is read from: it gets the connection back."""
 
@@ -121,6 +161,9 @@ class Pool(Protocol):
 
     def release(self, connection: Connection, *, keep: bool) -> None:
         """Take a connection back; close it unless it is to be kept."""
+
+    def distrust(self, connection: Connection) -> None:
+        """Keep no connection to this server any more: it said what nobody had asked for."""
 
     def over(self) -> None:
         """Let the next request begin."""
@@ -264,6 +307,7 @@ class Response:
                 self._keep = self._keep and not chunks.extra
                 break
             chunks.feed(self._connection.more())
+            self._watch(0)  # sizes and trailers may drip, too
         return count
 
     def _watch(self, count: int) -> None:
@@ -285,6 +329,8 @@ class Response:
         """Give the connection back, or close it when the body was not read to its end."""
         connection, self._keep = self._connection, self._keep and self._done
         if connection is not None:
+            if self._keep and connection.left:
+                self._pool.distrust(connection)
             self._pool.release(connection, keep=self._keep and not connection.left)
             self._pool.over()
             self._connection = None  # type: ignore[assignment]
