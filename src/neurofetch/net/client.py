@@ -215,6 +215,10 @@ class Client:
         except OSError as error:
             self.release(connection, keep=False)
             raise self.broken(request.shown_url, error) from error
+        except MemoryError as error:
+            self.release(connection, keep=False)
+            msg = f"{request.shown_url}: no memory is left in this process"
+            raise TransientError(msg) from error
         except BaseException:
             self.release(connection, keep=False)
             raise
