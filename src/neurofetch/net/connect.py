@@ -233,7 +233,7 @@ def _context(network: Network) -> ssl.SSLContext:
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     name = network.ca_named_by
-    where = f" Correct {name}, or unset it." if name else ""
+    where = f" Correct the path, or unset {name}." if name else ""
     for path in network.ca_bundle.split(os.pathsep):
         shown = f"{name}={path}" if name else path
         try:

@@ -147,7 +147,7 @@ def _certificates(env: Mapping[str, str]) -> _Certificates:
 def _existing(places: tuple[str, ...], name: str) -> tuple[str, ...]:
     for path in places:
         if not os.path.isfile(path) and not os.path.isdir(path):
-            msg = f"{name}={path}: there is no such file or folder. Correct it, or unset {name}."
+            msg = f"{name}={path}: there is no such file. Correct the path, or unset {name}."
             raise ConfigError(msg)
         if not os.access(path, os.R_OK):
             msg = f"{name}={path}: you may not read it. Correct the path, or unset {name}."
@@ -193,7 +193,8 @@ def checked_endpoint(text: str, name: str) -> str:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         # A password with a slash in it would end the host too early, and be sent as a path.
-        good = good and not {"?", "#"} & set(text) and "@" not in parts.path and text.isprintable()
+        good = good and not {"?", "#"} & set(text) and "@" not in parts.path
+        good = good and text.isprintable() and " " not in text
     except ValueError:
         good = False
     if not good:
