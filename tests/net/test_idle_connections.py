@@ -212,3 +212,41 @@ def test_a_request_after_a_drip_goes_to_another_connection():
             ask(client, server)
         assert ask(client, server) == (200, b"hello")
         until(lambda: server.connections == 2)
+
+
+def crawl(connection, _):
+    """As slow as it may be without a stall: 100 bytes every 10 ms, where others bring all."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    for _ in range(10_000):
+        connection.sendall(b"x" * 100)
+        time.sleep(0.01)
+
+
+FAST = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
+
+
+def test_a_connection_that_is_far_slower_than_others_is_given_up():
+    network = Network(read_timeout=2.0, slow_bytes=10, slow_window=0.1)
+    with RawServer(FAST, crawl, FAST) as server, Client(network) as client:
+        ask(client, server)
+        began = time.monotonic()
+        with pytest.raises(TransientError, match="stalled"):
+            ask(client, server)
+        assert time.monotonic() - began < 2
+        assert ask(client, server)[0] == 200
+        assert server.connections == 2
+
+
+def test_a_network_that_is_slow_for_all_is_waited_for():
+    network = Network(read_timeout=2.0, slow_bytes=10, slow_window=0.05)
+    slow = b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n"
+
+    def trickle(connection, _):
+        connection.sendall(slow)
+        for _ in range(30):
+            connection.sendall(b"x" * 100)
+            time.sleep(0.01)
+
+    with RawServer(trickle) as server, Client(network) as client:
+        for _ in range(2):
+            assert ask(client, server) == (200, b"x" * 3000)

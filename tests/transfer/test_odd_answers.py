@@ -7,7 +7,7 @@ import pytest
 from neurofetch.engine import Dataset, Fetcher
 from neurofetch.model import Status
 from tests.engine_raw import RawServer
-from tests.engine_world import NETWORK, PART, QUICK, noise, planned, ran
+from tests.engine_world import NETWORK, PART, QUICK, World, noise, planned, ran
 
 SMALL, LARGE = b"hello", noise(3 * PART + 7, 5)
 
@@ -106,3 +106,17 @@ def test_an_odd_answer_fails_its_object_and_no_other(name, key, tmp_path, monkey
     else:
         assert not (tmp_path / key).exists()
         assert outcomes[key].reason.isprintable()
+
+
+def test_a_part_on_a_connection_that_drips_is_asked_for_again_elsewhere(tmp_path, monkeypatch):
+    with World(tmp_path, monkeypatch) as world:
+        content = world.put("large", noise(4 * PART, 6))
+        world.put("small", b"s")
+        span = f"bytes={PART}-{2 * PART - 1}"
+        world.s3.fault(key="large", method="GET", byte_range=span, times=1, rate=500)
+        report = world.fetch()
+        assert report.ok
+        assert world.files() == {"large": content, "small": b"s"}
+        dripped, again = [one for one in world.gets("large") if one.range == span]
+        assert dripped.connection != again.connection
+        assert [one.range for one in world.gets("large")].count(span) == 2

@@ -46,6 +46,10 @@ _GOODBYE = b" 408 "
 """The status with which servers end a connection that was idle for long: nothing to distrust."""
 _QUICK_DIAL = 0.002
 """Seconds; a connection that is made so quickly is made when it is needed."""
+_CRAWL = 16 * 1024
+"""Bytes a second; a connection that is faster is left alone."""
+_FAR = 100
+"""A connection crawls when others are so many times as fast."""
 _DRAIN = 64 * 1024
 """Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
 
@@ -81,6 +85,7 @@ class Client:
         self._agent = agent
         self._idle: dict[Route, deque[Connection]] = {}
         self._distrusted: set[Route] = set()
+        self._usual = 0.0
         self._live: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -339,6 +344,14 @@ class Client:
         with self._lock:
             self._live.discard(connection.sock)
         connection.sock.close()
+
+    def brought(self, rate: float) -> None:
+        """Note how many bytes a second a connection brought: what is usual moves towards it."""
+        self._usual += (rate - self._usual) / 4 if self._usual else rate  # a lost one does no harm
+
+    def crawls(self, rate: float) -> bool:
+        """Whether a connection is far slower than others were."""
+        return rate < _CRAWL and rate * _FAR < self._usual
 
     def distrust(self, connection: Connection) -> None:
         """Keep no connection to this server any more: it said what nobody had asked for.

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Pool", "Response"]
 
 _BLOCK = 64 * 1024
+_TELLING = 256 * 1024
+"""Bytes; a body from this size on tells how fast connections are."""
 _INTERIM = 8
 """At most so many 1xx responses come before the real one."""
 
@@ -166,6 +168,12 @@ class Pool(Protocol):
     def distrust(self, connection: Connection) -> None:
         """Keep no connection to this server any more: it said what nobody had asked for."""
 
+    def brought(self, rate: float) -> None:
+        """Note how many bytes a second a connection brought."""
+
+    def crawls(self, rate: float) -> bool:
+        """Whether a connection is far slower than others were."""
+
     def over(self) -> None:
         """Let the next request begin."""
 
@@ -195,7 +203,9 @@ class Response:
         self.length = self._kind if self._kind >= 0 else None
         self._todo = max(self._kind, 0)
         self._done = self._kind == 0
-        self._window = (time.monotonic(), 0)
+        self._began = time.monotonic()
+        self._window = (self._began, 0)
+        self._crawled = False
 
     def __enter__(self) -> Response:
         return self
@@ -312,7 +322,10 @@ class Response:
         return count
 
     def _watch(self, count: int) -> None:
-        """Count bytes for the rate limit, and give up on a connection that only drips."""
+        """Count bytes for the rate limit, and give up on a connection that drips or crawls.
+
+        It crawls when it is far slower than others, twice in a row: once may be the disk's doing.
+        """
         self._pool.pace.spend(count)
         network = self._pool.network
         since, seen = self._window
@@ -320,9 +333,13 @@ class Response:
         if now - since < network.slow_window:
             self._window = (since, seen + count)
             return
-        if seen + count < network.slow_bytes:
+        seen += count
+        rate = seen / (now - since)
+        crawled, self._crawled = self._crawled, self._pool.crawls(rate)
+        if seen < network.slow_bytes or (crawled and self._crawled):
             self._keep = False
-            msg = f"{self.shown_url}: stalled, {seen + count} bytes in {now - since:.0f} s"
+            self._pool.brought(rate)
+            msg = f"{self.shown_url}: stalled, {seen} bytes in {now - since:.0f} s"
             raise TransientError(msg)
         self._window = (now, 0)
 
@@ -330,6 +347,8 @@ class Response:
         """Give the connection back, or close it when the body was not read to its end."""
         connection, self._keep = self._connection, self._keep and self._done
         if connection is not None:
+            if self._kind >= _TELLING and self._done:
+                self._pool.brought(self._kind / (time.monotonic() - self._began + 1e-6))
             if self._keep and connection.left:
                 self._pool.distrust(connection)
             self._pool.release(connection, keep=self._keep and not connection.left)
