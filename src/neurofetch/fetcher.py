@@ -8,13 +8,12 @@ to choose, from which source.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch._threads import together
+from neurofetch._threads import start, together
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
 from neurofetch.events import Event, Planned, Retrying, quiet
@@ -225,7 +224,7 @@ class Fetcher:
         ServerError
         """
         # Loading takes as long as a round trip: it is done while the first page is on its way.
-        threading.Thread(target=warm_up, daemon=True).start()
+        start(warm_up, 1, "neurofetch-warm-up")
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
         found = together([*levels, *walks], _LISTERS)

@@ -56,11 +56,19 @@ class Buffers:
         try:
             view = free.pop()
         except IndexError:
-            view = memoryview(bytearray(size))
+            view = _new_buffer(size)
         try:
             yield view
         finally:
             free.append(view)
+
+
+def _new_buffer(size: int) -> memoryview:
+    try:
+        return memoryview(bytearray(size))
+    except MemoryError as error:  # others give theirs back, and then it is tried again
+        msg = f"no memory is left in this process for a buffer of {size:,} bytes"
+        raise TransientError(msg) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from neurofetch._threads import started
 from neurofetch.errors import DiskFullError
 from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
@@ -264,20 +265,20 @@ class _Transfer:
         schedule = self._context.schedule
         for number in range(count):
             name = f"neurofetch-{number}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
             with self._lock:
                 self._living += 1
-            try:
-                thread.start()
-            except RuntimeError:  # the system gives this user no more threads
-                with self._lock:
-                    self._living -= 1
-                if not self._threads:
-                    raise
-                for _ in range(number, count):
-                    schedule.leave()
-                return
-            self._threads.append(thread)
+            thread = started(self._work, name, others=number)
+            if thread is not None:
+                self._threads.append(thread)
+                continue
+            with self._lock:
+                self._living -= 1
+            for _ in range(max(1, number), count):
+                schedule.leave()
+            if not number:  # the system gives none at all: then all is done here
+                self._living += 1
+                self._work()
+            return
 
     def _work(self) -> None:
         with self._lock:

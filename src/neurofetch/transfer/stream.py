@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import mmap
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from neurofetch._pool import Pool
 from neurofetch.errors import RemoteChangedError, TransientError, VerificationError
 from neurofetch.integrity.verification import OnePiece, ServerChecksum
 from neurofetch.net.retry import Attempts
@@ -21,6 +21,7 @@ from neurofetch.sources.source import ListedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
     from neurofetch.model import RemoteFile
     from neurofetch.net.client import Client
@@ -73,7 +74,7 @@ def stream(
     def part(begin: int) -> memoryview:
         return _part(client, source, remote, begin, attempts)
 
-    with ThreadPoolExecutor(_AHEAD, "neurofetch-stream") as pool:
+    with Pool(_AHEAD, "neurofetch-stream") as pool:
         waiting: deque[Future[memoryview]] = deque()
         begins = iter(range(0, remote.size or 0, _PART))
         try:
