@@ -26,7 +26,7 @@ from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.plan import make_plan
-from neurofetch.sources.ask import ask_head
+from neurofetch.sources.ask import look
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.store.audit import audit, recognised
 from neurofetch.store.directory import DataDirectory
@@ -413,8 +413,9 @@ class Fetcher:
         ------
         ServerError
         """
-        headers = self._attempts.run(lambda: ask_head(self.client, self.source, remote))
-        return ServerChecksum.of(remote, headers)
+        now, headers = look(self.client, self.source, remote, self._attempts)
+        changed = bool(remote.etag) and now.etag != remote.etag
+        return ServerChecksum.of(remote, {} if changed else headers)
 
 
 def bucket_of(dataset: Dataset) -> Bucket:

@@ -23,6 +23,7 @@ from neurofetch.errors import (
 from neurofetch.model import RemoteFile
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
+from neurofetch.sources.etag import read_etag
 from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ class S3Source:
                 raise self._senseless(f"has an entry without a key or size: {key!r}, {size[:40]!r}")
             if not key.startswith(prefix):
                 raise self._senseless(f"has {key!r}, which does not begin with {prefix!r}")
-            etag = page.plain(entry, "ETag").strip('"') or None
+            etag = read_etag(page.plain(entry, "ETag"))
             modified = page.plain(entry, "LastModified") or None
             yield RemoteFile(key, base + _quoted(key), int(size), etag, modified)
 

@@ -169,6 +169,7 @@ def _from_line(line: bytes) -> Receipt | None:
             VerificationLevel(data["rung"]),
             data["digest"],
             data["when"],
+            str(data.get("listed", "")),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -181,8 +182,9 @@ def _line(receipt: Receipt) -> bytes:
     costs four times as much.
     """
     r = receipt
+    listed = f',"listed":{_quoted(r.listed)}' if r.listed else ""
     return (
         f'{{"path":{_quoted(r.path)},"key":{_quoted(r.key)},"etag":{_quoted(r.etag)},'
         f'"size":{r.size},"mtime_ns":{r.mtime_ns},"rung":{_quoted(r.verification.value)},'
-        f'"digest":{_quoted(r.digest)},"when":{r.when!r}}}\n'
+        f'"digest":{_quoted(r.digest)},"when":{r.when!r}{listed}}}\n'
     ).encode("ascii")

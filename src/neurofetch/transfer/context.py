@@ -19,6 +19,7 @@ from neurofetch.errors import (
 from neurofetch.model import Outcome, Receipt, Status, Step, VerificationLevel
 from neurofetch.sources.ask import ask
 from neurofetch.store.directory import FULL
+from neurofetch.transfer.etags import Etags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -91,6 +92,7 @@ class TransferContext:
     tally: Tally
     places: int
     buffers: Buffers = field(default_factory=Buffers)
+    etags: Etags = field(default_factory=Etags)
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -170,8 +172,10 @@ class TransferContext:
                 verified.verification,
                 verified.digest,
                 time.time(),
+                want.remote.listed,
             )
         )
+        self.etags.note(want.remote, verified)
         return verified, info.st_size
 
     def failure(self, step: Step, error: BaseException, seconds: float) -> Outcome:

@@ -18,6 +18,7 @@ from neurofetch.store.partials import Held, PartLog
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from neurofetch.integrity.verification import PartLength
     from neurofetch.transfer.context import TransferContext
 
 __all__ = ["BUFFER", "Noted", "PartFile", "part_size_for"]
@@ -167,6 +168,11 @@ class PartFile:
         """Bytes of the parts that are held."""
         return sum(map(self.length, list(self.parts)))
 
+    @property
+    def descriptor(self) -> int:
+        """The file's descriptor, for the last flush."""
+        return self._fd
+
     def length(self, number: int) -> int:
         """Return the bytes of a part."""
         return min(self.part_size, self.size - number * self.part_size)
@@ -182,8 +188,13 @@ class PartFile:
 
     # -- the end -----------------------------------------------------------------------------
 
-    def verify(self) -> tuple[int, Verified]:
+    def verify(self, part_length: PartLength | None = None) -> tuple[int, Verified]:
         """Compare the whole file with the server checksum.
+
+        Parameters
+        ----------
+        part_length : callable, optional
+            Asks how large a part of the upload is.
 
         Returns
         -------
@@ -199,7 +210,7 @@ class PartFile:
         parts = [(value, length, md5) for value, md5, length in held]
         os.ftruncate(self._fd, self.size)
         again = lambda: read_blocks(self.path)  # noqa: E731
-        return self._fd, check_parts(self.checksum, parts, self.part_size, again)
+        return self._fd, check_parts(self.checksum, parts, self.part_size, again, part_length)
 
     def forget_log(self) -> None:
         """Remove the log: the file has taken its final name."""
