@@ -392,7 +392,7 @@ def moved_on(remote: RemoteFile, headers: Mapping[str, str]) -> RemoteFile:
 
     Then it changed since, or the listing of this server always tells another ETag than the object.
     Unless the object is younger than the listing, what was listed is remembered, so that the next
-    run knows the file by it.
+    run knows the file by it. A length that is not told is taken to be the one that was listed.
 
     Parameters
     ----------
@@ -401,9 +401,9 @@ def moved_on(remote: RemoteFile, headers: Mapping[str, str]) -> RemoteFile:
         Of a response for the whole of it, or as `ask_head` returns them.
     """
     now = renewed(remote, headers)
+    now = replace(now, size=remote.size) if now.size is None else now
     listed = remote.listed or remote.etag or ""
-    same = now.size is None or now.size == remote.size
-    if not same or _younger(now.modified, remote.modified) or listed == now.etag:
+    if now.size != remote.size or _younger(now.modified, remote.modified) or listed == now.etag:
         listed = ""
     return replace(now, listed=listed)
 
