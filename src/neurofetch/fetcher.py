@@ -414,8 +414,10 @@ class Fetcher:
         ServerError
         """
         now, headers = look(self.client, self.source, remote, self._attempts)
-        changed = bool(remote.etag) and now.etag != remote.etag
-        return ServerChecksum.of(remote, {} if changed else headers)
+        if now.etag == remote.etag or not remote.etag:
+            return ServerChecksum.of(remote, headers)
+        # Either it changed since it was listed, or the listing always tells another ETag.
+        return ServerChecksum.of(now, headers) if now.listed else ServerChecksum.of(remote)
 
 
 def bucket_of(dataset: Dataset) -> Bucket:
@@ -481,7 +483,7 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
         usable = (
             partial.log.bytes_held()
             for partial in found.get(name_of(want.path), ())
-            if partial.log.is_of(remote.etag, remote.size, remote.digest)
+            if partial.log.may_be_of(remote.etag, remote.size, remote.digest)
             and partials.free_to_take(partial)
         )
         best = max(usable, default=0)

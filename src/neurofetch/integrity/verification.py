@@ -108,6 +108,8 @@ class ServerChecksum:
         An ETag that looks like an MD5 is one: at AWS, where the object is not encrypted by a key
         of its own, the documentation says so
         (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+    listed_etag : str
+        The ETag in the listing, where the object itself has another; else "".
     """
 
     name: str
@@ -118,16 +120,18 @@ class ServerChecksum:
     listed: Digest | None = None
     claim: Digest | None = None
     sure: bool = False
+    listed_etag: str = ""
 
     @classmethod
     def of(cls, remote: RemoteFile, headers: Mapping[str, str] | None = None) -> ServerChecksum:
         """Join what the listing and the headers of a response say."""
         etag, listed, told = remote.etag, remote.digest, headers or {}
-        digest = listed or (from_headers(told, etag) if told else None)
-        claim = claimed(told, etag) if told and digest is None else None
+        shown = etag or told.get("etag")
+        digest = listed or (from_headers(told, shown) if told else None)
+        claim = claimed(told, shown) if told and digest is None else None
         kind = etag_kind(etag, told)
         sure = kind == "md5" and (urlsplit(remote.url).hostname or "").endswith(_AWS)
-        return cls(remote.key, remote.size, etag, digest, kind, listed, claim, sure)
+        return cls(remote.key, remote.size, etag, digest, kind, listed, claim, sure, remote.listed)
 
     @property
     def crc(self) -> str:

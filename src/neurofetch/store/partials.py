@@ -54,6 +54,8 @@ class PartLog:
         Part number (from 0) to its CRC and, where it was computed, its MD5 in hexadecimal.
     digest : str
         ``algorithm:hex`` of the whole content, where the listing says it; else "".
+    listed : str
+        The ETag in the listing, where the object itself has another; else "".
     """
 
     etag: str
@@ -62,6 +64,12 @@ class PartLog:
     algorithm: str
     parts: dict[int, tuple[int, str]] = field(default_factory=dict)
     digest: str = ""
+    listed: str = ""
+
+    def may_be_of(self, etag: str | None, size: int | None, digest: Digest | None) -> bool:
+        """Whether these parts may be of what a listing says, so that they are worth keeping."""
+        listed = bool(self.listed) and self.listed == etag and size == self.size
+        return listed or self.is_of(etag, size, digest)
 
     def is_of(self, etag: str | None, size: int | None, digest: Digest | None) -> bool:
         """Whether these parts are of this version of the object: of one content, or of one ETag."""
@@ -85,6 +93,8 @@ class PartLog:
         }
         if self.digest:
             head["digest"] = self.digest
+        if self.listed:
+            head["listed"] = self.listed
         return json.dumps(head).encode("ascii") + b"\n"
 
     @staticmethod
@@ -104,6 +114,7 @@ class PartLog:
                 head["part_size"],
                 head["algorithm"],
                 digest=head.get("digest", ""),
+                listed=head.get("listed", ""),
             )
         except (ValueError, KeyError, TypeError):
             return None
@@ -121,7 +132,7 @@ class PartLog:
         whole = all(
             isinstance(number, int) and number > 0 for number in (self.size, self.part_size)
         )
-        texts = isinstance(self.etag, str) and isinstance(self.digest, str)
+        texts = all(isinstance(text, str) for text in (self.etag, self.digest, self.listed))
         return whole and texts and self.algorithm in CRC_BYTES
 
 

@@ -144,6 +144,7 @@ class PartFile:
             self.part_size,
             checksum.crc,
             digest=str(checksum.listed or ""),
+            listed=checksum.listed_etag,
         )
         lines = [PartLog.line(n, *self.parts[n]) for n in sorted(self.parts)]
         fresh = self._context.partials.temporary(self._short)
