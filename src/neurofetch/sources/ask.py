@@ -351,11 +351,11 @@ def look(
     """
     try:
         hint = attempts.run(lambda: ask_head(client, source, remote), tell)
-    except ProtocolError:
-        return remote, {}  # it knows no HEAD
-    except RefusedError:
+    except (ProtocolError, RefusedError) as error:
         if source.signed(remote):
             raise
+        if remote.etag is None and isinstance(error, ProtocolError):
+            return remote, {}  # it knows no HEAD, and there is nothing to compare
         hint = {}  # a GET may well be allowed
     if hint and _agrees(remote, renewed(remote, hint)):
         etag = renewed(remote, hint).etag
