@@ -25,7 +25,7 @@ from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.plan import make_plan
-from neurofetch.sources.ask import ask_head
+from neurofetch.sources.ask import look
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.store.audit import audit, recognised
 from neurofetch.store.directory import DataDirectory
@@ -412,8 +412,11 @@ class Fetcher:
         ------
         ServerError
         """
-        headers = self._attempts.run(lambda: ask_head(self.client, self.source, remote))
-        return ServerChecksum.of(remote, headers)
+        now, headers = look(self.client, self.source, remote, self._attempts)
+        if now.etag == remote.etag or not remote.etag:
+            return ServerChecksum.of(remote, headers)
+        # Either it changed since it was listed, or the listing always tells another ETag.
+        return ServerChecksum.of(now, headers) if now.listed else ServerChecksum.of(remote)
 
 
 def bucket_of(dataset: Dataset) -> Bucket:
@@ -479,7 +482,7 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
         usable = (
             partial.log.bytes_held()
             for partial in found.get(name_of(want.path), ())
-            if partial.log.is_of(remote.etag, remote.size, remote.digest)
+            if partial.log.may_be_of(remote.etag, remote.size, remote.digest)
             and partials.free_to_take(partial)
         )
         best = max(usable, default=0)

@@ -71,7 +71,7 @@ class Outcome:
     key : str
     status : Status
     reason : str
-        Why it was skipped or withheld, or what failed.
+        Why it was skipped or withheld, what failed, or how it was verified where that is unusual.
     size : int
         Bytes of the file.
     moved : int
@@ -257,7 +257,8 @@ class RemoteFile:
     size : int or None
         Bytes; None where the server does not say beforehand.
     etag : str or None
-        The ETag without quotation marks; None where the server has none.
+        The ETag without quotation marks (a weak one begins with ``W/``); None where the server has
+        none.
     modified : str or None
         Last modification as the server wrote it.
     digest : Digest or None
@@ -267,6 +268,8 @@ class RemoteFile:
     withheld : str
         Why the server lists the file but does not give it out now; empty if it does. A file that
         is already here is skipped in either case.
+    listed : str
+        The ETag in the listing, where the object itself turned out to have another; else empty.
     """
 
     key: str
@@ -277,6 +280,7 @@ class RemoteFile:
     digest: Digest | None = None
     ranges: bool = True
     withheld: str = ""
+    listed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +325,8 @@ class Receipt:
         ``algorithm:hex`` of the content, to check it again later; "" where there is none.
     when : float
         Seconds since the epoch, by the clock of the writer: to be shown, not to be compared.
+    listed : str
+        The ETag that the listing said, where the object had another; else "".
     seq : int
         Its place among the receipts of its path; the journal counts, and says it when it is read.
     """
@@ -333,7 +339,18 @@ class Receipt:
     verification: VerificationLevel
     digest: str
     when: float
+    listed: str = ""
     seq: int = field(default=0, compare=False)
+
+    def is_of(self, remote: RemoteFile) -> bool:
+        """Whether this is the object that a listing tells of, by its ETag.
+
+        Where listing and object disagreed already when it was fetched, the size must agree too.
+        """
+        if not remote.etag:
+            return False
+        listed = self.listed == remote.etag and remote.size in (None, self.size)
+        return self.etag == remote.etag or listed
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,10 @@ def test_without_an_etag_a_file_comes_in_one_piece(world, monkeypatch):
 
 
 def mischief(rng, s3, keys):
-    """Script some random faults; one in four stays for ever."""
+    """Script some random faults; one in four stays for ever.
+
+    But no flipped byte does where an ETag is all there is: two downloads alike settle that.
+    """
     for _ in range(rng.randint(5, 25)):
         what = rng.choice(
             [
@@ -167,7 +170,10 @@ def mischief(rng, s3, keys):
             ]
         )
         times = None if rng.random() < 0.25 else rng.randint(1, 3)
-        s3.fault(key=rng.choice(keys), skip=rng.randint(0, 3), times=times, method="[GH]E*", **what)
+        key = rng.choice(keys)
+        if "flip" in what and s3.stored(key).checksum is None:
+            times = 1
+        s3.fault(key=key, skip=rng.randint(0, 3), times=times, method="[GH]E*", **what)
 
 
 def descriptors():

@@ -242,6 +242,9 @@ def report_text(report: Report, plan: Plan | None = None) -> str:
             if number
         )
         lines.append(f"verified: {verified}")
+        # "verified: size, came twice the same", say: what a level alone does not tell
+        unusual = ((o.reason.partition("verified: ")[2], o.path) for o in fetched)
+        lines += _named("verified", (one for one in unusual if one[0]))
     refused = ((o.reason, o.path) for o in report.withheld if o.path not in known)
     return "\n".join([*lines, *_named("withheld", refused)])
 

@@ -87,7 +87,7 @@ def _compare(want: Want, here: LocalFile) -> tuple[Action, str]:
     if same is not None and remote.digest is not None:  # the content tells more than any ETag
         action, verb = (Action.KEEP, "is") if same else (Action.REPLACE, "is not")
         return action, f"here, its {remote.digest.algorithm} {verb} the server's"
-    same_etag = receipt is not None and bool(remote.etag) and receipt.etag == remote.etag
+    same_etag = receipt is not None and receipt.is_of(remote)
     if receipt is not None and same_etag and not here.touched:
         return Action.KEEP, _verified(receipt)
     if remote.size is not None and here.size != remote.size:

@@ -33,6 +33,7 @@ from neurofetch.net.failures import (
 )
 from neurofetch.net.http1 import Request
 from neurofetch.net.settings import REGION, aws_domain
+from neurofetch.sources.etag import read_etag
 from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:
@@ -402,7 +403,7 @@ def _in_query(text: str) -> str:
 
 def _etag(page: _Page, entry: Element) -> str | None:
     """Return the ETag of an entry as the header of a response would hold it."""
-    text = page.plain(entry, "ETag").strip().strip('"')
+    text = read_etag(page.plain(entry, "ETag")) or ""
     if not text.isascii():  # a header carries bytes, and is read byte by byte
         text = text.encode("utf-8", "replace").decode("latin-1")
     return text if text and text.isprintable() else None

@@ -72,6 +72,8 @@ class PartLog:
         Part number (from 0) to its CRC and, where it was computed, its MD5 in hexadecimal.
     digest : str
         ``algorithm:hex`` of the whole content, where the listing says it; else "".
+    listed : str
+        The ETag in the listing, where the object itself has another; else "".
     """
 
     etag: str
@@ -80,6 +82,12 @@ class PartLog:
     algorithm: str
     parts: dict[int, tuple[int, str]] = field(default_factory=dict)
     digest: str = ""
+    listed: str = ""
+
+    def may_be_of(self, etag: str | None, size: int | None, digest: Digest | None) -> bool:
+        """Whether these parts may be of what a listing says, so that they are worth keeping."""
+        listed = bool(self.listed) and self.listed == etag and size == self.size
+        return listed or self.is_of(etag, size, digest)
 
     def is_of(self, etag: str | None, size: int | None, digest: Digest | None) -> bool:
         """Whether these parts are of this version of the object: of one content, or of one ETag."""
@@ -103,6 +111,8 @@ class PartLog:
         }
         if self.digest:
             head["digest"] = self.digest
+        if self.listed:
+            head["listed"] = self.listed
         return json.dumps(head).encode("ascii") + b"\n"
 
     @staticmethod
@@ -122,6 +132,7 @@ class PartLog:
                 head["part_size"],
                 head["algorithm"],
                 digest=head.get("digest", ""),
+                listed=head.get("listed", ""),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
@@ -136,7 +147,7 @@ class PartLog:
     def _sound(self) -> bool:
         """Whether it can be worked with; it is a file, and anything may be in it."""
         whole = all(type(number) is int and number > 0 for number in (self.size, self.part_size))
-        texts = isinstance(self.etag, str) and isinstance(self.digest, str)
+        texts = all(isinstance(text, str) for text in (self.etag, self.digest, self.listed))
         known = isinstance(self.algorithm, str) and self.algorithm in CRC_BYTES
         return whole and texts and known and self.size <= self.part_size * _MOST_PARTS
 

@@ -301,11 +301,12 @@ def _from_line(line: bytes) -> Receipt | None:
             VerificationLevel(data["rung"]),
             data["digest"],
             float(data["when"]),
+            data.get("listed", ""),
             data.get("seq", 0),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
-    texts = (receipt.path, receipt.key, receipt.etag, receipt.digest)
+    texts = (receipt.path, receipt.key, receipt.etag, receipt.digest, receipt.listed)
     numbers = (receipt.size, receipt.mtime_ns, receipt.seq)
     sound = all(type(text) is str for text in texts) and all(type(n) is int for n in numbers)
     return receipt if sound else None
@@ -318,10 +319,11 @@ def _line(receipt: Receipt, seq: int) -> bytes:
     costs four times as much.
     """
     r = receipt
+    listed = f',"listed":{_quoted(r.listed)}' if r.listed else ""
     return (
         f'{{"path":{_quoted(r.path)},"key":{_quoted(r.key)},"etag":{_quoted(r.etag)},'
         f'"size":{r.size},"mtime_ns":{r.mtime_ns},"rung":{_quoted(r.verification.value)},'
-        f'"digest":{_quoted(r.digest)},"when":{r.when!r},"seq":{seq}}}\n'
+        f'"digest":{_quoted(r.digest)},"when":{r.when!r}{listed},"seq":{seq}}}\n'
     ).encode("ascii")
 
 

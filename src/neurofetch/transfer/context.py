@@ -23,6 +23,7 @@ from neurofetch.sources.ask import ask
 from neurofetch.store.atomic import write_all
 from neurofetch.store.directory import FULL
 from neurofetch.store.partials import name_of
+from neurofetch.transfer.etags import Etags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,6 +104,7 @@ class TransferContext:
     tally: Tally
     places: int
     buffers: Buffers = field(default_factory=Buffers)
+    etags: Etags = field(default_factory=Etags)
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -178,8 +180,10 @@ class TransferContext:
                 verified.verification,
                 verified.digest,
                 time.time(),
+                want.remote.listed,
             )
         )
+        self.etags.note(want.remote, verified)
         return verified, info.st_size
 
     def _put(self, temporary: Temporary, path: str) -> None:

@@ -23,6 +23,7 @@ from neurofetch.store.partials import Held, PartLog
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from neurofetch.integrity.verification import PartLength
     from neurofetch.store.partials import Temporary
     from neurofetch.transfer.context import TransferContext
 
@@ -209,6 +210,7 @@ class PartFile:
             self.part_size,
             checksum.crc,
             digest=str(checksum.listed or ""),
+            listed=checksum.listed_etag,
         )
         lines = [PartLog.line(n, *self.parts[n]) for n in sorted(self.parts)]
         folder, draft = self.file.folder, f"{self.file.base[:-16]}{secrets.token_hex(8)}.tmp"
@@ -265,8 +267,13 @@ class PartFile:
 
     # -- the end -----------------------------------------------------------------------------
 
-    def verify(self) -> Verified:
+    def verify(self, part_length: PartLength | None = None) -> Verified:
         """Compare the whole file with the server checksum.
+
+        Parameters
+        ----------
+        part_length : callable, optional
+            Asks how large a part of the upload is.
 
         Raises
         ------
@@ -276,7 +283,8 @@ class PartFile:
         held = ((*self.parts[n], self.length(n)) for n in range(self.total))
         parts = [(value, length, md5) for value, md5, length in held]
         os.ftruncate(self.file.fd, self.size)
-        return check_parts(self.checksum, parts, self.part_size, self.file.blocks)
+        again = self.file.blocks
+        return check_parts(self.checksum, parts, self.part_size, again, part_length)
 
     def forget_log(self) -> None:
         """Remove the log: the file has taken its final name."""

@@ -254,7 +254,7 @@ class _Transfer:
                 kept.update(
                     one.data
                     for one in held.get(short, ())
-                    if unsure or one.log.is_of(remote.etag, one.log.size, remote.digest)
+                    if unsure or one.log.may_be_of(remote.etag, one.log.size, remote.digest)
                 )
         kept.update(one.data for short in held.keys() - known for one in held[short])
         self._context.partials.sweep(kept)

@@ -13,24 +13,35 @@ from neurofetch.errors import (
     UnreachableError,
     VerificationError,
 )
-from neurofetch.integrity.verification import OnePiece, ServerChecksum, Verified
-from neurofetch.model import Action, Outcome, RemoteFile, Status
+from neurofetch.integrity.checksums import part_count
+from neurofetch.integrity.verification import EtagError, OnePiece, ServerChecksum, Verified
+from neurofetch.model import Action, Outcome, RemoteFile, Status, VerificationLevel
 from neurofetch.net.client import REDIRECTS
 from neurofetch.net.connect import no_descriptor_left
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
-from neurofetch.sources.ask import ASK_FOR_CHECKSUM, ask_head, renewed
+from neurofetch.sources.ask import (
+    ASK_FOR_CHECKSUM,
+    ask_first,
+    ask_part_length,
+    check_answer,
+    moved_on,
+    renewed,
+)
+from neurofetch.sources.etag import if_match, read_etag, same_etag
 from neurofetch.store.atomic import write_all
 from neurofetch.transfer.schedule import TaskKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from neurofetch.net.client import Pending
     from neurofetch.net.response import Response
     from neurofetch.store.partials import Temporary
     from neurofetch.transfer.context import TransferContext
     from neurofetch.transfer.states import FileLife
+
+    Reader = Callable[[], Iterable[bytes | memoryview]]
 
 __all__ = ["IN_MEMORY", "FetchTiny", "FetchWhole", "WholeFile", "another_look"]
 
@@ -113,6 +124,11 @@ class WholeFile:
         self._retried = retried
         self._failed = 0
         self._began = 0.0
+        self._changed = False
+        self._guarded = True
+        """Whether the ETag is sent as the condition of the request: some servers cannot."""
+        self._came_before: str | None = None
+        """What came the first time, where that did not match: its digest, or ""."""
 
     # -- the two ways to fetch it ------------------------------------------------------------
 
@@ -132,7 +148,7 @@ class WholeFile:
                 self.life.end(elsewhere)
                 return False
             url = context.source.address(remote)
-            self.life.held = _Sent(context, context.client.begin(Request(url, _headers(remote))))
+            self.life.held = _Sent(context, context.client.begin(Request(url, self._headers)))
         except TransientError as error:
             self._come_back(error)
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
@@ -207,11 +223,12 @@ class WholeFile:
             if elsewhere is not None:
                 return elsewhere
         verified, size = self._fetch_twice()
+        replaced = "replaced" if step.action is Action.REPLACE else ""
         return Outcome(
             step.want.path,
             step.want.remote.key,
             Status.FETCHED,
-            "replaced" if step.action is Action.REPLACE else "",
+            "; ".join(filter(None, [replaced, verified.note])),
             size,
             self._moved,
             time.monotonic() - self._began,
@@ -220,27 +237,32 @@ class WholeFile:
         )
 
     def _fetch_twice(self) -> tuple[Verified, int]:
-        """Fetch; once more from scratch when the bytes are wrong or the object changed."""
-        try:
-            return self._fetch()
-        except RemoteChangedError:
-            self._look_again()
-        except VerificationError:
+        """Fetch; once more from scratch when the bytes are wrong, and when the object changed."""
+        while True:
+            try:
+                return self._fetch()
+            except RemoteChangedError:
+                self._look_again()
+            except VerificationError as error:
+                if self._came_before is not None:
+                    msg = f"{error}; it came wrong twice, nothing of it was kept"
+                    raise VerificationError(msg) from error
+                self._came_before = error.verified.digest if isinstance(error, EtagError) else ""
             self._retried += 1
-        self.life.fetch_anew()
-        try:
-            return self._fetch()
-        except VerificationError as error:
-            msg = f"{error}; it came wrong twice, nothing of it was kept"
-            raise VerificationError(msg) from error
+            self.life.fetch_anew()
 
     def _look_again(self) -> None:
-        """Ask what the object, which changed, is like now."""
-        context, step = self._context, self.life.step
-        remote = self._remote
-        headers = context.attempts.run(lambda: ask_head(context.client, context.source, remote))
-        self._retried += 1
+        """Ask what the object, which is said to have changed, is like now: the file itself."""
+        context, step, remote = self._context, self.life.step, self._remote
+        headers = context.attempts.run(lambda: ask_first(context.client, context.source, remote))
         now = renewed(remote, headers)
+        if self._guarded and same_etag(now.etag, remote.etag):
+            self._guarded = False  # the condition failed, and the object is what it was
+            return
+        if self._changed:
+            raise RemoteChangedError(f"{remote.key}: changed on the server while it was fetched")
+        self._changed = True
+        now = moved_on(remote, headers)
         self.life.step = replace(step, want=replace(step.want, remote=now))
 
     def _fetch(self) -> tuple[Verified, int]:
@@ -261,8 +283,9 @@ class WholeFile:
         self.life.fetch_anew()
         try:
             with self._response(remote) as response:
-                _check_response(response, remote)
-                piece = OnePiece(ServerChecksum.of(remote, response.headers))
+                check_answer(response, remote)
+                checksum = ServerChecksum.of(remote, response.headers)
+                piece = OnePiece(checksum, part_length=self._part_length)
                 if response.length is not None and response.length <= IN_MEMORY:
                     return self._at_once(response, piece, tiny=tiny)
                 return self._streamed(response, piece)
@@ -275,14 +298,43 @@ class WholeFile:
         sent, self.life.held = self.life.held, None
         context = self._context
         if not isinstance(sent, _Sent):
-            return context.ask(remote, _headers(remote))
+            return context.ask(remote, self._headers)
         response = context.client.finish(sent.pending)
         if response.status == 200:
             return response
         with response:
             if response.status not in REDIRECTS:
                 raise failure(response)
-        return context.ask(remote, _headers(remote))
+        return context.ask(remote, self._headers)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        remote = self._remote
+        headers = {} if remote.digest else dict(ASK_FOR_CHECKSUM)
+        if remote.ranges and self._guarded:
+            headers.update(if_match(remote))
+        return headers
+
+    def _verified(self, piece: OnePiece, response: Response, again: Reader) -> Verified:
+        """Say how the bytes that came were verified."""
+        remote = self._remote
+        told = same_etag(read_etag(response.headers.get("etag", "")), remote.etag)
+        try:
+            verified = piece.settle(again)
+            if told or not remote.etag or verified.verification is not VerificationLevel.SIZE:
+                return verified
+            msg = f"{remote.key}: nothing proves that the bytes that came are those asked for"
+            problem = EtagError(msg, "untold", verified)
+        except EtagError as error:
+            problem = error
+        before = self._came_before or ""
+        return self._context.etags.weigh(remote, problem, before, told=told)
+
+    def _part_length(self, number: int) -> int | None:
+        """Ask how large a part of the upload was."""
+        context, remote = self._context, self._remote
+        parts = part_count(remote.etag or "")
+        return ask_part_length(context.client, context.source, remote, number, parts)
 
     def _came(self, count: int) -> None:
         self._moved += count
@@ -294,7 +346,7 @@ class WholeFile:
         self._came(len(data))
         self.life.verify()
         piece.update(data)
-        verified = piece.settle(lambda: (data,))
+        verified = self._verified(piece, response, lambda: (data,))
         began = time.monotonic()
         try:
             with self._new_file() as temporary:
@@ -316,7 +368,7 @@ class WholeFile:
                     self._came(count)
             response.close()
             self.life.verify()
-            verified = piece.settle(temporary.blocks)
+            verified = self._verified(piece, response, temporary.blocks)
             return self._context.settle(self.life.step, temporary, verified)
 
     def _new_file(self) -> Temporary:
@@ -345,29 +397,3 @@ def another_look(looks: int) -> float:
     """Return the seconds until we look again, after so many looks."""
     doublings = min(looks - 1, 10)  # the wait is bounded, and so is what is computed for it
     return min(_LONGEST_LOOK, _FIRST_LOOK * 2.0**doublings)
-
-
-def _headers(remote: RemoteFile) -> dict[str, str]:
-    headers = {} if remote.digest else dict(ASK_FOR_CHECKSUM)
-    if remote.etag and remote.ranges:
-        headers["If-Match"] = f'"{remote.etag}"'
-    return headers
-
-
-def _check_response(response: Response, remote: RemoteFile) -> None:
-    """Compare a response's head with what the listing said.
-
-    Raises
-    ------
-    RemoteChangedError
-        If the ETag is another one.
-    TransientError
-        If the announced length is another one.
-    """
-    etag = response.headers.get("etag", "").strip('"')
-    if etag and remote.etag and etag != remote.etag:
-        msg = f"{remote.key}: changed on the server since it was listed"
-        raise RemoteChangedError(msg)
-    if remote.size is not None and response.length not in (None, remote.size):
-        msg = f"{remote.key}: {response.length} bytes announced, {remote.size} listed"
-        raise TransientError(msg)
