@@ -29,6 +29,7 @@ def add_show(commands: Commands) -> None:
     parser.add_argument("--session", required=True, metavar="S", help="such as ses-01 or 01")
     parser.add_argument(
         "--roi",
+        action="extend",
         nargs="+",
         metavar="R",
         help="ROIs or categories to outline, or all (default: each category as one outline)",

@@ -171,7 +171,7 @@ def add_filters(
     flags: Sequence[tuple[str, str]],
     unlisted: Sequence[str] = (),
 ) -> None:
-    """Add filters, each of which takes one or more values.
+    """Add filters, each of which takes one or more values, and may be given several times.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def add_filters(
     unlisted : sequence of str
         The same names, of filters that the help only names, all in one sentence.
     """
-    title, also = "filters (one or more values each)", None
+    title, also = "filters (one or more values each; a flag may be repeated)", None
     if unlisted:
         spellings = ", ".join("--" + " or --".join(names.split()) for names in unlisted)
         also = textwrap.fill(f"Other entities are filters in the same way: {spellings}.", 80)
@@ -189,7 +189,9 @@ def add_filters(
     for names, text in [*flags, *((names, argparse.SUPPRESS) for names in unlisted)]:
         name, *others = names.split()
         spelled = [f"--{one}" for one in (name, *others)]
-        group.add_argument(*spelled, dest=name, nargs="+", metavar="VALUE", help=text)
+        group.add_argument(
+            *spelled, dest=name, action="extend", nargs="+", metavar="VALUE", help=text
+        )
 
 
 def _whole(text: str) -> object:

@@ -49,8 +49,12 @@ def _add_fetch(parts: Commands) -> None:
         description="Fetch collections and images by id, into a cache that nilearn reads too. "
         "Safe to run again: what is here is not fetched again.",
     )
-    parser.add_argument("--collection", type=int, nargs="+", default=[], metavar="ID", help="whole")
-    parser.add_argument("--image", type=int, nargs="+", default=[], metavar="ID", help="single")
+    parser.add_argument(
+        "--collection", type=int, action="extend", nargs="+", default=[], metavar="ID", help="whole"
+    )
+    parser.add_argument(
+        "--image", type=int, action="extend", nargs="+", default=[], metavar="ID", help="single"
+    )
     parser.add_argument("--mode", choices=("download_new", "overwrite", "offline"))
     _add_data_dir(parser)
     parser.add_argument(
@@ -85,6 +89,7 @@ def _add_search(parts: Commands) -> None:
     parser.add_argument("--collection-text", metavar="TEXT", help="words of the collection")
     parser.add_argument(
         "--field",
+        action="extend",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
@@ -117,7 +122,9 @@ def _add_verify(parts: Commands) -> None:
         help="read the cache again, every volume to its end",
         description="Read every record and every volume of the cache. Nothing is changed.",
     )
-    parser.add_argument("--collection", type=int, nargs="+", metavar="ID", help="only these")
+    parser.add_argument(
+        "--collection", type=int, action="extend", nargs="+", metavar="ID", help="only these"
+    )
     _add_data_dir(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_verify)
