@@ -159,7 +159,7 @@ def _config(arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.emit({"data_dir": str(chosen), "config": str(config_path())})
     elif arguments.data_dir is None:
-        print(chosen)
+        console.output(str(chosen))
     return ExitCode.OK
 
 
@@ -170,7 +170,7 @@ def _info(arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.emit(found.as_json())
     else:
-        print(info_text(found, details=bool(arguments.subject)))
+        console.show_text(info_text(found, details=bool(arguments.subject)))
     return ExitCode.OK
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from neurofetch import console
@@ -45,10 +44,10 @@ def _show(arguments: Any) -> int:
     try:
         path = show(arguments.subject, arguments.session, arguments.roi, arguments.out)
     except ImportError as exc:  # an extra is not installed: the message names it
-        print(f"laion-fmri: {exc}", file=sys.stderr)
+        console.say(f"laion-fmri: {exc}")
         return ExitCode.USAGE
     if arguments.json:
         console.emit({"picture": str(path)})
     elif not arguments.quiet:
-        print(path)
+        console.output(str(path))
     return ExitCode.OK

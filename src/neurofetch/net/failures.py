@@ -14,6 +14,7 @@ from neurofetch.errors import (
     RemoteChangedError,
     TransientError,
 )
+from neurofetch.net.refusals import REFUSALS, advice_for, is_page
 from neurofetch.net.retry import classify, parse_retry_after
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def failure(response: Response) -> NeurofetchError:
     if kind == "transient" or code in ("SlowDown", "RequestTimeout", "InternalError"):
         wait = parse_retry_after(response.headers.get("retry-after", ""), time.time())
         return TransientError(what, wait)
-    if kind == "refused":
-        return RefusedError(what)
+    if response.status in REFUSALS:
+        return RefusedError(what, advice_for(response.status, code, page=is_page(response)))
     if kind == "missing":
         return MissingRemoteError(what)
     if response.status == 412:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Literal
 
 from neurofetch import console
@@ -175,7 +174,7 @@ def _search(arguments: argparse.Namespace) -> int:
         done = update_catalogue()
         if not arguments.quiet:
             counts = f"{done.added:,} added, {done.changed:,} changed, {done.removed:,} removed"
-            print(f"catalogue: {counts}", file=sys.stderr)
+            console.say(f"catalogue: {counts}")
     query = {
         "kind": arguments.kind,
         "collection_text": arguments.collection_text,
@@ -186,7 +185,7 @@ def _search(arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.emit(catalogue().records(ids, kind=arguments.kind))
     elif arguments.ids:
-        print("\n".join(map(str, ids)))
+        console.output("\n".join(map(str, ids)))
     elif ids:
         _show_rows(catalogue().records(ids, kind=arguments.kind))
     return ExitCode.OK if ids else ExitCode.NOTHING_MATCHED
@@ -211,7 +210,7 @@ def _field(text: str) -> tuple[str, object]:
 def _show_rows(records: Sequence[Mapping[str, object]]) -> None:
     names = [name for name in _COLUMNS if any(name in record for record in records)]
     rows = [[_cell(record.get(name)) for name in names] for record in records]
-    print(console.table([names, *rows], right=(0,)))
+    console.show_text(console.table([names, *rows], right=(0,)))
 
 
 def _cell(value: object) -> str:
@@ -229,7 +228,7 @@ def _info(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     shown = [(name, record[name]) for name in _MAIN if record.get(name) is not None]
     rows = [(name, " ".join(str(value).split())) for name, value in shown]
-    print(console.table([("id", str(arguments.id)), *rows]))
+    console.show_text(console.table([("id", str(arguments.id)), *rows]))
     return ExitCode.OK
 
 

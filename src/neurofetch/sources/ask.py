@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from neurofetch.errors import RefusedError, RemoteChangedError, TransientError
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
+from neurofetch.net.refusals import check_no_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,12 +52,21 @@ def ask(
         request = Request(source.address(remote, fresh=fresh), headers, method)
         response = client.send(request)
         if response.status < 300:
-            return response
+            return _no_page(response, remote)
         with response:
             error = failure(response)
         if not signed or fresh or not isinstance(error, RefusedError):
             break
     raise error
+
+
+def _no_page(response: Response, remote: RemoteFile) -> Response:
+    try:
+        check_no_page(response, remote.key, remote.size, remote.etag)
+    except BaseException:
+        response.close()
+        raise
+    return response
 
 
 def ask_head(client: Client, source: Source, remote: RemoteFile) -> dict[str, str]:

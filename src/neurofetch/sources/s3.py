@@ -249,7 +249,14 @@ class S3Source:
                 raise self._senseless(f"has {key!r}, which does not begin with {prefix!r}")
             etag = page.plain(entry, "ETag").strip('"') or None
             modified = page.plain(entry, "LastModified") or None
-            yield RemoteFile(key, base + _quoted(key), int(size), etag, modified)
+            yield RemoteFile(
+                key,
+                base + _quoted(key),
+                int(size),
+                etag,
+                modified,
+                storage_class=_class(page, entry),
+            )
 
     def _folders(self, page: _Page, prefix: str) -> list[str]:
         entries = page.root.iterfind(f"{page.ns}CommonPrefixes")
@@ -266,6 +273,17 @@ class S3Source:
             f"{self._bucket.base}: the listing {what}. Nothing was fetched, since files could be "
             "missing. Check AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them."
         )
+
+
+def _class(page: _Page, entry: Element) -> str:
+    """Return where an object is kept; "" where that is nothing special, or a copy was restored.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreStatus.html: a copy that is there has
+    an expiry date.
+    """
+    kept = page.plain(entry, "StorageClass")
+    restored = entry.findtext(f"{page.ns}RestoreStatus/{page.ns}RestoreExpiryDate")
+    return "" if restored or kept == "STANDARD" else kept
 
 
 @dataclass(frozen=True, slots=True)

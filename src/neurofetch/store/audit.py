@@ -8,6 +8,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from neurofetch._threads import together
@@ -16,6 +17,7 @@ from neurofetch.events import Checking
 from neurofetch.integrity.checksums import hasher
 from neurofetch.integrity.verification import OnePiece, ServerChecksum, read_blocks
 from neurofetch.model import LocalFile, Receipt, RemoteFile, VerificationLevel, Want
+from neurofetch.store.names import encodable
 from neurofetch.store.receipts import Journal, read_receipts
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from neurofetch.store.directory import DataDirectory
 
 __all__ = ["Audit", "Finding", "State", "audit", "recognised"]
+
+
+_UNNAMED = "its name cannot be written in this locale: set LC_ALL=C.UTF-8 (or PYTHONUTF8=1)"
 
 
 class State(enum.StrEnum):
@@ -127,7 +132,13 @@ def audit(
     Audit
     """
     began = time.monotonic()
-    receipts = read_receipts(directory.state)
+    every = read_receipts(directory.state)
+    receipts = {path: receipt for path, receipt in every.items() if encodable(path)}
+    unnamed = [
+        Finding(path, State.MISSING, _UNNAMED)
+        for path in every.keys() - receipts.keys()
+        if only is None or path in only
+    ]
     wants = {want.path: want for want in remote or () if _comparable(want)}
     everything = receipts.keys() | wants.keys()
     local = directory.survey(sorted(everything), receipts)
@@ -143,6 +154,7 @@ def audit(
         journal.close()
     if tell:
         tell()
+    findings = sorted([*findings, *unnamed], key=attrgetter("path"))
     return Audit(directory.root, tuple(findings), time.monotonic() - began)
 
 
