@@ -41,6 +41,10 @@ class S3Object:
         All cover the full object, but for a SHA-256 of parts, which is a digest of digests.
     forced_etag
         Say this instead of the true ETag (without quotes): for large objects, or to lie.
+    storage_class
+        Where S3 keeps it; from an archive it is only given out where it is `restored`.
+    restored
+        Until when a copy of an archived object is there, as S3 says it; "" for none.
     """
 
     content: Content
@@ -48,6 +52,13 @@ class S3Object:
     checksum: str | None = "crc64nvme"
     forced_etag: str | None = None
     modified: datetime = MODIFIED
+    storage_class: str = "STANDARD"
+    restored: str = ""
+
+    @property
+    def archived(self) -> bool:
+        """Whether it cannot be had now."""
+        return self.storage_class in ("GLACIER", "DEEP_ARCHIVE") and not self.restored
 
     @cached_property
     def blob(self) -> Blob:

@@ -172,6 +172,9 @@ class S3Server(WireServer):
         if item is None:
             message = "The specified key does not exist."
             return xml_error(404, "NoSuchKey", message, Key=request.key)
+        if item.archived and request.method == "GET":
+            message = "The operation is not valid for the object's storage class"
+            return xml_error(403, "InvalidObjectState", message, StorageClass=item.storage_class)
         return serve_object(item, request.headers)
 
     def _list(self, request: Request) -> Reply:

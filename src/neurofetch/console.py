@@ -78,7 +78,7 @@ def emit(value: object) -> None:
 
 _UNSEEN = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """What JSON need not escape, and a terminal obeys."""
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def output(text: str) -> None:
@@ -107,8 +107,8 @@ def _flush() -> None:
 
 def _unwritten(error: OSError) -> OutputError:
     return OutputError(
-        f"the output cannot be written: {error.strerror or error}. The work itself is done: what "
-        "was fetched is in its place."
+        f"the output cannot be written: {error.strerror or error}. Files that were fetched are in "
+        "their places."
     )
 
 
@@ -225,7 +225,8 @@ def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace)
         try:
             show_report(error.report, arguments, narrator.plan)
         except (OutputError, BrokenPipeError) as unwritten:
-            say(f"warning: the report cannot be written: {unwritten.strerror or unwritten}")
+            msg = f"the report was not printed: {unwritten.strerror or unwritten}"
+            warnings.warn(msg, UserWarning, stacklevel=2)
         raise
     show_report(report, arguments, narrator.plan)
     return ExitCode.OK
@@ -332,6 +333,10 @@ def _handled(parser: argparse.ArgumentParser, argv: Sequence[str] | None, talk: 
         arguments = parser.parse_args(argv)
     except SystemExit as end:  # --help, --version, wrong usage
         code = int(end.code or 0)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # the help cannot be printed
+        raise _unwritten(error) from error
     else:
         talk.in_json = _talks_json(arguments)
         code = int(arguments.handler(arguments))

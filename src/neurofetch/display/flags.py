@@ -88,10 +88,10 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help on stdout; what is wrong is talk, and a full log is no reason to fail."""
-        if file is None or file is sys.stderr:
+        if file is sys.stderr:
             outlet().say(message, end="")
-        else:
-            super()._print_message(message, file)
+        elif file is not None:  # it is None where stdout was closed from the start
+            file.write(message)  # an error is not passed over, as argparse does
 
     def _flags(self) -> set[str]:
         """Return all long flags, those of the commands too."""

@@ -105,8 +105,13 @@ class Outlet:
         """
         self._put(line + "\n", _BACKLOG if passing else _MOST)
 
-    def drain(self, patience: float = PATIENCE) -> bool:
+    def drain(self, patience: float | None = None) -> bool:
         """Wait until all is out; not for long where the reader takes nothing.
+
+        Parameters
+        ----------
+        patience : float, optional
+            Seconds; by default 2.
 
         Returns
         -------
@@ -118,7 +123,7 @@ class Outlet:
                 before = self._taken
                 if before == self._stuck_at:
                     return False  # somebody waited for this before
-                if not self._moved(before, patience):
+                if not self._moved(before, PATIENCE if patience is None else patience):
                     self._stuck_at = before
                     return False
         return True
@@ -215,6 +220,7 @@ def _write(fd: int | None, data: bytes) -> None:
 
 _outlets: dict[int, Outlet] = {}
 """One for each stream that was written to: so lines keep their order."""
+_FEW = 8
 
 
 def outlet(stream: TextIO | None = None) -> Outlet:
@@ -222,6 +228,7 @@ def outlet(stream: TextIO | None = None) -> Outlet:
     stream = sys.stderr if stream is None else stream
     found = _outlets.get(id(stream))
     if found is None or found.stream is not stream:
-        _outlets.clear()  # tests and notebooks change sys.stderr: the old one is not kept
+        if len(_outlets) >= _FEW:  # notebooks change sys.stderr: the old ones are not kept
+            _outlets.clear()
         found = _outlets[id(stream)] = Outlet(stream)
     return found

@@ -38,10 +38,7 @@ __all__ = ["transfer"]
 
 _RATE_SECONDS = 5.0
 
-UNKEPT = (
-    "Files that cannot be kept under their names can be left out with --exclude (or exclude=); "
-    "tell the owners of the bucket."
-)
+UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
 
 
 def transfer(
