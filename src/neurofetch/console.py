@@ -6,6 +6,7 @@ its exit code; an error that the user can correct shows no traceback.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -293,7 +294,8 @@ def run(
         _drop_what_cannot_be_written()
         return code
     finally:
-        outlet().drain()
+        with contextlib.suppress(KeyboardInterrupt, _TerminatedError):  # it is the end already
+            outlet().drain()
 
 
 def _message(error: Exception) -> str:

@@ -485,9 +485,10 @@ def _for_this_disk(
         else want
         for want in wants
     )
-    if twins(want.path for want in found if not want.problem) and names.fold(write=write):
-        return without_clashes(found, folds=True)
-    return found
+    if not twins(want.path for want in found if not want.problem):
+        return found
+    case, accents = names.folds(write=write)
+    return without_clashes(found, case=case, accents=accents)
 
 
 def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, int]:

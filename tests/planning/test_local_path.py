@@ -170,7 +170,7 @@ def test_only_the_hyphens_of_a_label_go(name: str, tidy: str) -> None:
 
 def test_distinct_names_do_not_clash() -> None:
     pairs = [("k1", "a/b"), ("k2", "a/c"), ("k3", "a.b"), ("k4", "ab/a"), ("k5", "A/d")]
-    assert left_out(pairs) == left_out(pairs, folds=True) == {}
+    assert left_out(pairs) == left_out(pairs, case=True, accents=True) == {}
     assert not twins(path for _, path in pairs)
 
 
@@ -205,10 +205,19 @@ def test_names_that_some_disks_cannot_tell_apart(one: str, two: str) -> None:
     pairs = [("1", one), ("2", two)]
     assert twins([one, two])
     assert left_out(pairs) == {}
-    found = left_out(pairs, folds=True)
+    found = left_out(pairs, case=True, accents=True)
     assert list(found) == ["2"]
     assert "differs from" in found["2"]
     assert "only in case" in found["2"]
+
+
+def test_a_disk_may_take_only_one_of_both_for_nothing() -> None:
+    case = [("1", "caf\u00e9"), ("2", "CAF\u00c9")]
+    accents = [("1", "caf\u00e9"), ("2", "cafe\u0301")]
+    assert list(left_out(case, case=True)) == ["2"]
+    assert left_out(case, accents=True) == {}
+    assert list(left_out(accents, accents=True)) == ["2"]
+    assert left_out(accents, case=True) == {}
 
 
 @pytest.mark.parametrize("below", ["a/b/c", "a/b/c/d/e"])
@@ -221,7 +230,9 @@ def test_a_file_that_is_a_folder_in_another_case() -> None:
     pairs = [("file", "a/b"), ("below", "A/B/c")]
     assert twins(path for _, path in pairs)
     assert left_out(pairs) == {}
-    assert left_out(pairs, folds=True) == {"file": "it is also a folder: 'A/B/c' lies in it"}
+    assert left_out(pairs, case=True, accents=True) == {
+        "file": "it is also a folder: 'A/B/c' lies in it"
+    }
 
 
 names = st.text(st.sampled_from("aAbé/"), min_size=1, max_size=5)
@@ -232,7 +243,7 @@ def test_what_is_left_can_be_kept_side_by_side_and_no_more_is_left_out(
     files: dict[str, str], folds: bool
 ) -> None:
     fold = _names._fold if folds else str
-    found = left_out(files.items(), folds=folds)
+    found = left_out(files.items(), case=folds, accents=folds)
     kept = {key: fold(path) for key, path in files.items() if key not in found}
     assert len(set(kept.values())) == len(kept)
     for one in kept.values():
@@ -241,5 +252,5 @@ def test_what_is_left_can_be_kept_side_by_side_and_no_more_is_left_out(
         mine = fold(files[key])
         others = [fold(path) for other, path in files.items() if other != key]
         assert any(other == mine or other.startswith(mine + "/") for other in others)
-    if not folds and left_out(files.items(), folds=True) != found:
+    if not folds and left_out(files.items(), case=True, accents=True) != found:
         assert twins(files.values())

@@ -9,7 +9,16 @@ from neurofetch.errors import TransientError
 if TYPE_CHECKING:
     from neurofetch.net.response import Response
 
-__all__ = ["ARCHIVED", "PORTAL", "REFUSALS", "advice_for", "check_no_page", "is_page"]
+__all__ = [
+    "ARCHIVED",
+    "NOT_LISTED",
+    "NOT_PUBLIC",
+    "PORTAL",
+    "REFUSALS",
+    "advice_for",
+    "check_no_page",
+    "is_page",
+]
 
 REFUSALS = frozenset({401, 403, 407, 451, 511})
 """Statuses that say: not for you (RFC 9110; 451: RFC 7725; 511: RFC 6585)."""
@@ -30,7 +39,11 @@ _LEGAL = (
     "The server keeps these files back for legal reasons (451), perhaps only where you are: ask "
     "their owners, or leave them out with --exclude (or exclude=)."
 )
-_NOT_PUBLIC = (
+NOT_LISTED = (
+    "The bucket does not let everybody list it, or a proxy or firewall on the way blocks it: check "
+    "its name, ask its owners, or try another network."
+)
+NOT_PUBLIC = (
     "Files that are refused (401, 403) are not public, or a proxy or firewall on the way blocks "
     "them: ask their owners, try another network, or leave them out with --exclude (or exclude=)."
 )
@@ -61,7 +74,7 @@ def advice_for(status: int, code: str, *, page: bool) -> str:
         return _PROXY
     if status == 451:
         return _LEGAL
-    return PORTAL if status == 511 or (page and not code) else _NOT_PUBLIC
+    return PORTAL if status == 511 or (page and not code) else NOT_PUBLIC
 
 
 def is_page(response: Response) -> bool:

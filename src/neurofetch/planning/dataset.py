@@ -143,7 +143,7 @@ def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) 
 
 
 def without_clashes(
-    wants: Iterable[Want], base: str | None = None, *, folds: bool = False
+    wants: Iterable[Want], base: str | None = None, *, case: bool = False, accents: bool = False
 ) -> tuple[Want, ...]:
     """Return the same files; those that cannot be kept beside the others have a problem.
 
@@ -153,12 +153,14 @@ def without_clashes(
     base : str, optional
         The prefix at which the dataset begins: a file that is left out goes by its key from there,
         since its path is that of another. By default it goes by its path.
-    folds : bool
-        Whether the disk cannot tell names apart that differ only in case or in accents.
+    case, accents : bool
+        Whether the disk cannot tell names apart that differ only in these.
     """
     wants = tuple(wants)
     problems = left_out(
-        ((want.remote.key, want.path) for want in wants if not want.problem), folds=folds
+        ((want.remote.key, want.path) for want in wants if not want.problem),
+        case=case,
+        accents=accents,
     )
     if not problems:
         return wants

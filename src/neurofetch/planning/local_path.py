@@ -137,7 +137,9 @@ def _without_hyphens(entity: re.Match[str]) -> str:
     return "label-" + entity[0][len("label-") :].replace("-", "")
 
 
-def left_out(pairs: Iterable[tuple[str, str]], *, folds: bool = False) -> dict[str, str]:
+def left_out(
+    pairs: Iterable[tuple[str, str]], *, case: bool = False, accents: bool = False
+) -> dict[str, str]:
     """Return the keys that cannot be kept beside the others, each with the reason.
 
     Of several keys on one path, one is kept: the key that is called so itself, else the first. Of a
@@ -148,20 +150,20 @@ def left_out(pairs: Iterable[tuple[str, str]], *, folds: bool = False) -> dict[s
     ----------
     pairs : iterable of (key, path)
         A key that appears twice counts once.
-    folds : bool
-        Whether the disk takes names for one that differ only in case, or in the way an accent is
-        composed (macOS, exFAT, SMB).
+    case, accents : bool
+        Whether the disk takes names for one that differ only in case (macOS, exFAT, SMB), or only
+        in the way an accent is composed (macOS).
 
     Examples
     --------
     >>> left_out([("a/FFA-1", "a/FFA1"), ("a/FFA1", "a/FFA1")])
     {'a/FFA-1': "the key 'a/FFA1' has the same local name, 'a/FFA1'"}
-    >>> left_out([("a", "a"), ("A", "A")]), list(left_out([("a", "a"), ("A", "A")], folds=True))
+    >>> left_out([("a", "a"), ("A", "A")]), list(left_out([("a", "a"), ("A", "A")], case=True))
     ({}, ['A'])
     """
     groups: dict[str, dict[str, str]] = {}
     for key, path in pairs:
-        groups.setdefault(_fold(path) if folds else path, {})[key] = path
+        groups.setdefault(_fold(path, case=case, accents=accents), {})[key] = path
     found: dict[str, str] = {}
     for group in groups.values():
         if len(group) > 1:
@@ -176,13 +178,12 @@ def left_out(pairs: Iterable[tuple[str, str]], *, folds: bool = False) -> dict[s
 def twins(paths: Iterable[str]) -> bool:
     """Whether any two of these paths are one where case, or the form of an accent, is nothing.
 
-    Only then does it matter whether the disk can tell them apart.
+    Only then does it matter whether the disk can tell them apart. None of the paths is a folder of
+    another: `left_out` has seen to that.
     """
     exact = set(paths)
     folded = set(map(_fold, exact))
-    if len(folded) < len(exact):
-        return True
-    return len(folded & _folders(folded).keys()) > len(exact & _folders(exact).keys())
+    return len(folded) < len(exact) or not folded.isdisjoint(_folders(folded))
 
 
 def _beside(group: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -210,8 +211,12 @@ def _folders(paths: Iterable[str]) -> dict[str, str]:
     return folders
 
 
-def _fold(path: str) -> str:
-    """Return the form in which the least exact of file systems compares names."""
+def _fold(path: str, *, case: bool = True, accents: bool = True) -> str:
+    """Return the form in which a file system compares names; by default the least exact of all."""
     if path.isascii():
-        return path.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
+        return path.lower() if case else path
+    if accents:
+        path = unicodedata.normalize("NFC", path)
+    if case:
+        path = path.casefold()
+    return unicodedata.normalize("NFC", path) if accents else path

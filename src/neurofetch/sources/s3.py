@@ -16,6 +16,7 @@ from neurofetch.errors import (
     MissingBucketError,
     MissingRemoteError,
     ProtocolError,
+    RefusedError,
     TransientError,
     UnreachableError,
     UsageError,
@@ -23,6 +24,7 @@ from neurofetch.errors import (
 from neurofetch.model import RemoteFile
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
+from neurofetch.net.refusals import NOT_LISTED, NOT_PUBLIC
 from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:
@@ -236,6 +238,9 @@ class S3Source:
                 "Check its name, and AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them."
             )
             return MissingBucketError(msg)
+        if isinstance(error, RefusedError):
+            advice = NOT_LISTED if error.advice == NOT_PUBLIC else error.advice
+            return RefusedError(f"{error}. Nothing was fetched. {advice}")
         return error
 
     def _files(self, page: _Page, prefix: str) -> Iterator[RemoteFile]:

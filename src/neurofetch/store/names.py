@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import secrets
 import sys
@@ -18,7 +18,7 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4096
 """Bytes, where the system does not say: those of Linux."""
 _FOLDING = ("darwin", "win32")
 """Systems whose disks mostly take names for one that differ in case or accents."""
-_ONE, _OTHER = "Nam\u00e9", unicodedata.normalize("NFD", "NAM\u00e9")
+_NAME = "nam\u00e9"
 
 
 def encodable(path: str) -> bool:
@@ -53,13 +53,12 @@ class Names:
         there = next(folder for folder in (root, *root.parents) if folder.exists())
         self._longest = _limit(there, "PC_NAME_MAX", _LONGEST_NAME)
         self._room = _limit(there, "PC_PATH_MAX", _LONGEST_PATH) - len(os.fsencode(root)) - 2
-        self._folds: bool | None = None
+        self._folds: tuple[bool, bool] | None = None
 
     def problem(self, path: str) -> str:
         """Say why a path, relative to the root, cannot be the name of a file here; "" if it can."""
-        length = len(path)
-        if length <= self._longest // 4 and length <= self._room // 4 and path.isascii():
-            return ""
+        if len(path) <= min(self._longest, self._room) and path.isascii():
+            return ""  # as nearly all are
         if not encodable(path):
             coding = sys.getfilesystemencoding()
             return (
@@ -77,8 +76,8 @@ class Names:
             )
         return ""
 
-    def fold(self, *, write: bool) -> bool:
-        """Whether the disk takes names for one that differ only in case or in accents.
+    def folds(self, *, write: bool) -> tuple[bool, bool]:
+        """Whether the disk takes names for one that differ only in case; or only in accents.
 
         It is found out once.
 
@@ -89,35 +88,38 @@ class Names:
             is told from what is there; where that tells nothing, from the system.
         """
         if self._folds is None:
-            self._folds = self._tried() if write else self._seen()
+            self._folds = (self._tried() if write else None) or self._seen()
         return self._folds
 
-    def _tried(self) -> bool:
+    def _tried(self) -> tuple[bool, bool] | None:
+        """Make a file, and look for it under other spellings; None where none can be made."""
         if self._state.is_symlink():
-            return self._seen()  # nothing is written through it; the run will say so
+            return None  # nothing is written through it; the run will say so
         stem = f"names-{secrets.token_hex(8)}-"
         try:
             self._state.mkdir(parents=True, exist_ok=True)
-            mark = self._state / (stem + _ONE)
+            mark = self._state / (stem + _NAME)
             os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         except (OSError, UnicodeEncodeError):
-            return self._seen()  # it cannot be written: the run will say so
+            return None  # it cannot be written: the run will say so
         try:
-            return (self._state / (stem + _OTHER)).exists() or self._seen()
+            other_case = self._state / (stem + _NAME.upper())
+            other_form = self._state / (stem + unicodedata.normalize("NFD", _NAME))
+            return other_case.exists(), other_form.exists()
         finally:
             os.unlink(mark)
 
-    def _seen(self) -> bool:
-        """Tell from the state folder, by another spelling of its name."""
+    def _seen(self) -> tuple[bool, bool]:
+        """Tell from the state folder, by another spelling of its name, or from the system."""
+        likely = sys.platform in _FOLDING
+        upper = self._state.with_name(self._state.name.upper())
         try:
-            mine, other = os.lstat(self._state), os.lstat(self._other_spelling())
-        except OSError as error:
-            there = error.errno == errno.ENOENT and self._state.exists()
-            return not there and sys.platform in _FOLDING
-        return os.path.samestat(mine, other)
-
-    def _other_spelling(self) -> Path:
-        return self._state.with_name(self._state.name.upper())
+            mine = os.lstat(self._state)
+        except OSError:
+            return likely, likely
+        with contextlib.suppress(OSError):
+            return os.path.samestat(mine, os.lstat(upper)), likely
+        return False, likely
 
 
 def _limit(folder: Path, name: str, default: int) -> int:
