@@ -44,6 +44,10 @@ class S3Object:
         Say this instead of the true ETag (without quotes): for large objects, or to lie.
     cuts
         Uploaded in parts of these many bytes, in this order, instead of `part_size`.
+    storage_class
+        Where S3 keeps it; from an archive it is only given out where it is `restored`.
+    restored
+        Until when a copy of an archived object is there, as S3 says it; "" for none.
     """
 
     content: Content
@@ -52,6 +56,13 @@ class S3Object:
     forced_etag: str | None = None
     modified: datetime = MODIFIED
     cuts: tuple[int, ...] = ()
+    storage_class: str = "STANDARD"
+    restored: str = ""
+
+    @property
+    def archived(self) -> bool:
+        """Whether it cannot be had now."""
+        return self.storage_class in ("GLACIER", "DEEP_ARCHIVE") and not self.restored
 
     @cached_property
     def blob(self) -> Blob:

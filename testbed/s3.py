@@ -174,6 +174,9 @@ class S3Server(WireServer):
         if item is None:
             message = "The specified key does not exist."
             return xml_error(404, "NoSuchKey", message, Key=request.key)
+        if item.archived and request.method == "GET":
+            message = "The operation is not valid for the object's storage class"
+            return xml_error(403, "InvalidObjectState", message, StorageClass=item.storage_class)
         part = request.query.get("partNumber", "") if self.tells_parts else ""
         return serve_object(item, request.headers, int(part) if part.isdecimal() else None)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from neurofetch._shown import shown
 from neurofetch._threads import start, together
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
@@ -23,12 +24,14 @@ from neurofetch.model import Action
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
-from neurofetch.planning.dataset import Dataset, Selection, make_selection
+from neurofetch.planning.dataset import Dataset, Selection, make_selection, without_clashes
+from neurofetch.planning.local_path import twins
 from neurofetch.planning.plan import make_plan
 from neurofetch.sources.ask import look
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.store.audit import audit, recognised
 from neurofetch.store.directory import DataDirectory
+from neurofetch.store.names import Names
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
 from neurofetch.transfer.options import Options, checked_jobs, checked_shard
@@ -334,7 +337,7 @@ class Fetcher:
         strict : bool
             Whether a file that is missing at the end is an error; if not, only the report says it.
         stacklevel : int
-            For the warning about withheld files: 3 is the line that called the caller of this.
+            For the warning about missing files: 3 is the line that called the caller of this.
 
         Returns
         -------
@@ -350,7 +353,7 @@ class Fetcher:
         Warns
         -----
         UserWarning
-            Of files that the server did not give out although the plan did not say so.
+            Of optional files that the server does not have.
         """
         settings = settings or RunSettings()
 
@@ -369,7 +372,7 @@ class Fetcher:
             inspect=inspect,
         )
         if strict:
-            _warn_of_refused(plan, report, stacklevel + 1)
+            _warn_of_missing(plan, report, stacklevel + 1)
             report.raise_for_failures()
         return report
 
@@ -396,10 +399,11 @@ class Fetcher:
         listen : callable, optional
             With `read_all`, gets a `Checking` event now and then, and one at the end.
         """
+        known = None if wants is None else _for_this_disk(self.directory, [*wants], write=False)
         return audit(
             self.directory,
             read_all=read_all,
-            remote=wants,
+            remote=None if known is None else [want for want in known if not want.problem],
             checksum=self.server_checksum,
             only=None if only is None else frozenset(only),
             listen=listen,
@@ -455,10 +459,12 @@ def plan_wants(
     UnsafeNameError, DestinationError
         As `DataDirectory.survey` does.
     """
-    local = directory.survey((want.path for want in wants), read_receipts(directory.state))
+    wants = _for_this_disk(directory, wants, write=adopt)
+    kept = [want for want in wants if not want.problem]
+    local = directory.survey((want.path for want in kept), read_receipts(directory.state))
     if not overwrite:
-        local = recognised(directory, wants, local, adopt=adopt)
-    held = _held_bytes(directory, wants)
+        local = recognised(directory, kept, local, adopt=adopt)
+    held = _held_bytes(directory, kept)
     return make_plan(
         directory.root,
         wants,
@@ -468,6 +474,23 @@ def plan_wants(
         free=directory.free(),
         overwrite=overwrite,
     )
+
+
+def _for_this_disk(
+    directory: DataDirectory, wants: Sequence[Want], *, write: bool
+) -> tuple[Want, ...]:
+    """Return the same files; those that the disk cannot hold have a problem."""
+    names = Names(directory.root, directory.state)
+    found = tuple(
+        replace(want, problem=problem)
+        if not want.problem and (problem := names.problem(want.path))
+        else want
+        for want in wants
+    )
+    if not twins(want.path for want in found if not want.problem):
+        return found
+    case, accents = names.folds(write=write)
+    return without_clashes(found, case=case, accents=accents)
 
 
 def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, int]:
@@ -491,12 +514,11 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
     return held
 
 
-def _warn_of_refused(plan: Plan, report: Report, stacklevel: int) -> None:
-    """Warn once of files that the server did not give out although the plan did not say so."""
+def _warn_of_missing(plan: Plan, report: Report, stacklevel: int) -> None:
+    """Warn once of optional files that the server does not have."""
     told = {step.want.path for step in plan.of(Action.REFUSE)}
-    surprises = [outcome for outcome in report.withheld if outcome.path not in told]
-    if surprises:
-        names = ", ".join(outcome.path for outcome in surprises[:5])
-        more = f" and {len(surprises) - 5:,} more" if len(surprises) > 5 else ""
-        msg = f"the bucket withheld {len(surprises):,} of the files: {names}{more}"
+    missing = [shown(outcome.path) for outcome in report.withheld if outcome.path not in told]
+    if missing:
+        more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+        msg = f"the server has not {len(missing):,} of the files: {', '.join(missing[:5])}{more}"
         warnings.warn(msg, UserWarning, stacklevel=stacklevel)

@@ -86,7 +86,7 @@ def test_an_address_that_cannot_be_had_at_first_is_asked_for_again(world, size):
 
 ERRORS = {
     "for a while": (TransientError("no address now"), Status.FAILED, "gave up after 4 attempts"),
-    "refused": (RefusedError("not for you"), Status.REFUSED, "not for you"),
+    "refused": (RefusedError("not for you"), Status.FAILED, "not for you"),
     "unreachable": (UnreachableError("no service"), Status.FAILED, "no service"),
     "a disk": (OSError(5, "Input/output error"), Status.FAILED, "Input/output error"),
 }

@@ -404,15 +404,21 @@ def test_an_object_that_never_keeps_still_fails(world):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_refused_file_is_no_failure_and_is_not_asked_for_twice(world, size):
+def test_a_refused_file_has_failed_is_named_and_is_not_asked_for_twice(world, size):
     """A large one is asked for by GET after its HEAD was refused: that may be allowed."""
     world.put("f.bin", SIZES[size])
     world.put("good.bin", SMALL)
     world.s3.forbidden = ("f.bin",)
     report = world.fetch()
-    assert [outcome.status for outcome in report] == [Status.REFUSED, Status.FETCHED]
-    assert report.ok
-    assert "403" in report.withheld[0].reason
+    assert [outcome.status for outcome in report] == [Status.FAILED, Status.FETCHED]
+    assert not report.ok
+    assert not report.withheld
+    assert "403" in report.failures[0].reason
+    with pytest.raises(
+        IncompleteError, match=r"f\.bin: .*403(.|\n)*not public.*--exclude"
+    ) as caught:
+        report.raise_for_failures()
+    assert "same call again" not in str(caught.value)  # it would change nothing
     assert report.paths == [world.root / "good.bin"]
     methods = [request.method for request in world.s3.requests(key="f.bin")]
     assert methods == (["HEAD", "GET"] if size == "large" else ["GET"])

@@ -14,9 +14,8 @@ from neurofetch.errors import (
     RefusedError,
     RemoteChangedError,
     TransientError,
-    UnreachableError,
 )
-from neurofetch.net.proxies import PROXY_HINT
+from neurofetch.net.refusals import REFUSALS, advice_for, says_page
 from neurofetch.net.retry import classify, parse_retry_after
 
 if TYPE_CHECKING:
@@ -38,11 +37,6 @@ PORTAL_HINT = (
     "Nothing was fetched. Open a page in a browser on this computer to log in to the network, or "
     "check the proxy variables; then try again."
 )
-_ON_THE_WAY = {
-    407: f"the proxy does not pass the request on. {PROXY_HINT}",
-    511: f"the network asks you to log in. {PORTAL_HINT}",
-}
-"""What says something of the way to the server, and nothing of the file."""
 _LIMIT = 64 * 1024
 _SHOWN = 120
 _TITLE = re.compile(rb"<title[^>]{0,80}>([^<]{1,400})", re.IGNORECASE)
@@ -117,12 +111,11 @@ def failure_of(response: Response, body: bytes) -> NeurofetchError:
     if kind == "transient" or passes(code):
         wait = parse_retry_after(response.headers.get("retry-after", ""), time.time())
         return TransientError(what, wait)
-    if response.status in _ON_THE_WAY:
-        return UnreachableError(f"{what}: {_ON_THE_WAY[response.status]}")
     if response.status == 412:
         return RemoteChangedError(f"{response.shown_url}: the object changed on the server (412)")
-    if kind == "refused":
-        return RefusedError(what)
+    if kind == "refused" or response.status in REFUSALS:
+        page = is_page(body) or says_page(response)
+        return RefusedError(what, advice_for(response.status, code, page=page))
     if kind == "missing":
         return MissingRemoteError(what)
     return ProtocolError(f"{what}: this response cannot be used")

@@ -215,7 +215,9 @@ class Attempts:
                 wait = self.wait(attempt, error)
                 if wait is None:
                     msg = f"{error}; gave up after {attempt} attempts"
-                    raise UnreachableError(msg) from error
+                    gave_up = UnreachableError(msg)
+                    gave_up.advice = error.advice
+                    raise gave_up from error
                 if tell is not None:
                     tell(error, wait)
                 self.stop.wait(wait)

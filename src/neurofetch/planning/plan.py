@@ -53,6 +53,8 @@ def make_plan(
 def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Step:
     if want.refused:
         return Step(want, Action.REFUSE, want.refused)
+    if want.problem:
+        return Step(want, Action.LEAVE, want.problem)
     step = _possible(want, here, have, overwrite)
     if step.moves and want.remote.withheld:
         return Step(want, Action.REFUSE, want.remote.withheld)

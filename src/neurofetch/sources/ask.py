@@ -18,6 +18,7 @@ from neurofetch.errors import (
 )
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
+from neurofetch.net.refusals import check_no_page
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def ask(
         request = Request(source.address(remote, fresh=fresh), headers, method)
         response = client.send(request)
         if response.status < 300:
-            return response
+            return _no_page(response, remote)
         with response:
             error = failure(response)
         if method == "HEAD" and response.status == 501:  # it knows no HEAD, and never will
@@ -89,6 +90,15 @@ def ask(
         if not signed or fresh or not isinstance(error, RefusedError):
             break
     raise error
+
+
+def _no_page(response: Response, remote: RemoteFile) -> Response:
+    try:
+        check_no_page(response, remote.key, remote.size, remote.etag)
+    except BaseException:
+        response.close()
+        raise
+    return response
 
 
 def ask_head(client: Client, source: Source, remote: RemoteFile) -> dict[str, str]:

@@ -32,6 +32,7 @@ from neurofetch.net.failures import (
     who_answered,
 )
 from neurofetch.net.http1 import Request
+from neurofetch.net.refusals import NOT_LISTED, NOT_PUBLIC
 from neurofetch.net.settings import REGION, aws_domain
 from neurofetch.sources.etag import read_etag
 from neurofetch.sources.source import Level
@@ -363,6 +364,9 @@ class S3Source:
                 "Check its name, and AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them."
             )
             return MissingBucketError(msg)
+        if isinstance(error, RefusedError):
+            advice = NOT_LISTED if error.advice == NOT_PUBLIC else error.advice
+            return RefusedError(f"{error}. Nothing was fetched. {advice}")
         return error
 
     def _files(self, page: _Page, prefix: str) -> Iterator[RemoteFile]:
@@ -378,7 +382,14 @@ class S3Source:
             # its response says how long it is.
             text = page.plain(entry, "Size").strip()
             size = int(text) if _SIZE.fullmatch(text) else None
-            yield RemoteFile(key, base + _quoted(key), size, _etag(page, entry), modified)
+            yield RemoteFile(
+                key,
+                base + _quoted(key),
+                size,
+                _etag(page, entry),
+                modified,
+                storage_class=_class(page, entry),
+            )
 
     def _folders(self, page: _Page, prefix: str) -> list[str]:
         entries = page.root.iterfind(f"{page.ns}CommonPrefixes")
@@ -468,6 +479,17 @@ class _Seen:
         self._names |= news
         self._idle = 0 if news else self._idle + 1
         return self._idle
+
+
+def _class(page: _Page, entry: Element) -> str:
+    """Return where an object is kept; "" where that is nothing special, or a copy was restored.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreStatus.html: a copy that is there has
+    an expiry date.
+    """
+    kept = page.plain(entry, "StorageClass")
+    restored = entry.findtext(f"{page.ns}RestoreStatus/{page.ns}RestoreExpiryDate")
+    return "" if restored or kept == "STANDARD" else kept
 
 
 @dataclass(frozen=True, slots=True)

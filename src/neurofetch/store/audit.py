@@ -8,6 +8,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from neurofetch._threads import together
@@ -22,6 +23,7 @@ from neurofetch.integrity.verification import (
     read_blocks,
 )
 from neurofetch.model import LocalFile, Receipt, RemoteFile, VerificationLevel, Want
+from neurofetch.store.names import encodable
 from neurofetch.store.receipts import Journal, read_receipts
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from neurofetch.store.directory import DataDirectory
 
 __all__ = ["Audit", "Finding", "State", "audit", "recognised"]
+
+
+_UNNAMED = "its name cannot be written in this locale: set LC_ALL=C.UTF-8 (or PYTHONUTF8=1)"
 
 
 class State(enum.StrEnum):
@@ -133,12 +138,18 @@ def audit(
     Audit
     """
     began = time.monotonic()
-    receipts = read_receipts(directory.state)
+    every = read_receipts(directory.state)
+    receipts = {path for path in every if encodable(path)}
+    unnamed = [
+        Finding(path, State.MISSING, _UNNAMED)
+        for path in every.keys() - receipts
+        if only is None or path in only
+    ]
     wants = {want.path: want for want in remote or () if _comparable(want)}
-    everything = receipts.keys() | wants.keys()
-    local = directory.survey(sorted(everything), receipts)
+    everything = receipts | wants.keys()
+    local = directory.survey(sorted(everything), every)
     journal = Journal(directory.state)
-    paths = sorted((receipts.keys() | local.keys()) & set(only if only is not None else everything))
+    paths = sorted((receipts | local.keys()) & set(only if only is not None else everything))
     meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
     inspector = _Inspector(directory, journal, wants, checksum, meter, read_all=read_all)
     looks = [partial(inspector.look, path, local.get(path)) for path in paths]
@@ -149,6 +160,7 @@ def audit(
         journal.close()
     if tell:
         tell()
+    findings = sorted([*findings, *unnamed], key=attrgetter("path"))
     return Audit(directory.root, tuple(findings), time.monotonic() - began)
 
 

@@ -10,12 +10,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from neurofetch._shown import shown
 from neurofetch.errors import (
     DiskFullError,
     FaultError,
     MissingRemoteError,
     NeurofetchError,
-    RefusedError,
+    ServerError,
     TransientError,
 )
 from neurofetch.model import Outcome, Receipt, Status, Step, VerificationLevel
@@ -219,11 +220,10 @@ class TransferContext:
     def failure(self, step: Step, error: BaseException, seconds: float) -> Outcome:
         """Return the outcome of a file that could not be had; some causes end the whole transfer.
 
-        A file that is refused, though its address was signed for us, has failed.
+        A file that the server refuses has failed: it was asked for and is not here. Only what
+        the dataset's owners keep back, as the plan says, is no failure.
         """
         status = Status.FAILED
-        if isinstance(error, RefusedError) and not self.source.signed(step.want.remote):
-            status = Status.REFUSED
         if isinstance(error, MissingRemoteError) and step.want.optional:
             status = Status.REFUSED
         if isinstance(error, OSError) and error.errno in FULL:
@@ -234,4 +234,12 @@ class TransferContext:
             self.tally.end_all(error)
         elif isinstance(error, FaultError) or not isinstance(error, NeurofetchError | OSError):
             self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted
-        return Outcome(step.want.path, step.want.remote.key, status, str(error), seconds=seconds)
+        advice = error.advice if isinstance(error, ServerError) else ""
+        return Outcome(
+            step.want.path,
+            step.want.remote.key,
+            status,
+            shown(str(error)),
+            seconds=seconds,
+            advice=advice,
+        )

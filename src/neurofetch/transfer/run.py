@@ -39,6 +39,8 @@ __all__ = ["transfer"]
 
 _RATE_SECONDS = 5.0
 
+UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
+
 
 def transfer(
     plan: Plan,
@@ -121,6 +123,9 @@ def _unmoved(step: Step) -> Outcome:
         )
     if step.action is Action.REFUSE:
         return Outcome(want.path, want.remote.key, Status.REFUSED, step.reason)
+    if step.action is Action.LEAVE:
+        reason = f"cannot be kept under its name: {step.reason}"
+        return Outcome(want.path, want.remote.key, Status.FAILED, reason, advice=UNKEPT)
     reason = "not begun: the transfer ended before its turn came"
     return Outcome(want.path, want.remote.key, Status.FAILED, reason)
 
@@ -246,6 +251,8 @@ class _Transfer:
         kept: set[str] = set()
         known: set[str] = set()
         for step in self._plan.steps:
+            if step.action is Action.LEAVE:
+                continue  # its name is none
             short, remote = name_of(step.want.path), step.want.remote
             if step.action is not Action.REFUSE:
                 known.add(short)

@@ -208,7 +208,9 @@ class WholeFile:
         self._failed += 1
         wait = context.attempts.wait(self._failed, error)
         if wait is None:
-            self._fail(UnreachableError(f"{error}; gave up after {self._failed} attempts"))
+            gave_up = UnreachableError(f"{error}; gave up after {self._failed} attempts")
+            gave_up.advice = error.advice
+            self._fail(gave_up)
             return
         self._retried += 1
         context.tally.retried(self.life.step.want.path, error, wait)
