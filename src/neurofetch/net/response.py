@@ -285,7 +285,12 @@ class Response:
             self._connection.left, self._todo, self._done = b"", 0, True
             self._watch(len(left))
             return left
-        body = bytearray(self._todo)
+        try:
+            body = bytearray(self._todo)
+        except MemoryError as error:
+            self._keep = False
+            msg = f"{self.shown_url}: no memory is left in this process for {self._todo:,} bytes"
+            raise TransientError(msg) from error
         view, filled = memoryview(body), 0
         while count := self.readinto(view[filled:]):
             filled += count

@@ -340,11 +340,12 @@ class S3Source:
         elsewhere = s3_word(body, "Endpoint")
         if isinstance(error, ProtocolError) and self._bucket.endpoint is None:
             if elsewhere or s3_code(body) in _WRONG_PLACES:
-                where = f" It names the place {elsewhere!r}." if elsewhere else ""
+                place = (
+                    f"in the region {region}" if region else f"at {elsewhere or 'another place'}"
+                )
                 msg = (
-                    f"{error}. The server at {base} says that the bucket {name!r} is elsewhere, "
-                    f"and not in which region.{where} Nothing was fetched. "
-                    "Set AWS_REGION to the region of the bucket."
+                    f"{error}. The server at {base} says that the bucket {name!r} is {place}. "
+                    "Nothing was fetched. Set AWS_REGION to the region of the bucket."
                 )
                 return ProtocolError(msg)
         elif isinstance(error, ProtocolError) and (region or elsewhere):
