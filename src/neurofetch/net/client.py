@@ -300,7 +300,7 @@ class Client:
                 unasked = connection.unasked()
                 if unasked is None:
                     return connection
-                if unasked and _GOODBYE not in unasked[:16]:
+                if unasked and _GOODBYE not in unasked[:16] and not connection.may_talk:
                     self.distrust(connection)
             self.release(connection, keep=False)
         return None
