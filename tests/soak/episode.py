@@ -334,6 +334,9 @@ class Episode:
 
     def _peace(self):
         self._check_bytes("after the trouble", lambda key: self.bucket.versions[key])
+        time.sleep(
+            SILENT_SECONDS + 0.3
+        )  # until those that were killed on other hosts count as dead
         self.bucket.dice.calm()
         self.vault.dice.calm()
         if self._small:
