@@ -220,7 +220,57 @@ WAITS = (
     _act("an unsolicited answer afterwards", wire.answer_and_another, always=EITHER, places=BODIES),
 )  # fmt: skip
 
-ROWS = BROKEN + DRIPS + LENGTHS + RANGES + ETAGS + STATUSES + STRANGERS + BYTES + WAITS
+_DRAWS = b"<Error><Code>Bad\x1b[31m</Code><Message>\x1b]0;title\x07 \xc2\x9b2J</Message></Error>"
+_DIGITS = "9" * 5000
+
+
+def _page(size="3", key="k", token=""):
+    """Return a page of a listing of one object."""
+    entry = f"<Contents><Key>{key}</Key><Size>{size}</Size><ETag>x</ETag></Contents>"
+    return f"<ListBucketResult>{token}{entry}</ListBucketResult>".encode()
+
+
+_BOMB = (
+    '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">'
+    + "".join(
+        f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    )
+    + "]>"
+).encode()
+HOSTILE = (
+    Row("an error that draws on the terminal", {"status": 501, "body": _DRAWS}, r"501"),
+    _act("a status line that draws on the terminal", wire.drawing_status, r"501"),
+    *(
+        Row(name, {"status": 200, "body": body}, once=EITHER, always=EITHER,
+            places=("list", "list 2"))
+        for name, body in (
+            ("a size of 5,000 digits", _page(_DIGITS)),
+            ("a size that is no number", _page("²")),
+            ("a size below zero", _page("-1")),
+            ("a token that goes round", _page(token="<IsTruncated>true</IsTruncated>"
+             "<NextContinuationToken>again</NextContinuationToken>")),
+            ("entities without end", _BOMB + _page(key="&i;")),
+            ("an entity from a file", b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]>'
+             + _page(key="&a;")),
+            ("a million elements in each other", b"<ListBucketResult>" + b"<a>" * 1_000_000),
+            ("an encoding that is none", b'<?xml version="1.0" encoding="x-none"?>' + _page()),
+            ("another bucket's error inside a 200", b"<Error><Code>InternalError</Code></Error>"),
+        )
+    ),
+    *(
+        Row(name, {"status": 200, "body": body}, once=EITHER, always=EITHER,
+            places=("page", "record", "manifest"))
+        for name, body in (
+            ("numbers of 5,000 digits", f'{{"count": {_DIGITS}, "id": {_DIGITS}}}'.encode()),
+            ("a million lists in each other", b'{"results": ' + b"[" * 1_000_000),
+            ("no object", b"[1, 2]"),
+            ("halves of letters", b'{"results": ["\\ud800"], "id": "\\udfff", "files": "\\ud800"}'),
+            ("numbers that are none", b'{"count": NaN, "id": -Infinity, "files": [{"size": NaN}]}'),
+        )
+    ),
+)  # fmt: skip
+
+ROWS = BROKEN + DRIPS + LENGTHS + RANGES + ETAGS + STATUSES + STRANGERS + BYTES + WAITS + HOSTILE
 
 
 def cells():

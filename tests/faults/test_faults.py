@@ -19,7 +19,7 @@ WHAT_TO_DO = re.compile(
     r"(?i)\b(same call|run|check|ask|set|unset|try|correct|remove|free|log in|sign in|wait"
     r"|choose|make|report)\b"
 )
-NEVER = re.compile(r"Traceback|X-Amz-|Signature=|0x[0-9a-f]{8}")
+NEVER = re.compile(r"Traceback|X-Amz-|Signature=|0x[0-9a-f]{8}|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 LONGEST = 9.0
 """Seconds for a run, at most: a hang is a failure."""
 MOST = {

@@ -179,6 +179,10 @@ def odd_status(connection, request, reply):
     connection.sendall(b"HTTP/1.1 " + b"9" * 5000 + b" OK\r\nContent-Length: 0\r\n\r\n")
 
 
+def drawing_status(connection, request, reply):
+    connection.sendall(b"HTTP/1.1 501 \x1b[2JBad\x07\r\nContent-Length: 0\r\n\r\n")
+
+
 def endless_head(connection, request, reply):
     end = time.monotonic() + LONGEST
     connection.sendall(b"HTTP/1.1 200 OK\r\n")

@@ -217,7 +217,7 @@ class Service:
     def _json(self, response: Response) -> dict[str, Any]:
         try:
             reply = json.loads(response.read(_BODY_LIMIT))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._bad_reply("a response that is not JSON") from error
         if not isinstance(reply, dict):
             raise self._bad_reply("a response that is not a JSON object")
