@@ -107,10 +107,14 @@ def _contents(key: str, item: S3Object, coded: bool) -> str:
     if item.checksum is not None:
         checksum = f"<ChecksumAlgorithm>{item.checksum.upper()}</ChecksumAlgorithm>"
         checksum += f"<ChecksumType>{item.checksum_type}</ChecksumType>"
+    restored = ""
+    if item.restored:
+        restored = "<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress>"
+        restored += f"<RestoreExpiryDate>{item.restored}</RestoreExpiryDate></RestoreStatus>"
     return (
         f"<Contents><Key>{_text(key, coded)}</Key><LastModified>{modified}</LastModified>"
         f"<ETag>{etag}</ETag>{checksum}"
-        f"<Size>{item.size}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        f"<Size>{item.size}</Size><StorageClass>{item.storage_class}</StorageClass>{restored}</Contents>"
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -41,6 +42,12 @@ class S3Object:
         All cover the full object, but for a SHA-256 of parts, which is a digest of digests.
     forced_etag
         Say this instead of the true ETag (without quotes): for large objects, or to lie.
+    cuts
+        Uploaded in parts of these many bytes, in this order, instead of `part_size`.
+    storage_class
+        Where S3 keeps it; from an archive it is only given out where it is `restored`.
+    restored
+        Until when a copy of an archived object is there, as S3 says it; "" for none.
     """
 
     content: Content
@@ -48,6 +55,14 @@ class S3Object:
     checksum: str | None = "crc64nvme"
     forced_etag: str | None = None
     modified: datetime = MODIFIED
+    cuts: tuple[int, ...] = ()
+    storage_class: str = "STANDARD"
+    restored: str = ""
+
+    @property
+    def archived(self) -> bool:
+        """Whether it cannot be had now."""
+        return self.storage_class in ("GLACIER", "DEEP_ARCHIVE") and not self.restored
 
     @cached_property
     def blob(self) -> Blob:
@@ -66,7 +81,7 @@ class S3Object:
         """The ETag, in its quotes."""
         if self.forced_etag is not None:
             return f'"{self.forced_etag}"'
-        if self.part_size is None:
+        if not self.in_parts:
             return f'"{self.digest("md5").hex()}"'
         parts = self._part_digests("md5")
         joined = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
@@ -79,7 +94,7 @@ class S3Object:
             return {}
         if self.checksum in CRCS:
             value = base64.b64encode(self._crc(*CRCS[self.checksum])).decode()
-        elif self.part_size is None:
+        elif not self.in_parts:
             value = base64.b64encode(self.digest(self.checksum)).decode()
         else:
             parts = self._part_digests(self.checksum)
@@ -90,7 +105,7 @@ class S3Object:
     @property
     def checksum_type(self) -> str:
         """What the checksum covers: CRCs of parts can be joined, SHA-256s cannot."""
-        whole = self.checksum in CRCS or self.part_size is None
+        whole = self.checksum in CRCS or not self.in_parts
         return "FULL_OBJECT" if whole else "COMPOSITE"
 
     def _crc(self, function: Callable[[bytes, int], int], width: int) -> bytes:
@@ -106,14 +121,36 @@ class S3Object:
             digest.update(piece)
         return digest.digest()
 
-    def _part_digests(self, algorithm: str) -> list[bytes]:
+    @property
+    def in_parts(self) -> bool:
+        """Whether it was uploaded in parts."""
+        return bool(self.cuts) or self.part_size is not None
+
+    def parts(self) -> list[tuple[int, int]]:
+        """Return where each part begins and where it stops."""
+        if self.cuts:
+            stops = list(accumulate(self.cuts))
+            return list(zip([0, *stops[:-1]], stops, strict=True))
         step = self.part_size or max(1, self.size)
         starts = range(0, max(1, self.size), step)
-        return [self.digest(algorithm, at, min(at + step, self.size)) for at in starts]
+        return [(at, min(at + step, self.size)) for at in starts]
+
+    def _part_digests(self, algorithm: str) -> list[bytes]:
+        return [self.digest(algorithm, *span) for span in self.parts()]
 
 
-def serve_object(item: S3Object, headers: Mapping[str, str]) -> Reply:
-    """Answer a GET or HEAD of an object: conditions first, then the range, then the rest."""
+def serve_object(item: S3Object, headers: Mapping[str, str], part: int | None = None) -> Reply:
+    """Answer a GET or HEAD of an object: conditions first, then the range, then the rest.
+
+    Parameters
+    ----------
+    item
+        The object.
+    headers
+        Of the request, names in lower case.
+    part
+        The number of the part of the upload that is asked for, from 1; None for all of it.
+    """
     base = {
         "ETag": item.etag,
         "Last-Modified": format_datetime(item.modified, usegmt=True),
@@ -125,6 +162,13 @@ def serve_object(item: S3Object, headers: Mapping[str, str]) -> Reply:
     if _matches(headers.get("if-none-match", ""), item.etag):
         return Reply(304, {"ETag": item.etag})
     asked = parse_range(headers.get("range", ""), item.size)
+    if part is not None:
+        spans = item.parts()
+        if not 1 <= part <= len(spans):
+            return xml_error(416, "InvalidPartNumber", PartNumberRequested=part)
+        asked = spans[part - 1]
+        if item.in_parts:
+            base["x-amz-mp-parts-count"] = str(len(spans))
     if asked is None:
         if headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
             base |= item.checksum_headers

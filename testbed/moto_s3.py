@@ -91,6 +91,10 @@ class MotoS3:
             self._put_whole(key, item)
         else:
             self._put_parts(key, item, item.part_size)
+        self.publish(key)
+
+    def publish(self, key: str) -> None:
+        """Let anonymous readers have an object, unless it is forbidden."""
         refused = any(fnmatchcase(key, pattern) for pattern in self.forbidden)
         acl = get_canned_acl("private" if refused else "public-read")
         self._storage.put_object_acl(self.bucket, key, acl)

@@ -98,6 +98,8 @@ class S3Server(WireServer):
         self.forbidden = tuple(forbidden)
         self.elsewhere = dict(elsewhere or {})
         self.page_size = page_size
+        self.tells_parts = True
+        """Whether ``?partNumber=`` is answered; where it is not, the whole object comes."""
         self._buckets = {name: _objects(content) for name, content in buckets.items()}
         self._sorted: dict[str, list[str]] = {}
         self._lies: dict[tuple[str, str], S3Object] = {}
@@ -171,7 +173,11 @@ class S3Server(WireServer):
         if item is None:
             message = "The specified key does not exist."
             return xml_error(404, "NoSuchKey", message, Key=request.key)
-        return serve_object(item, request.headers)
+        if item.archived and request.method == "GET":
+            message = "The operation is not valid for the object's storage class"
+            return xml_error(403, "InvalidObjectState", message, StorageClass=item.storage_class)
+        part = request.query.get("partNumber", "") if self.tells_parts else ""
+        return serve_object(item, request.headers, int(part) if part.isdecimal() else None)
 
     def _list(self, request: Request) -> Reply:
         if request.query.get("list-type") != "2":

@@ -4,7 +4,8 @@
 by kill -9, around the system call with this name whose arguments contain the text.
 
 With `--descriptors N` it may have no more open than that; then it tells, in a line of JSON on
-stderr, how many it had open at most, and which attempts failed.
+stderr, how many it had open at most, and which attempts failed. With `--address-space N` it may
+use no more memory than that, whether or not it is in use.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def arm(spec):
 
     def deadly(*arguments, **keywords):
         nonlocal seen
-        strikes = any(text in str(argument) for argument in arguments)
+        strikes = any(text in argument for argument in _shown(arguments, keywords))
         with lock:
             seen += strikes
             mine = strikes and seen == turn
@@ -61,6 +62,15 @@ def arm(spec):
         return result
 
     setattr(os, name, deadly)
+
+
+def _shown(arguments, keywords):
+    """Return the arguments as text; a name that is relative to an open folder as a whole path."""
+    yield from map(str, arguments)
+    folders = [keywords[key] for key in ("dir_fd", "src_dir_fd", "dst_dir_fd") if key in keywords]
+    names = [argument for argument in arguments if isinstance(argument, str)]
+    for folder, name in zip(folders, names[-len(folders) :], strict=False):
+        yield f"{os.readlink(f'/proc/self/fd/{folder}')}/{name}"
 
 
 class Descriptors:
@@ -122,11 +132,15 @@ def parsed():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--inspect", action="store_true")
     parser.add_argument("--descriptors", type=int)
+    parser.add_argument("--address-space", type=int, help="MB, at most")
     return parser.parse_args()
 
 
 def main():
     given = parsed()
+    if given.address_space:
+        most = given.address_space << 20
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     rules = RetryRules(attempts=given.attempts, base=0.005, cap=0.02)
     options = Options(
         n_jobs=given.jobs,

@@ -272,12 +272,14 @@ def test_a_file_that_fails_is_named_after_the_rest_was_fetched(s3, dest):
     assert on_disk(dest) == (ROOT - {"CHANGES"}) | {p for p in FILES if "sub-01_T1w" in p}
 
 
-def test_files_that_the_server_refuses_are_warned_of_and_no_failure(s3, dest, monkeypatch):
+def test_files_that_the_server_refuses_have_failed_and_the_others_come(s3, dest, monkeypatch):
     monkeypatch.setattr(s3, "forbidden", ("*/CHANGES", "*_T1w.json"))
-    with pytest.warns(UserWarning, match=r"withheld 2 of the files: CHANGES, sub-01") as caught:
-        report = neurofetch.get(URL, dest, subject="01", suffix="T1w")
-    assert [warning.filename for warning in caught] == [__file__]
-    assert len(report.withheld) == 2
+    with pytest.raises(IncompleteError, match=r"(?s)2 of .*CHANGES: .*403.*sub-01.*403") as caught:
+        neurofetch.get(URL, dest, subject="01", suffix="T1w")
+    report = caught.value.report
+    assert str(caught.value).count("not public") == 1, "the advice is given once"
+    assert len(report.failures) == 2
+    assert not report.withheld
     assert len(report.paths) == len(on_disk(dest)) == len(report) - 2
 
 

@@ -128,8 +128,9 @@ def get(
     Raises
     ------
     IncompleteError
-        At the end, if files are missing; it names every file and cause. Files that the server does
-        not give out (403) are not failures: a warning and the report name them.
+        At the end, if files are missing; it names every file and cause, and what to do. Files that
+        the server refuses (403), that are archived, or that cannot be kept under their names are
+        among them.
     UsageError, ServerError, DestinationError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
     """

@@ -1,20 +1,120 @@
-"""Several calls at once, in threads that nobody has to wait for when somebody presses Ctrl-C."""
+"""Threads: as many as the system gives, and small; several calls at once.
+
+Batch systems limit the address space of a job (``ulimit -v``, ``h_vmem``), and many machines the
+threads of a user (``ulimit -u``). A thread takes 8 MB of address space for its stack, and 64 MB for
+a heap of its own, whatever it uses of them. So there are fewer threads where there is less room; at
+worst none, and the work is done in the calling thread.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["together"]
+__all__ = ["room_for_threads", "small_stacks", "start", "started", "together"]
 
 T = TypeVar("T")
 
+_STACK = 1 << 20
+"""Bytes. Nothing here recurses; musl gives 128 kB, glibc 8 MB."""
+_EACH = _STACK + (64 << 20)
+"""Bytes of address space that a thread may take: its stack, and the heap that glibc gives it."""
+_REST = 256 << 20
+"""Bytes of address space that threads leave for everything else."""
+_stack_size = threading.Lock()
+
 
 _BEAT = 0.25
+
+
+def start(target: Callable[[], object], count: int, name: str) -> list[threading.Thread]:
+    """Start threads that nobody waits for at the end of the program; return them.
+
+    There are fewer than asked for, or none, where the system gives no more.
+
+    Parameters
+    ----------
+    target : callable
+        What each of them calls.
+    count : int
+    name : str
+        Their names are this, and a number.
+    """
+    threads: list[threading.Thread] = []
+    for number in range(count):
+        thread = started(target, f"{name}-{number}", others=number)
+        if thread is None:
+            break
+        threads.append(thread)
+    return threads
+
+
+def started(target: Callable[[], object], name: str, *, others: int = 0) -> threading.Thread | None:
+    """Start one thread that nobody waits for at the end of the program.
+
+    Parameters
+    ----------
+    target : callable
+    name : str
+    others : int
+        Threads that do the same already. Without any, it is started also where there is little
+        room.
+
+    Returns
+    -------
+    Thread or None
+        None where the system gives no more.
+    """
+    if others and not room_for_threads():
+        return None
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        with small_stacks():
+            thread.start()
+    except (RuntimeError, MemoryError):  # "can't start new thread"
+        return None
+    return thread
+
+
+@contextlib.contextmanager
+def small_stacks() -> Iterator[None]:
+    """Start threads with a stack of 1 MB; those of the rest of the program keep theirs."""
+    with _stack_size:
+        before = threading.stack_size(_STACK)
+        try:
+            yield
+        finally:
+            threading.stack_size(before)
+
+
+def room_for_threads() -> int:
+    """Return how many more threads the address space has room for."""
+    limit = _address_space()
+    if limit is None:
+        return 1 << 16
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            used = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        used = limit // 4  # not told
+    return max(0, (limit - used - _REST) // _EACH)
+
+
+def _address_space() -> int | None:
+    """Return the limit of this process's address space; None where there is none."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    except (ImportError, AttributeError, OSError, ValueError):
+        return None
+    return None if limit < 0 else limit
 
 
 def together(
@@ -59,8 +159,8 @@ def together(
             if errors or len(results) == total:
                 over.set()
 
-    for _ in range(min(threads, total)):
-        threading.Thread(target=work, daemon=True).start()
+    if not start(work, min(threads, total), "neurofetch-call"):
+        work()
     try:
         while total and not over.wait(_BEAT if meanwhile else None):
             if meanwhile:

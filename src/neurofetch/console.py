@@ -6,9 +6,11 @@ its exit code; an error that the user can correct shows no traceback.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import re
 import signal
 import sys
 import warnings
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from neurofetch.model import Plan, Report
     from neurofetch.store.audit import Audit
 
+from neurofetch._shown import shown, shown_lines
 from neurofetch.display.flags import (
     ExitCode,
     Parser,
@@ -32,7 +35,9 @@ from neurofetch.display.flags import (
     add_progress,
     add_transfer,
 )
+from neurofetch.display.outlet import outlet
 from neurofetch.display.text import size, table
+from neurofetch.errors import OutputError, ServerError
 
 __all__ = [
     "ExitCode",
@@ -46,12 +51,15 @@ __all__ = [
     "begin",
     "emit",
     "narrated",
+    "output",
     "progress",
     "remark",
     "run",
+    "say",
     "show_audit",
     "show_plan",
     "show_report",
+    "show_text",
     "size",
     "table",
 ]
@@ -66,7 +74,60 @@ def emit(value: object) -> None:
         text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
-    print(text)
+    output(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+_UNSEEN = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What JSON need not escape, and a terminal obeys."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def output(text: str) -> None:
+    """Print a result on stdout, as it is.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    BrokenPipeError
+        If its reader has ended.
+    """
+    try:
+        print(text)
+        _flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritten(error) from error
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # it is None when it was closed from the start
+        sys.stdout.flush()
+
+
+def _unwritten(error: OSError) -> OutputError:
+    return OutputError(
+        f"the output cannot be written: {error.strerror or error}. Files that were fetched are in "
+        "their places."
+    )
+
+
+def show_text(text: str) -> None:
+    """Print a result for people on stdout: nothing in it can move a cursor."""
+    output(shown_lines(text))
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print a message on stderr; where that cannot be written, it is lost.
+
+    Parameters
+    ----------
+    text : str
+    end : str
+        What follows it; "" for a question.
+    """
+    outlet().say(shown_lines(text), end)
 
 
 def show_plan(plan: Plan, arguments: argparse.Namespace) -> None:
@@ -76,7 +137,7 @@ def show_plan(plan: Plan, arguments: argparse.Namespace) -> None:
     if arguments.json:
         emit(plan_json(plan))
     else:
-        print(plan_text(plan))
+        show_text(plan_text(plan))
 
 
 def begin(plan: Plan, arguments: argparse.Namespace) -> None:
@@ -95,14 +156,15 @@ def show_report(report: Report, arguments: argparse.Namespace, plan: Plan | None
     if arguments.json:
         emit(report_json(report))
     elif arguments.paths:
-        print("\n".join(map(str, report.paths)))
+        lines = map(str, report.paths)
+        output("\n".join(shown(line) if _CONTROL.search(line) else line for line in lines))
     remark(report_text(report, plan), arguments)
 
 
 def remark(text: str, arguments: argparse.Namespace) -> None:
     """Print a message on stderr, unless the user wants it quiet."""
     if not arguments.quiet and not _talks_json(arguments):
-        print(text, file=sys.stderr)
+        say(text)
 
 
 def progress(arguments: argparse.Namespace) -> str:
@@ -161,7 +223,11 @@ def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace)
     try:
         report = fetch(narrator)
     except IncompleteError as error:
-        show_report(error.report, arguments, narrator.plan)
+        try:
+            show_report(error.report, arguments, narrator.plan)
+        except (OutputError, BrokenPipeError) as unwritten:
+            msg = f"the report was not printed: {unwritten.strerror or unwritten}"
+            warnings.warn(msg, UserWarning, stacklevel=2)
         raise
     show_report(report, arguments, narrator.plan)
     return ExitCode.OK
@@ -174,7 +240,7 @@ def show_audit(audit: Audit, arguments: argparse.Namespace) -> ExitCode:
     if arguments.json:
         emit(audit_json(audit))
     elif not arguments.quiet or not audit.ok:
-        print(audit_text(audit))
+        show_text(audit_text(audit))
     return ExitCode.OK if audit.ok else ExitCode.INCOMPLETE
 
 
@@ -205,6 +271,7 @@ def run(
     -------
     int
     """
+    _open_standard_streams()
     talk = _Talk(program)
     _talk_of_warnings(talk)
     _end_on_terminate()
@@ -223,9 +290,33 @@ def run(
         code = ExitCode.USAGE if missing else (codes(error) if codes else None) or _code(error)
         if code is None:
             raise
-        talk("error", missing or str(error))
+        talk("error", missing or _message(error))
         _drop_what_cannot_be_written()
         return code
+    finally:
+        with contextlib.suppress(KeyboardInterrupt, _TerminatedError):  # it is the end already
+            outlet().drain()
+
+
+def _message(error: Exception) -> str:
+    """Return what happened and what to do."""
+    advice = error.advice if isinstance(error, ServerError) else ""
+    return f"{error}. {advice}" if advice else str(error)
+
+
+def _open_standard_streams() -> None:
+    """See that nothing else is opened in the place of a standard stream that was closed.
+
+    Else a file of the dataset could be number 2, and get what is written to stderr.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(opened, True)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _missing_library(error: Exception) -> str:
@@ -244,11 +335,19 @@ def _handled(parser: argparse.ArgumentParser, argv: Sequence[str] | None, talk: 
         arguments = parser.parse_args(argv)
     except SystemExit as end:  # --help, --version, wrong usage
         code = int(end.code or 0)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # the help cannot be printed
+        raise _unwritten(error) from error
     else:
         talk.in_json = _talks_json(arguments)
         code = int(arguments.handler(arguments))
-    if sys.stdout is not None:  # it is None when it was closed from the start
-        sys.stdout.flush()  # now, while a broken pipe can still be dealt with
+    try:
+        _flush()  # now, while a broken pipe can still be dealt with
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritten(error) from error
     return code
 
 
@@ -283,10 +382,10 @@ class _Talk:
 
     def __call__(self, kind: str, message: str) -> None:
         word = "warning: " if kind == "warning" else ""
-        line = f"{self._program}: {word}{message}"
         if self.in_json:
-            line = json.dumps({"event": kind, "message": message})
-        print(line, file=sys.stderr, flush=True)
+            outlet().say(json.dumps({"event": kind, "message": message}))
+        else:
+            say(f"{self._program}: {word}{message}")
 
 
 def _code(error: Exception) -> ExitCode | None:
@@ -300,6 +399,7 @@ def _code(error: Exception) -> ExitCode | None:
         (IncompleteError, ExitCode.INCOMPLETE),
         (errors.VerificationError, ExitCode.INCOMPLETE),
         (errors.DestinationError, ExitCode.DISK),
+        (errors.OutputError, ExitCode.DISK),
         (errors.ServerError, ExitCode.SERVER),
         (errors.FaultError, ExitCode.FAULT),
         (errors.NeurofetchError, ExitCode.USAGE),

@@ -12,9 +12,9 @@ __all__ = [
     "InterruptedTransferError",
     "MissingBucketError",
     "MissingRemoteError",
-    "NameClashError",
     "NeurofetchError",
     "NothingMatchedError",
+    "OutputError",
     "ProtocolError",
     "RefusedError",
     "RemoteChangedError",
@@ -39,7 +39,6 @@ class NeurofetchError(Exception):
         │   ├── NothingMatchedError (LookupError) the filters leave nothing
         │   ├── ConfigError                      a setting or environment variable is wrong
         │   └── UnsafeNameError                  a key that cannot be a local file name
-        │       └── NameClashError               two keys on one local name
         ├── DestinationError (OSError)           the data directory cannot take files
         │   └── DiskFullError                    errno ENOSPC
         ├── ServerError (OSError)                the server, or the way to it
@@ -48,12 +47,13 @@ class NeurofetchError(Exception):
         │   ├── ProtocolError                    a response that cannot be used
         │   ├── MissingBucketError (FileNotFoundError)
         │   ├── MissingRemoteError (FileNotFoundError)   404
-        │   ├── RefusedError (PermissionError)   401, 403
+        │   ├── RefusedError (PermissionError)   401, 403, 407, 451
         │   └── RemoteChangedError               the object changed while it was fetched
         ├── VerificationError (ValueError)       wrong bytes, or too few
         │   ├── neurovault.DamagedVolumeError    no whole NIfTI volume
         │   └── neurovault.TornRecordError       a metadata file that is not whole
         ├── IncompleteError (RuntimeError)       at the end, something asked for is missing
+        ├── OutputError (OSError)                a result cannot be printed
         ├── FaultError (RuntimeError)            a fault of this program: please report it
         └── InterruptedTransferError (RuntimeError)  stopped on request; partials are kept
     """
@@ -79,10 +79,6 @@ class UnsafeNameError(UsageError):
     """A key that cannot be used as a local file name."""
 
 
-class NameClashError(UnsafeNameError):
-    """Two keys would land on one local file."""
-
-
 class DestinationError(NeurofetchError, OSError):
     """The data directory is missing, is a file, or cannot be written."""
 
@@ -96,7 +92,16 @@ class DiskFullError(DestinationError):
 
 
 class ServerError(NeurofetchError, OSError):
-    """The server, or the way to it, failed."""
+    """The server, or the way to it, failed.
+
+    Attributes
+    ----------
+    advice : str
+        What the reader can do, where that is known and not in the message. It is the same for all
+        files of a kind, so that a report of many gives it once.
+    """
+
+    advice: str = ""
 
 
 class UnreachableError(ServerError, ConnectionError):
@@ -112,11 +117,14 @@ class TransientError(ServerError, ConnectionError):
         What happened.
     retry_after : float, optional
         Seconds that the server asked to wait (its ``Retry-After`` header).
+    advice : str, optional
+        What the reader can do.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, advice: str = "") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.advice = advice
 
 
 class ProtocolError(ServerError):
@@ -132,7 +140,19 @@ class MissingRemoteError(ServerError, FileNotFoundError):
 
 
 class RefusedError(ServerError, PermissionError):
-    """The server refuses access (401 or 403)."""
+    """The server, or something on the way to it, refuses (401, 403, 407, 451, 511).
+
+    Parameters
+    ----------
+    message : str
+        What was refused, and how.
+    advice : str, optional
+        What the reader can do.
+    """
+
+    def __init__(self, message: str, advice: str = "") -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 class RemoteChangedError(ServerError):
@@ -141,6 +161,10 @@ class RemoteChangedError(ServerError):
 
 class VerificationError(NeurofetchError, ValueError):
     """The bytes that arrived do not match the server's checksum, ETag or size."""
+
+
+class OutputError(NeurofetchError, OSError):
+    """What a command was to print on its output cannot be written; its work is done."""
 
 
 class FaultError(NeurofetchError, RuntimeError):

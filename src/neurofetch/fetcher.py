@@ -8,13 +8,13 @@ to choose, from which source.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch._threads import together
+from neurofetch._shown import shown
+from neurofetch._threads import start, together
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
 from neurofetch.events import Event, Planned, Retrying, quiet
@@ -24,12 +24,14 @@ from neurofetch.model import Action
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
-from neurofetch.planning.dataset import Dataset, Selection, make_selection
+from neurofetch.planning.dataset import Dataset, Selection, make_selection, without_clashes
+from neurofetch.planning.local_path import twins
 from neurofetch.planning.plan import make_plan
-from neurofetch.sources.ask import ask_head
+from neurofetch.sources.ask import look
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.store.audit import audit, recognised
 from neurofetch.store.directory import DataDirectory
+from neurofetch.store.names import Names
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
 from neurofetch.transfer.options import Options, checked_jobs, checked_shard
@@ -225,7 +227,7 @@ class Fetcher:
         ServerError
         """
         # Loading takes as long as a round trip: it is done while the first page is on its way.
-        threading.Thread(target=warm_up, daemon=True).start()
+        start(warm_up, 1, "neurofetch-warm-up")
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
         found = together([*levels, *walks], _LISTERS)
@@ -335,7 +337,7 @@ class Fetcher:
         strict : bool
             Whether a file that is missing at the end is an error; if not, only the report says it.
         stacklevel : int
-            For the warning about withheld files: 3 is the line that called the caller of this.
+            For the warning about missing files: 3 is the line that called the caller of this.
 
         Returns
         -------
@@ -351,7 +353,7 @@ class Fetcher:
         Warns
         -----
         UserWarning
-            Of files that the server did not give out although the plan did not say so.
+            Of optional files that the server does not have.
         """
         settings = settings or RunSettings()
 
@@ -370,7 +372,7 @@ class Fetcher:
             inspect=inspect,
         )
         if strict:
-            _warn_of_refused(plan, report, stacklevel + 1)
+            _warn_of_missing(plan, report, stacklevel + 1)
             report.raise_for_failures()
         return report
 
@@ -397,10 +399,11 @@ class Fetcher:
         listen : callable, optional
             With `read_all`, gets a `Checking` event now and then, and one at the end.
         """
+        known = None if wants is None else _for_this_disk(self.directory, [*wants], write=False)
         return audit(
             self.directory,
             read_all=read_all,
-            remote=wants,
+            remote=None if known is None else [want for want in known if not want.problem],
             checksum=self.server_checksum,
             only=None if only is None else frozenset(only),
             listen=listen,
@@ -413,8 +416,11 @@ class Fetcher:
         ------
         ServerError
         """
-        headers = self._attempts.run(lambda: ask_head(self.client, self.source, remote))
-        return ServerChecksum.of(remote, headers)
+        now, headers = look(self.client, self.source, remote, self._attempts)
+        if now.etag == remote.etag or not remote.etag:
+            return ServerChecksum.of(remote, headers)
+        # Either it changed since it was listed, or the listing always tells another ETag.
+        return ServerChecksum.of(now, headers) if now.listed else ServerChecksum.of(remote)
 
 
 def bucket_of(dataset: Dataset) -> Bucket:
@@ -453,10 +459,12 @@ def plan_wants(
     UnsafeNameError, DestinationError
         As `DataDirectory.survey` does.
     """
-    local = directory.survey((want.path for want in wants), read_receipts(directory.state))
+    wants = _for_this_disk(directory, wants, write=adopt)
+    kept = [want for want in wants if not want.problem]
+    local = directory.survey((want.path for want in kept), read_receipts(directory.state))
     if not overwrite:
-        local = recognised(directory, wants, local, adopt=adopt)
-    held = _held_bytes(directory, wants)
+        local = recognised(directory, kept, local, adopt=adopt)
+    held = _held_bytes(directory, kept)
     return make_plan(
         directory.root,
         wants,
@@ -466,6 +474,23 @@ def plan_wants(
         free=directory.free(),
         overwrite=overwrite,
     )
+
+
+def _for_this_disk(
+    directory: DataDirectory, wants: Sequence[Want], *, write: bool
+) -> tuple[Want, ...]:
+    """Return the same files; those that the disk cannot hold have a problem."""
+    names = Names(directory.root, directory.state)
+    found = tuple(
+        replace(want, problem=problem)
+        if not want.problem and (problem := names.problem(want.path))
+        else want
+        for want in wants
+    )
+    if not twins(want.path for want in found if not want.problem):
+        return found
+    case, accents = names.folds(write=write)
+    return without_clashes(found, case=case, accents=accents)
 
 
 def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, int]:
@@ -480,7 +505,7 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
         usable = (
             partial.log.bytes_held()
             for partial in found.get(name_of(want.path), ())
-            if partial.log.is_of(remote.etag, remote.size, remote.digest)
+            if partial.log.may_be_of(remote.etag, remote.size, remote.digest)
             and partials.free_to_take(partial)
         )
         best = max(usable, default=0)
@@ -489,12 +514,11 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
     return held
 
 
-def _warn_of_refused(plan: Plan, report: Report, stacklevel: int) -> None:
-    """Warn once of files that the server did not give out although the plan did not say so."""
+def _warn_of_missing(plan: Plan, report: Report, stacklevel: int) -> None:
+    """Warn once of optional files that the server does not have."""
     told = {step.want.path for step in plan.of(Action.REFUSE)}
-    surprises = [outcome for outcome in report.withheld if outcome.path not in told]
-    if surprises:
-        names = ", ".join(outcome.path for outcome in surprises[:5])
-        more = f" and {len(surprises) - 5:,} more" if len(surprises) > 5 else ""
-        msg = f"the bucket withheld {len(surprises):,} of the files: {names}{more}"
+    missing = [shown(outcome.path) for outcome in report.withheld if outcome.path not in told]
+    if missing:
+        more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+        msg = f"the server has not {len(missing):,} of the files: {', '.join(missing[:5])}{more}"
         warnings.warn(msg, UserWarning, stacklevel=stacklevel)

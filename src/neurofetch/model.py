@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Outcome:
     key : str
     status : Status
     reason : str
-        Why it was skipped or withheld, or what failed.
+        Why it was skipped or withheld, what failed, or how it was verified where that is unusual.
     size : int
         Bytes of the file.
     moved : int
@@ -81,6 +82,8 @@ class Outcome:
         How it was verified.
     attempts : int
         Requests that were needed beyond the first of each part.
+    advice : str
+        What the reader can do about a failure, where that is more than to run the call again.
     """
 
     path: str
@@ -92,6 +95,7 @@ class Outcome:
     seconds: float = 0.0
     verification: VerificationLevel = VerificationLevel.NONE
     attempts: int = 0
+    advice: str = ""
 
     @property
     def ok(self) -> bool:
@@ -157,7 +161,7 @@ class Report:
 
     @property
     def withheld(self) -> tuple[Outcome, ...]:
-        """The files that the server, or the dataset's owners, do not give out."""
+        """The files that the dataset's owners keep back, as the plan said: no failures."""
         return self.of(Status.REFUSED)
 
     @property
@@ -180,14 +184,14 @@ class Report:
         """
         if self.ok:
             return
-        lines = [f"  {o.path}: {o.reason}" for o in self.failures]
-        msg = (
-            f"{len(lines)} of {len(self)} files failed; the other {len(self) - len(lines)} were "
-            "fetched, skipped or withheld.\n"
-            + "\n".join(lines)
-            + "\nRun the same call again: it fetches only the missing files."
-        )
-        raise IncompleteError(msg, self)
+        failures = self.failures
+        rest = len(self) - len(failures)
+        lines = [f"{len(failures)} of {len(self)} files failed{_rest(rest)}."]
+        lines += [f"  {shown(o.path)}: {o.reason}" for o in failures]
+        lines += dict.fromkeys(o.advice for o in failures if o.advice)
+        if any(not o.advice for o in failures):
+            lines += ["Run the same call again: it fetches only the missing files."]
+        raise IncompleteError("\n".join(lines), self)
 
     def merge(self, other: Report) -> Report:
         """Return one report of two runs: for a file in both, the later outcome stands.
@@ -211,6 +215,10 @@ class Report:
         return Report(self.root, tuple(merged.values()), notes, self.seconds + other.seconds)
 
 
+def _rest(count: int) -> str:
+    return f"; the other {count} were fetched, skipped or withheld" if count else ""
+
+
 class Action(enum.StrEnum):
     """What the plan does with one file. The values are those of JSON; people read `word`."""
 
@@ -219,11 +227,13 @@ class Action(enum.StrEnum):
     REPLACE = "replace"
     KEEP = "keep"
     REFUSE = "refuse"
+    LEAVE = "leave"
 
     @property
     def word(self) -> str:
         """The word for people."""
-        return {"keep": "skip", "refuse": "withheld"}.get(self.value, self.value)
+        words = {"keep": "skip", "refuse": "withheld", "leave": "cannot be kept"}
+        return words.get(self.value, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +267,8 @@ class RemoteFile:
     size : int or None
         Bytes; None where the server does not say beforehand.
     etag : str or None
-        The ETag without quotation marks; None where the server has none.
+        The ETag without quotation marks (a weak one begins with ``W/``); None where the server has
+        none.
     modified : str or None
         Last modification as the server wrote it.
     digest : Digest or None
@@ -267,6 +278,11 @@ class RemoteFile:
     withheld : str
         Why the server lists the file but does not give it out now; empty if it does. A file that
         is already here is skipped in either case.
+    listed : str
+        The ETag in the listing, where the object itself turned out to have another; else empty.
+    storage_class : str
+        Where the server keeps it, as S3 says it ("GLACIER"); "" where it does not say, or where
+        an archived file is restored for now.
     """
 
     key: str
@@ -277,6 +293,17 @@ class RemoteFile:
     digest: Digest | None = None
     ranges: bool = True
     withheld: str = ""
+    listed: str = ""
+    storage_class: str = ""
+
+    @property
+    def archived(self) -> bool:
+        """Whether it must be restored by its owners before anybody can fetch it."""
+        return self.storage_class in _ARCHIVES
+
+
+_ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Classes that S3 does not read from; GLACIER_IR (instant retrieval) is not among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +318,9 @@ class Want:
     why : str
         The rule that chose it: "asked for", "root file", "sidecar of …".
     refused : str
-        Why it may not be fetched; empty when it may.
+        Why its owners do not give it out; empty when they do.
+    problem : str
+        Why it cannot be kept under its name; empty when it can.
     optional : bool
         Whether its absence on the server is only noted.
     """
@@ -301,6 +330,7 @@ class Want:
     why: str = "asked for"
     refused: str = ""
     optional: bool = False
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +350,11 @@ class Receipt:
     digest : str
         ``algorithm:hex`` of the content, to check it again later; "" where there is none.
     when : float
-        Seconds since the epoch.
+        Seconds since the epoch, by the clock of the writer: to be shown, not to be compared.
+    listed : str
+        The ETag that the listing said, where the object had another; else "".
+    seq : int
+        Its place among the receipts of its path; the journal counts, and says it when it is read.
     """
 
     path: str
@@ -331,6 +365,18 @@ class Receipt:
     verification: VerificationLevel
     digest: str
     when: float
+    listed: str = ""
+    seq: int = field(default=0, compare=False)
+
+    def is_of(self, remote: RemoteFile) -> bool:
+        """Whether this is the object that a listing tells of, by its ETag.
+
+        Where listing and object disagreed already when it was fetched, the size must agree too.
+        """
+        if not remote.etag:
+            return False
+        listed = self.listed == remote.etag and remote.size in (None, self.size)
+        return self.etag == remote.etag or listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,9 +450,16 @@ class Step:
         return self.action in (Action.FETCH, Action.RESUME, Action.REPLACE)
 
     @property
+    def archived(self) -> bool:
+        """Whether it is asked for although it will most likely be refused: it is archived."""
+        return self.moves and self.want.remote.archived
+
+    @property
     def remaining(self) -> int:
-        """Bytes still to come."""
-        return max(0, (self.want.remote.size or 0) - self.have) if self.moves else 0
+        """Bytes still to come; those of an archived file are not expected."""
+        if not self.moves or self.archived:
+            return 0
+        return max(0, (self.want.remote.size or 0) - self.have)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -446,8 +499,13 @@ class Plan:
 
     @property
     def moving(self) -> tuple[Step, ...]:
-        """The steps for which bytes will move."""
+        """The steps for which bytes will move, or are asked for at least."""
         return tuple(step for step in self.steps if step.moves)
+
+    @property
+    def archived(self) -> tuple[Step, ...]:
+        """Those of `moving` whose files are archived: they come only if they were restored."""
+        return tuple(step for step in self.steps if step.archived)
 
     @property
     def bytes_to_fetch(self) -> int:

@@ -359,13 +359,21 @@ def test_what_the_plan_said_of_refused_files_is_not_said_again(shell):
     assert "to fetch  " not in again.err
 
 
-def test_a_refusal_that_nobody_foresaw_is_a_warning_and_no_failure(s3, faulty):
+def test_a_refusal_that_no_rule_of_the_dataset_foresaw_is_a_failure(s3, faulty):
     s3.forbidden = (*s3.forbidden, "participants.*")
     done = faulty(AVERAGES)
+    assert done.code == ExitCode.INCOMPLETE
+    assert len(re.findall(r"^  participants\S+: .*403", done.err, re.MULTILINE)) == 2
+    assert "2 failed" in done.err
+    assert done.err.count("ask their owners") == 1
+    assert len(on_disk(faulty.data)) > 2, "all the others came"
+
+
+def test_what_the_datasets_own_rules_withhold_is_no_failure(shell):
+    done = shell("laion-fmri download --subject 03 --ses 01 31 --suffix statmap --include-stimuli")
     assert done.code == 0
-    assert "laion-fmri: warning: the bucket withheld 2 of the files: participants.json" in done.err
-    assert len(re.findall(r"^withheld: participants\S+: .*403", done.err, re.MULTILINE)) == 2
-    assert "2 withheld" in done.err
+    assert "held out by the dataset's owners" in done.err
+    assert "gated by a data use agreement" in done.err
 
 
 # -- progress ------------------------------------------------------------------------------------
@@ -416,13 +424,16 @@ def test_events_are_ndjson_on_stderr_and_nothing_else_is(s3, faulty):
     assert files["README"] == "fetched"
     assert sum(status == "fetched" for status in files.values()) == len(on_disk(faulty.data))
     fields = {event["event"]: " ".join(event) for event in events}
-    assert fields["file"] == "event path key status reason size moved seconds attempts rung"
+    assert fields["file"] == (
+        "event path key status reason size moved seconds attempts advice rung"
+    )
     assert fields["retrying"] == "event path reason wait"
     assert fields["progress"] == (
         "event files_done files bytes_done bytes_total seconds rate retries"
     )
     assert fields["planned"] == (
-        "event root files files_to_fetch bytes_to_fetch bytes_here bytes_free notes"
+        "event root files files_to_fetch bytes_to_fetch files_archived bytes_archived "
+        "files_not_kept bytes_here bytes_free notes"
     )
     assert fields["finished"] == "event root ok seconds bytes_moved counts notes"
 

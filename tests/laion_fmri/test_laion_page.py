@@ -255,17 +255,18 @@ def test_what_is_missing_at_the_end_is_raised_after_the_rest_was_fetched(small, 
     assert len(report.paths) == len(report) - 1 == len(on_disk(quick))
 
 
-def test_files_that_the_bucket_refuses_are_warned_of_and_reported_and_no_failure(
+def test_files_that_the_bucket_refuses_though_no_rule_withholds_them_have_failed(
     tmp_path, monkeypatch
 ):
     with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=(*REFUSED, "participants.*")) as s3:
         data = _user(tmp_path, s3.url, monkeypatch)
-        with pytest.warns(UserWarning, match=r"withheld 2 of the files: participants") as caught:
-            report = download("sub-03", ses="averages")
-    assert [warning.filename for warning in caught] == [__file__]
-    assert report.ok
-    assert [o.path for o in report.withheld] == ["participants.json", "participants.tsv"]
-    assert all("403" in outcome.reason for outcome in report.withheld)
+        with pytest.raises(
+            IncompleteError, match=r"(?s)2 of .* participants\.json: .*403"
+        ) as caught:
+            download("sub-03", ses="averages")
+    report = caught.value.report
+    assert [o.path for o in report.failures] == ["participants.json", "participants.tsv"]
+    assert all("403" in outcome.reason for outcome in report.failures)
     assert {data / path for path in on_disk(data)} == set(report.paths)
     asked = [request.key for request in s3.requests(key="participants.*")]
     assert sorted(asked) == ["participants.json", "participants.tsv"]  # never asked again

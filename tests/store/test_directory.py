@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from neurofetch.engine import Listing, query
-from neurofetch.errors import DestinationError, NameClashError, UnsafeNameError
-from neurofetch.model import Action, Outcome, Status, VerificationLevel
+import neurofetch
+from neurofetch._shown import shown
+from neurofetch.display.text import plan_text
+from neurofetch.engine import Listing, RunSettings, query
+from neurofetch.errors import DestinationError, UnsafeNameError
+from neurofetch.model import Action, IncompleteError, Outcome, Status, VerificationLevel
 from neurofetch.store.directory import DataDirectory
 from testbed.s3 import Generated, S3Object
 from tests.engine_world import MIB, OPTIONS, PART, World, noise, planned, ran
@@ -33,53 +36,113 @@ HOSTILE = {
     "dot": ["sub-01/./evil"],
     "absolute": ["/etc/evil"],
     "double slash": ["sub-01//evil"],
-    "backslash": ["..\\evil"],
-    "drive": ["C:/evil"],
     "NUL": ["ev\0il"],
-    "line break": ["ev\nil"],
-    "turned writing": ["ev\u202eil"],
     "too long": ["x" * 300],
+    "too long in bytes, not in letters": ["\u00e9" * 128],
     "our own folder": [".neurofetch/receipts/evil.jsonl"],
     "our own folder in capitals": [".NeuroFetch/claims/evil"],
     "a folder with content": ["sub-01/evil/"],
 }
-CLASHING = {
+ODD = {
     "case": ["sub-01/A.txt", "sub-01/a.txt"],
+    "case of a folder": ["sub-01/x", "SUB-01/X/y"],
     "accents": ["caf\u00e9", "cafe\u0301"],
-    "file and folder": ["sub-01/x", "sub-01/x/y"],
+    "carriage return": ["Icon\r"],
+    "line break": ["ev\nil"],
+    "escape": ["\x1b[2J\x1b]0;title\x07"],
+    "U+0003": ["sub-01/\x03.txt"],
+    "turned writing": ["ev\u202eil"],
+    "backslash": ["..\\evil", "code\\run.sh"],
+    "drive": ["C:/evil", "a:b.txt"],
+    "spaces and dots": [" a ", "b. ", "c...", "..d", " "],
+    "as long as may be": ["x" * 255, "\u00e9" * 127],
+    "of a shell": ["$(touch x)", "-rf", "~", "*", "a'b\"c"],
+    "of a URL": ["a%2Fb", "a?b#c", "a+b", "a&b=c", "%"],
+    "emoji": ["\U0001f468\u200d\U0001f469.txt"],
 }
+"""What is only odd: Linux can hold it, so it comes."""
 
 
 def everything_below(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("case", HOSTILE | CLASHING)
-def test_a_hostile_key_is_told_before_anything_is_written(world, tmp_path, case):
-    keys = (HOSTILE | CLASHING)[case]
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_key_is_named_and_left_out_and_all_the_rest_comes(world, tmp_path, case):
+    keys = HOSTILE[case]
     world.put("good.txt", SMALL)
     for key in keys:
         world.put(key, b"evil")
-    expected = NameClashError if case in CLASHING else UnsafeNameError
-    with pytest.raises(expected) as caught:
-        world.fetch()
-    assert "Nothing was" in str(caught.value)
-    assert all(repr(key) in str(caught.value) for key in keys)
+    plan = world.plan()
+    left = plan.of(Action.LEAVE)
+    assert [step.want.remote.key for step in left] == keys
+    assert plan.bytes_to_fetch == len(SMALL)
+    assert all(f"cannot be kept: {shown(step.want.path)}: " in plan_text(plan) for step in left)
+    report = world.fetch()
+    assert [outcome.key for outcome in report.failures] == keys
+    with pytest.raises(IncompleteError, match=r"--exclude") as caught:
+        report.raise_for_failures()
+    assert all(shown(key) in str(caught.value) for key in keys)
+    assert [request.key for request in world.gets()] == ["good.txt"]
+    assert world.files() == {"good.txt": SMALL}
+    assert "evil" not in " ".join(everything_below(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+    assert neurofetch.verify(world.root, read_all=True, url="s3://b").ok
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_a_key_that_is_only_odd_comes_under_its_own_name(world, case):
+    objects = {key: key.encode() for key in ODD[case]} | {"good.txt": SMALL}
+    for key, content in objects.items():
+        world.put(key, content)
+    assert world.fetch().ok
+    assert world.files() == objects
+    world.s3.clear_log()
+    assert all(o.status is Status.KEPT for o in world.fetch())  # its receipt is found again
     assert world.gets() == []
-    assert everything_below(tmp_path) == ["data"]
+    assert neurofetch.verify(world.root, read_all=True, url="s3://b").ok
+    world.assert_clean()
 
 
-def test_hyphens_in_labels_that_would_put_two_keys_on_one_file(world, tmp_path):
+def test_a_large_file_with_an_odd_name_comes_in_parts(world):
+    body = world.put("sub-01/Icon\r\n\u202e\\big", noise(3 * PART + 5))
+    assert world.fetch().ok
+    assert world.files() == {"sub-01/Icon\r\n\u202e\\big": body}
+
+
+def test_a_name_that_is_a_file_and_a_folder_leaves_the_folder(world):
+    world.put("sub-01/x", b"file")
+    world.put("sub-01/x/y", SMALL)
+    world.put("sub-01/x/y/z", SMALL)
+    report = world.fetch()
+    assert [outcome.key for outcome in report.failures] == ["sub-01/x", "sub-01/x/y"]
+    assert "it is also a folder: 'sub-01/x/y' lies in it" in report.failures[0].reason
+    assert world.files() == {"sub-01/x/y/z": SMALL}
+
+
+def test_hyphens_in_labels_that_would_put_two_keys_on_one_file(world):
     keys = ["sub-01_label-FFA-1_mask.nii", "sub-01_label-FFA1_mask.nii"]
     for key in keys:
-        world.put(key, SMALL)
+        world.put(key, key.encode())
     with world.fetcher() as fetcher:
         fetcher.dataset = replace(fetcher.dataset, tidy_labels=True)
-        with pytest.raises(NameClashError) as caught:
-            planned(fetcher)
-        assert all(key in str(caught.value) for key in keys)
+        report = ran(fetcher, planned(fetcher))
+        assert [(o.path, o.status) for o in report] == [
+            (keys[0], Status.FAILED),
+            (keys[1], Status.FETCHED),
+        ]
+        assert f"the key {keys[1]!r} has the same local name" in report.failures[0].reason
         fetcher.dataset = replace(fetcher.dataset, tidy_labels=False)
-        assert len(planned(fetcher)) == 2
+        assert len(planned(fetcher).moving) == 1
+    assert world.files() == {keys[1]: keys[1].encode()}
+
+
+def test_a_dry_run_that_looks_for_twins_writes_nothing(world, tmp_path):
+    world.put("A.txt", SMALL)
+    world.put("a.txt", SMALL)
+    with world.fetcher() as fetcher:
+        choose = lambda: fetcher.choose(query(), Listing(("",)))  # noqa: E731
+        assert len(fetcher.prepare(choose, RunSettings(dry_run=True)).moving) == 2
     assert everything_below(tmp_path) == ["data"]
 
 
@@ -91,6 +154,13 @@ def test_an_excluded_hostile_key_is_no_obstacle(world):
         plan = fetcher.prepare(lambda: fetcher.choose(query(exclude="bad/**"), listing))
         assert ran(fetcher, plan, OPTIONS).ok
     assert world.files() == {"good.txt": SMALL}
+
+
+@pytest.mark.parametrize("odd", ["bad/../evil", "x" * 300, "bad//y"])
+def test_a_selection_that_leaves_a_hostile_key_out_is_whole(world, odd):
+    world.put("good.txt", SMALL)
+    world.put(odd, b"evil")
+    assert neurofetch.get("s3://b", world.root, exclude=["bad/**", "x*"], progress="none").ok
 
 
 def test_the_mark_of_an_empty_folder_is_passed_over(world):

@@ -31,8 +31,8 @@ def test_a_line_is_what_json_itself_would_write_and_comes_back(
     journal.append(receipt)
     journal.close()
     (file,) = (state / "receipts").iterdir()
-    names = ("path", "key", "etag", "size", "mtime_ns", "rung", "digest", "when")
-    values = (path, key, etag, size, modified, level.value, digest, when)
+    names = ("path", "key", "etag", "size", "mtime_ns", "rung", "digest", "when", "seq")
+    values = (path, key, etag, size, modified, level.value, digest, when, 1)
     expected = json.dumps(dict(zip(names, values, strict=True)), separators=(",", ":"))
     assert file.read_text(encoding="ascii") == f"{expected}\n"
     assert read_receipts(state) == {path: receipt}

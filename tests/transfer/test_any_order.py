@@ -314,6 +314,8 @@ class Run:
         """End as a run does; return what became of the files."""
         for life in self.lives:
             life.stop()
+        self.context.partials.close()
+        self.directory.close()
         self.journal.close()
         assert self.context.tally.fatal is None
         results = self.context.tally.results
@@ -336,6 +338,9 @@ class Run:
             if life.held is not None:
                 life.held.close()
         os.close(self.journal._fd)
+        self.journal._folder.close()
+        self.context.partials.close()
+        self.directory.close()
         self.journal.owner.end()
 
 

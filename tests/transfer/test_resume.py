@@ -124,7 +124,7 @@ def test_killed_at_any_step_the_next_run_ends_with_the_same_tree(world, moment):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "moment", ["rename:before:.part", "rename:after:.part", "rename:before:.log"]
+    "moment", ["replace:before:.part", "replace:after:.part", "replace:before:.log"]
 )
 def test_killed_while_it_takes_over_a_partial(world, moment):
     world.put("f.bin", LARGE)
@@ -435,10 +435,10 @@ def test_a_log_that_finds_no_room_leaves_nothing_behind(world, monkeypatch):
     world.put("f.bin", LARGE)
     real = os.replace
 
-    def full(source, target):
+    def full(source, target, **folders):
         if str(target).endswith(".log"):
             raise OSError(28, "No space left on device")
-        real(source, target)
+        real(source, target, **folders)
 
     monkeypatch.setattr(os, "replace", full)
     assert "is full" in only(world.fetch()).reason

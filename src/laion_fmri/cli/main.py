@@ -76,7 +76,9 @@ def _add_info(commands: Commands) -> None:
         help="subjects, sessions, regions of interest, sizes",
         description="What the bucket has, and how much of it is here.",
     )
-    parser.add_argument("--subject", nargs="+", metavar="S", help="details of these subjects")
+    parser.add_argument(
+        "--subject", action="extend", nargs="+", metavar="S", help="details of these subjects"
+    )
     _add_data_dir(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_info)
@@ -90,7 +92,12 @@ def _add_download(commands: Commands) -> None:
         "already here are skipped, and files that are partly here are resumed.",
     )
     parser.add_argument(
-        "--subject", nargs="+", required=True, metavar="S", help="such as sub-03 or 03, or all"
+        "--subject",
+        action="extend",
+        nargs="+",
+        required=True,
+        metavar="S",
+        help="such as sub-03 or 03, or all",
     )
     console.add_filters(parser, _FILTERS)
     extras = parser.add_argument_group("other data")
@@ -152,7 +159,7 @@ def _config(arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.emit({"data_dir": str(chosen), "config": str(config_path())})
     elif arguments.data_dir is None:
-        print(chosen)
+        console.output(str(chosen))
     return ExitCode.OK
 
 
@@ -163,7 +170,7 @@ def _info(arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.emit(found.as_json())
     else:
-        print(info_text(found, details=bool(arguments.subject)))
+        console.show_text(info_text(found, details=bool(arguments.subject)))
     return ExitCode.OK
 
 

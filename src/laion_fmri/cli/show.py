@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 from neurofetch import console
@@ -29,6 +28,7 @@ def add_show(commands: Commands) -> None:
     parser.add_argument("--session", required=True, metavar="S", help="such as ses-01 or 01")
     parser.add_argument(
         "--roi",
+        action="extend",
         nargs="+",
         metavar="R",
         help="ROIs or categories to outline, or all (default: each category as one outline)",
@@ -44,10 +44,10 @@ def _show(arguments: Any) -> int:
     try:
         path = show(arguments.subject, arguments.session, arguments.roi, arguments.out)
     except ImportError as exc:  # an extra is not installed: the message names it
-        print(f"laion-fmri: {exc}", file=sys.stderr)
+        console.say(f"laion-fmri: {exc}")
         return ExitCode.USAGE
     if arguments.json:
         console.emit({"picture": str(path)})
     elif not arguments.quiet:
-        print(path)
+        console.output(str(path))
     return ExitCode.OK

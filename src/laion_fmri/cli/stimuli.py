@@ -98,7 +98,9 @@ def _request(arguments: argparse.Namespace) -> int:
     form = _filled(arguments, now)
     access = stimuli.request_access(accept_terms=_consent(arguments, now), **form)
     if os.environ.get(VARIABLE, "").strip():
-        _say(f"note: {VARIABLE} is set and wins over the new id in {access.id_from}: unset it")
+        console.say(
+            f"note: {VARIABLE} is set and wins over the new id in {access.id_from}: unset it"
+        )
     return _show(access, arguments)
 
 
@@ -107,7 +109,7 @@ def _filled(arguments: argparse.Namespace, now: Terms) -> dict[str, Any]:
     form = {field: getattr(arguments, field) for field, _ in _FIELDS}
     if not _at_terminal():
         return {field: text or "" for field, text in form.items()}
-    _say(
+    console.say(
         f"The stimulus images have terms of their own, version {now.version}:\n"
         f"  {now.url}\nWhat happens to your answers:\n  {now.privacy_url}"
     )
@@ -147,12 +149,8 @@ def _at_terminal() -> bool:
 
 def _answer(prompt: str) -> str:
     # Not input(): it writes its prompt to stdout, which is for data only.
-    print(f"{prompt}\n> ", end="", file=sys.stderr, flush=True)
+    console.say(f"{prompt}\n> ", end="")
     return sys.stdin.readline().strip()
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def _show(access: Access, arguments: argparse.Namespace) -> int:
@@ -160,7 +158,7 @@ def _show(access: Access, arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.emit(_as_json(access))
     elif not (arguments.quiet and access.granted):
-        print(_as_text(access))
+        console.show_text(_as_text(access))
     return code
 
 

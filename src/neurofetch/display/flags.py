@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import enum
 import re
+import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from neurofetch.display.outlet import outlet
 from neurofetch.planning.suggest import nearest
 
 if TYPE_CHECKING:
@@ -46,10 +48,11 @@ exit codes:
   1    a fault in this program (please report it)
   2    wrong usage
   3    nothing matches, or a subject or value does not exist, or was not downloaded
-  4    some files failed, are missing, or differ from what they should be
+  4    some files failed, were refused by the server, cannot be kept under their names, are
+       missing, or differ from what they should be
   5    the licence was not accepted
   6    the server cannot be reached, or does not allow listing
-  7    the data directory cannot be used (missing, read-only, full)
+  7    the data directory cannot be used (missing, read-only, full), or the output not be written
   130  interrupted with Ctrl-C (143: terminated); run it again to continue
   141  the program that read the output ended too early
 """
@@ -82,6 +85,13 @@ class Parser(argparse.ArgumentParser):
             if word not in names and (found := nearest(word, names, 1, cutoff=0.75))
         )
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n{hints}See {self.prog} --help\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help on stdout; what is wrong is talk, and a full log is no reason to fail."""
+        if file is sys.stderr:
+            outlet().say(message, end="")
+        elif file is not None:  # it is None where stdout was closed from the start
+            file.write(message)  # an error is not passed over, as argparse does
 
     def _flags(self) -> set[str]:
         """Return all long flags, those of the commands too."""
@@ -171,7 +181,7 @@ def add_filters(
     flags: Sequence[tuple[str, str]],
     unlisted: Sequence[str] = (),
 ) -> None:
-    """Add filters, each of which takes one or more values.
+    """Add filters, each of which takes one or more values, and may be given several times.
 
     Parameters
     ----------
@@ -181,7 +191,7 @@ def add_filters(
     unlisted : sequence of str
         The same names, of filters that the help only names, all in one sentence.
     """
-    title, also = "filters (one or more values each)", None
+    title, also = "filters (one or more values each; a flag may be repeated)", None
     if unlisted:
         spellings = ", ".join("--" + " or --".join(names.split()) for names in unlisted)
         also = textwrap.fill(f"Other entities are filters in the same way: {spellings}.", 80)
@@ -189,7 +199,9 @@ def add_filters(
     for names, text in [*flags, *((names, argparse.SUPPRESS) for names in unlisted)]:
         name, *others = names.split()
         spelled = [f"--{one}" for one in (name, *others)]
-        group.add_argument(*spelled, dest=name, nargs="+", metavar="VALUE", help=text)
+        group.add_argument(
+            *spelled, dest=name, action="extend", nargs="+", metavar="VALUE", help=text
+        )
 
 
 def _whole(text: str) -> object:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from neurofetch._shown import shown
 from neurofetch.events import Checking, FileDone, Finished, Planned, Retrying, Waiting
 from neurofetch.model import Status
 
@@ -36,11 +37,13 @@ def logged(event: Event) -> None:
         level = logging.ERROR if done.status is Status.FAILED else logging.INFO
         if _log.isEnabledFor(level):
             detail = done.reason or f"verified by {done.verification.value}"
-            _log.log(level, "%s: %s (%s)", done.status.word, done.path, detail)
+            _log.log(level, "%s: %s (%s)", done.status.word, shown(done.path), shown(detail))
     elif isinstance(event, Retrying):
-        _log.warning("trying again in %.1f s: %s: %s", event.wait, event.path, event.reason)
+        path, reason = shown(event.path), shown(event.reason)
+        _log.warning("trying again in %.1f s: %s: %s", event.wait, path, reason)
     elif isinstance(event, Waiting):
-        _log.warning("waiting for %s: another process fetches it: %s", event.path, event.owner)
+        path, owner = shown(event.path), shown(event.owner)
+        _log.warning("waiting for %s: another process fetches it: %s", path, owner)
     elif isinstance(event, Planned):
         _log.info("planned: %r", event.plan)
     elif isinstance(event, Finished):

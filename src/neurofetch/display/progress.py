@@ -11,6 +11,8 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
+from neurofetch._shown import shown
+from neurofetch.display.outlet import Outlet, outlet
 from neurofetch.display.text import count, duration, plan_json, report_json, size
 from neurofetch.errors import UsageError
 from neurofetch.events import (
@@ -60,7 +62,7 @@ def listener(
     """
     if callable(progress):
         return progress
-    out = stream or sys.stderr
+    out = outlet(stream)
     kind = {None: "auto", True: "bar", False: "none"}.get(progress, progress)  # type: ignore[arg-type]
     if kind == "auto":
         kind = "bar" if _in_notebook() or out.isatty() else "lines"
@@ -88,8 +90,8 @@ def _in_notebook() -> bool:
 class _Bar:
     """A bar with bytes, rate and time left."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, out: Outlet) -> None:
+        self._out = out
         self._bar: Any = None
 
     def __call__(self, event: Event) -> None:
@@ -105,11 +107,12 @@ class _Bar:
             if isinstance(event, Checking) and event.over:
                 self._close()
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
-            self._say(f"failed: {event.outcome.path}: {event.outcome.reason}")
+            self._say(_failed(event))
         elif isinstance(event, Waiting):
-            self._say(f"waiting: {event.path} is being fetched by {event.owner}")
+            self._say(_waiting(event))
         elif isinstance(event, Finished):
             self._close()
+            self._out.drain()
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -122,7 +125,7 @@ class _Bar:
             total=event.bytes_total,
             unit="B",
             unit_scale=True,
-            file=self._stream,
+            file=self._out,
             dynamic_ncols=True,
             smoothing=0.1,
             leave=True,
@@ -131,7 +134,15 @@ class _Bar:
     def _say(self, text: str) -> None:
         if self._bar is not None:
             self._bar.clear()
-        print(text, file=self._stream)
+        self._out.pass_on(text)
+
+
+def _failed(event: FileDone) -> str:
+    return f"failed: {shown(event.outcome.path)}: {shown(event.outcome.reason)}"
+
+
+def _waiting(event: Waiting) -> str:
+    return f"waiting: {shown(event.path)} is being fetched by {shown(event.owner)}"
 
 
 def _tqdm() -> Any:
@@ -164,8 +175,8 @@ class Heartbeat:
         If the variable is no positive number.
     """
 
-    def __init__(self, stream: TextIO, every: float | None = None) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | Outlet, every: float | None = None) -> None:
+        self._out = stream if isinstance(stream, Outlet) else outlet(stream)
         self._every = every or number(os.environ, VARIABLE, LINE_SECONDS)
         self._first = self._next = min(FIRST_LINE, self._every)
 
@@ -175,11 +186,13 @@ class Heartbeat:
             self._next = self._first  # another clock begins
         elif isinstance(event, Progress) and event.seconds >= self._next:
             self._next = event.seconds + self._every
-            self._say(self._line(event))
+            self._out.pass_on(self._line(event), passing=True)
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
-            self._say(f"failed: {event.outcome.path}: {event.outcome.reason}")
+            self._out.pass_on(_failed(event))
         elif isinstance(event, Waiting):
-            self._say(f"waiting: {event.path} is being fetched by {event.owner}")
+            self._out.pass_on(_waiting(event))
+        elif isinstance(event, Finished):
+            self._out.drain()
 
     @staticmethod
     def _line(event: Progress) -> str:
@@ -196,18 +209,17 @@ class Heartbeat:
             line += f", {event.retries:,} retried"
         return line
 
-    def _say(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
-
 
 class _Ndjson:
     """Every event as one line of JSON."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, out: Outlet) -> None:
+        self._out = out
 
     def __call__(self, event: Event) -> None:
-        print(json.dumps(_event_json(event)), file=self._stream, flush=True)
+        self._out.pass_on(json.dumps(_event_json(event)), passing=isinstance(event, Progress))
+        if isinstance(event, Finished):
+            self._out.drain()
 
 
 def _event_json(event: Event) -> dict[str, Any]:

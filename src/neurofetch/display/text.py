@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from neurofetch._shown import shown, shown_lines
 from neurofetch.model import Action, Plan, Report, Status, Step, VerificationLevel
 
 if TYPE_CHECKING:
@@ -124,25 +125,51 @@ def plan_text(plan: Plan) -> str:
 def plan_summary(plan: Plan) -> str:
     """Return the sums of a plan, which files are withheld and why, and its notes."""
     moving, kept, refused = plan.moving, plan.of(Action.KEEP), plan.of(Action.REFUSE)
+    archived, unkept = plan.archived, plan.of(Action.LEAVE)
     rows = [("", "files", "bytes")]
-    rows.append(("to fetch", f"{len(moving):,}", size(plan.bytes_to_fetch)))
+    rows.append(("to fetch", f"{len(moving) - len(archived):,}", size(plan.bytes_to_fetch)))
     rows.append(("already here", f"{len(kept):,}", size(plan.bytes_here)))
     if refused:
         rows.append(("withheld", f"{len(refused):,}", size(_bytes(refused))))
+    if archived:
+        rows.append(("archived", f"{len(archived):,}", size(_bytes(archived))))
+    if unkept:
+        rows.append(("cannot be kept", f"{len(unkept):,}", size(_bytes(unkept))))
     if plan.free is not None:
         rows.append(("free on the disk", "", size(plan.free)))
     return "\n".join(filter(None, (table(rows, right=(1, 2)), plan_remarks(plan))))
 
 
 def plan_remarks(plan: Plan) -> str:
-    """Return why files are withheld or replaced, and the notes of a plan; often empty."""
+    """Return why files do not come or are replaced, and the notes of a plan; often empty."""
     lines = [
         f"withheld: {count(len(steps))}: {reason}"
         for reason, steps in _by_reason(plan.of(Action.REFUSE)).items()
     ]
+    lines += _archived(plan.archived)
+    lines += [
+        f"cannot be kept: {shown(step.want.path)}: {step.reason}" for step in plan.of(Action.LEAVE)
+    ]
     replaced = ((step.reason, step.want.path) for step in plan.of(Action.REPLACE))
     lines += _named("replaced", replaced)
-    return "\n".join([*lines, *(f"note: {note}" for note in plan.notes)])
+    return "\n".join([*lines, *(f"note: {shown_lines(note)}" for note in plan.notes)])
+
+
+def _archived(steps: Sequence[Step]) -> list[str]:
+    """Say which files must be restored by their owners first; one line for each class."""
+    classes: dict[str, list[str]] = {}
+    for step in steps:
+        classes.setdefault(step.want.remote.storage_class, []).append(shown(step.want.path))
+    return [
+        f"archived: {_some(paths)}: {name} is an archive; {'it' if len(paths) == 1 else 'they'} "
+        "cannot be fetched until the owners of the bucket restore "
+        f"{'it' if len(paths) == 1 else 'them'}, and will be tried all the same"
+        for name, paths in classes.items()
+    ]
+
+
+def _some(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1:,} more"
 
 
 def _by_reason(steps: Iterable[Step]) -> dict[str, list[Step]]:
@@ -161,7 +188,8 @@ def _file_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
     for step in steps:
         why = step.want.why if step.action is Action.FETCH else f"{step.want.why}; {step.reason}"
         total, left = size(step.want.remote.size or 0), size(step.remaining)
-        rows.append((total, left if step.moves else "-", step.action.word, step.want.path, why))
+        to_come = left if step.moves and not step.archived else "-"
+        rows.append((total, to_come, step.action.word, shown(step.want.path), shown(why)))
     return rows
 
 
@@ -181,8 +209,8 @@ def _folder_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
                 size(sum(step.remaining for step in group)),
                 f"{sum(step.action is Action.KEEP for step in group):,}",
                 f"{sum(step.action is Action.REFUSE for step in group):,}",
-                folder,
-                why,
+                shown(folder),
+                shown(why),
             )
         )
     return rows
@@ -193,8 +221,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "root": str(plan.root),
         "files": len(plan),
-        "files_to_fetch": len(plan.moving),
+        "files_to_fetch": len(plan.moving) - len(plan.archived),
         "bytes_to_fetch": plan.bytes_to_fetch,
+        "files_archived": len(plan.archived),
+        "bytes_archived": _bytes(plan.archived),
+        "files_not_kept": len(plan.of(Action.LEAVE)),
         "bytes_here": plan.bytes_here,
         "bytes_free": plan.free,
         "notes": list(plan.notes),
@@ -208,6 +239,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "action": step.action.value,
                 "reason": step.reason,
                 "bytes_to_fetch": step.remaining,
+                "storage_class": step.want.remote.storage_class,
             }
             for step in plan.steps
         ],
@@ -242,6 +274,9 @@ def report_text(report: Report, plan: Plan | None = None) -> str:
             if number
         )
         lines.append(f"verified: {verified}")
+        # "verified: size, came twice the same", say: what a level alone does not tell
+        unusual = ((o.reason.partition("verified: ")[2], o.path) for o in fetched)
+        lines += _named("verified", (one for one in unusual if one[0]))
     refused = ((o.reason, o.path) for o in report.withheld if o.path not in known)
     return "\n".join([*lines, *_named("withheld", refused)])
 
@@ -275,11 +310,8 @@ def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]]) -> list[str]
     """Return a line for each reason; each names its first file."""
     reasons: dict[str, list[str]] = {}
     for reason, path in reasons_and_paths:
-        reasons.setdefault(reason, []).append(path)
-    lines = []
-    for reason, paths in reasons.items():
-        some = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1:,} more"
-        lines.append(f"{word}: {some}: {reason}")
+        reasons.setdefault(shown(reason), []).append(shown(path))
+    lines = [f"{word}: {_some(paths)}: {reason}" for reason, paths in reasons.items()]
     if len(lines) > _LINES:
         lines[_LINES:] = [f"{word}: {len(lines) - _LINES:,} more, each listed by --json"]
     return lines
@@ -305,6 +337,7 @@ def report_json(report: Report) -> dict[str, Any]:
                 "seconds": round(outcome.seconds, 3),
                 "verified": outcome.verification.value,
                 "retries": outcome.attempts,
+                "advice": outcome.advice,
             }
             for outcome in report
         ],
@@ -328,7 +361,8 @@ def audit_text(audit: Audit) -> str:
         counts[finding.state.value] = counts.get(finding.state.value, 0) + 1
     sums = ", ".join(f"{number:,} {state}" for state, number in counts.items())
     lines = [
-        f"{finding.state.value}: {finding.path}: {finding.detail}" for finding in audit.problems
+        f"{finding.state.value}: {shown(finding.path)}: {shown(finding.detail)}"
+        for finding in audit.problems
     ]
     return "\n".join([*lines, f"{sums} ({duration(audit.seconds)})"])
 

@@ -13,7 +13,7 @@ import zlib
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from functools import cache
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from neurofetch.model import Digest
@@ -25,12 +25,16 @@ __all__ = [
     "CRC_BYTES",
     "Crc",
     "Hasher",
+    "Layout",
     "MultipartHasher",
+    "claimed",
     "combine_parts",
     "crc",
     "etag_kind",
     "from_headers",
     "hasher",
+    "layouts",
+    "layouts_of_first",
     "multipart_etag",
     "part_count",
     "part_sizes",
@@ -49,12 +53,16 @@ _PREFERENCE = {**CRC_BYTES, "sha256": 32}
 
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _MULTIPART = re.compile(r"[0-9a-fA-F]{32}-([1-9][0-9]{0,4})")
+_IN_PARTS = re.compile(r".*-[0-9]+", re.DOTALL)
+"""What ETags of uploads in parts look like, at servers that write them in other ways too."""
 
 MIB = 1 << 20
 MB = 1_000_000
 _DOUBLINGS = [(8 << power) * MIB for power in range(10)]
-_USUAL = [
-    number * MIB for number in (5, 10, 15, 25, 50, 100, 6, 7, 12, 20, 40, 200, 250, 500, 1000)
+_CONSOLE = 17_179_870
+"""Bytes of a part where the AWS web console uploaded it."""
+_USUAL = [5 * MIB, 10 * MIB, _CONSOLE] + [
+    number * MIB for number in (15, 25, 50, 100, 6, 7, 12, 20, 40, 200, 250, 500, 1000)
 ]
 _DECIMAL = [
     number * MB for number in (8, 5, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 250, 500, 1000)
@@ -191,13 +199,36 @@ def hasher(algorithm: str) -> Hasher:
     return _CrcHasher(crc(algorithm))
 
 
-class MultipartHasher:
-    """Computes the ETag that an upload in parts of one size would have been given.
+class Layout(NamedTuple):
+    """How an upload was cut into parts.
 
     Parameters
     ----------
     part_size : int
-        Bytes of every part but the last; see `part_sizes`.
+        Bytes of every part but the leading ones and the last.
+    leading : tuple of (int, int)
+        The first parts, where these have other sizes: how many, and the bytes of each.
+    """
+
+    part_size: int
+    leading: tuple[tuple[int, int], ...] = ()
+
+    def parts(self, size: int) -> int:
+        """Return how many parts an upload of `size` bytes has; 0 where it does not fill them."""
+        rest = size - sum(number * part for number, part in self.leading)
+        before = sum(number for number, _ in self.leading)
+        return before - (-rest // self.part_size) if rest > 0 else 0
+
+
+class MultipartHasher:
+    """Computes the ETag that an upload in parts would have been given.
+
+    Parameters
+    ----------
+    part_size : int
+        Bytes of every part but the leading ones and the last; see `part_sizes`.
+    leading : iterable of (int, int)
+        The first parts, where these have other sizes: how many, and the bytes of each.
 
     Examples
     --------
@@ -205,16 +236,23 @@ class MultipartHasher:
     >>> etag.update(b"123456789")
     >>> etag.hexdigest()
     '324730582f20c3f18cbb66d63a6137d2-2'
+    >>> etag = MultipartHasher(4, leading=[(1, 5)])
+    >>> etag.update(b"123456789")
+    >>> etag.hexdigest()
+    '324730582f20c3f18cbb66d63a6137d2-2'
     """
 
-    def __init__(self, part_size: int) -> None:
-        if part_size < 1:
-            msg = f"a part has at least one byte, not {part_size}"
-            raise ValueError(msg)
-        self._part_size = part_size
+    def __init__(self, part_size: int, leading: Iterable[tuple[int, int]] = ()) -> None:
+        runs = list(leading)
+        for size in (part_size, *(size for _, size in runs)):
+            if size < 1:
+                msg = f"a part has at least one byte, not {size}"
+                raise ValueError(msg)
+        first = chain.from_iterable(repeat(size, number) for number, size in runs)
+        self._sizes = chain(first, repeat(part_size))
         self._done: list[bytes] = []
         self._part = hashlib.md5(usedforsecurity=False)
-        self._room = part_size
+        self._room = next(self._sizes)
 
     def update(self, data: Buffer, /) -> None:
         """Take the next bytes of the file."""
@@ -229,7 +267,7 @@ class MultipartHasher:
     def _close_part(self) -> None:
         self._done.append(self._part.digest())
         self._part = hashlib.md5(usedforsecurity=False)
-        self._room = self._part_size
+        self._room = next(self._sizes)
 
     def hexdigest(self) -> str:
         """Return the ETag of all bytes so far."""
@@ -340,6 +378,89 @@ def part_sizes(size: int, count: int, limit: int = 64) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*round_ones, low])) if low <= high else ()
 
 
+_GROWING = (
+    Layout(125 * MIB, ((1000, 5 * MIB), (1000, 25 * MIB))),
+    Layout(125 * MIB, ((500, 5 * MIB), (500, 25 * MIB))),
+    Layout(25 * MIB, ((1000, 5 * MIB),)),
+    Layout(25 * MIB, ((500, 5 * MIB),)),
+)
+"""goofys lets its parts grow: after 1,000 and 2,000 of them, in older versions half as many."""
+
+
+def layouts(size: int, count: int, limit: int = 64) -> tuple[Layout, ...]:
+    """Return the ways in which an upload of `size` bytes may have been cut into `count` parts.
+
+    Beside parts of one size (see `part_sizes`) these are a short last part that was joined to its
+    neighbour (s3fs and fsspec do so), and parts that grow (goofys).
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the object.
+    count : int
+        Parts of the upload; see `part_count`.
+    limit : int
+        At most so many are returned: each costs one MD5 of the file.
+
+    Returns
+    -------
+    tuple of Layout
+        Most likely first.
+
+    Examples
+    --------
+    >>> layouts(33 * MIB + 7, 6)[0] == Layout(6 * MIB)
+    True
+    >>> Layout(10 * MIB, ((5, 5 * MIB),)) in layouts(33 * MIB + 7, 6)
+    True
+    """
+    even = part_sizes(size, count)
+    if count < 2:
+        return tuple(map(Layout, even))
+    known = (*_DOUBLINGS, *_USUAL, *_DECIMAL)
+    usual = [Layout(part) for part in even if part in known]
+    joined = _joined(size, count, known)
+    every = range(-(-size // (count + 1) // MIB) * MIB, size // count + 1, MIB)
+    rare = _joined(size, count, islice(every, limit))
+    exact = [Layout(part) for part in even[-1:]]
+    likely = [*usual, *joined, *_GROWING, *exact, *map(Layout, even), *rare]
+    fitting = (one for one in dict.fromkeys(likely) if _fits(one, size, count))
+    return tuple(islice(fitting, max(limit, 0)))
+
+
+def layouts_of_first(size: int, count: int, first: int) -> tuple[Layout, ...]:
+    """Return the ways to cut an upload of which the first part's size is known.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the object.
+    count : int
+        Parts of the upload.
+    first : int
+        Bytes of its first part.
+
+    Examples
+    --------
+    >>> layouts_of_first(20, 3, 7), layouts_of_first(25, 3, 7)
+    ((Layout(part_size=7, leading=()),), (Layout(part_size=14, leading=((2, 7),)),))
+    """
+    growing = (one for one in _GROWING if first == 5 * MIB)
+    likely = (Layout(first), *_joined(size, count, [first]), *growing)
+    return tuple(one for one in likely if _fits(one, size, count))
+
+
+def _joined(size: int, count: int, parts: Iterable[int]) -> Iterator[Layout]:
+    """Give the layouts in which the last part is larger than the others, up to twice as large."""
+    for part in parts:
+        if part < size - (count - 1) * part < 2 * part:
+            yield Layout(2 * part, ((count - 1, part),))
+
+
+def _fits(layout: Layout, size: int, count: int) -> bool:
+    return layout.parts(size) == count
+
+
 def _unique(sizes: Iterable[int]) -> Iterator[int]:
     seen: set[int] = set()
     for size in sizes:
@@ -348,18 +469,21 @@ def _unique(sizes: Iterable[int]) -> Iterator[int]:
             yield size
 
 
-def from_headers(headers: Mapping[str, str]) -> Digest | None:
+def from_headers(headers: Mapping[str, str], etag: str | None = None) -> Digest | None:
     """Return the checksum of the whole object that a server announces.
 
     Where there are several, the one that costs least to check is taken: crc64nvme, crc32c, crc32
     (they combine from parts), then sha256. A checksum of checksums (``COMPOSITE``, or a value
     that ends in ``-12``) says nothing about the whole and is passed over, as is one that is no
-    base64 of the right length.
+    base64 of the right length, and one of an upload in parts that does not say what it covers
+    (see `claimed`).
 
     Parameters
     ----------
     headers : mapping
         Names in lower case; of a HEAD, or of a GET of the whole object.
+    etag : str, optional
+        Of the object: it tells whether the object was uploaded in parts.
 
     Examples
     --------
@@ -368,9 +492,34 @@ def from_headers(headers: Mapping[str, str]) -> Digest | None:
     >>> from_headers({"x-amz-checksum-crc32": "y/Q5Jg==-2"}) is None
     True
     """
-    if headers.get("x-amz-checksum-type", "FULL_OBJECT").upper() != "FULL_OBJECT":
+    kind = headers.get("x-amz-checksum-type", "").strip().upper()
+    if kind not in ("", "FULL_OBJECT"):
         return None
-    for algorithm, length in _PREFERENCE.items():
+    sure = kind or etag is None or not _IN_PARTS.fullmatch(etag.strip('"'))
+    return _announced(headers, _PREFERENCE if sure else {"crc64nvme": 8})
+
+
+def claimed(headers: Mapping[str, str], etag: str | None) -> Digest | None:
+    """Return a CRC that may be one of the whole object, or only one of the CRCs of its parts.
+
+    So it is where an object was uploaded in parts and the server does not say what its checksum
+    covers. It proves the bytes where it matches them, and nothing where it does not. (crc64nvme is
+    always of the whole, SHA-256 never:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html.)
+
+    Parameters
+    ----------
+    headers : mapping
+        Names in lower case.
+    etag : str or None
+    """
+    if from_headers(headers, etag) is not None or headers.get("x-amz-checksum-type"):
+        return None
+    return _announced(headers, CRC_BYTES)
+
+
+def _announced(headers: Mapping[str, str], lengths: Mapping[str, int]) -> Digest | None:
+    for algorithm, length in lengths.items():
         raw = _decode(headers.get(f"x-amz-checksum-{algorithm}", ""))
         if raw is not None and len(raw) == length:
             return Digest(algorithm, raw.hex())

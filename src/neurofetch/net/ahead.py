@@ -6,6 +6,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from neurofetch._threads import start
 from neurofetch.errors import NeurofetchError
 
 if TYPE_CHECKING:
@@ -57,11 +58,7 @@ class Ahead:
             if self._route is not None:
                 return
             self._route = route
-        for number in range(min(wanted, _DIALERS)):
-            name = f"neurofetch-dial-{number}"
-            threading.Thread(
-                target=self._work, args=(route, wanted), name=name, daemon=True
-            ).start()
+        start(lambda: self._work(route, wanted), min(wanted, _DIALERS), "neurofetch-dial")
 
     def take(self, route: Route) -> Connection | None:
         """Wait for a connection that is on its way; None when there is none, or it failed."""

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from neurofetch.errors import (
     InterruptedTransferError,
@@ -24,8 +24,9 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.net.ahead import Ahead
-from neurofetch.net.connect import Dialer, Route, lacks_descriptors, proxy_parts, shut
-from neurofetch.net.http1 import Request, quoted_url, request_bytes
+from neurofetch.net.connect import Dialer, Route, lacks_descriptors, shut
+from neurofetch.net.http1 import Request, redirected, request_bytes
+from neurofetch.net.proxies import parsed_proxy
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.response import Connection, Response
 
@@ -41,9 +42,14 @@ _log = logging.getLogger("neurofetch")
 REDIRECTS = (301, 302, 303, 307, 308)
 _IDLE_SECONDS = 15.0
 """An idle connection older than this is not used again: S3 closes them at about 20 s."""
-_PRIVATE = frozenset({"authorization", "cookie"})
+_GOODBYE = b" 408 "
+"""The status with which servers end a connection that was idle for long: nothing to distrust."""
 _QUICK_DIAL = 0.002
 """Seconds; a connection that is made so quickly is made when it is needed."""
+_CRAWL = 16 * 1024
+"""Bytes a second; a connection that is faster is left alone."""
+_FAR = 100
+"""A connection crawls when others are so many times as fast."""
 _DRAIN = 64 * 1024
 """Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
 
@@ -78,6 +84,8 @@ class Client:
         self._dialer = Dialer(network)
         self._agent = agent
         self._idle: dict[Route, deque[Connection]] = {}
+        self._distrusted: set[Route] = set()
+        self._usual = 0.0
         self._live: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -118,7 +126,7 @@ class Client:
             with response:
                 if response.length is not None and response.length <= _DRAIN:
                     response.read(_DRAIN)
-            request = self._redirected(request, response.status, location)
+            request = redirected(request, response.status, location)
         msg = f"{request.shown_url}: more than {request.redirects} redirects"
         raise ProtocolError(msg)
 
@@ -185,14 +193,21 @@ class Client:
 
     def _answered(self, pending: Pending) -> Response:
         request, connection = pending.request, pending.connection
+        doubtful = connection.used and request.method in ("GET", "HEAD")
         try:
-            return self._hear(pending)
+            response = self._hear(pending)
         except TransientError as error:
             # A kept connection may have been closed by the server while it was idle. Only a new
             # one tells; the others that were kept may be as dead.
             silent = isinstance(error.__cause__, TimeoutError)
-            if silent or not connection.used or request.method not in ("GET", "HEAD"):
+            if silent or not doubtful:
                 raise
+        else:
+            if response.status != 408 or not doubtful:
+                return response
+            # It was said to the idle connection, before the request came; to the others as well.
+            self.release(connection, keep=False)
+            self._close_idle(connection.route)
         return self._hear(self._said(request, self._dial(connection.route), pending.data))
 
     def _hear(self, pending: Pending) -> Response:
@@ -205,6 +220,10 @@ class Client:
         except OSError as error:
             self.release(connection, keep=False)
             raise self.broken(request.shown_url, error) from error
+        except MemoryError as error:
+            self.release(connection, keep=False)
+            msg = f"{request.shown_url}: no memory is left in this process"
+            raise TransientError(msg) from error
         except BaseException:
             self.release(connection, keep=False)
             raise
@@ -214,7 +233,7 @@ class Client:
     def _headers(self, request: Request, route: Route) -> dict[str, str]:
         headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **request.headers}
         if route.proxy is not None and route.scheme == "http":
-            credentials = proxy_parts(route.proxy)[2]
+            credentials = parsed_proxy(route.proxy).credentials
             if credentials:
                 headers["Proxy-Authorization"] = credentials
         return headers
@@ -242,22 +261,6 @@ class Client:
         route = self._dialer.route(scheme, host, port or (443 if scheme == "https" else 80))
         self._routes[scheme, authority] = route
         return route
-
-    @staticmethod
-    def _redirected(request: Request, status: int, location: str) -> Request:
-        url = urljoin(request.url, quoted_url(location.encode("latin-1")))
-        old, new = urlsplit(request.url), urlsplit(url)
-        if new.scheme not in ("http", "https") or (old.scheme, new.scheme) == ("https", "http"):
-            shown = url.partition("?")[0]
-            msg = f"{request.shown_url}: a redirect from {old.scheme} to {shown} is not followed"
-            raise ProtocolError(msg)
-        headers = dict(request.headers)
-        if old.netloc != new.netloc:  # credentials are only for the server they were given for
-            headers = {k: v for k, v in headers.items() if k.lower() not in _PRIVATE}
-        method, body = request.method, request.body
-        if status == 303 and method != "HEAD":
-            method, body = "GET", None
-        return Request(url, headers, method, body, request.redirects)
 
     # -- the pool ----------------------------------------------------------------------------
 
@@ -290,7 +293,11 @@ class Client:
             except IndexError:
                 break
             if time.monotonic() - connection.idle_since < _IDLE_SECONDS:
-                return connection
+                unasked = connection.unasked()
+                if unasked is None:
+                    return connection
+                if unasked and _GOODBYE not in unasked[:16]:
+                    self.distrust(connection)
             self.release(connection, keep=False)
         return None
 
@@ -328,7 +335,7 @@ class Client:
 
     def release(self, connection: Connection, *, keep: bool) -> None:
         """Take a connection back; close it unless it is to be kept."""
-        if keep and not self._closed:
+        if keep and not self._closed and connection.route not in self._distrusted:
             connection.idle_since = time.monotonic()
             self._idle.setdefault(connection.route, deque()).append(connection)
             if self.closed:  # since we looked: nobody else will close it
@@ -337,6 +344,25 @@ class Client:
         with self._lock:
             self._live.discard(connection.sock)
         connection.sock.close()
+
+    def brought(self, rate: float) -> None:
+        """Note how many bytes a second a connection brought: what is usual moves towards it."""
+        self._usual += (rate - self._usual) / 4 if self._usual else rate  # a lost one does no harm
+
+    def crawls(self, rate: float) -> bool:
+        """Whether a connection is far slower than others were."""
+        return rate < _CRAWL and rate * _FAR < self._usual
+
+    def distrust(self, connection: Connection) -> None:
+        """Keep no connection to this server any more: it said what nobody had asked for.
+
+        Whatever comes next on a kept connection could again be the answer to something else.
+        """
+        route = connection.route
+        if route not in self._distrusted:
+            _log.debug("%s:%d sent what was not asked for", route.host, route.port)
+            self._distrusted.add(route)
+        self._close_idle(route)
 
     @property
     def closed(self) -> bool:
@@ -364,8 +390,10 @@ class Client:
             shut(sock)
         self._close_idle()
 
-    def _close_idle(self) -> None:
-        for row in list(self._idle.values()):
+    def _close_idle(self, route: Route | None = None) -> None:
+        """Close the idle connections to one server, or to all of them."""
+        rows = list(self._idle.values()) if route is None else [self._idle.get(route, deque())]
+        for row in rows:
             with contextlib.suppress(IndexError):  # another thread took the last one
                 while True:
                     self.release(row.pop(), keep=False)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import re
 import socket
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import ConfigError, NeurofetchError, TransientError, UnreachableError
+from neurofetch.net.proxies import PROXY_HINT, bypassed, parsed_proxy
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from neurofetch.net.settings import Network
 
-__all__ = ["Dialer", "Route", "lacks_descriptors", "no_descriptor_left", "proxy_parts", "shut"]
+__all__ = ["Dialer", "Route", "lacks_descriptors", "no_descriptor_left", "shut"]
 
 _ADDRESS_SECONDS = 60.0
 _HINT = "Check the network, the endpoint and the proxy variables, then run the same call again."
 
 
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
@@ -83,7 +87,7 @@ class Dialer:
         """Return the route to a server, through the proxy that the environment asks for."""
         proxies = self._network.proxies
         proxy = (proxies.get(scheme) or proxies.get("all")) if proxies else None
-        if proxy and _bypassed(host, port):
+        if proxy and bypassed(self._network.no_proxy, host, port):
             proxy = None
         return Route(scheme, host, port, proxy)
 
@@ -149,7 +153,7 @@ class Dialer:
     # -- proxies and TLS ---------------------------------------------------------------------
 
     def _through(self, route: Route, proxy: str) -> socket.socket:
-        host, port, credentials = proxy_parts(proxy)
+        host, port, credentials = parsed_proxy(proxy)
         sock = self._tcp(host, port)
         if route.scheme != "https":
             return sock  # plain HTTP: the request line carries the whole URL
@@ -159,17 +163,21 @@ class Dialer:
             lines.append(f"Proxy-Authorization: {credentials}")
         try:
             sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-            line = _read_head(sock).split(b"\r\n", 1)[0].decode("latin-1")[:80]
+            head = _read_head(sock, time.monotonic() + self._network.read_timeout)
         except OSError as error:
             sock.close()
-            msg = f"the proxy {host}:{port} closed the connection: {error}"
+            msg = f"the proxy {host}:{port} closed the connection, or said nothing: {error}"
             raise TransientError(msg) from error
+        line = head.split(b"\r\n", 1)[0].decode("latin-1")[:80]
         status = line.partition(" ")[2].partition(" ")[0]
         if status == "200":
             return sock
         sock.close()
         msg = f"the proxy {host}:{port} could not connect to {route.host}: {line!r}"
-        if not status or status.startswith("5"):
+        if status in ("401", "407"):
+            msg = f"{msg}: it does not take your name and password, or asks for them. {PROXY_HINT}"
+            raise UnreachableError(msg)
+        if status.startswith("5") or status in ("", "408", "429"):
             raise TransientError(msg)
         msg = f"{msg}. {_HINT}"
         raise UnreachableError(msg)
@@ -177,7 +185,7 @@ class Dialer:
     def _tls_context(self) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
-                self._context = _context(self._network.ca_bundle)
+                self._context = _context(self._network)
             return self._context
 
 
@@ -216,58 +224,49 @@ def _look_up(host: str, port: int) -> list[_Address]:
     return list(unique)
 
 
-def _context(ca_bundle: str | None) -> ssl.SSLContext:
+def _context(network: Network) -> ssl.SSLContext:
     import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
 
-    if ca_bundle is not None:
+    if network.ca_bundle is None:
+        import truststore  # noqa: PLC0415 - only for https
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    name = network.ca_named_by
+    where = f" Correct the path, or unset {name}." if name else ""
+    for path in network.ca_bundle.split(os.pathsep):
+        shown = f"{name}={path}" if name else path
         try:
-            return ssl.create_default_context(cafile=ca_bundle)
+            if os.path.isdir(path):
+                _check_folder(path, shown, where)
+                context.load_verify_locations(capath=path)
+            else:
+                context.load_verify_locations(cafile=path)
         except ssl.SSLError as error:
-            msg = f"{ca_bundle} contains no certificates that can be read: {error}"
+            msg = f"{shown} contains no certificates that can be read: {error}.{where}"
             raise ConfigError(msg) from error
-    import truststore  # noqa: PLC0415 - only for https
-
-    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _bypassed(host: str, port: int) -> bool:
-    from urllib import request  # noqa: PLC0415 - slow to import; only with a proxy
-
-    bypass: Callable[[str], bool] = vars(request)["proxy_bypass_environment"]  # not in typeshed
-    return bypass(f"{host}:{port}") or bypass(host)
+        except OSError as error:
+            msg = f"{shown} cannot be read: {error.strerror}.{where}"
+            raise ConfigError(msg) from error
+    return context
 
 
-def proxy_parts(proxy: str) -> tuple[str, int, str]:
-    """Return host, port and the value of ``Proxy-Authorization`` ("" without credentials).
-
-    Raises
-    ------
-    ConfigError
-        If it is not an ``http://`` proxy.
-    """
-    from base64 import b64encode  # noqa: PLC0415 - only with a proxy
-    from urllib.parse import unquote, urlsplit  # noqa: PLC0415
-
-    try:
-        parts = urlsplit(proxy)
-        host, port = parts.hostname, parts.port or 3128
-    except ValueError:
-        msg = "the proxy is not a URL such as http://host:3128. Correct the proxy variable."
-        raise ConfigError(msg) from None  # the cause may show its credentials
-    if parts.scheme != "http" or not host:
-        shown = f"{parts.scheme}://{host}"  # never the credentials
-        msg = f"the proxy {shown} cannot be used: only http:// proxies work. Correct the variable."
+def _check_folder(path: str, shown: str, where: str) -> None:
+    """OpenSSL finds certificates in a folder by names that it makes of them, and no others."""
+    if not any(_HASHED.fullmatch(name) for name in os.listdir(path)):
+        msg = (
+            f"{shown}: this folder has no certificates under the names that OpenSSL looks for, "
+            f"such as 4a6481c9.0. Run: openssl rehash {path}.{where}"
+        )
         raise ConfigError(msg)
-    credentials = ""
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        credentials = "Basic " + b64encode(pair.encode()).decode()
-    return host, port, credentials
 
 
-def _read_head(sock: socket.socket) -> bytes:
+def _read_head(sock: socket.socket, until: float) -> bytes:
+    """Return what a proxy says, up to an empty line; it may not drip for longer than `until`."""
     head = b""
     while b"\r\n\r\n" not in head and len(head) < 65536:
+        if time.monotonic() > until:
+            raise TimeoutError(errno.ETIMEDOUT, "no whole answer in time")
         more = sock.recv(4096)
         if not more:
             break

@@ -1,7 +1,8 @@
-"""Which error an unsuccessful response becomes."""
+"""Which error an unsuccessful response becomes, and who said it."""
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from typing import TYPE_CHECKING
@@ -14,51 +15,161 @@ from neurofetch.errors import (
     RemoteChangedError,
     TransientError,
 )
+from neurofetch.net.refusals import REFUSALS, advice_for, says_page
 from neurofetch.net.retry import classify, parse_retry_after
 
 if TYPE_CHECKING:
     from neurofetch.net.response import Response
 
-__all__ = ["failure", "s3_code"]
+__all__ = [
+    "PORTAL_HINT",
+    "failure",
+    "failure_of",
+    "is_page",
+    "passes",
+    "s3_code",
+    "s3_word",
+    "told",
+    "who_answered",
+]
 
+PORTAL_HINT = (
+    "Nothing was fetched. Open a page in a browser on this computer to log in to the network, or "
+    "check the proxy variables; then try again."
+)
 _LIMIT = 64 * 1024
-_CODE = re.compile(rb"<Code>([^<]{1,80})</Code>")
-_MESSAGE = re.compile(rb"<Message>([^<]{1,300})</Message>")
+_SHOWN = 120
+_TITLE = re.compile(rb"<title[^>]{0,80}>([^<]{1,400})", re.IGNORECASE)
+_PAGE = re.compile(
+    rb"\s*(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
+)
+_ERROR = re.compile(rb"<(Code|Message|Region|Endpoint)>\s*([^<]{1,300}?)\s*</\1>")
+
+_PASSING = frozenset(
+    {
+        "bandwidthlimitexceeded",
+        "busy",
+        "internalerror",
+        "internalfailure",
+        "internalservererror",
+        "limitexceededexception",
+        "operationaborted",
+        "priorrequestnotcomplete",
+        "requestlimitexceeded",
+        "requestthrottled",
+        "requestthrottledexception",
+        "requesttimeout",
+        "requesttimeoutexception",
+        "serverbusy",
+        "serviceunavailable",
+        "slowdown",
+        "slowdownread",
+        "slowdownwrite",
+        "throttledexception",
+        "throttling",
+        "throttlingexception",
+        "toomanyrequests",
+        "toomanyrequestsexception",
+        "transactioninprogressexception",
+    }
+)
+"""Codes of S3, and of what speaks like it, that say: later. As the SDKs of AWS have them, and those
+of MinIO, Google and Azure; in lower case."""
 
 
 def failure(response: Response) -> NeurofetchError:
     """Return the error for an unsuccessful response; its body is read.
 
     S3 says in an XML body what is the matter (``<Code>``, ``<Message>``); others say it in JSON or
-    HTML, of which only the status is told.
+    HTML, of which the title is told.
     """
-    code, words = _explanation(response)
-    what = f"{response.shown_url}: {response.status} {code or response.reason}".rstrip()
+    return failure_of(response, told(response))
+
+
+def told(response: Response) -> bytes:
+    """Return the first 64 kB of the body of an unsuccessful response; b"" where it breaks off.
+
+    The status says enough: the body of an error is only its comment.
+    """
+    start = memoryview(bytearray(_LIMIT))
+    try:
+        return bytes(start[: response.fill(start)])
+    except (TransientError, ProtocolError):
+        return b""
+
+
+def failure_of(response: Response, body: bytes) -> NeurofetchError:
+    """Return the error for an unsuccessful response whose body was read."""
+    code, words = s3_code(body), s3_word(body, "Message")
+    what = f"{response.shown_url}: {response.status} {code or _line(response.reason)[:_SHOWN]}"
+    what = what.rstrip()
     if words:
         what += f" ({words})"
+    elif is_page(body):
+        what += f". {who_answered(response, body)}"
     kind = classify(response.status)
-    if kind == "transient" or code in ("SlowDown", "RequestTimeout", "InternalError"):
+    if kind == "transient" or passes(code):
         wait = parse_retry_after(response.headers.get("retry-after", ""), time.time())
         return TransientError(what, wait)
-    if kind == "refused":
-        return RefusedError(what)
-    if kind == "missing":
-        return MissingRemoteError(what)
     if response.status == 412:
         return RemoteChangedError(f"{response.shown_url}: the object changed on the server (412)")
+    if kind == "refused" or response.status in REFUSALS:
+        page = is_page(body) or says_page(response)
+        return RefusedError(what, advice_for(response.status, code, page=page))
+    if kind == "missing":
+        return MissingRemoteError(what)
     return ProtocolError(f"{what}: this response cannot be used")
 
 
 def s3_code(body: bytes) -> str:
     """Return the ``<Code>`` of an S3 error body, or ""."""
-    found = _CODE.search(body)
-    return found[1].decode("utf-8", "replace") if found else ""
+    return s3_word(body, "Code")
 
 
-def _explanation(response: Response) -> tuple[str, str]:
-    try:
-        body = response.read(_LIMIT)
-    except (TransientError, ProtocolError):
-        return "", ""  # the status says enough: the body of an error is only its comment
-    words = _MESSAGE.search(body)
-    return s3_code(body), words[1].decode("utf-8", "replace") if words else ""
+def s3_word(body: bytes, tag: str) -> str:
+    """Return what an S3 error body says under a tag, or "".
+
+    Parameters
+    ----------
+    body : bytes
+    tag : {"Code", "Message", "Region", "Endpoint"}
+    """
+    for name, text in _ERROR.findall(body[:_LIMIT]):
+        if name.decode("ascii") == tag:
+            return _plain(text)
+    return ""
+
+
+def passes(code: str) -> bool:
+    """Whether an error code of S3 says that another attempt may succeed.
+
+    Examples
+    --------
+    >>> [passes(code) for code in ("SlowDown", "503 Slow Down", "RequestTimeTooSkewed")]
+    [True, True, False]
+    """
+    return re.sub(r"[^a-z]", "", code.lower()) in _PASSING
+
+
+def is_page(body: bytes) -> bool:
+    """Whether a body is an HTML page: of a portal, a firewall, a proxy, a maintenance notice."""
+    return _PAGE.match(body[:_LIMIT]) is not None
+
+
+def who_answered(response: Response, body: bytes) -> str:
+    """Return a sentence that says who gave a page for an answer."""
+    title = _TITLE.search(body[:_LIMIT])
+    name = f" titled {_plain(title[1])!r}" if title else ""
+    server = _line(response.headers.get("server", ""))[:_SHOWN]
+    by = f" (its server calls itself {server!r})" if server else ""
+    return f"What came is an HTML page{name}{by}, from {response.shown_url}"
+
+
+def _plain(text: bytes) -> str:
+    """Return a text of a page or of XML in one line, as a reader sees it."""
+    return _line(html.unescape(text.decode("utf-8", "replace")))[: 2 * _SHOWN]
+
+
+def _line(text: str) -> str:
+    """Return a text in one line, without what a terminal would act on."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -27,6 +27,7 @@ __all__ = [
     "body_length",
     "parse_head",
     "quoted_url",
+    "redirected",
     "request_bytes",
 ]
 
@@ -35,6 +36,8 @@ HEAD_LIMIT = 64 * 1024
 
 UNTIL_CLOSE = -1
 CHUNKED = -2
+_PRIVATE = frozenset({"authorization", "cookie"})
+"""Headers that are only for the server they were given for."""
 _NO_BODY = 4096
 """Bytes of a chunked body that hold nothing of it (trailers, say), one after another, at most."""
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -101,7 +104,8 @@ def request_bytes(
     Raises
     ------
     ProtocolError
-        If a part of it holds a line break (a key with one must have been percent-quoted).
+        If a part of it holds a line break (a key with one must have been percent-quoted), or a
+        character that HTTP cannot carry.
     """
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -111,7 +115,50 @@ def request_bytes(
     if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
         msg = f"a line break inside a request for {target!r}: not sent"
         raise ProtocolError(msg)
-    return text.encode("latin-1") + b"\r\n\r\n" + (body or b"")
+    try:
+        return text.encode("latin-1") + b"\r\n\r\n" + (body or b"")
+    except UnicodeEncodeError as error:
+        odd = error.object[error.start]
+        msg = f"a request for {target!r} holds {odd!r}, which HTTP cannot carry: not sent"
+        raise ProtocolError(msg) from error
+
+
+def redirected(request: Request, status: int, location: str) -> Request:
+    """Return the request that a redirect leads to.
+
+    Parameters
+    ----------
+    request : Request
+        The one that was answered so.
+    status : int
+    location : str
+        The header, as it came.
+
+    Raises
+    ------
+    ProtocolError
+        If it leads to no ``http://`` or ``https://`` address, or from https to http.
+    """
+    old = urlsplit(request.url)
+    try:
+        new = urlsplit(urljoin(request.url, quoted_url(location.encode("latin-1"))))
+        usable = new.scheme in ("http", "https") and bool(new.hostname) and new.port != 0
+    except ValueError as error:  # a bracket without its other half, a port that is none
+        msg = f"{request.shown_url}: a redirect ({status}) to an address that is none"
+        raise ProtocolError(msg) from error
+    place = new.netloc.rpartition("@")[2]
+    if not usable or (old.scheme, new.scheme) == ("https", "http"):
+        shown = f"{new.scheme}://{place}{new.path}"[:200]
+        msg = f"{request.shown_url}: a redirect from {old.scheme} to {shown} is not followed"
+        raise ProtocolError(msg)
+    headers = dict(request.headers)
+    if old.netloc != new.netloc:
+        headers = {k: v for k, v in headers.items() if k.lower() not in _PRIVATE}
+    method, body = request.method, request.body
+    if status == 303 and method != "HEAD":
+        method, body = "GET", None
+    url = urlunsplit((new.scheme, place, new.path, new.query, ""))
+    return Request(url, headers, method, body, request.redirects)
 
 
 def parse_head(raw: bytes) -> Head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,7 @@ from neurofetch.net.http1 import (
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from neurofetch.net.connect import Route
     from neurofetch.net.http1 import Request
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Pool", "Response"]
 
 _BLOCK = 64 * 1024
+_TELLING = 256 * 1024
+"""Bytes; a body from this size on tells how fast connections are."""
 _INTERIM = 8
 """At most so many 1xx responses come before the real one."""
 
@@ -34,7 +38,7 @@ _INTERIM = 8
 class Connection:
     """One socket, and the bytes read from it that nobody has asked for yet."""
 
-    __slots__ = ("idle_since", "left", "route", "sock", "used")
+    __slots__ = ("_pending", "_readable", "idle_since", "left", "route", "sock", "used")
 
     def __init__(self, sock: socket.socket, route: Route) -> None:
         self.sock = sock
@@ -42,6 +46,30 @@ class Connection:
         self.left = b""
         self.used = False
         self.idle_since = 0.0
+        self._readable = _look_at(sock)
+        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)  # with TLS
+
+    def unasked(self) -> bytes | None:
+        """Return what came although nothing was asked; None where nothing did.
+
+        An end counts as something: then it is ``b""``. What is here before a request is sent cannot
+        be its response: a 408 that says goodbye, a second response to the request before, or what
+        somebody else put on the line.
+        """
+        if not self._readable() and not (self._pending and self._pending()):
+            return None  # measured: 1 µs, of some 100 for a request
+        sock = self.sock
+        patience = sock.gettimeout()
+        try:
+            sock.settimeout(0.0)
+            return sock.recv(_BLOCK)
+        except BlockingIOError:
+            more = None
+        except OSError as error:
+            # TLS has words of its own, such as a ticket for the next session: nothing to read.
+            more = None if _wants_more(error) else b""
+        sock.settimeout(patience)
+        return more
 
     def hear(self, failed: OSError | None) -> Head:
         """Return the head of the response to a request that was sent, or failed to be."""
@@ -101,6 +129,21 @@ class Connection:
         return block
 
 
+def _look_at(sock: socket.socket) -> Callable[[], object]:
+    """Return what says, without waiting, whether there is something to read on a socket."""
+    if not hasattr(select, "poll"):
+        return lambda: select.select([sock], [], [], 0)[0]
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return lambda: poller.poll(0)
+
+
+def _wants_more(error: OSError) -> bool:
+    import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
+
+    return isinstance(error, ssl.SSLWantReadError | ssl.SSLWantWriteError)
+
+
 class Pool(Protocol):
     """Whose connection a response is read from: it gets the connection back."""
 
@@ -121,6 +164,15 @@ class Pool(Protocol):
 
     def release(self, connection: Connection, *, keep: bool) -> None:
         """Take a connection back; close it unless it is to be kept."""
+
+    def distrust(self, connection: Connection) -> None:
+        """Keep no connection to this server any more: it said what nobody had asked for."""
+
+    def brought(self, rate: float) -> None:
+        """Note how many bytes a second a connection brought."""
+
+    def crawls(self, rate: float) -> bool:
+        """Whether a connection is far slower than others were."""
 
     def over(self) -> None:
         """Let the next request begin."""
@@ -151,7 +203,9 @@ class Response:
         self.length = self._kind if self._kind >= 0 else None
         self._todo = max(self._kind, 0)
         self._done = self._kind == 0
-        self._window = (time.monotonic(), 0)
+        self._began = time.monotonic()
+        self._window = (self._began, 0)
+        self._crawled = False
 
     def __enter__(self) -> Response:
         return self
@@ -264,10 +318,14 @@ class Response:
                 self._keep = self._keep and not chunks.extra
                 break
             chunks.feed(self._connection.more())
+            self._watch(0)  # sizes and trailers may drip, too
         return count
 
     def _watch(self, count: int) -> None:
-        """Count bytes for the rate limit, and give up on a connection that only drips."""
+        """Count bytes for the rate limit, and give up on a connection that drips or crawls.
+
+        It crawls when it is far slower than others, twice in a row: once may be the disk's doing.
+        """
         self._pool.pace.spend(count)
         network = self._pool.network
         since, seen = self._window
@@ -275,9 +333,13 @@ class Response:
         if now - since < network.slow_window:
             self._window = (since, seen + count)
             return
-        if seen + count < network.slow_bytes:
+        seen += count
+        rate = seen / (now - since)
+        crawled, self._crawled = self._crawled, self._pool.crawls(rate)
+        if seen < network.slow_bytes or (crawled and self._crawled):
             self._keep = False
-            msg = f"{self.shown_url}: stalled, {seen + count} bytes in {now - since:.0f} s"
+            self._pool.brought(rate)
+            msg = f"{self.shown_url}: stalled, {seen} bytes in {now - since:.0f} s"
             raise TransientError(msg)
         self._window = (now, 0)
 
@@ -285,6 +347,10 @@ class Response:
         """Give the connection back, or close it when the body was not read to its end."""
         connection, self._keep = self._connection, self._keep and self._done
         if connection is not None:
+            if self._kind >= _TELLING and self._done:
+                self._pool.brought(self._kind / (time.monotonic() - self._began + 1e-6))
+            if self._keep and connection.left:
+                self._pool.distrust(connection)
             self._pool.release(connection, keep=self._keep and not connection.left)
             self._pool.over()
             self._connection = None  # type: ignore[assignment]

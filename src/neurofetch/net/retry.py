@@ -17,7 +17,11 @@ __all__ = ["Attempts", "Kind", "RetryRules", "classify", "delay", "parse_retry_a
 
 Kind: TypeAlias = Literal["ok", "transient", "refused", "missing", "redirect", "client"]
 
-TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+FINAL = frozenset({501, 505, 506, 510, 511})
+"""Statuses from 500 on that another attempt does not change: the server does not know the method
+(501), this HTTP (505), how to choose (506) or an extension (510); the network wants a login
+(511). The rest passes: 507 (storage), 509 (bandwidth), 520 to 530 (Cloudflare), 599 (proxies)."""
+TRANSIENT = frozenset({408, 425, 429, *range(500, 600)}) - FINAL
 MISSING = frozenset({404, 410})
 REFUSED = frozenset({401, 403, 407, 451})
 
@@ -123,7 +127,7 @@ def classify(status: int) -> Kind:
     -------
     {"ok", "transient", "refused", "missing", "redirect", "client"}
         ``transient`` alone is worth another attempt. ``client`` is everything else that is an
-        error: 412 (the object changed), 416 (no such range), 501, … another attempt changes
+        error: 412 (the object changed), 416 (no such range), 501, 505, … another attempt changes
         nothing.
 
     Examples
@@ -211,7 +215,9 @@ class Attempts:
                 wait = self.wait(attempt, error)
                 if wait is None:
                     msg = f"{error}; gave up after {attempt} attempts"
-                    raise UnreachableError(msg) from error
+                    gave_up = UnreachableError(msg)
+                    gave_up.advice = error.advice
+                    raise gave_up from error
                 if tell is not None:
                     tell(error, wait)
                 self.stop.wait(wait)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import ConfigError, UsageError
+from neurofetch.net.proxies import proxies_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Network", "checked_endpoint", "number", "s3_endpoint", "s3_region"]
+__all__ = [
+    "REGION",
+    "Network",
+    "aws_domain",
+    "checked_endpoint",
+    "number",
+    "s3_endpoint",
+    "s3_region",
+]
 
 _CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -29,10 +39,15 @@ class Network:
     slow_bytes, slow_window : float
         A body that brings fewer than `slow_bytes` in `slow_window` seconds counts as stalled.
     ca_bundle : str or None
-        A file of certificates; None for those of the operating system.
+        A file of certificates, or a folder of them as OpenSSL has it; several with the separator
+        of search paths (":") between them. None for those of the operating system.
+    ca_named_by : str
+        The variable that named `ca_bundle`, for messages.
     proxies : mapping of str to str
         Scheme to proxy URL, as the usual variables say (``http_proxy``, ``https_proxy``,
-        ``all_proxy``); ``no_proxy`` is asked for each host.
+        ``all_proxy``).
+    no_proxy : str
+        The servers that need no proxy, as in the variable of this name.
     limit_rate : float or None
         Bytes a second over all connections together; None for no limit.
 
@@ -47,7 +62,9 @@ class Network:
     slow_bytes: float = 1024.0
     slow_window: float = 30.0
     ca_bundle: str | None = None
-    proxies: Mapping[str, str] = field(default_factory=dict)
+    ca_named_by: str = ""
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # they hold passwords
+    no_proxy: str = ""
     limit_rate: float | None = None
 
     def __post_init__(self) -> None:
@@ -67,11 +84,14 @@ class Network:
         """
         env = os.environ if environ is None else environ
         defaults = cls()
+        certificates = _certificates(env)
         return cls(
             connect_timeout=number(env, "NEUROFETCH_CONNECT_TIMEOUT", defaults.connect_timeout),
             read_timeout=number(env, "NEUROFETCH_READ_TIMEOUT", defaults.read_timeout),
-            ca_bundle=_ca_bundle(env),
-            proxies=_proxies(env),
+            ca_bundle=os.pathsep.join(certificates.places) or None,
+            ca_named_by=certificates.named_by,
+            proxies=proxies_of(env),
+            no_proxy=env.get("no_proxy", env.get("NO_PROXY", "")),
         )
 
 
@@ -96,25 +116,43 @@ def number(env: Mapping[str, str], name: str, default: float) -> float:
     return value
 
 
-def _ca_bundle(env: Mapping[str, str]) -> str | None:
+class _Certificates(NamedTuple):
+    """Where certificates are: files and folders, and the variables that name them."""
+
+    places: tuple[str, ...]
+    named_by: str
+
+
+def _certificates(env: Mapping[str, str]) -> _Certificates:
+    """Return what the first of the variables names that is set.
+
+    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` count together, as OpenSSL takes them.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file or folder, or it cannot be read.
+    """
     for name in _CA_VARIABLES:
         path = env.get(name)
-        if path:
-            if not os.path.isfile(path):
-                msg = f"{name}={path}: there is no such file. Correct the path, or unset {name}."
-                raise ConfigError(msg)
-            return path
-    return None
+        if not path:
+            continue
+        folders = env.get("SSL_CERT_DIR", "") if name == "SSL_CERT_FILE" else ""
+        places = (path, *filter(None, folders.split(os.pathsep)))
+        return _Certificates(_existing(places, name), name)
+    places = tuple(filter(None, env.get("SSL_CERT_DIR", "").split(os.pathsep)))
+    return _Certificates(_existing(places, "SSL_CERT_DIR"), "SSL_CERT_DIR" if places else "")
 
 
-def _proxies(env: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for scheme in ("http", "https", "all"):
-        # Lower case wins, as in curl.
-        value = env.get(f"{scheme}_proxy") or env.get(f"{scheme.upper()}_PROXY")
-        if value:
-            found[scheme] = value if "://" in value else f"http://{value}"
-    return found
+def _existing(places: tuple[str, ...], name: str) -> tuple[str, ...]:
+    for path in places:
+        if not os.path.isfile(path) and not os.path.isdir(path):
+            msg = f"{name}={path}: there is no such file. Correct the path, or unset {name}."
+            raise ConfigError(msg)
+        if not os.access(path, os.R_OK):
+            msg = f"{name}={path}: you may not read it. Correct the path, or unset {name}."
+            raise ConfigError(msg)
+    return places
 
 
 def s3_endpoint(env: Mapping[str, str] | None = None) -> str | None:
@@ -153,17 +191,64 @@ def checked_endpoint(text: str, name: str) -> str:
 
     try:
         parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
-        _ = parts.port
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # A password with a slash in it would end the host too early, and be sent as a path.
+        good = good and not {"?", "#"} & set(text) and "@" not in parts.path
+        good = good and text.isprintable() and " " not in text
     except ValueError:
         good = False
     if not good:
-        msg = f"{name}={text!r} is not a URL such as https://host:9000. Correct it, or unset it."
+        what = f"{name}={text!r}" if _HARMLESS.fullmatch(text) else f"{name} (not shown here)"
+        msg = f"{what} is not a URL such as https://host:9000. Correct it, or unset it."
         raise ConfigError(msg)
     return text.rstrip("/")
 
 
+_HARMLESS = re.compile(r"(?:[a-zA-Z]{1,10}:/{0,2})?[\w.-]*(?::\d{0,5}|:port)?(?:/[\w./-]*)?")
+"""What surely holds no password: it has no "@", and nothing but a port after a colon."""
+
+REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+"""What can be the name of a region: it becomes part of a host's name."""
+_DOMAINS = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+}
+"""The domains of those parts of AWS that are apart from the rest, by how their regions begin."""
+
+
+def aws_domain(region: str) -> str:
+    """Return the domain of the servers of a region of AWS.
+
+    Examples
+    --------
+    >>> [aws_domain(region) for region in ("eu-west-1", "cn-north-1", "us-gov-west-1")]
+    ['amazonaws.com', 'amazonaws.com.cn', 'amazonaws.com']
+    """
+    found = (domain for start, domain in _DOMAINS.items() if region.startswith(start))
+    return next(found, "amazonaws.com")
+
+
 def s3_region(env: Mapping[str, str] | None = None) -> str | None:
-    """Return the region that ``AWS_REGION`` or ``AWS_DEFAULT_REGION`` names, if any."""
+    """Return the region that ``AWS_REGION`` or ``AWS_DEFAULT_REGION`` names, if any.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be the name of a region.
+    """
     environ = os.environ if env is None else env
-    return environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        text = environ.get(name, "").strip()
+        if not text:
+            continue
+        if REGION.fullmatch(text) is None:
+            msg = (
+                f"{name}={text[:80]!r} is not a region such as us-west-2. Correct it, or unset it."
+            )
+            raise ConfigError(msg)
+        return None if text == "aws-global" else text
+    return None

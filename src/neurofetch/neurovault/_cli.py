@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Literal
 
 from neurofetch import console
@@ -49,8 +48,12 @@ def _add_fetch(parts: Commands) -> None:
         description="Fetch collections and images by id, into a cache that nilearn reads too. "
         "Safe to run again: what is here is not fetched again.",
     )
-    parser.add_argument("--collection", type=int, nargs="+", default=[], metavar="ID", help="whole")
-    parser.add_argument("--image", type=int, nargs="+", default=[], metavar="ID", help="single")
+    parser.add_argument(
+        "--collection", type=int, action="extend", nargs="+", default=[], metavar="ID", help="whole"
+    )
+    parser.add_argument(
+        "--image", type=int, action="extend", nargs="+", default=[], metavar="ID", help="single"
+    )
     parser.add_argument("--mode", choices=("download_new", "overwrite", "offline"))
     _add_data_dir(parser)
     parser.add_argument(
@@ -85,6 +88,7 @@ def _add_search(parts: Commands) -> None:
     parser.add_argument("--collection-text", metavar="TEXT", help="words of the collection")
     parser.add_argument(
         "--field",
+        action="extend",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
@@ -117,7 +121,9 @@ def _add_verify(parts: Commands) -> None:
         help="read the cache again, every volume to its end",
         description="Read every record and every volume of the cache. Nothing is changed.",
     )
-    parser.add_argument("--collection", type=int, nargs="+", metavar="ID", help="only these")
+    parser.add_argument(
+        "--collection", type=int, action="extend", nargs="+", metavar="ID", help="only these"
+    )
     _add_data_dir(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_verify)
@@ -168,7 +174,7 @@ def _search(arguments: argparse.Namespace) -> int:
         done = update_catalogue()
         if not arguments.quiet:
             counts = f"{done.added:,} added, {done.changed:,} changed, {done.removed:,} removed"
-            print(f"catalogue: {counts}", file=sys.stderr)
+            console.say(f"catalogue: {counts}")
     query = {
         "kind": arguments.kind,
         "collection_text": arguments.collection_text,
@@ -179,7 +185,7 @@ def _search(arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.emit(catalogue().records(ids, kind=arguments.kind))
     elif arguments.ids:
-        print("\n".join(map(str, ids)))
+        console.output("\n".join(map(str, ids)))
     elif ids:
         _show_rows(catalogue().records(ids, kind=arguments.kind))
     return ExitCode.OK if ids else ExitCode.NOTHING_MATCHED
@@ -204,7 +210,7 @@ def _field(text: str) -> tuple[str, object]:
 def _show_rows(records: Sequence[Mapping[str, object]]) -> None:
     names = [name for name in _COLUMNS if any(name in record for record in records)]
     rows = [[_cell(record.get(name)) for name in names] for record in records]
-    print(console.table([names, *rows], right=(0,)))
+    console.show_text(console.table([names, *rows], right=(0,)))
 
 
 def _cell(value: object) -> str:
@@ -222,7 +228,7 @@ def _info(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     shown = [(name, record[name]) for name in _MAIN if record.get(name) is not None]
     rows = [(name, " ".join(str(value).split())) for name, value in shown]
-    print(console.table([("id", str(arguments.id)), *rows]))
+    console.show_text(console.table([("id", str(arguments.id)), *rows]))
     return ExitCode.OK
 
 

@@ -5,12 +5,12 @@ LAION-fMRI is one such description; a plain BIDS bucket is the default one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.model import Want
 from neurofetch.planning.entities import full, parse
-from neurofetch.planning.local_path import check_clashes, local_name, tidy_label
+from neurofetch.planning.local_path import left_out, local_name, placed, tidy_label
 from neurofetch.planning.select import Chosen, Query, Rules, select
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Dataset", "Selection", "Withheld", "make_selection"]
+__all__ = ["Dataset", "Selection", "Withheld", "make_selection", "without_clashes"]
 
 BIDS_ROOT_FILES = (
     "dataset_description.json",
@@ -94,9 +94,13 @@ class Dataset:
         UnsafeNameError
             If it may not become one.
         """
-        reserved = frozenset({self.state})
-        path = local_name(key, strip=self.base, reserved=reserved)
+        path = local_name(key, strip=self.base, reserved=frozenset({self.state}))
         return tidy_label(path) if self.tidy_labels else path
+
+    def place(self, key: str) -> tuple[str, str]:
+        """Return the local path of a key, and why it cannot be kept there; "" when it can."""
+        path, problem = placed(key, strip=self.base, reserved=frozenset({self.state}))
+        return tidy_label(path) if self.tidy_labels and not problem else path, problem
 
     def refusal(self, key: str) -> str:
         """Return why a file is withheld; "" when it is not."""
@@ -118,7 +122,7 @@ class Selection(NamedTuple):
 
 
 def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) -> Selection:
-    """Choose files, and give each its local path.
+    """Choose files, and give each its local path, or say why it can have none.
 
     Parameters
     ----------
@@ -131,14 +135,45 @@ def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) 
     ------
     UnknownValueError, NothingMatchedError
         As `select` does.
-    UnsafeNameError, NameClashError
-        If a chosen key may not become a local name, or two would become one.
     """
     listed = [file for file in files if not _is_folder_mark(file)]
     selection = select(listed, query, dataset.rules, base=dataset.base)
-    wants = tuple(_want(chosen, dataset) for chosen in selection.files)
-    check_clashes((want.remote.key, want.path) for want in wants)
+    wants = without_clashes([_want(chosen, dataset) for chosen in selection.files], dataset.base)
     return Selection(wants, selection.notes + _missing_root_files(wants, query, dataset))
+
+
+def without_clashes(
+    wants: Iterable[Want], base: str | None = None, *, case: bool = False, accents: bool = False
+) -> tuple[Want, ...]:
+    """Return the same files; those that cannot be kept beside the others have a problem.
+
+    Parameters
+    ----------
+    wants : iterable of Want
+    base : str, optional
+        The prefix at which the dataset begins: a file that is left out goes by its key from there,
+        since its path is that of another. By default it goes by its path.
+    case, accents : bool
+        Whether the disk cannot tell names apart that differ only in these.
+    """
+    wants = tuple(wants)
+    problems = left_out(
+        ((want.remote.key, want.path) for want in wants if not want.problem),
+        case=case,
+        accents=accents,
+    )
+    if not problems:
+        return wants
+    return tuple(
+        replace(want, path=_own_path(want, base), problem=problem)
+        if not want.problem and (problem := problems.get(want.remote.key, ""))
+        else want
+        for want in wants
+    )
+
+
+def _own_path(want: Want, base: str | None) -> str:
+    return want.path if base is None else want.remote.key.removeprefix(base)
 
 
 def _is_folder_mark(file: RemoteFile) -> bool:
@@ -148,7 +183,8 @@ def _is_folder_mark(file: RemoteFile) -> bool:
 
 def _want(chosen: Chosen, dataset: Dataset) -> Want:
     key = chosen.remote.key
-    return Want(chosen.remote, dataset.path(key), chosen.why, dataset.refusal(key))
+    path, problem = dataset.place(key)
+    return Want(chosen.remote, path, chosen.why, dataset.refusal(key), problem=problem)
 
 
 def _missing_root_files(wants: tuple[Want, ...], query: Query, dataset: Dataset) -> tuple[str, ...]:

@@ -1,24 +1,25 @@
-"""From a key on a server to a safe relative path, and the clashes between such paths.
+r"""From a key on a server to a safe relative path, and which keys cannot be kept side by side.
 
-Every key passes through `local_name`, whatever the source. It is refused when, on a platform that
-the package may meet (POSIX, or a POSIX mount of an SMB, NTFS, exFAT or HFS+ disk), it could leave
-the root, name a folder, or hide what it is. What is only unusual passes: Windows' device names
-(``aux``, ``con.txt``), colons inside a name, trailing dots. They are ordinary names on every
-platform that the package runs on, and datasets do use them.
+Every key passes through `placed`, whatever the source. It has a problem when it could leave the
+root, names a folder, or cannot be the name of a file (NUL, more than 255 bytes, bytes that are no
+UTF-8). What is only unusual passes: control characters, backslashes, colons, Windows' device names
+(``aux``, ``con.txt``), trailing dots. They are ordinary names on every platform that the package
+runs on, and datasets do use them ("Icon\r" is made by macOS); where they are shown, they are
+escaped. A key with a problem is left out and named; it is no obstacle to the others.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from neurofetch.errors import NameClashError, UnsafeNameError
+from neurofetch.errors import UnsafeNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["Clash", "check_clashes", "clashes", "local_name", "tidy_label"]
+__all__ = ["left_out", "local_name", "placed", "tidy_label", "twins"]
 
 MAX_COMPONENT = 255  # bytes: NAME_MAX of every common file system
 
@@ -26,10 +27,7 @@ MAX_COMPONENT = 255  # bytes: NAME_MAX of every common file system
 _PLAIN = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9_.,+=@ -]{0,254}(?:/[A-Za-z0-9_][A-Za-z0-9_.,+=@ -]{0,254})*"
 )
-# C0, DEL, C1; line and paragraph separators; marks that turn the direction of writing; and lone
-# surrogates, which no file system can store.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_DRIVE = re.compile(r"[A-Za-z]:")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _IGNORED = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff]")  # HFS+ does not see these
 _LABEL = re.compile(r"(?:^|(?<=_))label-[^_.]*")
 
@@ -49,43 +47,60 @@ def local_name(key: str, *, strip: str = "", reserved: frozenset[str] = frozense
     Raises
     ------
     UnsafeNameError
-        If the key could leave the root, names a folder, or is not below `strip`.
+        If the key could leave the root, names a folder, cannot be the name of a file, or is not
+        below `strip`.
 
     Examples
     --------
     >>> local_name("datasets/ds1/sub-01/anat/T1w.nii.gz", strip="datasets/ds1")
     'sub-01/anat/T1w.nii.gz'
     """
+    path, problem = placed(key, strip=strip, reserved=reserved)
+    if problem:
+        msg = (
+            f"the key {key!r} cannot become a local file: {problem}. Nothing was written. "
+            "Leave it out with --exclude (or exclude=), and tell the owners of the bucket."
+        )
+        raise UnsafeNameError(msg)
+    return path
+
+
+def placed(key: str, *, strip: str = "", reserved: frozenset[str] = frozenset()) -> tuple[str, str]:
+    """Return the path of a key, and why it cannot be kept there; "" when it can.
+
+    Parameters
+    ----------
+    key, strip, reserved
+        As for `local_name`.
+    """
     path = key
     if strip:
         folder = strip.rstrip("/") + "/"
         if not key.startswith(folder):
-            _refuse(key, f"it is not below {folder!r}, where it was listed")
+            return key, f"it is not below {folder!r}, where it was listed"
         path = key[len(folder) :]
-    if _PLAIN.fullmatch(path) is None or path[1:2] == ":":
-        _look_closely(key, path)
+    if _PLAIN.fullmatch(path) is None and (problem := _problem(path)):
+        return path or key, problem
     if reserved:
         top = path.partition("/")[0]
         if top in reserved or _fold(_IGNORED.sub("", top)) in map(_fold, reserved):
-            _refuse(key, f"{top!r} is a folder of this package's own")
-    return path
+            return path, f"{top!r} is a folder of this package's own"
+    return path, ""
 
 
-def _look_closely(key: str, path: str) -> None:
-    """Refuse a path that is dangerous; the cheap test has not passed it."""
+def _problem(path: str) -> str:
+    """Say why a path is dangerous or impossible; the cheap test has not passed it."""
     if not path:
-        _refuse(key, "it is empty")
-    if found := _CONTROL.search(path):
-        _refuse(key, f"it has the control character U+{ord(found[0]):04X}")
-    if "\\" in path:
-        _refuse(key, "it has a backslash, which separates folders on some systems")
+        return "it is empty"
+    if "\0" in path:
+        return "it has the character U+0000, which ends a name"
+    if _SURROGATE.search(path):
+        return "it is not valid UTF-8"
     if path.startswith("/"):
-        _refuse(key, "it is an absolute path")
+        return "it is an absolute path"
     if path.endswith("/"):
-        _refuse(key, "it ends in a slash, so it names a folder")
-    for component in path.split("/"):
-        if problem := _component_problem(component):
-            _refuse(key, problem)
+        return "it ends in a slash, so it names a folder"
+    return next(filter(None, map(_component_problem, path.split("/"))), "")
 
 
 def _component_problem(component: str) -> str:
@@ -93,20 +108,10 @@ def _component_problem(component: str) -> str:
         return "it has an empty folder name ('//')"
     if component in (".", ".."):
         return f"it has the folder name {component!r}, which points elsewhere"
-    if _DRIVE.match(component):
-        return f"{component!r} begins like the name of a drive"
     length = len(component.encode())
     if length > MAX_COMPONENT:
         return f"a name in it has {length} bytes, but file systems allow {MAX_COMPONENT}"
     return ""
-
-
-def _refuse(key: str, problem: str) -> None:
-    msg = (
-        f"the key {key!r} cannot become a local file: {problem}. Nothing was written. "
-        "Leave it out with --exclude (or exclude=), and tell the owners of the bucket."
-    )
-    raise UnsafeNameError(msg)
 
 
 def tidy_label(name: str) -> str:
@@ -132,80 +137,67 @@ def _without_hyphens(entity: re.Match[str]) -> str:
     return "label-" + entity[0][len("label-") :].replace("-", "")
 
 
-class Clash(NamedTuple):
-    """Keys that cannot be kept side by side.
+def left_out(
+    pairs: Iterable[tuple[str, str]], *, case: bool = False, accents: bool = False
+) -> dict[str, str]:
+    """Return the keys that cannot be kept beside the others, each with the reason.
 
-    Parameters
-    ----------
-    keys : tuple of str
-        In the order of their appearance.
-    problem : str
-        What they share.
-    """
-
-    keys: tuple[str, ...]
-    problem: str
-
-
-def clashes(pairs: Iterable[tuple[str, str]]) -> list[Clash]:
-    """Find the keys that would land on one local name, in one pass.
-
-    A clash is: two keys on one path; paths that are one name where case, or the way an accent is
-    composed, does not count (macOS, exFAT, SMB); a path that is a file of one key and a folder of
-    another. Two *folders* that differ only in case hold different files, and are no clash.
+    Of several keys on one path, one is kept: the key that is called so itself, else the first. Of a
+    path that is a file of one key and a folder of others, the folder is kept. Two *folders* that
+    differ only in case hold different files, and both are kept in any case.
 
     Parameters
     ----------
     pairs : iterable of (key, path)
         A key that appears twice counts once.
+    case, accents : bool
+        Whether the disk takes names for one that differ only in case (macOS, exFAT, SMB), or only
+        in the way an accent is composed (macOS).
 
     Examples
     --------
-    >>> clashes([("a/FFA-1", "a/FFA1"), ("a/ffa1", "a/ffa1")])[0].problem
-    "differ only in case or in the form of an accent: 'a/FFA1', 'a/ffa1'"
+    >>> left_out([("a/FFA-1", "a/FFA1"), ("a/FFA1", "a/FFA1")])
+    {'a/FFA-1': "the key 'a/FFA1' has the same local name, 'a/FFA1'"}
+    >>> left_out([("a", "a"), ("A", "A")]), list(left_out([("a", "a"), ("A", "A")], case=True))
+    ({}, ['A'])
     """
-    files: dict[str, dict[str, str]] = {}
+    groups: dict[str, dict[str, str]] = {}
     for key, path in pairs:
-        files.setdefault(_fold(path), {})[key] = path
-    found = [_on_one_name(group) for group in files.values() if len(group) > 1]
-    folders = _folders(files)
-    for folded in folders.keys() & files.keys():
-        below = next(iter(files[folders[folded]]))
-        keys = (*files[folded], below)
-        found.append(Clash(keys, f"{next(iter(files[folded].values()))!r} is a file and a folder"))
-    return sorted(found)
+        groups.setdefault(_fold(path, case=case, accents=accents), {})[key] = path
+    found: dict[str, str] = {}
+    for group in groups.values():
+        if len(group) > 1:
+            found.update(_beside(group))
+    folders = _folders(groups)
+    for name in folders.keys() & groups.keys():
+        below = next(iter(groups[folders[name]].values()))
+        found.update((key, f"it is also a folder: {below!r} lies in it") for key in groups[name])
+    return found
 
 
-def check_clashes(pairs: Iterable[tuple[str, str]]) -> None:
-    """Raise when any two keys would land on one local name.
+def twins(paths: Iterable[str]) -> bool:
+    """Whether any two of these paths are one where case, or the form of an accent, is nothing.
 
-    Parameters
-    ----------
-    pairs : iterable of (key, path)
-
-    Raises
-    ------
-    NameClashError
-        It lists every clash; see `clashes`.
+    Only then does it matter whether the disk can tell them apart. None of the paths is a folder of
+    another: `left_out` has seen to that.
     """
-    found = clashes(pairs)
-    if not found:
-        return
-    lines = [f"  {', '.join(map(repr, clash.keys))}: {clash.problem}" for clash in found]
-    msg = (
-        f"{len(found)} group(s) of keys cannot be kept side by side. Nothing was fetched.\n"
-        + "\n".join(lines)
-        + "\nLeave out all but one of each with --exclude (or exclude=)."
-    )
-    raise NameClashError(msg)
+    exact = set(paths)
+    folded = set(map(_fold, exact))
+    return len(folded) < len(exact) or not folded.isdisjoint(_folders(folded))
 
 
-def _on_one_name(group: dict[str, str]) -> Clash:
-    paths = sorted(set(group.values()))
-    if len(paths) == 1:
-        return Clash(tuple(group), f"one local name, {paths[0]!r}")
-    names = ", ".join(map(repr, paths))
-    return Clash(tuple(group), f"differ only in case or in the form of an accent: {names}")
+def _beside(group: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Give the keys of one local name but for the one that is kept."""
+    kept = next((key for key, path in group.items() if key.endswith(path)), next(iter(group)))
+    for key, path in group.items():
+        problem = f"the key {kept!r} has the same local name, {path!r}"
+        if path != group[kept]:
+            problem = (
+                f"it differs from {group[kept]!r} only in case, or in the form of an accent, and "
+                "this disk cannot tell such names apart"
+            )
+        if key != kept:
+            yield key, problem
 
 
 def _folders(paths: Iterable[str]) -> dict[str, str]:
@@ -219,8 +211,12 @@ def _folders(paths: Iterable[str]) -> dict[str, str]:
     return folders
 
 
-def _fold(path: str) -> str:
-    """Return the form in which the least exact of file systems compares names."""
+def _fold(path: str, *, case: bool = True, accents: bool = True) -> str:
+    """Return the form in which a file system compares names; by default the least exact of all."""
     if path.isascii():
-        return path.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
+        return path.lower() if case else path
+    if accents:
+        path = unicodedata.normalize("NFC", path)
+    if case:
+        path = path.casefold()
+    return unicodedata.normalize("NFC", path) if accents else path

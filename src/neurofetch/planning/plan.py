@@ -53,6 +53,8 @@ def make_plan(
 def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Step:
     if want.refused:
         return Step(want, Action.REFUSE, want.refused)
+    if want.problem:
+        return Step(want, Action.LEAVE, want.problem)
     step = _possible(want, here, have, overwrite)
     if step.moves and want.remote.withheld:
         return Step(want, Action.REFUSE, want.remote.withheld)
@@ -87,7 +89,7 @@ def _compare(want: Want, here: LocalFile) -> tuple[Action, str]:
     if same is not None and remote.digest is not None:  # the content tells more than any ETag
         action, verb = (Action.KEEP, "is") if same else (Action.REPLACE, "is not")
         return action, f"here, its {remote.digest.algorithm} {verb} the server's"
-    same_etag = receipt is not None and bool(remote.etag) and receipt.etag == remote.etag
+    same_etag = receipt is not None and receipt.is_of(remote)
     if receipt is not None and same_etag and not here.touched:
         return Action.KEEP, _verified(receipt)
     if remote.size is not None and here.size != remote.size:

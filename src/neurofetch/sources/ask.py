@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import RefusedError, RemoteChangedError, TransientError
+from neurofetch.errors import (
+    InterruptedTransferError,
+    ProtocolError,
+    RefusedError,
+    RemoteChangedError,
+    ServerError,
+    TransientError,
+)
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
+from neurofetch.net.refusals import check_no_page
+from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from neurofetch.model import RemoteFile
     from neurofetch.net.client import Client
     from neurofetch.net.response import Response
+    from neurofetch.net.retry import Attempts
     from neurofetch.sources.source import Source
 
-__all__ = ["ASK_FOR_CHECKSUM", "NoRangesError", "ask", "ask_head", "ask_range", "renewed"]
+    Tell = Callable[[TransientError, float], None]
+
+__all__ = [
+    "ASK_FOR_CHECKSUM",
+    "NoRangesError",
+    "ask",
+    "ask_first",
+    "ask_head",
+    "ask_part_length",
+    "ask_range",
+    "check_answer",
+    "look",
+    "moved_on",
+    "renewed",
+]
 
 ASK_FOR_CHECKSUM: Mapping[str, str] = {"x-amz-checksum-mode": "ENABLED"}
 """The header with which S3 is asked to tell the checksum that it keeps of an object."""
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_RANGE = re.compile(r"(?:bytes[ =])?\s*([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
+_WHOLE = (200, 203)
+"""Statuses with which all of a file comes; 203 is what a proxy makes of a 200."""
 
 
 def ask(
@@ -51,20 +82,30 @@ def ask(
         request = Request(source.address(remote, fresh=fresh), headers, method)
         response = client.send(request)
         if response.status < 300:
-            return response
+            return _no_page(response, remote)
         with response:
             error = failure(response)
+        if method == "HEAD" and response.status == 501:  # it knows no HEAD, and never will
+            error = ProtocolError(str(error))
         if not signed or fresh or not isinstance(error, RefusedError):
             break
     raise error
+
+
+def _no_page(response: Response, remote: RemoteFile) -> Response:
+    try:
+        check_no_page(response, remote.key, remote.size, remote.etag)
+    except BaseException:
+        response.close()
+        raise
+    return response
 
 
 def ask_head(client: Client, source: Source, remote: RemoteFile) -> dict[str, str]:
     """Ask what an object is like now, without its content: one request.
 
     It is a HEAD that asks for the checksum of the whole object, too. A signed address is good for
-    GET alone: there the first byte is asked for (or the whole, where there may be no first byte;
-    its content is not read).
+    GET alone: there it is `ask_first`.
 
     Returns
     -------
@@ -76,18 +117,86 @@ def ask_head(client: Client, source: Source, remote: RemoteFile) -> dict[str, st
     ------
     ServerError
     """
-    if not source.signed(remote):
-        with ask(client, source, remote, ASK_FOR_CHECKSUM, "HEAD") as response:
-            return response.headers
+    if source.signed(remote):
+        return ask_first(client, source, remote)
+    with ask(client, source, remote, ASK_FOR_CHECKSUM, "HEAD") as response:
+        return response.headers
+
+
+def ask_first(client: Client, source: Source, remote: RemoteFile) -> dict[str, str]:
+    """Ask what an object is like now by a GET of its first byte.
+
+    Where there may be no first byte, the whole is asked for; its content is not read.
+
+    Returns
+    -------
+    dict of str to str
+        As `ask_head`.
+
+    Raises
+    ------
+    ServerError
+    """
     first = {"Range": "bytes=0-0"} if remote.size else {}
-    with ask(client, source, remote, {**ASK_FOR_CHECKSUM, **first}) as response:
+    try:
+        response = ask(client, source, remote, {**ASK_FOR_CHECKSUM, **first})
+    except ProtocolError:
+        if not first:
+            raise
+        response = ask(client, source, remote, ASK_FOR_CHECKSUM)  # it may be empty by now
+    with response:
         headers = dict(response.headers)
     if response.status == 206:
         total = headers.pop("content-range", "").rpartition("/")[2]
         headers.pop("content-length", None)
-        if total.isdecimal():
+        if _NUMBER.fullmatch(total):
             headers["content-length"] = total
     return headers
+
+
+def ask_part_length(
+    client: Client, source: Source, remote: RemoteFile, number: int, parts: int
+) -> int | None:
+    """Ask how large a part of the upload of an object was: one HEAD.
+
+    S3 tells it (``?partNumber=``, https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html),
+    MinIO and Ceph do. Others answer as if no part had been asked for.
+
+    Parameters
+    ----------
+    client : Client
+    source : Source
+    remote : RemoteFile
+    number : int
+        From 1.
+    parts : int
+        How many there are, as the ETag says.
+
+    Returns
+    -------
+    int or None
+        Bytes; None where the server does not tell, or tells of another object.
+    """
+    if source.signed(remote):
+        return None
+    try:
+        address = source.address(remote)
+        mark = "&" if "?" in address else "?"
+        request = Request(f"{address}{mark}partNumber={number}", if_match(remote), "HEAD")
+        with client.send(request) as response:
+            headers, status = response.headers, response.status
+    except InterruptedTransferError:
+        raise
+    except ServerError:
+        return None
+    length, told = headers.get("content-length", ""), headers.get("x-amz-mp-parts-count", "")
+    etag = read_etag(headers.get("etag", ""))
+    if status not in (200, 206) or not same_etag(etag, remote.etag):
+        return None
+    if not _NUMBER.fullmatch(length) or (told and told != str(parts)):
+        return None
+    whole = parts > 1 and int(length) >= (remote.size or 0)
+    return None if whole or int(length) < 1 else int(length)
 
 
 class NoRangesError(Exception):
@@ -95,7 +204,13 @@ class NoRangesError(Exception):
 
 
 def ask_range(
-    client: Client, source: Source, remote: RemoteFile, first: int, last: int
+    client: Client,
+    source: Source,
+    remote: RemoteFile,
+    first: int,
+    last: int,
+    *,
+    guard: bool = True,
 ) -> Response:
     """Ask for some bytes of this version of a file; the response is just these.
 
@@ -109,6 +224,8 @@ def ask_range(
         Its ETag, where it has one, guards against another version.
     first, last : int
         The first and the last byte.
+    guard : bool
+        Send the ETag as the condition of the request. Without it, each response must tell the ETag.
 
     Raises
     ------
@@ -121,32 +238,87 @@ def ask_range(
     ServerError
         If the server refuses.
     """
-    headers = {"Range": f"bytes={first}-{last}"}
-    if remote.etag:
-        headers["If-Match"] = f'"{remote.etag}"'
-    response = ask(client, source, remote, headers)
+    condition = if_match(remote) if guard else {}
+    response = ask(client, source, remote, {"Range": f"bytes={first}-{last}", **condition})
     try:
-        _check_range(response, remote, first, last)
+        check_answer(response, remote, (first, last), told=not guard)
     except BaseException:
         response.close()
         raise
     return response
 
 
-def _check_range(response: Response, remote: RemoteFile, first: int, last: int) -> None:
-    whole = response.length in (None, remote.size)
-    if response.status == 200 and whole and (first, last + 1) == (0, remote.size):
-        return  # the range was all of it
-    if response.status == 200 and whole:
-        raise NoRangesError
-    etag = response.headers.get("etag", "").strip('"')
-    if etag and remote.etag and etag != remote.etag:
-        msg = f"{remote.key}: changed on the server while it was fetched"
+def check_answer(
+    response: Response,
+    remote: RemoteFile,
+    span: tuple[int, int] | None = None,
+    *,
+    told: bool = False,
+) -> None:
+    """See that a response is the answer to what was asked, as far as its head can prove it.
+
+    Parameters
+    ----------
+    response : Response
+        A successful one.
+    remote : RemoteFile
+        What was asked for. Its ETag is compared as a text: also one that is no checksum tells one
+        object from another.
+    span : tuple of (int, int), optional
+        The first and the last byte that were asked for; by default all.
+    told : bool
+        A part counts only where the response tells the ETag.
+
+    Raises
+    ------
+    NoRangesError
+        If the whole file comes instead of a part, or it cannot be told of what it is a part.
+    RemoteChangedError
+        If it is of another version of the object, or of another object.
+    TransientError
+        If it is for something else: another attempt may cure it.
+    """
+    etag = read_etag(response.headers.get("etag", ""))
+    if etag and remote.etag and not same_etag(etag, remote.etag):
+        msg = f"{remote.key}: changed on the server since it was listed"
         raise RemoteChangedError(msg)
+    proved = same_etag(etag, remote.etag)
+    if span is not None:
+        _check_part(response, remote, span, proved=proved)
+        if told and not proved:
+            raise NoRangesError
+        return
+    size, length = remote.size, response.length
+    if size is not None and length not in (None, size):
+        msg = f"{remote.key}: {length} bytes announced, {size} listed"
+        raise TransientError(msg)
+    if response.status in _WHOLE:
+        return
+    span = (0, size - 1) if size else None
+    if response.status != 206 or span is None:
+        msg = f"{remote.key}: asked for all of it, got an answer {response.status}"
+        raise TransientError(msg)
+    _check_part(response, remote, span, proved=proved)
+
+
+def _check_part(
+    response: Response, remote: RemoteFile, span: tuple[int, int], *, proved: bool
+) -> None:
+    first, last = span
+    whole = response.length in (None, remote.size)
+    if response.status in _WHOLE and whole:
+        if (first, last + 1) == (0, remote.size):
+            return  # the range was all of it
+        raise NoRangesError
     got = response.headers.get("content-range", "")
+    told = _RANGE.fullmatch(got.strip())
     problem = ""
-    if got != f"bytes {first}-{last}/{remote.size}":
-        problem = repr(got) if got else f"{response.status} without a range"
+    if told is None or (int(told[1]), int(told[2])) != span:
+        problem = repr(got[:80]) if got else f"{response.status} without a range"
+    elif told[3] == "*" and not (proved and response.length == last - first + 1):
+        problem = f"{got!r}, which does not say of how many"
+    elif told[3] not in ("*", str(remote.size)):
+        problem = repr(got)
     elif response.length not in (None, last - first + 1):
         problem = f"{response.length} bytes"
     if problem:
@@ -154,11 +326,120 @@ def _check_range(response: Response, remote: RemoteFile, first: int, last: int) 
         raise TransientError(msg)
 
 
+def look(
+    client: Client,
+    source: Source,
+    remote: RemoteFile,
+    attempts: Attempts,
+    tell: Tell | None = None,
+) -> tuple[RemoteFile, dict[str, str]]:
+    """Ask what an object is like now, and believe it only as far as the object itself bears it out.
+
+    A HEAD is a hint: gateways, caches and portals answer it in their own way, or not at all. Where
+    it agrees with the listing, or with nothing, its headers count. Where it says another ETag or
+    length, the object is asked by a GET of its first byte, and that decides.
+
+    Parameters
+    ----------
+    client : Client
+    source : Source
+    remote : RemoteFile
+        As it was listed.
+    attempts : Attempts
+    tell : callable, optional
+        Called as that of `Attempts.run`.
+
+    Returns
+    -------
+    tuple of (RemoteFile, dict of str to str)
+        The object as it is now, and the headers that tell of its content; none where no answer
+        could be used.
+
+    Raises
+    ------
+    ServerError
+    """
+    try:
+        hint = attempts.run(lambda: ask_head(client, source, remote), tell)
+    except (ProtocolError, RefusedError) as error:
+        if source.signed(remote):
+            raise
+        if remote.etag is None and isinstance(error, ProtocolError):
+            return remote, {}  # it knows no HEAD, and there is nothing to compare
+        hint = {}  # a GET may well be allowed
+    if hint and _agrees(remote, renewed(remote, hint)):
+        etag = renewed(remote, hint).etag
+        return (remote if remote.etag else replace(remote, etag=etag)), hint
+    if source.signed(remote):
+        return moved_on(remote, hint), hint
+    first = attempts.run(lambda: _first(client, source, remote), tell)
+    now = renewed(remote, first)
+    if _agrees(remote, now):
+        return (remote if remote.etag else replace(remote, etag=now.etag)), {}
+    said = renewed(remote, hint)
+    bears_out = bool(hint) and same_etag(said.etag, now.etag) and said.size in (None, now.size)
+    return moved_on(remote, first), hint if bears_out else {}
+
+
+def _first(client: Client, source: Source, remote: RemoteFile) -> dict[str, str]:
+    headers = ask_first(client, source, remote)
+    now = renewed(remote, headers)
+    same = now.etag is None or remote.etag is None or same_etag(now.etag, remote.etag)
+    if same and None not in (now.size, remote.size) and now.size != remote.size:
+        msg = f"{remote.key}: {now.size} bytes announced, {remote.size} listed"
+        raise TransientError(msg)
+    return headers
+
+
+def _agrees(listed: RemoteFile, said: RemoteFile) -> bool:
+    """Whether what a server says of an object is not at odds with the listing."""
+    etag = said.etag is None or listed.etag is None or same_etag(said.etag, listed.etag)
+    return etag and (said.size is None or listed.size is None or said.size == listed.size)
+
+
+def moved_on(remote: RemoteFile, headers: Mapping[str, str]) -> RemoteFile:
+    """Return what an object is like now, where it is not what the listing said.
+
+    Then it changed since, or the listing of this server always tells another ETag than the object.
+    Unless the object is younger than the listing, what was listed is remembered, so that the next
+    run knows the file by it. A length that is not told is taken to be the one that was listed.
+
+    Parameters
+    ----------
+    remote : RemoteFile
+    headers : mapping of str to str
+        Of a response for the whole of it, or as `ask_head` returns them.
+    """
+    now = renewed(remote, headers)
+    now = replace(now, size=remote.size) if now.size is None else now
+    listed = remote.listed or remote.etag or ""
+    if now.size != remote.size or _younger(now.modified, remote.modified) or listed == now.etag:
+        listed = ""
+    return replace(now, listed=listed)
+
+
+def _younger(now: str | None, listed: str | None) -> bool:
+    """Whether one moment is after another, where both are known, by more than a second."""
+    one, other = _moment(now or ""), _moment(listed or "")
+    return one is not None and other is not None and one - other > 1.0
+
+
+def _moment(text: str) -> float | None:
+    """Return seconds since the epoch: of a date as HTTP writes it, or as a listing does."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            found = read(text)
+            return found.timestamp() if found.tzinfo else None
+        except (ValueError, TypeError, OverflowError, IndexError):
+            continue
+    return None
+
+
 def renewed(remote: RemoteFile, headers: Mapping[str, str]) -> RemoteFile:
     """Return what an object is like now, as the headers of a response for the whole of it say."""
-    text = headers.get("etag", "")
-    weak = remote.etag is None and text.startswith("W/")  # it guards no parts: as good as none
-    etag = None if weak else text.strip('"') or None
+    etag = read_etag(headers.get("etag", ""))
+    if remote.etag is None and is_weak(etag):
+        etag = None  # it guards no parts: as good as none
     length = headers.get("content-length", "")
-    size = int(length) if length.isascii() and length.isdecimal() else None
+    size = int(length) if _NUMBER.fullmatch(length) else None
     return replace(remote, etag=etag, size=size, modified=headers.get("last-modified"), digest=None)

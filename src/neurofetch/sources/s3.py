@@ -16,13 +16,25 @@ from neurofetch.errors import (
     MissingBucketError,
     MissingRemoteError,
     ProtocolError,
+    RefusedError,
     TransientError,
     UnreachableError,
     UsageError,
 )
 from neurofetch.model import RemoteFile
-from neurofetch.net.failures import failure
+from neurofetch.net.failures import (
+    PORTAL_HINT,
+    failure_of,
+    is_page,
+    s3_code,
+    s3_word,
+    told,
+    who_answered,
+)
 from neurofetch.net.http1 import Request
+from neurofetch.net.refusals import NOT_LISTED, NOT_PUBLIC
+from neurofetch.net.settings import REGION, aws_domain
+from neurofetch.sources.etag import read_etag
 from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:
@@ -30,6 +42,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from neurofetch.net.client import Client
+    from neurofetch.net.response import Response
     from neurofetch.net.retry import Attempts
 
 __all__ = ["Bucket", "S3Source", "parse_s3_url"]
@@ -37,6 +50,47 @@ __all__ = ["Bucket", "S3Source", "parse_s3_url"]
 _PAGE_LIMIT = 16 * 1024 * 1024
 _REGION_HEADER = "x-amz-bucket-region"
 _SIZE = re.compile(r"[0-9]{1,18}")
+_TAG_LIMIT = 1_200_000
+"""Tags in a page: a thousand keys have 15,000. Each takes a hundred bytes of memory."""
+_PROLOG = 4096
+_BOM = re.compile(rb"\A\xef\xbb\xbf")
+_LISTING = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}(?:>\s*(?:<(?:\w+:)?ListBucketResult|\Z)|\Z)"
+    rb"|<(?:\w+:)?ListBucketResult)"
+)
+_STARTS = (b"<?xml", b"<ListBucketResult")
+_CUT = frozenset({3, 5, 6, 20})
+"""What expat calls XML that ends too early: no element, or an open token, character or section."""
+_ODD = frozenset({4, 14})
+"""What it calls a character, or a reference to one, that XML cannot hold."""
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_REFERENCE = re.compile(r"&#(x[0-9a-fA-F]{1,8}|[0-9]{1,8});")
+_YES, _NO = frozenset({"true", "1", "yes", "t"}), frozenset({"false", "0", "no", "f"})
+_IDLE_PAGES = 250
+"""Pages, one after another, that bring nothing new. A bucket where much was deleted has some."""
+_REFUSALS = frozenset(
+    {
+        "AccessDenied",
+        "AccountProblem",
+        "AllAccessDisabled",
+        "InvalidAccessKeyId",
+        "InvalidSecurity",
+        "SignatureDoesNotMatch",
+    }
+)
+_WRONG_PLACES = frozenset(
+    {
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+        "IllegalLocationConstraint",
+        "PermanentRedirect",
+        "Redirect",
+        "TemporaryRedirect",
+    }
+)
+_ENDPOINT_REGION = re.compile(
+    r"(?:\A|\.)s3[.-](?:dualstack\.)?([a-z]{2,}-[a-z0-9-]+-\d+)\.amazonaws\."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +123,10 @@ class Bucket:
         """The URL that keys are appended to."""
         if self.endpoint is not None:
             return f"{self.endpoint}/{self.name}/"
-        shown_url = f"s3.{self.region}.amazonaws.com" if self.region else "s3.amazonaws.com"
+        host = f"s3.{self.region}.{aws_domain(self.region)}" if self.region else "s3.amazonaws.com"
         if "." in self.name:  # the certificate covers one level of names only
-            return f"https://{shown_url}/{self.name}/"
-        return f"https://{self.name}.{shown_url}/"
+            return f"https://{host}/{self.name}/"
+        return f"https://{self.name}.{host}/"
 
     def url(self, key: str) -> str:
         """Return the URL of a key."""
@@ -175,24 +229,49 @@ class S3Source:
         return Level([files[key] for key in sorted(files)], sorted(folders))
 
     def _pages(self, prefix: str, delimiter: str) -> Iterator[_Page]:
-        token = ""
-        seen = {token}
-        while True:
-            page = self._patiently(prefix, delimiter, token)
-            yield page
-            goes_on = page.plain(page.root, "IsTruncated")
-            token = page.plain(page.root, "NextContinuationToken")
-            if goes_on == "false" or not (goes_on or token):
-                return
-            if goes_on != "true":
-                raise self._senseless("does not say whether it goes on")
-            if token in seen:
-                raise self._senseless("says that it goes on, but not how")
-            seen.add(token)
+        """Yield the pages of a listing, each once and to the last; never a part of them.
 
-    def _patiently(self, prefix: str, delimiter: str, token: str) -> _Page:
+        The end is where the server says so. A server that says that it goes on has to get on: a
+        place in the listing that comes twice, or pages without end that bring nothing new, are
+        errors, and not the end.
+        """
+        place, seen, known = "", {""}, _Seen()
+        while True:
+            page = self._patiently(prefix, delimiter, place)
+            yield page
+            place = self._next_place(page)
+            if not place:
+                return
+            if place in seen:
+                raise self._senseless("says that it goes on, and leads back to where it was")
+            seen.add(place)
+            if known.idle_after(page) > _IDLE_PAGES:
+                raise self._senseless(f"goes on for {_IDLE_PAGES} pages without anything new")
+
+    def _next_place(self, page: _Page) -> str:
+        """Return the part of the query that asks for the next page; "" where this is the last."""
+        goes_on = page.plain(page.root, "IsTruncated").strip().lower()
+        token = page.plain(page.root, "NextContinuationToken")
+        marker = page.text(page.root, "NextMarker")
+        if goes_on in _NO:
+            return ""
+        if goes_on not in _YES and (goes_on or not (token or marker)):
+            if not goes_on:
+                return ""  # one page, of a server that does not say so
+            raise self._senseless(f"does not say whether it goes on: {goes_on[:40]!r}")
+        if token:
+            return f"&continuation-token={quote(token, safe='')}"
+        # The first version of this request, which some servers speak whatever is asked: it goes
+        # on after a key. `start-after` says the same to those that forgot only the token.
+        after = marker or max(page.names(), default="")
+        if not after:
+            raise self._senseless("says that it goes on, but not how")
+        quoted = quote(after, safe="", errors="surrogateescape")
+        return f"&start-after={quoted}&marker={quoted}"
+
+    def _patiently(self, prefix: str, delimiter: str, place: str) -> _Page:
         try:
-            return self._attempts.run(lambda: self._page(prefix, delimiter, token))
+            return self._attempts.run(lambda: self._page(prefix, delimiter, place))
         except UnreachableError as error:
             if not isinstance(error.__cause__, TransientError):
                 raise  # no attempt could help, and it says already what to do
@@ -202,54 +281,115 @@ class S3Source:
             )
             raise UnreachableError(msg) from error
 
-    def _page(self, prefix: str, delimiter: str, token: str) -> _Page:
-        query = f"?list-type=2&encoding-type=url&prefix={quote(prefix, safe='')}"
+    def _page(self, prefix: str, delimiter: str, place: str) -> _Page:
+        query = f"?list-type=2&encoding-type=url&prefix={_in_query(prefix)}"
         if delimiter:
-            query += f"&delimiter={quote(delimiter, safe='')}"
-        if token:
-            query += f"&continuation-token={quote(token, safe='')}"
+            query += f"&delimiter={_in_query(delimiter)}"
+        query += place
         for _ in range(2):
             bucket = self._bucket
             with self._client.send(Request(bucket.base + query)) as response:
                 if response.status == 200:
-                    return _Page.parse(response.read(_PAGE_LIMIT), response.shown_url)
-                region = response.headers.get(_REGION_HEADER)
-                error = failure(response)
-            if region is None or region == bucket.region or self._bucket.endpoint is not None:
+                    return self._parsed(response)
+                body = told(response)
+                error = failure_of(response, body)
+            region = response.headers.get(_REGION_HEADER) or s3_word(body, "Region")
+            region = region or _region_in(s3_word(body, "Endpoint"))
+            known = REGION.fullmatch(region) is not None
+            if not known or region == bucket.region or bucket.endpoint is not None:
                 break
             with self._lock:  # AWS names the region where the bucket lives: go there
                 self._bucket = replace(bucket, region=region)
-        raise self._explained(error, region)
+        raise self._explained(error, response, body, region if known else "")
 
-    def _explained(self, error: Exception, region: str | None) -> Exception:
+    def _parsed(self, response: Response) -> _Page:
+        """Return the page that a response brings.
+
+        Raises
+        ------
+        TransientError
+            If it is cut, empty, or an error that passes: a server under load says 200 before it
+            knows how a listing ends.
+        ServerError
+            If it is something else.
+        """
+        body = response.read(_PAGE_LIMIT)
+        try:
+            return _Page.parse(body, response.shown_url)
+        except ProtocolError as error:
+            code = s3_code(body)
+            if code and b"<Error" in body[:1024]:
+                what = f"{response.shown_url}: {code} instead of a listing"
+                words = s3_word(body, "Message")
+                what += f" ({words})" if words else ""
+                if code in _REFUSALS:
+                    raise RefusedError(what) from error
+                if code == "NoSuchBucket":
+                    raise self._explained(MissingRemoteError(what), response, body, "") from error
+                raise TransientError(what) from error
+            if is_page(body):
+                msg = (
+                    f"expected the listing of the bucket {self._bucket.name!r}. "
+                    f"{who_answered(response, body)}. {PORTAL_HINT}"
+                )
+                raise ProtocolError(msg) from error
+            raise
+
+    def _explained(
+        self, error: Exception, response: Response, body: bytes, region: str
+    ) -> Exception:
         name, base = self._bucket.name, self._bucket.base
-        if region is not None and isinstance(error, ProtocolError):
+        elsewhere = s3_word(body, "Endpoint")
+        if isinstance(error, ProtocolError) and self._bucket.endpoint is None:
+            if elsewhere or s3_code(body) in _WRONG_PLACES:
+                where = f" It names the place {elsewhere!r}." if elsewhere else ""
+                msg = (
+                    f"{error}. The server at {base} says that the bucket {name!r} is elsewhere, "
+                    f"and not in which region.{where} Nothing was fetched. "
+                    "Set AWS_REGION to the region of the bucket."
+                )
+                return ProtocolError(msg)
+        elif isinstance(error, ProtocolError) and (region or elsewhere):
+            where = f"in the region {region}" if region else f"at {elsewhere}"
             msg = (
-                f"{error}. The bucket {name!r} is in the region {region}, and the endpoint "
+                f"{error}. The bucket {name!r} is {where}, and the endpoint "
                 f"{self._bucket.endpoint} is not. Nothing was fetched. Unset AWS_ENDPOINT_URL_S3 "
                 "and AWS_ENDPOINT_URL, or name the endpoint of that region."
             )
             return ProtocolError(msg)
         if isinstance(error, MissingRemoteError):
+            page = f" {who_answered(response, body)}." if is_page(body) else ""
             msg = (
-                f"there is no bucket {name!r} at {base}. Nothing was fetched. "
+                f"there is no bucket {name!r} at {base}.{page} Nothing was fetched. "
                 "Check its name, and AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them."
             )
             return MissingBucketError(msg)
+        if isinstance(error, RefusedError):
+            advice = NOT_LISTED if error.advice == NOT_PUBLIC else error.advice
+            return RefusedError(f"{error}. Nothing was fetched. {advice}")
         return error
 
     def _files(self, page: _Page, prefix: str) -> Iterator[RemoteFile]:
         base = self._bucket.base
         for entry in page.root.iterfind(f"{page.ns}Contents"):
             key = page.text(entry, "Key")
-            size = page.plain(entry, "Size")
-            if not key or _SIZE.fullmatch(size) is None:
-                raise self._senseless(f"has an entry without a key or size: {key!r}, {size[:40]!r}")
+            if not key:
+                raise self._senseless("has an entry without a key")
             if not key.startswith(prefix):
                 raise self._senseless(f"has {key!r}, which does not begin with {prefix!r}")
-            etag = page.plain(entry, "ETag").strip('"') or None
             modified = page.plain(entry, "LastModified") or None
-            yield RemoteFile(key, base + _quoted(key), int(size), etag, modified)
+            # A size that is none says nothing of the other files, nor that this one is not there:
+            # its response says how long it is.
+            text = page.plain(entry, "Size").strip()
+            size = int(text) if _SIZE.fullmatch(text) else None
+            yield RemoteFile(
+                key,
+                base + _quoted(key),
+                size,
+                _etag(page, entry),
+                modified,
+                storage_class=_class(page, entry),
+            )
 
     def _folders(self, page: _Page, prefix: str) -> list[str]:
         entries = page.root.iterfind(f"{page.ns}CommonPrefixes")
@@ -268,6 +408,90 @@ class S3Source:
         )
 
 
+def _in_query(text: str) -> str:
+    return quote(text, safe="", errors="surrogateescape")
+
+
+def _etag(page: _Page, entry: Element) -> str | None:
+    """Return the ETag of an entry as the header of a response would hold it."""
+    text = read_etag(page.plain(entry, "ETag")) or ""
+    if not text.isascii():  # a header carries bytes, and is read byte by byte
+        text = text.encode("utf-8", "replace").decode("latin-1")
+    return text if text and text.isprintable() else None
+
+
+def _region_in(endpoint: str) -> str:
+    """Return the region that the name of an endpoint of AWS holds, or ""."""
+    found = _ENDPOINT_REGION.search(endpoint)
+    return found[1] if found else ""
+
+
+def _tree(body: bytes) -> Element:
+    """Return the root of a page.
+
+    A server that ignores ``encoding-type`` may write a key with characters that XML cannot hold.
+    Such a key is read with other characters in their place, so that the rest of the listing can be
+    read; there is nothing under that name, and this is told when it is fetched.
+    """
+    from xml.etree import ElementTree  # noqa: PLC0415 - not needed for --help
+
+    try:
+        return ElementTree.fromstring(body)
+    except ElementTree.ParseError as error:
+        if error.code not in _ODD or not _LISTING.match(body):
+            raise
+    text = _NOT_IN_XML.sub("\ufffd", body.decode("utf-8", "replace"))
+    return ElementTree.fromstring(_REFERENCE.sub(_readable, text).encode())
+
+
+def _readable(found: re.Match[str]) -> str:
+    """Return a reference to a character; one to what XML cannot hold becomes another."""
+    digits = found[1].lower()
+    number = int(digits[1:], 16) if digits.startswith("x") else int(digits)
+    good = number in (9, 10, 13) or 32 <= number < 0xD800 or 0xE000 <= number < 0xFFFE
+    return found[0] if good or 0x10000 <= number < 0x110000 else "\ufffd"
+
+
+def _is_begun(body: bytes) -> bool:
+    """Whether a body begins as a listing does, or is so short that it may have been one."""
+    start = body.strip()
+    return bool(_LISTING.match(body)) or any(one.startswith(start) for one in _STARTS)
+
+
+class _Seen:
+    """What a listing brought so far: whether a page brings anything new."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._names: set[str] = set()
+        self._idle = 0
+
+    def idle_after(self, page: _Page) -> int:
+        """Return how many pages up to this one, one after another, brought nothing new.
+
+        Names come in order, so the last one tells. Where they do not, all have to be remembered.
+        """
+        last = page.last_name()
+        if last > self._last:
+            self._last, self._idle = last, 0
+            return 0
+        news = set(page.names()) - self._names
+        self._names |= news
+        self._idle = 0 if news else self._idle + 1
+        return self._idle
+
+
+def _class(page: _Page, entry: Element) -> str:
+    """Return where an object is kept; "" where that is nothing special, or a copy was restored.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreStatus.html: a copy that is there has
+    an expiry date.
+    """
+    kept = page.plain(entry, "StorageClass")
+    restored = entry.findtext(f"{page.ns}RestoreStatus/{page.ns}RestoreExpiryDate")
+    return "" if restored or kept == "STANDARD" else kept
+
+
 @dataclass(frozen=True, slots=True)
 class _Page:
     """One page of a listing."""
@@ -280,19 +504,47 @@ class _Page:
     def parse(cls, body: bytes, shown_url: str) -> _Page:
         from xml.etree import ElementTree  # noqa: PLC0415 - not needed for --help
 
+        if not body.strip():
+            raise TransientError(f"{shown_url}: an empty listing")
+        start = repr(_BOM.sub(b"", body)[:60].decode("utf-8", "replace"))
+        msg = f"{shown_url}: expected the listing of a bucket, got something else: {start}"
+        # A listing declares no entities: with them, a few bytes become gigabytes.
+        if b"<!DOCTYPE" in body[:_PROLOG] or b"\0" in body[:4]:
+            raise ProtocolError(msg)
+        if body.count(b"<") > _TAG_LIMIT:
+            raise ProtocolError(
+                f"{shown_url}: a page of a listing with more than {_TAG_LIMIT:,} tags"
+            )
         try:
-            root = ElementTree.fromstring(body)
-        except (ElementTree.ParseError, LookupError, ValueError) as error:
-            # the last two: it names an encoding that does not exist, or that expat cannot read
-            start = body[:60].decode("utf-8", "replace")
-            msg = f"{shown_url}: expected the listing of a bucket, got something else: {start!r}"
+            root = _tree(body)
+        except ElementTree.ParseError as error:
+            if error.code in _CUT and _is_begun(body):
+                msg = f"{shown_url}: a listing that is cut: {error}"
+                raise TransientError(msg) from error
+            raise ProtocolError(msg) from error
+        except (LookupError, ValueError) as error:
+            # it names an encoding that does not exist, or that expat cannot read
             raise ProtocolError(msg) from error
         ns, brace, name = root.tag.rpartition("}")
         if name != "ListBucketResult":
-            msg = f"{shown_url}: expected the listing of a bucket, got a <{name}>"
+            msg = f"{shown_url}: expected the listing of a bucket, got a <{name[:40]}>"
             raise ProtocolError(msg)
         page = cls(root, ns + brace, encoded=False)
         return replace(page, encoded=page.plain(root, "EncodingType") == "url")
+
+    def last_name(self) -> str:
+        """Return the key or folder that the page names last; "" where it names none."""
+        rows = {f"{self.ns}Contents": "Key", f"{self.ns}CommonPrefixes": "Prefix"}
+        for entry in reversed(self.root):
+            if entry.tag in rows:
+                return self.text(entry, rows[entry.tag])
+        return ""
+
+    def names(self) -> Iterator[str]:
+        """Yield the keys and folders of the page."""
+        for kind, tag in (("Contents", "Key"), ("CommonPrefixes", "Prefix")):
+            for entry in self.root.iterfind(f"{self.ns}{kind}"):
+                yield self.text(entry, tag)
 
     def plain(self, element: Element, tag: str) -> str:
         return element.findtext(self.ns + tag) or ""

@@ -8,14 +8,22 @@ import os
 import time
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from neurofetch._threads import together
 from neurofetch.errors import NeurofetchError, VerificationError
 from neurofetch.events import Checking
 from neurofetch.integrity.checksums import hasher
-from neurofetch.integrity.verification import OnePiece, ServerChecksum, read_blocks
+from neurofetch.integrity.verification import (
+    EtagError,
+    OnePiece,
+    ServerChecksum,
+    Verified,
+    read_blocks,
+)
 from neurofetch.model import LocalFile, Receipt, RemoteFile, VerificationLevel, Want
+from neurofetch.store.names import encodable
 from neurofetch.store.receipts import Journal, read_receipts
 
 if TYPE_CHECKING:
@@ -26,6 +34,9 @@ if TYPE_CHECKING:
     from neurofetch.store.directory import DataDirectory
 
 __all__ = ["Audit", "Finding", "State", "audit", "recognised"]
+
+
+_UNNAMED = "its name cannot be written in this locale: set LC_ALL=C.UTF-8 (or PYTHONUTF8=1)"
 
 
 class State(enum.StrEnum):
@@ -127,12 +138,18 @@ def audit(
     Audit
     """
     began = time.monotonic()
-    receipts = read_receipts(directory.state)
+    every = read_receipts(directory.state)
+    receipts = {path for path in every if encodable(path)}
+    unnamed = [
+        Finding(path, State.MISSING, _UNNAMED)
+        for path in every.keys() - receipts
+        if only is None or path in only
+    ]
     wants = {want.path: want for want in remote or () if _comparable(want)}
-    everything = receipts.keys() | wants.keys()
-    local = directory.survey(sorted(everything), receipts)
+    everything = receipts | wants.keys()
+    local = directory.survey(sorted(everything), every)
     journal = Journal(directory.state)
-    paths = sorted((receipts.keys() | local.keys()) & set(only if only is not None else everything))
+    paths = sorted((receipts | local.keys()) & set(only if only is not None else everything))
     meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
     inspector = _Inspector(directory, journal, wants, checksum, meter, read_all=read_all)
     looks = [partial(inspector.look, path, local.get(path)) for path in paths]
@@ -143,6 +160,7 @@ def audit(
         journal.close()
     if tell:
         tell()
+    findings = sorted([*findings, *unnamed], key=attrgetter("path"))
     return Audit(directory.root, tuple(findings), time.monotonic() - began)
 
 
@@ -297,7 +315,7 @@ class _Inspector:
         same = here.matches(remote.digest)
         if same is not None:
             return "" if same else "changed on the server since it was fetched"
-        if receipt is not None and remote.etag and receipt.etag == remote.etag:
+        if receipt is not None and receipt.is_of(remote):
             return ""
         if remote.size is not None and here.size != remote.size:
             return f"{here.size} bytes here, {remote.size} on the server"
@@ -332,11 +350,8 @@ class _Inspector:
         checksum = ServerChecksum.of(want.remote)
         if checksum.digest is None and checksum.kind == "opaque" and self._checksum is not None:
             checksum = self._checksum(want.remote)
-        piece = OnePiece(checksum)
-        for block in self._meter.blocks(here.path, self._directory.root):
-            piece.update(block)
         try:
-            verified = piece.settle(lambda: read_blocks(str(self._directory.root / here.path)))
+            verified = self._verified(here, want.remote, checksum)
         except VerificationError as error:
             return Finding(here.path, State.DIFFERS, f"not the server's file: {error}")
         detail = f"the same bytes as on the server ({verified.verification.value})"
@@ -348,6 +363,23 @@ class _Inspector:
             detail += f"; no receipt can be written: {error.strerror or error}"
             return Finding(here.path, State.GOOD, detail)
         return Finding(here.path, State.ADOPTED, detail)
+
+    def _verified(self, here: LocalFile, remote: RemoteFile, checksum: ServerChecksum) -> Verified:
+        """Compare a file with the server's checksum, or with its ETag where that is all."""
+        again = partial(read_blocks, str(self._directory.root / here.path))
+        piece = OnePiece(checksum)
+        for block in self._meter.blocks(here.path, self._directory.root):
+            piece.update(block)
+        try:
+            return piece.settle(again)
+        except EtagError:
+            stated = self._checksum(remote) if self._checksum is not None else checksum
+            if stated.digest is None:
+                raise
+            piece = OnePiece(stated)
+            for block in again():
+                piece.update(block)
+            return piece.settle(again)
 
     def _adopt(
         self, here: LocalFile, want: Want, verification: VerificationLevel, digest: str

@@ -2,26 +2,29 @@
 
 Nothing is ever written outside the root, not through a symlink either. A final name only ever
 holds a whole, verified file: bytes go to a temporary name on the same file system, are flushed to
-the disk, and then take the final name in one step.
+the disk, and then take the final name in one step. What was looked at may be another thing a moment
+later; so what is written is written relative to folders that are held open (see `Folder`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 import stat
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError
 from neurofetch.model import LocalFile
+from neurofetch.store.folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
-    from neurofetch.model import Receipt
+    from neurofetch.store.partials import Temporary
+    from neurofetch.store.receipts import Receipts
 
 __all__ = ["FULL", "DataDirectory"]
 
@@ -62,7 +65,9 @@ class DataDirectory:
         self._real = os.path.realpath(self.root)
         self._base = str(self.root) + os.sep
         self._known: set[str] = set()
-        self._lock = threading.Lock()
+        self._folder: Folder | None = None
+        self.surveyed: Receipts | None = None
+        """The receipts that the last survey was made with."""
 
     def free(self) -> int | None:
         """Return the free bytes of the disk, for this user; None where the system does not say."""
@@ -80,15 +85,18 @@ class DataDirectory:
 
         Raises
         ------
+        UnsafeNameError
+            If the state folder is a link.
         DestinationError
             If not.
         """
-        probe = self.state / f"probe-{os.getpid()}-{threading.get_ident()}"
+        probe = f"probe-{secrets.token_hex(8)}"
         try:
-            self.state.mkdir(parents=True, exist_ok=True)
-            self._check_inside(os.path.realpath(self.state), self.state.name)
-            probe.touch()
-            probe.unlink()
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._folder = Folder.root(self.root)
+            with self._folder.below([self.state.name], make=True) as state:
+                os.close(state.create(probe))
+                state.remove(probe)
         except OSError as error:
             if error.errno in FULL:
                 msg = f"the disk of {self.root} is full. Nothing was fetched. Free some space."
@@ -99,14 +107,14 @@ class DataDirectory:
             )
             raise DestinationError(msg) from error
 
-    def survey(self, paths: Iterable[str], receipts: Mapping[str, Receipt]) -> dict[str, LocalFile]:
+    def survey(self, paths: Iterable[str], receipts: Receipts) -> dict[str, LocalFile]:
         """Look at which of these files are here.
 
         Parameters
         ----------
         paths : iterable of str
             Relative to the root.
-        receipts : mapping of str to Receipt
+        receipts : Receipts
 
         Raises
         ------
@@ -117,6 +125,8 @@ class DataDirectory:
         """
         found: dict[str, LocalFile] = {}
         base = self._base
+        self.surveyed = receipts
+        receipt_of = receipts.of
         for path in paths:
             self._check_folder(path)
             try:
@@ -128,7 +138,8 @@ class DataDirectory:
             if not stat.S_ISREG(info.st_mode):
                 msg = f"{base}{path} is not a file. Nothing was fetched. Move it away."
                 raise DestinationError(msg)
-            found[path] = LocalFile(path, info.st_size, info.st_mtime_ns, receipts.get(path))
+            size, mtime_ns = info.st_size, info.st_mtime_ns
+            found[path] = LocalFile(path, size, mtime_ns, receipt_of(path, size, mtime_ns))
         return found
 
     def _in_the_way(self, path: str) -> DestinationError:
@@ -162,30 +173,45 @@ class DataDirectory:
             )
             raise UnsafeNameError(msg)
 
-    def make_folder(self, path: str) -> None:
-        """Make the folders above a path.
+    def put(self, temporary: Temporary, path: str) -> None:
+        """Give a finished temporary file its final name.
+
+        The caller has flushed it. A file that stood there is replaced in the same step. The folder
+        is opened step by step at this moment: one that was put in the place of another since the
+        survey leads nowhere.
 
         Raises
         ------
+        UnsafeNameError
+            If the folder leads out of the data directory through a link.
         DestinationError
-            If they cannot be made.
+            If a folder cannot be made.
+        OSError
+            As the system raised it: EXDEV where the folder is on another file system.
         """
-        folder = path.rpartition("/")[0]
+        folder, _, name = path.rpartition("/")
+        with self._opened(folder, path) as final:
+            temporary.folder.rename(temporary.name, final, name)
+
+    def close(self) -> None:
+        """Close what `check_writable` opened."""
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.close()
+
+    def _opened(self, folder: str, path: str) -> Folder:
+        root = self._folder or Folder.root(self.root)
         try:
-            os.makedirs(self.root / folder, exist_ok=True)
+            return root.below(folder.split("/") if folder else (), make=True)
+        except UnsafeNameError:
+            return self._opened_inside(root, folder, path)
         except OSError as error:
             msg = f"cannot create the folder {self.root / folder}: {error.strerror or error}"
             raise DestinationError(msg) from error
-        self._check_inside(os.path.realpath(self.root / folder), path)
 
-    def put(self, temporary: str, path: str) -> None:
-        """Give a finished temporary file its final name.
-
-        The caller has flushed it. A file that stood there is replaced in the same step.
-        """
-        final = f"{self._base}{path}"
-        try:
-            os.replace(temporary, final)
-        except FileNotFoundError:
-            self.make_folder(path)
-            os.replace(temporary, final)
+    def _opened_inside(self, root: Folder, folder: str, path: str) -> Folder:
+        """Open a folder that is reached through a link to another place in the data directory."""
+        real = os.path.realpath(self.root / folder)
+        self._check_inside(real, path)
+        names = os.path.relpath(real, self._real).split(os.sep)
+        return root.below([name for name in names if name != os.curdir], make=True)

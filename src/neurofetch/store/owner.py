@@ -1,33 +1,63 @@
 """Which process a file in the state folder belongs to, and whether that process still lives.
 
 No lock is held for correctness: ``flock`` does not do what it says on every cluster file system.
-A process is known by its host, number and start; one on another host by the file that it touches
-every few seconds.
+A process is known by its host, number and start; one on another host, or one that the system hides
+from us, by the file that it touches every few seconds.
+
+"Ended" is only said of what was seen to have ended. Of a process that is silent for long nothing is
+known: it may be suspended and wake up. What belongs to it may be copied, and is never written to.
 """
 
 from __future__ import annotations
 
-import contextlib
+import enum
+import logging
 import os
 import re
 import secrets
 import socket
+import sys
+import threading
 import time
+import weakref
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Owner"]
+__all__ = ["Life", "Owner", "is_token"]
+
+_log = logging.getLogger("neurofetch")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_]")
+_TOKEN = re.compile(r"[A-Za-z0-9_]{1,80}-[0-9]{1,10}-[0-9]{1,20}-[0-9a-f]{8}")
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 90.0
-"""An owner on another host that has not touched its journal for so long counts as dead."""
+"""An owner that cannot be seen and has not touched its journal for so long counts as silent."""
+
+_PATIENCE = 1.0
+"""Seconds, at most, that the end of a run waits for the thread that shows that it lives."""
 
 _ENDED = ("Z", "X", "x")
 """The states of a process in ``/proc/PID/stat`` that has ended: zombie, dead (proc(5))."""
 
 _running: set[str] = set()
 """Tokens of the runs under way in this very process; a notebook has one run after another."""
+_lingering: set[str] = set()
+"""Tokens of runs of this process that are over, while a thread of theirs could not be stopped."""
+
+
+class Life(enum.Enum):
+    """What is known of the run that something belongs to."""
+
+    LIVES = "lives"
+    SILENT = "silent"
+    """Nothing was heard of it for long. It may be suspended, and go on."""
+    ENDED = "ended"
+    """It was seen to have ended: no file of it is open any more."""
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can be the token of an owner."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 class Owner:
@@ -39,91 +69,202 @@ class Owner:
         ``host-pid-start-nonce``: a name, safe in file names.
     journal : Path
         The file that the run appends to and touches while it lives.
+    beats : bool
+        Whether a thread of its own touches the journal.
     """
 
     def __init__(self, journals: Path) -> None:
-        self.token = f"{_host()}-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}"
+        pid = os.getpid()
+        self.token = f"{_host()}-{pid}-{_started(pid) or 0}-{secrets.token_hex(4)}"
         self._journals = journals
         self.journal = journals / f"{self.token}.jsonl"
+        self.beats = False
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        weakref.finalize(self, self._over.set)
+        self._last_heard: dict[str, tuple[float, float]] = {}
+        """By token: what its journal said, and since when (monotonic seconds)."""
 
     def begin(self) -> None:
-        """Say that the run is under way."""
-        _running.add(self.token)
+        """Say that the run is under way, from now on by a thread of its own.
 
-    def end(self) -> None:
-        """Say that the run is over: what it left may be taken, also by this process later."""
+        The thread does nothing else, so nothing else can keep it from its work: not a disk that
+        hangs, not a terminal that takes no more lines.
+        """
+        _running.add(self.token)
+        thread = threading.Thread(
+            target=_keep_beating,
+            args=(self.journal, self._over),
+            name="neurofetch-alive",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no thread is left: whoever watches the run must beat
+            return
+        self._thread, self.beats = thread, True
+
+    def end(self, *, lingers: bool = False) -> None:
+        """Say that the run is over: what it left may be taken, also by this process later.
+
+        Parameters
+        ----------
+        lingers : bool
+            A thread of it is still at work, and may yet write to a file; `gone` tells of its end.
+        """
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(_PATIENCE)  # longer only where the disk hangs
+        if lingers:
+            _lingering.add(self.token)
         _running.discard(self.token)
 
-    def beat(self) -> None:
-        """Show other hosts that this run still lives."""
-        with contextlib.suppress(FileNotFoundError):  # not begun, or merged by another run
-            os.utime(self.journal)
+    def gone(self) -> None:
+        """Say that the last thread of the run has ended."""
+        _lingering.discard(self.token)
+
+    def beat(self) -> bool:
+        """Show others that this run still lives; whether that could be done.
+
+        What goes wrong here says nothing about the run, which goes on: a file server that is away
+        for a while (ESTALE, EIO), a file system that does not let us (EPERM).
+        """
+        return _touched(self.journal)
 
     def is_dead(self, token: str) -> bool:
-        """Whether the run with this token has ended, as far as can be seen from here.
+        """Whether what a run left may be taken: it has ended, or is silent."""
+        return self.life(token) is not Life.LIVES
 
-        A wrong result costs a second download and nothing else.
-        """
+    def life(self, token: str) -> Life:
+        """Return what is known of a run, as far as can be seen from here."""
         if token == self.token:
-            return False
+            return Life.LIVES
         host, _, rest = token.partition("-")
         numbers = rest.split("-")
-        if host == _host() and len(numbers) == 3:
-            pid = int(numbers[0]) if numbers[0].isdecimal() else 0
-            if pid == os.getpid() and numbers[1] == _started(pid):
-                return token not in _running
-            return pid <= 0 or _started(pid) != numbers[1]
-        return self._silent(token)
+        if host == _host() and len(numbers) == 3 and _is_number(numbers[0]):
+            found = self._seen(int(numbers[0]), numbers[1], token)
+            if found is not None:
+                return found
+        return Life.SILENT if self._silent(token) else Life.LIVES
+
+    @staticmethod
+    def _seen(pid: int, start: str, token: str) -> Life | None:
+        """Return what the system says of a process of this host; None where it does not say."""
+        if pid <= 0:
+            return Life.ENDED
+        now = _started(pid)
+        if pid == os.getpid() and now == start:
+            if token in _running:
+                return Life.LIVES
+            return Life.SILENT if token in _lingering else Life.ENDED
+        if now is None:
+            return None
+        return Life.LIVES if now == start else Life.ENDED
 
     def _silent(self, token: str) -> bool:
-        """Compare two times that the same file server wrote, so that no clock matters."""
+        """Whether nothing was heard of a run for long.
+
+        Two times that the same file server wrote are compared, so that no clock of ours matters.
+        Where that cannot be done, or their clock is ahead, it counts how long we saw no change.
+        """
+        try:
+            theirs = os.lstat(self._journals / f"{token}.jsonl").st_mtime
+        except (OSError, ValueError):
+            return True
+        now = time.monotonic()
+        heard, since = self._last_heard.setdefault(token, (theirs, now))
+        if heard != theirs:
+            self._last_heard[token] = theirs, now
+        elif now - since > SILENT_SECONDS:
+            return True
+        return self._now() - theirs > SILENT_SECONDS
+
+    def _now(self) -> float:
+        """Return the time of the file server; of this host where we write nothing there."""
         self.beat()
         try:
-            theirs = (self._journals / f"{token}.jsonl").stat().st_mtime
-        except FileNotFoundError:
-            return True
-        try:
-            mine = self.journal.stat().st_mtime
-        except FileNotFoundError:
-            mine = time.time()  # we only plan, and write nothing
-        return mine - theirs > SILENT_SECONDS
+            return os.lstat(self.journal).st_mtime
+        except OSError:
+            return time.time()
+
+
+def _keep_beating(journal: Path, over: threading.Event) -> None:
+    while not over.wait(BEAT_SECONDS):
+        _touched(journal)
+
+
+def _touched(journal: Path) -> bool:
+    try:
+        os.utime(journal, follow_symlinks=False)
+    except FileNotFoundError:  # not begun
+        return False
+    except OSError as error:
+        _log.debug("the journal cannot be touched: %s", error)
+        return False
+    return True
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 11
 
 
 @cache
 def _host() -> str:
-    """Return a name for what process numbers are unique in: boot and process namespace."""
+    """Return a name for what process numbers are unique in: boot and process namespace.
+
+    Where the system does not tell its namespace, nothing is known of any other process by its
+    number: the name is one that no other process has.
+    """
     name = _UNSAFE.sub("", socket.gethostname())[:24] or "host"
+    if not sys.platform.startswith("linux"):
+        return name
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
         space = os.readlink("/proc/self/ns/pid").strip("pid:[]")
-    except OSError:  # not Linux: the host's name must do
-        return name
+    except OSError:
+        return f"{name}_{secrets.token_hex(6)}"
     return f"{name}_{boot}_{space}"
 
 
-def _started(pid: int) -> str:
-    """Return when a process started, in the kernel's own ticks; "" when there is none.
+def _started(pid: int) -> str | None:
+    """Return when a process started, in the kernel's own ticks; "" when it has ended.
 
     A process that has ended stays in ``/proc`` until its parent asks how it ended, which some
     parents never do (the first process of many containers): it is a zombie, and runs no more.
+
+    Returns
+    -------
+    str or None
+        None where the system does not tell: on many login nodes ``/proc`` hides the processes of
+        others (``hidepid``). That is no sign of an end.
     """
+    if not _is_there(pid):
+        return ""
+    if not _proc_is_ours():
+        return None if sys.platform.startswith("linux") else "0"
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
         fields = text.rpartition(")")[2].split()
         return "" if fields[0] in _ENDED else fields[19]
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return ""
-    except (OSError, IndexError):
-        return ""
-    return "0" if _answers(pid) else ""
+    except (OSError, IndexError, ValueError):
+        return None
 
 
-def _answers(pid: int) -> bool:
+def _is_there(pid: int) -> bool:
+    """Ask by a signal that does nothing: it finds also the processes that ``/proc`` hides."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:
-        return True
+    except OSError:
+        return True  # of another user
     return True
+
+
+@cache
+def _proc_is_ours() -> bool:
+    """Whether ``/proc`` numbers processes as this process does: a container may see the host's."""
+    try:
+        return os.readlink("/proc/self") == str(os.getpid())
+    except OSError:
+        return False

@@ -1,14 +1,18 @@
 """Files that are not complete yet, and which process works on which file.
 
-A partial belongs to one process, whose token its name carries. A later run takes over the partial
-of a process that has ended by renaming it, which only one can win. Bytes are only ever written at
-their position, so even a wrong take-over harms nothing: what counts is checked before a file
-takes its final name. Beside each partial lies the log of the parts it holds, with their checksums;
-a part counts as held only when its bytes, read back, have the checksum that the log says.
+A partial belongs to one process, whose token its name carries, and no other process ever writes to
+it. So what is verified is what takes the final name, whatever a process does that was taken for
+dead. A later run goes on with the partial of a process that was seen to have ended: it takes it
+over by renaming it, which only one can win. Of a process that is only silent, it copies the parts
+that are held; that one may wake up, and still write to its own.
+
+Beside each partial lies the log of the parts it holds, with their checksums; a part counts as held
+only when its bytes, read back, have the checksum that the log says.
 
 A claim says that a process is at work on a file, so that eight processes that want the same file
 fetch it once. It is a symbolic link whose target is the owner's token: made in one step, or not at
-all, on every file system. Claims save work; nothing breaks without them.
+all, on every file system. Claims save work; nothing breaks without them. Who loses one while it was
+silent sees that before it notes a further part, and leaves the file to the other.
 """
 
 from __future__ import annotations
@@ -17,21 +21,35 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import secrets
+import stat
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from neurofetch.integrity.checksums import CRC_BYTES
+from neurofetch.store.atomic import read_at
+from neurofetch.store.folder import Folder
+from neurofetch.store.homes import Homes
+from neurofetch.store.owner import Life, is_token
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from neurofetch.model import Digest
     from neurofetch.store.owner import Owner
 
-__all__ = ["Held", "PartLog", "Partials", "name_of"]
+__all__ = ["Held", "PartLog", "Partials", "Temporary", "name_of"]
 
-_KINDS = ("tmp", "part", "log")
+_NAME = re.compile(r"(?P<short>[0-9a-f]{24})\.(?P<token>[^.]+)(\.[0-9a-f]{16})?\.(tmp|part|log)")
+"""Names of the files here. All else in these folders is somebody else's, and stays."""
+_CLAIM = re.compile(r"[0-9a-f]{24}(\.[^.]+)?")
+_LOG_LIMIT = 8 << 20
+"""Bytes; a log of the most parts there can be is shorter."""
+_MOST_PARTS = 20_000
+_BLOCK = 1 << 20
 
 
 def name_of(path: str) -> str:
@@ -54,6 +72,8 @@ class PartLog:
         Part number (from 0) to its CRC and, where it was computed, its MD5 in hexadecimal.
     digest : str
         ``algorithm:hex`` of the whole content, where the listing says it; else "".
+    listed : str
+        The ETag in the listing, where the object itself has another; else "".
     """
 
     etag: str
@@ -62,6 +82,12 @@ class PartLog:
     algorithm: str
     parts: dict[int, tuple[int, str]] = field(default_factory=dict)
     digest: str = ""
+    listed: str = ""
+
+    def may_be_of(self, etag: str | None, size: int | None, digest: Digest | None) -> bool:
+        """Whether these parts may be of what a listing says, so that they are worth keeping."""
+        listed = bool(self.listed) and self.listed == etag and size == self.size
+        return listed or self.is_of(etag, size, digest)
 
     def is_of(self, etag: str | None, size: int | None, digest: Digest | None) -> bool:
         """Whether these parts are of this version of the object: of one content, or of one ETag."""
@@ -85,6 +111,8 @@ class PartLog:
         }
         if self.digest:
             head["digest"] = self.digest
+        if self.listed:
+            head["listed"] = self.listed
         return json.dumps(head).encode("ascii") + b"\n"
 
     @staticmethod
@@ -104,25 +132,34 @@ class PartLog:
                 head["part_size"],
                 head["algorithm"],
                 digest=head.get("digest", ""),
+                listed=head.get("listed", ""),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         if not log._sound():
             return None
         for line in lines:
-            with contextlib.suppress(ValueError, TypeError):  # the line that a crash cut short
-                number, crc, md5 = json.loads(line)
-                if 0 <= number * log.part_size < log.size and isinstance(md5, str):
-                    log.parts[int(number)] = (int(crc), md5)
+            part = _part_of(line)
+            if part is not None and part[0] * log.part_size < log.size:
+                log.parts[part[0]] = part[1:]
         return log
 
     def _sound(self) -> bool:
         """Whether it can be worked with; it is a file, and anything may be in it."""
-        whole = all(
-            isinstance(number, int) and number > 0 for number in (self.size, self.part_size)
-        )
-        texts = isinstance(self.etag, str) and isinstance(self.digest, str)
-        return whole and texts and self.algorithm in CRC_BYTES
+        whole = all(type(number) is int and number > 0 for number in (self.size, self.part_size))
+        texts = all(isinstance(text, str) for text in (self.etag, self.digest, self.listed))
+        known = isinstance(self.algorithm, str) and self.algorithm in CRC_BYTES
+        return whole and texts and known and self.size <= self.part_size * _MOST_PARTS
+
+
+def _part_of(line: bytes) -> tuple[int, int, str] | None:
+    """Parse the line of a part; None for one that a crash cut short, or that makes no sense."""
+    try:
+        number, crc, md5 = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    sound = type(number) is int and type(crc) is int and isinstance(md5, str)
+    return (number, crc, md5) if sound and number >= 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,129 +168,297 @@ class Held:
 
     Parameters
     ----------
-    data, log_path : str
-        Its two files.
+    folder : Folder
+        Where its two files are.
+    base : str
+        Their common name, without ``.part`` and ``.log``.
     token : str
         Its owner.
     log : PartLog
     """
 
-    data: str
-    log_path: str
+    folder: Folder
+    base: str
     token: str
     log: PartLog
 
+    @property
+    def data(self) -> str:
+        """Where its bytes are."""
+        return f"{self.folder.path}{os.sep}{self.base}.part"
+
+    def open(self) -> int:
+        """Open its bytes for reading; return the descriptor.
+
+        Raises
+        ------
+        OSError
+            If they are not there any more.
+        """
+        return self.folder.open(f"{self.base}.part")
+
+    def read_log(self) -> PartLog | None:
+        """Return the log as it is now; None where there is none that can be read."""
+        try:
+            return PartLog.parse(self.folder.read(f"{self.base}.log", _LOG_LIMIT))
+        except OSError:
+            return None
+
+    def remove(self) -> None:
+        """Remove both files."""
+        for kind in ("part", "log"):
+            self.folder.remove(f"{self.base}.{kind}")
+
+
+class Temporary:
+    """A file of this run that has no final name yet.
+
+    Its name cannot be foretold, and it is made by us or not at all, so what we write is in a file
+    that no other process has open for writing.
+
+    Parameters
+    ----------
+    folder : Folder
+    base : str
+        Its name, without the ending.
+    kind : {"tmp", "part"}
+
+    Attributes
+    ----------
+    fd : int
+        Its descriptor; -1 while it is not open.
+    """
+
+    __slots__ = ("_kind", "base", "fd", "folder")
+
+    def __init__(self, folder: Folder, base: str, kind: str = "tmp") -> None:
+        self.folder = folder
+        self.base = base
+        self.fd = -1
+        self._kind = kind
+
+    @property
+    def name(self) -> str:
+        """Its name in the folder."""
+        return f"{self.base}.{self._kind}"
+
+    @property
+    def path(self) -> str:
+        """Its path, for libraries that need one."""
+        return f"{self.folder.path}{os.sep}{self.name}"
+
+    def open(self, flags: int = os.O_RDWR) -> int:
+        """Make the file and open it; return its descriptor.
+
+        Raises
+        ------
+        OSError
+        """
+        self.fd = self.folder.create(self.name, flags)
+        return self.fd
+
+    def reopen(self) -> int:
+        """Open the file of this name, which may have been written anew; return its descriptor."""
+        self.close()
+        self.fd = self.folder.open(self.name, os.O_RDWR)
+        return self.fd
+
+    def blocks(self) -> Iterator[memoryview]:
+        """Give its bytes, block by block; a block is valid until the next is asked for."""
+        buffer, position = memoryview(bytearray(_BLOCK)), 0
+        while count := read_at(self.fd, buffer, position):
+            yield buffer[:count]
+            position += count
+
+    def is_there(self) -> bool:
+        """Whether the name is still that of the file that is open."""
+        info = self.folder.look(self.name)
+        return info is not None and os.path.samestat(info, os.fstat(self.fd))
+
+    def close(self) -> None:
+        """Close it; twice is no error."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def discard(self) -> None:
+        """Close and remove it."""
+        self.close()
+        self.folder.remove(self.name)
+
+    def __enter__(self) -> Temporary:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
 
 class Partials:
-    """The partials and claims of one state folder, as one run sees them.
+    """The partials and claims of one data directory, as one run sees them.
 
     Parameters
     ----------
     state : Path
+        The state folder.
     owner : Owner
     """
 
     def __init__(self, state: Path, owner: Owner) -> None:
-        self._folder = state / "partial"
-        self._claims = state / "claims"
-        self._owner = owner
+        self.owner = owner
+        self._state = state
+        self._homes = Homes(state)
+        self._claim_folder: Folder | None = None
         self._claims_work = True
+        self._unclaimed: set[str] = set()
+        """Files where something that is no claim stands in the place of one."""
 
     def make_folders(self) -> None:
-        """Make the folders, before the first partial or claim."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._claims.mkdir(parents=True, exist_ok=True)
+        """Make the folders, before the first partial or claim.
+
+        Raises
+        ------
+        UnsafeNameError
+            If a link stands in the place of one.
+        OSError
+        """
+        self._homes.make()
+        with Folder.root(self._state.parent) as root:
+            self._claim_folder = root.below((self._state.name, "claims"), make=True)
+
+    def close(self) -> None:
+        """Close the folders: the run is over."""
+        self._homes.close()
+        folder, self._claim_folder = self._claim_folder, None
+        if folder is not None:
+            folder.close()
 
     # -- partials ----------------------------------------------------------------------------
 
     def survey(self) -> dict[str, list[Held]]:
         """Return all partials with a log, by the short name of their file."""
         found: dict[str, list[Held]] = {}
-        for name in self._names(self._folder):
-            held = self._held(name)
-            if held is not None:
-                found.setdefault(name.partition(".")[0], []).append(held)
+        for held in self._all(""):
+            found.setdefault(held.base.partition(".")[0], []).append(held)
         return found
 
     def of(self, short: str) -> list[Held]:
         """Return the partials with a log of one file, as they are now."""
-        mine = (name for name in self._names(self._folder) if name.startswith(short + "."))
-        return [held for held in map(self._held, mine) if held is not None]
+        return list(self._all(short + "."))
 
-    def _held(self, name: str) -> Held | None:
-        base = name.removesuffix(".log")
-        if base == name:
-            return None
-        data, log_path = self._folder / f"{base}.part", self._folder / name
-        try:
-            log = PartLog.parse(log_path.read_bytes())
-        except FileNotFoundError:  # taken over or finished meanwhile
-            return None
-        if log is None or not data.exists():
-            return None
-        return Held(str(data), str(log_path), base.partition(".")[2], log)
+    def _all(self, start: str) -> Iterator[Held]:
+        for folder in self._homes.existing():
+            for name in folder.names():
+                if name.startswith(start) and name.endswith(".log"):
+                    held = _held(folder, name)
+                    if held is not None:
+                        yield held
 
     def free_to_take(self, held: Held) -> bool:
-        """Whether the process that wrote it has ended."""
-        return self._owner.is_dead(held.token)
+        """Whether the process that wrote it has ended, or is silent."""
+        return self.owner.is_dead(held.token)
 
-    def take_over(self, short: str, held: Held) -> PartLog | None:
-        """Rename a partial to this run's; return its log as it is now.
+    def take_over(self, held: Held, path: str, short: str) -> Temporary | None:
+        """Make the partial of a run that has ended this run's own.
+
+        Parameters
+        ----------
+        held : Held
+        path : str
+            The final name.
+        short : str
+            Its short name.
 
         Returns
         -------
-        PartLog or None
-            None when another process was quicker, or the log cannot be read any more.
+        Temporary or None
+            The partial, open. None where another process could still write to it (then its parts
+            can be copied), or was quicker.
         """
-        data, log_path = self.paths(short)
-        try:
-            os.rename(held.data, data)
-            os.rename(held.log_path, log_path)
-            with open(log_path, "rb") as file:
-                return PartLog.parse(file.read())
-        except FileNotFoundError:
+        if self.owner.life(held.token) is not Life.ENDED:
             return None
+        name, info = f"{held.base}.part", held.folder.look(f"{held.base}.part")
+        if info is None or info.st_nlink != 1 or info.st_uid != os.geteuid():
+            return None
+        part = self.part(short, path)
+        try:
+            held.folder.rename(name, part.folder, part.name)
+            held.folder.rename(f"{held.base}.log", part.folder, f"{part.base}.log")
+            part.reopen()
+        except OSError:
+            return None
+        return part
 
-    def paths(self, short: str) -> tuple[str, str]:
-        """Return the names of this run's partial of a file: data and log."""
-        base = f"{self._folder}{os.sep}{short}.{self._owner.token}"
-        return base + ".part", base + ".log"
+    def _at(self, path: str) -> Folder:
+        return self._homes.of(path)
 
-    def temporary(self, short: str) -> str:
-        """Return this run's temporary name for a file that comes in one piece."""
-        return f"{self._folder}{os.sep}{short}.{self._owner.token}.tmp"
+    def part(self, short: str, path: str) -> Temporary:
+        """Return a partial for a file, which is not made yet; its log has the same name."""
+        return Temporary(self._at(path), self._base(short), "part")
+
+    def temporary(self, short: str, path: str) -> Temporary:
+        """Return a temporary file, which is not made yet, for what comes in one piece."""
+        return Temporary(self._at(path), self._base(short))
+
+    def elsewhere(self, short: str, path: str) -> Temporary | None:
+        """Return one on the file system of the final name; None where there is none.
+
+        To be asked for when the usual one could not be renamed to it.
+        """
+        folder = self._homes.elsewhere(path)
+        return None if folder is None else Temporary(folder, self._base(short))
+
+    def _base(self, short: str) -> str:
+        return f"{short}.{self.owner.token}.{secrets.token_hex(8)}"
 
     def sweep(self, keep: set[str]) -> int:
-        """Remove what ended runs left and no run can use; return the bytes that it freed.
+        """Remove what dead runs left and no run can use; return the bytes that it freed.
 
         Parameters
         ----------
         keep : set of str
             Data files of partials that are still good for resuming.
         """
-        is_dead = cache(self._owner.is_dead)
-        freed = 0
-        for name in self._names(self._folder):
-            short, _, rest = name.partition(".")
-            token, dot, kind = rest.rpartition(".")
-            data = f"{self._folder}{os.sep}{short}.{token}.part"
-            if not dot or kind not in _KINDS or (data in keep and kind != "tmp"):
-                continue
-            if is_dead(token):
-                freed += _remove(self._folder / name)
-        for name in self._names(self._claims):
-            token = self._holder(name)
-            if token and is_dead(token):
-                _remove(self._claims / name)
-        return freed
+        return sum(folder.remove(name) for folder, name in self.useless(keep))
 
-    def discard(self, short: str) -> None:
-        """Remove this run's partial of a file."""
-        for path in self.paths(short):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+    def useless(self, keep: set[str]) -> list[tuple[Folder, str]]:
+        """Return what dead runs left and no run can use: files, and claims.
+
+        Parameters
+        ----------
+        keep : set of str
+            Data files of partials that are still good for resuming.
+        """
+        is_dead = cache(self.owner.is_dead)
+        found: list[tuple[Folder, str]] = []
+        for folder in self._homes.existing():
+            for name in folder.names():
+                token = _token(name)
+                data = f"{folder.path}{os.sep}{name.rpartition('.')[0]}.part"
+                kept = data in keep and not name.endswith(".tmp")
+                if token and not kept and _is_plain(folder, name) and is_dead(token):
+                    found.append((folder, name))
+        claims = self._claims()
+        for name in claims.names() if claims is not None else ():
+            if claims is not None and _CLAIM.fullmatch(name):
+                token = claims.target(name)
+                if is_token(token) and is_dead(token):
+                    found.append((claims, name))
+        return found
 
     # -- claims ------------------------------------------------------------------------------
+
+    def _claims(self) -> Folder | None:
+        """Return the folder of claims; None where there is none, and none was made."""
+        if self._claim_folder is None:
+            try:
+                with Folder.root(self._state.parent) as root:
+                    self._claim_folder = root.below((self._state.name, "claims"))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return self._claim_folder
 
     def claim(self, short: str) -> str:
         """Say that this run is at work on a file.
@@ -263,60 +468,67 @@ class Partials:
         str
             "" when the claim is this run's; otherwise the token of the living process that has it.
         """
-        if not self._claims_work:
+        folder = self._claims()
+        if not self._claims_work or folder is None:
             return ""
-        link = f"{self._claims}{os.sep}{short}"
         for _ in range(8):
             try:
-                os.symlink(self._owner.token, link)
+                folder.link(self.owner.token, short)
             except FileExistsError:
-                holder = self._holder(short)
+                holder = folder.target(short)
                 if not holder:
                     continue  # just released
-                if not self._owner.is_dead(holder):
-                    return "" if holder == self._owner.token else holder
-                self._break(link, holder)
+                if not self.owner.is_dead(holder):
+                    return "" if holder == self.owner.token else holder
+                self._break(folder, short, holder)
             except OSError:
                 self._claims_work = False  # no symbolic links here: everyone works alone
                 return ""
             else:
                 return ""
+        self._unclaimed.add(short)
         return ""
 
-    def _break(self, link: str, holder: str) -> None:
+    def _break(self, folder: Folder, short: str, holder: str) -> None:
         """Remove a dead process's claim. The rename is what only one can win."""
-        aside = f"{link}.{self._owner.token}"
+        aside = f"{short}.{self.owner.token}"
         with contextlib.suppress(OSError):
-            os.rename(link, aside)
-            if os.readlink(aside) != holder:  # another was quicker and has claimed it anew
+            folder.rename(short, folder, aside)
+            now = folder.target(aside)
+            if now and now != holder:  # another was quicker and has claimed it anew
                 with contextlib.suppress(FileExistsError):
-                    os.symlink(os.readlink(aside), link)
-            os.unlink(aside)
+                    folder.link(now, short)
+            folder.remove(aside)
 
-    def _holder(self, short: str) -> str:
-        try:
-            return os.readlink(self._claims / short)
-        except OSError:
-            return ""
+    def is_mine(self, short: str) -> bool:
+        """Whether this run still has its claim; it may lose it while it is silent."""
+        folder = self._claims()
+        if not self._claims_work or folder is None or short in self._unclaimed:
+            return True
+        return folder.target(short) == self.owner.token
 
     def release(self, short: str) -> None:
-        """Remove this run's claim."""
-        if self._claims_work:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{self._claims}{os.sep}{short}")
-
-    @staticmethod
-    def _names(folder: Path) -> list[str]:
-        try:
-            return os.listdir(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        """Remove this run's claim, if it is still this run's."""
+        folder = self._claims()
+        if self._claims_work and folder is not None and self.is_mine(short):
+            folder.remove(short)
 
 
-def _remove(path: Path) -> int:
-    try:
-        size = path.lstat().st_size
-        path.unlink()
-    except OSError:
-        return 0
-    return size
+def _held(folder: Folder, name: str) -> Held | None:
+    token, base = _token(name), name.removesuffix(".log")
+    if not token or not _is_plain(folder, f"{base}.part"):
+        return None
+    held = Held(folder, base, token, PartLog("", 0, 0, ""))
+    log = held.read_log()
+    return None if log is None else Held(folder, base, token, log)
+
+
+def _token(name: str) -> str:
+    """Return whose file this is; "" where its name is none of ours."""
+    match = _NAME.fullmatch(name)
+    return match["token"] if match and is_token(match["token"]) else ""
+
+
+def _is_plain(folder: Folder, name: str) -> bool:
+    info = folder.look(name)
+    return info is not None and stat.S_ISREG(info.st_mode)

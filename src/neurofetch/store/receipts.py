@@ -1,9 +1,17 @@
 """What is written down about the files that were fetched.
 
 Every run appends lines to a journal of its own, so no two processes ever write one file and no
-lock is needed; readers merge all journals, the latest line of a path wins. Now and then the
-journals of runs that have ended are merged into one, which is one atomic replace. There is one
-small file a run, not one a data file: clusters count inodes.
+lock is needed; readers merge all journals. Now and then the journals of runs that have ended are
+merged into one, which is one atomic replace. There is one small file a run, not one a data file:
+clusters count inodes.
+
+A run that ends gives its journal another name, ``ended-…``: from then on nobody writes to it. Only
+such journals are merged, and those of processes that were seen to have ended. The journal of a run
+of which nothing was heard stays where it is, since the run may go on.
+
+Which of two receipts of one path holds is told by what their writers saw, never by a clock: each
+counts one more than the highest that was there when its run began. Two runs at once may count the
+same; then the one holds that has the size and the time of the file that is here.
 """
 
 from __future__ import annotations
@@ -14,24 +22,80 @@ import json
 import os
 import secrets
 import threading
+import warnings
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any
 
 from neurofetch.model import Receipt, VerificationLevel
-from neurofetch.store.atomic import sync_directory, write_atomically
-from neurofetch.store.owner import Owner
+from neurofetch.store.atomic import write_all
+from neurofetch.store.folder import Folder
+from neurofetch.store.owner import Life, Owner, is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["Journal", "read_receipts"]
+__all__ = ["Journal", "Receipts", "read_receipts"]
 
 _MERGE_FROM = 8
 """Journals of ended runs are merged when there are as many."""
 
+_FOLDER = "receipts"
 _BASE = "merged-"
+_ENDED = "ended-"
 _MERGING = "merging-"
+
+
+class Receipts(dict[str, Receipt]):
+    """The receipts of a data directory: by path, the one that holds.
+
+    Attributes
+    ----------
+    rivals : dict of str to list of Receipt
+        Where several runs wrote one at the same time: all of them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rivals: dict[str, list[Receipt]] = {}
+
+    def add(self, receipt: Receipt) -> None:
+        """Take one more receipt."""
+        path = receipt.path
+        known = self.get(path)
+        if known is None or receipt.seq > known.seq:
+            self[path] = receipt
+            self.rivals.pop(path, None)
+        elif receipt.seq == known.seq and receipt != known:
+            row = self.rivals.setdefault(path, [known])
+            if receipt not in row:
+                row.append(receipt)
+            if _later(receipt, known):
+                self[path] = receipt
+
+    def of(self, path: str, size: int, mtime_ns: int) -> Receipt | None:
+        """Return the receipt of a file that is here; None where there is none for its path.
+
+        Parameters
+        ----------
+        path : str
+        size, mtime_ns : int
+            Of the file: bytes, nanoseconds since the epoch.
+        """
+        for rival in self.rivals.get(path, ()):
+            if (rival.size, rival.mtime_ns) == (size, mtime_ns):
+                return rival
+        return self.get(path)
+
+    def all(self) -> Iterable[Receipt]:
+        """Give all of them, those included that several runs wrote at the same time."""
+        for path, receipt in self.items():
+            yield from self.rivals.get(path, (receipt,))
+
+
+def _later(receipt: Receipt, known: Receipt) -> bool:
+    """Which of two that count the same is shown where the file itself cannot tell."""
+    return (receipt.mtime_ns, receipt.when) >= (known.mtime_ns, known.when)
 
 
 class Journal:
@@ -41,126 +105,194 @@ class Journal:
     ----------
     state : Path
         The package's folder in the data directory.
+    seen : mapping of str to Receipt, optional
+        The receipts that were there when the run began: what this run writes counts after them.
+        By default they are read when the first receipt is written.
     """
 
-    def __init__(self, state: Path) -> None:
-        self._folder = state / "receipts"
-        self.owner = Owner(self._folder)
+    def __init__(self, state: Path, seen: Mapping[str, Receipt] | None = None) -> None:
+        self._state = state
+        self._seen = seen
+        self.owner = Owner(state / _FOLDER)
+        self._folder: Folder | None = None
         self._fd: int | None = None
         self._lock = threading.Lock()
         self._torn = False
         self._ended = False
 
     def open(self) -> None:
-        """Begin this run's journal; from now on other hosts can see that the run lives."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._fd = self._opened()
-        self.owner.begin()
+        """Begin this run's journal; from now on other hosts can see that the run lives.
 
-    def _opened(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        return os.open(self.owner.journal, flags, 0o666)
+        Raises
+        ------
+        UnsafeNameError
+            If a link stands in the place of a folder.
+        OSError
+        """
+        self._folder = _opened(self._state, make=True)
+        if self._seen is None:
+            self._seen = _read_all(self._folder)
+        flags = os.O_WRONLY | os.O_APPEND
+        self._fd = self._folder.create(self.owner.journal.name, flags)
+        self.owner.begin()
 
     def append(self, receipt: Receipt) -> None:
         """Write one receipt: a single append, whole or not at all for every reader."""
-        data = _line(receipt)
         with self._lock:
             if self._ended:  # a thread that could not be stopped in time
-                self._append_late(data)
+                self._append_late(_line(receipt, self._next(receipt.path)))
                 return
             if self._fd is None:
                 self.open()
+            data = _line(receipt, self._next(receipt.path))
             if self._torn:
                 data = b"\n" + data
             self._torn = os.write(self._fd, data) != len(data)  # type: ignore[arg-type]
             if self._torn:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.owner.journal))
 
-    def _append_late(self, data: bytes) -> None:
-        fd = self._opened()
-        try:
-            os.write(fd, data)
-        finally:
-            os.close(fd)
+    def _next(self, path: str) -> int:
+        known = self._seen.get(path) if self._seen else None
+        return 1 if known is None else known.seq + 1
 
-    def close(self) -> None:
-        """End this run's journal: flush it, drop it when it is empty, merge the old ones."""
+    def _append_late(self, data: bytes) -> None:
+        """Write a journal of this one receipt; the run's own may be merged already."""
+        with _opened(self._state, make=True) as folder:
+            _write_whole(folder, [data], f"{_ENDED}{self.owner.token}.{secrets.token_hex(4)}.jsonl")
+
+    def close(self, *, lingers: bool = False) -> None:
+        """End this run's journal: flush it, drop it when it is empty, merge the old ones.
+
+        The files that the receipts tell of are in their places. So what goes wrong here is told by
+        a warning.
+
+        Parameters
+        ----------
+        lingers : bool
+            A thread of the run is still at work.
+        """
         with self._lock:
             fd, self._fd, self._ended = self._fd, None, True
-        if fd is None:
+        if fd is None or self._folder is None:
             return
-        self.owner.end()
+        try:
+            self._end(fd, self._folder)
+        except OSError as error:
+            msg = (
+                f"the receipts of this run could not be finished: {error.strerror or error} "
+                f"({self._folder.path}). The files that were fetched are complete. After a power "
+                "cut some may count as unknown; `verify --hash --remote` makes them known again."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=2)
+        finally:
+            self.owner.end(lingers=lingers)
+            self._folder.close()
+
+    def _end(self, fd: int, folder: Folder) -> None:
+        name = self.owner.journal.name
         try:
             os.fsync(fd)
             empty = os.fstat(fd).st_size == 0
         finally:
             os.close(fd)
         if empty:
-            self.owner.journal.unlink(missing_ok=True)
-        else:
-            self._merge()
-            sync_directory(self._folder)
+            folder.remove(name)
+            return
+        with contextlib.suppress(FileNotFoundError):  # somebody removed it
+            folder.rename(name, folder, f"{_ENDED}{name}")
+        self._merge(folder)
+        folder.sync()
 
-    def _merge(self) -> None:
-        ended = [p for p in _journals(self._folder) if self._has_ended(p)]
+    def _merge(self, folder: Folder) -> None:
+        ended = [name for name in _journals(folder) if self._has_ended(name)]
         if len(ended) < _MERGE_FROM:
             return
+        receipts = Receipts()
         try:
-            receipts = _merged(ended)
+            ended = [name for name in ended if _read(folder, name, receipts)]
         except FileNotFoundError:
             return  # another run is merging them right now
-        lines = map(_line, receipts.values())
-        target = self._folder / f"{_BASE}{secrets.token_hex(8)}.jsonl"
-        write_atomically(target, lines, draft=f"{_MERGING}{self.owner.token}")
-        for path in ended:  # only now: a crash in between leaves each receipt twice, not lost
-            path.unlink(missing_ok=True)
-        for name in os.listdir(self._folder):  # what such a crash left
-            if name.startswith(_MERGING) and self.owner.is_dead(name.removeprefix(_MERGING)):
-                (self._folder / name).unlink(missing_ok=True)
+        target = f"{_BASE}{secrets.token_hex(8)}.jsonl"
+        draft = f"{_MERGING}{self.owner.token}.{secrets.token_hex(4)}"
+        _write_whole(folder, (_line(one, one.seq) for one in receipts.all()), target, draft)
+        for name in ended:  # only now: a crash in between leaves each receipt twice, not lost
+            folder.remove(name)
+        for name in folder.names():  # what such a crash left
+            token = name.removeprefix(_MERGING).partition(".")[0]
+            if name.startswith(_MERGING) and is_token(token) and self.owner.is_dead(token):
+                folder.remove(name)
 
-    def _has_ended(self, path: Path) -> bool:
-        token = path.name.removesuffix(".jsonl")
-        return token.startswith(_BASE) or token == self.owner.token or self.owner.is_dead(token)
+    def _has_ended(self, name: str) -> bool:
+        """Whether nobody writes to a journal any more, and nobody will."""
+        if name.startswith((_BASE, _ENDED)):
+            return True
+        token = name.removesuffix(".jsonl")
+        return is_token(token) and self.owner.life(token) is Life.ENDED
 
 
-def read_receipts(state: Path) -> dict[str, Receipt]:
-    """Return all receipts of a state folder by path; lines that a crash cut short are left out.
+def read_receipts(state: Path) -> Receipts:
+    """Return all receipts of a state folder; lines that a crash cut short are left out.
 
-    A journal may vanish while we read: another process merged it. Then we read again.
+    Raises
+    ------
+    UnsafeNameError
+        If a link stands in the place of a folder.
+    OSError
+        If they are there and cannot be read.
     """
-    for _ in range(20):
-        journals = _journals(state / "receipts")
-        with contextlib.suppress(FileNotFoundError):
-            return _merged(journals)
-    return _merged(_journals(state / "receipts"))
-
-
-def _journals(folder: Path) -> list[Path]:
     try:
-        names = os.listdir(folder)
+        folder = _opened(state)
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [folder / name for name in sorted(names) if name.endswith(".jsonl")]
+        return Receipts()
+    with folder:
+        return _read_all(folder)
 
 
-def _merged(journals: Iterable[Path]) -> dict[str, Receipt]:
-    latest: dict[str, Receipt] = {}
-    for journal in journals:
-        for line in journal.read_bytes().splitlines():
-            receipt = _from_line(line)
-            if receipt is None:
-                continue
-            known = latest.get(receipt.path)
-            if known is None or receipt.when >= known.when:
-                latest[receipt.path] = receipt
-    return latest
+def _opened(state: Path, *, make: bool = False) -> Folder:
+    """Open the folder of journals. The data directory itself may be reached through links."""
+    if make:
+        os.makedirs(state.parent, exist_ok=True)
+    with Folder.root(state.parent) as root:
+        return root.below((state.name, _FOLDER), make=make)
+
+
+def _read_all(folder: Folder) -> Receipts:
+    """Read all journals. One may vanish meanwhile: another process merged it. Then once more."""
+    for _ in range(20):
+        receipts = Receipts()
+        try:
+            for name in _journals(folder):
+                _read(folder, name, receipts)
+        except FileNotFoundError:
+            continue
+        return receipts
+    return receipts
+
+
+def _journals(folder: Folder) -> list[str]:
+    return sorted(name for name in folder.names() if name.endswith(".jsonl"))
+
+
+def _read(folder: Folder, name: str, receipts: Receipts) -> bool:
+    """Read one journal; whether it is one: a link or a pipe is none, and stays."""
+    try:
+        raw = folder.read(name)
+    except FileNotFoundError:
+        if folder.look(name) is None:
+            raise
+        return False
+    for line in raw.splitlines():
+        receipt = _from_line(line)
+        if receipt is not None:
+            receipts.add(receipt)
+    return True
 
 
 def _from_line(line: bytes) -> Receipt | None:
-    """Parse one line; None for one that is no whole receipt."""
+    """Parse one line; None for one that is no whole receipt, whatever it is."""
     try:
         data: dict[str, Any] = json.loads(line)
-        return Receipt(
+        receipt = Receipt(
             data["path"],
             data["key"],
             data["etag"],
@@ -168,21 +300,45 @@ def _from_line(line: bytes) -> Receipt | None:
             data["mtime_ns"],
             VerificationLevel(data["rung"]),
             data["digest"],
-            data["when"],
+            float(data["when"]),
+            data.get("listed", ""),
+            data.get("seq", 0),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
+    texts = (receipt.path, receipt.key, receipt.etag, receipt.digest, receipt.listed)
+    numbers = (receipt.size, receipt.mtime_ns, receipt.seq)
+    sound = all(type(text) is str for text in texts) and all(type(n) is int for n in numbers)
+    return receipt if sound else None
 
 
-def _line(receipt: Receipt) -> bytes:
+def _line(receipt: Receipt, seq: int) -> bytes:
     """Return a receipt as a line of JSON.
 
     It is put together here, since there is one for every file: an encoder that takes any dictionary
     costs four times as much.
     """
     r = receipt
+    listed = f',"listed":{_quoted(r.listed)}' if r.listed else ""
     return (
         f'{{"path":{_quoted(r.path)},"key":{_quoted(r.key)},"etag":{_quoted(r.etag)},'
         f'"size":{r.size},"mtime_ns":{r.mtime_ns},"rung":{_quoted(r.verification.value)},'
-        f'"digest":{_quoted(r.digest)},"when":{r.when!r}}}\n'
+        f'"digest":{_quoted(r.digest)},"when":{r.when!r}{listed},"seq":{seq}}}\n'
     ).encode("ascii")
+
+
+def _write_whole(folder: Folder, lines: Iterable[bytes], name: str, draft: str = "") -> None:
+    """Write a journal that is there as a whole or not at all."""
+    draft = draft or f"{_MERGING}{name.removesuffix('.jsonl').removeprefix(_ENDED)}"
+    fd = folder.create(draft, os.O_WRONLY)
+    try:
+        try:
+            write_all(fd, b"".join(lines))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        folder.rename(draft, folder, name)
+    except BaseException:
+        folder.remove(draft)
+        raise
+    folder.sync()

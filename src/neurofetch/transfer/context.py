@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from neurofetch._shown import shown
 from neurofetch.errors import (
     DiskFullError,
     FaultError,
     MissingRemoteError,
     NeurofetchError,
-    RefusedError,
+    ServerError,
+    TransientError,
 )
 from neurofetch.model import Outcome, Receipt, Status, Step, VerificationLevel
 from neurofetch.sources.ask import ask
+from neurofetch.store.atomic import write_all
 from neurofetch.store.directory import FULL
+from neurofetch.store.partials import name_of
+from neurofetch.transfer.etags import Etags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     from neurofetch.net.retry import Attempts
     from neurofetch.sources.source import Source
     from neurofetch.store.directory import DataDirectory
-    from neurofetch.store.partials import Partials
+    from neurofetch.store.partials import Partials, Temporary
     from neurofetch.store.receipts import Journal
     from neurofetch.transfer.options import Inspect, Options
     from neurofetch.transfer.schedule import Schedule
@@ -52,11 +58,19 @@ class Buffers:
         try:
             view = free.pop()
         except IndexError:
-            view = memoryview(bytearray(size))
+            view = _new_buffer(size)
         try:
             yield view
         finally:
             free.append(view)
+
+
+def _new_buffer(size: int) -> memoryview:
+    try:
+        return memoryview(bytearray(size))
+    except MemoryError as error:  # others give theirs back, and then it is tried again
+        msg = f"no memory is left in this process for a buffer of {size:,} bytes"
+        raise TransientError(msg) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,7 @@ class TransferContext:
     tally: Tally
     places: int
     buffers: Buffers = field(default_factory=Buffers)
+    etags: Etags = field(default_factory=Etags)
 
     # -- asking ------------------------------------------------------------------------------
 
@@ -131,15 +146,15 @@ class TransferContext:
 
     # -- the end of a file -------------------------------------------------------------------
 
-    def settle(
-        self, step: Step, temporary: str, fd: int, verified: Verified
-    ) -> tuple[Verified, int]:
+    def settle(self, step: Step, temporary: Temporary, verified: Verified) -> tuple[Verified, int]:
         """Give a verified file its final name, and write the receipt.
 
         Parameters
         ----------
-        fd : int
-            Of `temporary`, open; it stays open.
+        step : Step
+        temporary : Temporary
+            The file, open; it stays open.
+        verified : Verified
 
         Returns
         -------
@@ -148,18 +163,14 @@ class TransferContext:
         """
         want = step.want
         if self.inspect is not None:
-            level = self.inspect(temporary, want)
+            level = self.inspect(temporary.path, want)
             weak = (VerificationLevel.SIZE, VerificationLevel.NONE)
             if level is not None and verified.verification in weak:
                 verified = verified._replace(verification=level)
-            fd = os.open(temporary, os.O_RDWR)  # it may have been rewritten
-        try:
-            os.fsync(fd)
-            info = os.fstat(fd)
-        finally:
-            if self.inspect is not None:
-                os.close(fd)
-        self.directory.put(temporary, want.path)
+            temporary.reopen()  # it may have been rewritten
+        os.fsync(temporary.fd)
+        info = os.fstat(temporary.fd)
+        self._put(temporary, want.path)
         self.journal.append(
             Receipt(
                 want.path,
@@ -170,18 +181,49 @@ class TransferContext:
                 verified.verification,
                 verified.digest,
                 time.time(),
+                want.remote.listed,
             )
         )
+        self.etags.note(want.remote, verified)
         return verified, info.st_size
+
+    def _put(self, temporary: Temporary, path: str) -> None:
+        try:
+            self.directory.put(temporary, path)
+        except FileNotFoundError as error:
+            msg = f"{path}: its temporary file was removed by another process"
+            raise TransientError(msg) from error
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._put_across(temporary, path, error)
+
+    def _put_across(self, temporary: Temporary, path: str, error: OSError) -> None:
+        """Give it its name in a folder that turned out to be on another file system."""
+        copy = self.partials.elsewhere(name_of(path), path)
+        if copy is None:
+            raise error
+        copy.open()
+        try:
+            for block in temporary.blocks():
+                write_all(copy.fd, block)
+            info = os.fstat(temporary.fd)
+            os.utime(copy.fd, ns=(info.st_atime_ns, info.st_mtime_ns))  # the receipt says so
+            os.fsync(copy.fd)
+            self.directory.put(copy, path)
+        except BaseException:
+            copy.discard()
+            raise
+        copy.close()
+        temporary.folder.remove(temporary.name)
 
     def failure(self, step: Step, error: BaseException, seconds: float) -> Outcome:
         """Return the outcome of a file that could not be had; some causes end the whole transfer.
 
-        A file that is refused, though its address was signed for us, has failed.
+        A file that the server refuses has failed: it was asked for and is not here. Only what
+        the dataset's owners keep back, as the plan says, is no failure.
         """
         status = Status.FAILED
-        if isinstance(error, RefusedError) and not self.source.signed(step.want.remote):
-            status = Status.REFUSED
         if isinstance(error, MissingRemoteError) and step.want.optional:
             status = Status.REFUSED
         if isinstance(error, OSError) and error.errno in FULL:
@@ -192,4 +234,12 @@ class TransferContext:
             self.tally.end_all(error)
         elif isinstance(error, FaultError) or not isinstance(error, NeurofetchError | OSError):
             self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted
-        return Outcome(step.want.path, step.want.remote.key, status, str(error), seconds=seconds)
+        advice = error.advice if isinstance(error, ServerError) else ""
+        return Outcome(
+            step.want.path,
+            step.want.remote.key,
+            status,
+            shown(str(error)),
+            seconds=seconds,
+            advice=advice,
+        )

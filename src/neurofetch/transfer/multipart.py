@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
     InterruptedTransferError,
-    ProtocolError,
     RemoteChangedError,
     TransientError,
     VerificationError,
 )
-from neurofetch.integrity.checksums import crc, hasher
-from neurofetch.integrity.verification import ServerChecksum
+from neurofetch.integrity.checksums import crc, hasher, part_count
+from neurofetch.integrity.verification import EtagError, ServerChecksum
 from neurofetch.model import Action, Outcome, RemoteFile, Status
 from neurofetch.net.connect import no_descriptor_left
-from neurofetch.sources.ask import NoRangesError, ask_head, ask_range, renewed
-from neurofetch.transfer.part_file import BUFFER, Noted, PartFile
+from neurofetch.sources.ask import NoRangesError, ask_part_length, ask_range, look
+from neurofetch.sources.etag import is_weak, read_etag, same_etag
+from neurofetch.transfer.part_file import BUFFER, LostPartialError, Noted, PartFile
 from neurofetch.transfer.schedule import TaskKind
 from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look
 
 if TYPE_CHECKING:
+    from neurofetch.integrity.verification import Verified
     from neurofetch.net.response import Response
     from neurofetch.store.partials import Held
     from neurofetch.transfer.context import TransferContext
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LargeFile", "OpenLarge"]
 
+_HOW = {Action.RESUME: "resumed", Action.REPLACE: "replaced"}
 _CHANGES = 2
 """An object that changes on the server oftener than this while it is fetched is given up."""
 
@@ -74,7 +76,7 @@ class _FetchPart:
         """Fetch it, and tell the file how that went."""
         error: BaseException | None = None
         try:
-            noted = self._context.attempts.run(self._attempt, self._large.told)
+            noted = self._context.attempts.run(self._attempt, self._large.tell)
             self._partial.note(self._number, noted)
             if self._context.attempts.stop.is_set():
                 error = InterruptedTransferError("stopped on request")
@@ -85,7 +87,11 @@ class _FetchPart:
     def _attempt(self) -> Noted:
         context, self._came = self._context, 0
         try:
-            asked = ask_range(context.client, context.source, self._large.remote, *self._range())
+            large = self._large
+            asked = ask_range(
+                context.client, context.source, large.remote, *self._range(), guard=large.guarded
+            )
+            large.told = large.told and "etag" in asked.headers
             with asked as response, context.buffers.lend(BUFFER) as buffer:
                 return self._pour(response, buffer)
         except BaseException:
@@ -149,11 +155,15 @@ class LargeFile:
         self._lock = threading.Lock()
         self._began = 0.0
         self._changes = 0
-        self._wrong = False
+        self._came_before: str | None = None
         self._moved = 0
         self._retried = 0
         self._error: BaseException | None = None
         self._pending: set[Task] = set()
+        self.guarded = True
+        """Whether the ETag is sent as the condition of each request: some servers cannot."""
+        self.told = True
+        """Whether every response told the ETag."""
 
     @property
     def remote(self) -> RemoteFile:
@@ -181,9 +191,9 @@ class LargeFile:
 
     def _prepare(self) -> None:
         checksum = self._server_checksum()
-        if checksum.size is None or not checksum.etag:
-            raise NoRangesError
-        partial = self.context.attempts.run(lambda: self._partial(checksum), self.told)
+        if not checksum.size or not checksum.etag or is_weak(checksum.etag):
+            raise NoRangesError  # also where it is said to be empty: the file itself is asked
+        partial = self.context.attempts.run(lambda: self._partial(checksum), self.tell)
         self.life.held = partial
         self.context.tally.count(partial.held - self.life.step.have)
         missing = [n for n in range(partial.total) if n not in partial.parts]
@@ -196,37 +206,32 @@ class LargeFile:
 
     def _partial(self, checksum: ServerChecksum) -> PartFile:
         with no_descriptor_left():
-            return PartFile(self.context, self.life.short, checksum, self._partials)
+            return PartFile(
+                self.context,
+                self.life.step.want.path,
+                self.life.short,
+                checksum,
+                self._partials,
+            )
 
     def _server_checksum(self) -> ServerChecksum:
         """Ask for the server's checksum of the whole object: one request for a large file."""
         remote = self.remote
         if remote.digest is not None and remote.etag and not self._changes:
             return ServerChecksum.of(remote)
-        try:
-            headers = self.context.attempts.run(self._head, self.told)
-        except ProtocolError:
-            return ServerChecksum.of(remote)  # a server without HEAD
-        now = renewed(remote, headers)
-        if now.etag and now.etag != remote.etag:
-            if remote.etag is None:  # it was not listed: nothing changed
-                now = replace(now, digest=remote.digest, size=remote.size)
-            step = self.life.step
-            self.life.step = replace(step, want=replace(step.want, remote=now))
-            remote = now
-        return ServerChecksum.of(remote, headers)
+        context = self.context
+        now, headers = look(context.client, context.source, remote, context.attempts, self.tell)
+        if remote.etag and is_weak(read_etag(headers.get("etag", ""))):
+            raise NoRangesError  # no proxy that weakens ETags honours them as a condition
+        if remote.etag is None:
+            now = replace(now, digest=remote.digest, size=remote.size)  # it was not listed
+        elif self._changes and same_etag(now.etag, remote.etag):
+            self.guarded = False  # the condition failed, and the object is what it was
+        step = self.life.step
+        self.life.step = replace(step, want=replace(step.want, remote=now))
+        return ServerChecksum.of(now, headers)
 
-    def _head(self) -> dict[str, str]:
-        remote = self.remote
-        headers = ask_head(self.context.client, self.context.source, remote)
-        now = renewed(remote, headers)
-        same = now.etag == remote.etag or remote.etag is None
-        if same and now.size not in (None, remote.size):
-            msg = f"{remote.key}: {now.size} bytes announced, {remote.size} listed"
-            raise TransientError(msg)
-        return headers
-
-    def told(self, error: TransientError, wait: float) -> None:
+    def tell(self, error: TransientError, wait: float) -> None:
         """Count and tell an attempt that failed."""
         with self._lock:
             self._retried += 1
@@ -271,11 +276,13 @@ class LargeFile:
     def _began_anew(self, error: BaseException) -> bool:
         if isinstance(error, NoRangesError):
             self._fall_back()
+        elif isinstance(error, LostPartialError):
+            self._yield()
         elif isinstance(error, RemoteChangedError) and self._changes < _CHANGES:
             self._changes += 1
             self._start_anew()
-        elif isinstance(error, VerificationError) and not self._wrong:
-            self._wrong = True
+        elif isinstance(error, VerificationError) and self._came_before is None:
+            self._came_before = error.verified.digest if isinstance(error, EtagError) else ""
             self._start_anew()
         else:
             return False
@@ -283,15 +290,16 @@ class LargeFile:
 
     def _finish(self, partial: PartFile) -> None:
         self.life.verify()
-        fd, verified = partial.verify()
-        verified, size = self.context.settle(self.life.step, partial.path, fd, verified)
+        verified = self._verified(partial)
+        partial.check_mine()
+        verified, size = self.context.settle(self.life.step, partial.file, verified)
         partial.forget_log()
         want, action = self.life.step.want, self.life.step.action
         outcome = Outcome(
             want.path,
             want.remote.key,
             Status.FETCHED,
-            {Action.RESUME: "resumed", Action.REPLACE: "replaced"}.get(action, ""),
+            "; ".join(filter(None, [_HOW.get(action, ""), verified.note])),
             size,
             self._moved,
             time.monotonic() - self._began,
@@ -299,6 +307,18 @@ class LargeFile:
             self._retried,
         )
         self.life.end(outcome)
+
+    def _verified(self, partial: PartFile) -> Verified:
+        """Return how the bytes that came were verified."""
+        context, remote = self.context, self.remote
+        parts = part_count(remote.etag or "")
+        try:
+            return partial.verify(
+                lambda n: ask_part_length(context.client, context.source, remote, n, parts)
+            )
+        except EtagError as error:
+            before = self._came_before or ""
+            return context.etags.weigh(remote, error, before, told=self.told)
 
     def _start_anew(self) -> None:
         """Throw away what came, and fetch the file once more."""
@@ -330,6 +350,12 @@ class LargeFile:
             self.context, self.life, self._before, moved=self._moved, retried=self._retried
         )
         self.life.wait(FetchWhole(whole), 0.0)
+
+    def _yield(self) -> None:
+        """Leave the file to the run that has it now, and look again later."""
+        self._drop()
+        self.life.looks += 1
+        self.life.wait(OpenLarge(self), another_look(self.life.looks))
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, InterruptedTransferError):

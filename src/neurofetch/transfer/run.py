@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from neurofetch._threads import started
 from neurofetch.errors import DiskFullError
 from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["transfer"]
 
 _RATE_SECONDS = 5.0
+
+UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
 
 
 def transfer(
@@ -120,6 +123,9 @@ def _unmoved(step: Step) -> Outcome:
         )
     if step.action is Action.REFUSE:
         return Outcome(want.path, want.remote.key, Status.REFUSED, step.reason)
+    if step.action is Action.LEAVE:
+        reason = f"cannot be kept under its name: {step.reason}"
+        return Outcome(want.path, want.remote.key, Status.FAILED, reason, advice=UNKEPT)
     reason = "not begun: the transfer ended before its turn came"
     return Outcome(want.path, want.remote.key, Status.FAILED, reason)
 
@@ -168,7 +174,7 @@ class _Transfer:
         schedule = Schedule(
             max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), crowd.threads
         )
-        journal = Journal(directory.state)
+        journal = Journal(directory.state, directory.surveyed)
         self._context = TransferContext(
             directory=directory,
             journal=journal,
@@ -245,6 +251,8 @@ class _Transfer:
         kept: set[str] = set()
         known: set[str] = set()
         for step in self._plan.steps:
+            if step.action is Action.LEAVE:
+                continue  # its name is none
             short, remote = name_of(step.want.path), step.want.remote
             if step.action is not Action.REFUSE:
                 known.add(short)
@@ -253,7 +261,7 @@ class _Transfer:
                 kept.update(
                     one.data
                     for one in held.get(short, ())
-                    if unsure or one.log.is_of(remote.etag, one.log.size, remote.digest)
+                    if unsure or one.log.may_be_of(remote.etag, one.log.size, remote.digest)
                 )
         kept.update(one.data for short in held.keys() - known for one in held[short])
         self._context.partials.sweep(kept)
@@ -264,20 +272,20 @@ class _Transfer:
         schedule = self._context.schedule
         for number in range(count):
             name = f"neurofetch-{number}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
             with self._lock:
                 self._living += 1
-            try:
-                thread.start()
-            except RuntimeError:  # the system gives this user no more threads
-                with self._lock:
-                    self._living -= 1
-                if not self._threads:
-                    raise
-                for _ in range(number, count):
-                    schedule.leave()
-                return
-            self._threads.append(thread)
+            thread = started(self._work, name, others=number)
+            if thread is not None:
+                self._threads.append(thread)
+                continue
+            with self._lock:
+                self._living -= 1
+            for _ in range(max(1, number), count):
+                schedule.leave()
+            if not number:  # the system gives none at all: then all is done here
+                self._living += 1
+                self._work()
+            return
 
     def _work(self) -> None:
         with self._lock:
@@ -292,8 +300,9 @@ class _Transfer:
                 self._working -= 1
                 self._living -= 1
                 last = self._over and not self._working
-            if last:
-                self._leave_files()  # the caller could not wait for this thread
+            if last:  # the caller could not wait for this thread
+                self._leave_files()
+                self._context.journal.owner.gone()
             if not self._living:
                 self._context.tally.wake.set()
 
@@ -319,6 +328,7 @@ class _Transfer:
     def _watch(self) -> None:
         """Hand events to the listener until all threads have ended."""
         tally, beat = self._context.tally, self._context.options.beat
+        owner = self._context.journal.owner
         next_beat = time.monotonic() + BEAT_SECONDS
         next_progress = 0.0
         while self._living or tally.inbox:
@@ -330,8 +340,8 @@ class _Transfer:
             if now >= next_progress:
                 self._listen(self._progress(now))
                 next_progress = now + beat
-            if now >= next_beat:
-                self._context.journal.owner.beat()
+            if now >= next_beat and not owner.beats:
+                owner.beat()
                 next_beat = now + BEAT_SECONDS
         for thread in self._threads:
             thread.join()
@@ -373,11 +383,13 @@ class _Transfer:
             idle = not self._working
         if idle:  # else the last thread does it: until then it may be at work on any of them
             self._leave_files()
-        self._context.journal.close()
+        self._context.journal.close(lingers=not idle)
 
     def _leave_files(self) -> None:
         for life in self._lives:
             life.stop()
+        self._context.partials.close()
+        self._context.directory.close()
 
     def _sync_folders(self) -> None:
         root, results = self._plan.root, self._context.tally.results

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import mmap
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from neurofetch._pool import Pool
 from neurofetch.errors import RemoteChangedError, TransientError, VerificationError
-from neurofetch.integrity.verification import OnePiece, ServerChecksum
+from neurofetch.integrity.checksums import hasher, part_count
+from neurofetch.integrity.verification import EtagError, OnePiece, ServerChecksum
 from neurofetch.net.retry import Attempts
-from neurofetch.sources.ask import NoRangesError, ask_head, ask_range, renewed
+from neurofetch.sources.ask import NoRangesError, ask_part_length, ask_range, look, renewed
+from neurofetch.sources.etag import same_etag
 from neurofetch.sources.source import ListedSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
     from neurofetch.model import RemoteFile
     from neurofetch.net.client import Client
@@ -59,48 +62,71 @@ def stream(
     ------
     VerificationError
         At the end: if the bytes do not match what the server says (its full-object checksum,
-        else an MD5 ETag, else a multipart ETag, else the size).
+        else an MD5 ETag, else a multipart ETag, else the size). Where an ETag does not match, all
+        is read once more, and it is an error only if other bytes come.
     RemoteChangedError
         If the object changed meanwhile.
     ServerError
         If the server refuses, has no such object, sends no ranges, or cannot be reached.
     """
     source = source or ListedSource([remote])
-    attempts = Attempts(rules)
-    remote, checksum = attempts.run(lambda: _as_it_is_now(client, source, remote))
-    piece = OnePiece(checksum, once=True)
+    now, headers = _as_it_is_now(client, source, remote, Attempts(rules))
+    parts = part_count(now.etag or "")
+    piece = OnePiece(
+        ServerChecksum.of(now, headers),
+        once=True,
+        part_length=lambda number: ask_part_length(client, source, now, number, parts),
+    )
+    for data in _pass(client, source, now, Attempts(rules)):
+        piece.update(data)
+        yield data
+    try:
+        piece.settle()
+    except EtagError as error:
+        _read_again(error, _pass(client, source, now, Attempts(rules)))
+
+
+def _pass(
+    client: Client, source: Source, remote: RemoteFile, attempts: Attempts
+) -> Iterator[memoryview]:
+    """Give the bytes once, in order."""
 
     def part(begin: int) -> memoryview:
         return _part(client, source, remote, begin, attempts)
 
-    with ThreadPoolExecutor(_AHEAD, "neurofetch-stream") as pool:
+    with Pool(_AHEAD, "neurofetch-stream") as pool:
         waiting: deque[Future[memoryview]] = deque()
         begins = iter(range(0, remote.size or 0, _PART))
         try:
             waiting.extend(pool.submit(part, begin) for begin in islice(begins, _AHEAD))
             while waiting:
-                data = waiting.popleft().result()
-                piece.update(data)
-                yield data
+                yield waiting.popleft().result()
                 waiting.extend(pool.submit(part, begin) for begin in islice(begins, 1))
         finally:
             attempts.stop.set()
             for future in waiting:
                 future.cancel()
-    piece.settle()
+
+
+def _read_again(error: EtagError, again: Iterator[memoryview]) -> None:
+    """Read all of it once more: where the same bytes come, the ETag is no checksum (see ADR 12)."""
+    algorithm = error.verified.digest.partition(":")[0]
+    digest = hasher(algorithm)
+    for data in again:
+        digest.update(data)
+    if f"{algorithm}:{digest.hexdigest()}" != error.verified.digest:
+        raise VerificationError(f"{error}; other bytes came the second time; nothing was kept")
 
 
 def _as_it_is_now(
-    client: Client, source: Source, remote: RemoteFile
-) -> tuple[RemoteFile, ServerChecksum]:
+    client: Client, source: Source, remote: RemoteFile, attempts: Attempts
+) -> tuple[RemoteFile, dict[str, str]]:
     """Ask for size, ETag and checksum of the object as it is now."""
-    headers = ask_head(client, source, remote)
-    now = renewed(remote, headers)
-    if remote.etag and now.etag != remote.etag:
+    now, headers = look(client, source, remote, attempts)
+    if remote.etag and not same_etag(now.etag, remote.etag):
         raise RemoteChangedError(f"{remote.key}: changed on the server since it was listed")
-    size = remote.size if now.size is None else now.size
-    now = replace(now, size=size, digest=remote.digest)
-    return now, ServerChecksum.of(now, headers)
+    size = renewed(remote, headers).size if remote.size is None else now.size
+    return replace(now, size=size, digest=remote.digest), headers
 
 
 def _part(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,23 +13,35 @@ from neurofetch.errors import (
     UnreachableError,
     VerificationError,
 )
-from neurofetch.integrity.verification import OnePiece, ServerChecksum, Verified, read_blocks
-from neurofetch.model import Action, Outcome, RemoteFile, Status
+from neurofetch.integrity.checksums import part_count
+from neurofetch.integrity.verification import EtagError, OnePiece, ServerChecksum, Verified
+from neurofetch.model import Action, Outcome, RemoteFile, Status, VerificationLevel
 from neurofetch.net.client import REDIRECTS
 from neurofetch.net.connect import no_descriptor_left
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
-from neurofetch.sources.ask import ASK_FOR_CHECKSUM, ask_head, renewed
+from neurofetch.sources.ask import (
+    ASK_FOR_CHECKSUM,
+    ask_first,
+    ask_part_length,
+    check_answer,
+    moved_on,
+    renewed,
+)
+from neurofetch.sources.etag import if_match, read_etag, same_etag
 from neurofetch.store.atomic import write_all
 from neurofetch.transfer.schedule import TaskKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from neurofetch.net.client import Pending
     from neurofetch.net.response import Response
+    from neurofetch.store.partials import Temporary
     from neurofetch.transfer.context import TransferContext
     from neurofetch.transfer.states import FileLife
+
+    Reader = Callable[[], Iterable[bytes | memoryview]]
 
 __all__ = ["IN_MEMORY", "FetchTiny", "FetchWhole", "WholeFile", "another_look"]
 
@@ -114,6 +124,11 @@ class WholeFile:
         self._retried = retried
         self._failed = 0
         self._began = 0.0
+        self._changed = False
+        self._guarded = True
+        """Whether the ETag is sent as the condition of the request: some servers cannot."""
+        self._came_before: str | None = None
+        """What came the first time, where that did not match: its digest, or ""."""
 
     # -- the two ways to fetch it ------------------------------------------------------------
 
@@ -133,7 +148,7 @@ class WholeFile:
                 self.life.end(elsewhere)
                 return False
             url = context.source.address(remote)
-            self.life.held = _Sent(context, context.client.begin(Request(url, _headers(remote))))
+            self.life.held = _Sent(context, context.client.begin(Request(url, self._headers)))
         except TransientError as error:
             self._come_back(error)
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
@@ -193,7 +208,9 @@ class WholeFile:
         self._failed += 1
         wait = context.attempts.wait(self._failed, error)
         if wait is None:
-            self._fail(UnreachableError(f"{error}; gave up after {self._failed} attempts"))
+            gave_up = UnreachableError(f"{error}; gave up after {self._failed} attempts")
+            gave_up.advice = error.advice
+            self._fail(gave_up)
             return
         self._retried += 1
         context.tally.retried(self.life.step.want.path, error, wait)
@@ -207,18 +224,13 @@ class WholeFile:
             elsewhere = context.fetched_elsewhere(step, self._before)
             if elsewhere is not None:
                 return elsewhere
-        temporary = context.partials.temporary(self.life.short)
-        try:
-            verified, size = self._fetch_twice(temporary)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        verified, size = self._fetch_twice()
+        replaced = "replaced" if step.action is Action.REPLACE else ""
         return Outcome(
             step.want.path,
             step.want.remote.key,
             Status.FETCHED,
-            "replaced" if step.action is Action.REPLACE else "",
+            "; ".join(filter(None, [replaced, verified.note])),
             size,
             self._moved,
             time.monotonic() - self._began,
@@ -226,53 +238,59 @@ class WholeFile:
             self._retried,
         )
 
-    def _fetch_twice(self, temporary: str) -> tuple[Verified, int]:
-        """Fetch; once more from scratch when the bytes are wrong or the object changed."""
-        try:
-            return self._fetch(temporary)
-        except RemoteChangedError:
-            self._look_again()
-        except VerificationError:
+    def _fetch_twice(self) -> tuple[Verified, int]:
+        """Fetch; once more from scratch when the bytes are wrong, and when the object changed."""
+        while True:
+            try:
+                return self._fetch()
+            except RemoteChangedError:
+                self._look_again()
+            except VerificationError as error:
+                if self._came_before is not None:
+                    msg = f"{error}; it came wrong twice, nothing of it was kept"
+                    raise VerificationError(msg) from error
+                self._came_before = error.verified.digest if isinstance(error, EtagError) else ""
             self._retried += 1
-        self.life.fetch_anew()
-        try:
-            return self._fetch(temporary)
-        except VerificationError as error:
-            msg = f"{error}; it came wrong twice, nothing of it was kept"
-            raise VerificationError(msg) from error
+            self.life.fetch_anew()
 
     def _look_again(self) -> None:
-        """Ask what the object, which changed, is like now."""
-        context, step = self._context, self.life.step
-        remote = self._remote
-        headers = context.attempts.run(lambda: ask_head(context.client, context.source, remote))
-        self._retried += 1
+        """Ask what the object, which is said to have changed, is like now: the file itself."""
+        context, step, remote = self._context, self.life.step, self._remote
+        headers = context.attempts.run(lambda: ask_first(context.client, context.source, remote))
         now = renewed(remote, headers)
+        if self._guarded and same_etag(now.etag, remote.etag):
+            self._guarded = False  # the condition failed, and the object is what it was
+            return
+        if self._changed:
+            raise RemoteChangedError(f"{remote.key}: changed on the server while it was fetched")
+        self._changed = True
+        now = moved_on(remote, headers)
         self.life.step = replace(step, want=replace(step.want, remote=now))
 
-    def _fetch(self, temporary: str) -> tuple[Verified, int]:
+    def _fetch(self) -> tuple[Verified, int]:
         context, path = self._context, self.life.step.want.path
         if self.life.held is not None:
-            return self._attempt(temporary)  # what fails is asked for again later, alone
+            return self._attempt()  # what fails is asked for again later, alone
 
         def told(error: TransientError, wait: float) -> None:
             self._retried += 1
             context.tally.retried(path, error, wait)
 
-        return context.attempts.run(lambda: self._attempt(temporary), told, self._failed)
+        return context.attempts.run(self._attempt, told, self._failed)
 
-    def _attempt(self, temporary: str) -> tuple[Verified, int]:
+    def _attempt(self) -> tuple[Verified, int]:
         context, remote = self._context, self._remote
         counted = self._moved
         tiny = self.life.held is not None
         self.life.fetch_anew()
         try:
             with self._response(remote) as response:
-                _check_response(response, remote)
-                piece = OnePiece(ServerChecksum.of(remote, response.headers))
+                check_answer(response, remote)
+                checksum = ServerChecksum.of(remote, response.headers)
+                piece = OnePiece(checksum, part_length=self._part_length)
                 if response.length is not None and response.length <= IN_MEMORY:
-                    return self._at_once(response, piece, temporary, tiny=tiny)
-                return self._streamed(response, piece, temporary)
+                    return self._at_once(response, piece, tiny=tiny)
+                return self._streamed(response, piece)
         except BaseException:
             context.tally.count(counted - self._moved)
             raise
@@ -282,57 +300,85 @@ class WholeFile:
         sent, self.life.held = self.life.held, None
         context = self._context
         if not isinstance(sent, _Sent):
-            return context.ask(remote, _headers(remote))
+            return context.ask(remote, self._headers)
         response = context.client.finish(sent.pending)
         if response.status == 200:
             return response
         with response:
             if response.status not in REDIRECTS:
                 raise failure(response)
-        return context.ask(remote, _headers(remote))
+        return context.ask(remote, self._headers)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        remote = self._remote
+        headers = {} if remote.digest else dict(ASK_FOR_CHECKSUM)
+        if remote.ranges and self._guarded:
+            headers.update(if_match(remote))
+        return headers
+
+    def _verified(self, piece: OnePiece, response: Response, again: Reader) -> Verified:
+        """Say how the bytes that came were verified."""
+        remote = self._remote
+        told = same_etag(read_etag(response.headers.get("etag", "")), remote.etag)
+        try:
+            verified = piece.settle(again)
+            if told or not remote.etag or verified.verification is not VerificationLevel.SIZE:
+                return verified
+            msg = f"{remote.key}: nothing proves that the bytes that came are those asked for"
+            problem = EtagError(msg, "untold", verified)
+        except EtagError as error:
+            problem = error
+        before = self._came_before or ""
+        return self._context.etags.weigh(remote, problem, before, told=told)
+
+    def _part_length(self, number: int) -> int | None:
+        """Ask how large a part of the upload was."""
+        context, remote = self._context, self._remote
+        parts = part_count(remote.etag or "")
+        return ask_part_length(context.client, context.source, remote, number, parts)
 
     def _came(self, count: int) -> None:
         self._moved += count
         self._context.tally.count(count)
 
-    def _at_once(
-        self, response: Response, piece: OnePiece, temporary: str, *, tiny: bool
-    ) -> tuple[Verified, int]:
+    def _at_once(self, response: Response, piece: OnePiece, *, tiny: bool) -> tuple[Verified, int]:
         data = response.read(IN_MEMORY)
         response.close()  # another thread may use the connection meanwhile
         self._came(len(data))
         self.life.verify()
         piece.update(data)
-        verified = piece.settle(lambda: (data,))
+        verified = self._verified(piece, response, lambda: (data,))
         began = time.monotonic()
-        fd = _opened(temporary)
         try:
-            write_all(fd, data)
-            return self._context.settle(self.life.step, temporary, fd, verified)
+            with self._new_file() as temporary:
+                write_all(temporary.fd, data)
+                return self._context.settle(self.life.step, temporary, verified)
         finally:
-            os.close(fd)
             if tiny:
                 self._context.schedule.disk_took(time.monotonic() - began)
 
-    def _streamed(
-        self, response: Response, piece: OnePiece, temporary: str
-    ) -> tuple[Verified, int]:
+    def _streamed(self, response: Response, piece: OnePiece) -> tuple[Verified, int]:
         size = self._remote.size
-        fd = _opened(temporary)
-        try:
+        with self._new_file() as temporary:
             with self._context.buffers.lend(_BUFFER) as buffer:
                 while count := response.fill(buffer):
                     piece.update(buffer[:count])
                     if size is not None and piece.length > size:
                         break  # more than was listed: `settle` says so
-                    write_all(fd, buffer[:count])
+                    write_all(temporary.fd, buffer[:count])
                     self._came(count)
             response.close()
             self.life.verify()
-            verified = piece.settle(lambda: read_blocks(temporary))
-            return self._context.settle(self.life.step, temporary, fd, verified)
-        finally:
-            os.close(fd)
+            verified = self._verified(piece, response, temporary.blocks)
+            return self._context.settle(self.life.step, temporary, verified)
+
+    def _new_file(self) -> Temporary:
+        """Make a temporary file; as a context manager, it is gone at the end, if it fails."""
+        temporary = self._context.partials.temporary(self.life.short, self.life.step.want.path)
+        with no_descriptor_left():
+            temporary.open()
+        return temporary
 
 
 class _Sent:
@@ -353,34 +399,3 @@ def another_look(looks: int) -> float:
     """Return the seconds until we look again, after so many looks."""
     doublings = min(looks - 1, 10)  # the wait is bounded, and so is what is computed for it
     return min(_LONGEST_LOOK, _FIRST_LOOK * 2.0**doublings)
-
-
-def _opened(temporary: str) -> int:
-    with no_descriptor_left():
-        return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
-
-
-def _headers(remote: RemoteFile) -> dict[str, str]:
-    headers = {} if remote.digest else dict(ASK_FOR_CHECKSUM)
-    if remote.etag and remote.ranges:
-        headers["If-Match"] = f'"{remote.etag}"'
-    return headers
-
-
-def _check_response(response: Response, remote: RemoteFile) -> None:
-    """Compare a response's head with what the listing said.
-
-    Raises
-    ------
-    RemoteChangedError
-        If the ETag is another one.
-    TransientError
-        If the announced length is another one.
-    """
-    etag = response.headers.get("etag", "").strip('"')
-    if etag and remote.etag and etag != remote.etag:
-        msg = f"{remote.key}: changed on the server since it was listed"
-        raise RemoteChangedError(msg)
-    if remote.size is not None and response.length not in (None, remote.size):
-        msg = f"{remote.key}: {response.length} bytes announced, {remote.size} listed"
-        raise TransientError(msg)

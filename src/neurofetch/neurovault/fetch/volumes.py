@@ -6,12 +6,12 @@ This is the one place where NeuroVault hands work to the engine.
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from neurofetch._pool import Pool
 from neurofetch.display.progress import listener
 from neurofetch.events import FileDone
 from neurofetch.fetcher import Fetcher, RunSettings
@@ -30,6 +30,7 @@ from neurofetch.transfer.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
     from neurofetch.events import Event
     from neurofetch.neurovault.cache.layout import Cache
@@ -125,7 +126,7 @@ def fetch_volumes(
         write_record(step.want.path)
     source = ListedSource((step.want.remote for step in plan.steps), connections.neurovault.base)
     with (
-        ThreadPoolExecutor(settings.connections) as writers,
+        Pool(settings.connections) as writers,
         Fetcher(
             _DATASET,
             cache.root,

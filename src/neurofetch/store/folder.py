@@ -1,0 +1,237 @@
+"""An open folder: what is in it is reached through its descriptor, and never through a link.
+
+A path that was checked may lead elsewhere a moment later: in a shared directory anyone of the group
+can put a symbolic link in the place of a folder. So the folders that this package writes to are
+opened one below the other, none of them through a link, and files are made, renamed and removed
+relative to the open folder (``openat`` and its kin). New files have names that nobody can foretell,
+and are only ever made, never found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import weakref
+from typing import TYPE_CHECKING
+
+from neurofetch.errors import UnsafeNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Folder"]
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINKS = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
+"""What systems say when the last name of a path is a link, and was to be a folder."""
+
+
+class Folder:
+    """A folder that is held open.
+
+    Parameters
+    ----------
+    fd : int
+        Its descriptor, which this object closes.
+    path : str
+        Where it was when it was opened; for messages, and for libraries that need a path.
+    """
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.fd = fd
+        self.path = path
+        self._closed = weakref.finalize(self, os.close, fd)
+
+    @classmethod
+    def root(cls, path: str | os.PathLike[str]) -> Folder:
+        """Open a folder that a user named; its own path may lead through links.
+
+        Raises
+        ------
+        OSError
+        """
+        real = os.fspath(path)
+        return cls(os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), real)
+
+    def below(self, names: Iterable[str], *, make: bool = False) -> Folder:
+        """Open a folder below this one, step by step.
+
+        Parameters
+        ----------
+        names : iterable of str
+            The names on the way; with none, this folder is opened once more.
+        make : bool
+            Folders that are missing are made.
+
+        Raises
+        ------
+        UnsafeNameError
+            If one of them is a symbolic link.
+        FileNotFoundError
+            If one is missing, and none is to be made.
+        OSError
+            As the system raised it.
+        """
+        here = os.open(".", _OPEN, dir_fd=self.fd)
+        path = self.path
+        try:
+            for name in names:
+                path = f"{path}{os.sep}{name}"
+                there = _step(here, name, path, make=make)
+                here, old = there, here
+                os.close(old)
+        except BaseException:
+            os.close(here)
+            raise
+        return Folder(here, path)
+
+    def names(self) -> list[str]:
+        """Return the names in it, as they are now."""
+        fd = os.open(".", _OPEN, dir_fd=self.fd)  # its own position: threads may list at once
+        try:
+            return os.listdir(fd)
+        finally:
+            os.close(fd)
+
+    def create(self, name: str, flags: int = os.O_RDWR, mode: int = 0o666) -> int:
+        """Make a file, which must not exist; return its descriptor.
+
+        Raises
+        ------
+        FileExistsError
+        OSError
+        """
+        flags |= os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(name, flags, mode, dir_fd=self.fd)
+
+    def open(self, name: str, flags: int = os.O_RDONLY) -> int:
+        """Open a regular file; return its descriptor.
+
+        Raises
+        ------
+        FileNotFoundError
+            Also if it is a link, a pipe, or anything else that is no regular file.
+        OSError
+        """
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            fd = os.open(name, flags, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno in (*_LINKS, errno.ENXIO):
+                raise _no_file(self.path, name) from error
+            raise
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise _no_file(self.path, name)
+        return fd
+
+    def read(self, name: str, limit: int | None = None) -> bytes:
+        """Return the content of a regular file.
+
+        Parameters
+        ----------
+        name : str
+        limit : int, optional
+            Bytes; no more than this are read.
+
+        Raises
+        ------
+        FileNotFoundError, OSError
+            As `open` does.
+        """
+        with open(self.open(name), "rb", buffering=0) as file:
+            return file.read(-1 if limit is None else limit)
+
+    def look(self, name: str) -> os.stat_result | None:
+        """Return what the system says of a name (of a link: of the link); None where it is free."""
+        try:
+            return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def rename(self, name: str, to: Folder, new: str) -> None:
+        """Give a file another name, maybe in another folder; what has that name is replaced.
+
+        Raises
+        ------
+        OSError
+        """
+        os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=to.fd)
+
+    def remove(self, name: str) -> int:
+        """Remove a file or a link; return its bytes, 0 where it cannot be removed."""
+        with contextlib.suppress(OSError):
+            size = os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_size
+            os.unlink(name, dir_fd=self.fd)
+            return size
+        return 0
+
+    def target(self, name: str) -> str:
+        """Return what a link says; "" where there is no link of that name."""
+        try:
+            return os.readlink(name, dir_fd=self.fd)
+        except OSError:
+            return ""
+
+    def link(self, target: str, name: str) -> None:
+        """Make a symbolic link that says `target`.
+
+        Raises
+        ------
+        FileExistsError, OSError
+        """
+        os.symlink(target, name, dir_fd=self.fd)
+
+    def sync(self) -> None:
+        """Flush the names in it to the disk, where the system can."""
+        with contextlib.suppress(OSError):  # some network file systems refuse it, and need it not
+            os.fsync(self.fd)
+
+    def device(self) -> int:
+        """Return the number of the file system that it is on."""
+        return os.fstat(self.fd).st_dev
+
+    def close(self) -> None:
+        """Close it; twice is no error."""
+        self._closed()
+
+    def __enter__(self) -> Folder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _step(here: int, name: str, path: str, *, make: bool) -> int:
+    try:
+        return os.open(name, _OPEN, dir_fd=here)
+    except FileNotFoundError:
+        if not make:
+            raise
+    except OSError as error:
+        if error.errno in _LINKS and _is_link(here, name):
+            raise _through_a_link(path) from error
+        raise
+    with contextlib.suppress(FileExistsError):  # another process made it meanwhile
+        os.mkdir(name, dir_fd=here)
+    return _step(here, name, path, make=False)
+
+
+def _is_link(here: int, name: str) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def _through_a_link(path: str) -> UnsafeNameError:
+    return UnsafeNameError(
+        f"{path} is a symbolic link, and what is behind it could lie outside of the data "
+        "directory. Nothing was written or removed there. Put a real folder in its place."
+    )
+
+
+def _no_file(folder: str, name: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, "no regular file", f"{folder}{os.sep}{name}")
