@@ -149,7 +149,11 @@ STATUSES = tuple(
         {"status": status},
         says,
         once=once,
-        but={"head": (EITHER, HERE if status == 403 else EITHER)} | but,
+        but={
+            "head": (EITHER, HERE if status == 403 else EITHER),
+            "gated": (EITHER, EITHER if once == EITHER else FAILS),  # a fresh address is asked for
+        }
+        | but,
     )
     for status, once, says, but in (
         (401, FAILS, r"401|refused|withheld|did not give", {}),
@@ -205,7 +209,8 @@ WAITS = (
     Row("a slow start", {"delay": 0.07}, always=HERE),
     *(
         Row(f"503, Retry-After {name}", {"status": 503, "headers": {"Retry-After": text}}, r"503",
-            places=("list", "small", "part", "page", "image", "manifest"))
+            places=("list", "small", "part", "page", "image", "manifest"),
+            but={"manifest": (EITHER, FAILS)})  # it is not waited for longer than a while
         for name, text in (
             ("0", "0"),
             ("that is long past", "Thu, 01 Jan 1970 00:00:00 GMT"),
