@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SOAK_SECONDS ?= 600
+SOAK_SEED ?=
 BENCH_STAMP := $(VENV)/.installed-bench
 PIP_FLAGS := --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types quick bench docs schema clean
+.PHONY: help demo test check lint types quick soak bench docs schema clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -44,6 +46,9 @@ types:
 
 quick:
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not network"
+
+soak: $(STAMP) ## faults, kills, suspends, many processes (SOAK_SECONDS=600, SOAK_SEED=a new one)
+	$(BIN)/python -B -m tests.soak --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 bench: $(BENCH_STAMP) ## benchmarks against the tools people use today
 	$(BIN)/python -m benchmarks

@@ -1,10 +1,12 @@
 """What is asked and answered, and what goes wrong on the way: values and a script of faults."""
 
 import itertools
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from http import HTTPStatus
 from typing import ParamSpec
 
 from testbed._blobs import Blob, Bytes
@@ -70,6 +72,11 @@ class Reply:
         """Bytes of the body."""
         return (self.blob.size if self.stop is None else self.stop) - self.start
 
+    @property
+    def body(self) -> bytes:
+        """The body, all of it at once."""
+        return self.blob.read(self.start, self.start + self.length)
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -106,6 +113,9 @@ class Fault:
         Lies told in these headers.
     before
         Called before the answer is made: the place for a change of the object.
+    act
+        Does on the connection what it likes in the place of the answer, of which it gets the true
+        one. The connection is closed afterwards.
     """
 
     key: str = "*"
@@ -127,6 +137,7 @@ class Fault:
     content_range: str | None = None
     content_length: int | None = None
     before: Callable[[], None] | None = None
+    act: Callable[[socket.socket, Request, Reply], None] | None = None
 
     def concerns(self, request: Request) -> bool:
         """Tell whether the request counts."""
@@ -145,6 +156,14 @@ class Fault:
 
 
 NO_FAULT = Fault()
+
+
+def phrase(status: int) -> str:
+    """Return what a status is called; those that no standard knows are used nevertheless."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"
 
 
 class Script:

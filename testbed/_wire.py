@@ -20,7 +20,7 @@ from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from testbed._blobs import Bytes
-from testbed._faults import Fault, Reply, Request, Script
+from testbed._faults import Fault, Reply, Request, Script, phrase
 
 STEP = 1 << 20
 ONE_WRITE = 1 << 16
@@ -72,9 +72,7 @@ class WireServer:
 
     def failure(self, status: int) -> Reply:
         """Return what the service says with this status."""
-        return Reply(
-            status, {"Content-Type": "text/plain"}, Bytes(HTTPStatus(status).phrase.encode())
-        )
+        return Reply(status, {"Content-Type": "text/plain"}, Bytes(phrase(status).encode()))
 
     @property
     def port(self) -> int:
@@ -222,6 +220,9 @@ class _Connection(socketserver.StreamRequestHandler):
             self._reset()
             return False
         request.status = reply.status
+        if fault.act is not None:
+            fault.act(self.connection, request, reply)
+            return False
         whole = self._send(request, reply, fault)
         return whole and request.headers.get("connection", "").lower() != "close"
 
@@ -296,6 +297,4 @@ class _Connection(socketserver.StreamRequestHandler):
 def _head(reply: Reply, length: int) -> bytes:
     fields = {"Server": "AmazonS3", "Content-Length": str(length), **reply.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n{lines}\r\n".encode(
-        "latin-1"
-    )
+    return f"HTTP/1.1 {reply.status} {phrase(reply.status)}\r\n{lines}\r\n".encode("latin-1")

@@ -40,11 +40,10 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
 from testbed._blobs import Bytes
-from testbed._faults import Reply, Request
+from testbed._faults import Reply, Request, phrase
 from testbed._objects import Content, S3Object, serve_object, xml_error
 from testbed._wire import WireServer
 
@@ -127,7 +126,7 @@ class AccessServer(WireServer):
         return method, "", path.removeprefix("/")
 
     def failure(self, status: int) -> Reply:
-        return _json(status, {"detail": HTTPStatus(status).phrase})
+        return _json(status, {"detail": phrase(status)})
 
     def answer(self, request: Request) -> Reply:
         routes = {

@@ -11,6 +11,7 @@ package is installed, and takes no part below 5 MiB but the last.
 """
 
 import logging
+import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -47,6 +48,8 @@ class MotoS3:
         Where the bucket says it is.
     forbidden
         Globs of keys that are listed and answered with 403.
+    tls
+        A server-side context: speak HTTPS. No object may be in parts then: they are uploaded.
     """
 
     def __init__(
@@ -56,8 +59,10 @@ class MotoS3:
         *,
         region: str = "us-west-2",
         forbidden: Sequence[str] = (),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.bucket = bucket
+        self.tls = tls
         self.region = region
         self.forbidden = tuple(forbidden)
         self._objects = objects
@@ -66,7 +71,7 @@ class MotoS3:
     @property
     def url(self) -> str:
         """Scheme, host and port."""
-        return f"http://127.0.0.1:{self._server.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self._server.port}"
 
     def client(self) -> Any:
         """Return a boto3 client that may write."""
@@ -137,7 +142,12 @@ class MotoS3:
         self._logger.setLevel(logging.ERROR)  # no line on stderr for every request
         application = DomainDispatcherApplication(create_backend_app)
         self._server = make_server(
-            "127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler
+            "127.0.0.1",
+            0,
+            application,
+            threaded=True,
+            request_handler=MotoRequestHandler,
+            ssl_context=self.tls,
         )
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()

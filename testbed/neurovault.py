@@ -19,12 +19,11 @@ import json
 import random
 import re
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus, urlencode
 
 from testbed._blobs import Bytes
-from testbed._faults import Reply, Request
+from testbed._faults import Reply, Request, phrase
 from testbed._wire import WireServer
 from testbed.neurovault_data import HOME, Record, Vault
 
@@ -306,7 +305,7 @@ def _detail(status: int, text: str) -> Reply:
 
 def html_page(status: int, title: str | None = None) -> bytes:
     """Return an HTML error page, as the server's front end makes them."""
-    title = title or f"{status} {HTTPStatus(status).phrase}"
+    title = title or f"{status} {phrase(status)}"
     page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
     return page.encode()
 

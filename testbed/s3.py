@@ -17,10 +17,9 @@ import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from http import HTTPStatus
 
 from testbed._blobs import Blob, Bytes, File, Generated
-from testbed._faults import Fault, Reply, Request
+from testbed._faults import Fault, Reply, Request, phrase
 from testbed._listing import list_page
 from testbed._objects import Content, S3Object, serve_object, xml_error
 from testbed._wire import WireServer
@@ -147,8 +146,8 @@ class S3Server(WireServer):
     def failure(self, status: int) -> Reply:
         if status < 400:
             return Reply(status)
-        code = ERROR_CODES.get(status, HTTPStatus(status).phrase.replace(" ", ""))
-        return self._signed(xml_error(status, code, HTTPStatus(status).phrase))
+        code = ERROR_CODES.get(status, phrase(status).replace(" ", ""))
+        return self._signed(xml_error(status, code, phrase(status)))
 
     def answer(self, request: Request) -> Reply:
         return self._signed(self._respond(request))

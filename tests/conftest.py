@@ -2,11 +2,11 @@
 
 import os
 import ssl
-import subprocess
-from shutil import which
 
 import pytest
 from hypothesis import settings
+
+from testbed._tls import certify
 
 # No deadlines: the machine may be busy, and speed is the benchmarks' business. In continuous
 # integration the examples are the same in every run, so that a red run can be repeated; at a desk
@@ -21,6 +21,7 @@ LONG = {
     "test_access.py",
     "test_bids_schema.py",
     "test_example.py",
+    "test_faults.py",
     "test_get.py",
     "test_laion_bad_input.py",
     "test_laion_cli.py",
@@ -39,6 +40,7 @@ LONG = {
     "test_neurovault_tables.py",
     "test_neurovault_twelve.py",
     "test_notebook.py",
+    "test_other_servers.py",
     "test_s3.py",
     "test_testbed_faults.py",
     "test_testbed_laion.py",
@@ -57,38 +59,14 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """Return the files of a certificate for 127.0.0.1, and of its key."""
-    openssl = which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl binary to make a certificate with")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
-    subprocess.run(
-        [
-            openssl,
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=testbed",
-            "-addext",
-            names,
-            "-keyout",
-            str(key),
-            "-out",
-            str(cert),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
+    """Return the files of a certificate for 127.0.0.1 and of its key.
+
+    The first holds the authority too: it is what a server shows, and what a client is to trust.
+    """
+    made = certify(tmp_path_factory.mktemp("tls"))
+    both = made.certificate.with_name("both.pem")
+    both.write_bytes(made.certificate.read_bytes() + made.authority.read_bytes())
+    return both, made.key
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ import gzip
 import json
 import os
 import shutil
-import ssl
-import subprocess
 from pathlib import Path
 
 import nibabel as nib
@@ -24,29 +22,10 @@ pytest_plugins = ["tests.neurovault_fixtures"]
 
 
 @pytest.fixture
-def tls(tmp_path, monkeypatch):
+def tls(certificate, tls, monkeypatch):
     """Give a server's context whose certificate this process trusts."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl binary to make a certificate with")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=t"
-    names = "subjectAltName=IP:127.0.0.1"
-    command = [
-        openssl,
-        *make.split(),
-        "-keyout",
-        str(key),
-        "-out",
-        str(certificate),
-        "-addext",
-        names,
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))  # the first that is looked at
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate[0]))  # the first that is looked at
+    return tls
 
 
 # -- lists -----------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def known_id() -> KnownId | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not JSON"
         msg = f"the request id in {path} cannot be read: {what}. Correct it, or remove the file."
         raise ConfigError(msg) from None  # the cause would quote the content

@@ -165,11 +165,15 @@ class Service:
         except (AccessError, UsageError):
             raise
         except ServerError as error:
+            if isinstance(error.__cause__, _NoReplyError):
+                raise AccessError(str(error.__cause__)) from error
             msg = f"the access service of the stimuli does not respond ({error}). {_AGAIN}"
             raise AccessError(msg) from error
 
     def _once(self, request: Request, secret: str) -> dict[str, Any]:
         with self._client.send(request) as response:
+            if response.status == 200 and request.method == "GET":
+                return self._manifest(response)
             if response.status == 200:
                 return self._json(response)
             if response.status in (403, 404, 422):
@@ -180,6 +184,13 @@ class Service:
             msg = f"the access service asks to wait {wait:.0f} s ({error}). {_AGAIN}"
             raise AccessError(msg)
         raise error
+
+    def _manifest(self, response: Response) -> dict[str, Any]:
+        """Return the reply to what may be asked again: a cut one, or a page of another's, is."""
+        try:
+            return self._json(response)
+        except AccessError as error:
+            raise _NoReplyError(str(error)) from error
 
     def _refusal(self, response: Response, secret: str) -> Exception:
         try:
@@ -217,7 +228,7 @@ class Service:
     def _json(self, response: Response) -> dict[str, Any]:
         try:
             reply = json.loads(response.read(_BODY_LIMIT))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._bad_reply("a response that is not JSON") from error
         if not isinstance(reply, dict):
             raise self._bad_reply("a response that is not a JSON object")
@@ -255,6 +266,10 @@ class Service:
             return plain and parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
         except ValueError:
             return False
+
+
+class _NoReplyError(TransientError):
+    """A response that is none of the service's."""
 
 
 def _words(detail: object) -> str:

@@ -284,7 +284,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, object] | None:
             record = json.loads(file.read())
     except FileNotFoundError:
         return None
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise TornRecordError(f"{os.fspath(path)} is not whole JSON: {exc}.") from exc
     if not isinstance(record, dict):
         raise TornRecordError(f"{os.fspath(path)} does not hold a record.")

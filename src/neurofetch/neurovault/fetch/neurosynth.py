@@ -119,7 +119,7 @@ def word_weights(response: bytes | str) -> WordWeights:
     try:
         values = json.loads(response)["data"]["values"]
         return {str(word): float(value) for word, value in values.items() if value is not None}
-    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as exc:
         raise ProtocolError(
             f"Neurosynth's response holds no word weights; it begins {_beginning(response)!r}."
         ) from exc

@@ -174,9 +174,12 @@ class Server:
         rows, count = page.get("results"), page.get("count")
         if not isinstance(rows, list):
             raise ProtocolError(f"{self.base}{path}: a page without results")
-        good = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), int)]
+        if not rows and not isinstance(count, int):
+            raise ProtocolError(f"{self.base}{path}: a page without rows, and without their number")
+        if not all(isinstance(row, dict) and isinstance(row.get("id"), int) for row in rows):
+            raise BrokenPageError(f"{self.base}{path}: a row that is no record")
         known = count if isinstance(count, int) else 0
-        return Page(good, known, bool(page.get("next")))
+        return Page(rows, known, bool(page.get("next")))
 
     def _name(self, broken: BrokenRecord) -> int | str:
         """Return the id of a broken record if it can be found out, else its place in words."""
@@ -251,7 +254,7 @@ class Server:
             body = response.read(_LARGEST)
         try:
             value = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             kind = "an HTML page" if body.lstrip()[:1] == b"<" else "something else"
             raise TransientError(f"{request.shown_url}: {kind} instead of JSON") from error
         if not isinstance(value, dict):
