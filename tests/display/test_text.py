@@ -98,6 +98,20 @@ def test_a_run_that_fetched_nothing(outcomes, text):
     assert report_text(report(*outcomes)) == text
 
 
+def test_how_a_file_was_verified_is_said_where_that_is_unusual():
+    size, twice = VerificationLevel.SIZE, "verified: size, came twice the same"
+    odd = [outcome(f"f{n}", Status.FETCHED, twice, verification=size) for n in range(3)]
+    again = outcome("g", Status.FETCHED, f"replaced; {twice}", verification=size)
+    usual = outcome("h", Status.FETCHED, "replaced", verification=VerificationLevel.MD5)
+    text = report_text(Report(ROOT, (*odd, again, usual)))
+    assert text.splitlines()[1:] == [
+        "verified: 1 by md5-etag, 4 by size",
+        "verified: f0 and 3 more: size, came twice the same",
+    ]
+    rows = report_json(Report(ROOT, (again,)))["files"]
+    assert [(row["verified"], row["reason"]) for row in rows] == [("size", f"replaced; {twice}")]
+
+
 def test_refusals_are_grouped_by_reason_and_those_that_were_told_are_left_out():
     told = outcome("told", Status.REFUSED, "held out")
     same = [outcome(name, Status.REFUSED, "403") for name in "abc"]

@@ -154,6 +154,19 @@ def test_no_connection_is_kept_to_a_server_that_answered_what_was_not_asked(how)
         assert server.connections == 4
 
 
+@pytest.mark.parametrize("how", ["at once", "later"])
+def test_a_body_after_head_is_no_reason_to_distrust_the_server(how):
+    """It is wrong, but some send it: that connection is dropped, and others are kept."""
+    first = OK if how == "at once" else Later(OK.removesuffix(b"hello"), b"hello")
+    with RawServer(first, OK) as server, Client(SOON) as client:
+        assert ask(client, server, method="HEAD") == (200, b"")
+        if how == "later":
+            first.say()
+        for _ in range(3):
+            assert ask(client, server) == (200, b"hello")
+        assert server.connections == 2
+
+
 def test_after_goodbyes_connections_are_kept_as_before():
     later = Later(OK, GOODBYE)
     with RawServer(later, OK) as server, Client(SOON) as client:

@@ -12,7 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neurofetch.engine import Network
-from neurofetch.errors import ConfigError, NeurofetchError, TransientError, UnreachableError
+from neurofetch.errors import (
+    ConfigError,
+    NeurofetchError,
+    ServerError,
+    TransientError,
+    UnreachableError,
+)
 from neurofetch.net.client import Client
 from neurofetch.net.http1 import Request
 from neurofetch.net.proxies import bypassed, parsed_proxy, proxies_of
@@ -396,3 +402,48 @@ def test_no_endpoint_ever_shows_its_password(before, between, after):
         assert PASSWORD not in str(error)  # noqa: PT017
     else:
         assert PASSWORD not in Bucket("b", None, endpoint).base
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "LAION_FMRI_ACCESS_URL"])
+def test_a_name_and_a_password_are_dropped_where_the_url_is_read(variable):
+    text = f"https://user:{PASSWORD}@host:9000/base/"
+    assert checked_endpoint(text, variable) == "https://host:9000/base"
+
+
+@pytest.mark.parametrize("url", ["http://me:{}@127.0.0.1:1/f?x", "https://me:{}@no.invalid/a@b"])
+def test_no_message_of_a_request_shows_a_password(url):
+    with Client(Network(connect_timeout=1.0)) as client, pytest.raises(TransientError) as caught:
+        client.send(Request(url.replace("{}", PASSWORD)))
+    assert PASSWORD not in str(caught.value)
+
+
+def test_no_message_shows_the_password_of_a_redirect():
+    moved = f"HTTP/1.1 302 X\r\nLocation: http://me:{PASSWORD}@127.0.0.1:1/\r\n\r\n".encode()
+    with (
+        RawServer(moved, close=True) as server,
+        Client(Network()) as client,
+        pytest.raises(TransientError) as caught,
+    ):
+        ask(client, server)
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e300", "1e9", "9" * 5000, "²", "x"])
+def test_a_number_of_seconds_that_no_socket_can_wait_is_a_wrong_setting(value):
+    with pytest.raises(ConfigError, match=r"NEUROFETCH_READ_TIMEOUT=.* is not a positive number"):
+        Network.from_environment({"NEUROFETCH_READ_TIMEOUT": value})
+
+
+def test_a_host_that_is_not_ascii_is_asked_for_by_its_other_name():
+    with RawServer(OK) as proxy:
+        with Client(Network(proxies={"http": proxy.url})) as client:
+            client.send(Request("http://bücher.example/f")).close()
+        assert "Host: xn--bcher-kva.example\r\n" in proxy.heads[0]
+
+
+@pytest.mark.parametrize("host", [".example.org", "a..b", "x" * 300])
+def test_a_name_that_no_certificate_can_hold_is_an_error_of_ours(host):
+    with RawServer(b"HTTP/1.1 200 OK\r\n\r\n") as proxy:
+        network = Network(proxies={"https": proxy.url}, read_timeout=1.0)
+        with Client(network) as client, pytest.raises(ServerError):
+            client.send(Request(f"https://{host}/f"))

@@ -48,6 +48,36 @@ def test_fetch_prints_paths_and_a_second_run_has_nothing_to_do(world, run):
     assert world.server.log == []
 
 
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-"])
+@pytest.mark.parametrize("progress", ["lines", "json", "bar"])
+def test_a_log_that_cannot_be_written_is_no_reason_to_fail(world, stderr, progress):
+    line = (
+        f"fetch --collection 7 --paths --progress {progress} --data-dir {world.data_dir} {stderr}"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m neurofetch neurovault {line}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert [Path(p).is_file() for p in done.stdout.split()] == [True] * 3
+    again = line.replace("7", "7 999")  # an id that there is not
+    command = ["sh", "-c", f"{sys.executable} -m neurofetch neurovault {again}"]
+    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 4
+
+
+def test_names_of_others_cannot_act_on_a_terminal(world, run):
+    world.vault.images[5]["name"] = "z\x1b[2J\x9b2J\u202e map"
+    assert run("fetch", "--image", "5")[0] == 0
+    for arguments in (("info", "5"), ("info", "5", "--json")):
+        code, out, _ = run(*arguments)
+        assert code == 0
+        assert "[2J" in out
+        assert not {"\x1b", "\x9b", "\u202e"} & set(out)
+
+
 def test_a_dry_run_prints_sizes_and_fetches_nothing(world, run):
     code, out, _ = run("fetch", "--collection", "7", "--dry-run", "--json")
     assert code == 0

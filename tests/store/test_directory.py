@@ -1,6 +1,7 @@
 """What a data directory takes, keeps and refuses; hostile buckets; memory; idempotency."""
 
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import neurofetch
-from neurofetch._shown import shown
+from neurofetch._shown import shown, shown_lines
 from neurofetch.display.text import plan_text
 from neurofetch.engine import Listing, RunSettings, query
 from neurofetch.errors import DestinationError, UnsafeNameError
@@ -377,3 +378,37 @@ def test_memory_does_not_grow_with_the_file(world, tmp_path):
         assert peak < 150, f"{peak:.0f} MiB"
     finally:
         subprocess.run(["rm", "-rf", str(root)], check=True)
+
+
+PIECES = [
+    "a", "A", "b", "sub-01", ".", "..", "", "...", " ", "\x00", "\x03", "\r", "\n", "\t", "\x1b[2J",
+    "\\", "C:", "a:b", "é", "e\u0301", "\u202e", "\u2028", "\ufeff", "x" * 255, "x" * 256,
+    "é" * 128, ".neurofetch", ".NEUROFETCH", "~", "*", "%2F", "+", "&amp;", "<", "'", '"',
+    "\U0001f468", "receipts",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_any_mixture_of_keys_each_comes_or_is_named(world, tmp_path, seed):
+    draw = random.Random(seed)
+    keys = {"/".join(draw.choices(PIECES, k=draw.randint(1, 4))) for _ in range(120)} - {""}
+    contents = {key: f"{number} {key}".encode() for number, key in enumerate(sorted(keys))}
+    for key, content in contents.items():
+        world.put(key, content)
+    report = world.fetch()
+    assert sorted(outcome.key for outcome in report) == sorted(contents)
+    came = {o.path: contents[o.key] for o in report if o.ok}
+    assert world.files() == came
+    assert all(o.path == o.key for o in report if o.ok)
+    assert len(came) > 20
+    assert len(report.failures) > 20
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+    assert shown_lines(str(report)) == str(report)
+    with pytest.raises(IncompleteError) as caught:
+        report.raise_for_failures()
+    assert shown_lines(str(caught.value)) == str(caught.value), "nothing that a terminal obeys"
+    assert len(str(caught.value).splitlines()) == 2 + len(report.failures)
+    world.s3.clear_log()
+    again = world.fetch()
+    assert [(o.key, o.ok) for o in again] == [(o.key, o.ok) for o in report]
+    assert world.gets() == []

@@ -5,6 +5,7 @@ checksum, or an ETag that is one, tells. The ETags of uploads are made with `has
 """
 
 import hashlib
+import re
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from neurofetch.model import Action, Status, VerificationLevel
 from neurofetch.transfer.etags import CAME_TWICE, SPARED
 from testbed.moto_s3 import MotoS3
 from testbed.s3 import HTML_PAGE, S3Object
+from tests.engine_raw import RawServer
 from tests.engine_world import MIB, NETWORK, OPTIONS, PART, QUICK, World, noise, planned, ran
 
 SMALL = noise(3_000, 1)
@@ -403,3 +405,74 @@ def test_right_bytes_always_arrive_with_two_downloads_at_most(tmp_path_factory, 
             assert count <= 2.01
             assert outcome.ok or flip is not None
             assert world.files() == ({"f": body} if outcome.ok else {})
+
+
+# -- answers to other requests ---------------------------------------------------------------
+
+
+class Confused:
+    """A server that says something nobody asked for before it answers a GET.
+
+    So the answer to one request is read as that to the next. HEADs, listings and every third
+    connection are answered as they should be. A context manager.
+    """
+
+    def __init__(self, objects, etag, unasked):
+        self.objects, self.etag, self.unasked = objects, etag, unasked
+        self.connections = 0
+
+    def __call__(self, connection, head):
+        text = head.decode()
+        method, target, _ = text.split(" ", 2)
+        if "list-type" in target:
+            rows = "".join(
+                f"<Contents><Key>{key}</Key><Size>{len(body)}</Size>"
+                f"<ETag>{self.etag(key)}</ETag></Contents>"
+                for key, body in self.objects.items()
+            )
+            body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"
+            connection.sendall(self.answer("", body.encode()))
+            return
+        key = target.rpartition("/")[2].partition("?")[0]
+        tag = f'ETag: "{self.etag(key)}"\r\n'
+        body = self.objects[key]
+        if method == "HEAD":
+            connection.sendall(self.answer(tag, body)[: -len(body)])
+            return
+        self.connections += 1
+        if self.connections % 3:
+            connection.sendall(self.unasked)
+        asked = re.search(r"Range: bytes=(\d+)-(\d+)", text)
+        if asked:
+            first, last = int(asked[1]), int(asked[2])
+            ranged = f"{tag}Content-Range: bytes {first}-{last}/{len(body)}\r\n"
+            connection.sendall(self.answer(ranged, body[first : last + 1], "206 Partial Content"))
+            return
+        connection.sendall(self.answer(tag, body))
+
+    @staticmethod
+    def answer(headers, body, status="200 OK"):
+        head = f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
+        return head.encode() + body
+
+
+@pytest.mark.parametrize("says", ["no ETag", "the ETag of another", "a weak one"])
+@pytest.mark.parametrize("claims", ["MD5s", "opaque", "no MD5s"])
+@pytest.mark.parametrize("size", [900, 2 * PART])
+def test_an_answer_that_nobody_asked_for_takes_no_name(world, monkeypatch, says, claims, size):
+    """All files are of one size, so only an ETag tells one from another."""
+    objects = {f"f{n:02}": noise(size, n) for n in range(12)}
+    stray = noise(size, 99)
+    tag = {"no ETag": "", "a weak one": 'ETag: W/"stray"\r\n'}.get(
+        says, f'ETag: "{md5(stray)}"\r\n'
+    )
+    etags = {"MD5s": lambda key: md5(objects[key]), "opaque": lambda key: f"tag-of-{key}"}
+    etag = etags.get(claims, lambda key: md5(key.encode()))
+    confused = Confused(objects, etag, Confused.answer(tag, stray))
+    with RawServer(confused) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        for _ in range(4):
+            report = world.fetch()
+            files = world.files()
+            assert {key: files[key] for key in files} == {key: objects[key] for key in files}
+            assert {outcome.path for outcome in report if outcome.ok} == set(files)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from laion_fmri.volumes.byte_stream import ahead
 from neurofetch._pool import Pool
 from neurofetch._threads import room_for_threads, start, together
 from neurofetch.transfer.stream import stream
@@ -164,3 +165,17 @@ def test_threads_leave_room_for_the_rest(free, expected, monkeypatch):
 def test_without_a_limit_there_is_room(monkeypatch):
     monkeypatch.setattr("neurofetch._threads._address_space", lambda: None)
     assert room_for_threads() > 10_000
+
+
+def test_a_loader_reads_without_a_thread_of_its_own(monkeypatch):
+    def refused(_):
+        raise RuntimeError("can't start new thread")
+
+    class Reader:
+        def fill(self, buffer, position):
+            buffer[:] = bytes(range(position, position + len(buffer)))
+
+    jobs = [(0, 5), (7, 2), (3, 0)]
+    usual = [bytes(one) for one in ahead(Reader(), jobs)]
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert [bytes(one) for one in ahead(Reader(), jobs)] == usual == [b"\0\1\2\3\4", b"\7\10", b""]

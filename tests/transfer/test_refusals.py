@@ -140,6 +140,7 @@ def test_an_archived_file_is_told_in_the_plan_and_is_no_success(world, shell, wh
     assert f"archived: sub-01/old.bin: {where} is an archive; it cannot be fetched" in (
         plan_text(plan)
     )
+    assert f"asked for; archived ({where})" in plan_text(plan)
     told = plan_json(plan)
     assert (told["files_to_fetch"], told["files_archived"]) == (1, 1)
     assert told["bytes_archived"] == len(SIZES[size])

@@ -65,7 +65,11 @@ def ahead(reader: Reader, jobs: Iterable[tuple[int, int]]) -> Generator[memoryvi
     for _ in range(_AHEAD):
         free.put(mmap.mmap(-1, _BLOCK))
     work = threading.Thread(target=_fill_all, args=(reader, jobs, free, full), daemon=True)
-    work.start()
+    try:
+        work.start()
+    except (RuntimeError, MemoryError):  # the system gives no more threads: then in this one
+        yield from _one_by_one(reader, jobs)
+        return
     try:
         while (item := full.get()) is not None:
             if isinstance(item, BaseException):
@@ -75,6 +79,13 @@ def ahead(reader: Reader, jobs: Iterable[tuple[int, int]]) -> Generator[memoryvi
     finally:
         free.put(None)
         work.join()
+
+
+def _one_by_one(reader: Reader, jobs: Iterable[tuple[int, int]]) -> Iterator[memoryview]:
+    for position, size in jobs:
+        view = memoryview(mmap.mmap(-1, max(1, size)))[:size]
+        reader.fill(view, position)
+        yield view
 
 
 def _fill_all(

@@ -187,6 +187,8 @@ def _file_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("bytes", "to come", "action", "file", "why")]
     for step in steps:
         why = step.want.why if step.action is Action.FETCH else f"{step.want.why}; {step.reason}"
+        if step.archived:
+            why += f"; archived ({step.want.remote.storage_class})"
         total, left = size(step.want.remote.size or 0), size(step.remaining)
         to_come = left if step.moves and not step.archived else "-"
         rows.append((total, to_come, step.action.word, shown(step.want.path), shown(why)))

@@ -513,7 +513,9 @@ def claimed(headers: Mapping[str, str], etag: str | None) -> Digest | None:
         Names in lower case.
     etag : str or None
     """
-    if from_headers(headers, etag) is not None or headers.get("x-amz-checksum-type"):
+    if etag is None or not _IN_PARTS.fullmatch(etag.strip('"')):
+        return None
+    if headers.get("x-amz-checksum-type") or from_headers(headers, etag) is not None:
         return None
     return _announced(headers, CRC_BYTES)
 

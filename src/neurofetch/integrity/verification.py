@@ -104,10 +104,8 @@ class ServerChecksum:
         The checksum that stood in the listing, so that it tells one version from another.
     claim : Digest or None
         A CRC that may be one of the whole, or one of the CRCs of the parts.
-    sure : bool
-        An ETag that looks like an MD5 is one: at AWS, where the object is not encrypted by a key
-        of its own, the documentation says so
-        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+    url : str
+        Where it is.
     listed_etag : str
         The ETag in the listing, where the object itself has another; else "".
     """
@@ -119,7 +117,7 @@ class ServerChecksum:
     kind: str
     listed: Digest | None = None
     claim: Digest | None = None
-    sure: bool = False
+    url: str = ""
     listed_etag: str = ""
 
     @classmethod
@@ -130,8 +128,18 @@ class ServerChecksum:
         digest = listed or (from_headers(told, shown) if told else None)
         claim = claimed(told, shown) if told and digest is None else None
         kind = etag_kind(etag, told)
-        sure = kind == "md5" and (urlsplit(remote.url).hostname or "").endswith(_AWS)
-        return cls(remote.key, remote.size, etag, digest, kind, listed, claim, sure, remote.listed)
+        return cls(
+            remote.key, remote.size, etag, digest, kind, listed, claim, remote.url, remote.listed
+        )
+
+    @property
+    def sure(self) -> bool:
+        """Whether the ETag is an MD5, and does not only look like one.
+
+        At AWS it is, where the object is not encrypted by a key of its own:
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html.
+        """
+        return self.kind == "md5" and (urlsplit(self.url).hostname or "").endswith(_AWS)
 
     @property
     def crc(self) -> str:

@@ -74,7 +74,7 @@ class Ahead:
             try:
                 connection = self._dial(route)
                 connection.used = True  # it may be closed again before it is needed
-            except NeurofetchError:  # told to whoever needs a connection, and makes one
+            except (NeurofetchError, MemoryError):  # told to whoever needs one, and makes one
                 return
             finally:
                 self._arrived(connection)

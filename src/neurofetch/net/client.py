@@ -25,7 +25,7 @@ from neurofetch.errors import (
 )
 from neurofetch.net.ahead import Ahead
 from neurofetch.net.connect import Dialer, Route, lacks_descriptors, shut
-from neurofetch.net.http1 import Request, redirected, request_bytes
+from neurofetch.net.http1 import Request, redirected, request_bytes, shown
 from neurofetch.net.proxies import parsed_proxy
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.response import Connection, Response
@@ -155,6 +155,9 @@ class Client:
             headers = self._headers(request, route)
             data = request_bytes(request.method, target, route.authority, headers, request.body)
             return self._said(request, self._take(route), data)
+        except MemoryError as error:
+            self.over()
+            raise _no_memory(request) from error
         except BaseException:
             self.over()
             raise
@@ -222,8 +225,7 @@ class Client:
             raise self.broken(request.shown_url, error) from error
         except MemoryError as error:
             self.release(connection, keep=False)
-            msg = f"{request.shown_url}: no memory is left in this process"
-            raise TransientError(msg) from error
+            raise _no_memory(request) from error
         except BaseException:
             self.release(connection, keep=False)
             raise
@@ -253,10 +255,12 @@ class Client:
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
-        except ValueError:
+            if host is not None and not host.isascii():
+                host = host.encode("idna").decode("ascii")
+        except ValueError:  # a UnicodeError is one
             host, port = None, None
         if scheme not in ("http", "https") or not host:
-            msg = f"{url.partition('?')[0]!r} is not an http:// or https:// URL"
+            msg = f"{shown(url)!r} is not an http:// or https:// URL"
             raise UsageError(msg)
         route = self._dialer.route(scheme, host, port or (443 if scheme == "https" else 80))
         self._routes[scheme, authority] = route
@@ -296,7 +300,7 @@ class Client:
                 unasked = connection.unasked()
                 if unasked is None:
                     return connection
-                if unasked and _GOODBYE not in unasked[:16]:
+                if unasked and _GOODBYE not in unasked[:16] and not connection.may_talk:
                     self.distrust(connection)
             self.release(connection, keep=False)
         return None
@@ -397,3 +401,8 @@ class Client:
             with contextlib.suppress(IndexError):  # another thread took the last one
                 while True:
                     self.release(row.pop(), keep=False)
+
+
+def _no_memory(request: Request) -> TransientError:
+    """Return the error for a request that ran out of memory: others give theirs back."""
+    return TransientError(f"{request.shown_url}: no memory is left in this process")

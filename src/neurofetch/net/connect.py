@@ -11,7 +11,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch.errors import ConfigError, NeurofetchError, TransientError, UnreachableError
+from neurofetch.errors import (
+    ConfigError,
+    NeurofetchError,
+    ProtocolError,
+    TransientError,
+    UnreachableError,
+)
 from neurofetch.net.proxies import PROXY_HINT, bypassed, parsed_proxy
 
 if TYPE_CHECKING:
@@ -192,6 +198,9 @@ class Dialer:
 def _tls(context: ssl.SSLContext, sock: socket.socket, host: str) -> socket.socket:
     import ssl  # noqa: PLC0415 - 15 ms that plain HTTP does not need
 
+    if not _is_name(host):  # `ssl` would raise, and leave the socket open
+        sock.close()
+        raise ProtocolError(f"no TLS connection to {host[:80]!r}: this is no name of a server")
     try:
         # An end without the closing message of TLS may be a truncation, so it is an error.
         return context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False)
@@ -207,6 +216,13 @@ def _tls(context: ssl.SSLContext, sock: socket.socket, host: str) -> socket.sock
         sock.close()
         msg = f"no TLS connection to {host}: {error}"
         raise TransientError(msg) from error
+
+
+def _is_name(host: str) -> bool:
+    try:
+        return bool(host.encode("idna")) and not host.startswith(".") and "\0" not in host
+    except UnicodeError:
+        return False
 
 
 class _Address(NamedTuple):

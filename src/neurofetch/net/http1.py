@@ -29,6 +29,7 @@ __all__ = [
     "quoted_url",
     "redirected",
     "request_bytes",
+    "shown",
 ]
 
 HEAD_LIMIT = 64 * 1024
@@ -59,6 +60,22 @@ def quoted_url(url: str | bytes) -> str:
     return quote(url, safe=_IN_URLS)
 
 
+def shown(url: str) -> str:
+    """Return of a URL what may be shown: neither a signature in its query, nor a password.
+
+    Examples
+    --------
+    >>> shown("https://name:password@host/a@b?X-Amz-Signature=c")
+    'https://host/a@b'
+    """
+    plain = url.partition("?")[0]
+    if "@" not in plain:
+        return plain
+    scheme, separator, rest = plain.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to ask.
@@ -82,8 +99,8 @@ class Request:
 
     @property
     def shown_url(self) -> str:
-        """The URL without its query: what may be shown (a query may carry a signature)."""
-        return self.url.partition("?")[0]
+        """The URL without its query, which may carry a signature, and without a password."""
+        return shown(self.url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,15 @@ _INTERIM = 8
 class Connection:
     """One socket, and the bytes read from it that nobody has asked for yet."""
 
-    __slots__ = ("_pending", "_readable", "idle_since", "left", "route", "sock", "used")
+    __slots__ = ("_pending", "_readable", "idle_since", "left", "may_talk", "route", "sock", "used")
 
     def __init__(self, sock: socket.socket, route: Route) -> None:
         self.sock = sock
         self.route = route
         self.left = b""
         self.used = False
+        self.may_talk = False
+        """Whether a body may come that is none: some servers send one after HEAD."""
         self.idle_since = 0.0
         self._readable = _look_at(sock)
         self._pending: Callable[[], int] | None = getattr(sock, "pending", None)  # with TLS
@@ -203,6 +205,7 @@ class Response:
         self.length = self._kind if self._kind >= 0 else None
         self._todo = max(self._kind, 0)
         self._done = self._kind == 0
+        connection.may_talk = request.method == "HEAD"
         self._began = time.monotonic()
         self._window = (self._began, 0)
         self._crawled = False
@@ -285,7 +288,12 @@ class Response:
             self._connection.left, self._todo, self._done = b"", 0, True
             self._watch(len(left))
             return left
-        body = bytearray(self._todo)
+        try:
+            body = bytearray(self._todo)
+        except MemoryError as error:
+            self._keep = False
+            msg = f"{self.shown_url}: no memory is left in this process for {self._todo:,} bytes"
+            raise TransientError(msg) from error
         view, filled = memoryview(body), 0
         while count := self.readinto(view[filled:]):
             filled += count
@@ -349,7 +357,7 @@ class Response:
         if connection is not None:
             if self._kind >= _TELLING and self._done:
                 self._pool.brought(self._kind / (time.monotonic() - self._began + 1e-6))
-            if self._keep and connection.left:
+            if self._keep and connection.left and not connection.may_talk:
                 self._pool.distrust(connection)
             self._pool.release(connection, keep=self._keep and not connection.left)
             self._pool.over()

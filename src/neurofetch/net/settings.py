@@ -95,6 +95,10 @@ class Network:
         )
 
 
+_MOST_SECONDS = 1e8
+"""Three years: a socket cannot wait for much longer."""
+
+
 def number(env: Mapping[str, str], name: str, default: float) -> float:
     """Return the positive number that a variable holds, or `default`.
 
@@ -110,8 +114,8 @@ def number(env: Mapping[str, str], name: str, default: float) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 < value < float("inf"):
-        msg = f"{name}={text!r} is not a positive number. Set it to one, or unset it."
+    if not 0 < value < _MOST_SECONDS:
+        msg = f"{name}={text[:80]!r} is not a positive number. Set it to one, or unset it."
         raise ConfigError(msg)
     return value
 
@@ -174,7 +178,7 @@ def s3_endpoint(env: Mapping[str, str] | None = None) -> str | None:
 
 
 def checked_endpoint(text: str, name: str) -> str:
-    """Return the URL of a server, without a trailing slash.
+    """Return the URL of a server, without a trailing slash, a name and a password.
 
     Parameters
     ----------
@@ -201,7 +205,7 @@ def checked_endpoint(text: str, name: str) -> str:
         what = f"{name}={text!r}" if _HARMLESS.fullmatch(text) else f"{name} (not shown here)"
         msg = f"{what} is not a URL such as https://host:9000. Correct it, or unset it."
         raise ConfigError(msg)
-    return text.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
 _HARMLESS = re.compile(r"(?:[a-zA-Z]{1,10}:/{0,2})?[\w.-]*(?::\d{0,5}|:port)?(?:/[\w./-]*)?")

@@ -44,6 +44,7 @@ __all__ = [
     "look",
     "moved_on",
     "renewed",
+    "tells_etag",
 ]
 
 ASK_FOR_CHECKSUM: Mapping[str, str] = {"x-amz-checksum-mode": "ENABLED"}
@@ -332,12 +333,15 @@ def look(
     remote: RemoteFile,
     attempts: Attempts,
     tell: Tell | None = None,
+    *,
+    doubt: bool = False,
 ) -> tuple[RemoteFile, dict[str, str]]:
     """Ask what an object is like now, and believe it only as far as the object itself bears it out.
 
     A HEAD is a hint: gateways, caches and portals answer it in their own way, or not at all. Where
     it agrees with the listing, or with nothing, its headers count. Where it says another ETag or
-    length, the object is asked by a GET of its first byte, and that decides.
+    length, the object is asked by a GET of its first byte, and that decides. So two answers must
+    agree before a file is another one than was listed: an answer to some other request does not do.
 
     Parameters
     ----------
@@ -348,6 +352,8 @@ def look(
     attempts : Attempts
     tell : callable, optional
         Called as that of `Attempts.run`.
+    doubt : bool
+        An answer said already that the object is another one: a HEAD without an ETag does not do.
 
     Returns
     -------
@@ -367,18 +373,32 @@ def look(
         if remote.etag is None and isinstance(error, ProtocolError):
             return remote, {}  # it knows no HEAD, and there is nothing to compare
         hint = {}  # a GET may well be allowed
-    if hint and _agrees(remote, renewed(remote, hint)):
-        etag = renewed(remote, hint).etag
-        return (remote if remote.etag else replace(remote, etag=etag)), hint
+    said = renewed(remote, hint)
+    if hint and _agrees(remote, said) and (said.etag or not doubt):
+        return (remote if remote.etag else replace(remote, etag=said.etag)), hint
     if source.signed(remote):
         return moved_on(remote, hint), hint
     first = attempts.run(lambda: _first(client, source, remote), tell)
     now = renewed(remote, first)
     if _agrees(remote, now):
         return (remote if remote.etag else replace(remote, etag=now.etag)), {}
-    said = renewed(remote, hint)
     bears_out = bool(hint) and same_etag(said.etag, now.etag) and said.size in (None, now.size)
     return moved_on(remote, first), hint if bears_out else {}
+
+
+def tells_etag(client: Client, source: Source, remote: RemoteFile, attempts: Attempts) -> bool:
+    """Whether the server tells the ETag of a file: then an answer without it may be another's.
+
+    Raises
+    ------
+    ServerError
+        If it does not answer.
+    """
+    try:
+        headers = attempts.run(lambda: ask_head(client, source, remote))
+    except (ProtocolError, RefusedError):
+        headers = attempts.run(lambda: ask_first(client, source, remote))
+    return read_etag(headers.get("etag", "")) is not None
 
 
 def _first(client: Client, source: Source, remote: RemoteFile) -> dict[str, str]:

@@ -58,6 +58,10 @@ _SIZE = re.compile(r"[0-9]{1,18}")
 _TAG_LIMIT = 1_200_000
 """Tags in a page: a thousand keys have 15,000. Each takes a hundred bytes of memory."""
 _PROLOG = 4096
+_ADVICE = (
+    "Nothing was fetched. Check the name of the bucket, and AWS_ENDPOINT_URL_S3 and "
+    "AWS_ENDPOINT_URL if you set them."
+)
 _BOM = re.compile(rb"\A\xef\xbb\xbf")
 _LISTING = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}(?:>\s*(?:<(?:\w+:)?ListBucketResult|\Z)|\Z)"
@@ -349,11 +353,12 @@ class S3Source:
         elsewhere = s3_word(body, "Endpoint")
         if isinstance(error, ProtocolError) and self._bucket.endpoint is None:
             if elsewhere or s3_code(body) in _WRONG_PLACES:
-                where = f" It names the place {elsewhere!r}." if elsewhere else ""
+                place = (
+                    f"in the region {region}" if region else f"at {elsewhere or 'another place'}"
+                )
                 msg = (
-                    f"{error}. The server at {base} says that the bucket {name!r} is elsewhere, "
-                    f"and not in which region.{where} Nothing was fetched. "
-                    "Set AWS_REGION to the region of the bucket."
+                    f"{error}. The server at {base} says that the bucket {name!r} is {place}. "
+                    "Nothing was fetched. Set AWS_REGION to the region of the bucket."
                 )
                 return ProtocolError(msg)
         elif isinstance(error, ProtocolError) and (region or elsewhere):
@@ -514,13 +519,15 @@ class _Page:
         if not body.strip():
             raise TransientError(f"{shown_url}: an empty listing")
         start = repr(_BOM.sub(b"", body)[:60].decode("utf-8", "replace"))
-        msg = f"{shown_url}: expected the listing of a bucket, got something else: {start}"
+        msg = (
+            f"{shown_url}: expected the listing of a bucket, got something else: {start}. {_ADVICE}"
+        )
         # A listing declares no entities: with them, a few bytes become gigabytes.
         if b"<!DOCTYPE" in body[:_PROLOG] or b"\0" in body[:4]:
             raise ProtocolError(msg)
         if body.count(b"<") > _TAG_LIMIT:
             raise ProtocolError(
-                f"{shown_url}: a page of a listing with more than {_TAG_LIMIT:,} tags"
+                f"{shown_url}: a page of a listing with more than {_TAG_LIMIT:,} tags. {_ADVICE}"
             )
         try:
             root = _tree(body)
@@ -534,7 +541,7 @@ class _Page:
             raise ProtocolError(msg) from error
         ns, brace, name = root.tag.rpartition("}")
         if name != "ListBucketResult":
-            msg = f"{shown_url}: expected the listing of a bucket, got a <{name[:40]}>"
+            msg = f"{shown_url}: expected the listing of a bucket, got a <{name[:40]}>. {_ADVICE}"
             raise ProtocolError(msg)
         page = cls(root, ns + brace, encoded=False)
         return replace(page, encoded=page.plain(root, "EncodingType") == "url")

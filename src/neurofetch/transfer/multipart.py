@@ -164,6 +164,7 @@ class LargeFile:
         """Whether the ETag is sent as the condition of each request: some servers cannot."""
         self.told = True
         """Whether every response told the ETag."""
+        self._tells = False
 
     @property
     def remote(self) -> RemoteFile:
@@ -220,7 +221,15 @@ class LargeFile:
         if remote.digest is not None and remote.etag and not self._changes:
             return ServerChecksum.of(remote)
         context = self.context
-        now, headers = look(context.client, context.source, remote, context.attempts, self.tell)
+        now, headers = look(
+            context.client,
+            context.source,
+            remote,
+            context.attempts,
+            self.tell,
+            doubt=self._changes > 0,
+        )
+        self._tells = "etag" in headers
         if remote.etag and is_weak(read_etag(headers.get("etag", ""))):
             raise NoRangesError  # no proxy that weakens ETags honours them as a condition
         if remote.etag is None:
@@ -317,6 +326,8 @@ class LargeFile:
                 lambda n: ask_part_length(context.client, context.source, remote, n, parts)
             )
         except EtagError as error:
+            if self._tells and not self.told:
+                raise VerificationError(str(error)) from error  # it may have been other answers
             before = self._came_before or ""
             return context.etags.weigh(remote, error, before, told=self.told)
 

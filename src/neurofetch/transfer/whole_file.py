@@ -22,11 +22,10 @@ from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
 from neurofetch.sources.ask import (
     ASK_FOR_CHECKSUM,
-    ask_first,
     ask_part_length,
     check_answer,
-    moved_on,
-    renewed,
+    look,
+    tells_etag,
 )
 from neurofetch.sources.etag import if_match, read_etag, same_etag
 from neurofetch.store.atomic import write_all
@@ -254,17 +253,16 @@ class WholeFile:
             self.life.fetch_anew()
 
     def _look_again(self) -> None:
-        """Ask what the object, which is said to have changed, is like now: the file itself."""
+        """Ask what the object, which is said to have changed, is like now."""
         context, step, remote = self._context, self.life.step, self._remote
-        headers = context.attempts.run(lambda: ask_first(context.client, context.source, remote))
-        now = renewed(remote, headers)
-        if self._guarded and same_etag(now.etag, remote.etag):
+        now, _ = look(context.client, context.source, remote, context.attempts, doubt=True)
+        same = same_etag(now.etag, remote.etag)
+        if same and self._guarded:
             self._guarded = False  # the condition failed, and the object is what it was
             return
-        if self._changed:
+        if same or self._changed:
             raise RemoteChangedError(f"{remote.key}: changed on the server while it was fetched")
         self._changed = True
-        now = moved_on(remote, headers)
         self.life.step = replace(step, want=replace(step.want, remote=now))
 
     def _fetch(self) -> tuple[Verified, int]:
@@ -329,8 +327,23 @@ class WholeFile:
             problem = EtagError(msg, "untold", verified)
         except EtagError as error:
             problem = error
+        if remote.etag and not told:
+            self._check_untold(remote)
         before = self._came_before or ""
         return self._context.etags.weigh(remote, problem, before, told=told)
+
+    def _check_untold(self, remote: RemoteFile) -> None:
+        """See whether it is usual that a response of this server tells no ETag.
+
+        Raises
+        ------
+        TransientError
+            If it is not: then what came may have been the answer to another request.
+        """
+        context = self._context
+        if tells_etag(context.client, context.source, remote, context.attempts):
+            msg = f"{remote.key}: an answer without the ETag that the server tells of it"
+            raise TransientError(msg)
 
     def _part_length(self, number: int) -> int | None:
         """Ask how large a part of the upload was."""
