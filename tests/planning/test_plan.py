@@ -210,6 +210,9 @@ numbers = st.integers(0, 2**64 - 1)
 )
 def test_a_log_is_read_back_whatever_follows_it(size, part_size, parts, tail):
     log = PartLog("e", size, part_size, "crc64nvme")
+    if size > 20_000 * part_size:  # no run makes so many parts: this is no log
+        assert PartLog.parse(log.header()) is None
+        return
     whole = {n: noted for n, noted in parts.items() if n * part_size < size}
     lines = b"".join(PartLog.line(n, *noted) for n, noted in parts.items())
     parsed = PartLog.parse(log.header() + lines + b"!" + tail.replace(b"\n", b""))

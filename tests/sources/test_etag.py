@@ -11,7 +11,7 @@ TAGS = st.text(st.characters(min_codepoint=0x23, max_codepoint=0x7E), min_size=1
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
 
-@given(tag=TAGS)
+@given(tag=TAGS.filter(lambda tag: not tag.startswith(("W/", "w/"))))
 def test_an_etag_is_read_with_and_without_quotation_marks(tag: str) -> None:
     assert read_etag(f'"{tag}"') == read_etag(f' "{tag}" ') == tag
     weak = read_etag(f'W/"{tag}"')

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from neurofetch.engine import Dataset, Fetcher
 from neurofetch.model import Action, Status, VerificationLevel
+from neurofetch.store.audit import State
 from neurofetch.transfer.etags import CAME_TWICE, SPARED
 from testbed.moto_s3 import MotoS3
 from testbed.s3 import HTML_PAGE, S3Object
@@ -372,6 +373,27 @@ def test_an_object_that_is_younger_than_its_listing_has_changed_and_is_not_known
     world.s3.put("f", old)
     assert world.fetch().ok
     assert world.files() == {"f": SMALL}
+
+
+@pytest.mark.parametrize(
+    ("how", "state"),
+    [
+        ({"checksum": "crc32"}, State.ADOPTED),
+        ({"checksum": None}, State.DIFFERS),
+        ({"checksum": None, "forced_etag": None}, State.ADOPTED),
+    ],
+)
+def test_a_file_of_another_tool_is_compared_with_what_the_server_states(world, how, state):
+    """Where its ETag does not match, the server is asked for a checksum before it is said so."""
+    world.put("f", SMALL, **{"forced_etag": md5(b"x"), **how})
+    (world.root / "f").write_bytes(SMALL)
+    with world.fetcher() as fetcher:
+        wants = [step.want for step in planned(fetcher).steps]
+        (finding,) = fetcher.audit(wants, read_all=True).findings
+        assert finding.state is state
+        (world.root / "f").write_bytes(SMALL[::-1])
+        (finding,) = fetcher.audit(wants, read_all=True).findings
+        assert finding.state is State.DIFFERS
 
 
 # -- whatever there is -----------------------------------------------------------------------

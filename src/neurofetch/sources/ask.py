@@ -83,7 +83,7 @@ def ask(
         request = Request(source.address(remote, fresh=fresh), headers, method)
         response = client.send(request)
         if response.status < 300:
-            return _no_page(response, remote)
+            return response if method == "HEAD" else _no_page(response, remote)
         with response:
             error = failure(response)
         if method == "HEAD" and response.status == 501:  # it knows no HEAD, and never will
