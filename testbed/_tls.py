@@ -15,9 +15,10 @@ from cryptography.x509.oid import NameOID
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Certified", "certify"]
+__all__ = ["Certified", "certify", "certify_itself"]
 
 _DAY = datetime.timedelta(days=1)
+_AUTHORITY = x509.BasicConstraints(ca=True, path_length=0)
 _NAMES = x509.SubjectAlternativeName(
     [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
 )
@@ -48,21 +49,39 @@ def certify(folder: Path) -> Certified:
     folder
         Gets ``authority.pem``, ``public.crt`` and ``private.key``.
     """
-    root, server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root, server = _key(), _key()
     made = Certified(folder / "authority.pem", folder / "public.crt", folder / "private.key")
-    whose = x509.BasicConstraints(ca=True, path_length=0)
-    made.authority.write_bytes(_pem(_builder("authority", root).add_extension(whose, True), root))
-    made.certificate.write_bytes(
-        _pem(_builder("server", server).add_extension(_NAMES, False), root)
-    )
-    made.key.write_bytes(
-        server.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
-    )
+    authority = _builder("authority", root).add_extension(_AUTHORITY, critical=True)
+    certificate = _builder("server", server).add_extension(_NAMES, critical=False)
+    made.authority.write_bytes(_signed(authority, root))
+    made.certificate.write_bytes(_signed(certificate, root))
+    made.key.write_bytes(_kept(server))
     return made
+
+
+def certify_itself(folder: Path) -> Certified:
+    """Make a certificate for 127.0.0.1 and localhost that is its own authority.
+
+    Parameters
+    ----------
+    folder
+        Gets ``cert.pem`` and ``key.pem``.
+    """
+    key = _key()
+    made = Certified(folder / "cert.pem", folder / "cert.pem", folder / "key.pem")
+    builder = _builder("authority", key).add_extension(_AUTHORITY, critical=True)
+    made.certificate.write_bytes(_signed(builder.add_extension(_NAMES, critical=False), key))
+    made.key.write_bytes(_kept(key))
+    return made
+
+
+def _key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _kept(key: ec.EllipticCurvePrivateKey) -> bytes:
+    kind = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption())
 
 
 def _builder(subject: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
@@ -78,7 +97,7 @@ def _builder(subject: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateB
     )
 
 
-def _pem(builder: x509.CertificateBuilder, root: ec.EllipticCurvePrivateKey) -> bytes:
+def _signed(builder: x509.CertificateBuilder, root: ec.EllipticCurvePrivateKey) -> bytes:
     return builder.sign(root, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 

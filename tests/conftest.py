@@ -6,7 +6,7 @@ import ssl
 import pytest
 from hypothesis import settings
 
-from testbed._tls import certify
+from testbed._tls import certify_itself
 
 # No deadlines: the machine may be busy, and speed is the benchmarks' business. In continuous
 # integration the examples are the same in every run, so that a red run can be repeated; at a desk
@@ -59,14 +59,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """Return the files of a certificate for 127.0.0.1 and of its key.
-
-    The first holds the authority too: it is what a server shows, and what a client is to trust.
-    """
-    made = certify(tmp_path_factory.mktemp("tls"))
-    both = made.certificate.with_name("both.pem")
-    both.write_bytes(made.certificate.read_bytes() + made.authority.read_bytes())
-    return both, made.key
+    """Return the files of a certificate for 127.0.0.1, its own authority, and of its key."""
+    made = certify_itself(tmp_path_factory.mktemp("tls"))
+    return made.certificate, made.key
 
 
 @pytest.fixture

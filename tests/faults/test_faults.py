@@ -17,7 +17,7 @@ from tests.faults.worlds import RULES, WORLDS
 
 WHAT_TO_DO = re.compile(
     r"(?i)\b(same call|run|check|ask|set|unset|try|correct|remove|free|log in|sign in|wait"
-    r"|choose|make|report)\b"
+    r"|choose|make|report|put|open)\b"
 )
 NEVER = re.compile(r"Traceback|X-Amz-|Signature=|0x[0-9a-f]{8}|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 LONGEST = 9.0

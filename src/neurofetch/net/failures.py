@@ -118,6 +118,8 @@ def failure_of(response: Response, body: bytes) -> NeurofetchError:
         return RefusedError(what, advice_for(response.status, code, page=page))
     if kind == "missing":
         return MissingRemoteError(what)
+    if kind == "ok":
+        return TransientError(f"{what}: this is no answer to what was asked")
     return ProtocolError(f"{what}: this response cannot be used")
 
 

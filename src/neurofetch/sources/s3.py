@@ -17,6 +17,7 @@ from neurofetch.errors import (
     MissingRemoteError,
     ProtocolError,
     RefusedError,
+    RemoteChangedError,
     TransientError,
     UnreachableError,
     UsageError,
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Bucket", "S3Source", "parse_s3_url"]
 
+_NOTHING = (
+    "Nothing was fetched. Check the network, the proxy variables, and AWS_ENDPOINT_URL_S3 and "
+    "AWS_ENDPOINT_URL if you set them; then try again."
+)
 _PAGE_LIMIT = 16 * 1024 * 1024
 _REGION_HEADER = "x-amz-bucket-region"
 _SIZE = re.compile(r"[0-9]{1,18}")
@@ -279,11 +284,13 @@ class S3Source:
         except UnreachableError as error:
             if not isinstance(error.__cause__, TransientError):
                 raise  # no attempt could help, and it says already what to do
-            msg = (
-                f"{error}. Nothing was fetched. Check the network, the proxy variables, and "
-                "AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them; then try again."
-            )
+            msg = f"{error}. {_NOTHING}"
             raise UnreachableError(msg) from error
+        except (ProtocolError, RemoteChangedError) as error:
+            if "Nothing was fetched" in str(error):
+                raise
+            msg = f"{error}. {_NOTHING}"  # what breaks the rules of HTTP knows not what is asked
+            raise ProtocolError(msg) from error
 
     def _page(self, prefix: str, delimiter: str, place: str) -> _Page:
         query = f"?list-type=2&encoding-type=url&prefix={_in_query(prefix)}"
@@ -337,7 +344,7 @@ class S3Source:
                     f"{who_answered(response, body)}. {PORTAL_HINT}"
                 )
                 raise ProtocolError(msg) from error
-            raise
+            raise TransientError(str(error)) from error
 
     def _explained(
         self, error: Exception, response: Response, body: bytes, region: str
