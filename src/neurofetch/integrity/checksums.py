@@ -53,8 +53,6 @@ _PREFERENCE = {**CRC_BYTES, "sha256": 32}
 
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 _MULTIPART = re.compile(r"[0-9a-fA-F]{32}-([1-9][0-9]{0,4})")
-_IN_PARTS = re.compile(r".*-[0-9]+", re.DOTALL)
-"""What ETags of uploads in parts look like, at servers that write them in other ways too."""
 
 MIB = 1 << 20
 MB = 1_000_000
@@ -495,8 +493,13 @@ def from_headers(headers: Mapping[str, str], etag: str | None = None) -> Digest 
     kind = headers.get("x-amz-checksum-type", "").strip().upper()
     if kind not in ("", "FULL_OBJECT"):
         return None
-    sure = kind or etag is None or not _IN_PARTS.fullmatch(etag.strip('"'))
+    sure = bool(kind) or not _in_parts(etag)
     return _announced(headers, _PREFERENCE if sure else {"crc64nvme": 8})
+
+
+def _in_parts(etag: str | None) -> bool:
+    """Whether an ETag ends as those of uploads in parts do, at servers of any kind."""
+    return etag is not None and etag.strip('"').rpartition("-")[2].isdecimal() and "-" in etag
 
 
 def claimed(headers: Mapping[str, str], etag: str | None) -> Digest | None:
@@ -513,7 +516,7 @@ def claimed(headers: Mapping[str, str], etag: str | None) -> Digest | None:
         Names in lower case.
     etag : str or None
     """
-    if etag is None or not _IN_PARTS.fullmatch(etag.strip('"')):
+    if not _in_parts(etag):
         return None
     if headers.get("x-amz-checksum-type") or from_headers(headers, etag) is not None:
         return None

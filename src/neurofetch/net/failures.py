@@ -105,9 +105,9 @@ def failure_of(response: Response, body: bytes) -> NeurofetchError:
     what = what.rstrip()
     if words:
         what += f" ({words})"
-    elif is_page(body):
-        what += f". {who_answered(response, body)}"
     kind = classify(response.status)
+    if not words and is_page(body) and kind != "missing":  # servers say 404 with a page of theirs
+        what += f". {who_answered(response, body)}"
     if kind == "transient" or passes(code):
         wait = parse_retry_after(response.headers.get("retry-after", ""), time.time())
         return TransientError(what, wait)

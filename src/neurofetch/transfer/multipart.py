@@ -289,6 +289,7 @@ class LargeFile:
             self._yield()
         elif isinstance(error, RemoteChangedError) and self._changes < _CHANGES:
             self._changes += 1
+            self._came_before = None
             self._start_anew()
         elif isinstance(error, VerificationError) and self._came_before is None:
             self._came_before = error.verified.digest if isinstance(error, EtagError) else ""

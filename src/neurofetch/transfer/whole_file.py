@@ -47,6 +47,7 @@ __all__ = ["IN_MEMORY", "FetchTiny", "FetchWhole", "WholeFile", "another_look"]
 IN_MEMORY = 256 * 1024
 """Bytes; a body up to this size is read at once."""
 _BUFFER = 256 * 1024
+_UNPROVEN = (VerificationLevel.SIZE, VerificationLevel.NONE)
 _FIRST_LOOK, _LONGEST_LOOK = 0.25, 2.0
 """Seconds until we look again at a file that another process fetches: doubled each time."""
 
@@ -262,7 +263,7 @@ class WholeFile:
             return
         if same or self._changed:
             raise RemoteChangedError(f"{remote.key}: changed on the server while it was fetched")
-        self._changed = True
+        self._changed, self._came_before = True, None
         self.life.step = replace(step, want=replace(step.want, remote=now))
 
     def _fetch(self) -> tuple[Verified, int]:
@@ -321,7 +322,7 @@ class WholeFile:
         told = same_etag(read_etag(response.headers.get("etag", "")), remote.etag)
         try:
             verified = piece.settle(again)
-            if told or not remote.etag or verified.verification is not VerificationLevel.SIZE:
+            if told or not remote.etag or verified.verification not in _UNPROVEN:
                 return verified
             msg = f"{remote.key}: nothing proves that the bytes that came are those asked for"
             problem = EtagError(msg, "untold", verified)
