@@ -52,7 +52,9 @@ class Receipts(dict[str, Receipt]):
     Attributes
     ----------
     rivals : dict of str to list of Receipt
-        Where several runs wrote one at the same time: all of them.
+        Where there are several that the file here may be the one of: those that runs wrote at the
+        same time, and the one before. (After a power cut the disk may hold the receipt of a new
+        version, and under the name still the old one.)
     """
 
     def __init__(self) -> None:
@@ -63,15 +65,18 @@ class Receipts(dict[str, Receipt]):
         """Take one more receipt."""
         path = receipt.path
         known = self.get(path)
-        if known is None or receipt.seq > known.seq:
+        if known is None:
             self[path] = receipt
+            return
+        if receipt.seq > known.seq or (receipt.seq == known.seq and _later(receipt, known)):
+            self[path] = receipt
+        row = [*self.rivals.get(path, (known,)), receipt]
+        least = self[path].seq - 1
+        row = [one for one in dict.fromkeys(row) if one.seq >= least]
+        if len(row) > 1:
+            self.rivals[path] = row
+        else:
             self.rivals.pop(path, None)
-        elif receipt.seq == known.seq and receipt != known:
-            row = self.rivals.setdefault(path, [known])
-            if receipt not in row:
-                row.append(receipt)
-            if _later(receipt, known):
-                self[path] = receipt
 
     def of(self, path: str, size: int, mtime_ns: int) -> Receipt | None:
         """Return the receipt of a file that is here; None where there is none for its path.
