@@ -13,6 +13,7 @@ from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.query import query
 from neurofetch.sources.s3 import parse_s3_url
 from neurofetch.store.audit import Audit, audit
+from neurofetch.store.clean import clean
 from neurofetch.store.directory import DataDirectory
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
 
-__all__ = ["get", "plan", "verify"]
+__all__ = ["clean", "get", "plan", "verify"]
 
 Where = str | os.PathLike[str]
 

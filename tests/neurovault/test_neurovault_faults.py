@@ -14,6 +14,7 @@ import pytest
 from neurofetch.engine import read_receipts
 from neurofetch.errors import DestinationError, DiskFullError
 from neurofetch.model import IncompleteError
+from neurofetch.store.partials import name_of
 from testbed.neurovault import NeuroVault, html_page
 from testbed.neurovault_maps import brain_map, brain_map_gz
 from tests.neurovault_world import ids_of
@@ -104,8 +105,10 @@ def test_a_collection_and_an_image_of_one_number_are_two_things(world):
 def test_a_full_disk_is_named(world, monkeypatch):
     real = os.fsync
 
+    drafts = [name_of(f"image_{number}_metadata.json") for number in (5, 6, 7)]
+
     def full(descriptor):
-        if "metadata.json" in os.readlink(f"/proc/self/fd/{descriptor}"):
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")).name.startswith(tuple(drafts)):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(descriptor)
 

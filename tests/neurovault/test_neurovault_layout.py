@@ -143,7 +143,8 @@ def test_json_is_only_written_when_it_changes(cache):
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert cache.write_image(record | {"name": "new"}, 1952)
     assert cache.read_image(1952, 11)["name"] == "new"
-    assert [p.name for p in cache.root.rglob(".*")] == []
+    assert [p.name for p in cache.root.rglob(".*")] == [".neurofetch"]
+    assert list((cache.root / ".neurofetch" / "partial").iterdir()) == []
 
 
 def test_torn_records_are_told_from_missing_ones_and_replaced(cache):

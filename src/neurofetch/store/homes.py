@@ -67,7 +67,7 @@ class Homes:
         """
         found = [self._open.get("") or self._opened("", make=False)]
         for home in self._noted():
-            with contextlib.suppress(UnsafeNameError):
+            with contextlib.suppress(UnsafeNameError, OSError):  # it is no home any more
                 found.append(self._open.get(home) or self._opened(home, make=False))
         return [folder for folder in found if folder is not None]
 

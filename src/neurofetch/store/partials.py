@@ -536,7 +536,7 @@ class Partials:
     def release(self, short: str) -> None:
         """Remove this run's claim, if it is still this run's."""
         folder = self._claims()
-        if self._claims_work and folder is not None and self.is_mine(short):
+        if self._claims_work and folder is not None and folder.target(short) == self.owner.token:
             folder.remove(short)
 
 

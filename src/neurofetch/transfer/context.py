@@ -42,7 +42,11 @@ if TYPE_CHECKING:
     from neurofetch.transfer.schedule import Schedule
     from neurofetch.transfer.tally import Tally
 
-__all__ = ["Buffers", "TransferContext"]
+__all__ = ["Buffers", "LostTemporaryError", "TransferContext"]
+
+
+class LostTemporaryError(TransientError):
+    """Another process removed a temporary file: it took this run for dead. To be fetched again."""
 
 
 class Buffers:
@@ -192,7 +196,7 @@ class TransferContext:
             self.directory.put(temporary, path)
         except FileNotFoundError as error:
             msg = f"{path}: its temporary file was removed by another process"
-            raise TransientError(msg) from error
+            raise LostTemporaryError(msg) from error
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise

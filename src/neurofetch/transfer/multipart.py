@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
+    DestinationError,
     InterruptedTransferError,
     RemoteChangedError,
     TransientError,
@@ -24,6 +25,7 @@ from neurofetch.model import Action, Outcome, RemoteFile, Status
 from neurofetch.net.connect import no_descriptor_left
 from neurofetch.sources.ask import NoRangesError, ask_part_length, ask_range, look
 from neurofetch.sources.etag import is_weak, read_etag, same_etag
+from neurofetch.transfer.context import LostTemporaryError
 from neurofetch.transfer.part_file import BUFFER, LostPartialError, Noted, PartFile
 from neurofetch.transfer.schedule import TaskKind
 from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["LargeFile", "OpenLarge"]
 
 _HOW = {Action.RESUME: "resumed", Action.REPLACE: "replaced"}
+_LOSSES = 5
+"""A file that other runs take oftener than this while it is fetched is given up."""
 _CHANGES = 2
 """An object that changes on the server oftener than this while it is fetched is given up."""
 
@@ -155,6 +159,7 @@ class LargeFile:
         self._lock = threading.Lock()
         self._began = 0.0
         self._changes = 0
+        self._lost = 0
         self._came_before: str | None = None
         self._moved = 0
         self._retried = 0
@@ -285,7 +290,7 @@ class LargeFile:
     def _began_anew(self, error: BaseException) -> bool:
         if isinstance(error, NoRangesError):
             self._fall_back()
-        elif isinstance(error, LostPartialError):
+        elif isinstance(error, LostPartialError | LostTemporaryError) and self._lost < _LOSSES:
             self._yield()
         elif isinstance(error, RemoteChangedError) and self._changes < _CHANGES:
             self._changes += 1
@@ -366,6 +371,7 @@ class LargeFile:
     def _yield(self) -> None:
         """Leave the file to the run that has it now, and look again later."""
         self._drop()
+        self._lost += 1
         self.life.looks += 1
         self.life.wait(OpenLarge(self), another_look(self.life.looks))
 
@@ -373,6 +379,9 @@ class LargeFile:
         if isinstance(error, InterruptedTransferError):
             self.life.stop()
             return
+        if isinstance(error, LostPartialError):
+            msg = "other runs took it over again and again. Run the same call again."
+            error = DestinationError(msg)
         if isinstance(error, VerificationError):
             error = VerificationError(f"{error}; it came wrong twice, nothing of it was kept")
         if isinstance(error, VerificationError | RemoteChangedError):
