@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_get(commands)
     _add_verify(commands)
+    _add_clean(commands)
     add_neurovault(commands)
     return parser
 
@@ -122,6 +123,27 @@ def _verify(arguments: argparse.Namespace) -> int:
         progress=console.progress(arguments),
     )
     return console.show_audit(found, arguments)
+
+
+def _add_clean(commands: argparse._SubParsersAction[console.Parser]) -> None:
+    parser = commands.add_parser(
+        "clean",
+        help="remove what stopped runs left in a data directory",
+        description="Show the partial files of runs that were stopped or killed, and remove them. "
+        "What runs under way have is left alone, and so are all complete files. You need this "
+        "only to free space: the next run resumes what it can, and removes the rest by itself.",
+    )
+    parser.add_argument("dest", metavar="DIR", help="the data directory")
+    parser.add_argument("--dry-run", action="store_true", help="only show, remove nothing")
+    console.add_output(parser)
+    parser.set_defaults(handler=_clean)
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    from neurofetch.store.clean import clean  # noqa: PLC0415
+
+    found = clean(arguments.dest, dry_run=arguments.dry_run)
+    return console.show_remains(found, arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

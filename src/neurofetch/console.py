@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from neurofetch.events import Event
     from neurofetch.model import Plan, Report
     from neurofetch.store.audit import Audit
+    from neurofetch.store.clean import Remains
 
 from neurofetch._shown import shown, shown_lines
 from neurofetch.display.flags import (
@@ -58,6 +59,7 @@ __all__ = [
     "say",
     "show_audit",
     "show_plan",
+    "show_remains",
     "show_report",
     "show_text",
     "size",
@@ -242,6 +244,18 @@ def show_audit(audit: Audit, arguments: argparse.Namespace) -> ExitCode:
     elif not arguments.quiet or not audit.ok:
         show_text(audit_text(audit))
     return ExitCode.OK if audit.ok else ExitCode.INCOMPLETE
+
+
+def show_remains(found: Sequence[Remains], arguments: argparse.Namespace) -> ExitCode:
+    """Print what was left over, and return the code to exit with."""
+    from neurofetch.display.text import remains_json, remains_text  # noqa: PLC0415
+
+    left = not arguments.dry_run and any(one.stays for one in found)
+    if arguments.json:
+        emit(remains_json(found))
+    elif not arguments.quiet or left:
+        show_text(remains_text(found, dry_run=arguments.dry_run))
+    return ExitCode.DISK if left else ExitCode.OK
 
 
 # -- running ---------------------------------------------------------------------------------

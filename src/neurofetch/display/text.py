@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from neurofetch._shown import shown, shown_lines
@@ -10,7 +11,9 @@ from neurofetch.model import Action, Plan, Report, Status, Step, VerificationLev
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from neurofetch.model import Outcome
     from neurofetch.store.audit import Audit
+    from neurofetch.store.clean import Remains
 
 __all__ = [
     "audit_json",
@@ -21,6 +24,8 @@ __all__ = [
     "plan_remarks",
     "plan_summary",
     "plan_text",
+    "remains_json",
+    "remains_text",
     "report_json",
     "report_text",
     "size",
@@ -266,21 +271,19 @@ def report_text(report: Report, plan: Plan | None = None) -> str:
     known = {step.want.path for step in told}
     lines = [_sums(report) if fetched or not report.ok else _nothing_moved(report)]
     if fetched:
-        verifications = [
-            (verification, sum(o.verification is verification for o in fetched))
-            for verification in VerificationLevel
-        ]
-        verified = ", ".join(
-            f"{number:,} by {verification.value}"
-            for verification, number in verifications
-            if number
-        )
-        lines.append(f"verified: {verified}")
+        lines.append(f"verified: {_levels(fetched)}")
         # "verified: size, came twice the same", say: what a level alone does not tell
         unusual = ((o.reason.partition("verified: ")[2], o.path) for o in fetched)
         lines += _named("verified", (one for one in unusual if one[0]))
     refused = ((o.reason, o.path) for o in report.withheld if o.path not in known)
     return "\n".join([*lines, *_named("withheld", refused)])
+
+
+def _levels(outcomes: Iterable[Outcome]) -> str:
+    """Return how files were verified, as "3 by checksum, 1 by size"."""
+    found = Counter(outcome.verification for outcome in outcomes)
+    known = [level for level in VerificationLevel if found[level]]
+    return ", ".join(f"{found[level]:,} by {level.value}" for level in known)
 
 
 def _sums(report: Report) -> str:
@@ -305,7 +308,9 @@ def _nothing_moved(report: Report) -> str:
     if not kept:
         return f"Nothing to fetch{refused}."
     what = f"all {count(len(kept))} are" if len(kept) > 1 else "the file is"
-    return f"Nothing to fetch: {what} already here, {size(sum(o.size for o in kept))}{refused}."
+    text = f"Nothing to fetch: {what} already here, {size(sum(o.size for o in kept))}{refused}."
+    known = [one for one in kept if one.verification is not VerificationLevel.NONE]
+    return f"{text}\nverified when they came: {_levels(known)}" if known else text
 
 
 def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]]) -> list[str]:
@@ -380,3 +385,46 @@ def audit_json(audit: Audit) -> dict[str, Any]:
             for finding in audit.findings
         ],
     }
+
+
+_LIVES = {"lives": "under way", "silent": "silent for more than 90 s", "ended": "ended"}
+
+
+def remains_text(found: Sequence[Remains], *, dry_run: bool) -> str:
+    """Return what `clean` prints: a line for each run that left something.
+
+    Parameters
+    ----------
+    found : sequence of Remains
+    dry_run : bool
+        Nothing was removed, since that was asked for.
+    """
+    if not found:
+        return "nothing is left over"
+    lines = []
+    for one in found:
+        did = "removed" if one.removed else "left alone"
+        if one.stays:
+            did = "would be removed" if dry_run else "could not be removed"
+        what = f"{count(one.files, 'partial file')}, {size(one.size)}"
+        if one.claims:
+            what += f", {count(one.claims, 'claim')}"
+        who = f"process {one.process} on {shown(one.host)}, {_LIVES[one.life.value]}"
+        lines.append(f"{did}: {what} (of {who})")
+    return "\n".join(lines)
+
+
+def remains_json(found: Sequence[Remains]) -> list[dict[str, Any]]:
+    """Return what was left over as values for JSON."""
+    return [
+        {
+            "host": one.host,
+            "process": one.process,
+            "state": one.life.value,
+            "files": one.files,
+            "bytes": one.size,
+            "claims": one.claims,
+            "removed": one.removed,
+        }
+        for one in found
+    ]

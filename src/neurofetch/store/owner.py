@@ -23,7 +23,7 @@ import weakref
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Life", "Owner", "is_token"]
+__all__ = ["Life", "Owner", "is_token", "process_token"]
 
 _log = logging.getLogger("neurofetch")
 
@@ -58,6 +58,18 @@ class Life(enum.Enum):
 def is_token(text: str) -> bool:
     """Whether a text can be the token of an owner."""
     return _TOKEN.fullmatch(text) is not None
+
+
+@cache
+def _token_of(pid: int) -> str:
+    return f"{_host()}-{pid}-{_started(pid) or 0}-{secrets.token_hex(4)}"
+
+
+def process_token() -> str:
+    """Return a token that stands for this process, not for one of its runs, while it lives."""
+    token = _token_of(os.getpid())
+    _running.add(token)
+    return token
 
 
 class Owner:

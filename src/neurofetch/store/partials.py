@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from neurofetch.model import Digest
     from neurofetch.store.owner import Owner
 
-__all__ = ["Held", "PartLog", "Partials", "Temporary", "name_of"]
+__all__ = ["Held", "Leftover", "PartLog", "Partials", "Temporary", "name_of"]
 
 _NAME = re.compile(r"(?P<short>[0-9a-f]{24})\.(?P<token>[^.]+)(\.[0-9a-f]{16})?\.(tmp|part|log)")
 """Names of the files here. All else in these folders is somebody else's, and stays."""
@@ -208,6 +208,35 @@ class Held:
         """Remove both files."""
         for kind in ("part", "log"):
             self.folder.remove(f"{self.base}.{kind}")
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A file or a claim of a run, which may live.
+
+    Parameters
+    ----------
+    folder : Folder
+    name : str
+    size : int
+        Bytes.
+    token : str
+        Whose it is.
+    life : Life
+        Of its owner.
+    """
+
+    folder: Folder
+    name: str
+    size: int
+    token: str
+    life: Life
+
+    @property
+    def data(self) -> str:
+        """Where the bytes of the partial are that it belongs to; "" for all else."""
+        base, _, kind = self.name.rpartition(".")
+        return f"{self.folder.path}{os.sep}{base}.part" if kind in ("part", "log") else ""
 
 
 class Temporary:
@@ -421,31 +450,28 @@ class Partials:
         keep : set of str
             Data files of partials that are still good for resuming.
         """
-        return sum(folder.remove(name) for folder, name in self.useless(keep))
+        return sum(
+            one.folder.remove(one.name)
+            for one in self.leftovers()
+            if one.life is not Life.LIVES and one.data not in keep
+        )
 
-    def useless(self, keep: set[str]) -> list[tuple[Folder, str]]:
-        """Return what dead runs left and no run can use: files, and claims.
-
-        Parameters
-        ----------
-        keep : set of str
-            Data files of partials that are still good for resuming.
-        """
-        is_dead = cache(self.owner.is_dead)
-        found: list[tuple[Folder, str]] = []
+    def leftovers(self) -> list[Leftover]:
+        """Return all files and claims of runs, the living ones included."""
+        life = cache(self.owner.life)
+        found: list[Leftover] = []
         for folder in self._homes.existing():
             for name in folder.names():
                 token = _token(name)
-                data = f"{folder.path}{os.sep}{name.rpartition('.')[0]}.part"
-                kept = data in keep and not name.endswith(".tmp")
-                if token and not kept and _is_plain(folder, name) and is_dead(token):
-                    found.append((folder, name))
+                info = folder.look(name) if token else None
+                if info is not None and stat.S_ISREG(info.st_mode):
+                    found.append(Leftover(folder, name, info.st_size, token, life(token)))
         claims = self._claims()
         for name in claims.names() if claims is not None else ():
             if claims is not None and _CLAIM.fullmatch(name):
                 token = claims.target(name)
-                if is_token(token) and is_dead(token):
-                    found.append((claims, name))
+                if is_token(token):
+                    found.append(Leftover(claims, name, 0, token, life(token)))
         return found
 
     # -- claims ------------------------------------------------------------------------------

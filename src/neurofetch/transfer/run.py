@@ -15,7 +15,7 @@ from neurofetch.net.retry import Attempts
 from neurofetch.planning.plan import check_space
 from neurofetch.store.atomic import sync_directory
 from neurofetch.store.owner import BEAT_SECONDS
-from neurofetch.store.partials import Held, Partials, name_of
+from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal
 from neurofetch.transfer.context import TransferContext
 from neurofetch.transfer.crowd import crowd_for, free_descriptors
@@ -25,6 +25,7 @@ from neurofetch.transfer.pipeline import flow
 from neurofetch.transfer.schedule import Schedule, Task
 from neurofetch.transfer.states import FileLife
 from neurofetch.transfer.tally import Tally
+from neurofetch.transfer.tidy import tidy, useful
 from neurofetch.transfer.whole_file import IN_MEMORY, FetchTiny, FetchWhole, WholeFile
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def transfer(
             inspect=inspect,
             listen=listen,
         ).run()
+    else:
+        tidy(directory.state, plan.steps)
     rows = tuple(outcomes.get(n) or _unmoved(step) for n, step in enumerate(plan.steps))
     report = Report(plan.root, rows, plan.notes, time.monotonic() - began)
     listen(Finished(report))
@@ -216,7 +219,7 @@ class _Transfer:
     def _tasks(self) -> list[Task]:
         """Return the first task of each file, and sweep away what nobody can use any more."""
         held = self._context.partials.survey()
-        self._sweep(held)
+        self._context.partials.sweep(useful(self._plan.steps, held))
         tasks: list[Task] = []
         for number, step in self._sorted.large:
             life, before = self._life(number, step)
@@ -245,26 +248,6 @@ class _Transfer:
         )
         self._lives.append(life)
         return life, info.st_mtime_ns if info else None
-
-    def _sweep(self, held: dict[str, list[Held]]) -> None:
-        """Remove what ended runs left, but for partials that can be resumed, now or later."""
-        kept: set[str] = set()
-        known: set[str] = set()
-        for step in self._plan.steps:
-            if step.action is Action.LEAVE:
-                continue  # its name is none
-            short, remote = name_of(step.want.path), step.want.remote
-            if step.action is not Action.REFUSE:
-                known.add(short)
-            if step.moves:
-                unsure = remote.etag is None and remote.digest is None
-                kept.update(
-                    one.data
-                    for one in held.get(short, ())
-                    if unsure or one.log.may_be_of(remote.etag, one.log.size, remote.digest)
-                )
-        kept.update(one.data for short in held.keys() - known for one in held[short])
-        self._context.partials.sweep(kept)
 
     # -- the threads -------------------------------------------------------------------------
 

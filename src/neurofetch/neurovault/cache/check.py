@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from neurofetch._threads import together
 from neurofetch.errors import VerificationError
 from neurofetch.model import Receipt, VerificationLevel
-from neurofetch.neurovault.cache.collection_lists import STATE
+from neurofetch.neurovault.cache.layout import STATE
 from neurofetch.neurovault.cache.volume_check import check_volume
 from neurofetch.store.receipts import Journal, read_receipts
 

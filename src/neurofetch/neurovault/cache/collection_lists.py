@@ -11,16 +11,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from neurofetch.neurovault.cache.layout import TornRecordError, read_json, write_atomically
+from neurofetch.neurovault.cache.layout import STATE, TornRecordError, read_json, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["STATE", "CollectionLists"]
-
-STATE = ".neurofetch"
-"""The package's own folder inside ``neurovault/``; no file in it ends in ``_metadata.json``."""
+__all__ = ["CollectionLists"]
 
 
 class _ListFile(TypedDict):

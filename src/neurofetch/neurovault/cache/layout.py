@@ -14,9 +14,11 @@ been moved, and a file belongs to the folder that it lies in.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -30,12 +32,17 @@ from neurofetch.neurovault.records import (
     Record,
 )
 from neurofetch.store import atomic
+from neurofetch.store.atomic import sync_directory, write_all
 from neurofetch.store.directory import FULL
+from neurofetch.store.folder import Folder
+from neurofetch.store.owner import process_token
+from neurofetch.store.partials import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = [
+    "STATE",
     "Cache",
     "TornRecordError",
     "candidate_dirs",
@@ -47,6 +54,9 @@ __all__ = [
     "write_json",
 ]
 
+STATE = ".neurofetch"
+"""The package's own folder inside ``neurovault/``; no file in it ends in ``_metadata.json``."""
+_TRIES = 3
 _FOLDER = "neurovault"
 _Row = TypeVar("_Row", bound=Record)
 _IMAGE_JSON = re.compile(r"image_(\d+)_metadata\.json")
@@ -322,8 +332,9 @@ def _says(path: Path, record: Mapping[str, object]) -> bool:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write bytes so that a reader sees the old file or the new one, whole, even after a crash.
 
-    The temporary file has a name that begins with a dot, in the same folder: nilearn, which looks
-    for ``image_*_metadata.json``, does not find it.
+    The temporary file lies in the state folder, under a name that the next run knows and removes,
+    should this process be killed. nilearn, which looks for ``image_*_metadata.json``, does not find
+    it there.
 
     Raises
     ------
@@ -331,8 +342,47 @@ def write_atomically(path: Path, content: bytes) -> None:
         When they cannot be written; `DiskFullError` when the disk is full.
     """
     try:
-        atomic.write_atomically(path, content)
+        _write(path, content)
     except OSError as exc:
         if exc.errno in FULL:
             raise DiskFullError(f"The disk is full: {path} was not written.") from exc
         raise DestinationError(f"{path} cannot be written: {exc.strerror or exc}.") from exc
+
+
+def _write(path: Path, content: bytes) -> None:
+    os.makedirs(path.parent, exist_ok=True)
+    root = _root_of(path)
+    with Folder.root(root) as above, above.below((STATE, "partial"), make=True) as drafts:
+        for _ in range(_TRIES):
+            draft = f"{name_of(path.name)}.{process_token()}.{secrets.token_hex(8)}.tmp"
+            try:
+                _write_new(drafts, draft, content)
+                os.replace(draft, path, src_dir_fd=drafts.fd)
+            except FileNotFoundError:
+                continue  # a run on another host, which does not know this process, removed it
+            except OSError as error:
+                drafts.remove(draft)
+                if error.errno != errno.EXDEV:
+                    raise
+                break
+            sync_directory(path.parent)
+            return
+    atomic.write_atomically(path, content)  # its folder is on another file system
+
+
+def _write_new(drafts: Folder, name: str, content: bytes) -> None:
+    fd = drafts.create(name, os.O_WRONLY)
+    try:
+        write_all(fd, content)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _root_of(path: Path) -> Path:
+    """Return the root of the cache that a file of it lies in."""
+    folder = path.parent
+    for above in path.parents:
+        if above.name == STATE:
+            return above.parent
+    return folder.parent if folder.name.startswith("collection_") else folder

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError
-from neurofetch.neurovault.cache.collection_lists import STATE
-from neurofetch.neurovault.cache.layout import Cache, find_root
+from neurofetch.neurovault.cache.layout import STATE, Cache, find_root
 from neurofetch.neurovault.fetch.bunch import bunch_of, raise_or_warn
 from neurofetch.neurovault.fetch.by_filter import ByFilter, Filters
 from neurofetch.neurovault.fetch.by_ids import ByIds
 from neurofetch.neurovault.fetch.call import Call
 from neurofetch.neurovault.fetch.resample import check_resampling
 from neurofetch.neurovault.records import normal_ids
+from neurofetch.transfer.tidy import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +98,7 @@ def run_ids(call: Call, collection_ids: object, image_ids: object) -> list[int]:
             if wanted.incomplete:
                 wanted.fetch(wanted.ask_server())
             _fetch_words(call, wanted.order())
+    tidy(call.cache.root / STATE)
     return wanted.order()
 
 
@@ -119,6 +120,7 @@ def run_filters(call: Call, filters: Filters) -> list[int]:
             if wanted.lacking != 0:
                 wanted.fetch()
             _fetch_words(call, list(wanted.found))
+    tidy(call.cache.root / STATE)
     return list(wanted.found)
 
 

@@ -18,7 +18,7 @@ from neurofetch.fetcher import Fetcher, RunSettings
 from neurofetch.model import Action, Plan, RemoteFile, Report, Step, VerificationLevel, Want
 from neurofetch.net.http1 import quoted_url
 from neurofetch.net.retry import RetryRules
-from neurofetch.neurovault.cache.collection_lists import STATE
+from neurofetch.neurovault.cache.layout import STATE
 from neurofetch.neurovault.cache.volume_check import check_volume, gzip_volume
 from neurofetch.neurovault.fetch.resample import resampled_bytes
 from neurofetch.neurovault.records import server_url
