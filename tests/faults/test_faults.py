@@ -5,14 +5,17 @@ hold in every cell is here.
 """
 
 import re
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+from neurofetch.console import ExitCode
 from tests.engine_world import noise
 from tests.faults import wire
-from tests.faults.table import EITHER, FAILS, HERE, Row, cells
+from tests.faults.table import EITHER, FAILS, HERE, ROWS, Row, cells
 from tests.faults.worlds import RULES, WORLDS
 
 WHAT_TO_DO = re.compile(
@@ -176,3 +179,33 @@ def test_an_object_that_changes_is_one_version_or_the_other(key, skip, size, tmp
         }
         assert world.rest() == []
         assert_healed(world)
+
+
+# -- the commands ----------------------------------------------------------------------------
+
+COMMANDS = {
+    "s3": ["get", "s3://b", "--dest"],
+    "neurovault": ["neurovault", "fetch", "--collection", "1952", "7", "--data-dir"],
+}
+
+
+@pytest.mark.parametrize("name", ["status 403", "status 404", "a flipped byte", "a portal's page"])
+@pytest.mark.parametrize(("source", "place"), [("s3", "small"), ("neurovault", "image")])
+def test_a_command_says_by_its_exit_code_whether_all_is_here(
+    source, place, name, tmp_path, monkeypatch
+):
+    row = next(row for row in ROWS if row.name == name)
+    with WORLDS[source](tmp_path, monkeypatch) as world:
+        command = [sys.executable, "-m", "neurofetch", *COMMANDS[source], str(world.root)]
+        world.strike(place, row.how, "always")
+        first = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert first.returncode == ExitCode.INCOMPLETE, first.stderr
+        assert re.search(row.says, first.stderr), first.stderr
+        assert WHAT_TO_DO.search(first.stderr), first.stderr
+        assert not NEVER.search(first.stderr), first.stderr
+        assert set(world.contents) - set(world.files()) == set(world.struck[place])
+        world.heal()
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert second.returncode == ExitCode.OK, second.stderr
+        assert world.files() == world.contents
+        assert world.rest() == world.partials() == []

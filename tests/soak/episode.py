@@ -39,13 +39,15 @@ class Worker:
         ``s3`` or ``neurovault``.
     rng
         None for a process to which nothing happens.
+    apart
+        It cannot see the processes of the others.
     """
 
-    def __init__(self, episode, number, source, rng=None):
+    def __init__(self, episode, number, source, rng=None, *, apart=False):
         self.source = source
         self.number = number
         self.stopped = False
-        self.host = rng is not None and rng.random() < 0.35
+        self.host = rng is not None and rng.random() < (0.5 if apart else 0.35)
         self.blocked = rng is not None and rng.random() < 0.25
         self.said = episode.folder / f"said-{number}"
         self.dump = episode.folder / f"dump-{number}"
@@ -55,7 +57,8 @@ class Worker:
             flags += ["--clock", str(rng.choice((-7200, -3600, -30, 30, 3600, 7200)))]
         if rng is not None and rng.random() < 0.08:
             flags += ["--file-size", str(rng.choice((20, 100, 300)) * KIB)]
-        where = {"host": self.host, "hidden": rng is not None and rng.random() < 0.35}
+        hidden = rng is not None and rng.random() < (1.0 if apart else 0.35)
+        where = {"host": self.host, "hidden": hidden}
         user = 0 if rng is None else rng.randrange(3)
         command = places.command(
             ["-B", LAUNCHER, *flags, "--", *episode.arguments(source)], user=user, **where
@@ -222,11 +225,11 @@ class Episode:
         if self._small:
             subprocess.run(["umount", "-l", str(self.root)], capture_output=True, check=False)
 
-    def _start(self, source=None, rng=None):
+    def _start(self, source=None, rng=None, *, apart=False):
         self._numbers += 1
         self.counts["processes"] += 1
         source = source or ("neurovault" if self._rng.random() < 0.25 else "s3")
-        worker = Worker(self, self._numbers, source, rng)
+        worker = Worker(self, self._numbers, source, rng, apart=apart)
         self.counts["other hosts"] += worker.host and places.hosts()
         self.counts["blocked stderr"] += worker.blocked
         return worker
@@ -238,7 +241,7 @@ class Episode:
         workers = [self._start(rng=rng) for _ in range(rng.randint(2, 6))]
         end = time.monotonic() + rng.uniform(2.0, 3.0 + 2 * SILENT_SECONDS)
         often = (self._kill, self._stop, self._change) * 2
-        deeds = (*often, self._go_on, self._join, self._forbid, self._listen)
+        deeds = (*often, self._rob, self._go_on, self._join, self._forbid, self._listen)
         while time.monotonic() < end:
             time.sleep(rng.uniform(0.05, 0.5))
             rng.choice(deeds)(workers)
@@ -257,6 +260,16 @@ class Episode:
             if not worker.stopped and worker.signal(signal.SIGSTOP):
                 worker.stopped = True
                 self.counts["suspends"] += 1
+
+    def _rob(self, workers):
+        """Suspend a process until others take it for dead; wake it while one is at its work."""
+        for worker in self._some([one for one in workers if not one.stopped]):
+            if worker.signal(signal.SIGSTOP):
+                time.sleep(SILENT_SECONDS + 0.2)
+                workers.append(self._start("s3", self._rng, apart=True))
+                time.sleep(self._rng.uniform(0.5, 2.0))
+                worker.signal(signal.SIGCONT)
+                self.counts["woken beside another"] += 1
 
     def _some(self, workers):
         """Return one of the processes that run, if there is one."""

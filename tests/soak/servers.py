@@ -81,7 +81,7 @@ class Bucket:
         self.server = S3Server({"b": {}}, page_size=9)
         self.dice = self.server._script = Dice(seed + 1, chance)
         sizes = [0, 1] + [self._random.randrange(60 * KIB) for _ in range(16)]
-        sizes += [self._random.randrange(150 * KIB, 700 * KIB) for _ in range(4)]
+        sizes += [self._random.randrange(150 * KIB, 900 * KIB) for _ in range(4)]
         self._random.shuffle(sizes)
         for n, size in enumerate(sizes):
             self._put(f"sub-{n % 4:02}/anat/sub-{n % 4:02}_run-{n}_bold.bin", size)
