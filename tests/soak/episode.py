@@ -190,7 +190,7 @@ class Episode:
 
     def run(self):
         """Run it. What was found is in `problems`."""
-        chance = self._rng.choice((0.0, 0.02, 0.06, 0.12))
+        chance = self._rng.choice((0.0, 0.05, 0.1, 0.2))
         self.bucket, self.vault = Bucket(self.seed, chance), Vault(self.seed, chance)
         self._make_folders()
         with self.bucket.server, self.vault.server:
