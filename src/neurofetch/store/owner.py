@@ -20,8 +20,10 @@ import sys
 import threading
 import time
 import weakref
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+
+from neurofetch._threads import started
 
 __all__ = ["Life", "Owner", "is_token", "process_token"]
 
@@ -104,17 +106,8 @@ class Owner:
         hangs, not a terminal that takes no more lines.
         """
         _running.add(self.token)
-        thread = threading.Thread(
-            target=_keep_beating,
-            args=(self.journal, self._over),
-            name="neurofetch-alive",
-            daemon=True,
-        )
-        try:
-            thread.start()
-        except RuntimeError:  # no thread is left: whoever watches the run must beat
-            return
-        self._thread, self.beats = thread, True
+        self._thread = started(partial(_keep_beating, self.journal, self._over), "neurofetch-alive")
+        self.beats = self._thread is not None  # else whoever watches the run must beat
 
     def end(self, *, lingers: bool = False) -> None:
         """Say that the run is over: what it left may be taken, also by this process later.
