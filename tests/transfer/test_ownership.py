@@ -253,6 +253,23 @@ def test_a_process_that_is_seen_lives_and_one_that_is_gone_has_ended(tmp_path, s
     assert look(of_process(sleeper.pid, start)) is Life.ENDED
 
 
+def test_a_process_that_is_suspended_is_waited_for_for_a_while(tmp_path, sleeper):
+    """It may be for ever: somebody pressed Ctrl-Z and went home."""
+    token = of_process(sleeper.pid, owners._started(sleeper.pid))
+    one = Owner(tmp_path)
+    one.journal.touch()
+    theirs = tmp_path / f"{token}.jsonl"
+    theirs.touch()
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    until(lambda: owners._started(sleeper.pid) is None)
+    assert one.life(token) is Life.LIVES
+    grow_old(theirs)
+    assert one.life(token) is Life.SILENT
+    os.kill(sleeper.pid, signal.SIGCONT)
+    until(lambda: owners._started(sleeper.pid) is not None)
+    assert one.life(token) is Life.LIVES
+
+
 @pytest.mark.parametrize("hidden", ["no entry", "no permission", "another namespace"])
 def test_a_process_that_proc_hides_is_not_dead(tmp_path, sleeper, monkeypatch, hidden):
     """As `hidepid` hides it, for other users: what counts then is when it was last heard of."""

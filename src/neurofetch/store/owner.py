@@ -41,6 +41,9 @@ _PATIENCE = 1.0
 _ENDED = ("Z", "X", "x")
 """The states of a process in ``/proc/PID/stat`` that has ended: zombie, dead (proc(5))."""
 
+_STOPPED = ("T", "t")
+"""The states of a process that is suspended (Ctrl-Z), or held by a debugger: it may never go on."""
+
 _running: set[str] = set()
 """Tokens of the runs under way in this very process; a notebook has one run after another."""
 _lingering: set[str] = set()
@@ -241,7 +244,8 @@ def _started(pid: int) -> str | None:
     -------
     str or None
         None where the system does not tell: on many login nodes ``/proc`` hides the processes of
-        others (``hidepid``). That is no sign of an end.
+        others (``hidepid``). That is no sign of an end. Also where it is suspended: then it counts
+        when it was last heard of.
     """
     if not _is_there(pid):
         return ""
@@ -250,6 +254,8 @@ def _started(pid: int) -> str | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
         fields = text.rpartition(")")[2].split()
+        if fields[0] in _STOPPED:
+            return None
         return "" if fields[0] in _ENDED else fields[19]
     except (OSError, IndexError, ValueError):
         return None
