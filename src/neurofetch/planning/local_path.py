@@ -182,7 +182,8 @@ def twins(paths: Iterable[str]) -> bool:
     another: `left_out` has seen to that.
     """
     exact = set(paths)
-    folded = set(map(_fold, exact))
+    plain = all(map(str.isascii, exact))  # as nearly always: then it is quicker
+    folded = set(map(str.lower if plain else _fold, exact))
     return len(folded) < len(exact) or not folded.isdisjoint(_folders(folded))
 
 

@@ -35,6 +35,13 @@ def read_etag(text: str) -> str | None:
     >>> read_etag('"abc"'), read_etag('W/"abc"'), read_etag("")
     ('abc', 'W/abc', None)
     """
+    if (
+        len(text) > 2
+        and text[0] == text[-1] == '"'
+        and text[1] not in ' "'
+        and text[-2] not in ' "'
+    ):
+        return text[1:-1]  # as it nearly always is
     text = text.strip()
     weak = text[:2] in ("W/", "w/")
     tag = (text[2:] if weak else text).strip().strip('"')

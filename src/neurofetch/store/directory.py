@@ -190,8 +190,11 @@ class DataDirectory:
             As the system raised it: EXDEV where the folder is on another file system.
         """
         folder, _, name = path.rpartition("/")
-        with self._opened(folder, path) as final:
+        final = self._opened(folder, path)
+        try:
             temporary.folder.rename(temporary.name, final, name)
+        finally:
+            os.close(final)
 
     def close(self) -> None:
         """Close what `check_writable` opened."""
@@ -199,19 +202,20 @@ class DataDirectory:
         if folder is not None:
             folder.close()
 
-    def _opened(self, folder: str, path: str) -> Folder:
+    def _opened(self, folder: str, path: str) -> int:
+        """Open the folder of a final name; return its descriptor."""
         root = self._folder or Folder.root(self.root)
         try:
-            return root.below(folder.split("/") if folder else (), make=True)
+            return root.descend(folder.split("/") if folder else (), make=True)
         except UnsafeNameError:
             return self._opened_inside(root, folder, path)
         except OSError as error:
             msg = f"cannot create the folder {self.root / folder}: {error.strerror or error}"
             raise DestinationError(msg) from error
 
-    def _opened_inside(self, root: Folder, folder: str, path: str) -> Folder:
+    def _opened_inside(self, root: Folder, folder: str, path: str) -> int:
         """Open a folder that is reached through a link to another place in the data directory."""
         real = os.path.realpath(self.root / folder)
         self._check_inside(real, path)
         names = os.path.relpath(real, self._real).split(os.sep)
-        return root.below([name for name in names if name != os.curdir], make=True)
+        return root.descend([name for name in names if name != os.curdir], make=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from neurofetch.errors import UnsafeNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["Folder"]
 
@@ -74,18 +74,29 @@ class Folder:
         OSError
             As the system raised it.
         """
-        here = os.open(".", _OPEN, dir_fd=self.fd)
-        path = self.path
+        names = list(names)
+        return Folder(self.descend(names, make=make), os.sep.join([self.path, *names]))
+
+    def descend(self, names: Sequence[str], *, make: bool = False) -> int:
+        """Open a folder as `below` does; return its descriptor, which the caller closes.
+
+        Raises
+        ------
+        UnsafeNameError, OSError
+            As `below` does.
+        """
+        here = self.fd
         try:
-            for name in names:
-                path = f"{path}{os.sep}{name}"
-                there = _step(here, name, path, make=make)
+            for number, name in enumerate(names or (".",)):
+                there = _step(here, name, (self.path, *names[: number + 1]), make=make)
                 here, old = there, here
-                os.close(old)
+                if old != self.fd:
+                    os.close(old)
         except BaseException:
-            os.close(here)
+            if here != self.fd:
+                os.close(here)
             raise
-        return Folder(here, path)
+        return here
 
     def names(self) -> list[str]:
         """Return the names in it, as they are now."""
@@ -151,14 +162,22 @@ class Folder:
         except FileNotFoundError:
             return None
 
-    def rename(self, name: str, to: Folder, new: str) -> None:
+    def rename(self, name: str, to: Folder | int, new: str) -> None:
         """Give a file another name, maybe in another folder; what has that name is replaced.
+
+        Parameters
+        ----------
+        name : str
+        to : Folder or int
+            The other folder, or its descriptor.
+        new : str
 
         Raises
         ------
         OSError
         """
-        os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=to.fd)
+        fd = to if isinstance(to, int) else to.fd
+        os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=fd)
 
     def remove(self, name: str) -> int:
         """Remove a file or a link; return its bytes, 0 where it cannot be removed."""
@@ -204,7 +223,7 @@ class Folder:
         self.close()
 
 
-def _step(here: int, name: str, path: str, *, make: bool) -> int:
+def _step(here: int, name: str, path: Sequence[str], *, make: bool) -> int:
     try:
         return os.open(name, _OPEN, dir_fd=here)
     except FileNotFoundError:
@@ -212,7 +231,7 @@ def _step(here: int, name: str, path: str, *, make: bool) -> int:
             raise
     except OSError as error:
         if error.errno in _LINKS and _is_link(here, name):
-            raise _through_a_link(path) from error
+            raise _through_a_link(os.sep.join(path)) from error
         raise
     with contextlib.suppress(FileExistsError):  # another process made it meanwhile
         os.mkdir(name, dir_fd=here)

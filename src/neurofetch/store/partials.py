@@ -537,7 +537,8 @@ class Partials:
         """Remove this run's claim, if it is still this run's."""
         folder = self._claims()
         if self._claims_work and folder is not None and folder.target(short) == self.owner.token:
-            folder.remove(short)
+            with contextlib.suppress(OSError):
+                os.unlink(short, dir_fd=folder.fd)
 
 
 def _held(folder: Folder, name: str) -> Held | None:
