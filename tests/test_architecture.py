@@ -190,6 +190,7 @@ ENGINE = {
     "neurofetch.events",
     "neurofetch.model",
     "neurofetch.store.atomic",
+    "neurofetch.store.folder",
 }
 """What CONTRIBUTING.md names for a package for a dataset, and the front door (its version)."""
 

@@ -7,13 +7,14 @@ environment variable. What was accepted, how and when is recorded in the data di
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from laion_fmri.errors import LicenseNotAcceptedError
 from neurofetch.errors import DestinationError, UsageError
-from neurofetch.store.atomic import write_atomically
+from neurofetch.store.folder import Folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,8 +99,11 @@ def _write_down(root: Path, how: str) -> None:
     when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     content = f"{LICENSE} {URL}\naccepted {when} by {how}\n"
     try:
-        marker.parent.mkdir(exist_ok=True)  # not with its parents: the data directory is there
-        write_atomically(marker, content.encode())
+        with Folder.root(root) as above, above.below([marker.parent.name], make=True) as folder:
+            draft = f".{secrets.token_hex(8)}.{marker.name}"
+            folder.write(draft, content.encode())
+            folder.rename(draft, folder, marker.name)
+            folder.sync()
     except OSError as error:
         msg = f"cannot write {marker}: {error.strerror or error}. Make {root} writable."
         raise DestinationError(msg) from error

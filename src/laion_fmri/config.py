@@ -141,7 +141,7 @@ def _read() -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         msg = f"{path} cannot be read: {error}. Correct it, or remove it and choose again."
         raise ConfigError(msg) from error
     if not isinstance(data, dict):

@@ -57,7 +57,9 @@ def test_0_when_all_is_there_and_again_when_it_was_there_before(shell):
     assert f"{number} files fetched" in first.err
     assert f"verified: {number} by checksum" in first.err
     assert re.fullmatch(
-        rf"Nothing to fetch: all {number} files are already here, [\d.]+ kB\.\n", second.err
+        rf"Nothing to fetch: all {number} files are already here, [\d.]+ kB\.\n"
+        rf"verified when they came: {number} by checksum\n",
+        second.err,
     )
 
 

@@ -223,8 +223,7 @@ CA = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", 
 def folder(certificate, tmp_path_factory):
     """Return a folder of certificates, as OpenSSL wants it."""
     where = tmp_path_factory.mktemp("ca")
-    authority = certificate[0].with_name("authority.pem")
-    (where / "ours.pem").write_bytes(authority.read_bytes())  # one to a file, or it gets no name
+    (where / "ours.pem").write_bytes(certificate[0].read_bytes())
     subprocess.run([which("openssl"), "rehash", str(where)], check=True, capture_output=True)
     return where
 

@@ -63,7 +63,7 @@ def test_a_log_that_cannot_be_written_is_no_reason_to_fail(world, stderr, progre
     )
     assert done.returncode == 0
     assert [Path(p).is_file() for p in done.stdout.split()] == [True] * 3
-    again = line.replace("7", "7 999")  # an id that there is not
+    again = line.replace("--collection 7", "--collection 7 999")  # an id that there is not
     command = ["sh", "-c", f"{sys.executable} -m neurofetch neurovault {again}"]
     assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 4
 

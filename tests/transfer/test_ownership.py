@@ -21,6 +21,7 @@ from neurofetch.store import owner as owners
 from neurofetch.store.owner import Life, Owner, is_token
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
+from neurofetch.transfer import part_file
 from tests.engine_world import PART, World, noise, until
 
 PARTS = 9
@@ -61,7 +62,6 @@ def killed_with_parts(world, parts):
     until(lambda: world.log_lines() >= parts)
     process.kill()
     process.communicate()
-    world.hang_up()
     world.s3.clear_faults()
     world.s3.clear_log()
 
@@ -125,6 +125,27 @@ def test_a_part_that_changes_while_it_is_copied_does_not_count(world, monkeypatc
     (outcome,) = world.fetch()
     assert 0 in world.ranges("f.bin")
     assert outcome.ok
+    assert world.files() == {"f.bin": LARGE}
+    world.assert_clean()
+
+
+def test_a_file_system_that_shares_blocks_between_files_saves_the_copy(world, monkeypatch):
+    world.put("f.bin", LARGE)
+    killed_with_parts(world, 4)
+    token = rename_host(world, "elsewhere")
+    grow_old(world.state / "receipts" / f"{token}.jsonl")
+    shared = []
+
+    def share(source, target):
+        """As FICLONE does, which needs XFS or btrfs."""
+        shared.append(os.pwrite(target, os.pread(source, len(LARGE), 0), 0))
+        return True
+
+    monkeypatch.setattr(part_file, "_shared", share)
+    monkeypatch.setattr(part_file.PartFile, "_copy", lambda *_: pytest.fail("copied all the same"))
+    (outcome,) = world.fetch()
+    assert shared
+    assert outcome.reason == "resumed"
     assert world.files() == {"f.bin": LARGE}
     world.assert_clean()
 
@@ -230,6 +251,23 @@ def test_a_process_that_is_seen_lives_and_one_that_is_gone_has_ended(tmp_path, s
     sleeper.kill()
     sleeper.wait()
     assert look(of_process(sleeper.pid, start)) is Life.ENDED
+
+
+def test_a_process_that_is_suspended_is_waited_for_for_a_while(tmp_path, sleeper):
+    """It may be for ever: somebody pressed Ctrl-Z and went home."""
+    token = of_process(sleeper.pid, owners._started(sleeper.pid))
+    one = Owner(tmp_path)
+    one.journal.touch()
+    theirs = tmp_path / f"{token}.jsonl"
+    theirs.touch()
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    until(lambda: owners._started(sleeper.pid) is None)
+    assert one.life(token) is Life.LIVES
+    grow_old(theirs)
+    assert one.life(token) is Life.SILENT
+    os.kill(sleeper.pid, signal.SIGCONT)
+    until(lambda: owners._started(sleeper.pid) is not None)
+    assert one.life(token) is Life.LIVES
 
 
 @pytest.mark.parametrize("hidden", ["no entry", "no permission", "another namespace"])
@@ -366,6 +404,43 @@ def test_something_that_stands_in_the_place_of_a_claim_stops_nothing(world, thin
     assert world.fetch().ok
     assert world.files() == {"f.bin": LARGE}
     assert os.path.lexists(place)  # it is not ours
+
+
+# -- receipts and clocks ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead", [3_600, -3_600, 10 * 365 * 86_400])
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_a_clock_that_is_ahead_or_behind_costs_nothing(world, monkeypatch, ahead, rounds):
+    """One computer's clock is wrong; the object changes at the server, now here, now there."""
+    real = time.time
+    for number in range(rounds):
+        for shift in (ahead, 0):
+            monkeypatch.setattr(time, "time", lambda shift=shift: real() + shift)
+            body = world.put("f.bin", b"%d %d" % (number, shift))
+            assert world.fetch().ok
+            assert world.files() == {"f.bin": body}
+            world.s3.clear_log()
+            assert [outcome.status for outcome in world.fetch()] == [Status.KEPT]
+            assert world.gets() == []
+    with world.fetcher() as fetcher:
+        assert fetcher.audit(read_all=True).ok
+
+
+def test_two_runs_at_once_and_what_lies_there_tells_whose_receipt_holds(world):
+    """Both saw the same receipts, and count the same; the disk has one file."""
+    for first, second in ((5, 9), (9, 5)):
+        state = world.root / f"state{first}"
+        one, two = Journal(state), Journal(state)
+        one.open()
+        two.open()
+        one.append(receipt("f", size=first, mtime_ns=first))
+        two.append(receipt("f", size=second, mtime_ns=second))
+        one.close()
+        two.close()
+        receipts = read_receipts(state)
+        for size in (5, 9):
+            assert receipts.of("f", size, size).size == size
 
 
 # -- journals --------------------------------------------------------------------------------------

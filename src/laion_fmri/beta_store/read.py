@@ -199,7 +199,7 @@ def _attributes(document: bytes) -> dict[str, Any]:
     try:
         made = json.loads(document)["attributes"]
         return {**made, "trials": int(made["trials"]), "voxels": int(made["voxels"])}
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return {}
 
 

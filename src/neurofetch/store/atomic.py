@@ -8,14 +8,24 @@ names are chosen so that a later run can resume them, use the same steps in `Dat
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["read_at", "replacing", "sync_directory", "write_all", "write_at", "write_atomically"]
+__all__ = [
+    "read_at",
+    "read_regular",
+    "replacing",
+    "sync_directory",
+    "write_all",
+    "write_at",
+    "write_atomically",
+]
 
 
 @contextlib.contextmanager
@@ -99,6 +109,23 @@ def sync_directory(path: str | os.PathLike[str]) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def read_regular(path: str | os.PathLike[str]) -> bytes:
+    """Return the content of a regular file, which may be reached through links.
+
+    Raises
+    ------
+    FileNotFoundError
+        Also where something else stands there: to open a pipe waits for ever.
+    OSError
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise FileNotFoundError(errno.ENOENT, "no regular file", os.fspath(path))
+    with open(fd, "rb", buffering=0) as file:
+        return file.read()
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

@@ -17,6 +17,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnsafeNameError
+from neurofetch.store.atomic import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -137,6 +138,25 @@ class Folder:
             os.close(fd)
             raise _no_file(self.path, name)
         return fd
+
+    def write(self, name: str, content: bytes) -> None:
+        """Make a file with this content, flushed to the disk; it must not exist.
+
+        Raises
+        ------
+        FileExistsError, OSError
+            Nothing is left of it then.
+        """
+        fd = self.create(name, os.O_WRONLY)
+        try:
+            try:
+                write_all(fd, content)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except BaseException:
+            self.remove(name)
+            raise
 
     def read(self, name: str, limit: int | None = None) -> bytes:
         """Return the content of a regular file.

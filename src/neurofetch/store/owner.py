@@ -20,8 +20,10 @@ import sys
 import threading
 import time
 import weakref
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+
+from neurofetch._threads import started
 
 __all__ = ["Life", "Owner", "is_token", "process_token"]
 
@@ -38,6 +40,9 @@ _PATIENCE = 1.0
 
 _ENDED = ("Z", "X", "x")
 """The states of a process in ``/proc/PID/stat`` that has ended: zombie, dead (proc(5))."""
+
+_STOPPED = ("T", "t")
+"""The states of a process that is suspended (Ctrl-Z), or held by a debugger: it may never go on."""
 
 _running: set[str] = set()
 """Tokens of the runs under way in this very process; a notebook has one run after another."""
@@ -104,17 +109,8 @@ class Owner:
         hangs, not a terminal that takes no more lines.
         """
         _running.add(self.token)
-        thread = threading.Thread(
-            target=_keep_beating,
-            args=(self.journal, self._over),
-            name="neurofetch-alive",
-            daemon=True,
-        )
-        try:
-            thread.start()
-        except RuntimeError:  # no thread is left: whoever watches the run must beat
-            return
-        self._thread, self.beats = thread, True
+        self._thread = started(partial(_keep_beating, self.journal, self._over), "neurofetch-alive")
+        self.beats = self._thread is not None  # else whoever watches the run must beat
 
     def end(self, *, lingers: bool = False) -> None:
         """Say that the run is over: what it left may be taken, also by this process later.
@@ -248,7 +244,8 @@ def _started(pid: int) -> str | None:
     -------
     str or None
         None where the system does not tell: on many login nodes ``/proc`` hides the processes of
-        others (``hidepid``). That is no sign of an end.
+        others (``hidepid``). That is no sign of an end. Also where it is suspended: then it counts
+        when it was last heard of.
     """
     if not _is_there(pid):
         return ""
@@ -257,6 +254,8 @@ def _started(pid: int) -> str | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
         fields = text.rpartition(")")[2].split()
+        if fields[0] in _STOPPED:
+            return None
         return "" if fields[0] in _ENDED else fields[19]
     except (OSError, IndexError, ValueError):
         return None

@@ -27,7 +27,6 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any
 
 from neurofetch.model import Receipt, VerificationLevel
-from neurofetch.store.atomic import write_all
 from neurofetch.store.folder import Folder
 from neurofetch.store.owner import Life, Owner, is_token
 
@@ -335,15 +334,6 @@ def _line(receipt: Receipt, seq: int) -> bytes:
 def _write_whole(folder: Folder, lines: Iterable[bytes], name: str, draft: str = "") -> None:
     """Write a journal that is there as a whole or not at all."""
     draft = draft or f"{_MERGING}{name.removesuffix('.jsonl').removeprefix(_ENDED)}"
-    fd = folder.create(draft, os.O_WRONLY)
-    try:
-        try:
-            write_all(fd, b"".join(lines))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        folder.rename(draft, folder, name)
-    except BaseException:
-        folder.remove(draft)
-        raise
+    folder.write(draft, b"".join(lines))
+    folder.rename(draft, folder, name)
     folder.sync()

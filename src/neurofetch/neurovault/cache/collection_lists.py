@@ -47,7 +47,7 @@ class CollectionLists:
         try:
             content = cast("_ListFile | None", read_json(self._path(collection_id)))
             return None if content is None else tuple(int(number) for number in content["images"])
-        except (TornRecordError, KeyError, TypeError, ValueError):
+        except (TornRecordError, KeyError, TypeError, ValueError, OverflowError):
             return None  # the server is asked, and the list is written anew
 
     def write(self, collection_id: int, image_ids: Iterable[int]) -> None:

@@ -22,6 +22,7 @@ from neurofetch.neurovault.cache.layout import (
     scan_images,
     write_atomically,
 )
+from neurofetch.store.atomic import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,7 +175,7 @@ def refreshed(root: Path, old: Index, now_ns: int | None = None) -> Index:
 def read_index(root: Path) -> Index:
     """Return the index on disk; an empty one when there is none, or not a whole one."""
     try:
-        content = (root / INDEX_NAME).read_bytes()
+        content = read_regular(root / INDEX_NAME)
     except OSError:
         return Index()
     if len(content) % 8 or not content.startswith(_MAGIC) or len(content) < 24:
@@ -182,7 +183,7 @@ def read_index(root: Path) -> Index:
     numbers = array("q")
     numbers.frombytes(content[8:])
     n_folders, n_images = numbers[0], numbers[1]
-    if len(numbers) != 2 + 2 * n_folders + 2 * n_images:
+    if min(n_folders, n_images) < 0 or len(numbers) != 2 + 2 * n_folders + 2 * n_images:
         return Index()
     parts, place = [], 2
     for length in (n_folders, n_folders, n_images, n_images):

@@ -32,7 +32,7 @@ from neurofetch.neurovault.records import (
     Record,
 )
 from neurofetch.store import atomic
-from neurofetch.store.atomic import sync_directory, write_all
+from neurofetch.store.atomic import read_regular, sync_directory
 from neurofetch.store.directory import FULL
 from neurofetch.store.folder import Folder
 from neurofetch.store.owner import process_token
@@ -290,8 +290,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, object] | None:
         meet one that is half written.
     """
     try:
-        with open(path, "rb") as file:
-            record = json.loads(file.read())
+        record = json.loads(read_regular(path))
     except FileNotFoundError:
         return None
     except (ValueError, RecursionError) as exc:
@@ -356,7 +355,7 @@ def _write(path: Path, content: bytes) -> None:
         for _ in range(_TRIES):
             draft = f"{name_of(path.name)}.{process_token()}.{secrets.token_hex(8)}.tmp"
             try:
-                _write_new(drafts, draft, content)
+                drafts.write(draft, content)
                 os.replace(draft, path, src_dir_fd=drafts.fd)
             except FileNotFoundError:
                 continue  # a run on another host, which does not know this process, removed it
@@ -368,15 +367,6 @@ def _write(path: Path, content: bytes) -> None:
             sync_directory(path.parent)
             return
     atomic.write_atomically(path, content)  # its folder is on another file system
-
-
-def _write_new(drafts: Folder, name: str, content: bytes) -> None:
-    fd = drafts.create(name, os.O_WRONLY)
-    try:
-        write_all(fd, content)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _root_of(path: Path) -> Path:
