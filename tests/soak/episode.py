@@ -247,6 +247,8 @@ class Episode:
             rng.choice(deeds)(workers)
             if sum(worker.running for worker in workers) < 2:
                 workers.append(self._start(rng=rng))
+        for worker in workers:  # all first: who waits for a suspended one waits until it goes on
+            worker.signal(signal.SIGCONT)
         for worker in workers:
             self._over(worker)
 
@@ -314,8 +316,6 @@ class Episode:
 
     def _over(self, worker):
         """Let a process end in peace, and see whether it told the truth."""
-        if worker.stopped:
-            worker.signal(signal.SIGCONT)
         if not worker.end(LONGEST):
             worker.abort()
             dump = worker.dump.read_text(errors="replace") if worker.dump.exists() else ""
