@@ -54,6 +54,10 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of", "plan_wants"]
 
 _LISTERS = 8
+_UNREAD = (
+    "receipts that cannot be read: {}. Files that only they tell of count as those of another "
+    "program."
+)
 
 
 class Listing(NamedTuple):
@@ -461,7 +465,8 @@ def plan_wants(
     """
     wants = _for_this_disk(directory, wants, write=adopt)
     kept = [want for want in wants if not want.problem]
-    local = directory.survey((want.path for want in kept), read_receipts(directory.state))
+    receipts = read_receipts(directory.state)
+    local = directory.survey((want.path for want in kept), receipts)
     if not overwrite:
         local = recognised(directory, kept, local, adopt=adopt)
     held = _held_bytes(directory, kept)
@@ -470,7 +475,7 @@ def plan_wants(
         wants,
         local,
         held,
-        notes=notes,
+        notes=(*notes, *map(_UNREAD.format, receipts.unread)),
         free=directory.free(),
         overwrite=overwrite,
     )

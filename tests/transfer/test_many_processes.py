@@ -120,14 +120,14 @@ def test_a_journal_that_vanishes_while_it_is_merged_is_left_to_the_other_run(wor
             journal.owner.end()
     vanished = world.state / "receipts" / f"{Owner(world.state).token}.jsonl"
     vanished.touch()
-    real = Folder.read
+    real = Folder.open
 
-    def merged_by_another_run(folder, name, limit=None):
+    def merged_by_another_run(folder, name, *flags):
         if name == vanished.name:
             vanished.unlink()
-        return real(folder, name, limit)
+        return real(folder, name, *flags)
 
-    monkeypatch.setattr(Folder, "read", merged_by_another_run)
+    monkeypatch.setattr(Folder, "open", merged_by_another_run)
     journal.close()
     assert not vanished.exists()
     assert set(read_receipts(world.state)) == {f"f{n}" for n in range(9)}

@@ -104,7 +104,7 @@ def write_atomically(
 def sync_directory(path: str | os.PathLike[str]) -> None:
     """Flush a folder's entries to the disk, where the system can."""
     with contextlib.suppress(OSError):  # some network file systems refuse it, and need it not
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)  # a pipe in its place would wait for ever
         try:
             os.fsync(fd)
         finally:

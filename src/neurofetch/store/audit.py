@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from neurofetch._threads import together
-from neurofetch.errors import NeurofetchError, VerificationError
+from neurofetch.errors import DestinationError, NeurofetchError, VerificationError
 from neurofetch.events import Checking
 from neurofetch.integrity.checksums import hasher
 from neurofetch.integrity.verification import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from neurofetch.events import Listener
     from neurofetch.store.directory import DataDirectory
+    from neurofetch.store.receipts import Receipts
 
 __all__ = ["Audit", "Finding", "State", "audit", "recognised"]
 
@@ -138,16 +139,17 @@ def audit(
     Audit
     """
     began = time.monotonic()
-    every = read_receipts(directory.state)
-    receipts = {path for path in every if encodable(path)}
+    every = _read_all(directory)
+    placed = {path for path in every if _is_below(path)}  # another is nothing that we wrote
+    receipts = {path for path in placed if encodable(path)}
     unnamed = [
         Finding(path, State.MISSING, _UNNAMED)
-        for path in every.keys() - receipts
+        for path in placed - receipts
         if only is None or path in only
     ]
     wants = {want.path: want for want in remote or () if _comparable(want)}
     everything = receipts | wants.keys()
-    local = directory.survey(sorted(everything), every)
+    local = directory.survey(sorted(everything), every, strict=False)
     journal = Journal(directory.state)
     paths = sorted((receipts | local.keys()) & set(only if only is not None else everything))
     meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
@@ -162,6 +164,27 @@ def audit(
         tell()
     findings = sorted([*findings, *unnamed], key=attrgetter("path"))
     return Audit(directory.root, tuple(findings), time.monotonic() - began)
+
+
+def _read_all(directory: DataDirectory) -> Receipts:
+    """Return all receipts; what only some of them say is no answer.
+
+    Raises
+    ------
+    DestinationError
+    """
+    receipts = read_receipts(directory.state)
+    if receipts.unread:
+        msg = (
+            f"cannot tell what was fetched: {receipts.unread[0]}. Nothing was checked. Ask the "
+            "owner of that file to let you read it."
+        )
+        raise DestinationError(msg)
+    return receipts
+
+
+def _is_below(path: str) -> bool:
+    return "\0" not in path and not {"", ".", ".."} & set(path.split("/"))
 
 
 def _comparable(want: Want) -> bool:

@@ -107,7 +107,9 @@ class DataDirectory:
             )
             raise DestinationError(msg) from error
 
-    def survey(self, paths: Iterable[str], receipts: Receipts) -> dict[str, LocalFile]:
+    def survey(
+        self, paths: Iterable[str], receipts: Receipts, *, strict: bool = True
+    ) -> dict[str, LocalFile]:
         """Look at which of these files are here.
 
         Parameters
@@ -115,6 +117,9 @@ class DataDirectory:
         paths : iterable of str
             Relative to the root.
         receipts : Receipts
+        strict : bool
+            Whether something that stands in the place of a file is an error. If not, the file
+            is not here.
 
         Raises
         ------
@@ -133,9 +138,15 @@ class DataDirectory:
                 info = os.stat(base + path)
             except FileNotFoundError:
                 continue
-            except NotADirectoryError as error:
-                raise self._in_the_way(path) from error
+            except OSError as error:
+                if not strict or error.errno == errno.ELOOP:  # a link that leads to itself
+                    continue
+                if error.errno == errno.ENOTDIR:
+                    raise self._in_the_way(path) from error
+                raise
             if not stat.S_ISREG(info.st_mode):
+                if not strict:
+                    continue
                 msg = f"{base}{path} is not a file. Nothing was fetched. Move it away."
                 raise DestinationError(msg)
             size, mtime_ns = info.st_size, info.st_mtime_ns
@@ -210,6 +221,8 @@ class DataDirectory:
         except UnsafeNameError:
             return self._opened_inside(root, folder, path)
         except OSError as error:
+            if error.errno in FULL:
+                raise
             msg = f"cannot create the folder {self.root / folder}: {error.strerror or error}"
             raise DestinationError(msg) from error
 

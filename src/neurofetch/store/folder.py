@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Folder"]
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TRIES = 4
+"""How often a folder is made that other processes remove, since it is empty."""
 _LINKS = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
 """What systems say when the last name of a path is a link, and was to be a folder."""
 
@@ -244,18 +246,19 @@ class Folder:
 
 
 def _step(here: int, name: str, path: Sequence[str], *, make: bool) -> int:
-    try:
-        return os.open(name, _OPEN, dir_fd=here)
-    except FileNotFoundError:
-        if not make:
+    for tries_left in range(_TRIES if make else 0, -1, -1):
+        try:
+            return os.open(name, _OPEN, dir_fd=here)
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+        except OSError as error:
+            if error.errno in _LINKS and _is_link(here, name):
+                raise _through_a_link(os.sep.join(path)) from error
             raise
-    except OSError as error:
-        if error.errno in _LINKS and _is_link(here, name):
-            raise _through_a_link(os.sep.join(path)) from error
-        raise
-    with contextlib.suppress(FileExistsError):  # another process made it meanwhile
-        os.mkdir(name, dir_fd=here)
-    return _step(here, name, path, make=False)
+        with contextlib.suppress(FileExistsError):  # another process made it meanwhile
+            os.mkdir(name, dir_fd=here)
+    raise AssertionError  # the last try has returned or raised
 
 
 def _is_link(here: int, name: str) -> bool:

@@ -26,6 +26,7 @@ __all__ = ["Homes"]
 
 _PARTIAL = "partial"
 _NOTES = "homes"
+_TRIES = 4
 _LIMIT = 4096
 """Bytes of a note: a path is no longer."""
 
@@ -104,17 +105,20 @@ class Homes:
         return None
 
     def close(self) -> None:
-        """Close them; those on other file systems are removed when nothing is in them."""
+        """Close them; those on other file systems are removed when nothing is in them.
+
+        Also those of other runs, which may have been killed: a run that lives makes its own anew.
+        """
+        homes = {*self._open, *self._noted()} - {""}
         while self._open:
-            home, folder = self._open.popitem()
-            folder.close()
-            if home:
-                with contextlib.suppress(OSError, UnsafeNameError), Folder.root(self._root) as root:
-                    names = home.split("/")
-                    with root.below((*names, self._state.name)) as above:
-                        os.rmdir(_PARTIAL, dir_fd=above.fd)
-                    with root.below(names) as above:
-                        os.rmdir(self._state.name, dir_fd=above.fd)
+            self._open.popitem()[1].close()
+        for home in homes:
+            with contextlib.suppress(OSError, UnsafeNameError), Folder.root(self._root) as root:
+                names = home.split("/")
+                with root.below((*names, self._state.name)) as above:
+                    os.rmdir(_PARTIAL, dir_fd=above.fd)
+                with root.below(names) as above:
+                    os.rmdir(self._state.name, dir_fd=above.fd)
 
     # -- finding them ------------------------------------------------------------------------
 
@@ -169,23 +173,28 @@ class Homes:
 
     def _opened(self, home: str, *, make: bool) -> Folder | None:
         names = home.split("/") if home else []
-        if make:
-            os.makedirs(self._root, exist_ok=True)
-        try:
-            with Folder.root(self._root) as root:
-                return root.below((*names, self._state.name, _PARTIAL), make=make)
-        except (FileNotFoundError, NotADirectoryError):
+        for tries_left in range(_TRIES if make else 0, -1, -1):
             if make:
-                raise
-            return None
+                os.makedirs(self._root, exist_ok=True)
+            try:
+                with Folder.root(self._root) as root:
+                    return root.below((*names, self._state.name, _PARTIAL), make=make)
+            except (FileNotFoundError, NotADirectoryError):
+                if make and not tries_left:  # else another run removes it just now, empty
+                    raise
+        return None
 
     def _noted(self) -> list[str]:
         """Return the homes that this run or others wrote down."""
-        try:
-            with Folder.root(self._root) as root, root.below((self._state.name, _NOTES)) as notes:
-                raw = [notes.read(name, _LIMIT) for name in sorted(notes.names())]
-        except OSError:
-            return []
+        raw: list[bytes] = []
+        with (
+            contextlib.suppress(OSError, UnsafeNameError),
+            Folder.root(self._root) as root,
+            root.below((self._state.name, _NOTES)) as notes,
+        ):
+            for name in sorted(notes.names()):
+                with contextlib.suppress(OSError):  # a pipe, one of another user: it costs itself
+                    raw.append(notes.read(name, _LIMIT))
         homes = (os.fsdecode(line) for line in raw)
         return [home for home in homes if home and "\0" not in home and _is_below(home)]
 
@@ -195,10 +204,18 @@ class Homes:
         with (
             Folder.root(self._root) as root,
             root.below((self._state.name, _NOTES), make=True) as notes,
-            contextlib.suppress(FileExistsError),
-            open(notes.create(name, os.O_WRONLY), "wb") as file,
         ):
-            file.write(raw)
+            with contextlib.suppress(OSError):
+                if notes.read(name, _LIMIT) == raw:
+                    return
+            draft = f"{name}-{secrets.token_hex(4)}"
+            try:
+                with open(notes.create(draft, os.O_WRONLY), "wb") as file:
+                    file.write(raw)
+                notes.rename(draft, notes, name)  # what a crash had cut short is replaced
+            except OSError:
+                notes.remove(draft)
+                raise
 
 
 def _ways(names: list[str]) -> list[str]:
@@ -211,4 +228,7 @@ def _is_below(home: str) -> bool:
 
 def _is_there(folder: Folder) -> bool:
     """Whether an open folder still has a name: another run may have removed it, empty."""
-    return os.fstat(folder.fd).st_nlink > 0
+    try:
+        return os.fstat(folder.fd).st_nlink > 0
+    except OSError:  # ESTALE: so NFS says it
+        return False

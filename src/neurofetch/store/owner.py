@@ -43,6 +43,10 @@ _ENDED = ("Z", "X", "x")
 
 _STOPPED = ("T", "t")
 """The states of a process that is suspended (Ctrl-Z), or held by a debugger: it may never go on."""
+_TIME_OF_THE_HOST = "4026531834"
+"""The number of the first namespace of time (PROC_TIME_INIT_INO in include/linux/proc_ns.h)."""
+_UNKNOWN = "0"
+"""When a process started, in its token, where it could not see that."""
 
 _running: set[str] = set()
 """Tokens of the runs under way in this very process; a notebook has one run after another."""
@@ -67,7 +71,7 @@ def is_token(text: str) -> bool:
 
 @cache
 def _token_of(pid: int) -> str:
-    return f"{_host()}-{pid}-{_started(pid) or 0}-{secrets.token_hex(4)}"
+    return f"{_host()}-{pid}-{_started(pid) or _UNKNOWN}-{secrets.token_hex(4)}"
 
 
 def process_token() -> str:
@@ -92,7 +96,7 @@ class Owner:
 
     def __init__(self, journals: Path) -> None:
         pid = os.getpid()
-        self.token = f"{_host()}-{pid}-{_started(pid) or 0}-{secrets.token_hex(4)}"
+        self.token = f"{_host()}-{pid}-{_started(pid) or _UNKNOWN}-{secrets.token_hex(4)}"
         self._journals = journals
         self.journal = journals / f"{self.token}.jsonl"
         self.beats = False
@@ -161,12 +165,12 @@ class Owner:
         if pid <= 0:
             return Life.ENDED
         now = _started(pid)
-        if pid == os.getpid() and now == start:
+        if pid == os.getpid() and (now or _UNKNOWN) == start:
             if token in _running:
                 return Life.LIVES
             return Life.SILENT if token in _lingering else Life.ENDED
-        if now is None:
-            return None
+        if now is None or (start == _UNKNOWN != now and now):
+            return None  # one of us, or the run itself, could not see when it started
         return Life.LIVES if now == start else Life.ENDED
 
     def _silent(self, token: str) -> bool:
@@ -218,10 +222,11 @@ def _is_number(text: str) -> bool:
 
 @cache
 def _host() -> str:
-    """Return a name for what process numbers are unique in: boot and process namespace.
+    """Return a name for what process numbers and starts mean one thing in.
 
-    Where the system does not tell its namespace, nothing is known of any other process by its
-    number: the name is one that no other process has.
+    That is the boot, the namespace of process numbers, and that of the time since the boot. Where
+    the system does not tell its namespace, nothing is known of any other process by its number: the
+    name is one that no other process has.
     """
     name = _UNSAFE.sub("", socket.gethostname())[:24] or "host"
     if not sys.platform.startswith("linux"):
@@ -231,7 +236,16 @@ def _host() -> str:
         space = os.readlink("/proc/self/ns/pid").strip("pid:[]")
     except OSError:
         return f"{name}_{secrets.token_hex(6)}"
-    return f"{name}_{boot}_{space}"
+    return f"{name}_{boot}_{space}{_time_space()}"
+
+
+def _time_space() -> str:
+    """Return what to add to the name where the time since the boot is not that of the host."""
+    try:
+        space = os.readlink("/proc/self/ns/time").strip("time:[]")
+    except OSError:
+        return ""  # a system without
+    return "" if space == _TIME_OF_THE_HOST else f"_{space}"
 
 
 def _started(pid: int) -> str | None:
@@ -256,7 +270,8 @@ def _started(pid: int) -> str | None:
         fields = text.rpartition(")")[2].split()
         if fields[0] in _STOPPED:
             return None
-        return "" if fields[0] in _ENDED else fields[19]
+        others = int(fields[17]) > 1  # threads that are at work yet, as in a write that hangs
+        return "" if fields[0] in _ENDED and not others else fields[19]
     except (OSError, IndexError, ValueError):
         return None
 

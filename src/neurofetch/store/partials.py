@@ -18,6 +18,7 @@ silent sees that before it notes a further part, and leaves the file to the othe
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -198,11 +199,17 @@ class Held:
         return self.folder.open(f"{self.base}.part")
 
     def read_log(self) -> PartLog | None:
-        """Return the log as it is now; None where there is none that can be read."""
+        """Return the log as it is now; None where there is none, or it is rubbish.
+
+        One that is there and cannot be read, such as another user's, has no parts: nothing of it
+        can be used here, and its owner may go on with it.
+        """
         try:
             return PartLog.parse(self.folder.read(f"{self.base}.log", _LOG_LIMIT))
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError:
+            return PartLog("", 0, 0, "")
 
     def remove(self) -> None:
         """Remove both files."""
@@ -408,16 +415,23 @@ class Partials:
         """
         if self.owner.life(held.token) is not Life.ENDED:
             return None
-        name, info = f"{held.base}.part", held.folder.look(f"{held.base}.part")
-        if info is None or info.st_nlink != 1 or info.st_uid != os.geteuid():
-            return None
-        part = self.part(short, path)
+        name, part = f"{held.base}.part", self.part(short, path)
         try:
-            held.folder.rename(name, part.folder, part.name)
-            held.folder.rename(f"{held.base}.log", part.folder, f"{part.base}.log")
-            part.reopen()
-        except OSError:
+            part.fd = held.folder.open(name, os.O_RDWR)  # first: a part without a log is lost
+            info = os.fstat(part.fd)
+            mine = info.st_nlink == 1 and info.st_uid == os.geteuid()
+            if mine:
+                held.folder.rename(name, part.folder, part.name)
+        except OSError as error:
+            part.close()
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
             return None
+        if not mine or not part.is_there():
+            part.close()
+            return None
+        with contextlib.suppress(OSError):  # the caller has read it, and writes it anew
+            held.folder.rename(f"{held.base}.log", part.folder, f"{part.base}.log")
         return part
 
     def _at(self, path: str) -> Folder:
@@ -536,7 +550,7 @@ class Partials:
     def release(self, short: str) -> None:
         """Remove this run's claim, if it is still this run's."""
         folder = self._claims()
-        if self._claims_work and folder is not None and folder.target(short) == self.owner.token:
+        if folder is not None and folder.target(short) == self.owner.token:
             with contextlib.suppress(OSError):
                 os.unlink(short, dir_fd=folder.fd)
 

@@ -16,9 +16,9 @@ same; then the one holds that has the size and the time of the file that is here
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
+import math
 import os
 import secrets
 import threading
@@ -26,6 +26,7 @@ import warnings
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any
 
+from neurofetch.errors import DestinationError
 from neurofetch.model import Receipt, VerificationLevel
 from neurofetch.store.folder import Folder
 from neurofetch.store.owner import Life, Owner, is_token
@@ -43,6 +44,12 @@ _FOLDER = "receipts"
 _BASE = "merged-"
 _ENDED = "ended-"
 _MERGING = "merging-"
+_LONGEST_LINE = 1 << 20
+"""Bytes. What is longer is no receipt: the names in one are of a few thousand letters."""
+_LARGEST = 4 << 30
+"""Bytes. What is larger is no journal: ten million files have a smaller one."""
+_MOST = (1 << 63) - 1
+"""No size, time or count is larger."""
 
 
 class Receipts(dict[str, Receipt]):
@@ -50,15 +57,18 @@ class Receipts(dict[str, Receipt]):
 
     Attributes
     ----------
-    rivals : dict of str to list of Receipt
+    rivals : dict of str to dict of Receipt to None
         Where there are several that the file here may be the one of: those that runs wrote at the
         same time, and the one before. (After a power cut the disk may hold the receipt of a new
-        version, and under the name still the old one.)
+        version, and under the name still the old one.) In the order in which they were read.
+    unread : list of str
+        Journals that are there and could not be read, and why.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.rivals: dict[str, list[Receipt]] = {}
+        self.rivals: dict[str, dict[Receipt, None]] = {}
+        self.unread: list[str] = []
 
     def add(self, receipt: Receipt) -> None:
         """Take one more receipt."""
@@ -69,13 +79,15 @@ class Receipts(dict[str, Receipt]):
             return
         if receipt.seq > known.seq or (receipt.seq == known.seq and _later(receipt, known)):
             self[path] = receipt
-        row = [*self.rivals.get(path, (known,)), receipt]
         least = self[path].seq - 1
-        row = [one for one in dict.fromkeys(row) if one.seq >= least]
-        if len(row) > 1:
+        row = self.rivals.setdefault(path, {known: None})
+        if receipt.seq >= least:
+            row.setdefault(receipt)
+        if receipt.seq > known.seq:  # else none of them is older than it was
+            row = {one: None for one in row if one.seq >= least}
             self.rivals[path] = row
-        else:
-            self.rivals.pop(path, None)
+        if len(row) == 1:
+            del self.rivals[path]
 
     def of(self, path: str, size: int, mtime_ns: int) -> Receipt | None:
         """Return the receipt of a file that is here; None where there is none for its path.
@@ -136,7 +148,7 @@ class Journal:
         self._folder = _opened(self._state, make=True)
         if self._seen is None:
             self._seen = _read_all(self._folder)
-        flags = os.O_WRONLY | os.O_APPEND
+        flags = os.O_RDWR | os.O_APPEND
         self._fd = self._folder.create(self.owner.journal.name, flags)
         self.owner.begin()
 
@@ -157,7 +169,7 @@ class Journal:
 
     def _next(self, path: str) -> int:
         known = self._seen.get(path) if self._seen else None
-        return 1 if known is None else known.seq + 1
+        return 1 if known is None else min(known.seq + 1, _MOST)
 
     def _append_late(self, data: bytes) -> None:
         """Write a journal of this one receipt; the run's own may be merged already."""
@@ -197,13 +209,18 @@ class Journal:
         try:
             os.fsync(fd)
             empty = os.fstat(fd).st_size == 0
+            if empty:
+                folder.remove(name)
+                return
+            try:
+                folder.rename(name, folder, f"{_ENDED}{name}")
+            except FileNotFoundError:  # somebody removed it, maybe the whole folder
+                with open(os.dup(fd), "rb") as file:
+                    file.seek(0)
+                    self._append_late(file.read())
+                return
         finally:
             os.close(fd)
-        if empty:
-            folder.remove(name)
-            return
-        with contextlib.suppress(FileNotFoundError):  # somebody removed it
-            folder.rename(name, folder, f"{_ENDED}{name}")
         self._merge(folder)
         folder.sync()
 
@@ -237,17 +254,26 @@ class Journal:
 def read_receipts(state: Path) -> Receipts:
     """Return all receipts of a state folder; lines that a crash cut short are left out.
 
+    Journals that are there and cannot be read are named in `Receipts.unread`.
+
     Raises
     ------
     UnsafeNameError
         If a link stands in the place of a folder.
-    OSError
-        If they are there and cannot be read.
+    DestinationError
+        If the folder is there and cannot be read.
     """
     try:
         folder = _opened(state)
     except (FileNotFoundError, NotADirectoryError):
         return Receipts()
+    except OSError as error:
+        msg = (
+            f"the folder {state}, where it is written down what was fetched, cannot be read: "
+            f"{error.strerror or error}. Nothing was fetched. Ask its owner to let you in (as by "
+            "chmod -R g+rwX), or choose another data directory."
+        )
+        raise DestinationError(msg) from error
     with folder:
         return _read_all(folder)
 
@@ -278,18 +304,35 @@ def _journals(folder: Folder) -> list[str]:
 
 
 def _read(folder: Folder, name: str, receipts: Receipts) -> bool:
-    """Read one journal; whether it is one: a link or a pipe is none, and stays."""
+    """Read one journal; whether all of it was read: a link or a pipe is none, and stays."""
     try:
-        raw = folder.read(name)
+        fd = folder.open(name)
     except FileNotFoundError:
         if folder.look(name) is None:
             raise
         return False
-    for line in raw.splitlines():
-        receipt = _from_line(line)
-        if receipt is not None:
-            receipts.add(receipt)
+    except OSError as error:
+        return _unread(folder, name, error, receipts)
+    with open(fd, "rb", buffering=_LONGEST_LINE) as file:
+        if os.fstat(fd).st_size > _LARGEST:
+            receipts.unread.append(f"{folder.path}{os.sep}{name}: it is too large to be one")
+            return False
+        try:
+            while line := file.readline(_LONGEST_LINE):
+                receipt = _from_line(line)
+                if receipt is not None:
+                    receipts.add(receipt)
+        except OSError as error:
+            return _unread(folder, name, error, receipts)
     return True
+
+
+def _unread(folder: Folder, name: str, error: OSError, receipts: Receipts) -> bool:
+    """Note that a journal, such as one of another user, cannot be read."""
+    if error.errno == errno.ESTALE:  # so NFS says that another run has removed it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from error
+    receipts.unread.append(f"{folder.path}{os.sep}{name}: {error.strerror or error}")
+    return False
 
 
 def _from_line(line: bytes) -> Receipt | None:
@@ -313,6 +356,7 @@ def _from_line(line: bytes) -> Receipt | None:
     texts = (receipt.path, receipt.key, receipt.etag, receipt.digest, receipt.listed)
     numbers = (receipt.size, receipt.mtime_ns, receipt.seq)
     sound = all(type(text) is str for text in texts) and all(type(n) is int for n in numbers)
+    sound = sound and math.isfinite(receipt.when) and max(map(abs, numbers)) <= _MOST
     return receipt if sound else None
 
 

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from neurofetch.transfer.schedule import Schedule
     from neurofetch.transfer.tally import Tally
 
-__all__ = ["Buffers", "LostTemporaryError", "TransferContext"]
+__all__ = ["FOLDER_GONE", "Buffers", "LostTemporaryError", "TransferContext"]
+
+FOLDER_GONE = "the folder of its temporary file was removed by another process"
 
 
 class LostTemporaryError(TransientError):
@@ -173,8 +175,7 @@ class TransferContext:
                 verified = verified._replace(verification=level)
             temporary.reopen()  # it may have been rewritten
         os.fsync(temporary.fd)
-        info = os.fstat(temporary.fd)
-        self._put(temporary, want.path)
+        info = self._put(temporary, want.path)
         self.journal.append(
             Receipt(
                 want.path,
@@ -191,7 +192,9 @@ class TransferContext:
         self.etags.note(want.remote, verified)
         return verified, info.st_size
 
-    def _put(self, temporary: Temporary, path: str) -> None:
+    def _put(self, temporary: Temporary, path: str) -> os.stat_result:
+        """Give it its name; return what the system says of the file."""
+        info = os.fstat(temporary.fd)
         try:
             self.directory.put(temporary, path)
         except FileNotFoundError as error:
@@ -200,9 +203,10 @@ class TransferContext:
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            self._put_across(temporary, path, error)
+            return self._put_across(temporary, path, error)
+        return info
 
-    def _put_across(self, temporary: Temporary, path: str, error: OSError) -> None:
+    def _put_across(self, temporary: Temporary, path: str, error: OSError) -> os.stat_result:
         """Give it its name in a folder that turned out to be on another file system."""
         copy = self.partials.elsewhere(name_of(path), path)
         if copy is None:
@@ -212,14 +216,16 @@ class TransferContext:
             for block in temporary.blocks():
                 write_all(copy.fd, block)
             info = os.fstat(temporary.fd)
-            os.utime(copy.fd, ns=(info.st_atime_ns, info.st_mtime_ns))  # the receipt says so
+            os.utime(copy.fd, ns=(info.st_atime_ns, info.st_mtime_ns))
             os.fsync(copy.fd)
+            info = os.fstat(copy.fd)  # some file systems keep even seconds only
             self.directory.put(copy, path)
         except BaseException:
             copy.discard()
             raise
         copy.close()
         temporary.folder.remove(temporary.name)
+        return info
 
     def failure(self, step: Step, error: BaseException, seconds: float) -> Outcome:
         """Return the outcome of a file that could not be had; some causes end the whole transfer.

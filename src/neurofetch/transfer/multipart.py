@@ -25,7 +25,7 @@ from neurofetch.model import Action, Outcome, RemoteFile, Status
 from neurofetch.net.connect import no_descriptor_left
 from neurofetch.sources.ask import NoRangesError, ask_part_length, ask_range, look
 from neurofetch.sources.etag import is_weak, read_etag, same_etag
-from neurofetch.transfer.context import LostTemporaryError
+from neurofetch.transfer.context import FOLDER_GONE, LostTemporaryError
 from neurofetch.transfer.part_file import BUFFER, LostPartialError, Noted, PartFile
 from neurofetch.transfer.schedule import TaskKind
 from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look
@@ -211,14 +211,12 @@ class LargeFile:
             self._finish(partial)
 
     def _partial(self, checksum: ServerChecksum) -> PartFile:
-        with no_descriptor_left():
-            return PartFile(
-                self.context,
-                self.life.step.want.path,
-                self.life.short,
-                checksum,
-                self._partials,
-            )
+        path = self.life.step.want.path
+        try:
+            with no_descriptor_left():
+                return PartFile(self.context, path, self.life.short, checksum, self._partials)
+        except FileNotFoundError as error:
+            raise LostTemporaryError(f"{path}: {FOLDER_GONE}") from error
 
     def _server_checksum(self) -> ServerChecksum:
         """Ask for the server's checksum of the whole object: one request for a large file."""

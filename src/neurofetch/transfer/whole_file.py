@@ -29,6 +29,7 @@ from neurofetch.sources.ask import (
 )
 from neurofetch.sources.etag import if_match, read_etag, same_etag
 from neurofetch.store.atomic import write_all
+from neurofetch.transfer.context import FOLDER_GONE, LostTemporaryError
 from neurofetch.transfer.schedule import TaskKind
 
 if TYPE_CHECKING:
@@ -389,9 +390,13 @@ class WholeFile:
 
     def _new_file(self) -> Temporary:
         """Make a temporary file; as a context manager, it is gone at the end, if it fails."""
-        temporary = self._context.partials.temporary(self.life.short, self.life.step.want.path)
-        with no_descriptor_left():
-            temporary.open()
+        path = self.life.step.want.path
+        try:
+            with no_descriptor_left():
+                temporary = self._context.partials.temporary(self.life.short, path)
+                temporary.open()
+        except FileNotFoundError as error:
+            raise LostTemporaryError(f"{path}: {FOLDER_GONE}") from error
         return temporary
 
 
