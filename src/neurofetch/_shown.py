@@ -17,6 +17,8 @@ _UNSEEN = (
     "\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
     "\ufff9-\ufffb\ud800-\udfff"
 )
+_LONGEST = 4096
+"""Letters: no file has a longer path, and what is longer is no message to a reader."""
 _IN_LINES = re.compile(f"[{_UNSEEN}]")
 _ANYWHERE = re.compile(f"[\n{_UNSEEN}]")
 
@@ -29,6 +31,8 @@ def shown(text: str) -> str:
     >>> print(shown("Icon\r"), shown("a\x1b[2Jb"), shown("sub-01/größe 日本.txt"))
     Icon\r a\x1b[2Jb sub-01/größe 日本.txt
     """
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}…"
     return text if text.isprintable() else _ANYWHERE.sub(_escaped, text)
 
 

@@ -186,7 +186,8 @@ class Report:
             return
         failures = self.failures
         rest = len(self) - len(failures)
-        lines = [f"{len(failures)} of {len(self)} files failed{_rest(rest)}."]
+        what = f"{len(failures)} of {len(self)} files" if len(self) > 1 else "The file"
+        lines = [f"{what} failed{_rest(rest)}."]
         lines += [f"  {shown(o.path)}: {o.reason}" for o in failures]
         lines += dict.fromkeys(o.advice for o in failures if o.advice)
         if any(not o.advice for o in failures):
@@ -216,7 +217,9 @@ class Report:
 
 
 def _rest(count: int) -> str:
-    return f"; the other {count} were fetched, skipped or withheld" if count else ""
+    if count < 2:
+        return "; the other one was fetched, skipped or withheld" if count else ""
+    return f"; the other {count} were fetched, skipped or withheld"
 
 
 class Action(enum.StrEnum):
@@ -331,6 +334,13 @@ class Want:
     refused: str = ""
     optional: bool = False
     problem: str = ""
+
+    def said(self, error: BaseException) -> str:
+        """Return what an error says of this file, without the name, which stands beside it."""
+        text = str(error)
+        for name in (self.remote.key, self.path):
+            text = text.removeprefix(f"{name}: ") if name else text
+        return text
 
 
 @dataclass(frozen=True, slots=True)

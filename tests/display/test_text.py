@@ -138,7 +138,7 @@ def test_a_plan_names_files_or_where_they_are_many_folders():
     assert re.search(r"^ +100 +100 kB +100 kB +0 +0 +x +asked for$", text, re.MULTILINE)
     assert "does not fit" not in text
     tight = Plan(ROOT, many.steps, free=99_999)
-    assert plan_text(tight).endswith("It does not fit on the disk: 1 bytes too few are free.")
+    assert plan_text(tight).endswith("It does not fit on the disk: 1 byte more must be free.")
 
 
 def test_a_resumed_file_shows_what_is_still_to_come():
@@ -175,3 +175,37 @@ def test_json_of_a_report_counts_every_status():
     assert made["counts"] == {"fetched": 1, "kept": 0, "refused": 0, "failed": 0}
     assert made["files"][0]["verified"] == "size"
     assert made["files"][0]["retries"] == 2
+
+
+def test_a_message_is_no_longer_than_any_path():
+    """A server may send names of megabytes; nobody reads them, and logs are filled with them."""
+    assert shown("k" * 4096) == "k" * 4096
+    assert shown("k" * 16_000_000) == "k" * 4096 + "…"
+
+
+def test_numbers_of_one_are_read_aloud():
+    assert (size(1), size(0.6), size(0), size(2)) == ("1 byte", "1 byte", "0 bytes", "2 bytes")
+
+
+@pytest.mark.parametrize(
+    ("failed", "fine", "expected"),
+    [
+        (1, 0, "The file failed."),
+        (2, 0, "2 of 2 files failed."),
+        (1, 1, "1 of 2 files failed; the other one was fetched, skipped or withheld."),
+        (1, 2, "1 of 3 files failed; the other 2 were fetched, skipped or withheld."),
+    ],
+)
+def test_how_many_failed_is_said_in_words_that_fit(failed, fine, expected):
+    outcomes = [Outcome(f"a{n}", f"a{n}", Status.FAILED, "why") for n in range(failed)]
+    outcomes += [Outcome(f"b{n}", f"b{n}", Status.FETCHED) for n in range(fine)]
+    with pytest.raises(IncompleteError) as caught:
+        Report(ROOT, tuple(outcomes)).raise_for_failures()
+    assert str(caught.value).splitlines()[0] == expected
+
+
+@pytest.mark.parametrize("name", ["ds1/a.txt", "a.txt"])
+def test_a_name_that_stands_beside_a_cause_is_not_repeated_in_it(name):
+    want = Want(RemoteFile("ds1/a.txt", "http://s/b/ds1/a.txt", 1), "a.txt")
+    assert want.said(TransientError(f"{name}: 3 bytes announced")) == "3 bytes announced"
+    assert want.said(TransientError("b/a.txt: gone")) == "b/a.txt: gone"

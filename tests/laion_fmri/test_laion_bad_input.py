@@ -174,7 +174,7 @@ def test_a_disk_that_is_too_full(s3, shell):
     assert not on_disk(shell.data)
     dry = shell(LINE + " --dry-run")
     assert dry.code == 0
-    assert "It does not fit on the disk: 1.00 PB too few are free." in dry.out
+    assert "It does not fit on the disk: 1.00 PB more must be free." in dry.out
 
 
 def test_a_disk_needs_no_margin_beside_the_bytes_to_come(s3, user):

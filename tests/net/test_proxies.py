@@ -447,3 +447,16 @@ def test_a_name_that_no_certificate_can_hold_is_an_error_of_ours(host):
         network = Network(proxies={"https": proxy.url}, read_timeout=1.0)
         with Client(network) as client, pytest.raises(ServerError):
             client.send(Request(f"https://{host}/f"))
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({"NO_PROXY": "a"}, "a"),
+        ({"no_proxy": "", "NO_PROXY": "a"}, "a"),
+        ({"no_proxy": "b", "NO_PROXY": "a"}, "b"),
+    ],
+)
+def test_an_empty_list_in_small_letters_leaves_it_to_the_one_in_capitals(env, expected):
+    """So do curl and requests."""
+    assert Network.from_environment(env).no_proxy == expected

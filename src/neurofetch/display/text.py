@@ -50,7 +50,7 @@ def size(number: float) -> str:
     ('999 bytes', '12.3 kB', '1.23 GB')
     """
     if number < 1000:
-        return f"{number:.0f} bytes"
+        return f"{number:.0f} byte{'' if round(number) == 1 else 's'}"
     unit = 0
     while number >= 999.5 and unit < len(_UNITS) - 1:
         number /= 1000
@@ -123,7 +123,7 @@ def plan_text(plan: Plan) -> str:
     pieces += [plan_summary(plan)]
     if plan.free is not None and plan.bytes_to_fetch > plan.free:
         missing = size(plan.bytes_to_fetch - plan.free)
-        pieces += [f"It does not fit on the disk: {missing} too few are free."]
+        pieces += [f"It does not fit on the disk: {missing} more must be free."]
     return "\n".join(pieces)
 
 

@@ -91,7 +91,7 @@ class Network:
             ca_bundle=os.pathsep.join(certificates.places) or None,
             ca_named_by=certificates.named_by,
             proxies=proxies_of(env),
-            no_proxy=env.get("no_proxy", env.get("NO_PROXY", "")),
+            no_proxy=env.get("no_proxy") or env.get("NO_PROXY", ""),
         )
 
 

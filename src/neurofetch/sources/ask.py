@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
     InterruptedTransferError,
+    MissingRemoteError,
     ProtocolError,
     RefusedError,
     RemoteChangedError,
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ASK_FOR_CHECKSUM",
+    "PAST_CACHES",
     "NoRangesError",
+    "OtherPartError",
     "ask",
     "ask_first",
     "ask_head",
@@ -49,8 +52,14 @@ __all__ = [
 
 ASK_FOR_CHECKSUM: Mapping[str, str] = {"x-amz-checksum-mode": "ENABLED"}
 """The header with which S3 is asked to tell the checksum that it keeps of an object."""
+PAST_CACHES: Mapping[str, str] = {"Cache-Control": "no-cache"}
+"""The header that asks caches on the way to ask the server: what they keep may be damaged."""
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"(?:bytes[ =])?\s*([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
+_HEADS = 2
+"""So many attempts are made with HEAD, where it fails in a way that passes; the rest with GET."""
+_NO_HEAD = (MissingRemoteError, ProtocolError, RefusedError)
+"""What a HEAD may end with where a GET is answered."""
 _WHOLE = (200, 203)
 """Statuses with which all of a file comes; 203 is what a proxy makes of a 200."""
 
@@ -204,6 +213,10 @@ class NoRangesError(Exception):
     """The server cannot, or does not, send parts. A turn of events, not a failure."""
 
 
+class OtherPartError(TransientError):
+    """Another part came than was asked for, or one that does not say of what it is a part."""
+
+
 def ask_range(
     client: Client,
     source: Source,
@@ -212,6 +225,8 @@ def ask_range(
     last: int,
     *,
     guard: bool = True,
+    tells: bool = False,
+    past_caches: bool = False,
 ) -> Response:
     """Ask for some bytes of this version of a file; the response is just these.
 
@@ -227,6 +242,10 @@ def ask_range(
         The first and the last byte.
     guard : bool
         Send the ETag as the condition of the request. Without it, each response must tell the ETag.
+    tells : bool
+        Only the ETag says whose part it is, and the server tells it: an answer without it is none.
+    past_caches : bool
+        It came wrong before: ask the server itself.
 
     Raises
     ------
@@ -234,15 +253,15 @@ def ask_range(
         If the whole file comes instead.
     RemoteChangedError
         If the object is another one now.
-    TransientError
+    OtherPartError
         If the response is for something else: another attempt may cure it.
     ServerError
         If the server refuses.
     """
-    condition = if_match(remote) if guard else {}
-    response = ask(client, source, remote, {"Range": f"bytes={first}-{last}", **condition})
+    more = {**(if_match(remote) if guard else {}), **(PAST_CACHES if past_caches else {})}
+    response = ask(client, source, remote, {"Range": f"bytes={first}-{last}", **more})
     try:
-        check_answer(response, remote, (first, last), told=not guard)
+        check_answer(response, remote, (first, last), told=not guard, tells=tells)
     except BaseException:
         response.close()
         raise
@@ -255,6 +274,7 @@ def check_answer(
     span: tuple[int, int] | None = None,
     *,
     told: bool = False,
+    tells: bool = False,
 ) -> None:
     """See that a response is the answer to what was asked, as far as its head can prove it.
 
@@ -269,6 +289,8 @@ def check_answer(
         The first and the last byte that were asked for; by default all.
     told : bool
         A part counts only where the response tells the ETag.
+    tells : bool
+        So it is, and the server is known to tell it.
 
     Raises
     ------
@@ -286,6 +308,9 @@ def check_answer(
     proved = same_etag(etag, remote.etag)
     if span is not None:
         _check_part(response, remote, span, proved=proved)
+        if tells and etag is None:
+            msg = f"{remote.key}: an answer without the ETag that the server tells of it"
+            raise OtherPartError(msg)
         if told and not proved:
             raise NoRangesError
         return
@@ -324,7 +349,7 @@ def _check_part(
         problem = f"{response.length} bytes"
     if problem:
         msg = f"{remote.key}: asked for bytes {first}-{last}, got {problem}"
-        raise TransientError(msg)
+        raise OtherPartError(msg)
 
 
 def look(
@@ -366,22 +391,23 @@ def look(
     ServerError
     """
     try:
-        hint = attempts.run(lambda: ask_head(client, source, remote), tell)
-    except (ProtocolError, RefusedError) as error:
+        hint, first = _hinted(client, source, remote, attempts, tell)
+    except _NO_HEAD as error:
         if source.signed(remote):
             raise
         if remote.etag is None and isinstance(error, ProtocolError):
             return remote, {}  # it knows no HEAD, and there is nothing to compare
-        hint = {}  # a GET may well be allowed
+        hint, first = {}, {}  # a GET may well be answered
     said = renewed(remote, hint)
     if hint and _agrees(remote, said) and (said.etag or not doubt):
         return (remote if remote.etag else replace(remote, etag=said.etag)), hint
     if source.signed(remote):
         return moved_on(remote, hint), hint
-    first = attempts.run(lambda: _first(client, source, remote), tell)
+    first = first or attempts.run(lambda: _first(client, source, remote), tell)
     now = renewed(remote, first)
     if _agrees(remote, now):
-        return (remote if remote.etag else replace(remote, etag=now.etag)), {}
+        told = {"etag": first["etag"]} if "etag" in first else {}
+        return (remote if remote.etag else replace(remote, etag=now.etag)), told
     bears_out = bool(hint) and same_etag(said.etag, now.etag) and said.size in (None, now.size)
     return moved_on(remote, first), hint if bears_out else {}
 
@@ -395,10 +421,35 @@ def tells_etag(client: Client, source: Source, remote: RemoteFile, attempts: Att
         If it does not answer.
     """
     try:
-        headers = attempts.run(lambda: ask_head(client, source, remote))
-    except (ProtocolError, RefusedError):
+        hint, first = _hinted(client, source, remote, attempts)
+        headers = hint or first
+    except _NO_HEAD:
         headers = attempts.run(lambda: ask_first(client, source, remote))
     return read_etag(headers.get("etag", "")) is not None
+
+
+def _hinted(
+    client: Client,
+    source: Source,
+    remote: RemoteFile,
+    attempts: Attempts,
+    tell: Tell | None = None,
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a HEAD says, or where it fails again and again, what a GET says instead.
+
+    There are servers, and more so proxies, that answer every HEAD with a 5xx, or with silence. So
+    the later ones of the attempts are made with what the file itself is asked for with.
+    """
+    tried = 0
+
+    def attempt() -> tuple[dict[str, str], dict[str, str]]:
+        nonlocal tried
+        tried += 1
+        if tried <= _HEADS or source.signed(remote):
+            return ask_head(client, source, remote), {}
+        return {}, _first(client, source, remote)
+
+    return attempts.run(attempt, tell)
 
 
 def _first(client: Client, source: Source, remote: RemoteFile) -> dict[str, str]:

@@ -56,7 +56,9 @@ _PAGE_LIMIT = 16 * 1024 * 1024
 _REGION_HEADER = "x-amz-bucket-region"
 _SIZE = re.compile(r"[0-9]{1,18}")
 _TAG_LIMIT = 1_200_000
-"""Tags in a page: a thousand keys have 15,000. Each takes a hundred bytes of memory."""
+"""Tags and attributes in a page: a thousand keys have 15,000. Each takes 100 bytes of memory."""
+_MARKS = (b"<", b'="', b"='")
+"""What each of them has, at least where it is written as usual."""
 _PROLOG = 4096
 _ADVICE = (
     "Nothing was fetched. Check the name of the bucket, and AWS_ENDPOINT_URL_S3 and "
@@ -525,7 +527,7 @@ class _Page:
         # A listing declares no entities: with them, a few bytes become gigabytes.
         if b"<!DOCTYPE" in body[:_PROLOG] or b"\0" in body[:4]:
             raise ProtocolError(msg)
-        if body.count(b"<") > _TAG_LIMIT:
+        if sum(map(body.count, _MARKS)) > _TAG_LIMIT:
             raise ProtocolError(
                 f"{shown_url}: a page of a listing with more than {_TAG_LIMIT:,} tags. {_ADVICE}"
             )

@@ -249,7 +249,7 @@ class TransferContext:
             step.want.path,
             step.want.remote.key,
             status,
-            shown(str(error)),
+            shown(step.want.said(error)),
             seconds=seconds,
             advice=advice,
         )

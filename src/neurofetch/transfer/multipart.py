@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from neurofetch.errors import (
     DestinationError,
     InterruptedTransferError,
+    ProtocolError,
     RemoteChangedError,
     TransientError,
     VerificationError,
@@ -23,7 +24,13 @@ from neurofetch.integrity.checksums import crc, hasher, part_count
 from neurofetch.integrity.verification import EtagError, ServerChecksum
 from neurofetch.model import Action, Outcome, RemoteFile, Status
 from neurofetch.net.connect import no_descriptor_left
-from neurofetch.sources.ask import NoRangesError, ask_part_length, ask_range, look
+from neurofetch.sources.ask import (
+    NoRangesError,
+    OtherPartError,
+    ask_part_length,
+    ask_range,
+    look,
+)
 from neurofetch.sources.etag import is_weak, read_etag, same_etag
 from neurofetch.transfer.context import FOLDER_GONE, LostTemporaryError
 from neurofetch.transfer.part_file import BUFFER, LostPartialError, Noted, PartFile
@@ -93,7 +100,13 @@ class _FetchPart:
         try:
             large = self._large
             asked = ask_range(
-                context.client, context.source, large.remote, *self._range(), guard=large.guarded
+                context.client,
+                context.source,
+                large.remote,
+                *self._range(),
+                guard=large.guarded,
+                tells=large.tells and self._partial.checksum.digest is None,
+                past_caches=large.anew,
             )
             large.told = large.told and "etag" in asked.headers
             with asked as response, context.buffers.lend(BUFFER) as buffer:
@@ -169,12 +182,18 @@ class LargeFile:
         """Whether the ETag is sent as the condition of each request: some servers cannot."""
         self.told = True
         """Whether every response told the ETag."""
-        self._tells = False
+        self.tells = False
+        """Whether the server tells the ETag of the object, where it is asked about it."""
 
     @property
     def remote(self) -> RemoteFile:
         """The object, as it is known to be now."""
         return self.life.step.want.remote
+
+    @property
+    def anew(self) -> bool:
+        """Whether it is fetched once more, since what came did not match."""
+        return self._came_before is not None
 
     # -- opening -----------------------------------------------------------------------------
 
@@ -232,7 +251,7 @@ class LargeFile:
             self.tell,
             doubt=self._changes > 0,
         )
-        self._tells = "etag" in headers
+        self.tells = "etag" in headers
         if remote.etag and is_weak(read_etag(headers.get("etag", ""))):
             raise NoRangesError  # no proxy that weakens ETags honours them as a condition
         if remote.etag is None:
@@ -247,7 +266,7 @@ class LargeFile:
         """Count and tell an attempt that failed."""
         with self._lock:
             self._retried += 1
-        self.context.tally.retried(self.life.step.want.path, error, wait)
+        self.context.tally.retried(self.life.step.want, error, wait)
 
     def came(self, count: int) -> None:
         """Count bytes that came over the network."""
@@ -286,7 +305,7 @@ class LargeFile:
             self._fail(error)
 
     def _began_anew(self, error: BaseException) -> bool:
-        if isinstance(error, NoRangesError):
+        if isinstance(error, NoRangesError) or self._no_part_came(error):
             self._fall_back()
         elif isinstance(error, LostPartialError | LostTemporaryError) and self._lost < _LOSSES:
             self._yield()
@@ -300,6 +319,16 @@ class LargeFile:
         else:
             return False
         return True
+
+    def _no_part_came(self, error: BaseException) -> bool:
+        """Whether parts are refused, or never are those asked for: then the whole may well come.
+
+        Not where a part came: then the server can send them, and what is held is not thrown away.
+        """
+        partial = self.life.held
+        if not isinstance(partial, PartFile) or partial.parts:
+            return False
+        return isinstance(error, ProtocolError) or isinstance(error.__cause__, OtherPartError)
 
     def _finish(self, partial: PartFile) -> None:
         self.life.verify()
@@ -330,7 +359,7 @@ class LargeFile:
                 lambda n: ask_part_length(context.client, context.source, remote, n, parts)
             )
         except EtagError as error:
-            if self._tells and not self.told:
+            if self.tells and not self.told:
                 raise VerificationError(str(error)) from error  # it may have been other answers
             before = self._came_before or ""
             return context.etags.weigh(remote, error, before, told=self.told)

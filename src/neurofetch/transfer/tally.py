@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from neurofetch.events import Event, FileDone, Retrying, Waiting
-from neurofetch.model import Outcome, Status, Step
+from neurofetch.model import Outcome, Status, Step, Want
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,10 +83,10 @@ class Tally:
             self._waited_for.add(path)
             self.inbox.append(Waiting(path, owner))
 
-    def retried(self, path: str, error: TransientError, wait: float) -> None:
+    def retried(self, want: Want, error: TransientError, wait: float) -> None:
         """Write down that an attempt failed and there will be another."""
         self.retries += 1
-        self.inbox.append(Retrying(path, str(error), wait))
+        self.inbox.append(Retrying(want.path, want.said(error), wait))
 
     def end_all(self, cause: BaseException) -> None:
         """Write down what ends the whole transfer; the first cause stands."""

@@ -22,6 +22,7 @@ from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
 from neurofetch.sources.ask import (
     ASK_FOR_CHECKSUM,
+    PAST_CACHES,
     ask_part_length,
     check_answer,
     look,
@@ -214,7 +215,7 @@ class WholeFile:
             self._fail(gave_up)
             return
         self._retried += 1
-        context.tally.retried(self.life.step.want.path, error, wait)
+        context.tally.retried(self.life.step.want, error, wait)
         self.life.wait(FetchWhole(self), wait)
 
     # -- the bytes ---------------------------------------------------------------------------
@@ -268,13 +269,13 @@ class WholeFile:
         self.life.step = replace(step, want=replace(step.want, remote=now))
 
     def _fetch(self) -> tuple[Verified, int]:
-        context, path = self._context, self.life.step.want.path
+        context, want = self._context, self.life.step.want
         if self.life.held is not None:
             return self._attempt()  # what fails is asked for again later, alone
 
         def told(error: TransientError, wait: float) -> None:
             self._retried += 1
-            context.tally.retried(path, error, wait)
+            context.tally.retried(want, error, wait)
 
         return context.attempts.run(self._attempt, told, self._failed)
 
@@ -315,6 +316,8 @@ class WholeFile:
         headers = {} if remote.digest else dict(ASK_FOR_CHECKSUM)
         if remote.ranges and self._guarded:
             headers.update(if_match(remote))
+        if self._came_before is not None:
+            headers.update(PAST_CACHES)
         return headers
 
     def _verified(self, piece: OnePiece, response: Response, again: Reader) -> Verified:
