@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurofetch._shown import shown
 from neurofetch.display.text import (
     duration,
     plan_json,
@@ -17,8 +18,10 @@ from neurofetch.display.text import (
     size,
     table,
 )
+from neurofetch.errors import TransientError
 from neurofetch.model import (
     Action,
+    IncompleteError,
     Outcome,
     Plan,
     RemoteFile,
