@@ -460,3 +460,27 @@ def test_a_name_that_no_certificate_can_hold_is_an_error_of_ours(host):
 def test_an_empty_list_in_small_letters_leaves_it_to_the_one_in_capitals(env, expected):
     """So do curl and requests."""
     assert Network.from_environment(env).no_proxy == expected
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy"])
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("127.0.0.1:1", "cannot connect to the proxy 127.0.0.1:1: "),
+        ("proxy.invalid", "cannot find the proxy 'proxy.invalid': "),
+    ],
+)
+def test_a_proxy_that_is_not_there_is_called_a_proxy(variable, place, expected):
+    network = Network.from_environment({variable: f"http://u:secret@{place}"})
+    url = f"{variable.partition('_')[0]}://s3.example.edu/b"
+    with Client(network) as client, pytest.raises(TransientError) as caught:
+        client.send(Request(url))
+    assert str(caught.value).startswith(expected)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["minio:secret", "a:secret", "key:secret/x", "//u:secret"])
+def test_a_user_and_password_without_a_server_are_not_shown(text):
+    with pytest.raises(ConfigError) as caught:
+        checked_endpoint(text, "AWS_ENDPOINT_URL_S3")
+    assert "secret" not in str(caught.value)

@@ -110,7 +110,7 @@ class Dialer:
         with no_descriptor_left():
             context = self._tls_context() if route.scheme == "https" else None
             if route.proxy is None:
-                sock = self._tcp(route.host, route.port)
+                sock = self._tcp(route.host, route.port, "")
             else:
                 sock = self._through(route, route.proxy)
         if context is not None:
@@ -120,9 +120,9 @@ class Dialer:
 
     # -- addresses ---------------------------------------------------------------------------
 
-    def _tcp(self, host: str, port: int) -> socket.socket:
+    def _tcp(self, host: str, port: int, what: str) -> socket.socket:
         problem: OSError | None = None
-        for address in self._ordered(host, port):
+        for address in self._ordered(host, port, what):
             sock = socket.socket(address.family, socket.SOCK_STREAM)
             try:
                 sock.settimeout(self._network.connect_timeout)
@@ -134,14 +134,14 @@ class Dialer:
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return sock
-        msg = f"cannot connect to {host}:{port}: {problem}"
+        msg = f"cannot connect to {what}{host}:{port}: {problem}"
         raise TransientError(msg) from problem
 
-    def _ordered(self, host: str, port: int) -> list[_Address]:
+    def _ordered(self, host: str, port: int, what: str) -> list[_Address]:
         with self._lock:
             until, known = self._addresses.get((host, port), (0.0, []))
             if time.monotonic() > until:
-                known = _look_up(host, port)
+                known = _look_up(host, port, what)
                 until = time.monotonic() + _ADDRESS_SECONDS
                 self._addresses[host, port] = (until, known)
             self._turn += 1
@@ -160,7 +160,7 @@ class Dialer:
 
     def _through(self, route: Route, proxy: str) -> socket.socket:
         host, port, credentials = parsed_proxy(proxy)
-        sock = self._tcp(host, port)
+        sock = self._tcp(host, port, "the proxy ")
         if route.scheme != "https":
             return sock  # plain HTTP: the request line carries the whole URL
         name = f"[{route.host}]" if ":" in route.host else route.host
@@ -230,11 +230,11 @@ class _Address(NamedTuple):
     place: tuple[str, int]
 
 
-def _look_up(host: str, port: int) -> list[_Address]:
+def _look_up(host: str, port: int, what: str) -> list[_Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        msg = f"cannot find the host {host!r}: {error}"
+        msg = f"cannot find {what or 'the host '}{host!r}: {error}"
         raise TransientError(msg) from error
     unique = dict.fromkeys(_Address(entry[0], entry[4]) for entry in found)  # type: ignore[arg-type]
     return list(unique)

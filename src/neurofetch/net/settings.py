@@ -208,7 +208,9 @@ def checked_endpoint(text: str, name: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
 
 
-_HARMLESS = re.compile(r"(?:[a-zA-Z]{1,10}:/{0,2})?[\w.-]*(?::\d{0,5}|:port)?(?:/[\w./-]*)?")
+_HARMLESS = re.compile(
+    r"(?:https?:|[a-zA-Z]{1,10}:/{1,2})?/{0,2}[\w.-]*(?::\d{0,5}|:port)?(?:/[\w./-]*)?"
+)
 """What surely holds no password: it has no "@", and nothing but a port after a colon."""
 
 REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
