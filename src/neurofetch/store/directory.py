@@ -200,9 +200,8 @@ class DataDirectory:
         OSError
             As the system raised it: EXDEV where the folder is on another file system.
         """
-        folder, _, name = path.rpartition("/")
-        with self._opened(folder, path) as final:
-            temporary.folder.rename(temporary.name, final, name)
+        with self.folder_of(path) as final:
+            temporary.folder.rename(temporary.name, final, path.rpartition("/")[2])
 
     def close(self) -> None:
         """Close what `check_writable` opened."""
@@ -210,7 +209,17 @@ class DataDirectory:
         if folder is not None:
             folder.close()
 
-    def _opened(self, folder: str, path: str) -> Folder:
+    def folder_of(self, path: str) -> Folder:
+        """Open the folder of a final name; it is made if need be.
+
+        Raises
+        ------
+        UnsafeNameError, DestinationError
+            As `put` does.
+        OSError
+            If the disk is full.
+        """
+        folder = path.rpartition("/")[0]
         root = self._folder or Folder.root(self.root)
         try:
             return root.below(folder.split("/") if folder else (), make=True)

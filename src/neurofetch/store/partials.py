@@ -430,8 +430,10 @@ class Partials:
         if not mine or not part.is_there():
             part.close()
             return None
-        with contextlib.suppress(OSError):  # the caller has read it, and writes it anew
+        try:
             held.folder.rename(f"{held.base}.log", part.folder, f"{part.base}.log")
+        except OSError:  # the caller has read it, and writes it anew
+            held.folder.remove(f"{held.base}.log")
         return part
 
     def _at(self, path: str) -> Folder:
