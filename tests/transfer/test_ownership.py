@@ -567,3 +567,62 @@ def test_a_folder_of_temporary_files_that_vanishes_costs_one_more_attempt(world,
     assert removed
     assert world.files() == {"f.bin": body}
     world.assert_clean()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ETIMEDOUT])
+def test_a_claim_that_cannot_be_read_for_a_moment_is_not_lost(world, monkeypatch, number):
+    body, real, failed = world.put("f.bin", LARGE), os.readlink, []
+
+    def readlink(name, *, dir_fd=None):
+        if name == name_of("f.bin") and len(failed) < 3:
+            failed.append(1)
+            raise OSError(number, os.strerror(number))
+        return real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    (outcome,) = world.fetch()
+    assert failed
+    assert outcome.ok, outcome.reason
+    assert len(world.ranges("f.bin")) == PARTS + 1  # nothing came twice
+    assert world.files() == {"f.bin": body}
+    world.assert_clean()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_is_robbed_during_the_deeper_look_fetches_again(world, when):
+    body, robbed = world.put("f.bin", LARGE[:3_000]), []
+
+    def inspect(temporary, _):
+        gone = not robbed
+        robbed.append(1)
+        if gone:
+            os.unlink(temporary)
+        if not gone or when == "before":
+            Path(temporary).read_bytes()
+
+    (outcome,) = world.fetch(inspect=inspect)
+    assert outcome.ok, outcome.reason
+    assert len(robbed) == 2
+    assert world.files() == {"f.bin": body}
+    world.assert_clean()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a path through a descriptor")
+def test_a_deeper_look_is_at_the_file_whatever_stands_in_the_place_of_its_folder(world):
+    """What the look writes must not come to lie elsewhere."""
+    body = world.put("f.bin", LARGE[:3_000])
+    other = world.outside
+    other.mkdir()
+
+    def inspect(temporary, _):
+        (world.state / "partial").rename(world.state / "real")
+        (world.state / "partial").symlink_to(other)
+        Path(temporary + ".new").write_bytes(body)
+        os.replace(temporary + ".new", temporary)
+        (world.state / "partial").unlink()
+        (world.state / "real").rename(world.state / "partial")
+
+    (outcome,) = world.fetch(inspect=inspect)
+    assert outcome.ok, outcome.reason
+    assert list(other.iterdir()) == []
+    assert world.files() == {"f.bin": body}
