@@ -1,5 +1,6 @@
 """The cache on disk: found, read, written and searched, beside nilearn."""
 
+import errno
 import json
 import os
 import threading
@@ -350,3 +351,38 @@ def test_the_index_agrees_with_the_disk_after_any_history(tmp_path_factory, hist
             found = locate(cache, range(1, 7))
             assert found.keys() == {number for _, number in held}
             assert all((place, number) in held for number, place in found.items())
+
+
+# ---- links out of the cache
+
+
+def test_a_record_is_not_written_through_a_link_out_of_the_cache(cache, tmp_path):
+    """Also where the folder became one a moment ago, in a directory that others may write to."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    cache.root.mkdir()
+    (cache.root / "collection_7").symlink_to(outside)
+    with pytest.raises(_errors.UnsafeNameError, match="symbolic link"):
+        write_json(cache.image_json(7, 1), {"id": 1})
+    assert list(outside.iterdir()) == []
+    assert list((cache.root / ".neurofetch" / "partial").glob("*")) == []
+    inside = cache.root / "collection_8"
+    inside.mkdir()
+    (cache.root / "collection_9").symlink_to(inside)
+    assert write_json(cache.image_json(9, 1), {"id": 1})
+    assert read_json(inside / "image_1_metadata.json") == {"id": 1}
+
+
+def test_a_record_whose_folder_is_on_another_file_system_is_written_there(cache, monkeypatch):
+    cache.collection_dir(7).mkdir(parents=True)
+    real = os.replace
+
+    def replace(source, target, *, src_dir_fd, dst_dir_fd):
+        if ".neurofetch" in os.readlink(f"/proc/self/fd/{src_dir_fd}"):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+
+    monkeypatch.setattr(os, "replace", replace)
+    assert write_json(cache.image_json(7, 1), {"id": 1})
+    assert os.listdir(cache.collection_dir(7)) == ["image_1_metadata.json"]
+    assert os.listdir(cache.root / ".neurofetch" / "partial") == []

@@ -1,11 +1,14 @@
 """What `verify` finds: against the receipts, byte by byte, against the server."""
 
 import builtins
+import errno
+import json
 import os
 
 import pytest
 
 from neurofetch.engine import Listing, State, query
+from neurofetch.errors import DestinationError
 from neurofetch.events import Checking
 from neurofetch.model import VerificationLevel, Want
 from neurofetch.store.audit import audit
@@ -249,3 +252,67 @@ def test_what_a_listener_raises_ends_the_reading(world):
 
     with world.fetcher() as fetcher, pytest.raises(ZeroDivisionError, match="mine"):
         audit(fetcher.directory, read_all=True, listen=listen)
+
+
+BEYOND = [
+    "",
+    "/etc/passwd",
+    "../outside/x",
+    "a/../../outside/x",
+    ".",
+    "..",
+    "a\0b",
+    "a//b",
+    "x" * 5000,
+]
+
+
+def test_a_receipt_for_what_cannot_be_a_file_here_costs_itself_only(world):
+    assert world.fetch().ok
+    (journal,) = (world.state / "receipts").iterdir()
+    row = json.loads(journal.read_text().splitlines()[0])
+    with journal.open("a") as file:
+        file.writelines(json.dumps({**row, "path": path}) + "\n" for path in BEYOND)
+    found = states(world, read_all=True)
+    assert {path: state for path, state in found.items() if len(path) < 5000} == {
+        "large.bin": State.GOOD,
+        "small.txt": State.GOOD,
+    }
+
+
+@pytest.mark.parametrize("thing", ["folder", "link to itself", "file in the place of its folder"])
+def test_what_stands_in_the_place_of_a_file_makes_it_missing_and_ends_nothing(world, thing):
+    world.put("d/f.bin", SMALL)
+    assert world.fetch().ok
+    path = world.root / "d" / "f.bin"
+    path.unlink()
+    if thing == "folder":
+        path.mkdir()
+    elif thing == "link to itself":
+        path.symlink_to(path)
+    else:
+        path.parent.rmdir()
+        path.parent.write_text("x")
+    assert states(world) == {
+        "d/f.bin": State.MISSING,
+        "large.bin": State.GOOD,
+        "small.txt": State.GOOD,
+    }
+
+
+def test_where_a_journal_cannot_be_read_nothing_is_called_good(world, monkeypatch):
+    assert world.fetch().ok
+    (journal,) = (world.state / "receipts").iterdir()
+    real = os.open
+
+    def refuse(name, *arguments, **keywords):
+        if name == journal.name:
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return real(name, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(DestinationError, match=journal.name):
+        look(world)
+    report = world.fetch()  # it is told, and nothing is fetched for it
+    assert report.ok
+    assert any(journal.name in note for note in report.notes)

@@ -1,5 +1,6 @@
 """Nothing outside of the data directory: links in every place, at every moment, and names."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -337,3 +338,64 @@ def test_a_directory_that_is_made_anew_between_two_runs_is_used_as_it_is(world):
         assert ran(fetcher, plan).ok
     assert world.files() == {"f.bin": SMALL}
     assert DataDirectory(world.root).look("f.bin") is not None
+
+
+@pytest.mark.parametrize("thing", THINGS)
+def test_a_note_that_cannot_be_read_hides_no_other(world, thing, tmp_path):
+    notes = world.state / "homes"
+    notes.mkdir(parents=True)
+    (tmp_path / "other").write_text("sub-09")
+    THINGS[thing](notes / "0", tmp_path / "other")
+    home = world.root / "sub-03" / ".neurofetch" / "partial"
+    home.mkdir(parents=True)
+    (notes / "1").write_text("sub-03")
+    homes = Homes(world.state)
+    assert str(home) in {one.path for one in homes.existing()}
+    homes.close()
+
+
+def test_a_note_that_a_crash_cut_short_is_written_anew(world, monkeypatch):
+    across(world, "sub-03", monkeypatch)
+    name = hashlib.sha256(b"sub-03").hexdigest()[:24]
+    (world.state / "homes").mkdir(parents=True)
+    (world.state / "homes" / name).touch()
+    world.put("sub-03/f", SMALL)
+    assert world.fetch().ok
+    assert (world.state / "homes" / name).read_bytes() == b"sub-03"
+    assert os.listdir(world.state / "homes") == [name]
+
+
+def test_the_empty_folder_of_a_killed_run_on_another_file_system_is_removed(world, monkeypatch):
+    across(world, "sub-03", monkeypatch)
+    world.put("sub-03/f", SMALL)
+    assert world.fetch().ok
+    (world.root / "sub-03" / ".neurofetch" / "partial").mkdir(parents=True)
+    world.put("g", SMALL)
+    assert world.fetch().ok
+    assert not (world.root / "sub-03" / ".neurofetch").exists()
+
+
+def test_a_folder_that_others_remove_is_made_again(tmp_path):
+    """Several runs use one folder on another file system, and each removes it when it is empty."""
+    stop = threading.Event()
+
+    def remove():
+        while not stop.is_set():
+            for path in (tmp_path / "a" / "b", tmp_path / "a"):
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+
+    thread = threading.Thread(target=remove)
+    thread.start()
+    failed = 0
+    try:
+        with Folder.root(tmp_path) as root:
+            for _ in range(2_000):
+                try:
+                    root.below(["a"], make=True).close()
+                except FileNotFoundError:
+                    failed += 1
+    finally:
+        stop.set()
+        thread.join()
+    assert failed == 0

@@ -1,10 +1,18 @@
 """A receipt on the disk: one line of JSON, whatever the names are."""
 
+import errno
 import json
+import os
+import re
+import shutil
+import time
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neurofetch.errors import DestinationError
 from neurofetch.model import Receipt, VerificationLevel
 from neurofetch.store.receipts import Journal, read_receipts
 
@@ -36,3 +44,113 @@ def test_a_line_is_what_json_itself_would_write_and_comes_back(
     expected = json.dumps(dict(zip(names, values, strict=True)), separators=(",", ":"))
     assert file.read_text(encoding="ascii") == f"{expected}\n"
     assert read_receipts(state) == {path: receipt}
+
+
+LINE = (
+    '{"path":"f.bin","key":"k","etag":"e","size":1,"mtime_ns":1,"rung":"size","digest":"",'
+    '"when":1.0,"seq":1}\n'
+)
+ODD = {
+    "a count without end": LINE.replace('"seq":1', '"seq":' + "9" * 4300),
+    "the highest count that can be written": LINE.replace('"seq":1', '"seq":' + "9" * 4299),
+    "the highest count that is believed": LINE.replace('"seq":1', f'"seq":{(1 << 63) - 1}'),
+    "a size beyond reason": LINE.replace('"size":1', '"size":1' + "0" * 30),
+    "a time beyond reason": LINE.replace('"mtime_ns":1', '"mtime_ns":-1' + "0" * 4000),
+    "a date that is no number": LINE.replace('"when":1.0', '"when":NaN'),
+    "a date without end": LINE.replace('"when":1.0', '"when":-Infinity'),
+    "a long line": "x" * (3 << 20) + "\n",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_line_that_is_beyond_reason_costs_itself_only(tmp_path, odd):
+    """Also when it is merged, and when this run counts on from it."""
+    (tmp_path / "receipts").mkdir()
+    for n in range(9):
+        content = LINE.replace("f.bin", "good") + ODD[odd]
+        (tmp_path / "receipts" / f"ended-{n}.jsonl").write_text(content)
+    for size in (5, 6):
+        receipt = Receipt("f.bin", "k", "e", size, 7, VerificationLevel.SIZE, "", 1.0)
+        journal = Journal(tmp_path)
+        journal.append(receipt)
+        journal.close()
+        assert read_receipts(tmp_path).of("f.bin", size, 7) == receipt
+    assert read_receipts(tmp_path).keys() == {"f.bin", "good"}
+    assert len(list((tmp_path / "receipts").iterdir())) < 9
+
+
+def test_what_is_too_large_to_be_a_journal_is_named_and_passed_over(tmp_path):
+    (tmp_path / "receipts").mkdir()
+    (tmp_path / "receipts" / "good.jsonl").write_text(LINE)
+    with (tmp_path / "receipts" / "ended-huge.jsonl").open("wb") as file:
+        try:
+            file.truncate(200 << 30)
+        except OSError:
+            pytest.skip("this file system has no sparse files")
+    receipts = read_receipts(tmp_path)
+    assert set(receipts) == {"f.bin"}
+    assert "ended-huge.jsonl: it is too large" in receipts.unread[0]
+
+
+def test_a_journal_that_cannot_be_read_hides_no_other_and_is_not_merged(tmp_path, monkeypatch):
+    """That of another user, with an umask of 077."""
+    folder = tmp_path / "receipts"
+    folder.mkdir()
+    for n in range(9):
+        (folder / f"ended-{n}.jsonl").write_text(LINE.replace("f.bin", f"f{n}"))
+    real = os.open
+
+    def refuse(name, *arguments, **keywords):
+        if name == "ended-3.jsonl":
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return real(name, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", refuse)
+    receipts = read_receipts(tmp_path)
+    assert receipts.keys() == {f"f{n}" for n in range(9)} - {"f3"}
+    assert receipts.unread == [f"{folder / 'ended-3.jsonl'}: Permission denied"]
+    journal = Journal(tmp_path)
+    journal.append(Receipt("new", "k", "e", 1, 7, VerificationLevel.SIZE, "", 1.0))
+    journal.close()
+    assert len(list(folder.iterdir())) == 2
+    monkeypatch.undo()
+    assert read_receipts(tmp_path).keys() == {*(f"f{n}" for n in range(9)), "new"}
+
+
+def test_a_folder_of_receipts_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "receipts").mkdir()
+    real = os.open
+
+    def refuse(name, *arguments, **keywords):
+        if name == "receipts":
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return real(name, *arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(DestinationError, match=re.escape(f"{tmp_path}, where it is written down")):
+        read_receipts(tmp_path)
+
+
+@pytest.mark.parametrize("gone", ["journal", "folder", "state"])
+def test_receipts_of_a_run_whose_journal_somebody_removes_are_not_lost(tmp_path, gone):
+    state = tmp_path / "state"
+    journal = Journal(state)
+    one = Receipt("a", "k", "e", 1, 7, VerificationLevel.SIZE, "", 1.0)
+    journal.append(one)
+    if gone == "journal":
+        journal.owner.journal.unlink()
+    else:
+        shutil.rmtree(state / "receipts" if gone == "folder" else state)
+    journal.append(replace(one, path="b"))
+    journal.close()
+    assert read_receipts(state).keys() == {"a", "b"}
+
+
+def test_many_receipts_of_one_file_that_count_the_same_are_read_at_once(tmp_path):
+    (tmp_path / "receipts").mkdir()
+    lines = "".join(LINE.replace('"mtime_ns":1', f'"mtime_ns":{n}') for n in range(30_000))
+    (tmp_path / "receipts" / "ended-x.jsonl").write_text(lines)
+    began = time.monotonic()
+    receipts = read_receipts(tmp_path)
+    assert time.monotonic() - began < 20
+    assert receipts.of("f.bin", 1, 777).mtime_ns == 777

@@ -6,6 +6,7 @@ two hosts and a hidden `/proc` are in `tests/soak`.
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def rename_host(world, host):
 
 def killed_with_parts(world, parts):
     """Kill a run after it noted some parts of `f.bin`."""
-    world.s3.fault(method="GET", skip=parts, times=PARTS, stall=20.0, stall_after=10_000)
+    world.s3.fault(method="GET", skip=parts, times=PARTS, stall=6.0, stall_after=10_000)
     process = world.start()
     until(lambda: world.log_lines() >= parts)
     process.kill()
@@ -502,3 +503,201 @@ def test_a_token_is_told_from_other_names():
     assert is_token(Owner(Path()).token)
     for other in ("2024-03", "v2", "python3", "a-b-c-d", "host-1-2-xyz", "../x-1-2-abcdef01", ""):
         assert not is_token(other)
+
+
+# -- what cannot be seen ---------------------------------------------------------------------------
+
+
+def test_a_run_that_could_not_see_when_it_started_is_not_dead(tmp_path, sleeper):
+    """It had no `/proc` of its own; we have one."""
+    one = Owner(tmp_path)
+    one.journal.touch()
+    token = of_process(sleeper.pid, 0)
+    (tmp_path / f"{token}.jsonl").touch()
+    assert one.life(token) is Life.LIVES
+    grow_old(tmp_path / f"{token}.jsonl")
+    assert one.life(token) is Life.SILENT
+    sleeper.kill()
+    sleeper.wait()
+    assert one.life(token) is Life.ENDED
+
+
+EXIT = {"x86_64": 60, "aarch64": 93}
+"""The number of the system call that ends one thread."""
+
+
+@pytest.mark.skipif(os.uname().machine not in EXIT, reason="the system call has another number")
+def test_a_process_whose_first_thread_has_ended_lives_while_another_does(tmp_path):
+    """As one that was killed while a thread of it hangs in a write to a file server."""
+    code = (
+        "import ctypes, os, threading\n"
+        "threading.Thread(target=os.read, args=(0, 1)).start()\n"
+        f"ctypes.CDLL(None).syscall({EXIT[os.uname().machine]}, 0)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
+        start = owners._started(process.pid)
+        stat = Path(f"/proc/{process.pid}/stat")
+        until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
+        assert Owner(tmp_path).life(of_process(process.pid, start)) is Life.LIVES
+        process.kill()
+        process.wait()
+        assert Owner(tmp_path).life(of_process(process.pid, start)) is Life.ENDED
+
+
+def test_where_the_time_since_the_boot_is_another_a_process_is_of_another_host(tmp_path):
+    """Else each would see that the other started at another time, and so has ended."""
+    there = ["unshare", "--time", "--boottime", "1000", "--fork"]
+    root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    code = (
+        "from neurofetch.store.owner import Owner\n"
+        "from pathlib import Path\n"
+        "print(Owner(Path()).token)\n"
+    )
+    command = [*there, *root, sys.executable, "-c", code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if done.returncode:
+        pytest.skip("namespaces of time cannot be made here")
+    assert done.stdout.partition("-")[0] != owners._host()
+
+
+# -- what cannot be read or made -------------------------------------------------------------------
+
+
+def test_a_partial_whose_log_cannot_be_read_is_kept_for_its_owner(world, monkeypatch):
+    """That of another user, with an umask of 077: it is of no use here, and is nobody's rubbish."""
+    world.put("f.bin", LARGE)
+    killed_with_parts(world, 4)
+    world.put("g.bin", LARGE[:100])
+    world.s3.delete("f.bin")
+    real = os.open
+
+    def refuse(name, *arguments, **keywords):
+        if str(name).endswith(".log"):
+            raise PermissionError(errno.EACCES, "Permission denied", name)
+        return real(name, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert world.fetch().ok
+    assert len(world.left()) == 2
+    world.put("f.bin", LARGE)
+    assert {outcome.reason for outcome in world.fetch()} >= {"resumed"}
+    world.assert_clean()
+
+
+def test_a_log_that_vanishes_while_its_partial_is_taken_over_leaves_nothing_behind(
+    world, monkeypatch
+):
+    world.put("f.bin", LARGE)
+    killed_with_parts(world, 4)
+    real = os.replace
+
+    def replace(source, target, **keywords):
+        if source.endswith(".log"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
+        real(source, target, **keywords)
+
+    monkeypatch.setattr(os, "replace", replace)
+    (outcome,) = world.fetch()
+    assert outcome.reason == "resumed"
+    assert world.files() == {"f.bin": LARGE}
+    world.assert_clean()
+
+
+def test_where_one_claim_cannot_be_made_those_that_were_are_given_back(world, monkeypatch):
+    for n in range(20):
+        world.put(f"f{n}", b"x%d" % n)
+    real, made = os.symlink, []
+
+    def symlink(*arguments, **keywords):
+        made.append(1)
+        if len(made) == 5:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(*arguments, **keywords)
+
+    monkeypatch.setattr(os, "symlink", symlink)
+    assert world.fetch().ok
+    world.assert_clean()
+
+
+@pytest.mark.parametrize("size", [3_000, len(LARGE)])
+def test_a_folder_of_temporary_files_that_vanishes_costs_one_more_attempt(world, size, monkeypatch):
+    """As another run removes it on another file system, when it is empty."""
+    body = world.put("f.bin", LARGE[:size])
+    real, removed = Partials.part if size > PART else Partials.temporary, []
+
+    def vanishing(partials, *arguments):
+        found = real(partials, *arguments)
+        if not removed:
+            shutil.rmtree(world.state / "partial")
+            removed.append(1)
+        return found
+
+    monkeypatch.setattr(Partials, real.__name__, vanishing)
+    (outcome,) = world.fetch()
+    assert outcome.ok, outcome.reason
+    assert removed
+    assert world.files() == {"f.bin": body}
+    world.assert_clean()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ETIMEDOUT])
+def test_a_claim_that_cannot_be_read_for_a_moment_is_not_lost(world, monkeypatch, number):
+    body, real, failed = world.put("f.bin", LARGE), os.readlink, []
+
+    def readlink(name, *, dir_fd=None):
+        if name == name_of("f.bin") and len(failed) < 3:
+            failed.append(1)
+            raise OSError(number, os.strerror(number))
+        return real(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    (outcome,) = world.fetch()
+    assert failed
+    assert outcome.ok, outcome.reason
+    assert len(world.ranges("f.bin")) == PARTS + 1  # nothing came twice
+    assert world.files() == {"f.bin": body}
+    world.assert_clean()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_who_is_robbed_during_the_deeper_look_fetches_again(world, when):
+    body, robbed = world.put("f.bin", LARGE[:3_000]), []
+
+    def inspect(temporary, _):
+        gone = not robbed
+        robbed.append(1)
+        if gone:
+            os.unlink(temporary)
+        if not gone or when == "before":
+            Path(temporary).read_bytes()
+
+    (outcome,) = world.fetch(inspect=inspect)
+    assert outcome.ok, outcome.reason
+    assert len(robbed) == 2
+    assert world.files() == {"f.bin": body}
+    world.assert_clean()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a path through a descriptor")
+def test_a_deeper_look_is_at_the_file_whatever_stands_in_the_place_of_its_folder(world):
+    """What the look writes must not come to lie elsewhere."""
+    body = world.put("f.bin", LARGE[:3_000])
+    other = world.outside
+    other.mkdir()
+
+    def inspect(temporary, _):
+        (world.state / "partial").rename(world.state / "real")
+        (world.state / "partial").symlink_to(other)
+        Path(temporary + ".new").write_bytes(body)
+        os.replace(temporary + ".new", temporary)
+        (world.state / "partial").unlink()
+        (world.state / "real").rename(world.state / "partial")
+
+    (outcome,) = world.fetch(inspect=inspect)
+    assert outcome.ok, outcome.reason
+    assert list(other.iterdir()) == []
+    assert world.files() == {"f.bin": body}

@@ -213,6 +213,19 @@ class DataDirectory:
         if folder is not None:
             folder.close()
 
+    def folder_of(self, path: str) -> Folder:
+        """Open the folder of a final name; it is made if need be.
+
+        Raises
+        ------
+        UnsafeNameError, DestinationError
+            As `put` does.
+        OSError
+            If the disk is full.
+        """
+        folder = path.rpartition("/")[0]
+        return Folder(self._opened(folder, path), str(self.root / folder))
+
     def _opened(self, folder: str, path: str) -> int:
         """Open the folder of a final name; return its descriptor."""
         root = self._folder or Folder.root(self.root)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Folder"]
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else ""
+"""Where the system has a way through each open folder (proc_pid_fd(5))."""
 _TRIES = 4
 """How often a folder is made that other processes remove, since it is empty."""
 _LINKS = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
@@ -229,6 +231,11 @@ class Folder:
         """Flush the names in it to the disk, where the system can."""
         with contextlib.suppress(OSError):  # some network file systems refuse it, and need it not
             os.fsync(self.fd)
+
+    @property
+    def way(self) -> str:
+        """A path to it for this process: on Linux through its descriptor, wherever it is now."""
+        return f"{_DESCRIPTORS}/{self.fd}" if _DESCRIPTORS else self.path
 
     def device(self) -> int:
         """Return the number of the file system that it is on."""

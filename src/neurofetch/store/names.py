@@ -9,6 +9,9 @@ import sys
 import unicodedata
 from typing import TYPE_CHECKING
 
+from neurofetch.errors import UnsafeNameError
+from neurofetch.store.folder import Folder
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -93,21 +96,24 @@ class Names:
 
     def _tried(self) -> tuple[bool, bool] | None:
         """Make a file, and look for it under other spellings; None where none can be made."""
-        if self._state.is_symlink():
-            return None  # nothing is written through it; the run will say so
         stem = f"names-{secrets.token_hex(8)}-"
         try:
-            self._state.mkdir(parents=True, exist_ok=True)
-            mark = self._state / (stem + _NAME)
-            os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        except (OSError, UnicodeEncodeError):
-            return None  # it cannot be written: the run will say so
-        try:
-            other_case = self._state / (stem + _NAME.upper())
-            other_form = self._state / (stem + unicodedata.normalize("NFD", _NAME))
-            return other_case.exists(), other_form.exists()
-        finally:
-            os.unlink(mark)
+            self._root.mkdir(parents=True, exist_ok=True)
+            with Folder.root(self._root) as root:
+                state = root.below([self._state.name], make=True)
+        except (OSError, UnsafeNameError):
+            return None  # it cannot be written, or is a link: the run will say so
+        with state:
+            try:
+                os.close(state.create(stem + _NAME, os.O_WRONLY, 0o600))
+            except (OSError, UnicodeEncodeError):
+                return None
+            try:
+                other_form = stem + unicodedata.normalize("NFD", _NAME)
+                found = state.look(stem + _NAME.upper()), state.look(other_form)
+                return found[0] is not None, found[1] is not None
+            finally:
+                state.remove(stem + _NAME)
 
     def _seen(self) -> tuple[bool, bool]:
         """Tell from the state folder, by another spelling of its name, or from the system."""

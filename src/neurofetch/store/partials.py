@@ -51,6 +51,8 @@ _LOG_LIMIT = 8 << 20
 """Bytes; a log of the most parts there can be is shorter."""
 _MOST_PARTS = 20_000
 _BLOCK = 1 << 20
+_GONE = (errno.ENOENT, errno.EINVAL, errno.ESTALE)
+"""What systems say when there is no such link, something else, or no folder any more."""
 
 
 def name_of(path: str) -> str:
@@ -280,8 +282,8 @@ class Temporary:
 
     @property
     def path(self) -> str:
-        """Its path, for libraries that need one."""
-        return f"{self.folder.path}{os.sep}{self.name}"
+        """Its path in this process, for libraries that need one."""
+        return f"{self.folder.way}{os.sep}{self.name}"
 
     def open(self, flags: int = os.O_RDWR) -> int:
         """Make the file and open it; return its descriptor.
@@ -430,8 +432,10 @@ class Partials:
         if not mine or not part.is_there():
             part.close()
             return None
-        with contextlib.suppress(OSError):  # the caller has read it, and writes it anew
+        try:
             held.folder.rename(f"{held.base}.log", part.folder, f"{part.base}.log")
+        except OSError:  # the caller has read it, and writes it anew
+            held.folder.remove(f"{held.base}.log")
         return part
 
     def _at(self, path: str) -> Folder:
@@ -545,7 +549,10 @@ class Partials:
         folder = self._claims()
         if not self._claims_work or folder is None or short in self._unclaimed:
             return True
-        return folder.target(short) == self.owner.token
+        try:
+            return os.readlink(short, dir_fd=folder.fd) == self.owner.token
+        except OSError as error:  # a disk that does not answer for a moment says nothing
+            return error.errno not in _GONE
 
     def release(self, short: str) -> None:
         """Remove this run's claim, if it is still this run's."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDER_GONE", "Buffers", "LostTemporaryError", "TransferContext"]
 
+_FILE_GONE = "its temporary file was removed by another process"
 FOLDER_GONE = "the folder of its temporary file was removed by another process"
 
 
@@ -169,11 +170,7 @@ class TransferContext:
         """
         want = step.want
         if self.inspect is not None:
-            level = self.inspect(temporary.path, want)
-            weak = (VerificationLevel.SIZE, VerificationLevel.NONE)
-            if level is not None and verified.verification in weak:
-                verified = verified._replace(verification=level)
-            temporary.reopen()  # it may have been rewritten
+            verified = self._inspected(self.inspect, temporary, step, verified)
         os.fsync(temporary.fd)
         info = self._put(temporary, want.path)
         self.journal.append(
@@ -192,14 +189,28 @@ class TransferContext:
         self.etags.note(want.remote, verified)
         return verified, info.st_size
 
+    @staticmethod
+    def _inspected(
+        inspect: Inspect, temporary: Temporary, step: Step, verified: Verified
+    ) -> Verified:
+        """Take the deeper look at a file, which may write it anew."""
+        try:
+            level = inspect(temporary.path, step.want)
+            temporary.reopen()
+        except FileNotFoundError as error:
+            raise LostTemporaryError(f"{step.want.path}: {_FILE_GONE}") from error
+        weak = (VerificationLevel.SIZE, VerificationLevel.NONE)
+        if level is not None and verified.verification in weak:
+            return verified._replace(verification=level)
+        return verified
+
     def _put(self, temporary: Temporary, path: str) -> os.stat_result:
         """Give it its name; return what the system says of the file."""
         info = os.fstat(temporary.fd)
         try:
             self.directory.put(temporary, path)
         except FileNotFoundError as error:
-            msg = f"{path}: its temporary file was removed by another process"
-            raise LostTemporaryError(msg) from error
+            raise LostTemporaryError(f"{path}: {_FILE_GONE}") from error
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise

@@ -31,9 +31,8 @@ from neurofetch.neurovault.records import (
     LocalImageRecord,
     Record,
 )
-from neurofetch.store import atomic
-from neurofetch.store.atomic import read_regular, sync_directory
-from neurofetch.store.directory import FULL
+from neurofetch.store.atomic import read_regular
+from neurofetch.store.directory import FULL, DataDirectory
 from neurofetch.store.folder import Folder
 from neurofetch.store.owner import process_token
 from neurofetch.store.partials import name_of
@@ -339,6 +338,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     ------
     DestinationError
         When they cannot be written; `DiskFullError` when the disk is full.
+    UnsafeNameError
+        When their folder leads out of the cache through a link.
     """
     try:
         _write(path, content)
@@ -349,24 +350,34 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    os.makedirs(path.parent, exist_ok=True)
     root = _root_of(path)
-    with Folder.root(root) as above, above.below((STATE, "partial"), make=True) as drafts:
-        for _ in range(_TRIES):
-            draft = f"{name_of(path.name)}.{process_token()}.{secrets.token_hex(8)}.tmp"
-            try:
-                drafts.write(draft, content)
-                os.replace(draft, path, src_dir_fd=drafts.fd)
-            except FileNotFoundError:
-                continue  # a run on another host, which does not know this process, removed it
-            except OSError as error:
-                drafts.remove(draft)
-                if error.errno != errno.EXDEV:
-                    raise
-                break
-            sync_directory(path.parent)
-            return
-    atomic.write_atomically(path, content)  # its folder is on another file system
+    os.makedirs(root, exist_ok=True)
+    relative = path.relative_to(root).as_posix()
+    with DataDirectory(root, STATE).folder_of(relative) as final:
+        with Folder.root(root) as above, above.below((STATE, "partial"), make=True) as drafts:
+            for _ in range(_TRIES):
+                draft = f"{name_of(path.name)}.{process_token()}.{secrets.token_hex(8)}.tmp"
+                try:
+                    _write_new(drafts, draft, content, final, path.name)
+                except FileNotFoundError:
+                    continue  # a run on another host, which does not know this process, removed it
+                except OSError as error:
+                    if error.errno != errno.EXDEV:
+                        raise
+                    break
+                return
+        # its folder is on another file system
+        _write_new(final, f".{process_token()}.{secrets.token_hex(8)}", content, final, path.name)
+
+
+def _write_new(drafts: Folder, draft: str, content: bytes, final: Folder, name: str) -> None:
+    drafts.write(draft, content)
+    try:
+        drafts.rename(draft, final, name)
+    except OSError:
+        drafts.remove(draft)
+        raise
+    final.sync()
 
 
 def _root_of(path: Path) -> Path:
