@@ -276,3 +276,20 @@ def test_a_checksum_that_does_not_say_what_it_covers_proves_what_it_matches(how)
     with pytest.raises(VerificationError) as caught:  # in one part it covers the whole
         how(OTHER, told(OTHER, md5(OTHER), headers))[1]()
     assert not isinstance(caught.value, EtagError)
+
+
+@pytest.mark.parametrize(
+    ("host", "sure"),
+    [
+        ("b.s3.us-west-2.amazonaws.com", True),
+        ("s3.cn-north-1.amazonaws.com.cn", True),
+        ("b.s3.eusc-de-east-1.amazonaws.eu", True),
+        ("b.s3.us-iso-east-1.c2s.ic.gov", True),
+        ("amazonaws.com.example.edu", False),
+        ("notamazonaws.com", False),
+        ("minio.example.edu", False),
+    ],
+)
+def test_an_md5_is_one_at_every_partition_of_aws_and_nowhere_else(host, sure):
+    remote = RemoteFile("a", f"https://{host}/a", 1, "0" * 32)
+    assert ServerChecksum.of(remote).sure is sure

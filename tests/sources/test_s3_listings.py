@@ -415,6 +415,9 @@ BOMBS = {
     "an unknown encoding": b'<?xml version="1.0" encoding="x-klingon"?>' + WHOLE,
     "an encoding of two bytes": b'<?xml version="1.0" encoding="utf-32"?>' + WHOLE,
     "many tags": b"<ListBucketResult>" + b"<a/>" * 1_300_000,
+    "many attributes": (
+        b"<ListBucketResult " + b" ".join(b'a%x=""' % n for n in range(1_210_000)) + b"/>"
+    ),
     "NUL": b"\0" * 1000,
 }
 
@@ -423,6 +426,48 @@ BOMBS = {
 def test_a_bomb_is_no_listing(name):
     with pytest.raises(ProtocolError, match=r"http://here/b/: .*listing.* Nothing was fetched"):
         _Page.parse(BOMBS[name], "http://here/b/")
+
+
+NAMESPACES = {
+    "none": ("", ""),
+    "that of S3": (' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"', ""),
+    "none inside": (' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"', ' xmlns=""'),
+    "another inside": (' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"', ' xmlns="urn:other"'),
+    "only inside": ("", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'),
+}
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_no_entry_is_passed_over_for_its_namespace(name):
+    outside, inside = NAMESPACES[name]
+    body = (
+        f"<ListBucketResult{outside}><IsTruncated>false</IsTruncated>"
+        f"<Contents{inside}><Key>a</Key><Size>1</Size></Contents>"
+        f"<Contents><Key>b</Key><Size>1</Size></Contents></ListBucketResult>"
+    )
+    with Lister(lambda *_: response(body.encode())) as lister:
+        assert [file.key for file in lister.source.walk("")] == ["a", "b"]
+
+
+ODD_PAGES = {
+    "JSON": b'{"contents": []}',
+    "another root": b"<listbucketresult/>",
+    "something after it": WHOLE + b"junk",
+    "a refusal": b"<Error><Code>AccessDenied</Code></Error>",
+    "a cut page": WHOLE[:40],
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", ODD_PAGES)
+def test_what_was_done_and_what_to_do_is_said_once(name):
+    """And in whole sentences."""
+    with Lister(lambda *_: response(ODD_PAGES[name])) as lister, pytest.raises(ServerError) as told:
+        lister.source.walk("")
+    text = str(told.value)
+    assert text.count("Nothing was fetched. ") == 1
+    assert text.count("Check ") + text.count("check ") == 1
+    assert ".;" not in text
 
 
 def test_a_listing_may_be_deep_and_say_nothing():

@@ -94,6 +94,20 @@ def test_a_file_comes_in_parts_whatever_its_head_ends_with(fetch, answer):
     assert sum(method == "HEAD" for method, _, _ in server.asked) <= 3
 
 
+def test_a_header_that_is_said_twice_is_said(fetch):
+    """Two ETags that are one are no other ETag, and no sign of a change."""
+
+    def how(method, span):
+        told = f'ETag: "{md5(LARGE)}"\r\n'.encode()
+        return server.right(method, span).replace(told, told * 2)
+
+    server = Bucket(how)
+    with server:
+        report, data = fetch(server)
+    assert report.ok, report.outcomes
+    assert data == LARGE
+
+
 def spans(text):
     """Return an answer to each range, with some other Content-Range."""
 

@@ -55,7 +55,16 @@ _FEWEST, _MOST = 8, 64
 """Ways to cut an upload that are tried side by side, at least and at most."""
 _ASKED = 32
 """Parts of an upload, at most, for each of which the server is asked how large it is."""
-_AWS = (".amazonaws.com", ".amazonaws.com.cn")
+_AWS = (
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazonaws.eu",
+    ".c2s.ic.gov",
+    ".sc2s.sgov.gov",
+    ".csp.hci.ic.gov",
+    ".cloud.adc-e.uk",
+)
+"""How the hosts of AWS end, in all its partitions."""
 
 
 class Verified(NamedTuple):

@@ -222,7 +222,8 @@ class _Lines:
     def on_header(self, name: bytes, value: bytes) -> None:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
         known = self.headers.get(key)
-        self.headers[key] = text if known is None else f"{known}, {text}"
+        # What proxies say once more is said once: two ETags that are one are no other ETag.
+        self.headers[key] = text if known in (None, text) else f"{known}, {text}"
 
 
 def body_length(method: str, head: Head) -> int:

@@ -336,7 +336,8 @@ class S3Source:
                 words = s3_word(body, "Message")
                 what += f" ({words})" if words else ""
                 if code in _REFUSALS:
-                    raise RefusedError(what) from error
+                    refused = RefusedError(what, NOT_PUBLIC)
+                    raise self._explained(refused, response, body, "") from error
                 if code == "NoSuchBucket":
                     raise self._explained(MissingRemoteError(what), response, body, "") from error
                 raise TransientError(what) from error
@@ -346,7 +347,8 @@ class S3Source:
                     f"{who_answered(response, body)}. {PORTAL_HINT}"
                 )
                 raise ProtocolError(msg) from error
-            raise TransientError(str(error)) from error
+            # What to do is said when all attempts are over.
+            raise TransientError(str(error).removesuffix(f". {_ADVICE}")) from error
 
     def _explained(
         self, error: Exception, response: Response, body: bytes, region: str
@@ -541,6 +543,11 @@ class _Page:
         except (LookupError, ValueError) as error:
             # it names an encoding that does not exist, or that expat cannot read
             raise ProtocolError(msg) from error
+        if body.count(b"xmlns") > ("}" in root.tag):
+            # Nothing in a page has a name that stands for two things. What is in a namespace of
+            # its own would be passed over, as if it were not there.
+            for one in root.iter():
+                one.tag = one.tag.rpartition("}")[2]
         ns, brace, name = root.tag.rpartition("}")
         if name != "ListBucketResult":
             msg = f"{shown_url}: expected the listing of a bucket, got a <{name[:40]}>. {_ADVICE}"
