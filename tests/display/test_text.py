@@ -193,7 +193,7 @@ def test_numbers_of_one_are_read_aloud():
 @pytest.mark.parametrize(
     ("failed", "fine", "expected"),
     [
-        (1, 0, "The file failed."),
+        (1, 0, "the file failed."),
         (2, 0, "2 of 2 files failed."),
         (1, 1, "1 of 2 files failed; the other one was fetched, skipped or withheld."),
         (1, 2, "1 of 3 files failed; the other 2 were fetched, skipped or withheld."),
