@@ -186,7 +186,7 @@ class Report:
             return
         failures = self.failures
         rest = len(self) - len(failures)
-        what = f"{len(failures)} of {len(self)} files" if len(self) > 1 else "The file"
+        what = f"{len(failures)} of {len(self)} files" if len(self) > 1 else "the file"
         lines = [f"{what} failed{_rest(rest)}."]
         lines += [f"  {shown(o.path)}: {o.reason}" for o in failures]
         lines += dict.fromkeys(o.advice for o in failures if o.advice)

@@ -51,6 +51,8 @@ def step(path, action, number=1000, **more):
 @given(st.integers(0, 9 * 10**17))
 def test_sizes_have_three_digits_and_are_near(number):
     value, unit = size(number).split()
+    assert (unit == "byte") is (number == 1)
+    unit = "bytes" if number == 1 else unit
     assert 0 <= float(value) < 1000
     factor = 1000 ** ("bytes", "kB", "MB", "GB", "TB", "PB").index(unit)
     assert float(value) * factor == pytest.approx(number, rel=0.006)
@@ -193,7 +195,7 @@ def test_numbers_of_one_are_read_aloud():
 @pytest.mark.parametrize(
     ("failed", "fine", "expected"),
     [
-        (1, 0, "The file failed."),
+        (1, 0, "the file failed."),
         (2, 0, "2 of 2 files failed."),
         (1, 1, "1 of 2 files failed; the other one was fetched, skipped or withheld."),
         (1, 2, "1 of 3 files failed; the other 2 were fetched, skipped or withheld."),

@@ -484,3 +484,29 @@ def test_a_user_and_password_without_a_server_are_not_shown(text):
     with pytest.raises(ConfigError) as caught:
         checked_endpoint(text, "AWS_ENDPOINT_URL_S3")
     assert "secret" not in str(caught.value)
+
+
+PATHS = ("{bare}:{folder}", "/nowhere:{folder}", "{folder}:/nowhere", "{folder}::{bare}")
+
+
+@pytest.mark.parametrize("text", PATHS)
+def test_folders_of_a_search_path_that_hold_nothing_are_passed_over(text, folder, tls, tmp_path):
+    """So OpenSSL does, and curl."""
+    env = {"SSL_CERT_DIR": text.format(folder=folder, bare=tmp_path)}
+    with RawServer(OK, tls=tls) as server, Client(Network.from_environment(env)) as client:
+        assert ask(client, server) == (200, b"hello")
+
+
+@pytest.mark.parametrize("more", ["/nowhere", "{bare}", "{bare}:/nowhere"])
+def test_a_file_of_certificates_needs_no_folder_beside_it(more, certificate, tls, tmp_path):
+    folders = more.format(bare=tmp_path)
+    env = {"SSL_CERT_FILE": str(certificate[0]), "SSL_CERT_DIR": folders}
+    with RawServer(OK, tls=tls) as server, Client(Network.from_environment(env)) as client:
+        assert ask(client, server) == (200, b"hello")
+
+
+@pytest.mark.parametrize("text", ["/nowhere", "/nowhere:/nor/here", "{bare}", "/nowhere:{bare}"])
+def test_a_search_path_without_any_certificate_is_an_error_that_names_it(text, tls, tmp_path):
+    env = {"SSL_CERT_DIR": text.format(bare=tmp_path)}
+    with RawServer(OK, tls=tls) as server, pytest.raises(ConfigError, match=r"^SSL_CERT_DIR="):
+        ask(Client(Network.from_environment(env)), server)

@@ -250,11 +250,13 @@ def _context(network: Network) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     name = network.ca_named_by
     where = f" Correct the path, or unset {name}." if name else ""
-    for path in network.ca_bundle.split(os.pathsep):
+    places = network.ca_bundle.split(os.pathsep)
+    for path in places:
         shown = f"{name}={path}" if name else path
         try:
             if os.path.isdir(path):
-                _check_folder(path, shown, where)
+                if all(map(_is_bare, places)):
+                    raise _bare_folder(path, shown, where)
                 context.load_verify_locations(capath=path)
             else:
                 context.load_verify_locations(cafile=path)
@@ -267,14 +269,16 @@ def _context(network: Network) -> ssl.SSLContext:
     return context
 
 
-def _check_folder(path: str, shown: str, where: str) -> None:
-    """OpenSSL finds certificates in a folder by names that it makes of them, and no others."""
-    if not any(_HASHED.fullmatch(name) for name in os.listdir(path)):
-        msg = (
-            f"{shown}: this folder has no certificates under the names that OpenSSL looks for, "
-            f"such as 4a6481c9.0. Run: openssl rehash {path}.{where}"
-        )
-        raise ConfigError(msg)
+def _is_bare(path: str) -> bool:
+    """Whether it is a folder without certificates under the names that OpenSSL makes of them."""
+    return os.path.isdir(path) and not any(map(_HASHED.fullmatch, os.listdir(path)))
+
+
+def _bare_folder(path: str, shown: str, where: str) -> ConfigError:
+    return ConfigError(
+        f"{shown}: this folder has no certificates under the names that OpenSSL looks for, "
+        f"such as 4a6481c9.0. Run: openssl rehash {path}.{where}"
+    )
 
 
 def _read_head(sock: socket.socket, until: float) -> bytes:

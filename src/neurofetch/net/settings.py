@@ -142,10 +142,16 @@ def _certificates(env: Mapping[str, str]) -> _Certificates:
         if not path:
             continue
         folders = env.get("SSL_CERT_DIR", "") if name == "SSL_CERT_FILE" else ""
-        places = (path, *filter(None, folders.split(os.pathsep)))
-        return _Certificates(_existing(places, name), name)
+        more = filter(_is_readable, filter(None, folders.split(os.pathsep)))
+        return _Certificates((*_existing((path,), name), *more), name)
     places = tuple(filter(None, env.get("SSL_CERT_DIR", "").split(os.pathsep)))
-    return _Certificates(_existing(places, "SSL_CERT_DIR"), "SSL_CERT_DIR" if places else "")
+    # It is a search path: as with OpenSSL, folders that are not there are passed over.
+    found = tuple(filter(_is_readable, places)) or _existing(places, "SSL_CERT_DIR")
+    return _Certificates(found, "SSL_CERT_DIR" if places else "")
+
+
+def _is_readable(path: str) -> bool:
+    return os.path.exists(path) and os.access(path, os.R_OK)
 
 
 def _existing(places: tuple[str, ...], name: str) -> tuple[str, ...]:

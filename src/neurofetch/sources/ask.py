@@ -38,6 +38,7 @@ __all__ = [
     "PAST_CACHES",
     "NoRangesError",
     "OtherPartError",
+    "UntoldPartError",
     "ask",
     "ask_first",
     "ask_head",
@@ -217,6 +218,10 @@ class OtherPartError(TransientError):
     """Another part came than was asked for, or one that does not say of what it is a part."""
 
 
+class UntoldPartError(OtherPartError):
+    """A part came without the ETag that the server tells of the object."""
+
+
 def ask_range(
     client: Client,
     source: Source,
@@ -310,7 +315,7 @@ def check_answer(
         _check_part(response, remote, span, proved=proved)
         if tells and etag is None:
             msg = f"{remote.key}: an answer without the ETag that the server tells of it"
-            raise OtherPartError(msg)
+            raise UntoldPartError(msg)
         if told and not proved:
             raise NoRangesError
         return

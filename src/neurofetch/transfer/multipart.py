@@ -27,6 +27,7 @@ from neurofetch.net.connect import no_descriptor_left
 from neurofetch.sources.ask import (
     NoRangesError,
     OtherPartError,
+    UntoldPartError,
     ask_part_length,
     ask_range,
     look,
@@ -95,21 +96,29 @@ class _FetchPart:
             error = problem
         self._large.part_over(self, error)
 
-    def _attempt(self) -> Noted:
-        context, self._came = self._context, 0
+    def _ask(self) -> Response:
+        large = self._large
         try:
-            large = self._large
-            asked = ask_range(
-                context.client,
-                context.source,
+            response = ask_range(
+                self._context.client,
+                self._context.source,
                 large.remote,
                 *self._range(),
                 guard=large.guarded,
                 tells=large.tells and self._partial.checksum.digest is None,
                 past_caches=large.anew,
             )
-            large.told = large.told and "etag" in asked.headers
-            with asked as response, context.buffers.lend(BUFFER) as buffer:
+        except UntoldPartError:
+            if self._partial.parts:
+                raise
+            raise NoRangesError from None  # it may well be the habit of the server
+        large.told = large.told and "etag" in response.headers
+        return response
+
+    def _attempt(self) -> Noted:
+        context, self._came = self._context, 0
+        try:
+            with self._ask() as response, context.buffers.lend(BUFFER) as buffer:
                 return self._pour(response, buffer)
         except BaseException:
             context.tally.count(-self._came)
