@@ -183,10 +183,14 @@ def test_who_lost_its_claim_notes_nothing_more_and_waits(world, monkeypatch):
     other = Owner(world.state / "receipts")
     claim = world.state / "claims" / name_of("f.bin")
     told, real, robbed = [], Partials.is_mine, threading.Event()
+    turn = threading.Lock()
 
     def is_mine(partials, short):
-        if not robbed.is_set() and world.log_lines() >= 3:
-            robbed.set()
+        with turn:
+            first = not robbed.is_set() and world.log_lines() >= 3
+            if first:
+                robbed.set()
+        if first:
             other.journal.touch()
             other.begin()
             claim.unlink()
