@@ -260,7 +260,16 @@ class TransferContext:
             step.want.path,
             step.want.remote.key,
             status,
-            shown(str(error)),
+            shown(self._reason(error)),
             seconds=seconds,
             advice=advice,
+        )
+
+    def _reason(self, error: BaseException) -> str:
+        """Say why a file could not be had; what the system says names a temporary file."""
+        if isinstance(error, NeurofetchError) or not isinstance(error, OSError):
+            return str(error)
+        return (
+            f"it could not be written below {self.directory.root}: {error.strerror or error}. See "
+            "who may write there, and whether the disk is well; then run the same call again."
         )
