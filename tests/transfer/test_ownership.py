@@ -705,3 +705,21 @@ def test_a_deeper_look_is_at_the_file_whatever_stands_in_the_place_of_its_folder
     assert outcome.ok, outcome.reason
     assert list(other.iterdir()) == []
     assert world.files() == {"f.bin": body}
+
+
+@pytest.mark.parametrize("size", [3_000, len(LARGE)])
+def test_what_the_system_refuses_is_told_with_the_place_and_what_to_do(world, monkeypatch, size):
+    """And not with the name of a temporary file, which tells nobody anything."""
+    world.put("f.bin", LARGE[:size])
+    real = os.replace
+
+    def replace(source, target, **keywords):
+        if target == "f.bin":
+            raise PermissionError(errno.EPERM, "Operation not permitted", source, None, target)
+        real(source, target, **keywords)
+
+    monkeypatch.setattr(os, "replace", replace)
+    (outcome,) = world.fetch()
+    assert not outcome.ok
+    assert f"below {world.root}: Operation not permitted. See" in outcome.reason
+    assert ".tmp" not in outcome.reason

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from neurofetch.integrity.verification import Verified
-    from neurofetch.model import RemoteFile
+    from neurofetch.model import RemoteFile, Want
     from neurofetch.net.client import Client
     from neurofetch.net.response import Response
     from neurofetch.net.retry import Attempts
@@ -260,7 +260,16 @@ class TransferContext:
             step.want.path,
             step.want.remote.key,
             status,
-            shown(step.want.said(error)),
+            shown(self._reason(step.want, error)),
             seconds=seconds,
             advice=advice,
+        )
+
+    def _reason(self, want: Want, error: BaseException) -> str:
+        """Say why a file could not be had; what the system says names a temporary file."""
+        if isinstance(error, NeurofetchError) or not isinstance(error, OSError):
+            return want.said(error)
+        return (
+            f"it could not be written below {self.directory.root}: {error.strerror or error}. See "
+            "who may write there, and whether the disk is well; then run the same call again."
         )
