@@ -12,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import random
 import stat
+import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,9 @@ _DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else ""
 """Where the system has a way through each open folder (proc_pid_fd(5))."""
 _TRIES = 40
 """How often a folder is made that other processes remove, since it is empty."""
+_IN_STEP = 3
+_PAUSE = 0.002
+"""Seconds, at most, between two of the later tries."""
 _LINKS = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
 """What systems say when the last name of a path is a link, and was to be a folder."""
 
@@ -263,6 +268,8 @@ def _step(here: int, name: str, path: Sequence[str], *, make: bool) -> int:
             if error.errno in _LINKS and _is_link(here, name):
                 raise _through_a_link(os.sep.join(path)) from error
             raise
+        if _TRIES - tries_left > _IN_STEP:  # who removes it is in step with us
+            time.sleep(random.random() * _PAUSE)
         with contextlib.suppress(FileExistsError):  # another process made it meanwhile
             os.mkdir(name, dir_fd=here)
     raise AssertionError  # the last try has returned or raised
