@@ -194,10 +194,11 @@ def test_whatever_happens_a_name_holds_the_right_bytes_or_nothing(world, seed):
         changing = rng.choice(list(content))
         world.s3.change(changing, noise(len(content[changing]), 7_000), skip=rng.randint(1, 4))
     options = replace(OPTIONS, rules=RetryRules(attempts=3, base=0.002, cap=0.01))
-    before = descriptors()
+    before, others = descriptors(), set(threading.enumerate())
     report = world.fetch(options)
     until(lambda: descriptors() <= before)
-    assert not [t for t in threading.enumerate() if t.name.startswith("neurofetch-")]
+    mine = set(threading.enumerate()) - others
+    assert not [thread for thread in mine if thread.name.startswith("neurofetch-")]
     now = {key: world.s3.stored(key).blob.read(0, 1 << 30) for key in content}
     for path, body in world.files().items():
         assert body in (content[path], now[path])

@@ -187,22 +187,22 @@ class Journal:
         lingers : bool
             A thread of the run is still at work.
         """
-        with self._lock:
-            fd, self._fd, self._ended = self._fd, None, True
-        if fd is None or self._folder is None:
-            return
         try:
-            self._end(fd, self._folder)
+            with self._lock:
+                fd, self._fd, self._ended = self._fd, None, True
+            if fd is not None and self._folder is not None:
+                self._end(fd, self._folder)
+                self._folder.close()
         except OSError as error:
             msg = (
                 f"the receipts of this run could not be finished: {error.strerror or error} "
-                f"({self._folder.path}). The files that were fetched are complete. After a power "
-                "cut some may count as unknown; `verify --hash --remote` makes them known again."
+                f"({self._state / _FOLDER}). The files that were fetched are complete. After a "
+                "power cut some may count as unknown; `verify --hash --remote` makes them known "
+                "again."
             )
             warnings.warn(msg, UserWarning, stacklevel=2)
         finally:
             self.owner.end(lingers=lingers)
-            self._folder.close()
 
     def _end(self, fd: int, folder: Folder) -> None:
         name = self.owner.journal.name

@@ -364,9 +364,11 @@ class _Transfer:
         with self._lock:
             self._over = True
             idle = not self._working
-        if idle:  # else the last thread does it: until then it may be at work on any of them
-            self._leave_files()
-        self._context.journal.close(lingers=not idle)
+        try:
+            if idle:  # else the last thread does it: until then it may be at work on any of them
+                self._leave_files()
+        finally:
+            self._context.journal.close(lingers=not idle)
 
     def _leave_files(self) -> None:
         for life in self._lives:
