@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "ensure"]
 
-#: Bytes of trials that are collected before they are written to the chunks.
-_BATCH = 16 << 20
+#: Bytes of trials that are collected, at most, before they are written to the chunks.
+_BATCH = 12 << 20
+#: Trials of one chunk that fill a page of 4 KB: writes of whole pages are faster.
+_PAGE_TRIALS = 8
 #: A temporary folder that has not changed for a day is left over from a process that crashed.
 _STALE_SECONDS = 24 * 3600.0
 
@@ -114,7 +116,7 @@ def _attributes(made: list[dict[str, Any]], layout: ShardLayout, reader: Reader)
 
 def _fill_shard(path: Path, reader: Reader, voxels: Voxels, layout: ShardLayout) -> None:
     path.parent.mkdir(parents=True)
-    depth = max(min(_BATCH // (layout.chunks * layout.row_bytes or 1), layout.trials), 1)
+    depth = _depth(layout)
     row = np.zeros(layout.chunks * CHUNK_VOXELS, dtype="<f4")
     batch = np.empty((layout.chunks, depth, CHUNK_VOXELS), dtype="<f4")
     with open(path, "wb", buffering=0) as file:
@@ -125,6 +127,14 @@ def _fill_shard(path: Path, reader: Reader, voxels: Voxels, layout: ShardLayout)
                 _spread(file.fileno(), batch, trial - trial % depth, trial + 1, layout)
         write_at(file.fileno(), index_table(layout), layout.data_bytes)
         os.fsync(file.fileno())
+
+
+def _depth(layout: ShardLayout) -> int:
+    """Return how many trials are collected."""
+    depth = _BATCH // (layout.chunks * layout.row_bytes or 1)
+    if depth > _PAGE_TRIALS:
+        depth -= depth % _PAGE_TRIALS
+    return max(min(depth, layout.trials), 1)
 
 
 def _spread(
