@@ -30,6 +30,7 @@ from werkzeug.serving import make_server
 
 from testbed._blobs import pieces
 from testbed._objects import Content, S3Object
+from testbed._uploads import upload_parts
 
 __all__ = ["MotoS3"]
 
@@ -118,18 +119,9 @@ class MotoS3:
         client, where = self.client(), {"Bucket": self.bucket, "Key": key}
         checksum = {} if item.checksum is None else {"ChecksumAlgorithm": item.checksum.upper()}
         kind = {} if item.checksum is None else {"ChecksumType": item.checksum_type}
-        upload = client.create_multipart_upload(**where, **checksum, **kind)["UploadId"]
-        parts = []
-        for number, start in enumerate(range(0, item.size, part_size), 1):
-            body = item.blob.read(start, min(start + part_size, item.size))
-            made = client.upload_part(
-                **where, UploadId=upload, PartNumber=number, Body=body, **checksum
-            )
-            parts.append({"PartNumber": number, "ETag": made["ETag"]})
-        client.complete_multipart_upload(
-            **where, UploadId=upload, MultipartUpload={"Parts": parts}, **kind
-        )
-        client.close()
+        starts = range(0, item.size, part_size)
+        parts = (item.blob.read(at, min(at + part_size, item.size)) for at in starts)
+        upload_parts(client, where, parts, checksum=checksum, **kind)
 
     def _forget(self, key: str) -> None:
         """Close the temporary file of an object that is about to be replaced."""

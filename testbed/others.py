@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 from botocore.config import Config
 
+from testbed._uploads import cut, upload_parts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -187,18 +189,10 @@ class JuiceGateway(OtherServer):
 
     def put(self, key: str, content: bytes, parts: Sequence[int] = ()) -> None:
         client, where = self._client(), {"Bucket": BUCKET, "Key": key}
-        if not parts:
-            client.put_object(**where, Body=content)
-            client.close()
+        if parts:
+            upload_parts(client, where, cut(content, parts))
             return
-        upload = client.create_multipart_upload(**where)["UploadId"]
-        made, at = [], 0
-        for number, size in enumerate(parts, 1):
-            body = content[at : at + size]
-            told = client.upload_part(**where, UploadId=upload, PartNumber=number, Body=body)
-            made.append({"PartNumber": number, "ETag": told["ETag"]})
-            at += size
-        client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": made})
+        client.put_object(**where, Body=content)
         client.close()
 
     def _client(self) -> Any:

@@ -5,7 +5,6 @@ import errno
 import hashlib
 import os
 import shutil
-import subprocess
 import threading
 
 import pytest
@@ -18,6 +17,7 @@ from neurofetch.store.homes import Homes
 from neurofetch.store.partials import name_of
 from neurofetch.store.receipts import read_receipts
 from tests.engine_world import PART, World, noise
+from tests.mounts import tmpfs
 
 LARGE = noise(6 * PART + 5, 2)
 SMALL = noise(3_000, 1)
@@ -233,14 +233,8 @@ def test_threads_that_list_one_folder_see_all_of_it(tmp_path):
 @pytest.fixture
 def mounted(world):
     """Mount another file system at `sub-03` of the data directory; only root may."""
-    where = world.root / "sub-03"
-    where.mkdir()
-    mount = shutil.which("mount")
-    command = [mount or "mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(where)]
-    if mount is None or os.geteuid() != 0 or subprocess.run(command, check=False).returncode:
-        pytest.skip("a file system cannot be mounted here")
-    yield where
-    subprocess.run(["umount", "-l", str(where)], check=True)
+    with tmpfs(world.root / "sub-03", "64m") as where:
+        yield where
 
 
 def test_files_for_a_folder_on_another_file_system_come_at_once_and_leave_nothing(world, mounted):

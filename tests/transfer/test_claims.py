@@ -16,6 +16,7 @@ from neurofetch.engine import Dataset, Fetcher
 from neurofetch.model import Action, Status, VerificationLevel
 from neurofetch.store.audit import State
 from neurofetch.transfer.etags import CAME_TWICE, SPARED
+from testbed._uploads import cut, upload_parts
 from testbed.moto_s3 import MotoS3
 from testbed.s3 import HTML_PAGE, S3Object
 from tests.engine_raw import RawServer
@@ -181,16 +182,8 @@ def test_an_upload_with_boto3_comes_from_moto(tmp_path, monkeypatch, last):
     cuts = [5 * MIB, 5 * MIB, last]
     body = noise(sum(cuts), last)
     with MotoS3({}, "uploads") as moto, World(tmp_path, monkeypatch) as world:
-        client, where = moto.client(), {"Bucket": "uploads", "Key": "f"}
-        upload = client.create_multipart_upload(**where, ACL="public-read")["UploadId"]
-        parts, at = [], 0
-        for number, cut in enumerate(cuts, 1):
-            piece = body[at : at + cut]
-            made = client.upload_part(**where, UploadId=upload, PartNumber=number, Body=piece)
-            parts.append({"PartNumber": number, "ETag": made["ETag"]})
-            at += cut
-        client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
-        client.close()
+        where = {"Bucket": "uploads", "Key": "f"}
+        upload_parts(moto.client(), where, cut(body, cuts))
         moto.publish("f")
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto.url)
         bucket = Dataset("test", "uploads")

@@ -1,7 +1,6 @@
 """Killed, interrupted, out of disk, and then run again: the same tree, and nothing twice."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +13,7 @@ from neurofetch.errors import DestinationError, DiskFullError
 from neurofetch.model import Action, Status, VerificationLevel
 from neurofetch.store.partials import name_of
 from tests.engine_world import KIB, MIB, OPTIONS, PART, World, noise, ran, until
+from tests.mounts import tmpfs
 
 LARGE = noise(12 * PART + 777, 2)
 PARTS = 13
@@ -403,14 +403,8 @@ def test_ctrl_c_while_listing_ends_within_a_second(world):
 @pytest.fixture
 def small_disk(tmp_path):
     """Mount a file system of 2 MiB; only root may."""
-    where = tmp_path / "disk"
-    where.mkdir()
-    mount = shutil.which("mount")
-    command = [mount or "mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(where)]
-    if mount is None or os.geteuid() != 0 or subprocess.run(command, check=False).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    yield where
-    subprocess.run(["umount", "-l", str(where)], check=True)
+    with tmpfs(tmp_path / "disk", "2m") as where:
+        yield where
 
 
 @pytest.mark.parametrize("size", [600 * KIB, 40 * KIB])
