@@ -119,12 +119,18 @@ class TransientError(ServerError, ConnectionError):
         Seconds that the server asked to wait (its ``Retry-After`` header).
     advice : str, optional
         What the reader can do.
+
+    Attributes
+    ----------
+    progress : int
+        Bytes that the attempt brought and that are kept: the next one goes on behind them.
     """
 
     def __init__(self, message: str, retry_after: float | None = None, advice: str = "") -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.advice = advice
+        self.progress = 0
 
 
 class ProtocolError(ServerError):

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurofetch.net.retry import RetryRules, classify, delay, parse_retry_after
+from neurofetch.errors import TransientError, UnreachableError
+from neurofetch.net.retry import Attempts, RetryRules, classify, delay, parse_retry_after
 
 RULES = RetryRules()
 draws = st.floats(0, 1, exclude_max=True)
@@ -106,3 +107,16 @@ KINDS = {
 )
 def test_what_a_status_means(status: int, kind: str) -> None:
     assert classify(status) == kind
+
+
+def test_attempts_count_since_the_last_one_that_brought_something() -> None:
+    brought = [0, 5, 0, 7, 0, 0]
+
+    def attempt() -> None:
+        error = TransientError("cut")
+        error.progress = brought.pop(0) if brought else 0
+        raise error
+
+    with pytest.raises(UnreachableError, match="gave up after 3 attempts"):
+        Attempts(RetryRules(attempts=3, base=0.0)).run(attempt)
+    assert not brought, "all six were made, and one more"

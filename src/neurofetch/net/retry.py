@@ -191,6 +191,7 @@ class Attempts:
         ----------
         action : callable
             Raises `TransientError` for what another attempt may cure; anything else passes through.
+            Attempts count since the last one that brought something: see its ``progress``.
         tell : callable, optional
             Called with the error and the seconds to wait before each further attempt.
         spent : int
@@ -211,7 +212,7 @@ class Attempts:
             try:
                 return action()
             except TransientError as error:
-                attempt += 1
+                attempt = 0 if error.progress else attempt + 1
                 wait = self.wait(attempt, error)
                 if wait is None:
                     msg = f"{error}; gave up after {attempt} attempts"
