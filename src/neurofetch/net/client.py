@@ -379,7 +379,7 @@ class Client:
             return InterruptedTransferError("stopped on request")
         if isinstance(error, TransientError | UnreachableError):
             return error
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError | BlockingIOError):
             seconds = self.network.read_timeout
             return TransientError(f"{shown_url}: stalled, no byte for {seconds:g} s")
         return TransientError(f"{shown_url}: connection lost: {error or type(error).__name__}")
