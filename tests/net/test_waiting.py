@@ -1,6 +1,7 @@
 """How a connection waits for bytes: for a full buffer, in slices of time, never for ever."""
 
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from neurofetch.net.connect import Route, shut
 from neurofetch.net.http1 import Request
 from neurofetch.net.response import Connection
 from neurofetch.net.settings import Network
+from testbed._tls import certify
 from tests.engine_raw import RawServer, silence
 
 SIZE = 1 << 20
@@ -159,3 +161,77 @@ def test_closing_the_client_ends_a_wait_for_the_body_at_once():
         with pytest.raises(InterruptedTransferError):
             response.fill(memoryview(bytearray(SIZE)))
         assert time.monotonic() - began < 5.0
+
+
+# -- TLS -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory):
+    return certify(tmp_path_factory.mktemp("tls"))
+
+
+def server_side(certified):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certified.certificate, certified.key)
+    return context
+
+
+def trusting(certified, **settings):
+    return Network(ca_bundle=str(certified.authority), **settings)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 16384, 16385, 100_000, 262_144, SIZE, SIZE + 12345])
+@pytest.mark.parametrize("buffer", [1000, 65536, SIZE])
+def test_a_body_over_tls_comes_whole_and_is_not_waited_for_beyond_its_end(
+    size, buffer, certified, monkeypatch
+):
+    monkeypatch.setattr(module, "_SLICE", 30.0)  # who waits for one does not come back in time
+    body = bytes(range(256)) * (size // 256 + 1)
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + body[:size]
+    network = trusting(certified, read_timeout=60.0)
+    began = time.monotonic()
+    with RawServer(said, tls=server_side(certified)) as server, Client(network) as client:
+        for _ in range(2):  # the second on the kept connection
+            got, view = bytearray(), memoryview(bytearray(buffer))
+            with client.send(Request(server.url + "/f")) as response:
+                while count := response.fill(view):
+                    got += view[:count]
+            assert bytes(got) == body[:size]
+        assert server.connections == 1
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("where", ["before the head", "in the head", "in the body"])
+def test_a_server_that_falls_silent_behind_tls_is_told_as_such(where, certified, monkeypatch):
+    monkeypatch.setattr(module, "_SLICE", 0.05)
+    said = {"before the head": b"", "in the head": HEAD[:20], "in the body": HEAD + b"x" * 50_000}
+
+    def stall(sock: socket.socket, head: bytes) -> None:
+        sock.sendall(said[where])
+        silence(sock, head)
+
+    network = trusting(certified, connect_timeout=3.0, read_timeout=0.3, slow_window=60.0)
+    with (
+        RawServer(stall, tls=server_side(certified)) as server,
+        Client(network) as client,
+        pytest.raises(TransientError, match=r"stalled, no byte for 0\.3 s"),
+        client.send(Request(server.url + "/f")) as response,
+    ):
+        response.fill(memoryview(bytearray(SIZE)))
+
+
+def test_what_came_over_tls_is_given_after_a_slice_of_time(certified, monkeypatch):
+    monkeypatch.setattr(module, "_SLICE", 0.05)
+
+    def some(sock: socket.socket, head: bytes) -> None:
+        sock.sendall(HEAD + b"x" * 50_000)
+        silence(sock, head)
+
+    network = trusting(certified, read_timeout=30.0)
+    with RawServer(some, tls=server_side(certified)) as server, Client(network) as client:
+        view, came = memoryview(bytearray(SIZE)), 0
+        with client.send(Request(server.url + "/f")) as response:
+            while came < 50_000:
+                came += response.readinto(view[came:])
+        assert bytes(view[:came]) == b"x" * 50_000

@@ -58,6 +58,7 @@ class Connection:
         "_all",
         "_patience",
         "_pending",
+        "_read",
         "_readable",
         "idle_since",
         "left",
@@ -78,9 +79,16 @@ class Connection:
         self._patience = sock.gettimeout() or 0.0
         self._readable = _look_at(sock)
         self._pending: Callable[[], int] | None = getattr(sock, "pending", None)  # with TLS
-        waits = self._pending is None and _let_system_wait(sock, self._patience)
-        self._all = socket.MSG_WAITALL if waits else 0
+        self._read: Callable[[int, memoryview], int] | None = None
+        """With TLS: read a record, or the rest of one."""
+        self._all = 0
         """How to ask for a full buffer; 0 where it is Python that waits."""
+        if self._pending is not None:
+            self._read = sock.read  # type: ignore[attr-defined]
+        if self._pending is None and _let_system_wait(sock, self._patience):
+            self._all = socket.MSG_WAITALL
+        else:
+            sock.settimeout(min(_SLICE, self._patience) or None)
 
     def unasked(self) -> bytes | None:
         """Return what came although nothing was asked; None where nothing did.
@@ -150,13 +158,13 @@ class Connection:
         while True:
             try:
                 return self.sock.recv(_BLOCK)
-            except BlockingIOError:  # a slice of time is over
+            except (BlockingIOError, TimeoutError):  # a slice of time is over
                 until = self._not_later(until)
 
     def into(self, view: memoryview) -> int:
         """Fill the front of `view`; 0 when the server has closed the connection.
 
-        Where it is the system that waits, all of it is filled, or what came in a slice of time.
+        Where it can be waited for in slices of time, all of it is filled, or what came in one.
         """
         if self.left:
             count = min(len(self.left), len(view))
@@ -166,8 +174,10 @@ class Connection:
         until = None
         while True:
             try:
+                if self._read is not None:
+                    return _records(self._read, view)
                 return self.sock.recv_into(view, 0, self._all)
-            except BlockingIOError:  # a slice of time is over, and nothing came
+            except (BlockingIOError, TimeoutError):  # a slice of time is over, and nothing came
                 until = self._not_later(until)
 
     def more(self) -> bytes:
@@ -186,6 +196,27 @@ def _look_at(sock: socket.socket) -> Callable[[], object]:
     poller = select.poll()
     poller.register(sock, select.POLLIN)
     return lambda: poller.poll(0)
+
+
+def _records(read: Callable[[int, memoryview], int], view: memoryview) -> int:
+    """Fill the front of `view` with records of TLS, of which each read takes one.
+
+    It is done here, since each has 16 kB only: what it takes to get here costs more than a record.
+    """
+    filled, wanted, until = 0, len(view), time.monotonic() + _SLICE
+    while filled < wanted:
+        try:
+            count = read(wanted - filled, view[filled:])
+        except OSError:
+            if filled:  # the next call says so again
+                return filled
+            raise
+        if not count:
+            return filled
+        filled += count
+        if time.monotonic() > until:
+            return filled
+    return filled
 
 
 def _let_system_wait(sock: socket.socket, patience: float) -> bool:
