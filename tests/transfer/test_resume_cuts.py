@@ -9,7 +9,7 @@ from neurofetch.engine import RetryRules, stream
 from neurofetch.model import Status, VerificationLevel
 from neurofetch.transfer import part_file
 from testbed._line import Line
-from tests.engine_world import KIB, MIB, NETWORK, OPTIONS, PART, QUICK, World, noise
+from tests.engine_world import KIB, MIB, OPTIONS, PART, QUICK, World, noise
 
 BIG = 8 * PART
 IN_PARTS = replace(OPTIONS, part_size=BIG, single_limit=BIG)
@@ -47,7 +47,7 @@ def test_a_line_that_cuts_again_and_again_costs_no_byte_twice(world, monkeypatch
     with behind(world, monkeypatch, cut_bytes=cut) as line:
         outcome = only(world.fetch(WAYS[way]))
     assert (outcome.status, outcome.verification) == (Status.FETCHED, VerificationLevel.CHECKSUM)
-    assert line.cuts >= len(body) // cut
+    assert line.cuts >= len(body) // cut - 1
     assert outcome.moved == len(body)
     assert line.served < 1.05 * len(body) + 2_000 * line.connections
     assert world.files() == {"f.bin": body}
@@ -260,10 +260,8 @@ def test_the_log_does_not_grow_without_bound(world, monkeypatch):
     world.assert_clean()
 
 
-def test_where_little_comes_at_a_time_more_than_the_attempts_are_needed(world, monkeypatch):
+def test_where_little_comes_at_a_time_two_attempts_are_enough(world, monkeypatch):
     body = world.put("f.bin", noise(6 * PART))
-    with behind(world, monkeypatch, cut_bytes=30_000), world.fetcher(NETWORK) as fetcher:
-        assert fetcher.client is not None
     rules = RetryRules(attempts=2, base=0.001, cap=0.002)
     with behind(world, monkeypatch, cut_bytes=30_000):
         assert world.fetch(replace(WHOLE, rules=rules)).ok
