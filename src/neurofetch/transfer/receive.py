@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["gulps", "tell_progress"]
 
 _SOON, _ENOUGH = 0.03, 128 * 1024
-"""Seconds after which a gulp of that many bytes, or more, is given: with 32 connections a kill costs
-some 8 MB then. A connection of 35 MB/s or more fills a buffer of 1 MB in that time."""
+"""Seconds after which a gulp of that many bytes, or more, is given: with 32 connections a kill
+costs some 8 MB then. A connection of 35 MB/s or more fills a buffer of 1 MB in that time."""
 _LATE = 1.0
 """Seconds after which it is given, however little it is."""
 _PROGRESS = 4 * 1024
