@@ -147,9 +147,18 @@ class World:
         return sorted(os.listdir(where)) if where.exists() else []
 
     def log_lines(self):
-        """Return how many parts the logs of all partials name."""
+        """Return how many whole parts the logs of all partials name."""
+        return len(self.notes(3))
+
+    def fronts(self):
+        """Return what is held of the fronts of further parts: bytes, by the number of the part."""
+        return {line[0]: line[3] for line in self.notes(4)}
+
+    def notes(self, words):
+        """Return the lines of so many words in the logs of all partials."""
         logs = [self.state / "partial" / name for name in self.left() if name.endswith(".log")]
-        return sum(len(log.read_bytes().splitlines()) - 1 for log in logs)
+        lines = [line for log in logs for line in log.read_bytes().splitlines()[1:]]
+        return [json.loads(line) for line in lines if line.count(b",") == words - 1]
 
     def receipts(self):
         return read_receipts(self.state)

@@ -43,10 +43,8 @@ def interrupted(world, parts, how=signal.SIGKILL):
 
 
 def parts_noted(world):
-    """Return the numbers of the parts that the one log names."""
-    (log,) = (name for name in world.left() if name.endswith(".log"))
-    lines = (world.state / "partial" / log).read_text().splitlines()[1:]
-    return sorted(int(line.strip("[]").split(",")[0]) for line in lines)
+    """Return the numbers of the whole parts that the logs name."""
+    return sorted(note[0] for note in world.notes(3))
 
 
 # -- kill -9 ---------------------------------------------------------------------------------
@@ -376,11 +374,14 @@ def test_ctrl_c_ends_within_a_second_and_leaves_only_what_can_be_resumed(world, 
     assert world.files() == small
     assert {name.rpartition(".")[2] for name in world.left()} == {"log", "part"}
     assert world.left("claims") == []
-    noted = parts_noted(world)
+    noted, fronts = parts_noted(world), world.fronts()
+    assert set(fronts.values()) == ({10_000} if where == "within the parts" else set())
     world.s3.clear_faults()
     world.s3.clear_log()
     assert world.fetch().ok
     assert world.ranges("f.bin") == sorted(set(range(PARTS)) - set(noted))
+    left = len(LARGE) - sum(min(PART, len(LARGE) - n * PART) for n in noted)
+    assert world.served("f.bin") == left - sum(fronts.values())
     assert world.files() == {"f.bin": LARGE, **small}
 
 

@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from neurofetch.model import LocalFile, Receipt, Want
+    from neurofetch.model import LocalFile, Receipt, RemoteFile, Want
 
 __all__ = ["check_space", "make_plan"]
+
+_SMALL = 256 * 1024
+"""Bytes; a file up to this size comes at once, so there is nothing to resume."""
 
 
 def make_plan(
@@ -47,7 +50,29 @@ def make_plan(
     steps = tuple(
         _step(want, local.get(want.path), held.get(want.path, 0), overwrite) for want in wants
     )
-    return Plan(root, steps, notes, free)
+    return Plan(root, steps, notes + _unresumed(steps), free)
+
+
+def _unresumed(steps: Iterable[Step]) -> tuple[str, ...]:
+    """Say how many files begin anew if they are interrupted, since nothing guards their version."""
+    count = size = 0
+    for step in steps:
+        remote = step.want.remote
+        if step.moves and (remote.size or 0) > _SMALL and not _resumes(remote):
+            count, size = count + 1, size + (remote.size or 0)
+    if not count:
+        return ()
+    files = "1 file of more than 256 kB" if count == 1 else f"{count:,} files of more than 256 kB"
+    return (
+        f"{files} ({size:,} bytes) cannot be resumed: the server sends no parts, or tells neither "
+        "a strong ETag nor a checksum. What is interrupted begins anew.",
+    )
+
+
+def _resumes(remote: RemoteFile) -> bool:
+    """Whether what comes of a file can be told from what comes of another version of it."""
+    weak = remote.etag is not None and remote.etag.startswith("W/")
+    return remote.ranges and not weak and bool(remote.etag or remote.digest)
 
 
 def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Step:

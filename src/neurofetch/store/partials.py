@@ -7,7 +7,8 @@ over by renaming it, which only one can win. Of a process that is only silent, i
 that are held; that one may wake up, and still write to its own.
 
 Beside each partial lies the log of the parts it holds, with their checksums; a part counts as held
-only when its bytes, read back, have the checksum that the log says.
+only when its bytes, read back, have the checksum that the log says. The same is noted of the front
+of a part as it comes: so a kill costs what no note tells of, and not all that was under way.
 
 A claim says that a process is at work on a file, so that eight processes that want the same file
 fetch it once. It is a symbolic link whose target is the owner's token: made in one step, or not at
@@ -77,6 +78,9 @@ class PartLog:
         ``algorithm:hex`` of the whole content, where the listing says it; else "".
     listed : str
         The ETag in the listing, where the object itself has another; else "".
+    fronts : dict of int to list of tuple of (int, int)
+        Number of a part that is not whole to what was noted of its front, as it grew: how many
+        bytes, and their CRC.
     """
 
     etag: str
@@ -86,6 +90,7 @@ class PartLog:
     parts: dict[int, tuple[int, str]] = field(default_factory=dict)
     digest: str = ""
     listed: str = ""
+    fronts: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
     def may_be_of(self, etag: str | None, size: int | None, digest: Digest | None) -> bool:
         """Whether these parts may be of what a listing says, so that they are worth keeping."""
@@ -101,8 +106,14 @@ class PartLog:
         )
 
     def bytes_held(self) -> int:
-        """Return the bytes of the parts in the log."""
-        return sum(min(self.part_size, self.size - n * self.part_size) for n in self.parts)
+        """Return the bytes of the parts in the log, and of the fronts of further parts."""
+        return sum(map(self.length, self.parts)) + sum(
+            marks[-1][0] for marks in self.fronts.values()
+        )
+
+    def length(self, number: int) -> int:
+        """Return the bytes of a part."""
+        return min(self.part_size, self.size - number * self.part_size)
 
     def header(self) -> bytes:
         """Return the first line of the log's file."""
@@ -123,6 +134,14 @@ class PartLog:
         """Return the line that says that a part is held."""
         return json.dumps([number, crc, md5]).encode("ascii") + b"\n"
 
+    @staticmethod
+    def front(number: int, count: int, crc: int) -> bytes:
+        """Return the line that says that the first bytes of a part are held; 0: none any more.
+
+        To versions that know no such line it is one that makes no sense, which they pass over.
+        """
+        return b'[%d, %d, "", %d]\n' % (number, crc, count)
+
     @classmethod
     def parse(cls, raw: bytes) -> PartLog | None:
         """Read a log; None when even its first line is not whole."""
@@ -142,10 +161,22 @@ class PartLog:
         if not log._sound():
             return None
         for line in lines:
-            part = _part_of(line)
-            if part is not None and part[0] * log.part_size < log.size:
-                log.parts[part[0]] = part[1:]
+            note = _note_of(line)
+            if note is not None and note[0] * log.part_size < log.size:
+                log._add(*note)
         return log
+
+    def _add(self, number: int, crc: int, md5: str, count: int | None) -> None:
+        """Take up a note; a later one on the same part overrules what an earlier one says."""
+        if count is None:
+            self.parts[number] = crc, md5
+            self.fronts.pop(number, None)
+            return
+        marks = [mark for mark in self.fronts.pop(number, ()) if mark[0] < count]
+        if 0 < count <= self.length(number):
+            marks.append((count, crc))
+        if marks and number not in self.parts:
+            self.fronts[number] = marks
 
     def _sound(self) -> bool:
         """Whether it can be worked with; it is a file, and anything may be in it."""
@@ -155,14 +186,22 @@ class PartLog:
         return whole and texts and known and self.size <= self.part_size * _MOST_PARTS
 
 
-def _part_of(line: bytes) -> tuple[int, int, str] | None:
-    """Parse the line of a part; None for one that a crash cut short, or that makes no sense."""
+def _note_of(line: bytes) -> tuple[int, int, str, int | None] | None:
+    """Parse the line of a part, or of a front, which says how many bytes.
+
+    Returns
+    -------
+    tuple or None
+        None for a line that a crash cut short, or that makes no sense.
+    """
     try:
-        number, crc, md5 = json.loads(line)
+        number, crc, md5, *more = json.loads(line)
     except (ValueError, TypeError, RecursionError):
         return None
-    sound = type(number) is int and type(crc) is int and isinstance(md5, str)
-    return (number, crc, md5) if sound and number >= 0 else None
+    sound = type(number) is int and type(crc) is int and isinstance(md5, str) and number >= 0
+    if not sound or len(more) > 1 or any(type(count) is not int for count in more):
+        return None
+    return number, crc, md5, more[0] if more else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +351,21 @@ class Temporary:
         """Whether the name is still that of the file that is open."""
         info = self.folder.look(self.name)
         return info is not None and os.path.samestat(info, os.fstat(self.fd))
+
+    def become_partial(self) -> None:
+        """Take the name of a partial: a log is to tell what is in it.
+
+        Raises
+        ------
+        OSError
+            Such as FileNotFoundError, where another process removed it.
+        """
+        before, self._kind = self.name, "part"
+        try:
+            self.folder.rename(before, self.folder, self.name)
+        except OSError:
+            self._kind = "tmp"
+            raise
 
     def close(self) -> None:
         """Close it; twice is no error."""

@@ -28,7 +28,7 @@ _PER_LARGE = 3
 """An open large file: its bytes, its log, and reading it once more."""
 _PER_THREAD = 3
 """A thread may fetch a file in one request, whatever else it does at other times: the connection,
-the temporary file, and reading that once more."""
+the temporary file, and its log, or reading the file once more."""
 
 
 @dataclass(frozen=True, slots=True)

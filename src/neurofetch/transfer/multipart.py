@@ -1,8 +1,9 @@
 """Fetch a large file in parts: in parallel, resumed from what is on the disk, verified as a whole.
 
 The parts are ranges, guarded by ``If-Match``, so that no file is ever put together from two
-versions. Opening a file is one task, each of its parts another; the last part to end, ends the
-file. Until then nothing that the parts share is closed.
+versions. A part goes on where its last connection ended. Opening a file is one task, each of its
+parts another; the last part to end, ends the file. Until then nothing that the parts share is
+closed. What is left of a file that came in one piece is fetched here, too: it is one part.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from neurofetch.errors import (
     TransientError,
     VerificationError,
 )
-from neurofetch.integrity.checksums import crc, hasher, part_count
+from neurofetch.integrity.checksums import part_count
 from neurofetch.integrity.verification import EtagError, ServerChecksum
 from neurofetch.model import Action, Outcome, RemoteFile, Status
 from neurofetch.net.connect import no_descriptor_left
@@ -34,7 +35,8 @@ from neurofetch.sources.ask import (
 )
 from neurofetch.sources.etag import is_weak, read_etag, same_etag
 from neurofetch.transfer.context import FOLDER_GONE, LostTemporaryError
-from neurofetch.transfer.part_file import BUFFER, LostPartialError, Noted, PartFile
+from neurofetch.transfer.part_file import BUFFER, LostPartialError, PartFile
+from neurofetch.transfer.receive import gulps, tell_progress
 from neurofetch.transfer.schedule import TaskKind
 from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look
 
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from neurofetch.transfer.schedule import Task
     from neurofetch.transfer.states import FileLife
 
-__all__ = ["LargeFile", "OpenLarge"]
+__all__ = ["LargeFile", "OpenLarge", "ResumeWhole"]
 
 _HOW = {Action.RESUME: "resumed", Action.REPLACE: "replaced"}
 _LOSSES = 5
@@ -70,10 +72,25 @@ class OpenLarge:
         self._large.open()
 
 
+class ResumeWhole:
+    """The task of fetching the rest of a file that came in one piece, in a thread of its own."""
+
+    __slots__ = ("_large", "file")
+    kind = TaskKind.WHOLE
+
+    def __init__(self, large: LargeFile) -> None:
+        self._large = large
+        self.file = large.life
+
+    def run(self) -> None:
+        """Open what is here of it, and fetch the rest."""
+        self._large.open()
+
+
 class _FetchPart:
     """The task of fetching one part: asked for by range, distrusted, written in place, noted."""
 
-    __slots__ = ("_came", "_context", "_large", "_number", "_partial", "file")
+    __slots__ = ("_came", "_context", "_kept", "_large", "_number", "_partial", "file")
     kind = TaskKind.PART
 
     def __init__(self, large: LargeFile, partial: PartFile, number: int) -> None:
@@ -83,13 +100,14 @@ class _FetchPart:
         self._partial = partial
         self._number = number
         self._came = 0
+        self._kept = 0
 
     def run(self) -> None:
         """Fetch it, and tell the file how that went."""
         error: BaseException | None = None
         try:
-            noted = self._context.attempts.run(self._attempt, self._large.tell)
-            self._partial.note(self._number, noted)
+            self._context.attempts.run(self._attempt, self._large.tell)
+            self._partial.note(self._number)
             if self._context.attempts.stop.is_set():
                 error = InterruptedTransferError("stopped on request")
         except Exception as problem:  # noqa: BLE001 - handed to the file, which writes it down
@@ -109,51 +127,73 @@ class _FetchPart:
                 past_caches=large.anew,
             )
         except UntoldPartError:
-            if self._partial.parts:
+            if self._partial.held:
                 raise
             raise NoRangesError from None  # it may well be the habit of the server
         large.told = large.told and "etag" in response.headers
         return response
 
-    def _attempt(self) -> Noted:
-        context, self._came = self._context, 0
+    def _attempt(self) -> None:
+        """Fetch what is missing of the part; what comes is kept, whatever happens then."""
+        context, self._came, self._kept = self._context, 0, 0
+        if not self._left:
+            return  # its last byte came, and then the connection broke
         try:
-            with self._ask() as response, context.buffers.lend(BUFFER) as buffer:
-                return self._pour(response, buffer)
-        except BaseException:
-            context.tally.count(-self._came)
+            with self._response() as response, context.buffers.lend(BUFFER) as buffer:
+                self._pour(response, buffer)
+        except TransientError as error:
+            if not self._large.resumes:
+                self._begin_anew()
+            tell_progress(error, self._kept)
             raise
         finally:
             self._large.came(self._came)
 
-    def _pour(self, response: Response, buffer: memoryview) -> Noted:
+    def _response(self) -> Response:
+        """Ask for the rest of the part, or for all of it, where the rest is not to be had."""
+        try:
+            return self._ask()
+        except (OtherPartError, ProtocolError) as error:
+            if not self._partial.front(self._number):
+                raise
+            self._begin_anew()
+            msg = f"{error}; so this part begins anew"
+            raise TransientError(msg) from error
+
+    def _begin_anew(self) -> None:
+        """Throw away what came of this part, and go on nowhere in this file any more."""
+        self._large.resumes = False
+        self._context.tally.count(-self._partial.forget(self._number))
+        self._kept = 0
+
+    def _pour(self, response: Response, buffer: memoryview) -> None:
         """Write the body in its place; never a byte beyond."""
         partial, count_bytes = self._partial, self._context.tally.count
-        position, left = self._number * partial.part_size, partial.length(self._number)
-        update, value = crc(partial.checksum.crc).update, 0
-        md5 = hasher("md5") if partial.with_md5 else None
-        while left:
-            count = response.fill(buffer[: min(BUFFER, left)])
-            if not count:
-                raise self._distrusted(f"{left} bytes less")
-            data = buffer[:count]
-            value = update(data, value)
-            if md5 is not None:
-                md5.update(data)
-            partial.write(data, position)
-            position, left, self._came = position + count, left - count, self._came + count
-            count_bytes(count)
+        for data in gulps(response, buffer, self._left):
+            partial.take(self._number, data)
+            count_bytes(len(data))
+            self._came += len(data)
+            self._kept += len(data)
+        if self._left:
+            raise self._distrusted(f"{self._left} bytes less")
         if response.length is None and response.readinto(buffer[:1]):
+            self._begin_anew()
             raise self._distrusted("more than that")
-        return value, md5.hexdigest() if md5 else ""
+
+    @property
+    def _left(self) -> int:
+        """Bytes of the part that did not come yet."""
+        return self._partial.length(self._number) - self._partial.front(self._number)
 
     def _range(self) -> tuple[int, int]:
-        """Return the first and the last byte."""
-        first = self._number * self._partial.part_size
-        return first, first + self._partial.length(self._number) - 1
+        """Return the first and the last byte that are missing."""
+        begin = self._number * self._partial.part_size
+        first = begin + self._partial.front(self._number)
+        return first, begin + self._partial.length(self._number) - 1
 
     def _distrusted(self, got: str) -> TransientError:
-        first, last = self._range()
+        first = self._number * self._partial.part_size
+        last = first + self._partial.length(self._number) - 1
         name = self._partial.checksum.name
         return TransientError(f"{name}: asked for bytes {first}-{last}, got {got}")
 
@@ -169,15 +209,24 @@ class LargeFile:
         Modification time in nanoseconds that the survey saw; None where it saw no file.
     held : list of Held
         Partials of this file that the survey saw.
+    alone : bool
+        One thread does all of it: it is the rest of a file that came in one piece.
     """
 
     def __init__(
-        self, context: TransferContext, life: FileLife, before: int | None, held: list[Held]
+        self,
+        context: TransferContext,
+        life: FileLife,
+        before: int | None,
+        held: list[Held],
+        *,
+        alone: bool = False,
     ) -> None:
         self.context = context
         self.life = life
         self._before = before
         self._partials = held
+        self._task: type[OpenLarge | ResumeWhole] = ResumeWhole if alone else OpenLarge
         self._lock = threading.Lock()
         self._began = 0.0
         self._changes = 0
@@ -193,6 +242,8 @@ class LargeFile:
         """Whether every response told the ETag."""
         self.tells = False
         """Whether the server tells the ETag of the object, where it is asked about it."""
+        self.resumes = True
+        """Whether a part goes on where its last connection ended: some servers cannot."""
 
     @property
     def remote(self) -> RemoteFile:
@@ -211,7 +262,7 @@ class LargeFile:
         self._began = time.monotonic()
         life, context = self.life, self.context
         try:
-            if not life.begin(lambda: OpenLarge(self), another_look):
+            if not life.begin(lambda: self._task(self), another_look):
                 return
             elsewhere = context.fetched_elsewhere(life.step, self._before)
             if elsewhere is not None:
@@ -231,18 +282,21 @@ class LargeFile:
         self.life.held = partial
         self.context.tally.count(partial.held - self.life.step.have)
         missing = [n for n in range(partial.total) if n not in partial.parts]
+        missing.sort(key=lambda number: not partial.front(number))  # those that are begun, first
         parts = [_FetchPart(self, partial, number) for number in missing]
         self._pending = set(parts)
-        if parts:
-            self.context.schedule.add(parts)
-        else:
+        if not parts:
             self._finish(partial)
+        elif self._task is ResumeWhole and len(parts) == 1:
+            parts[0].run()
+        else:
+            self.context.schedule.add(parts)
 
     def _partial(self, checksum: ServerChecksum) -> PartFile:
         path = self.life.step.want.path
         try:
             with no_descriptor_left():
-                return PartFile(self.context, path, self.life.short, checksum, self._partials)
+                return PartFile(self.context, path, self.life.short, checksum, held=self._partials)
         except FileNotFoundError as error:
             raise LostTemporaryError(f"{path}: {FOLDER_GONE}") from error
 
@@ -335,7 +389,7 @@ class LargeFile:
         Not where a part came: then the server can send them, and what is held is not thrown away.
         """
         partial = self.life.held
-        if not isinstance(partial, PartFile) or partial.parts:
+        if not isinstance(partial, PartFile) or partial.held:
             return False
         return isinstance(error, ProtocolError) or isinstance(error.__cause__, OtherPartError)
 
@@ -409,7 +463,7 @@ class LargeFile:
         self._drop()
         self._lost += 1
         self.life.looks += 1
-        self.life.wait(OpenLarge(self), another_look(self.life.looks))
+        self.life.wait(self._task(self), another_look(self.life.looks))
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, InterruptedTransferError):

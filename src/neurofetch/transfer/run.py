@@ -19,7 +19,7 @@ from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal
 from neurofetch.transfer.context import TransferContext
 from neurofetch.transfer.crowd import crowd_for, free_descriptors
-from neurofetch.transfer.multipart import LargeFile, OpenLarge
+from neurofetch.transfer.multipart import LargeFile, OpenLarge, ResumeWhole
 from neurofetch.transfer.options import Options
 from neurofetch.transfer.pipeline import flow
 from neurofetch.transfer.schedule import Schedule, Task
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from neurofetch.net.client import Client
     from neurofetch.sources.source import Source
     from neurofetch.store.directory import DataDirectory
+    from neurofetch.store.partials import Held
     from neurofetch.transfer.options import Inspect
 
 __all__ = ["transfer"]
@@ -226,8 +227,16 @@ class _Transfer:
             mine = held.get(life.short, [])
             tasks.append(OpenLarge(LargeFile(self._context, life, before, mine)))
         tasks += [FetchTiny(self._whole(number, step)) for number, step in self._sorted.tiny]
-        tasks += [FetchWhole(self._whole(number, step)) for number, step in self._sorted.whole]
+        tasks += [self._resumed_or_whole(number, step, held) for number, step in self._sorted.whole]
         return tasks
+
+    def _resumed_or_whole(self, number: int, step: Step, held: dict[str, list[Held]]) -> Task:
+        """Return the task of a file that comes in one piece, of which a part may be here."""
+        mine = held.get(name_of(step.want.path)) if held else None
+        if not mine:
+            return FetchWhole(self._whole(number, step))
+        life, before = self._life(number, step)
+        return ResumeWhole(LargeFile(self._context, life, before, mine, alone=True))
 
     def _whole(self, number: int, step: Step) -> WholeFile:
         life, before = self._life(number, step)

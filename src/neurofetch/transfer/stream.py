@@ -13,13 +13,21 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from neurofetch._pool import Pool
-from neurofetch.errors import RemoteChangedError, TransientError, VerificationError
+from neurofetch.errors import ProtocolError, RemoteChangedError, TransientError, VerificationError
 from neurofetch.integrity.checksums import hasher, part_count
 from neurofetch.integrity.verification import EtagError, OnePiece, ServerChecksum
 from neurofetch.net.retry import Attempts
-from neurofetch.sources.ask import NoRangesError, ask_part_length, ask_range, look, renewed
+from neurofetch.sources.ask import (
+    NoRangesError,
+    OtherPartError,
+    ask_part_length,
+    ask_range,
+    look,
+    renewed,
+)
 from neurofetch.sources.etag import same_etag
 from neurofetch.sources.source import ListedSource
+from neurofetch.transfer.receive import tell_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,15 +144,33 @@ def _part(
     # Anonymous memory, given back when the part is done with: a heap would keep it, per thread.
     part = memoryview(mmap.mmap(-1, end - begin))
 
-    def once() -> int:
+    came, resumes = 0, True
+
+    def once() -> None:
+        """Fetch what is missing of it: an attempt goes on where the last one ended."""
+        nonlocal came, resumes
+        came = before = came if resumes else 0
+        if came == len(part):
+            return  # its last byte came, and then the connection broke
         try:
-            with ask_range(client, source, remote, begin, end - 1) as response:
-                return response.fill(part)
+            with ask_range(client, source, remote, begin + came, end - 1) as response:
+                while count := response.readinto(part[came:]):
+                    came += count
         except NoRangesError as error:
             msg = f"{remote.key}: asked for a part of the file, got all of it"
             raise TransientError(msg) from error
+        except (OtherPartError, ProtocolError) as error:
+            if not before:
+                raise
+            resumes = False
+            msg = f"{error}; so this part begins anew"
+            raise TransientError(msg) from error
+        except TransientError as error:
+            if resumes:
+                tell_progress(error, came - before)
+            raise
 
-    came = attempts.run(once)
+    attempts.run(once)
     if came != len(part):
         raise VerificationError(f"{remote.key}: {came} bytes came for {len(part)} asked for")
     return part

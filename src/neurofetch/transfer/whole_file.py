@@ -1,4 +1,9 @@
-"""Fetch a file in one request: small files, and those of servers that know no ranges."""
+"""Fetch a file in one request: small files, and those of servers that know no ranges.
+
+A file that is not small goes on where its connection ended, where that is safe: the rest is asked
+for by range, of the same version. One that is slow in coming becomes a partial with a log, which a
+later run resumes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
     InterruptedTransferError,
+    NeurofetchError,
+    ProtocolError,
     RemoteChangedError,
     TransientError,
     UnreachableError,
@@ -23,18 +30,23 @@ from neurofetch.net.http1 import Request
 from neurofetch.sources.ask import (
     ASK_FOR_CHECKSUM,
     PAST_CACHES,
+    NoRangesError,
+    OtherPartError,
     ask_part_length,
+    ask_range,
     check_answer,
     look,
     tells_etag,
 )
-from neurofetch.sources.etag import if_match, read_etag, same_etag
+from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
 from neurofetch.store.atomic import write_all
 from neurofetch.transfer.context import FOLDER_GONE, LostTemporaryError
+from neurofetch.transfer.part_file import LostPartialError, PartFile
+from neurofetch.transfer.receive import gulps, tell_progress
 from neurofetch.transfer.schedule import TaskKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from neurofetch.net.client import Pending
     from neurofetch.net.response import Response
@@ -49,6 +61,11 @@ __all__ = ["IN_MEMORY", "FetchTiny", "FetchWhole", "WholeFile", "another_look"]
 IN_MEMORY = 256 * 1024
 """Bytes; a body up to this size is read at once."""
 _BUFFER = 256 * 1024
+_SLOW = 0.75
+"""Seconds; a file that has been coming for longer becomes a partial, so that a kill costs no more
+than that. At a faster line there is nothing to lose, and no log is written."""
+_WORTH = 64 * 1024
+"""Bytes; of less, nothing is left for the next run."""
 _UNPROVEN = (VerificationLevel.SIZE, VerificationLevel.NONE)
 _FIRST_LOOK, _LONGEST_LOOK = 0.25, 2.0
 """Seconds until we look again at a file that another process fetches: doubled each time."""
@@ -131,6 +148,8 @@ class WholeFile:
         """Whether the ETag is sent as the condition of the request: some servers cannot."""
         self._came_before: str | None = None
         """What came the first time, where that did not match: its digest, or ""."""
+        self._resumes = True
+        """Whether it goes on where a connection ended: some servers cannot."""
 
     # -- the two ways to fetch it ------------------------------------------------------------
 
@@ -184,7 +203,7 @@ class WholeFile:
 
     def _conclude(self, act: Callable[[], Outcome]) -> None:
         """Write down what became of the file, or come back later."""
-        sent = self.life.held is not None
+        sent = isinstance(self.life.held, _Sent)
         try:
             outcome = act()
         except TransientError as error:
@@ -207,6 +226,7 @@ class WholeFile:
     def _come_back(self, error: TransientError) -> None:
         """Ask again after a while, in a thread of its own."""
         context = self._context
+        self._drop()
         self._failed += 1
         wait = context.attempts.wait(self._failed, error)
         if wait is None:
@@ -222,7 +242,7 @@ class WholeFile:
 
     def _outcome(self) -> Outcome:
         context, step = self._context, self.life.step
-        if self.life.held is None:
+        if not isinstance(self.life.held, _Sent):
             elsewhere = context.fetched_elsewhere(step, self._before)
             if elsewhere is not None:
                 return elsewhere
@@ -270,7 +290,7 @@ class WholeFile:
 
     def _fetch(self) -> tuple[Verified, int]:
         context, want = self._context, self.life.step.want
-        if self.life.held is not None:
+        if isinstance(self.life.held, _Sent):
             return self._attempt()  # what fails is asked for again later, alone
 
         def told(error: TransientError, wait: float) -> None:
@@ -282,19 +302,81 @@ class WholeFile:
     def _attempt(self) -> tuple[Verified, int]:
         context, remote = self._context, self._remote
         counted = self._moved
-        tiny = self.life.held is not None
+        tiny = isinstance(self.life.held, _Sent)
         self.life.fetch_anew()
         try:
+            if isinstance(self.life.held, _Begun):
+                return self._go_on(self.life.held)
             with self._response(remote) as response:
                 check_answer(response, remote)
                 checksum = ServerChecksum.of(remote, response.headers)
                 piece = OnePiece(checksum, part_length=self._part_length)
                 if response.length is not None and response.length <= IN_MEMORY:
                     return self._at_once(response, piece, tiny=tiny)
-                return self._streamed(response, piece)
-        except BaseException:
-            context.tally.count(counted - self._moved)
+                return self._streamed(response, self._begin(response, checksum, piece))
+        except BaseException as error:
+            if not isinstance(self.life.held, _Begun):
+                context.tally.count(counted - self._moved)
+            elif not self.life.held.outlives(error):
+                self._drop()
+            elif isinstance(error, TransientError):
+                tell_progress(error, self._moved - counted)
             raise
+
+    def _begin(self, response: Response, checksum: ServerChecksum, piece: OnePiece) -> _Begun:
+        """Make the temporary file for what is to come, and note what it takes to go on with it."""
+        remote = self._remote
+        etag = read_etag(response.headers.get("etag", "")) or remote.etag
+        size = response.length if remote.size is None else remote.size
+        known = replace(remote, etag=etag, size=size)
+        sure = bool(if_match(known)) if etag else remote.digest is not None
+        ranges = remote.ranges or response.headers.get("accept-ranges") == "bytes"
+        resumes = self._resumes and ranges and size is not None and sure
+        begun = _Begun(
+            self._context,
+            self.life,
+            self._new_file(),
+            piece=piece,
+            checksum=checksum,
+            headers=response.headers,
+        )
+        begun.remote = known if resumes else None
+        self.life.held = begun
+        return begun
+
+    def _go_on(self, begun: _Begun) -> tuple[Verified, int]:
+        """Ask for the rest of what came before."""
+        context, remote = self._context, begun.remote
+        if remote is None or remote.size is None or begun.count == remote.size:
+            return self._finish(begun)  # its last byte came, and then the connection broke
+        guard = bool(if_match(remote)) and self._guarded
+        try:
+            response = ask_range(
+                context.client,
+                context.source,
+                remote,
+                begun.count,
+                remote.size - 1,
+                guard=guard or remote.etag is None,
+                tells="etag" in begun.headers,
+                past_caches=self._came_before is not None,
+            )
+        except (NoRangesError, OtherPartError, ProtocolError) as error:
+            self._resumes = False
+            self._drop()
+            msg = f"{remote.key}: the rest of it is not to be had"
+            msg += f" ({error}); it begins anew" if str(error) else "; it begins anew"
+            raise TransientError(msg) from error
+        with response:
+            return self._streamed(response, begun)
+
+    def _drop(self) -> None:
+        """Throw away what came, if something did."""
+        begun = self.life.held
+        if isinstance(begun, _Begun):
+            self.life.held = None
+            self._context.tally.count(-begun.count)
+            begun.discard()
 
     def _response(self, remote: RemoteFile) -> Response:
         """Ask for the file, or wait for the response to the request that was sent."""
@@ -320,10 +402,10 @@ class WholeFile:
             headers.update(PAST_CACHES)
         return headers
 
-    def _verified(self, piece: OnePiece, response: Response, again: Reader) -> Verified:
-        """Say how the bytes that came were verified."""
+    def _verified(self, piece: OnePiece, headers: Mapping[str, str], again: Reader) -> Verified:
+        """Say how the bytes that came were verified; the headers are those of the whole object."""
         remote = self._remote
-        told = same_etag(read_etag(response.headers.get("etag", "")), remote.etag)
+        told = same_etag(read_etag(headers.get("etag", "")), remote.etag)
         try:
             verified = piece.settle(again)
             if told or not remote.etag or verified.verification not in _UNPROVEN:
@@ -366,7 +448,7 @@ class WholeFile:
         self._came(len(data))
         self.life.verify()
         piece.update(data)
-        verified = self._verified(piece, response, lambda: (data,))
+        verified = self._verified(piece, response.headers, lambda: (data,))
         began = time.monotonic()
         try:
             with self._new_file() as temporary:
@@ -376,23 +458,34 @@ class WholeFile:
             if tiny:
                 self._context.schedule.disk_took(time.monotonic() - began)
 
-    def _streamed(self, response: Response, piece: OnePiece) -> tuple[Verified, int]:
-        size = self._remote.size
-        with self._new_file() as temporary:
-            with self._context.buffers.lend(_BUFFER) as buffer:
-                while count := response.fill(buffer):
-                    piece.update(buffer[:count])
-                    if size is not None and piece.length > size:
-                        break  # more than was listed: `settle` says so
-                    write_all(temporary.fd, buffer[:count])
-                    self._came(count)
-            response.close()
-            self.life.verify()
-            verified = self._verified(piece, response, temporary.blocks)
-            return self._context.settle(self.life.step, temporary, verified)
+    def _streamed(self, response: Response, begun: _Begun) -> tuple[Verified, int]:
+        size, piece = self._remote.size, begun.piece
+        with self._context.buffers.lend(_BUFFER) as buffer:
+            for data in gulps(response, buffer):
+                piece.update(data)
+                if size is not None and piece.length > size:
+                    break  # more than was listed: `settle` says so
+                begun.write(data)
+                self._came(len(data))
+        response.close()
+        if begun.remote is not None and piece.length < (begun.remote.size or 0):
+            came = f"{begun.count} of {begun.remote.size} bytes came"
+            raise TransientError(f"{begun.remote.key}: {came}, and then the body ended")
+        return self._finish(begun)
+
+    def _finish(self, begun: _Begun) -> tuple[Verified, int]:
+        """Verify what came, and give it its name."""
+        begun.whole = True
+        self.life.verify()
+        temporary = begun.temporary
+        verified = self._verified(begun.piece, begun.headers, temporary.blocks)
+        settled = self._context.settle(self.life.step, temporary, verified)
+        self.life.held = None
+        begun.done()
+        return settled
 
     def _new_file(self) -> Temporary:
-        """Make a temporary file; as a context manager, it is gone at the end, if it fails."""
+        """Make a temporary file; as a context manager, it is gone at the end, if that fails."""
         path = self.life.step.want.path
         try:
             with no_descriptor_left():
@@ -415,6 +508,137 @@ class _Sent:
     def close(self) -> None:
         """Drop the connection: nobody waits for the response any more."""
         self._context.client.drop(self.pending)
+
+
+class _Begun:
+    """What came of a file so far, and what it takes to go on with it; held while it is fetched.
+
+    Parameters
+    ----------
+    context : TransferContext
+    life : FileLife
+    temporary : Temporary
+        Its bytes; open.
+    piece : OnePiece
+        Hashes them as they come.
+    checksum : ServerChecksum
+    headers : mapping of str to str
+        Of the response for the whole object: the one for the rest does not tell of the whole.
+
+    Attributes
+    ----------
+    remote : RemoteFile or None
+        Its version, of which the rest can be asked for; None where that is not safe.
+    count : int
+        Bytes that were written.
+    whole : bool
+        Whether all of them came.
+    """
+
+    __slots__ = (
+        "_checksum",
+        "_context",
+        "_life",
+        "_partial",
+        "_since",
+        "count",
+        "headers",
+        "piece",
+        "remote",
+        "temporary",
+        "whole",
+    )
+
+    def __init__(
+        self,
+        context: TransferContext,
+        life: FileLife,
+        temporary: Temporary,
+        *,
+        piece: OnePiece,
+        checksum: ServerChecksum,
+        headers: Mapping[str, str],
+    ) -> None:
+        self._context = context
+        self._life = life
+        self._checksum = checksum
+        self._partial: PartFile | None = None
+        self._since = time.monotonic()
+        self.temporary = temporary
+        self.piece = piece
+        self.headers = headers
+        self.remote: RemoteFile | None = None
+        self.count = 0
+        self.whole = False
+
+    def write(self, data: memoryview) -> None:
+        """Write the next bytes; where they are slow in coming, a kill is to cost little."""
+        if self._partial is not None:
+            try:
+                self._partial.take(0, data)
+            except LostPartialError as error:
+                msg = f"{self._life.step.want.path}: another run has it now"
+                raise LostTemporaryError(msg) from error
+            self.count += len(data)
+            return
+        write_all(self.temporary.fd, data)
+        self.count += len(data)
+        slow = time.monotonic() - self._since > _SLOW
+        if slow and self._may_stay and self.count < (self._checksum.size or 0):
+            self._become_partial()
+
+    @property
+    def _may_stay(self) -> bool:
+        """Whether a later run could go on with it: the listing tells what it is of."""
+        etag = self._checksum.etag
+        return (
+            self.remote is not None
+            and bool(etag)
+            and not is_weak(etag)
+            and _WORTH <= self.count <= (self._checksum.size or 0)
+        )
+
+    def _become_partial(self) -> None:
+        stream = self.temporary, self.count
+        path, short = self._life.step.want.path, self._life.short
+        try:
+            with no_descriptor_left():
+                self._partial = PartFile(self._context, path, short, self._checksum, stream=stream)
+        except FileNotFoundError as error:
+            raise LostTemporaryError(f"{path}: {FOLDER_GONE}") from error
+
+    def outlives(self, error: BaseException) -> bool:
+        """Whether what came is still good for something after an error."""
+        if isinstance(error, InterruptedTransferError):
+            return True
+        lost = LostTemporaryError | VerificationError | RemoteChangedError
+        return self.remote is not None and not self.whole and not isinstance(error, lost)
+
+    def close(self) -> None:
+        """Leave it to the next run, where that can go on with it; else remove it."""
+        try:
+            if self._partial is None and self._may_stay:
+                self._become_partial()
+        except (OSError, NeurofetchError):  # such as a disk that is full: then it comes anew
+            self._partial = None
+        if self._partial is None:
+            self.discard()
+        else:
+            self._partial.close()
+
+    def discard(self) -> None:
+        """Close and remove it."""
+        if self._partial is None:
+            self.temporary.discard()
+        else:
+            self._partial.discard()
+
+    def done(self) -> None:
+        """Close it: it has its final name."""
+        self.temporary.close()
+        if self._partial is not None:
+            self._partial.forget_log()
+            self._partial.close()
 
 
 def another_look(looks: int) -> float:
