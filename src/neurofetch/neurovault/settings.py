@@ -67,6 +67,8 @@ class Settings:
     progress : str, bool, callable or None
         None: as `verbose` says.
     rules : RetryRules or None
+    patience : float or None
+        Seconds; None: as the environment says.
     """
 
     mode: Mode = "download_new"
@@ -81,6 +83,7 @@ class Settings:
     verbose: int = 3
     progress: Progress = None
     rules: RetryRules | None = None
+    patience: float | None = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
