@@ -25,9 +25,16 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.net.ahead import Ahead
-from neurofetch.net.connect import Dialer, Route, UntrustedError, lacks_descriptors, shut
+from neurofetch.net.connect import (
+    Dialer,
+    Route,
+    UntrustedError,
+    is_offline,
+    lacks_descriptors,
+    shut,
+)
 from neurofetch.net.http1 import Request, redirected, request_bytes, shown
-from neurofetch.net.outage import Line, LineError, Outages, SleepWatch, is_offline
+from neurofetch.net.outage import Line, LineError, Outages, SleepWatch
 from neurofetch.net.proxies import parsed_proxy
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.refusals import PORTAL, says_page

@@ -18,7 +18,6 @@ from neurofetch.errors import (
     TransientError,
     UnreachableError,
 )
-from neurofetch.net.outage import is_offline
 from neurofetch.net.proxies import PROXY_HINT, bypassed, parsed_proxy
 
 if TYPE_CHECKING:
@@ -27,13 +26,22 @@ if TYPE_CHECKING:
 
     from neurofetch.net.settings import Network
 
-__all__ = ["Dialer", "Route", "UntrustedError", "lacks_descriptors", "no_descriptor_left", "shut"]
+__all__ = [
+    "Dialer",
+    "Route",
+    "UntrustedError",
+    "is_offline",
+    "lacks_descriptors",
+    "no_descriptor_left",
+    "shut",
+]
 
 _ADDRESS_SECONDS = 60.0
 _HINT = "Check the network, the endpoint and the proxy variables, then run the same call again."
 
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_OFFLINE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
@@ -58,6 +66,19 @@ def lacks_descriptors(error: BaseException) -> bool:
     """Whether an error says that this process, or the system, has no descriptor left."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTOR
+
+
+def is_offline(error: BaseException | None) -> bool:
+    """Whether an error says that this machine has no network, whoever was asked.
+
+    Examples
+    --------
+    >>> is_offline(OSError(errno.ENETUNREACH, "")), is_offline(OSError(errno.ECONNREFUSED, ""))
+    (True, False)
+    """
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_AGAIN  # nobody answers for names: it may well exist
+    return isinstance(error, OSError) and error.errno in _OFFLINE
 
 
 class UntrustedError(UnreachableError):

@@ -8,10 +8,8 @@ who fail on this line wait for one thread that asks, with growing waits; no atte
 
 from __future__ import annotations
 
-import errno
 import math
 import random
-import socket
 import threading
 import time
 from collections import deque
@@ -35,7 +33,6 @@ __all__ = [
     "Outages",
     "SleepWatch",
     "Wait",
-    "is_offline",
     "shown_patience",
 ]
 
@@ -51,7 +48,6 @@ _TOLD = 1.0
 """Seconds between two notices of the same outage."""
 _SPREAD, _MOST_SPREAD = 0.01, 1.0
 """Seconds over which those who waited go on: for each of them, and at most."""
-_OFFLINE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 
 Verdict: TypeAlias = Literal["", "sound", "back", "gave up"]
 
@@ -150,19 +146,6 @@ class LineError(TransientError):
         self.held = held
         self.pages = pages
         self.final = final
-
-
-def is_offline(error: BaseException | None) -> bool:
-    """Whether an error says that this machine has no network, whoever was asked.
-
-    Examples
-    --------
-    >>> is_offline(OSError(errno.ENETUNREACH, "")), is_offline(OSError(errno.ECONNREFUSED, ""))
-    (True, False)
-    """
-    if isinstance(error, socket.gaierror):
-        return error.errno == socket.EAI_AGAIN  # nobody answers for names: it may well exist
-    return isinstance(error, OSError) and error.errno in _OFFLINE
 
 
 class Notice(NamedTuple):
