@@ -1,8 +1,8 @@
 """Patience is for the line: a network that is away is one event, and no file's fault.
 
 Each world is a real server behind a line that goes dark when the test says so, and comes back when
-the run has noticed. The rules allow four attempts within some hundredths of a second: whoever spends
-them in the dark has failed long before.
+the run has noticed. The rules allow four attempts within some hundredths of a second: whoever
+spends them in the dark has failed long before.
 """
 
 import hashlib
@@ -329,9 +329,11 @@ def test_a_wrong_endpoint_is_told_at_once_and_not_waited_for(world, monkeypatch,
         closed = f"127.0.0.1:{deaf.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint.format(closed=closed))
         told = []
-        with world.fetcher(replace(NETWORK, patience=math.inf)) as fetcher:
-            with pytest.raises(UnreachableError, match=says) as caught:
-                planned_with(fetcher, told.append)
+        with (
+            world.fetcher(replace(NETWORK, patience=math.inf)) as fetcher,
+            pytest.raises(UnreachableError, match=says) as caught,
+        ):
+            planned_with(fetcher, told.append)
     assert not isinstance(caught.value, NetworkAwayError)
     assert "gave up after 4 attempts" in str(caught.value)
     assert [(event.first, event.patience) for event in told] == [(True, 0.0)]
