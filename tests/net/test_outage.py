@@ -5,6 +5,7 @@ import math
 import socket
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -285,7 +286,7 @@ def test_a_question_follows_soon_at_first_and_later_rarely(monkeypatch):
         now += wait.pause(now)
         asked.append(now)
     assert asked[0] == 0.5
-    assert all(later - before <= 10.0 for before, later in zip(asked, asked[1:], strict=False))
+    assert all(later - before <= 10.0 for before, later in pairwise(asked))
     assert len([moment for moment in asked if moment < 75]) < 25
     assert asked[-1] == 900.0
 
@@ -311,7 +312,7 @@ def test_a_machine_that_is_busy_did_not_sleep():
 
 
 def test_a_stop_of_the_process_does_not_use_up_the_patience(monkeypatch):
-    """The clock jumps by an hour while all wait, as after SIGSTOP or a night with the lid closed."""
+    """The clock jumps by an hour while all wait, as after SIGSTOP, or with the lid closed."""
     jump = [0.0]
     server = Server(patience=60.0)
     server.outages._clock = lambda: time.monotonic() + jump[0]
