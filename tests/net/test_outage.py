@@ -46,7 +46,7 @@ class Server:
         self.line.heard = time.monotonic()
         self.other = self.outages.line(THERE)
 
-    def _asks(self, line, *, pages):
+    def _asks(self, line, asked, *, pages):  # noqa: ARG002
         self.asked += 1
         if self.up and not pages:
             line.heard = time.monotonic()
@@ -269,6 +269,7 @@ def test_those_who_waited_go_on_one_after_another(server):
     for thread in threads:
         thread.start()
     until(lambda: server.line.outage is not None and server.line.outage.waiting == 20)
+    until(lambda: server.line.outage.known)
     server.up = True
     for thread in threads:
         thread.join(5)

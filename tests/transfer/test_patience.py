@@ -119,8 +119,8 @@ def test_eight_threads_ask_with_one_voice(world, monkeypatch):
 
 
 def test_no_attempt_is_used_up(world, monkeypatch):
-    world.put("alone", noise(4 * PART))
-    with through(world, monkeypatch, rate=2 * PART) as line:
+    world.put("alone", noise(12 * PART))
+    with through(world, monkeypatch, rate=12 * PART) as line:
         night = Night(line, tells=4)
         options = replace(OPTIONS, rules=replace(QUICK, attempts=2))
         report = world.fetch(options, network=replace(PATIENT, read_timeout=5.0), listen=night)

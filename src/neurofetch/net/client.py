@@ -262,7 +262,10 @@ class Client:
             return found
         reason = str(found).removeprefix(f"{request.shown_url}: ")
         silent = isinstance(error, TimeoutError)
-        return LineError(str(found), connection.line, connection.asked, sure=silent, reason=reason)
+        deaf = request.method == "HEAD"
+        return LineError(
+            str(found), connection.line, connection.asked, sure=silent, deaf=deaf, reason=reason
+        )
 
     def _headers(self, request: Request, route: Route) -> dict[str, str]:
         headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **request.headers}
@@ -464,12 +467,12 @@ class Client:
         final = None if isinstance(error, TransientError) else error
         return LineError(str(error), line, began, sure=True, pages=True, final=final, advice=PORTAL)
 
-    def _answers(self, line: Line, *, pages: bool) -> bool:
+    def _answers(self, line: Line, asked: int, *, pages: bool) -> bool:
         """Whether a server answers a cheap request; where pages came for files, with none."""
         self._close_idle(line.route)
         self._dialer.forget(line.route)
         try:
-            return self._shows_no_page(line) if pages else self._says_anything(line)
+            return self._shows_no_page(line) if pages else self._says_anything(line, asked)
         except (NeurofetchError, OSError, MemoryError) as error:
             _log.debug("%s:%d does not answer: %s", line.route.host, line.route.port, error)
         return False
@@ -482,16 +485,17 @@ class Client:
         with self.send(Request(good.url, {**good.headers, "Range": "bytes=0-0"})) as response:
             return response.status != 511 and not says_page(response)
 
-    def _says_anything(self, line: Line) -> bool:
-        route = line.route
+    def _says_anything(self, line: Line, asked: int) -> bool:
+        """Ask for the head of the root, or for the root: some servers are deaf to HEAD."""
+        route, method = line.route, "GET" if asked % 2 else "HEAD"
         connection = self._dial(route, asking=True)
         try:
             seconds = min(self.network.read_timeout, _QUESTION_SECONDS)
             connection.sock.settimeout(seconds)
             proxied = route.proxy is not None and route.scheme == "http"
             target = f"http://{route.authority}/" if proxied else "/"
-            headers = self._headers(Request(target, method="HEAD"), route)
-            connection.sock.sendall(request_bytes("HEAD", target, route.authority, headers, None))
+            headers = self._headers(Request(target), route)
+            connection.sock.sendall(request_bytes(method, target, route.authority, headers, None))
             status = connection.hear(None).status
         finally:
             self.release(connection, keep=False)

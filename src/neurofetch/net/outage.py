@@ -49,7 +49,7 @@ _TOLD = 1.0
 _SPREAD, _MOST_SPREAD = 0.01, 1.0
 """Seconds over which those who waited go on: for each of them, and at most."""
 
-Verdict: TypeAlias = Literal["", "sound", "back", "gave up"]
+_Verdict: TypeAlias = Literal["", "sound", "back", "gave up"]
 
 ADVICE = (
     "What was finished is in its place, and what came of the rest is kept. Check the network, then "
@@ -118,6 +118,8 @@ class LineError(TransientError):
         A web page came that stands for this error, unless all that is asked for is such a page.
     pages : bool
         A web page came.
+    deaf : bool
+        It was asked with HEAD, which some servers never answer.
     reason : str, optional
         What happened, without what was asked for.
     advice : str, optional
@@ -133,6 +135,7 @@ class LineError(TransientError):
         offline: bool = False,
         held: bool = False,
         pages: bool = False,
+        deaf: bool = False,
         final: NeurofetchError | None = None,
         reason: str = "",
         advice: str = "",
@@ -145,6 +148,7 @@ class LineError(TransientError):
         self.offline = offline
         self.held = held
         self.pages = pages
+        self.deaf = deaf
         self.final = final
 
 
@@ -256,6 +260,8 @@ class _Outage:
     """What is under way on a line from which nothing comes any more."""
 
     __slots__ = (
+        "asked",
+        "deaf",
         "doubted",
         "known",
         "line",
@@ -274,10 +280,12 @@ class _Outage:
         self.reason = error.reason
         self.wait = Wait(error.began, patience)
         self.doubted = now
+        self.asked = 0
+        self.deaf = error.deaf
         self.known = False
         """Whether it is sure, and was told."""
         self.told = 0.0
-        self.verdict: Verdict = ""
+        self.verdict: _Verdict = ""
         self.waiting = 0
         self.watched = False
         """Whether a thread asks."""
@@ -296,8 +304,17 @@ class _Outage:
 class _Asker(Protocol):
     """Asks a server."""
 
-    def __call__(self, line: Line, *, pages: bool) -> bool:
-        """Whether an answer comes; where pages come for files, one that is none."""
+    def __call__(self, line: Line, asked: int, *, pages: bool) -> bool:
+        """Whether an answer comes; where pages come for files, one that is none.
+
+        Parameters
+        ----------
+        line : Line
+        asked : int
+            With which of the requests that there are: it goes up each time.
+        pages : bool
+            Whether pages come for files.
+        """
 
 
 class _Stop(Protocol):
@@ -471,7 +488,7 @@ class Outages:
 
     def _watch(self, outage: _Outage) -> None:
         """Ask until something comes, or the patience is used up."""
-        verdict: Verdict = "back"
+        verdict: _Verdict = "back"
         try:
             while not (found := self._look(outage)):
                 self._pause(outage)
@@ -487,15 +504,19 @@ class Outages:
                     self._notices.append(outage.notice("back", self._clock()))
                 self._news.notify_all()
 
-    def _look(self, outage: _Outage) -> Verdict:
-        asked_before = outage.told > 0
-        came = outage.over or self._closed or self._asks(outage.line, pages=outage.pages)
+    def _look(self, outage: _Outage) -> _Verdict:
+        asked_before = outage.asked > 0
+        came = (
+            outage.over
+            or self._closed
+            or self._asks(outage.line, outage.asked + outage.deaf, pages=outage.pages)
+        )
         if came or outage.over or (asked_before and not outage.waiting):
             return "back" if outage.known else "sound"
-        now = self._clock()
+        outage.asked += 1
         if not asked_before:
-            outage.told = now  # it may be a blip: looked at once more before it is told
-            return ""
+            return ""  # it may be a blip: looked at once more before it is told
+        now = self._clock()
         if not outage.known:
             with self._news:
                 outage.known, outage.told = True, now
