@@ -60,6 +60,7 @@ class _Keywords(TypedDict, total=False):
     overwrite: bool
     shard: tuple[int, int] | None
     limit_rate: float | None
+    patience: float | None
     progress: str | bool | Callable[[Event], None] | None
     accept_license: str | None
     data_dir: str | os.PathLike[str] | None
@@ -146,6 +147,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     overwrite: bool = False,
     shard: tuple[int, int] | None = None,
     limit_rate: float | None = None,
+    patience: float | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     accept_license: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
@@ -197,6 +199,9 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         ``(index, count)``: fetch only the part of the plan that is job `index` of `count`, from 0.
     limit_rate : float, optional
         Bytes a second over all connections.
+    patience : float, optional
+        Seconds to wait for a network that is away, before the run ends: by default what
+        ``NEUROFETCH_PATIENCE`` says, or 15 minutes. 0 for no wait, ``math.inf`` for ever.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
         How to show progress; a callable gets every event.
     accept_license : str, optional
@@ -259,6 +264,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         n_jobs=n_jobs,
         shard=shard,
         limit_rate=limit_rate,
+        patience=patience,
         progress=progress,
         overwrite=overwrite,
         verify=verify,

@@ -104,6 +104,7 @@ def get(
     overwrite: bool = False,
     shard: tuple[int, int] | None = None,
     limit_rate: float | None = None,
+    patience: float | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     region: str | None = None,
     **entities: Values,
@@ -118,6 +119,9 @@ def get(
         Large files that are fetched at once; small ones always come many at a time.
     limit_rate : float, optional
         Bytes a second, over all connections.
+    patience : float, optional
+        Seconds to wait for a network that is away, before the run ends: by default what
+        ``NEUROFETCH_PATIENCE`` says, or 15 minutes. 0 for no wait, ``math.inf`` for ever.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
         How to show progress; a callable gets every event.
 
@@ -147,6 +151,7 @@ def get(
         n_jobs=n_jobs,
         shard=shard,
         limit_rate=limit_rate,
+        patience=patience,
         progress=progress,
         overwrite=overwrite,
     )

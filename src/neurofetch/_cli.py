@@ -109,6 +109,7 @@ def _get(arguments: argparse.Namespace) -> int:
         console.show_plan(plan(*where, **common), arguments)
         return ExitCode.OK
     common |= {"n_jobs": arguments.n_jobs, "limit_rate": arguments.limit_rate}
+    common |= {"patience": arguments.patience}
     return console.narrated(lambda listen: get(*where, progress=listen, **common), arguments)
 
 

@@ -33,6 +33,7 @@ from neurofetch.display.flags import (
     add_completion,
     add_filters,
     add_output,
+    add_patience,
     add_progress,
     add_transfer,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "add_completion",
     "add_filters",
     "add_output",
+    "add_patience",
     "add_progress",
     "add_transfer",
     "begin",

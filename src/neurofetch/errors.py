@@ -12,6 +12,7 @@ __all__ = [
     "InterruptedTransferError",
     "MissingBucketError",
     "MissingRemoteError",
+    "NetworkAwayError",
     "NeurofetchError",
     "NothingMatchedError",
     "OutputError",
@@ -43,6 +44,7 @@ class NeurofetchError(Exception):
         │   └── DiskFullError                    errno ENOSPC
         ├── ServerError (OSError)                the server, or the way to it
         │   ├── UnreachableError (ConnectionError)   no response at all
+        │   │   └── NetworkAwayError             the network was away for too long
         │   ├── TransientError (ConnectionError)     worth another attempt
         │   ├── ProtocolError                    a response that cannot be used
         │   ├── MissingBucketError (FileNotFoundError)
@@ -106,6 +108,10 @@ class ServerError(NeurofetchError, OSError):
 
 class UnreachableError(ServerError, ConnectionError):
     """No connection, or no response, after all attempts."""
+
+
+class NetworkAwayError(UnreachableError):
+    """Nothing came from a server for as long as the patience lasts."""
 
 
 class TransientError(ServerError, ConnectionError):

@@ -15,6 +15,8 @@ __all__ = [
     "FileDone",
     "Finished",
     "Listener",
+    "NetworkAway",
+    "NetworkBack",
     "Planned",
     "Progress",
     "Retrying",
@@ -114,13 +116,63 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkAway:
+    """Nothing comes from a server; all that need it wait. Once when it is sure, then each second.
+
+    Parameters
+    ----------
+    server : str
+        Its name, with the port where that is not the usual one.
+    reason : str
+    seconds : float
+        Since when nothing comes.
+    patience : float
+        After so many seconds the run ends; ``inf`` for never. 0 with `seconds` 0: nothing ever came
+        from this server, so there are only the usual attempts.
+    first : bool
+        Whether this is told for the first time.
+    """
+
+    server: str
+    reason: str
+    seconds: float
+    patience: float
+    first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkBack:
+    """Something comes from the server again.
+
+    Parameters
+    ----------
+    server : str
+    seconds : float
+        For so long nothing came.
+    """
+
+    server: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The transfer is over."""
 
     report: Report
 
 
-Event = Planned | Progress | Checking | FileDone | Retrying | Waiting | Finished
+Event = (
+    Planned
+    | Progress
+    | Checking
+    | FileDone
+    | Retrying
+    | Waiting
+    | NetworkAway
+    | NetworkBack
+    | Finished
+)
 Listener = Callable[[Event], None]
 
 

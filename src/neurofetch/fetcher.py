@@ -34,6 +34,7 @@ from neurofetch.store.directory import DataDirectory
 from neurofetch.store.names import Names
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
+from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, checked_jobs, checked_shard
 from neurofetch.transfer.run import transfer
 
@@ -111,6 +112,7 @@ class RunSettings:
         n_jobs: object = 1,
         shard: object = None,
         limit_rate: float | None = None,
+        patience: float | None = None,
         progress: str | bool | Callable[[Event], None] | None = None,
         overwrite: bool = False,
         verify: bool = False,
@@ -125,6 +127,9 @@ class RunSettings:
             See `checked_jobs` and `checked_shard`.
         limit_rate : float, optional
             Bytes a second over all connections.
+        patience : float, optional
+            Seconds to wait for a network that is away; by default what the environment says, or
+            15 minutes.
         progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
             See `listener`.
         overwrite, verify, dry_run : bool
@@ -138,9 +143,11 @@ class RunSettings:
         ConfigError
             If an environment variable is wrong.
         """
+        network = Network.from_environment()
+        patience = network.patience if patience is None else patience
         return cls(
             options=Options(n_jobs=checked_jobs(n_jobs, stacklevel + 1)),
-            network=replace(Network.from_environment(), limit_rate=limit_rate),
+            network=replace(network, limit_rate=limit_rate, patience=patience),
             listen=listener(progress),
             shard=checked_shard(shard),
             overwrite=overwrite,
@@ -201,7 +208,7 @@ class Fetcher:
         self.directory: DataDirectory = DataDirectory(root, dataset.state, new=new)
         self._own_client = client is None
         self.client: Client = client or Client(network or Network.from_environment())
-        self._attempts = Attempts(rules, tell=self._retrying)
+        self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
 
@@ -234,7 +241,7 @@ class Fetcher:
         start(warm_up, 1, "neurofetch-warm-up")
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
-        found = together([*levels, *walks], _LISTERS)
+        found = together([*levels, *walks], _LISTERS, self.client.outages.poll)
         return [file for files in found for file in files]
 
     def _files_of_level(self, prefix: str) -> list[RemoteFile]:
@@ -247,7 +254,8 @@ class Fetcher:
         ------
         ServerError
         """
-        return together([partial(self.source.level, prefix) for prefix in prefixes], _LISTERS)
+        calls = [partial(self.source.level, prefix) for prefix in prefixes]
+        return together(calls, _LISTERS, self.client.outages.poll)
 
     def choose(self, query: Query, listing: Listing) -> Selection:
         """List, and select what a query wants.
@@ -280,7 +288,9 @@ class Fetcher:
             If a path leaves the data directory, or something else stands at it.
         """
         settings = settings or RunSettings()
-        plan = self.plan_for(choose(), overwrite=settings.overwrite, adopt=not settings.dry_run)
+        with self.client.outages.told_to(telling(_logging(settings.listen))):
+            chosen = choose()
+        plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
         if settings.verify:
             plan = self._repaired(plan, settings.listen)
         return plan.shard(*settings.shard) if settings.shard is not None else plan
@@ -361,10 +371,7 @@ class Fetcher:
         """
         settings = settings or RunSettings()
 
-        def listen(event: Event) -> None:
-            logged(event)
-            settings.listen(event)
-
+        listen = _logging(settings.listen)
         listen(Planned(plan))
         report = transfer(
             plan,
@@ -425,6 +432,16 @@ class Fetcher:
             return ServerChecksum.of(remote, headers)
         # Either it changed since it was listed, or the listing always tells another ETag.
         return ServerChecksum.of(now, headers) if now.listed else ServerChecksum.of(remote)
+
+
+def _logging(listen: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Return a listener that logs each event, too."""
+
+    def both(event: Event) -> None:
+        logged(event)
+        listen(event)
+
+    return both
 
 
 def bucket_of(dataset: Dataset) -> Bucket:

@@ -13,6 +13,7 @@ from neurofetch.net import response as module
 from neurofetch.net.client import Client
 from neurofetch.net.connect import Route, shut
 from neurofetch.net.http1 import Request
+from neurofetch.net.outage import Line
 from neurofetch.net.response import Connection
 from neurofetch.net.settings import Network
 from testbed._tls import certify
@@ -30,7 +31,7 @@ def pair(patience: float) -> tuple[Connection, socket.socket]:
     theirs, _ = gate.accept()
     gate.close()
     ours.settimeout(patience)
-    return Connection(ours, Route("http", "127.0.0.1", 80)), theirs
+    return Connection(ours, Line(Route("http", "127.0.0.1", 80))), theirs
 
 
 def sent(theirs: socket.socket, *pieces: bytes, pause: float = 0.0, end: bool = False) -> None:

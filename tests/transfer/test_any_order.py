@@ -146,6 +146,9 @@ class Server:
     def ready(self, *_):
         return True
 
+    def parts_away(self, *_):
+        return False
+
     def respond(self, request):
         key = request.url.removeprefix("http://server/")
         what = "well"

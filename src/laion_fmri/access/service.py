@@ -91,7 +91,7 @@ class Service:
     ) -> None:
         self.url: str = service_url()
         self._client = client
-        self._attempts = Attempts(rules or _RULES, stop)
+        self._attempts = Attempts(rules or _RULES, stop, outages=client.outages)
 
     @property
     def terms_url(self) -> str:

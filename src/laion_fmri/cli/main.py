@@ -187,7 +187,7 @@ def _download(arguments: argparse.Namespace) -> int:
 
 def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [name for name, _ in _FILTERS] + [f"include_{name}" for name, _ in _EXTRAS]
-    names += ["subject", "n_jobs", "verify", "overwrite", "shard", "limit_rate"]
+    names += ["subject", "n_jobs", "verify", "overwrite", "shard", "limit_rate", "patience"]
     names += ["accept_license", "data_dir"]
     return {name: getattr(arguments, name) for name in names}
 

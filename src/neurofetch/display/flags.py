@@ -10,6 +10,8 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from neurofetch.display.outlet import outlet
+from neurofetch.errors import UsageError
+from neurofetch.net.settings import parse_patience
 from neurofetch.planning.suggest import nearest
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ __all__ = [
     "add_completion",
     "add_filters",
     "add_output",
+    "add_patience",
     "add_progress",
     "add_transfer",
 ]
@@ -159,9 +162,20 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="bytes a second over all connections, such as 20M",
     )
+    add_patience(group)
     add_progress(group)
     group.add_argument(
         "--paths", action="store_true", help="print on stdout the paths of all files that are here"
+    )
+
+
+def add_patience(parser: argparse._ActionsContainer) -> None:
+    """Add the flag for how long to wait for a network that is away."""
+    parser.add_argument(
+        "--patience",
+        type=_patience,
+        metavar="TIME",
+        help="how long to wait for a network that is away: 90, 15m, 2h, 0 or inf (default: 15m)",
     )
 
 
@@ -218,6 +232,13 @@ def _shard(text: str) -> tuple[int, int]:
         msg = f"{text!r} is not I/N with I from 0 to N-1, such as 0/8"
         raise argparse.ArgumentTypeError(msg)
     return int(index), int(count)
+
+
+def _patience(text: str) -> float:
+    try:
+        return parse_patience(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _rate(text: str) -> float:

@@ -10,7 +10,17 @@ import logging
 from typing import TYPE_CHECKING
 
 from neurofetch._shown import shown
-from neurofetch.events import Checking, FileDone, Finished, Planned, Retrying, Waiting
+from neurofetch.display.text import network_text
+from neurofetch.events import (
+    Checking,
+    FileDone,
+    Finished,
+    NetworkAway,
+    NetworkBack,
+    Planned,
+    Retrying,
+    Waiting,
+)
 from neurofetch.model import Status
 
 if TYPE_CHECKING:
@@ -44,6 +54,9 @@ def logged(event: Event) -> None:
     elif isinstance(event, Waiting):
         path, owner = shown(event.path), shown(event.owner)
         _log.warning("waiting for %s: another process fetches it: %s", path, owner)
+    elif isinstance(event, NetworkAway | NetworkBack):
+        level = logging.WARNING if getattr(event, "first", True) else logging.DEBUG
+        _log.log(level, "%s", network_text(event))
     elif isinstance(event, Planned):
         _log.info("planned: %r", event.plan)
     elif isinstance(event, Finished):

@@ -6,6 +6,7 @@ Each is a listener of events, called in the thread that started the transfer.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from dataclasses import asdict
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from neurofetch._shown import shown
 from neurofetch.display.outlet import Outlet, outlet
-from neurofetch.display.text import count, duration, plan_json, report_json, size
+from neurofetch.display.text import count, duration, network_text, plan_json, report_json, size
 from neurofetch.errors import UsageError
 from neurofetch.events import (
     Checking,
     Event,
     FileDone,
     Finished,
+    NetworkAway,
+    NetworkBack,
     Planned,
     Progress,
     Retrying,
@@ -39,6 +42,8 @@ PROGRESS = ("auto", "bar", "lines", "json", "none")
 
 FIRST_LINE = 5.0
 LINE_SECONDS = 30.0
+_SECOND_TIME = 15.0
+"""Seconds after which it is told once more that the network is away; later at twice the time."""
 VARIABLE = "NEUROFETCH_LINE_SECONDS"
 """Sets another time between two lines."""
 
@@ -93,16 +98,22 @@ class _Bar:
     def __init__(self, out: Outlet) -> None:
         self._out = out
         self._bar: Any = None
+        self._away: dict[str, NetworkAway] = {}
+        self._rarely = _Rarely()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Progress):
+        if isinstance(event, NetworkAway | NetworkBack):
+            self._network(event)
+        elif isinstance(event, Progress):
             if self._bar is None:
                 self._bar = self._new(event)
             bar = self._bar
             bar.n = min(max(event.bytes_done, 0), max(event.bytes_total, 0))
             bar.total = event.bytes_total
             retries = f", {event.retries:,} retried" if event.retries else ""
-            bar.set_postfix_str(f"{event.files_done}/{event.files} files{retries}", refresh=False)
+            files = f"{event.files_done}/{event.files} files{retries}"
+            away = "".join(f", {network_text(one, short=True)}" for one in self._away.values())
+            bar.set_postfix_str(files + away, refresh=False)
             bar.refresh()
             if isinstance(event, Checking) and event.over:
                 self._close()
@@ -113,6 +124,17 @@ class _Bar:
         elif isinstance(event, Finished):
             self._close()
             self._out.drain()
+
+    def _network(self, event: NetworkAway | NetworkBack) -> None:
+        """Keep what is away, to be shown in the bar; say when it goes and comes."""
+        due = self._rarely.due(event)
+        if isinstance(event, NetworkBack):
+            self._away.pop(event.server, None)
+        elif event.patience:
+            self._away[event.server] = event
+            due = event.first or (due and self._bar is None)
+        if due:
+            self._say(network_text(event))
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -135,6 +157,23 @@ class _Bar:
         if self._bar is not None:
             self._bar.clear()
         self._out.pass_on(text)
+
+
+class _Rarely:
+    """Says when it is time to tell once more that a server is away: at growing intervals."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, float] = {}
+
+    def due(self, event: NetworkAway | NetworkBack) -> bool:
+        """Whether this event is to be told."""
+        if isinstance(event, NetworkBack):
+            self._next.pop(event.server, None)
+            return True
+        if not event.first and event.seconds < self._next.get(event.server, 0.0):
+            return False
+        self._next[event.server] = max(_SECOND_TIME, 2 * event.seconds)
+        return True
 
 
 def _failed(event: FileDone) -> str:
@@ -179,6 +218,7 @@ class Heartbeat:
         self._out = stream if isinstance(stream, Outlet) else outlet(stream)
         self._every = every or number(os.environ, VARIABLE, LINE_SECONDS)
         self._first = self._next = min(FIRST_LINE, self._every)
+        self._rarely = _Rarely()
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
@@ -191,6 +231,9 @@ class Heartbeat:
             self._out.pass_on(_failed(event))
         elif isinstance(event, Waiting):
             self._out.pass_on(_waiting(event))
+        elif isinstance(event, NetworkAway | NetworkBack):
+            if self._rarely.due(event):
+                self._out.pass_on(network_text(event))
         elif isinstance(event, Finished):
             self._out.drain()
 
@@ -217,7 +260,10 @@ class _Ndjson:
         self._out = out
 
     def __call__(self, event: Event) -> None:
-        self._out.pass_on(json.dumps(_event_json(event)), passing=isinstance(event, Progress))
+        passing = isinstance(event, Progress) or (
+            isinstance(event, NetworkAway) and not event.first
+        )
+        self._out.pass_on(json.dumps(_event_json(event)), passing=passing)
         if isinstance(event, Finished):
             self._out.drain()
 
@@ -235,6 +281,11 @@ def _event_json(event: Event) -> dict[str, Any]:
         file = asdict(event.outcome)
         file["rung"] = file.pop("verification")  # its name in JSON, which programs read
         return {"event": "file", **file}
+    if isinstance(event, NetworkAway):
+        patience = event.patience if math.isfinite(event.patience) else None
+        return {"event": "network_away", **asdict(event), "patience": patience}
+    if isinstance(event, NetworkBack):
+        return {"event": "network_back", **asdict(event)}
     name = {Progress: "progress", Checking: "checking", Retrying: "retrying", Waiting: "waiting"}[
         type(event)
     ]

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from neurofetch._shown import shown, shown_lines
+from neurofetch.events import NetworkAway, NetworkBack
 from neurofetch.model import Action, Plan, Report, Status, Step, VerificationLevel
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "audit_text",
     "count",
     "duration",
+    "network_text",
     "plan_json",
     "plan_remarks",
     "plan_summary",
@@ -75,6 +77,32 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def network_text(event: NetworkAway | NetworkBack, *, short: bool = False) -> str:
+    """Return what is said of a network that is away, or back.
+
+    Parameters
+    ----------
+    event : NetworkAway or NetworkBack
+    short : bool
+        Only that it is away, and since when.
+
+    Examples
+    --------
+    >>> network_text(NetworkAway("host", "connection refused", 42.0, 900.0), short=True)
+    'network away since 42 s, waiting'
+    """
+    if isinstance(event, NetworkBack):
+        return f"network back after {duration(event.seconds)} ({shown(event.server)})"
+    if not event.patience and not event.seconds:
+        return f"{shown(event.reason)}; nothing came from this server yet: trying a few more times"
+    text = f"network away since {duration(event.seconds)}, waiting"
+    if short:
+        return text
+    if event.patience != float("inf"):
+        text += f" for up to {duration(max(0.0, event.patience - event.seconds))} more"
+    return f"{text} ({shown(event.reason)})"
 
 
 def count(number: int, noun: str = "file") -> str:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from neurofetch.errors import (
     InterruptedTransferError,
+    NeurofetchError,
     ProtocolError,
     ServerError,
     TransientError,
@@ -24,10 +25,19 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.net.ahead import Ahead
-from neurofetch.net.connect import Dialer, Route, lacks_descriptors, shut
+from neurofetch.net.connect import (
+    Dialer,
+    Route,
+    UntrustedError,
+    is_offline,
+    lacks_descriptors,
+    shut,
+)
 from neurofetch.net.http1 import Request, redirected, request_bytes, shown
+from neurofetch.net.outage import Line, LineError, Outages, SleepWatch
 from neurofetch.net.proxies import parsed_proxy
 from neurofetch.net.rate_limit import RateLimit
+from neurofetch.net.refusals import PORTAL, says_page
 from neurofetch.net.response import Connection, Response
 
 if TYPE_CHECKING:
@@ -42,6 +52,12 @@ _log = logging.getLogger("neurofetch")
 REDIRECTS = (301, 302, 303, 307, 308)
 _IDLE_SECONDS = 15.0
 """An idle connection older than this is not used again: S3 closes them at about 20 s."""
+_AWAKE = 3.0
+"""Seconds after waking up in which a connection has to bring something."""
+_QUESTION_SECONDS = 10.0
+"""A server that does not answer a small question for so long is away."""
+_GATEWAY = (502, 503, 504)
+"""What a proxy says when it cannot reach the server."""
 _GOODBYE = b" 408 "
 """The status with which servers end a connection that was idle for long: nothing to distrust."""
 _QUICK_DIAL = 0.002
@@ -86,7 +102,7 @@ class Client:
         self._idle: dict[Route, deque[Connection]] = {}
         self._distrusted: set[Route] = set()
         self._usual = 0.0
-        self._live: set[socket.socket] = set()
+        self._live: dict[socket.socket, Connection] = {}
         self._lock = threading.Lock()
         self._closed = False
         self._dial_seconds = 0.0
@@ -97,6 +113,9 @@ class Client:
             lambda: len(self._live) + self._dialing,
         )
         self._routes: dict[tuple[str, str], Route] = {}
+        self.outages = Outages(network.patience, self._answers)
+        self._sleep = SleepWatch()
+        self._woke = 0.0
 
     def __enter__(self) -> Client:
         return self
@@ -164,6 +183,7 @@ class Client:
 
     @staticmethod
     def _said(request: Request, connection: Connection, data: bytes) -> Pending:
+        connection.asked = time.monotonic()
         try:
             connection.sock.sendall(data)
         except OSError as error:
@@ -211,7 +231,11 @@ class Client:
             # It was said to the idle connection, before the request came; to the others as well.
             self.release(connection, keep=False)
             self._close_idle(connection.route)
-        return self._hear(self._said(request, self._dial(connection.route), pending.data))
+        try:
+            return self._hear(self._said(request, self._dial(connection.route), pending.data))
+        except LineError as error:
+            error.sure = True  # the second in a row
+            raise
 
     def _hear(self, pending: Pending) -> Response:
         request, connection, _, failed = pending
@@ -222,7 +246,7 @@ class Client:
             raise
         except OSError as error:
             self.release(connection, keep=False)
-            raise self.broken(request.shown_url, error) from error
+            raise self._unanswered(request, connection, error) from error
         except MemoryError as error:
             self.release(connection, keep=False)
             raise _no_memory(request) from error
@@ -231,6 +255,17 @@ class Client:
             raise
         connection.used = True
         return response
+
+    def _unanswered(self, request: Request, connection: Connection, error: OSError) -> Exception:
+        found = self.broken(request.shown_url, error)
+        if not isinstance(found, TransientError):
+            return found
+        reason = str(found).removeprefix(f"{request.shown_url}: ")
+        silent = isinstance(error, TimeoutError)
+        deaf = request.method == "HEAD"
+        return LineError(
+            str(found), connection.line, connection.asked, sure=silent, deaf=deaf, reason=reason
+        )
 
     def _headers(self, request: Request, route: Route) -> dict[str, str]:
         headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **request.headers}
@@ -314,23 +349,42 @@ class Client:
             with self._lock:
                 self._dialing -= 1
 
-    def _dial(self, route: Route) -> Connection:
+    def _dial(self, route: Route, *, asking: bool = False) -> Connection:
         self._check_open()
+        line = self.outages.line(route)
+        if not asking:
+            line.check()
         began = time.monotonic()
         try:
-            sock = self._dialer.open(route)
+            sock = self._opened(route)
+        except TransientError as error:
+            if lacks_descriptors(error):
+                raise
+            cause = error.__cause__
+            offline = is_offline(cause)
+            raise LineError(str(error), line, began, sure=True, offline=offline) from cause
+        except UntrustedError as error:
+            if not line.heard:
+                raise
+            # It was trusted before: somebody else answers, as a login portal does.
+            raise LineError(str(error), line, began, sure=True, advice=PORTAL) from error
+        self._dial_seconds = time.monotonic() - began
+        _log.debug("connected to %s:%d in %.3f s", route.host, route.port, self._dial_seconds)
+        connection = Connection(sock, line)
+        with self._lock:
+            self._live[sock] = connection
+        if self._closed:
+            shut(sock)
+        return connection
+
+    def _opened(self, route: Route) -> socket.socket:
+        try:
+            return self._dialer.open(route)
         except TransientError as error:
             if not lacks_descriptors(error):
                 raise
-            self._close_idle()  # those to other servers, which nobody may need again, make room
-            sock = self._dialer.open(route)
-        self._dial_seconds = time.monotonic() - began
-        _log.debug("connected to %s:%d in %.3f s", route.host, route.port, self._dial_seconds)
-        with self._lock:
-            self._live.add(sock)
-        if self._closed:
-            shut(sock)
-        return Connection(sock, route)
+        self._close_idle()  # those to other servers, which nobody may need again, make room
+        return self._dialer.open(route)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -346,7 +400,7 @@ class Client:
                 self._close_idle()
             return
         with self._lock:
-            self._live.discard(connection.sock)
+            self._live.pop(connection.sock, None)
         connection.sock.close()
 
     def brought(self, rate: float) -> None:
@@ -389,10 +443,92 @@ class Client:
         self._closed = True
         self.pace.end()
         with self._lock:
-            live, self._live = self._live, set()
+            live, self._live = [*self._live], {}
+        self.outages.close()
         for sock in live:
             shut(sock)
         self._close_idle()
+
+    # -- when the network is away --------------------------------------------------------------
+
+    def page_came(self, request: Request, began: float, error: NeurofetchError) -> LineError:
+        """Return the error for a web page of somebody else that came for a file.
+
+        Parameters
+        ----------
+        request : Request
+            What was asked.
+        began : float
+            When it was (``time.monotonic()``).
+        error : NeurofetchError
+            What it is where it turns out to be the file's own: a `TransientError` is retried.
+        """
+        line = self.outages.line(self._target(request.url)[0])
+        final = None if isinstance(error, TransientError) else error
+        return LineError(str(error), line, began, sure=True, pages=True, final=final, advice=PORTAL)
+
+    def _answers(self, line: Line, asked: int, *, pages: bool) -> bool:
+        """Whether a server answers a cheap request; where pages came for files, with none."""
+        self._close_idle(line.route)
+        self._dialer.forget(line.route)
+        try:
+            return self._shows_no_page(line) if pages else self._says_anything(line, asked)
+        except (NeurofetchError, OSError, MemoryError) as error:
+            _log.debug("%s:%d does not answer: %s", line.route.host, line.route.port, error)
+        return False
+
+    def _shows_no_page(self, line: Line) -> bool:
+        """Ask for the first byte of what came well before."""
+        if line.good is None:
+            return True
+        good = line.good[1]
+        with self.send(Request(good.url, {**good.headers, "Range": "bytes=0-0"})) as response:
+            return response.status != 511 and not says_page(response)
+
+    def _says_anything(self, line: Line, asked: int) -> bool:
+        """Ask for the head of the root, or for the root: some servers are deaf to HEAD."""
+        route, method = line.route, "GET" if asked % 2 else "HEAD"
+        connection = self._dial(route, asking=True)
+        try:
+            seconds = min(self.network.read_timeout, _QUESTION_SECONDS)
+            connection.sock.settimeout(seconds)
+            proxied = route.proxy is not None and route.scheme == "http"
+            target = f"http://{route.authority}/" if proxied else "/"
+            headers = self._headers(Request(target), route)
+            connection.sock.sendall(request_bytes(method, target, route.authority, headers, None))
+            status = connection.hear(None).status
+        finally:
+            self.release(connection, keep=False)
+        if proxied and status in _GATEWAY:
+            return False
+        line.heard = time.monotonic()
+        return True
+
+    def parts_away(self, url: str) -> bool:
+        """Whether this server is away while others are not."""
+        return self.outages.quiet_lines and self.outages.parts_away(self._target(url)[0])
+
+    def look_around(self, seconds: float) -> None:
+        """Tell what is new of the lines, and see whether this machine slept.
+
+        Parameters
+        ----------
+        seconds : float
+            So long ago was the last look, unless it slept.
+        """
+        self.outages.poll()
+        now = time.monotonic()
+        if any(self._sleep.slept(seconds)):
+            _log.debug("this machine slept, or this process was stopped")
+            self._close_idle()
+            self._woke = now
+        elif self._woke and now - self._woke > _AWAKE:
+            woke, self._woke = self._woke, 0.0
+            with self._lock:
+                live = [*self._live.items()]
+            for sock, connection in live:
+                if max(connection.asked, connection.idle_since) < woke:
+                    shut(sock)  # whoever waits for it asks on another
 
     def _close_idle(self, route: Route | None = None) -> None:
         """Close the idle connections to one server, or to all of them."""

@@ -26,13 +26,22 @@ if TYPE_CHECKING:
 
     from neurofetch.net.settings import Network
 
-__all__ = ["Dialer", "Route", "lacks_descriptors", "no_descriptor_left", "shut"]
+__all__ = [
+    "Dialer",
+    "Route",
+    "UntrustedError",
+    "is_offline",
+    "lacks_descriptors",
+    "no_descriptor_left",
+    "shut",
+]
 
 _ADDRESS_SECONDS = 60.0
 _HINT = "Check the network, the endpoint and the proxy variables, then run the same call again."
 
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_OFFLINE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 _NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
 
 
@@ -57,6 +66,23 @@ def lacks_descriptors(error: BaseException) -> bool:
     """Whether an error says that this process, or the system, has no descriptor left."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTOR
+
+
+def is_offline(error: BaseException | None) -> bool:
+    """Whether an error says that this machine has no network, whoever was asked.
+
+    Examples
+    --------
+    >>> is_offline(OSError(errno.ENETUNREACH, "")), is_offline(OSError(errno.ECONNREFUSED, ""))
+    (True, False)
+    """
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_AGAIN  # nobody answers for names: it may well exist
+    return isinstance(error, OSError) and error.errno in _OFFLINE
+
+
+class UntrustedError(UnreachableError):
+    """The certificate of a server is not trusted."""
 
 
 class Route(NamedTuple):
@@ -118,6 +144,14 @@ class Dialer:
         sock.settimeout(self._network.read_timeout)
         return sock
 
+    def forget(self, route: Route) -> None:
+        """Look the name of a server (or of the proxy to it) up anew, when it is needed next."""
+        host, port = route.host, route.port
+        if route.proxy is not None:
+            host, port, _ = parsed_proxy(route.proxy)
+        with self._lock:
+            self._addresses.pop((host, port), None)
+
     # -- addresses ---------------------------------------------------------------------------
 
     def _tcp(self, host: str, port: int, what: str) -> socket.socket:
@@ -129,7 +163,8 @@ class Dialer:
                 sock.connect(address.place)
             except OSError as error:
                 sock.close()
-                problem = error
+                if problem is None or is_offline(problem):  # that there is no IPv6 says nothing
+                    problem = error
                 self._demote(host, port, address)
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -151,7 +186,7 @@ class Dialer:
 
     def _demote(self, host: str, port: int, address: _Address) -> None:
         with self._lock:
-            known = self._addresses[host, port][1]
+            known = self._addresses.get((host, port), (0.0, []))[1]
             if address in known:
                 known.remove(address)
                 known.append(address)
@@ -211,7 +246,7 @@ def _tls(context: ssl.SSLContext, sock: socket.socket, host: str) -> socket.sock
             "Nothing was fetched. Behind an intercepting proxy, set SSL_CERT_FILE (or "
             "AWS_CA_BUNDLE) to the file with the certificates of your institution."
         )
-        raise UnreachableError(msg) from error
+        raise UntrustedError(msg) from error
     except OSError as error:
         sock.close()
         msg = f"no TLS connection to {host}: {error}"

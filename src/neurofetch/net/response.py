@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from neurofetch.net.connect import Route
     from neurofetch.net.http1 import Request
+    from neurofetch.net.outage import Line
     from neurofetch.net.rate_limit import RateLimit
     from neurofetch.net.settings import Network
 
@@ -51,7 +52,8 @@ class Connection:
     ----------
     sock : socket
         With a timeout: so many seconds it may be silent.
-    route : Route
+    line : Line
+        To the server; it is told what goes well and what fails.
     """
 
     __slots__ = (
@@ -60,17 +62,22 @@ class Connection:
         "_pending",
         "_read",
         "_readable",
+        "asked",
         "idle_since",
         "left",
+        "line",
         "may_talk",
         "route",
         "sock",
         "used",
     )
 
-    def __init__(self, sock: socket.socket, route: Route) -> None:
+    def __init__(self, sock: socket.socket, line: Line) -> None:
         self.sock = sock
-        self.route = route
+        self.line = line
+        self.route: Route = line.route
+        self.asked = 0.0
+        """When a request was sent last."""
         self.left = b""
         self.used = False
         self.may_talk = False
@@ -308,7 +315,11 @@ class Response:
         self._todo = max(self._kind, 0)
         self._done = self._kind == 0
         connection.may_talk = request.method == "HEAD"
-        self._began = time.monotonic()
+        self._began = now = time.monotonic()
+        self._line = line = connection.line
+        line.heard = now
+        if head.status < 300 and "html" not in head.headers.get("content-type", ""):
+            line.good = (now, request)
         self._window = (self._began, 0)
         self._crawled = False
 
@@ -440,6 +451,8 @@ class Response:
         network = self._pool.network
         since, seen = self._window
         now = time.monotonic()
+        if count:
+            self._line.heard = self._connection.idle_since = now
         if now - since < network.slow_window:
             self._window = (since, seen + count)
             return

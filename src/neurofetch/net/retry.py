@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from neurofetch.errors import InterruptedTransferError, TransientError, UnreachableError
+from neurofetch.net.outage import LineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from neurofetch.net.outage import Outages
 
 __all__ = ["Attempts", "Kind", "RetryRules", "classify", "delay", "parse_retry_after"]
 
@@ -161,6 +164,9 @@ class Attempts:
         Random numbers in [0, 1).
     tell : callable, optional
         Called as that of `run`, where `run` is given none.
+    outages : Outages, optional
+        Those of the client that the action asks with: what is the line's fault is no attempt, and
+        the next one is made when the line is back. None: each failure is an attempt.
     """
 
     def __init__(
@@ -169,11 +175,37 @@ class Attempts:
         stop: threading.Event | None = None,
         draw: Callable[[], float] = random.random,
         tell: Callable[[TransientError, float], None] | None = None,
+        outages: Outages | None = None,
     ) -> None:
         self.rules: RetryRules = rules or RetryRules()
         self.stop: threading.Event = stop or threading.Event()
         self._draw = draw
         self._tell = tell
+        self._outages = outages
+
+    def rode_out(self, error: TransientError, failed: int = 0) -> bool:
+        """Whether an error was the fault of the line, which is back now: then it is no attempt.
+
+        Parameters
+        ----------
+        error : TransientError
+        failed : int
+            Attempts that failed before it.
+
+        Raises
+        ------
+        NetworkAwayError
+            If the line does not come back for as long as the patience lasts.
+        NeurofetchError
+            What a web page in the place of a file stands for, where it is the file's own.
+        """
+        if not isinstance(error, LineError):
+            return False
+        if self._outages is not None and self._outages.rode_out(error, failed, self.stop):
+            return True
+        if error.final is not None:
+            raise error.final
+        return False
 
     def wait(self, attempt: int, error: TransientError) -> float | None:
         """Return the seconds to wait after attempt number `attempt` failed; None to give up."""
@@ -201,10 +233,12 @@ class Attempts:
         ------
         UnreachableError
             When the attempts are used up.
+        NetworkAwayError
+            When the line is away, and does not come back for as long as the patience lasts.
         InterruptedTransferError
             When `stop` was set.
         """
-        attempt = spent
+        attempt = failures = spent
         tell = tell or self._tell
         while True:
             if self.stop.is_set():
@@ -212,6 +246,10 @@ class Attempts:
             try:
                 return action()
             except TransientError as error:
+                if self.rode_out(error, failures):
+                    attempt = failures = 0
+                    continue
+                failures += 1
                 attempt = 0 if error.progress else attempt + 1
                 wait = self.wait(attempt, error)
                 if wait is None:

@@ -19,6 +19,7 @@ __all__ = [
     "aws_domain",
     "checked_endpoint",
     "number",
+    "parse_patience",
     "s3_endpoint",
     "s3_region",
 ]
@@ -50,11 +51,14 @@ class Network:
         The servers that need no proxy, as in the variable of this name.
     limit_rate : float or None
         Bytes a second over all connections together; None for no limit.
+    patience : float
+        Seconds to wait for a network that is away, before a run ends; 0 for no wait, ``inf`` for
+        ever.
 
     Raises
     ------
     UsageError
-        If `limit_rate` is not a positive number.
+        If `limit_rate` is not a positive number, or `patience` is below 0 or no number.
     """
 
     connect_timeout: float = 10.0
@@ -66,11 +70,16 @@ class Network:
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)  # they hold passwords
     no_proxy: str = ""
     limit_rate: float | None = None
+    patience: float = 900.0
 
     def __post_init__(self) -> None:
         rate: object = self.limit_rate
         if rate is not None and not (isinstance(rate, int | float) and 0 < rate < float("inf")):
             msg = f"limit_rate must be a number of bytes a second above 0, not {rate!r}"
+            raise UsageError(msg)
+        patience: object = self.patience
+        if isinstance(patience, bool) or not (isinstance(patience, int | float) and patience >= 0):
+            msg = f"patience must be a number of seconds, 0 or above, not {patience!r}"
             raise UsageError(msg)
 
     @classmethod
@@ -92,7 +101,43 @@ class Network:
             ca_named_by=certificates.named_by,
             proxies=proxies_of(env),
             no_proxy=env.get("no_proxy") or env.get("NO_PROXY", ""),
+            patience=_patience(env, defaults.patience),
         )
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_PATIENCE = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*(s|m|min|h)?", re.IGNORECASE | re.ASCII)
+
+
+def parse_patience(text: str) -> float:
+    """Return the seconds that a text means: ``90``, ``90s``, ``15m``, ``2h``, ``0`` or ``inf``.
+
+    Raises
+    ------
+    UsageError
+        If it means none.
+
+    Examples
+    --------
+    >>> [parse_patience(text) for text in ("90", "15m", "2h", "0", "inf")]
+    [90.0, 900.0, 7200.0, 0.0, inf]
+    """
+    if text.strip().lower() == "inf":
+        return float("inf")
+    found = _PATIENCE.fullmatch(text.strip())
+    if not found:
+        msg = f"{text[:80]!r} is not a time such as 90, 15m, 2h, 0 or inf"
+        raise UsageError(msg)
+    return float(found[1]) * _UNITS[(found[2] or "s").lower()]
+
+
+def _patience(env: Mapping[str, str], default: float) -> float:
+    text = env.get("NEUROFETCH_PATIENCE", "")
+    try:
+        return parse_patience(text) if text else default
+    except UsageError as error:
+        msg = f"NEUROFETCH_PATIENCE={error}. Set it to one, or unset it."
+        raise ConfigError(msg) from error
 
 
 _MOST_SECONDS = 1e8

@@ -70,6 +70,7 @@ def _add_fetch(parts: Commands) -> None:
     group.add_argument(
         "--max-failures", type=int, metavar="N", help="stop after N in a row (default: 100)"
     )
+    console.add_patience(group)
     console.add_progress(group)
     group.add_argument("--paths", action="store_true", help="print the paths on stdout")
     console.add_output(parser)
@@ -154,7 +155,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
     ids, data_dir = (arguments.collection, arguments.image), arguments.data_dir
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     if arguments.dry_run:
-        names = ("mode", "timeout", "connections", "resample")
+        names = ("mode", "timeout", "connections", "resample", "patience")
         asked = {name: given[name] for name in names if name in given}
         plan = plan_neurovault_ids(*ids, data_dir=data_dir, **asked)
         console.show_plan(plan, arguments)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from neurofetch.errors import ConfigError, UsageError
-from neurofetch.net.settings import checked_endpoint
+from neurofetch.net.settings import Network, checked_endpoint
 
 if TYPE_CHECKING:
     from neurofetch.events import Event
@@ -67,6 +67,8 @@ class Settings:
     progress : str, bool, callable or None
         None: as `verbose` says.
     rules : RetryRules or None
+    patience : float or None
+        Seconds; None: as the environment says.
     """
 
     mode: Mode = "download_new"
@@ -81,6 +83,7 @@ class Settings:
     verbose: int = 3
     progress: Progress = None
     rules: RetryRules | None = None
+    patience: float | None = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
@@ -109,6 +112,8 @@ class Settings:
         _positive("timeout", given["timeout"])
         if given["max_failures"] is not None:
             _positive("max_failures", given["max_failures"])
+        if given["patience"] is not None:
+            given["patience"] = Network(patience=given["patience"]).patience
         return cls(**given)
 
     @property

@@ -40,12 +40,13 @@ def images(
     timeout: float = TIMEOUT,
     connections: int | None = None,
     rules: RetryRules | None = None,
+    patience: float | None = None,
 ) -> pd.DataFrame:
     """Return the metadata of images as a table, without fetching any volume.
 
     Parameters
     ----------
-    collection_ids, image_ids, timeout, connections, rules
+    collection_ids, image_ids, timeout, connections, rules, patience
         As for `fetch_neurovault_ids`.
 
     Returns
@@ -80,6 +81,7 @@ def collections(
     timeout: float = TIMEOUT,
     connections: int | None = None,
     rules: RetryRules | None = None,
+    patience: float | None = None,
 ) -> pd.DataFrame:
     """Return the metadata of collections as a table.
 
@@ -87,7 +89,7 @@ def collections(
     ----------
     collection_ids : ids, optional
         By default all collections of the server: about one request for each 1,000.
-    timeout, connections, rules
+    timeout, connections, rules, patience
         As for `fetch_neurovault_ids`.
 
     Returns
@@ -176,6 +178,7 @@ def update_catalogue(
     timeout: float = 60.0,
     connections: int | None = None,
     rules: RetryRules | None = None,
+    patience: float | None = None,
 ) -> Update:
     """Fill the local catalogue, or bring it up to date.
 
@@ -185,7 +188,7 @@ def update_catalogue(
         The file of another catalogue than the usual one.
     full : bool
         Read the records of all images again, also where nothing seems to have changed.
-    timeout, connections, rules
+    timeout, connections, rules, patience
         As for `fetch_neurovault_ids`; the server is slow to make pages of 1,000 rows.
 
     Returns

@@ -6,11 +6,13 @@ import re
 from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
     InterruptedTransferError,
     MissingRemoteError,
+    NetworkAwayError,
     ProtocolError,
     RefusedError,
     RemoteChangedError,
@@ -19,7 +21,8 @@ from neurofetch.errors import (
 )
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
-from neurofetch.net.refusals import check_no_page
+from neurofetch.net.outage import LineError
+from neurofetch.net.refusals import PORTAL, check_no_page
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
 
 if TYPE_CHECKING:
@@ -90,16 +93,23 @@ def ask(
     """
     signed = source.signed(remote)
     for fresh in (False, True):
-        request = Request(source.address(remote, fresh=fresh), headers, method)
+        request, began = Request(source.address(remote, fresh=fresh), headers, method), monotonic()
         response = client.send(request)
         if response.status < 300:
-            return response if method == "HEAD" else _no_page(response, remote)
+            if method == "HEAD":
+                return response
+            try:
+                return _no_page(response, remote)
+            except TransientError as page:
+                raise client.page_came(request, began, page) from page
         with response:
             error = failure(response)
         if method == "HEAD" and response.status == 501:  # it knows no HEAD, and never will
             error = ProtocolError(str(error))
         if not signed or fresh or not isinstance(error, RefusedError):
             break
+    if isinstance(error, RefusedError) and error.advice == PORTAL:
+        raise client.page_came(request, began, error) from error
     raise error
 
 
@@ -194,9 +204,8 @@ def ask_part_length(
         address = source.address(remote)
         mark = "&" if "?" in address else "?"
         request = Request(f"{address}{mark}partNumber={number}", if_match(remote), "HEAD")
-        with client.send(request) as response:
-            headers, status = response.headers, response.status
-    except InterruptedTransferError:
+        headers, status = _told_of_part(client, request)
+    except (InterruptedTransferError, NetworkAwayError):
         raise
     except ServerError:
         return None
@@ -208,6 +217,17 @@ def ask_part_length(
         return None
     whole = parts > 1 and int(length) >= (remote.size or 0)
     return None if whole or int(length) < 1 else int(length)
+
+
+def _told_of_part(client: Client, request: Request) -> tuple[dict[str, str], int]:
+    """Ask once; again only when the network was away."""
+    while True:
+        try:
+            with client.send(request) as response:
+                return response.headers, response.status
+        except LineError as error:
+            if not client.outages.rode_out(error):
+                raise
 
 
 class NoRangesError(Exception):

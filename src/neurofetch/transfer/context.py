@@ -15,6 +15,7 @@ from neurofetch.errors import (
     DiskFullError,
     FaultError,
     MissingRemoteError,
+    NetworkAwayError,
     NeurofetchError,
     ServerError,
     TransientError,
@@ -253,6 +254,8 @@ class TransferContext:
                 "what was not is kept for resuming. Free some space, then run the same call again."
             )
             self.tally.end_all(error)
+        elif isinstance(error, NetworkAwayError) and self.client.outages.everywhere:
+            self.tally.end_all(error)  # what needs another server goes on
         elif isinstance(error, FaultError) or not isinstance(error, NeurofetchError | OSError):
             self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted
         advice = error.advice if isinstance(error, ServerError) else ""

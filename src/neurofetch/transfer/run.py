@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._threads import started
-from neurofetch.errors import DiskFullError
+from neurofetch.errors import DiskFullError, NetworkAwayError
 from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
 from neurofetch.net.retry import Attempts
@@ -20,6 +20,7 @@ from neurofetch.store.receipts import Journal
 from neurofetch.transfer.context import TransferContext
 from neurofetch.transfer.crowd import crowd_for, free_descriptors
 from neurofetch.transfer.multipart import LargeFile, OpenLarge, ResumeWhole
+from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options
 from neurofetch.transfer.pipeline import flow
 from neurofetch.transfer.schedule import Schedule, Task
@@ -185,7 +186,7 @@ class _Transfer:
             partials=Partials(directory.state, journal.owner),
             client=client,
             source=source,
-            attempts=Attempts(options.rules, self._stop),
+            attempts=Attempts(options.rules, self._stop, outages=client.outages),
             options=options,
             inspect=inspect,
             schedule=schedule,
@@ -200,8 +201,10 @@ class _Transfer:
             context.journal.open()
             context.partials.make_folders()
             context.schedule.add(self._tasks())
+            context.client.outages.begin_anew()
             self._start(self._crowd.threads)
-            self._watch()
+            with context.client.outages.told_to(telling(self._listen)):
+                self._watch()
         except BaseException:
             self._abort()
             raise
@@ -211,8 +214,8 @@ class _Transfer:
         if context.schedule.fault is not None:
             raise context.schedule.fault
         fatal = context.tally.fatal
-        if fatal is not None and not isinstance(fatal, DiskFullError):  # that, the files tell
-            raise fatal
+        if fatal is not None and not isinstance(fatal, DiskFullError | NetworkAwayError):
+            raise fatal  # the others, the files tell
         return context.tally.results
 
     # -- the tasks ---------------------------------------------------------------------------
@@ -328,6 +331,7 @@ class _Transfer:
             tally.wake.clear()
             while tally.inbox:
                 self._listen(tally.inbox.popleft())
+            self._context.client.look_around(beat)
             now = time.monotonic()
             if now >= next_progress:
                 self._listen(self._progress(now))

@@ -78,20 +78,21 @@ def stream(
         If the server refuses, has no such object, sends no ranges, or cannot be reached.
     """
     source = source or ListedSource([remote])
-    now, headers = _as_it_is_now(client, source, remote, Attempts(rules))
+    attempts = Attempts(rules, outages=client.outages)
+    now, headers = _as_it_is_now(client, source, remote, attempts)
     parts = part_count(now.etag or "")
     piece = OnePiece(
         ServerChecksum.of(now, headers),
         once=True,
         part_length=lambda number: ask_part_length(client, source, now, number, parts),
     )
-    for data in _pass(client, source, now, Attempts(rules)):
+    for data in _pass(client, source, now, attempts):
         piece.update(data)
         yield data
     try:
         piece.settle()
     except EtagError as error:
-        _read_again(error, _pass(client, source, now, Attempts(rules)))
+        _read_again(error, _pass(client, source, now, attempts))
 
 
 def _pass(

@@ -27,6 +27,7 @@ from neurofetch.net.client import REDIRECTS
 from neurofetch.net.connect import no_descriptor_left
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
+from neurofetch.net.outage import LineError
 from neurofetch.sources.ask import (
     ASK_FOR_CHECKSUM,
     PAST_CACHES,
@@ -67,6 +68,8 @@ than that. At a faster line there is nothing to lose, and no log is written."""
 _WORTH = 64 * 1024
 """Bytes; of less, nothing is left for the next run."""
 _UNPROVEN = (VerificationLevel.SIZE, VerificationLevel.NONE)
+_AWAY = 1.0
+"""Seconds until a file is looked at again whose server is away, while others are not."""
 _FIRST_LOOK, _LONGEST_LOOK = 0.25, 2.0
 """Seconds until we look again at a file that another process fetches: doubled each time."""
 
@@ -155,7 +158,9 @@ class WholeFile:
 
     def fetch(self) -> None:
         """Claim the file and fetch it, with as many attempts as the rules allow."""
-        if self._claimed():
+        if self._context.client.parts_away(self._remote.url):
+            self.life.wait(FetchWhole(self), _AWAY)  # the thread is for those that can come
+        elif self._claimed():
             self._conclude(self._outcome)
 
     def send(self) -> bool:
@@ -227,6 +232,8 @@ class WholeFile:
         """Ask again after a while, in a thread of its own."""
         context = self._context
         self._drop()
+        if isinstance(error, LineError) and self._is_the_lines(error):
+            return
         self._failed += 1
         wait = context.attempts.wait(self._failed, error)
         if wait is None:
@@ -237,6 +244,21 @@ class WholeFile:
         self._retried += 1
         context.tally.retried(self.life.step.want, error, wait)
         self.life.wait(FetchWhole(self), wait)
+
+    def _is_the_lines(self, error: LineError) -> bool:
+        """Whether a failure was the line's, and was seen to: it is no attempt of the file."""
+        context = self._context
+        try:
+            if context.client.outages.single:  # nobody else can have anything to do
+                lines = context.attempts.rode_out(error, self._failed)
+            else:
+                lines = error.held
+        except Exception as problem:  # noqa: BLE001 - written down in the report, file by file
+            self._fail(problem)
+            return True
+        if lines:
+            self.life.wait(FetchWhole(self), 0.0)
+        return lines
 
     # -- the bytes ---------------------------------------------------------------------------
 

@@ -49,6 +49,7 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     max_failures: int | None = MAX_FAILURES,
     progress: str | bool | Callable[[Event], None] | None = None,
     rules: RetryRules | None = None,
+    patience: float | None = None,
 ) -> NeurovaultBunch:
     """Fetch specific collections and images of NeuroVault.
 
@@ -91,6 +92,9 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
         How to show progress; by default as `verbose` says. A callable gets every event.
     rules : RetryRules, optional
         How often a request is made again, and after how long.
+    patience : float, optional
+        Seconds to wait for a network that is away, before the call ends: by default what
+        ``NEUROFETCH_PATIENCE`` says, or 15 minutes. 0 for no wait, ``math.inf`` for ever.
 
     Returns
     -------
@@ -141,6 +145,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     max_failures: int | None = MAX_FAILURES,
     progress: str | bool | Callable[[Event], None] | None = None,
     rules: RetryRules | None = None,
+    patience: float | None = None,
     **kwarg_image_filters: object,
 ) -> NeurovaultBunch:
     """Fetch images of NeuroVault whose metadata, and whose collection's, pass filters.
@@ -163,7 +168,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
         asked for that collection only.
     mode, data_dir, fetch_neurosynth_words, vectorize_words, verbose
         As for `fetch_neurovault_ids`.
-    resample, interpolation, timeout, on_error, connections, max_failures, progress, rules
+    resample, interpolation, timeout, on_error, connections, max_failures, progress, rules, patience
         As for `fetch_neurovault_ids`.
 
     Returns
@@ -203,12 +208,13 @@ def plan_neurovault_ids(
     timeout: float = TIMEOUT,
     connections: int | None = None,
     rules: RetryRules | None = None,
+    patience: float | None = None,
 ) -> Plan:
     """Say what `fetch_neurovault_ids` would do with each image, and why; fetch nothing.
 
     Parameters
     ----------
-    collection_ids, image_ids, mode, data_dir, resample, timeout, connections, rules
+    collection_ids, image_ids, mode, data_dir, resample, timeout, connections, rules, patience
         As for `fetch_neurovault_ids`.
 
     Returns

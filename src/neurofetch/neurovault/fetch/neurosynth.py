@@ -59,7 +59,7 @@ def fetch_words(
         if overwrite or read_words(cache.words(collection_id, number)) is None
     }
     calls = [partial(result_or_error, partial(_fetch, server, n, path)) for n, path in todo.items()]
-    results = zip(todo, together(calls, server.width), strict=True)
+    results = zip(todo, together(calls, server.width, server.poll), strict=True)
     return {n: plain(str(e)) for n, e in results if isinstance(e, NeurofetchError)}
 
 

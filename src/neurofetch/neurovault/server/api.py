@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from neurofetch.display.progress import listener
 from neurofetch.errors import (
     NeurofetchError,
     ProtocolError,
@@ -22,8 +23,11 @@ from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network
 from neurofetch.neurovault.server.pages import BrokenPageError, BrokenRecord, Page, PagedList
 from neurofetch.neurovault.settings import api_url
+from neurofetch.transfer.news import telling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from neurofetch.net.response import Response
     from neurofetch.neurovault.records import CollectionRecord, ImageRecord, ListPage
     from neurofetch.neurovault.settings import Settings
@@ -56,19 +60,25 @@ class Connections:
         network = replace(
             network, connect_timeout=settings.timeout, read_timeout=float(settings.timeout)
         )
+        if settings.patience is not None:
+            network = replace(network, patience=settings.patience)
         self.client = Client(network, at_once=settings.connections)
-        self.attempts = Attempts(settings.rules)
+        self.attempts = Attempts(settings.rules, outages=self.client.outages)
+        self._telling = self.client.outages.told_to(telling(listener(settings.shown)))
         width = settings.connections
         self.neurovault = Server(self.client, api_url("NEUROVAULT_API_URL"), self.attempts, width)
-        # Neurosynth may be down for weeks, and a call works without its words: half the attempts.
+        # Neurosynth may be down for weeks, and a call works without its words: half the attempts,
+        # and no patience.
         rules = replace(self.attempts.rules, attempts=max(1, self.attempts.rules.attempts // 2))
         attempts = Attempts(rules, self.attempts.stop)
         self.neurosynth = Server(self.client, api_url("NEUROSYNTH_API_URL"), attempts, width)
 
     def __enter__(self) -> Connections:
+        self._telling.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._telling.__exit__(None, None, None)
         self.attempts.stop.set()
         self.client.close()
 
@@ -111,6 +121,8 @@ class Server:
     def __init__(self, client: Client, base: str, attempts: Attempts, width: int) -> None:
         self.base = base
         self.width = width
+        self.poll: Callable[[], None] = client.outages.poll
+        """Called now and then by a thread that waits for others: it tells what is new."""
         self._client = client
         self._attempts = attempts
         self._unanswered = 0  # requests in a row
@@ -166,7 +178,7 @@ class Server:
         return self._list("images/", limit)
 
     def _list(self, path: str, limit: int = PAGE, **query: str) -> PagedList[Any]:
-        return PagedList(partial(self._page, path, query), limit, self.width)
+        return PagedList(partial(self._page, path, query), limit, self.width, self.poll)
 
     def _page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page[Any]:
         query = {**query, "limit": str(limit)} | ({"offset": str(offset)} if offset else {})

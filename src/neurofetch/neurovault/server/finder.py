@@ -103,7 +103,7 @@ class Finder:
             if number not in known:
                 calls.append(partial(ask_for_record, number))
             calls.append(partial(ask_for_list, number))
-        together(calls, server.width)
+        together(calls, server.width, server.poll)
         found = {n: self._images_in(n, records.get(n), lists[n], note=note) for n in numbers}
         return {number: images for number, images in found.items() if images is not None}
 
@@ -134,7 +134,9 @@ class Finder:
         asked = {*self.collections, *self._failed}
         todo = [number for number in dict.fromkeys(numbers) if number not in asked]
         calls = [partial(result_or_error, partial(self.server.collection, n)) for n in todo]
-        for number, response in zip(todo, together(calls, self.server.width), strict=True):
+        for number, response in zip(
+            todo, together(calls, self.server.width, self.server.poll), strict=True
+        ):
             if isinstance(response, NeurofetchError):
                 self._failed[number] = cause_of(response)
             else:
@@ -172,7 +174,9 @@ class Finder:
     def _one_by_one(self, numbers: Sequence[int]) -> dict[int, ImageRecord]:
         calls = [partial(result_or_error, partial(self.server.image, n)) for n in numbers]
         found: dict[int, ImageRecord] = {}
-        for number, response in zip(numbers, together(calls, self.server.width), strict=True):
+        for number, response in zip(
+            numbers, together(calls, self.server.width, self.server.poll), strict=True
+        ):
             if isinstance(response, NeurofetchError):
                 self.problems.append(Problem("image", number, cause_of(response)))
             elif not isinstance(response.get("collection_id"), int):

@@ -17,7 +17,7 @@ from neurofetch.errors import ServerError
 from neurofetch.neurovault.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["AskPage", "BrokenPageError", "BrokenRecord", "Page", "PagedList"]
 
@@ -98,6 +98,8 @@ class PagedList(Generic[_Row]):
         Rows to ask for at once.
     width : int
         Pages to ask for at once, from the second page on.
+    meanwhile : callable, optional
+        Called now and then while several are asked for.
 
     Attributes
     ----------
@@ -110,6 +112,7 @@ class PagedList(Generic[_Row]):
     ask: AskPage[_Row]
     limit: int
     width: int = 1
+    meanwhile: Callable[[], None] | None = None
     broken: list[BrokenRecord] = field(default_factory=list)
     complete: bool = False
     _seen: set[int] = field(default_factory=set)
@@ -154,7 +157,7 @@ class PagedList(Generic[_Row]):
                 return
             offsets = self._offsets(at, step)
             calls = [partial(_span, self.ask, offset, step) for offset in offsets]
-            spans = together(calls, self.width)
+            spans = together(calls, self.width, self.meanwhile)
             if _goes_round(spans, seen):
                 return
             at = offsets[-1] + step
