@@ -1,10 +1,10 @@
-"""What a key costs as a dataset grows: seconds and memory for each stage of a run with nothing to do.
+"""What a key costs as a dataset grows: seconds and memory of a run with nothing to do.
 
-A bucket of 1,000 to 1,000,000 made-up keys, each as long as those of large datasets are, is listed
-on a server of its own; the same number of files lies in the data directory, with a receipt for
-each. Every size runs in a process of its own. Seconds are those of that process's processor, so the
-server's are not among them. Memory is the highest that the stage needed, above what there was before
-the first stage (resident; Linux tells it). A stage that is linear has the same figures in each row.
+A bucket of 1,000 to 1,000,000 made-up keys, each as long as those of large datasets, is listed on a
+server of its own; as many files lie in the data directory, with a receipt for each. Every size runs
+in a process of its own. Seconds are its own on the processor, without the server's. Memory is the
+highest that the stage needed, above what there was before the first stage (resident; Linux tells
+it). A stage that is linear has the same figures in each row.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from bisect import bisect_left, bisect_right
+from functools import partial
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -183,8 +184,12 @@ class _Stages:
     """Seconds and memory of one stage after another."""
 
     def __init__(self) -> None:
-        self._base = _resident("VmRSS")
+        self._base = 0
         self.rows: dict[str, tuple[float, float, int]] = {}
+
+    def begin(self) -> None:
+        """Note what there is before the first stage."""
+        self._base = _resident("VmRSS")
 
     def run(self, name: str, call: Callable[[], Any]) -> Any:
         """Run a stage and note what it took."""
@@ -203,7 +208,14 @@ class _Stages:
 def _measure(count: int, port: int, root: str) -> None:
     """Run every stage, and print what each took."""
     from neurofetch.display.text import report_text  # noqa: PLC0415 - not needed by the server
-    from neurofetch.engine import Dataset, Fetcher, Listing, RunSettings, query  # noqa: PLC0415
+    from neurofetch.engine import (  # noqa: PLC0415
+        Dataset,
+        Fetcher,
+        Listing,
+        RunSettings,
+        make_selection,
+        query,
+    )
     from neurofetch.store.audit import audit  # noqa: PLC0415
     from neurofetch.store.directory import DataDirectory  # noqa: PLC0415
 
@@ -211,24 +223,20 @@ def _measure(count: int, port: int, root: str) -> None:
     settings = RunSettings.checked(progress="none")
     wanted = query(session=[f"{n:02}" for n in range(1, SESSIONS + 1)], task="naturalimages")
     dataset = Dataset(BASE, "b", "us-west-2", BASE)
+    stages = _Stages()
     with Fetcher(dataset, root, network=settings.network) as fetcher:
         fetcher.files(Listing((f"{BASE}sub-9999/",)))  # what is loaded once is not counted
-        stages = _Stages()
-        files = stages.run("list", lambda: fetcher.files(Listing((BASE,))))
-        from neurofetch.engine import make_selection  # noqa: PLC0415
-
-        chosen = stages.run("select", lambda: make_selection(files, wanted, dataset))
-        del files
-        plan = stages.run("survey and plan", lambda: fetcher.plan_for(chosen, adopt=True))
-        wants = chosen.wants
-        del chosen
-        report = stages.run("run", lambda: fetcher.run(plan, settings))
-        text = stages.run("report", lambda: report_text(report, plan))
+        stages.begin()
+        held = [stages.run("list", lambda: fetcher.files(Listing((BASE,))))]
+        held = [stages.run("select", partial(make_selection, held.pop(), wanted, dataset))]
+        wants = held[0].wants
+        held = [stages.run("survey and plan", partial(fetcher.plan_for, held.pop(), adopt=True))]
+        held.append(stages.run("run", partial(fetcher.run, held[0], settings)))
+        text = stages.run("report", partial(report_text, held[1], held[0]))
         assert f"{count:,}" in text, text
-        del report, plan
-        found = stages.run("verify, remote", lambda: fetcher.audit(wants))
-        assert found.ok
-        del found, wants
+        held.clear()
+        assert stages.run("verify, remote", partial(fetcher.audit, wants)).ok
+        del wants
     found = stages.run("verify", lambda: audit(DataDirectory(root)))
     assert found.ok
     assert len(found.findings) == count

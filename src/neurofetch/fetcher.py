@@ -207,7 +207,7 @@ class Fetcher:
 
     def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
         """Return the source of a dataset that lies in a public bucket."""
-        return S3Source(client, bucket_of(self.dataset), attempts)
+        return S3Source(client, bucket_of(self.dataset), attempts, base=self.dataset.base)
 
     def _retrying(self, error: TransientError, wait: float) -> None:
         """Log that the listing is asked for again."""
