@@ -79,6 +79,11 @@ class Chain:
             if known.idle_after(page) > _IDLE_PAGES:
                 raise self._senseless(f"goes on for {_IDLE_PAGES} pages without anything new")
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the last page said that another follows."""
+        return bool(self._place)
+
     def _next(self) -> Page:
         try:
             return self._ask(self._place)

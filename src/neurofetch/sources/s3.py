@@ -213,15 +213,16 @@ class S3Source:
         except DisorderError:
             return Spread(walk, ahead, prefix, threading.Semaphore(0)).files()
 
-    def _walked(self, prefix: str, after: str) -> Iterator[list[RemoteFile]]:
-        """Give the files of one page after another, from after a name on."""
-        for page in self._chain(prefix, "", after):
+    def _walked(self, prefix: str, after: str) -> Iterator[tuple[list[RemoteFile], bool]]:
+        """Give the files of one page after another, and whether more follow."""
+        chain = self._chain(prefix, "", after)
+        for page in chain:
             files = list(self._files(page, prefix))
             if self._folders(page, prefix):
                 raise self._senseless(f"has folders in the place of files below {prefix!r}")
             with self._lock:
                 self._listed += len(files)
-            yield files
+            yield files, chain.goes_on
 
     def _folders_ahead(self, folder: str, after: str) -> list[str]:
         place = start_after(after) if after.startswith(folder) and after != folder else ""
@@ -261,7 +262,8 @@ class S3Source:
             if "Nothing was fetched" in str(error):
                 raise
             msg = f"{error}. {_NOTHING}"  # what breaks the rules of HTTP knows not what is asked
-            raise ProtocolError(msg) from error
+            stale = isinstance(error, StalePlaceError)
+            raise (StalePlaceError(msg) if stale else ProtocolError(msg)) from error
 
     def _page(self, prefix: str, delimiter: str, place: str) -> Page:
         query = f"?list-type=2&encoding-type=url&prefix={in_query(prefix)}"

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from neurofetch.model import RemoteFile
 
-    Walk = Callable[[str], Iterator[list[RemoteFile]]]
-    """Gives the files of one page after another, from after a name on."""
+    Walk = Callable[[str], Iterator[tuple[list[RemoteFile], bool]]]
+    """Gives the files of one page after another, from after a name on, and whether more follow."""
     Ahead = Callable[[str, str], list[str]]
     """Returns the folders directly below a folder and after a name, sorted."""
 
@@ -63,6 +63,17 @@ class _Stretch:
         """Pages after which it looks ahead."""
 
 
+def _distinct(files: list[RemoteFile], start: int, length: int) -> int:
+    """Return how many folders follow one another at a place of the keys; at least one."""
+    count, last = 0, ""
+    for number in range(start, len(files)):
+        key = files[number].key
+        folder = key[: key.find("/", length) + 1]
+        if folder != last:
+            count, last = count + 1, folder
+    return max(1, count)
+
+
 def _has_begun(stretch: _Stretch) -> bool:
     return stretch.first is not None or stretch.over
 
@@ -77,7 +88,7 @@ class Spread:
     Parameters
     ----------
     walk : callable
-        Gives the files of one page after another, from after a name on.
+        Gives the files of one page after another, from after a name on, and whether more follow.
     ahead : callable
         Returns the folders directly below a folder and after a name, sorted; each ends in a slash.
         Raises `ServerError` where they cannot be had.
@@ -130,10 +141,10 @@ class Spread:
     def _go(self, stretch: _Stretch) -> None:
         """Walk one stretch to its end."""
         try:
-            for page in self._walk(stretch.after):
+            for page, more in self._walk(stretch.after):
                 if self._ended or stretch.dropped or self._take(stretch, page):
                     return
-                if stretch.orderly and stretch.pages >= stretch.look_at:
+                if more and stretch.orderly and stretch.pages >= stretch.look_at:
                     self._look_ahead(stretch)
             with self._news:
                 while stretch.next is not None:  # nothing follows, whatever was expected
@@ -241,13 +252,13 @@ class Spread:
         following = stretch.next
         end = following.after if following is not None else ""
         for folder in self._folders(here, end):
-            names = self._ahead(folder, stretch.after)
-            at = bisect_right(names, here)
-            ahead = [name for name in names[at:] if not end or name < end]
-            begun = bisect_right(stretch.files, folder, key=_KEY)
-            pages = stretch.pages * (1 - begun / max(1, len(stretch.files)))
-            likely = pages * len(ahead) / max(1, at)
-            count = min(most, len(ahead), int(likely / WORTH))
+            ahead = [name for name in self._ahead(folder, here) if not end or name < end]
+            if not ahead:
+                continue
+            began = bisect_right(stretch.files, folder, key=_KEY)
+            passed = _distinct(stretch.files, began, len(folder))
+            pages = stretch.pages * (1 - began / len(stretch.files))
+            count = min(most, len(ahead), int(pages * len(ahead) / passed / WORTH))
             if count:
                 return [ahead[number * len(ahead) // (count + 1)] for number in range(1, count + 1)]
         return []
