@@ -133,8 +133,9 @@ def _choose(listed: Sequence[Entry], matcher: Matcher) -> list[Chosen]:
     chosen: list[str] = []
     sidecars: dict[str, str] = {}
     for entry in listed:
-        why = "" if matcher.excluded(entry) else rules.always(entry)
-        if not why and not matcher.excluded(entry):
+        excluded = matcher.excluded(entry)
+        why = "" if excluded else rules.always(entry)
+        if not why and not excluded:
             why = matcher.companion(entry)
             if why and _json_wanted(matcher.query):
                 sidecars[_sidecar(entry)] = entry.path
