@@ -187,10 +187,11 @@ def _want(chosen: Chosen, dataset: Dataset) -> Want:
     remote, why = chosen
     key = remote.key
     path, problem = dataset.place(key)
+    refused = dataset.refusal(key) if dataset.withheld else ""
     name = remote.name_in(dataset.base)
     if path == name:
         path = name  # one text for both
-    return Want(remote, path, why, dataset.refusal(key), problem=problem)
+    return Want(remote, path, why, refused, problem=problem)
 
 
 def _missing_root_files(wants: tuple[Want, ...], query: Query, dataset: Dataset) -> tuple[str, ...]:

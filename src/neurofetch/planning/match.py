@@ -122,6 +122,8 @@ class Rules:
         """Return the rule that chooses a file whatever the filters; empty where none does."""
         if entry.path in self.root_files:
             return "root file"
+        if not self.mirrored:
+            return ""
         return next((family.why for family in self.mirrored if family.holds(entry)), "")
 
 
@@ -190,6 +192,8 @@ class Matcher:
 
     def sessionless(self, entry: Entry) -> str:
         """Return the rule that frees a file from the filter on the session; empty for none."""
+        if not self._sessionless:
+            return ""
         return next((family.why for family in self._sessionless if family.holds(entry)), "")
 
     def asked(self, entry: Entry) -> str:
