@@ -20,7 +20,7 @@ from neurofetch.display.progress import listener
 from neurofetch.events import Event, Planned, Retrying, quiet
 from neurofetch.integrity.checksums import warm_up
 from neurofetch.integrity.verification import ServerChecksum
-from neurofetch.model import Action
+from neurofetch.model import Action, Plan
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.errors import TransientError
-    from neurofetch.model import Plan, RemoteFile, Report, Want
+    from neurofetch.model import RemoteFile, Report, Step, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
     from neurofetch.sources.source import Level, Source
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of", "plan_wants"]
 
 _LISTERS = 8
+_STRETCH = 2000
+"""Files that are looked at before their steps are made."""
 _UNREAD = (
     "receipts that cannot be read: {}. Files that only they tell of count as those of another "
     "program."
@@ -464,21 +466,22 @@ def plan_wants(
         As `DataDirectory.survey` does.
     """
     wants = _for_this_disk(directory, wants, write=adopt)
-    kept = [want for want in wants if not want.problem]
-    receipts = read_receipts(directory.state)
-    local = directory.survey((want.path for want in kept), receipts)
-    if not overwrite:
-        local = recognised(directory, kept, local, adopt=adopt)
-    held = _held_bytes(directory, kept)
-    return make_plan(
-        directory.root,
-        wants,
-        local,
-        held,
-        notes=(*notes, *map(_UNREAD.format, receipts.unread)),
-        free=directory.free(),
-        overwrite=overwrite,
-    )
+    receipts = read_receipts(directory.state, (want.path for want in wants))
+    held = _held_bytes(directory, wants)
+    steps: list[Step] = []
+    # What is known of a file that is here is needed until its step is made, and is not small.
+    size = len(wants) if any(want.remote.digest for want in wants) else _STRETCH
+    for first in range(0, len(wants), size):
+        some = wants[first : first + size]
+        kept = [want for want in some if not want.problem]
+        local = directory.survey((want.path for want in kept), receipts)
+        if not overwrite:
+            local = recognised(directory, kept, local, adopt=adopt)
+        steps += make_plan(directory.root, some, local, held, overwrite=overwrite).steps
+    directory.surveyed = receipts
+    receipts.forget()
+    notes = (*notes, *map(_UNREAD.format, receipts.unread))
+    return Plan(directory.root, tuple(steps), notes, directory.free())
 
 
 def _for_this_disk(
@@ -506,6 +509,8 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
         return {}
     held: dict[str, int] = {}
     for want in wants:
+        if want.problem:
+            continue
         remote = want.remote
         usable = (
             partial.log.bytes_held()
