@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 if TYPE_CHECKING:
     from dataclasses import Field
 
-__all__ = ["Shared", "Told", "Value", "pack", "quoted", "restored", "shape_of", "unpack"]
+__all__ = ["Shared", "Told", "Value", "etag_of", "pack", "quoted", "restored", "shape_of", "unpack"]
 
 Told = bytes | tuple[str | None, str | None]
 """An ETag and a time, as `pack` returns them."""
@@ -106,17 +106,33 @@ def pack(etag: str | None, modified: str | None) -> Told:
     >>> pack("abc", None)
     ('abc', None)
     """
-    if etag is None or modified is None or len(modified) != 24 or not 32 <= len(etag) <= 37:
+    if etag is None or modified is None or not 32 <= len(etag) <= 37:
         return etag, modified
     m = modified
+    if m[4:17:3] != "--T::" or m[19:] != ".000Z":
+        return etag, modified
     packed = f"{etag[:32]}{m[:4]}{m[5:7]}{m[8:10]}{m[11:13]}{m[14:16]}{m[17:19]}"
+    length = 23
+    if len(etag) > 32:
+        parts = etag[33:]
+        if etag[32] != "-" or not parts.isdecimal() or not parts.isascii() or parts[0] == "0":
+            return etag, modified
+        packed += f"{int(parts):04x}"
+        length = 25
     try:
-        if len(etag) > 32:
-            packed += f"{int(etag[33:]):04x}"
         told = bytes.fromhex(packed)
     except ValueError:
         return etag, modified
-    return told if unpack(told) == (etag, modified) else (etag, modified)
+    # It passes over spaces, and takes capitals.
+    return told if len(told) == length and packed == packed.lower() else (etag, modified)
+
+
+def etag_of(told: Told) -> str | None:
+    """Return the ETag of what was packed."""
+    if type(told) is tuple:
+        return told[0]
+    etag = told[:16].hex()  # type: ignore[union-attr]
+    return etag if len(told) < 25 else f"{etag}-{int.from_bytes(told[23:], 'big')}"
 
 
 def unpack(told: Told) -> tuple[str | None, str | None]:

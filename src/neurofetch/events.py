@@ -15,12 +15,36 @@ __all__ = [
     "FileDone",
     "Finished",
     "Listener",
+    "Listing",
     "Planned",
     "Progress",
     "Retrying",
     "Waiting",
     "quiet",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How far the listing is that a plan is made from, where it takes more than a second.
+
+    Parameters
+    ----------
+    files : int
+        Listed so far; some count twice where a large prefix is listed from several places.
+    prefixes_done, prefixes : int
+        What is listed, one beside the other.
+    seconds : float
+        Since the listing began.
+    over : bool
+        Whether it is done, or ended by an error.
+    """
+
+    files: int
+    prefixes_done: int
+    prefixes: int
+    seconds: float
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +144,7 @@ class Finished:
     report: Report
 
 
-Event = Planned | Progress | Checking | FileDone | Retrying | Waiting | Finished
+Event = Listing | Planned | Progress | Checking | FileDone | Retrying | Waiting | Finished
 Listener = Callable[[Event], None]
 
 

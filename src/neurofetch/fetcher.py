@@ -8,16 +8,18 @@ to choose, from which source.
 
 from __future__ import annotations
 
+import time
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._shown import shown
-from neurofetch._threads import start, together
+from neurofetch._threads import few_collections, start, together
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
 from neurofetch.events import Event, Planned, Retrying, quiet
+from neurofetch.events import Listing as ListingEvent
 from neurofetch.integrity.checksums import warm_up
 from neurofetch.integrity.verification import ServerChecksum
 from neurofetch.model import Action, Plan
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of", "plan_wants"]
 
 _LISTERS = 8
+_QUICK = 1.0
+"""Seconds: nothing is said of a listing that takes less."""
 _STRETCH = 2000
 """Files that are looked at before their steps are made."""
 _UNREAD = (
@@ -203,6 +207,8 @@ class Fetcher:
         self.directory: DataDirectory = DataDirectory(root, dataset.state, new=new)
         self._own_client = client is None
         self.client: Client = client or Client(network or Network.from_environment())
+        self.listen: Callable[[Event], None] = quiet
+        """Gets a `Listing` event now and then while files are listed; `prepare` sets it."""
         self._attempts = Attempts(rules, tell=self._retrying)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
@@ -236,8 +242,15 @@ class Fetcher:
         start(warm_up, 1, "neurofetch-warm-up")
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
-        found = together([*levels, *walks], _LISTERS)
-        return [file for files in found for file in files]
+        meter = _ListingMeter(self.source, [*levels, *walks], self.listen)
+        with few_collections():
+            try:
+                found = together(meter.calls, _LISTERS, meter.tell)
+            finally:
+                meter.over()
+            if len(found) == 1:
+                return found[0]
+            return [file for files in found for file in files]
 
     def _files_of_level(self, prefix: str) -> list[RemoteFile]:
         return self.source.level(prefix).files
@@ -282,7 +295,9 @@ class Fetcher:
             If a path leaves the data directory, or something else stands at it.
         """
         settings = settings or RunSettings()
-        plan = self.plan_for(choose(), overwrite=settings.overwrite, adopt=not settings.dry_run)
+        self.listen = settings.listen
+        with few_collections():
+            plan = self.plan_for(choose(), overwrite=settings.overwrite, adopt=not settings.dry_run)
         if settings.verify:
             plan = self._repaired(plan, settings.listen)
         return plan.shard(*settings.shard) if settings.shard is not None else plan
@@ -427,6 +442,61 @@ class Fetcher:
             return ServerChecksum.of(remote, headers)
         # Either it changed since it was listed, or the listing always tells another ETag.
         return ServerChecksum.of(now, headers) if now.listed else ServerChecksum.of(remote)
+
+
+class _ListingMeter:
+    """How far a listing is.
+
+    Parameters
+    ----------
+    source : Source
+        One that counts what it lists has `listed`.
+    calls : sequence of callable
+        Each lists a prefix.
+    listen : callable
+        Gets the events, in the thread that waits; none before a second is over.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        calls: Sequence[Callable[[], list[RemoteFile]]],
+        listen: Callable[[Event], None],
+    ) -> None:
+        self.calls = [partial(self._counted, call) for call in calls]
+        self._source = source
+        self._listen = listen
+        self._began = time.monotonic()
+        self._before = self._now()
+        self._done: list[int] = []
+        self._told = False
+
+    def _now(self) -> int:
+        return int(getattr(self._source, "listed", 0))
+
+    def _counted(self, call: Callable[[], list[RemoteFile]]) -> list[RemoteFile]:
+        files = call()
+        self._done.append(len(files))
+        return files
+
+    def tell(self) -> None:
+        """Say how far it is, unless it has only begun."""
+        seconds = time.monotonic() - self._began
+        if self._told or seconds >= _QUICK:
+            self._told = True
+            self._say(over=False)
+
+    def over(self) -> None:
+        """Say that it is over, if anything was said before."""
+        if self._told:
+            self._say(over=True)
+
+    def _say(self, *, over: bool) -> None:
+        files = max(self._now() - self._before, sum(self._done))
+        seconds = time.monotonic() - self._began
+        event = ListingEvent(files, len(self._done), len(self.calls), seconds, over)
+        logged(event)
+        self._listen(event)
 
 
 def bucket_of(dataset: Dataset) -> Bucket:

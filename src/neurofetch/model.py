@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch._compact import Shared, Told, Value, pack, quoted, shape_of, unpack
+from neurofetch._compact import Shared, Told, Value, etag_of, pack, quoted, shape_of, unpack
 from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError
 
@@ -523,7 +523,7 @@ class RemoteFile(Value):
     @property
     def etag(self) -> str | None:
         """The ETag without quotation marks; None where the server has none."""
-        return unpack(self._told)[0]
+        return etag_of(self._told)
 
     @property
     def modified(self) -> str | None:
@@ -693,10 +693,11 @@ class Receipt:
 
         Where listing and object disagreed already when it was fetched, the size must agree too.
         """
-        if not remote.etag:
+        etag = remote.etag
+        if not etag:
             return False
-        listed = self.listed == remote.etag and remote.size in (None, self.size)
-        return self.etag == remote.etag or listed
+        listed = self.listed == etag and remote.size in (None, self.size)
+        return self.etag == etag or listed
 
 
 @dataclass(frozen=True, slots=True)

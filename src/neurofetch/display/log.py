@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from neurofetch._shown import shown
-from neurofetch.events import Checking, FileDone, Finished, Planned, Retrying, Waiting
+from neurofetch.events import Checking, FileDone, Finished, Listing, Planned, Retrying, Waiting
 from neurofetch.model import Status
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def logged(event: Event) -> None:
         _log.info("planned: %r", event.plan)
     elif isinstance(event, Finished):
         _log.info("finished: %r", event.report)
+    elif isinstance(event, Listing):
+        _log.debug("listed %d files in %.1f s", event.files, event.seconds)
     elif _log.isEnabledFor(logging.DEBUG):
         word = "read" if isinstance(event, Checking) else "fetched"
         _log.debug(

@@ -20,9 +20,9 @@ from neurofetch.events import (
     Event,
     FileDone,
     Finished,
+    Listing,
     Planned,
     Progress,
-    Retrying,
     Waiting,
     quiet,
 )
@@ -95,7 +95,9 @@ class _Bar:
         self._bar: Any = None
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Progress):
+        if isinstance(event, Listing):
+            self._list(event)
+        elif isinstance(event, Progress):
             if self._bar is None:
                 self._bar = self._new(event)
             bar = self._bar
@@ -113,6 +115,17 @@ class _Bar:
         elif isinstance(event, Finished):
             self._close()
             self._out.drain()
+
+    def _list(self, event: Listing) -> None:
+        """Count what is listed; how much there will be, nobody knows."""
+        if self._bar is None:
+            self._bar = _tqdm()(
+                desc="listing", unit=" files", file=self._out, dynamic_ncols=True, leave=False
+            )
+        self._bar.n = event.files
+        self._bar.refresh()
+        if event.over:
+            self._close()
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -139,6 +152,13 @@ class _Bar:
 
 def _failed(event: FileDone) -> str:
     return f"failed: {shown(event.outcome.path)}: {shown(event.outcome.reason)}"
+
+
+def _listing(event: Listing) -> str:
+    line = f"listing for {duration(event.seconds)}: {count(event.files)} so far"
+    if event.prefixes > 1:
+        line += f", {event.prefixes_done:,} of {event.prefixes:,} prefixes done"
+    return line
 
 
 def _waiting(event: Waiting) -> str:
@@ -182,8 +202,12 @@ class Heartbeat:
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        if isinstance(event, Checking) and event.over:
+        if isinstance(event, Checking | Listing) and event.over:
             self._next = self._first  # another clock begins
+        elif isinstance(event, Listing):
+            if event.seconds >= self._next:
+                self._next = 2 * event.seconds
+                self._out.pass_on(_listing(event), passing=True)
         elif isinstance(event, Progress) and event.seconds >= self._next:
             self._next = event.seconds + self._every
             self._out.pass_on(self._line(event), passing=True)
@@ -217,7 +241,9 @@ class _Ndjson:
         self._out = out
 
     def __call__(self, event: Event) -> None:
-        self._out.pass_on(json.dumps(_event_json(event)), passing=isinstance(event, Progress))
+        self._out.pass_on(
+            json.dumps(_event_json(event)), passing=isinstance(event, Progress | Listing)
+        )
         if isinstance(event, Finished):
             self._out.drain()
 
@@ -235,7 +261,4 @@ def _event_json(event: Event) -> dict[str, Any]:
         file = asdict(event.outcome)
         file["rung"] = file.pop("verification")  # its name in JSON, which programs read
         return {"event": "file", **file}
-    name = {Progress: "progress", Checking: "checking", Retrying: "retrying", Waiting: "waiting"}[
-        type(event)
-    ]
-    return {"event": name, **asdict(event)}
+    return {"event": type(event).__name__.lower(), **asdict(event)}

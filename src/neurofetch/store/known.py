@@ -25,7 +25,7 @@ MOST = (1 << 63) - 1
 """No size, time or count is larger."""
 
 _TEXT = rb'"([ !#-\[\]-~]*)"'
-_NUMBER = rb"([0-9]{1,18})"
+_NUMBER = rb"([0-9]{1,19})"
 _LINE = re.compile(
     rb'\{"path":'
     + _TEXT
@@ -114,16 +114,10 @@ class Receipts(Mapping[str, Receipt]):
         if base is None or kind is None:
             return None
         length = 16 if etag else 0
-        head = _HEAD.pack(
-            level,
-            base,
-            kind,
-            length and int(parts or 0),
-            int(size),
-            int(mtime_ns),
-            float(when),
-            int(seq),
-        )
+        numbers = int(size), int(mtime_ns), int(seq)
+        if max(numbers) > MOST:
+            return None
+        head = _HEAD.pack(level, base, kind, int(parts or 0), *numbers[:2], float(when), numbers[2])
         content = bytes.fromhex(((etag or b"") + (digest or b"")).decode("ascii"))
         return head + bytes((length,)) + content
 
@@ -173,10 +167,14 @@ class Receipts(Mapping[str, Receipt]):
         size, mtime_ns : int
             Of the file: bytes, nanoseconds since the epoch.
         """
-        for rival in self.rivals.get(path, ()):
-            if (rival.size, rival.mtime_ns) == (size, mtime_ns):
-                return rival
-        return self.get(path)
+        if self.rivals:
+            for rival in self.rivals.get(path, ()):
+                if (rival.size, rival.mtime_ns) == (size, mtime_ns):
+                    return rival
+        row = self._rows.get(path)
+        if row is None or type(row) is int:
+            return None
+        return row if type(row) is Receipt else self._receipt(path, row)  # type: ignore[arg-type]
 
     def all(self) -> Iterable[Receipt]:
         """Give all of them, those included that several runs wrote at the same time."""
@@ -190,7 +188,9 @@ class Receipts(Mapping[str, Receipt]):
         row = self._rows.get(path)
         if row is None or type(row) is int:
             return row
-        return self[path].seq
+        if type(row) is Receipt:
+            return row.seq
+        return int(_HEAD.unpack_from(row)[-1])  # type: ignore[arg-type]
 
     def forget(self) -> None:
         """Keep nothing but what `seq` returns."""
