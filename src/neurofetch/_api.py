@@ -197,6 +197,7 @@ def verify(
     if url is None:
         return audit(DataDirectory(dest, state), read_all=read_all, listen=listen)
     with Fetcher(replace(_dataset(url, region), state=state), dest) as fetcher:
+        fetcher.listen = listen
         wants = _choose(fetcher, url, query()).wants
         return fetcher.audit(wants, read_all=read_all, listen=listen)
 

@@ -15,6 +15,7 @@ __all__ = [
     "FileDone",
     "Finished",
     "Listener",
+    "Listing",
     "NetworkAway",
     "NetworkBack",
     "Planned",
@@ -23,6 +24,29 @@ __all__ = [
     "Waiting",
     "quiet",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How far the listing is that a plan is made from, where it takes more than a second.
+
+    Parameters
+    ----------
+    files : int
+        Listed so far; some count twice where a large prefix is listed from several places.
+    prefixes_done, prefixes : int
+        What is listed, one beside the other.
+    seconds : float
+        Since the listing began.
+    over : bool
+        Whether it is done, or ended by an error.
+    """
+
+    files: int
+    prefixes_done: int
+    prefixes: int
+    seconds: float
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +187,8 @@ class Finished:
 
 
 Event = (
-    Planned
+    Listing
+    | Planned
     | Progress
     | Checking
     | FileDone

@@ -8,19 +8,21 @@ to choose, from which source.
 
 from __future__ import annotations
 
+import time
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._shown import shown
-from neurofetch._threads import start, together
+from neurofetch._threads import few_collections, start, together
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
 from neurofetch.events import Event, Planned, Retrying, quiet
+from neurofetch.events import Listing as ListingEvent
 from neurofetch.integrity.checksums import warm_up
 from neurofetch.integrity.verification import ServerChecksum
-from neurofetch.model import Action
+from neurofetch.model import Action, Plan
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.errors import TransientError
-    from neurofetch.model import Plan, RemoteFile, Report, Want
+    from neurofetch.model import RemoteFile, Report, Step, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
     from neurofetch.sources.source import Level, Source
@@ -55,6 +57,10 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of", "plan_wants"]
 
 _LISTERS = 8
+_QUICK = 1.0
+"""Seconds: nothing is said of a listing that takes less."""
+_STRETCH = 2000
+"""Files that are looked at before their steps are made."""
 _UNREAD = (
     "receipts that cannot be read: {}. Files that only they tell of count as those of another "
     "program."
@@ -208,13 +214,15 @@ class Fetcher:
         self.directory: DataDirectory = DataDirectory(root, dataset.state, new=new)
         self._own_client = client is None
         self.client: Client = client or Client(network or Network.from_environment())
+        self.listen: Callable[[Event], None] = quiet
+        """Gets a `Listing` event now and then while files are listed; `prepare` sets it."""
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
 
     def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
         """Return the source of a dataset that lies in a public bucket."""
-        return S3Source(client, bucket_of(self.dataset), attempts)
+        return S3Source(client, bucket_of(self.dataset), attempts, base=self.dataset.base)
 
     def _retrying(self, error: TransientError, wait: float) -> None:
         """Log that the listing is asked for again."""
@@ -241,8 +249,20 @@ class Fetcher:
         start(warm_up, 1, "neurofetch-warm-up")
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
-        found = together([*levels, *walks], _LISTERS, self.client.outages.poll)
-        return [file for files in found for file in files]
+        meter = _ListingMeter(self.source, [*levels, *walks], self.listen)
+
+        def meanwhile() -> None:
+            meter.tell()
+            self.client.outages.poll()
+
+        with few_collections():
+            try:
+                found = together(meter.calls, _LISTERS, meanwhile)
+            finally:
+                meter.over()
+            if len(found) == 1:
+                return found[0]
+            return [file for files in found for file in files]
 
     def _files_of_level(self, prefix: str) -> list[RemoteFile]:
         return self.source.level(prefix).files
@@ -288,9 +308,11 @@ class Fetcher:
             If a path leaves the data directory, or something else stands at it.
         """
         settings = settings or RunSettings()
-        with self.client.outages.told_to(telling(_logging(settings.listen))):
-            chosen = choose()
-        plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
+        self.listen = settings.listen
+        with few_collections():
+            with self.client.outages.told_to(telling(_logging(settings.listen))):
+                chosen = choose()
+            plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
         if settings.verify:
             plan = self._repaired(plan, settings.listen)
         return plan.shard(*settings.shard) if settings.shard is not None else plan
@@ -444,6 +466,61 @@ def _logging(listen: Callable[[Event], None]) -> Callable[[Event], None]:
     return both
 
 
+class _ListingMeter:
+    """How far a listing is.
+
+    Parameters
+    ----------
+    source : Source
+        One that counts what it lists has `listed`.
+    calls : sequence of callable
+        Each lists a prefix.
+    listen : callable
+        Gets the events, in the thread that waits; none before a second is over.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        calls: Sequence[Callable[[], list[RemoteFile]]],
+        listen: Callable[[Event], None],
+    ) -> None:
+        self.calls = [partial(self._counted, call) for call in calls]
+        self._source = source
+        self._listen = listen
+        self._began = time.monotonic()
+        self._before = self._now()
+        self._done: list[int] = []
+        self._told = False
+
+    def _now(self) -> int:
+        return int(getattr(self._source, "listed", 0))
+
+    def _counted(self, call: Callable[[], list[RemoteFile]]) -> list[RemoteFile]:
+        files = call()
+        self._done.append(len(files))
+        return files
+
+    def tell(self) -> None:
+        """Say how far it is, unless it has only begun."""
+        seconds = time.monotonic() - self._began
+        if self._told or seconds >= _QUICK:
+            self._told = True
+            self._say(over=False)
+
+    def over(self) -> None:
+        """Say that it is over, if anything was said before."""
+        if self._told:
+            self._say(over=True)
+
+    def _say(self, *, over: bool) -> None:
+        files = max(self._now() - self._before, sum(self._done))
+        seconds = time.monotonic() - self._began
+        event = ListingEvent(files, len(self._done), len(self.calls), seconds, over)
+        logged(event)
+        self._listen(event)
+
+
 def bucket_of(dataset: Dataset) -> Bucket:
     """Return the bucket of a dataset, at the endpoint and in the region of the environment.
 
@@ -481,21 +558,22 @@ def plan_wants(
         As `DataDirectory.survey` does.
     """
     wants = _for_this_disk(directory, wants, write=adopt)
-    kept = [want for want in wants if not want.problem]
-    receipts = read_receipts(directory.state)
-    local = directory.survey((want.path for want in kept), receipts)
-    if not overwrite:
-        local = recognised(directory, kept, local, adopt=adopt)
-    held = _held_bytes(directory, kept)
-    return make_plan(
-        directory.root,
-        wants,
-        local,
-        held,
-        notes=(*notes, *map(_UNREAD.format, receipts.unread)),
-        free=directory.free(),
-        overwrite=overwrite,
-    )
+    receipts = read_receipts(directory.state, (want.path for want in wants))
+    held = _held_bytes(directory, wants)
+    steps: list[Step] = []
+    # What is known of a file that is here is needed until its step is made, and is not small.
+    size = len(wants) if any(want.remote.digest for want in wants) else _STRETCH
+    for first in range(0, len(wants), size):
+        some = wants[first : first + size]
+        kept = [want for want in some if not want.problem]
+        local = directory.survey((want.path for want in kept), receipts)
+        if not overwrite:
+            local = recognised(directory, kept, local, adopt=adopt)
+        steps += make_plan(directory.root, some, local, held, overwrite=overwrite).steps
+    directory.surveyed = receipts
+    receipts.forget()
+    notes = (*notes, *map(_UNREAD.format, receipts.unread))
+    return Plan(directory.root, tuple(steps), notes, directory.free())
 
 
 def _for_this_disk(
@@ -523,6 +601,8 @@ def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, in
         return {}
     held: dict[str, int] = {}
     for want in wants:
+        if want.problem:
+            continue
         remote = want.remote
         usable = (
             partial.log.bytes_held()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from neurofetch._compact import Shared, Told, Value, etag_of, pack, quoted, shape_of, unpack
 from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "Digest",
+    "Folder",
     "IncompleteError",
     "LocalFile",
     "Outcome",
@@ -61,8 +63,36 @@ class Status(enum.StrEnum):
         return {"kept": "skipped", "refused": "withheld"}.get(self.value, self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+@dataclass(frozen=True)
+class _OutcomeShape:
+    path: str
+    key: str
+    status: Status
+    reason: str = ""
+    size: int = 0
+    moved: int = 0
+    seconds: float = 0.0
+    verification: VerificationLevel = VerificationLevel.NONE
+    attempts: int = 0
+    advice: str = ""
+
+
+class _How(NamedTuple):
+    """What the outcomes of many files have in common."""
+
+    status: Status
+    reason: str
+    moved: int
+    seconds: float
+    verification: VerificationLevel
+    attempts: int
+    advice: str
+
+
+_same_how = Shared[_How]()
+
+
+class Outcome(Value):
     """What happened to one file.
 
     Parameters
@@ -86,21 +116,111 @@ class Outcome:
         What the reader can do about a failure, where that is more than to run the call again.
     """
 
-    path: str
-    key: str
-    status: Status
-    reason: str = ""
-    size: int = 0
-    moved: int = 0
-    seconds: float = 0.0
-    verification: VerificationLevel = VerificationLevel.NONE
-    attempts: int = 0
-    advice: str = ""
+    __slots__ = ("_how", "_of", "_size")
+    __dataclass_fields__ = shape_of(_OutcomeShape)
+    _of: tuple[str, str] | Want
+    _size: int
+    _how: _How
+
+    def __init__(  # noqa: PLR0917 - as a dataclass takes them
+        self,
+        path: str,
+        key: str,
+        status: Status,
+        reason: str = "",
+        size: int = 0,
+        moved: int = 0,
+        seconds: float = 0.0,
+        verification: VerificationLevel = VerificationLevel.NONE,
+        attempts: int = 0,
+        advice: str = "",
+    ) -> None:
+        self._of = (path, key)
+        self._size = size
+        self._how = _How(status, reason, moved, seconds, verification, attempts, advice)
+
+    @classmethod
+    def unmoved(
+        cls,
+        want: Want,
+        status: Status,
+        reason: str,
+        size: int = 0,
+        *,
+        verification: VerificationLevel = VerificationLevel.NONE,
+        advice: str = "",
+    ) -> Outcome:
+        """Return the outcome of a file for which nothing came: it takes little room.
+
+        Parameters
+        ----------
+        want : Want
+            The file.
+        status, reason, size, verification, advice
+            As for any outcome.
+        """
+        made = cls.__new__(cls)
+        made._of = want
+        made._size = size
+        made._how = _same_how(_How(status, reason, 0, 0.0, verification, 0, advice))
+        return made
+
+    @property
+    def path(self) -> str:
+        """Relative to the root."""
+        of = self._of
+        return of[0] if type(of) is tuple else of.path  # type: ignore[union-attr]
+
+    @property
+    def key(self) -> str:
+        """The object's name on the server."""
+        of = self._of
+        return of[1] if type(of) is tuple else of.remote.key  # type: ignore[union-attr]
+
+    @property
+    def status(self) -> Status:
+        """The result."""
+        return self._how.status
+
+    @property
+    def reason(self) -> str:
+        """Why it was skipped or withheld, or what failed."""
+        return self._how.reason
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._size
+
+    @property
+    def moved(self) -> int:
+        """Bytes that came over the network for it in this run."""
+        return self._how.moved
+
+    @property
+    def seconds(self) -> float:
+        """From the first request for it to its end."""
+        return self._how.seconds
+
+    @property
+    def verification(self) -> VerificationLevel:
+        """How it was verified."""
+        return self._how.verification
+
+    @property
+    def attempts(self) -> int:
+        """Requests that were needed beyond the first of each part."""
+        return self._how.attempts
+
+    @property
+    def advice(self) -> str:
+        """What the reader can do about a failure."""
+        return self._how.advice
 
     @property
     def ok(self) -> bool:
         """Whether the file is there."""
-        return self.status in (Status.FETCHED, Status.KEPT)
+        return self._how.status in (Status.FETCHED, Status.KEPT)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -256,8 +376,45 @@ class Digest:
         return f"{self.algorithm}:{self.value}"
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
+@dataclass(frozen=True)
+class _RemoteShape:
+    key: str
+    url: str
+    size: int | None
+    etag: str | None = None
+    modified: str | None = None
+    digest: Digest | None = None
+    ranges: bool = True
+    withheld: str = ""
+    listed: str = ""
+    storage_class: str = ""
+
+
+class Folder(NamedTuple):
+    """What the files of one listing have in common.
+
+    Parameters
+    ----------
+    prefix : str
+        What all their keys begin with.
+    base : str or None
+        The URL that keys are appended to; None where `url` is that of the one file.
+    url : str
+    digest, ranges, withheld, listed, storage_class
+        As for `RemoteFile`.
+    """
+
+    prefix: str = ""
+    base: str | None = None
+    url: str = ""
+    digest: Digest | None = None
+    ranges: bool = True
+    withheld: str = ""
+    listed: str = ""
+    storage_class: str = ""
+
+
+class RemoteFile(Value):
     """One object on a server.
 
     Parameters
@@ -288,29 +445,140 @@ class RemoteFile:
         an archived file is restored for now.
     """
 
-    key: str
-    url: str
-    size: int | None
-    etag: str | None = None
-    modified: str | None = None
-    digest: Digest | None = None
-    ranges: bool = True
-    withheld: str = ""
-    listed: str = ""
-    storage_class: str = ""
+    __slots__ = ("_in", "_name", "_size", "_told")
+    __dataclass_fields__ = shape_of(_RemoteShape)
+    _name: str
+    _size: int | None
+    _told: Told
+    _in: Folder
+
+    def __init__(  # noqa: PLR0917 - as a dataclass takes them
+        self,
+        key: str,
+        url: str,
+        size: int | None,
+        etag: str | None = None,
+        modified: str | None = None,
+        digest: Digest | None = None,
+        ranges: bool = True,
+        withheld: str = "",
+        listed: str = "",
+        storage_class: str = "",
+    ) -> None:
+        self._name = key
+        self._size = size
+        self._told = pack(etag, modified)
+        self._in = Folder("", None, url, digest, ranges, withheld, listed, storage_class)
+
+    @classmethod
+    def below(
+        cls,
+        folder: Folder,
+        name: str,
+        size: int | None,
+        etag: str | None = None,
+        modified: str | None = None,
+    ) -> RemoteFile:
+        """Return a file of a listing: it takes little room.
+
+        Parameters
+        ----------
+        folder : Folder
+            What it has in common with the others; one object for all of them.
+        name : str
+            Its key without the folder's prefix.
+        size, etag, modified
+            As for any file.
+        """
+        made = cls.__new__(cls)
+        made._name = name
+        made._size = size
+        made._told = pack(etag, modified)
+        made._in = folder
+        return made
+
+    def name_in(self, prefix: str) -> str | None:
+        """Return the key without this prefix; None where it does not begin with it."""
+        if self._in.prefix == prefix:
+            return self._name
+        key = self._in.prefix + self._name
+        return key[len(prefix) :] if key.startswith(prefix) else None
+
+    @property
+    def key(self) -> str:
+        """The object's name on the server, never rewritten."""
+        return self._in.prefix + self._name
+
+    @property
+    def url(self) -> str:
+        """Where to get it; never signed."""
+        folder = self._in
+        return folder.url if folder.base is None else folder.base + quoted(self.key)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None where the server does not say beforehand."""
+        return self._size
+
+    @property
+    def etag(self) -> str | None:
+        """The ETag without quotation marks; None where the server has none."""
+        return etag_of(self._told)
+
+    @property
+    def modified(self) -> str | None:
+        """Last modification as the server wrote it."""
+        return unpack(self._told)[1]
+
+    @property
+    def digest(self) -> Digest | None:
+        """A checksum of the whole object that is known before the transfer."""
+        return self._in.digest
+
+    @property
+    def ranges(self) -> bool:
+        """Whether the server honours ``Range``."""
+        return self._in.ranges
+
+    @property
+    def withheld(self) -> str:
+        """Why the server lists the file but does not give it out now; empty if it does."""
+        return self._in.withheld
+
+    @property
+    def listed(self) -> str:
+        """The ETag in the listing, where the object itself turned out to have another."""
+        return self._in.listed
+
+    @property
+    def storage_class(self) -> str:
+        """Where the server keeps it, as S3 says it; "" where it does not say."""
+        return self._in.storage_class
 
     @property
     def archived(self) -> bool:
         """Whether it must be restored by its owners before anybody can fetch it."""
-        return self.storage_class in _ARCHIVES
+        return self._in.storage_class in _ARCHIVES
 
 
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Classes that S3 does not read from; GLACIER_IR (instant retrieval) is not among them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+@dataclass(frozen=True)
+class _WantShape:
+    remote: RemoteFile
+    path: str
+    why: str = "asked for"
+    refused: str = ""
+    optional: bool = False
+    problem: str = ""
+
+
+_same_want = Shared[tuple[str, str, bool, str]]()
+
+
+class Want(Value):
     """A remote file that was chosen.
 
     Parameters
@@ -328,12 +596,54 @@ class Want:
         Whether its absence on the server is only noted.
     """
 
-    remote: RemoteFile
-    path: str
-    why: str = "asked for"
-    refused: str = ""
-    optional: bool = False
-    problem: str = ""
+    __slots__ = ("_path", "_remote", "_rest")
+    __dataclass_fields__ = shape_of(_WantShape)
+    _remote: RemoteFile
+    _path: str
+    _rest: tuple[str, str, bool, str]
+
+    def __init__(  # noqa: PLR0917 - as a dataclass takes them
+        self,
+        remote: RemoteFile,
+        path: str,
+        why: str = "asked for",
+        refused: str = "",
+        optional: bool = False,
+        problem: str = "",
+    ) -> None:
+        self._remote = remote
+        self._path = path
+        self._rest = _same_want((why, refused, optional, problem))
+
+    @property
+    def remote(self) -> RemoteFile:
+        """The file on the server."""
+        return self._remote
+
+    @property
+    def path(self) -> str:
+        """Relative to the root, forward slashes, safe by construction."""
+        return self._path
+
+    @property
+    def why(self) -> str:
+        """The rule that chose it."""
+        return self._rest[0]
+
+    @property
+    def refused(self) -> str:
+        """Why its owners do not give it out; empty when they do."""
+        return self._rest[1]
+
+    @property
+    def optional(self) -> bool:
+        """Whether its absence on the server is only noted."""
+        return self._rest[2]
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be kept under its name; empty when it can."""
+        return self._rest[3]
 
     def said(self, error: BaseException) -> str:
         """Return what an error says of this file, without the name, which stands beside it."""
@@ -383,10 +693,11 @@ class Receipt:
 
         Where listing and object disagreed already when it was fetched, the size must agree too.
         """
-        if not remote.etag:
+        etag = remote.etag
+        if not etag:
             return False
-        listed = self.listed == remote.etag and remote.size in (None, self.size)
-        return self.etag == remote.etag or listed
+        listed = self.listed == etag and remote.size in (None, self.size)
+        return self.etag == etag or listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,8 +744,19 @@ class LocalFile:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+@dataclass(frozen=True)
+class _StepShape:
+    want: Want
+    action: Action
+    reason: str
+    have: int = 0
+    verification: VerificationLevel = VerificationLevel.NONE
+
+
+_same_step = Shared[tuple[Action, str, int, VerificationLevel]]()
+
+
+class Step(Value):
     """What will be done with one wanted file, and why.
 
     Parameters
@@ -448,16 +770,51 @@ class Step:
         How the file that is kept was verified when it came.
     """
 
-    want: Want
-    action: Action
-    reason: str
-    have: int = 0
-    verification: VerificationLevel = VerificationLevel.NONE
+    __slots__ = ("_rest", "_want")
+    __dataclass_fields__ = shape_of(_StepShape)
+    _want: Want
+    _rest: tuple[Action, str, int, VerificationLevel]
+
+    def __init__(
+        self,
+        want: Want,
+        action: Action,
+        reason: str,
+        have: int = 0,
+        verification: VerificationLevel = VerificationLevel.NONE,
+    ) -> None:
+        self._want = want
+        self._rest = _same_step((action, reason, have, verification))
+
+    @property
+    def want(self) -> Want:
+        """The file."""
+        return self._want
+
+    @property
+    def action(self) -> Action:
+        """What will be done with it."""
+        return self._rest[0]
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+        return self._rest[1]
+
+    @property
+    def have(self) -> int:
+        """Bytes of it that are already in a partial file."""
+        return self._rest[2]
+
+    @property
+    def verification(self) -> VerificationLevel:
+        """How the file that is kept was verified when it came."""
+        return self._rest[3]
 
     @property
     def moves(self) -> bool:
         """Whether bytes will move for this file."""
-        return self.action in (Action.FETCH, Action.RESUME, Action.REPLACE)
+        return self._rest[0] in _MOVING
 
     @property
     def archived(self) -> bool:
@@ -470,6 +827,9 @@ class Step:
         if not self.moves or self.archived:
             return 0
         return max(0, (self.want.remote.size or 0) - self.have)
+
+
+_MOVING = (Action.FETCH, Action.RESUME, Action.REPLACE)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -24,7 +24,7 @@ from neurofetch.errors import (
     TransientError,
     UnreachableError,
 )
-from neurofetch.sources.s3 import _Page
+from neurofetch.sources.page import Page
 from tests.engine_raw import RawServer
 from tests.sources.contract import keys
 from tests.sources.test_s3 import contents, listing
@@ -170,7 +170,7 @@ NOWHERE = {
 
 @pytest.mark.parametrize("name", NOWHERE)
 def test_pages_that_lead_nowhere_are_bounded_and_told(name, monkeypatch):
-    monkeypatch.setattr("neurofetch.sources.s3._IDLE_PAGES", 20)
+    monkeypatch.setattr("neurofetch.sources.chain._IDLE_PAGES", 20)
     with Lister(NOWHERE[name]) as lister:
         with pytest.raises(ProtocolError) as caught:
             lister.source.level("") if "folders" in name else lister.source.walk("")
@@ -425,7 +425,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_no_listing(name):
     with pytest.raises(ProtocolError, match=r"http://here/b/: .*listing.* Nothing was fetched"):
-        _Page.parse(BOMBS[name], "http://here/b/")
+        Page.parse(BOMBS[name], "http://here/b/")
 
 
 NAMESPACES = {
@@ -472,7 +472,7 @@ def test_what_was_done_and_what_to_do_is_said_once(name):
 
 def test_a_listing_may_be_deep_and_say_nothing():
     deep = b"<a>" * 100_000 + b"</a>" * 100_000
-    page = _Page.parse(b"<ListBucketResult>" + deep + b"</ListBucketResult>", "http://here/b/")
+    page = Page.parse(b"<ListBucketResult>" + deep + b"</ListBucketResult>", "http://here/b/")
     assert list(page.names()) == []
 
 
@@ -524,13 +524,13 @@ def test_any_page_is_a_page_or_an_error_of_ours(body):
     client = Client(NETWORK)
     source = S3Source(client, Bucket("b", None, "http://here"), Attempts(QUICK))
     try:
-        page = _Page.parse(body, "http://here/b/")
+        page = Page.parse(body, "http://here/b/")
         for file in source._files(page, ""):
             assert file.size is None or file.size >= 0
             assert file.etag is None or b"\n" not in file.etag.encode("latin-1")
             assert file.url.isascii()
         source._folders(page, "")
-        place = source._next_place(page)
+        place = source._chain("", "").next_place(page)
         assert place.isascii()
         assert "\n" not in place
         page.last_name()

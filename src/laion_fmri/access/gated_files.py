@@ -93,6 +93,11 @@ class StimuliSource:
         """What is to be known of the bucket, and what the access service said."""
         return (*self._bucket.notes, *self._notes)
 
+    @property
+    def listed(self) -> int:
+        """How many files the bucket's listings brought so far."""
+        return int(getattr(self._bucket, "listed", 0))
+
     # -- listing -----------------------------------------------------------------------------
 
     def walk(self, prefix: str) -> list[RemoteFile]:

@@ -15,6 +15,7 @@ from neurofetch.events import (
     Checking,
     FileDone,
     Finished,
+    Listing,
     NetworkAway,
     NetworkBack,
     Planned,
@@ -61,6 +62,8 @@ def logged(event: Event) -> None:
         _log.info("planned: %r", event.plan)
     elif isinstance(event, Finished):
         _log.info("finished: %r", event.report)
+    elif isinstance(event, Listing):
+        _log.debug("listed %d files in %.1f s", event.files, event.seconds)
     elif _log.isEnabledFor(logging.DEBUG):
         word = "read" if isinstance(event, Checking) else "fetched"
         _log.debug(

@@ -21,11 +21,11 @@ from neurofetch.events import (
     Event,
     FileDone,
     Finished,
+    Listing,
     NetworkAway,
     NetworkBack,
     Planned,
     Progress,
-    Retrying,
     Waiting,
     quiet,
 )
@@ -104,6 +104,8 @@ class _Bar:
     def __call__(self, event: Event) -> None:
         if isinstance(event, NetworkAway | NetworkBack):
             self._network(event)
+        elif isinstance(event, Listing):
+            self._list(event)
         elif isinstance(event, Progress):
             if self._bar is None:
                 self._bar = self._new(event)
@@ -135,6 +137,17 @@ class _Bar:
             due = event.first or (due and self._bar is None)
         if due:
             self._say(network_text(event))
+
+    def _list(self, event: Listing) -> None:
+        """Count what is listed; how much there will be, nobody knows."""
+        if self._bar is None:
+            self._bar = _tqdm()(
+                desc="listing", unit=" files", file=self._out, dynamic_ncols=True, leave=False
+            )
+        self._bar.n = event.files
+        self._bar.refresh()
+        if event.over:
+            self._close()
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -180,6 +193,13 @@ def _failed(event: FileDone) -> str:
     return f"failed: {shown(event.outcome.path)}: {shown(event.outcome.reason)}"
 
 
+def _listing(event: Listing) -> str:
+    line = f"listing for {duration(event.seconds)}: {count(event.files)} so far"
+    if event.prefixes > 1:
+        line += f", {event.prefixes_done:,} of {event.prefixes:,} prefixes done"
+    return line
+
+
 def _waiting(event: Waiting) -> str:
     return f"waiting: {shown(event.path)} is being fetched by {shown(event.owner)}"
 
@@ -222,8 +242,12 @@ class Heartbeat:
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        if isinstance(event, Checking) and event.over:
+        if isinstance(event, Checking | Listing) and event.over:
             self._next = self._first  # another clock begins
+        elif isinstance(event, Listing):
+            if event.seconds >= self._next:
+                self._next = 2 * event.seconds
+                self._out.pass_on(_listing(event), passing=True)
         elif isinstance(event, Progress) and event.seconds >= self._next:
             self._next = event.seconds + self._every
             self._out.pass_on(self._line(event), passing=True)
@@ -260,7 +284,7 @@ class _Ndjson:
         self._out = out
 
     def __call__(self, event: Event) -> None:
-        passing = isinstance(event, Progress) or (
+        passing = isinstance(event, Progress | Listing) or (
             isinstance(event, NetworkAway) and not event.first
         )
         self._out.pass_on(json.dumps(_event_json(event)), passing=passing)
@@ -286,7 +310,4 @@ def _event_json(event: Event) -> dict[str, Any]:
         return {"event": "network_away", **asdict(event), "patience": patience}
     if isinstance(event, NetworkBack):
         return {"event": "network_back", **asdict(event)}
-    name = {Progress: "progress", Checking: "checking", Retrying: "retrying", Waiting: "waiting"}[
-        type(event)
-    ]
-    return {"event": name, **asdict(event)}
+    return {"event": type(event).__name__.lower(), **asdict(event)}

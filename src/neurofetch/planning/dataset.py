@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.model import Want
 from neurofetch.planning.entities import full, parse
-from neurofetch.planning.local_path import left_out, local_name, placed, tidy_label
+from neurofetch.planning.local_path import left_out, local_name, meet, placed, tidy_label
 from neurofetch.planning.select import Chosen, Query, Rules, select
 
 if TYPE_CHECKING:
@@ -157,6 +157,8 @@ def without_clashes(
         Whether the disk cannot tell names apart that differ only in these.
     """
     wants = tuple(wants)
+    if not meet((want.path for want in wants if not want.problem), case=case, accents=accents):
+        return wants
     problems = left_out(
         ((want.remote.key, want.path) for want in wants if not want.problem),
         case=case,
@@ -182,15 +184,21 @@ def _is_folder_mark(file: RemoteFile) -> bool:
 
 
 def _want(chosen: Chosen, dataset: Dataset) -> Want:
-    key = chosen.remote.key
+    remote, why = chosen
+    key = remote.key
     path, problem = dataset.place(key)
-    return Want(chosen.remote, path, chosen.why, dataset.refusal(key), problem=problem)
+    refused = dataset.refusal(key) if dataset.withheld else ""
+    name = remote.name_in(dataset.base)
+    if path == name:
+        path = name  # one text for both
+    return Want(remote, path, why, refused, problem=problem)
 
 
 def _missing_root_files(wants: tuple[Want, ...], query: Query, dataset: Dataset) -> tuple[str, ...]:
     if dataset.rules is BIDS_RULES:  # its root files are those that may be there
         return ()
-    there = {want.path for want in wants}
+    roots = frozenset(dataset.rules.root_files)
+    there = {want.path for want in wants if want.path in roots}
     missing = [name for name in dataset.rules.root_files if name not in there]
     if not missing or query.exclude:
         return ()

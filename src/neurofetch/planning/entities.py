@@ -106,17 +106,24 @@ def parse(path: str) -> Entities:
     pairs: list[tuple[str, str]] = []
     suffix = ""
     for chunk in stem.split("_"):
-        entity, _, value = chunk.partition("-")
-        if value and entity.isalnum():
-            pairs.append((entity, value))
-            suffix = ""
-        else:
+        pair = _pair(chunk)
+        if pair is None:
             suffix = chunk
+        else:
+            pairs.append(pair)
+            suffix = ""
     inherited = _of_folder(folder)
-    if inherited:
+    if inherited and not all(map(pairs.__contains__, inherited)):
         own = {pair[0] for pair in pairs}
         pairs[:0] = [pair for pair in inherited if pair[0] not in own]
     return Entities(tuple(pairs), suffix, dot + extension)
+
+
+@lru_cache(maxsize=16384)
+def _pair(chunk: str) -> tuple[str, str] | None:
+    """Return the entity and the value that a chunk of a name holds; None where it holds none."""
+    entity, _, value = chunk.partition("-")
+    return (entity, value) if value and entity.isalnum() else None
 
 
 @lru_cache(maxsize=4096)

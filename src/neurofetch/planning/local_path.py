@@ -19,7 +19,7 @@ from neurofetch.errors import UnsafeNameError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["left_out", "local_name", "placed", "tidy_label", "twins"]
+__all__ = ["left_out", "local_name", "meet", "placed", "tidy_label", "twins"]
 
 MAX_COMPONENT = 255  # bytes: NAME_MAX of every common file system
 
@@ -75,7 +75,7 @@ def placed(key: str, *, strip: str = "", reserved: frozenset[str] = frozenset())
     """
     path = key
     if strip:
-        folder = strip.rstrip("/") + "/"
+        folder = strip if strip[-1] == "/" != strip[-2:-1] else strip.rstrip("/") + "/"
         if not key.startswith(folder):
             return key, f"it is not below {folder!r}, where it was listed"
         path = key[len(folder) :]
@@ -175,15 +175,51 @@ def left_out(
     return found
 
 
+def meet(paths: Iterable[str], *, case: bool = False, accents: bool = False) -> bool:
+    """Whether any two of these paths may be one, or one a folder of others.
+
+    If not, they can all be kept side by side, as `left_out` would say in ten times the memory: only
+    the hashes of the paths are compared, so once in a very long while this says yes for nothing.
+
+    Parameters
+    ----------
+    paths : iterable of str
+    case, accents : bool
+        As for `left_out`.
+
+    Examples
+    --------
+    >>> meet(["a/b", "a/c"]), meet(["a/b", "a"]), meet(["a", "A"]), meet(["a", "A"], case=True)
+    (False, True, False, True)
+    """
+    hashes: set[int] = set()
+    folders: set[str] = set()
+    count, before = 0, ""
+    for path in paths:
+        form = _fold(path, case=case, accents=accents)
+        hashes.add(hash(form))
+        count += 1
+        folder = form.rpartition("/")[0]
+        if folder == before:
+            continue
+        before = folder
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return len(hashes) < count or any(hash(folder) in hashes for folder in folders)
+
+
 def twins(paths: Iterable[str]) -> bool:
     """Whether any two of these paths are one where case, or the form of an accent, is nothing.
 
     Only then does it matter whether the disk can tell them apart. None of the paths is a folder of
     another: `left_out` has seen to that.
     """
+    paths = list(paths)
+    if not meet(paths, case=True, accents=True):
+        return False
     exact = set(paths)
-    plain = all(map(str.isascii, exact))  # as nearly always: then it is quicker
-    folded = set(map(str.lower if plain else _fold, exact))
+    folded = set(map(_fold, exact))
     return len(folded) < len(exact) or not folded.isdisjoint(_folders(folded))
 
 

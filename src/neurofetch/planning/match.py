@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from neurofetch.planning.entities import Entities, datatype_of, parse
 from neurofetch.planning.query import Query, glob_test
@@ -16,12 +16,23 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Family", "Matcher", "Rules", "entries"]
 
 
-class Entry(NamedTuple):
-    """A listed file and what its name says; `path` is relative to the listed prefix."""
+class Entry:
+    """A listed file and what its name says; `path` is relative to the listed prefix.
 
-    remote: RemoteFile
-    path: str
-    says: Entities
+    The name is read when it is asked for, and again when it is asked for again: to keep what a
+    million names say takes more memory than all the rest.
+    """
+
+    __slots__ = ("path", "remote")
+
+    def __init__(self, remote: RemoteFile, path: str) -> None:
+        self.remote: RemoteFile = remote
+        self.path: str = path
+
+    @property
+    def says(self) -> Entities:
+        """What its name says."""
+        return parse(self.path)
 
     @property
     def datatype(self) -> str:
@@ -32,11 +43,16 @@ class Entry(NamedTuple):
 def entries(files: Iterable[RemoteFile], base: str = "") -> list[Entry]:
     """Return the files with what their names say, each key once, in the order of the keys."""
     folder = base.rstrip("/") + "/" if base else ""
-    by_key = {file.key: file for file in files}
+    files = files if isinstance(files, list) else list(files)
+    keys = [file.key for file in files]
+    if any(map(str.__ge__, keys, keys[1:])):  # they come in order, as a rule
+        by_key = dict(zip(keys, files, strict=True))
+        files = [by_key[key] for key in sorted(by_key)]
+    del keys
     found = []
-    for key in sorted(by_key):
-        path = key.removeprefix(folder)
-        found.append(Entry(by_key[key], path, parse(path)))
+    for file in files:
+        path = file.name_in(folder)
+        found.append(Entry(file, file.key if path is None else path))
     return found
 
 
@@ -65,9 +81,12 @@ class Family:
         """Whether a file is one of them."""
         if self.prefixes and not entry.path.startswith(self.prefixes):
             return False
-        if self.extension and entry.says.extension != self.extension:
+        if not self.extension and not self.entities:
+            return True
+        says = entry.says
+        if self.extension and says.extension != self.extension:
             return False
-        return all(entry.says.get(entity) == value for entity, value in self.entities)
+        return all(says.get(entity) == value for entity, value in self.entities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +122,8 @@ class Rules:
         """Return the rule that chooses a file whatever the filters; empty where none does."""
         if entry.path in self.root_files:
             return "root file"
+        if not self.mirrored:
+            return ""
         return next((family.why for family in self.mirrored if family.holds(entry)), "")
 
 
@@ -124,6 +145,7 @@ class Matcher:
         self._datatype = frozenset(query.datatype)
         self._suffix = frozenset(query.suffix)
         self._extension = frozenset(query.extension)
+        self._reads = bool(self._wanted or self._suffix or self._extension)
         self._include = glob_test(query.include) if query.include else None
         self._exclude = glob_test(query.exclude) if query.exclude else None
         sessions = self._wanted.get("ses", frozenset())
@@ -137,14 +159,16 @@ class Matcher:
 
     def passes(self, entry: Entry, *, any_session: bool = False) -> bool:
         """Whether a file passes every filter (but perhaps that on the session)."""
+        if self._include is not None and not self._include(entry.path):
+            return False
+        if self._datatype and entry.datatype not in self._datatype:
+            return False
+        if not self._reads:
+            return True
         says = entry.says
         if (self._suffix and says.suffix not in self._suffix) or (
             self._extension and says.extension not in self._extension
         ):
-            return False
-        if self._datatype and entry.datatype not in self._datatype:
-            return False
-        if self._include is not None and not self._include(entry.path):
             return False
         for entity, accepted in self._wanted.items():
             if entity == "ses" and any_session:
@@ -168,6 +192,8 @@ class Matcher:
 
     def sessionless(self, entry: Entry) -> str:
         """Return the rule that frees a file from the filter on the session; empty for none."""
+        if not self._sessionless:
+            return ""
         return next((family.why for family in self._sessionless if family.holds(entry)), "")
 
     def asked(self, entry: Entry) -> str:

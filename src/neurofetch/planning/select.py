@@ -133,8 +133,9 @@ def _choose(listed: Sequence[Entry], matcher: Matcher) -> list[Chosen]:
     chosen: list[str] = []
     sidecars: dict[str, str] = {}
     for entry in listed:
-        why = "" if matcher.excluded(entry) else rules.always(entry)
-        if not why and not matcher.excluded(entry):
+        excluded = matcher.excluded(entry)
+        why = "" if excluded else rules.always(entry)
+        if not why and not excluded:
             why = matcher.companion(entry)
             if why and _json_wanted(matcher.query):
                 sidecars[_sidecar(entry)] = entry.path
@@ -213,10 +214,11 @@ def _resolve(listed: Sequence[Entry], query: Query, rules: Rules) -> tuple[Query
     """Replace the values asked for by those that exist; every unknown one is in the error."""
     notes: list[str] = []
     problems: list[str] = []
+    there = _existing(listed, query, rules)
 
     def real(name: str, values: Sequence[str]) -> tuple[str, ...]:
         found: dict[str, None] = {}
-        exists, likely = _exists(listed, name, rules) if values else (set(), set())
+        exists, likely = there.get(name, (set(), set()))
         for value in values:
             if value in exists - likely:
                 found[value] = None
@@ -243,25 +245,37 @@ def _resolve(listed: Sequence[Entry], query: Query, rules: Rules) -> tuple[Query
     return resolved, notes
 
 
-def _exists(listed: Sequence[Entry], name: str, rules: Rules) -> tuple[set[str], set[str]]:
-    """Return the values that exist, and those of them that a near miss may mean.
+def _existing(
+    listed: Sequence[Entry], query: Query, rules: Rules
+) -> dict[str, tuple[set[str], set[str]]]:
+    """Return the values that exist, and those of them that a near miss may mean, by filter.
 
     What a dataset adds by rule is not among them. A figure's name (``design0001.png``) is a
-    suffix to the letter, but nobody means it by half a word.
+    suffix to the letter, but nobody means it by half a word. Each name is read once.
     """
-    open_ones = (entry for entry in listed if not rules.always(entry))
-    if name == "suffix":
-        exists: dict[str, bool] = {}
-        for entry in open_ones:
-            formal = "-" in entry.path.rpartition("/")[2]
-            exists[entry.says.suffix] = exists.get(entry.says.suffix, False) or formal
-        exists.pop("", None)
-        return set(exists), {suffix for suffix, formal in exists.items() if formal}
-    if name in ("extension", "datatype"):
-        of = attrgetter("says.extension" if name == "extension" else "datatype")
-        values = set(map(of, open_ones)) - {""}
-    else:
-        values = {v for entry in open_ones if (v := entry.says.get(name)) is not None}
-    if name == "ses" and rules.averages:
-        values.add(rules.averages)
-    return values, values
+    entities: dict[str, set[str]] = {entity: set() for entity, values in query.entities if values}
+    suffixes: dict[str, bool] = {}
+    extensions: set[str] = set()
+    if entities or query.suffix or query.extension:
+        for entry in listed:
+            if rules.always(entry):
+                continue
+            says = entry.says
+            for name, values in entities.items():
+                value = says.get(name)
+                if value is not None:
+                    values.add(value)
+            extensions.add(says.extension)
+            if query.suffix and not suffixes.get(says.suffix, False):
+                suffixes[says.suffix] = "-" in entry.path.rpartition("/")[2]
+    if rules.averages and "ses" in entities:
+        entities["ses"].add(rules.averages)
+    suffixes.pop("", None)
+    formal = {suffix for suffix, likely in suffixes.items() if likely}
+    found = {name: (values, values) for name, values in entities.items()}
+    found["suffix"] = (set(suffixes), formal)
+    found["extension"] = (extensions - {""}, extensions - {""})
+    if query.datatype:
+        types = {entry.datatype for entry in listed if not rules.always(entry)} - {""}
+        found["datatype"] = (types, types)
+    return found

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from neurofetch.events import Listener
     from neurofetch.store.directory import DataDirectory
-    from neurofetch.store.receipts import Receipts
+    from neurofetch.store.known import Receipts
 
 __all__ = ["Audit", "Finding", "State", "audit", "recognised"]
 

@@ -23,8 +23,8 @@ from neurofetch.store.folder import Folder
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from neurofetch.store.known import Receipts
     from neurofetch.store.partials import Temporary
-    from neurofetch.store.receipts import Receipts
 
 __all__ = ["FULL", "DataDirectory"]
 
@@ -67,7 +67,7 @@ class DataDirectory:
         self._known: set[str] = set()
         self._folder: Folder | None = None
         self.surveyed: Receipts | None = None
-        """The receipts that the last survey was made with."""
+        """The receipts that the last survey was made with; a run needs to know how they count."""
 
     def free(self) -> int | None:
         """Return the free bytes of the disk, for this user; None where the system does not say."""

@@ -17,25 +17,25 @@ same; then the one holds that has the size and the time of the file that is here
 from __future__ import annotations
 
 import errno
-import json
-import math
 import os
 import secrets
 import threading
 import warnings
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError
-from neurofetch.model import Receipt, VerificationLevel
 from neurofetch.store.folder import Folder
+from neurofetch.store.known import MOST, Receipts
 from neurofetch.store.owner import Life, Owner, is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Journal", "Receipts", "read_receipts"]
+    from neurofetch.model import Receipt
+
+__all__ = ["Journal", "read_receipts"]
 
 _MERGE_FROM = 8
 """Journals of ended runs are merged when there are as many."""
@@ -48,70 +48,6 @@ _LONGEST_LINE = 1 << 20
 """Bytes. What is longer is no receipt: the names in one are of a few thousand letters."""
 _LARGEST = 4 << 30
 """Bytes. What is larger is no journal: ten million files have a smaller one."""
-_MOST = (1 << 63) - 1
-"""No size, time or count is larger."""
-
-
-class Receipts(dict[str, Receipt]):
-    """The receipts of a data directory: by path, the one that holds.
-
-    Attributes
-    ----------
-    rivals : dict of str to dict of Receipt to None
-        Where there are several that the file here may be the one of: those that runs wrote at the
-        same time, and the one before. (After a power cut the disk may hold the receipt of a new
-        version, and under the name still the old one.) In the order in which they were read.
-    unread : list of str
-        Journals that are there and could not be read, and why.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rivals: dict[str, dict[Receipt, None]] = {}
-        self.unread: list[str] = []
-
-    def add(self, receipt: Receipt) -> None:
-        """Take one more receipt."""
-        path = receipt.path
-        known = self.get(path)
-        if known is None:
-            self[path] = receipt
-            return
-        if receipt.seq > known.seq or (receipt.seq == known.seq and _later(receipt, known)):
-            self[path] = receipt
-        least = self[path].seq - 1
-        row = self.rivals.setdefault(path, {known: None})
-        if receipt.seq >= least:
-            row.setdefault(receipt)
-        if receipt.seq > known.seq:  # else none of them is older than it was
-            row = {one: None for one in row if one.seq >= least}
-            self.rivals[path] = row
-        if len(row) == 1:
-            del self.rivals[path]
-
-    def of(self, path: str, size: int, mtime_ns: int) -> Receipt | None:
-        """Return the receipt of a file that is here; None where there is none for its path.
-
-        Parameters
-        ----------
-        path : str
-        size, mtime_ns : int
-            Of the file: bytes, nanoseconds since the epoch.
-        """
-        for rival in self.rivals.get(path, ()):
-            if (rival.size, rival.mtime_ns) == (size, mtime_ns):
-                return rival
-        return self.get(path)
-
-    def all(self) -> Iterable[Receipt]:
-        """Give all of them, those included that several runs wrote at the same time."""
-        for path, receipt in self.items():
-            yield from self.rivals.get(path, (receipt,))
-
-
-def _later(receipt: Receipt, known: Receipt) -> bool:
-    """Which of two that count the same is shown where the file itself cannot tell."""
-    return (receipt.mtime_ns, receipt.when) >= (known.mtime_ns, known.when)
 
 
 class Journal:
@@ -121,12 +57,12 @@ class Journal:
     ----------
     state : Path
         The package's folder in the data directory.
-    seen : mapping of str to Receipt, optional
+    seen : Receipts, optional
         The receipts that were there when the run began: what this run writes counts after them.
         By default they are read when the first receipt is written.
     """
 
-    def __init__(self, state: Path, seen: Mapping[str, Receipt] | None = None) -> None:
+    def __init__(self, state: Path, seen: Receipts | None = None) -> None:
         self._state = state
         self._seen = seen
         self.owner = Owner(state / _FOLDER)
@@ -168,8 +104,8 @@ class Journal:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.owner.journal))
 
     def _next(self, path: str) -> int:
-        known = self._seen.get(path) if self._seen else None
-        return 1 if known is None else min(known.seq + 1, _MOST)
+        known = None if self._seen is None else self._seen.seq(path)
+        return 1 if known is None else min(known + 1, MOST)
 
     def _append_late(self, data: bytes) -> None:
         """Write a journal of this one receipt; the run's own may be merged already."""
@@ -251,10 +187,16 @@ class Journal:
         return is_token(token) and self.owner.life(token) is Life.ENDED
 
 
-def read_receipts(state: Path) -> Receipts:
+def read_receipts(state: Path, paths: Iterable[str] = ()) -> Receipts:
     """Return all receipts of a state folder; lines that a crash cut short are left out.
 
     Journals that are there and cannot be read are named in `Receipts.unread`.
+
+    Parameters
+    ----------
+    state : Path
+    paths : iterable of str
+        Paths that the caller holds anyway: their receipts take less memory.
 
     Raises
     ------
@@ -275,7 +217,7 @@ def read_receipts(state: Path) -> Receipts:
         )
         raise DestinationError(msg) from error
     with folder:
-        return _read_all(folder)
+        return _read_all(folder, paths)
 
 
 def _opened(state: Path, *, make: bool = False) -> Folder:
@@ -286,10 +228,11 @@ def _opened(state: Path, *, make: bool = False) -> Folder:
         return root.below((state.name, _FOLDER), make=make)
 
 
-def _read_all(folder: Folder) -> Receipts:
+def _read_all(folder: Folder, paths: Iterable[str] = ()) -> Receipts:
     """Read all journals. One may vanish meanwhile: another process merged it. Then once more."""
+    paths = list(paths)
     for _ in range(20):
-        receipts = Receipts()
+        receipts = Receipts(paths)
         try:
             for name in _journals(folder):
                 _read(folder, name, receipts)
@@ -319,9 +262,7 @@ def _read(folder: Folder, name: str, receipts: Receipts) -> bool:
             return False
         try:
             while line := file.readline(_LONGEST_LINE):
-                receipt = _from_line(line)
-                if receipt is not None:
-                    receipts.add(receipt)
+                receipts.add_line(line)
         except OSError as error:
             return _unread(folder, name, error, receipts)
     return True
@@ -333,31 +274,6 @@ def _unread(folder: Folder, name: str, error: OSError, receipts: Receipts) -> bo
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from error
     receipts.unread.append(f"{folder.path}{os.sep}{name}: {error.strerror or error}")
     return False
-
-
-def _from_line(line: bytes) -> Receipt | None:
-    """Parse one line; None for one that is no whole receipt, whatever it is."""
-    try:
-        data: dict[str, Any] = json.loads(line)
-        receipt = Receipt(
-            data["path"],
-            data["key"],
-            data["etag"],
-            data["size"],
-            data["mtime_ns"],
-            VerificationLevel(data["rung"]),
-            data["digest"],
-            float(data["when"]),
-            data.get("listed", ""),
-            data.get("seq", 0),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
-        return None
-    texts = (receipt.path, receipt.key, receipt.etag, receipt.digest, receipt.listed)
-    numbers = (receipt.size, receipt.mtime_ns, receipt.seq)
-    sound = all(type(text) is str for text in texts) and all(type(n) is int for n in numbers)
-    sound = sound and math.isfinite(receipt.when) and max(map(abs, numbers)) <= _MOST
-    return receipt if sound else None
 
 
 def _line(receipt: Receipt, seq: int) -> bytes:

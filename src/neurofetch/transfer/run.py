@@ -118,21 +118,14 @@ def _unmoved(step: Step) -> Outcome:
     want = step.want
     if step.action is Action.KEEP:
         size = want.remote.size or 0
-        return Outcome(
-            want.path,
-            want.remote.key,
-            Status.KEPT,
-            step.reason,
-            size,
-            verification=step.verification,
-        )
+        return Outcome.unmoved(want, Status.KEPT, step.reason, size, verification=step.verification)
     if step.action is Action.REFUSE:
-        return Outcome(want.path, want.remote.key, Status.REFUSED, step.reason)
+        return Outcome.unmoved(want, Status.REFUSED, step.reason)
     if step.action is Action.LEAVE:
         reason = f"cannot be kept under its name: {step.reason}"
-        return Outcome(want.path, want.remote.key, Status.FAILED, reason, advice=UNKEPT)
+        return Outcome.unmoved(want, Status.FAILED, reason, advice=UNKEPT)
     reason = "not begun: the transfer ended before its turn came"
-    return Outcome(want.path, want.remote.key, Status.FAILED, reason)
+    return Outcome.unmoved(want, Status.FAILED, reason)
 
 
 class _Sorted(NamedTuple):

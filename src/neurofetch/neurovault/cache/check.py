@@ -85,7 +85,7 @@ class CacheCheck:
         self.cache = cache
         self._write = write
         self._resampled = resampled
-        self._receipts: dict[str, Receipt] | None = None
+        self._receipts: Mapping[str, Receipt] | None = None
         self._asked = 0
         self._without_receipt: list[str] = []
 

@@ -1,0 +1,252 @@
+"""The receipts of a data directory, in little room: there may be one for each of a million files.
+
+A receipt is kept as the bytes that it comes to, and made into a value when it is asked for. One
+that does not fit the usual pattern (another ETag than S3's, another key than its path) is kept as
+it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from neurofetch.model import Receipt, VerificationLevel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["MOST", "Receipts"]
+
+MOST = (1 << 63) - 1
+"""No size, time or count is larger."""
+
+_TEXT = rb'"([ !#-\[\]-~]*)"'
+_NUMBER = rb"([0-9]{1,19})"
+_LINE = re.compile(
+    rb'\{"path":'
+    + _TEXT
+    + rb',"key":'
+    + _TEXT
+    + rb',"etag":"([0-9a-f]{32})?(?:-([1-9][0-9]{0,3}))?"'
+    rb',"size":' + _NUMBER + rb',"mtime_ns":' + _NUMBER + rb',"rung":"([a-z0-9-]{1,20})"'
+    rb',"digest":"(?:([a-z0-9]{1,12}):((?:[0-9a-f]{2}){4,32}))?"'
+    rb',"when":([0-9]{1,12}\.[0-9]{1,9}),"seq":' + _NUMBER + rb"\}\n?"
+)
+"""A receipt as it is written, of letters that stand for themselves alone."""
+_HEAD = struct.Struct("<BBBHqqdq")
+"""Level, base, algorithm, parts of the ETag, size, time, when, seq; then ETag and digest."""
+_FEW = 255
+
+_Row = bytes | Receipt | int
+
+
+class Receipts(Mapping[str, Receipt]):
+    """The receipts of a data directory: by path, the one that holds.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        Paths that the caller holds anyway: they are not held a second time.
+
+    Attributes
+    ----------
+    rivals : dict of str to dict of Receipt to None
+        Where there are several that the file here may be the one of: those that runs wrote at the
+        same time, and the one before. (After a power cut the disk may hold the receipt of a new
+        version, and under the name still the old one.) In the order in which they were read.
+    unread : list of str
+        Journals that are there and could not be read, and why.
+    """
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        self._rows: dict[str, _Row | None] = dict.fromkeys(paths)
+        self._levels = {level.value.encode(): n for n, level in enumerate(VerificationLevel)}
+        self._bases = _Numbers()
+        self._algorithms = _Numbers()
+        self.rivals: dict[str, dict[Receipt, None]] = {}
+        self.unread: list[str] = []
+
+    # -- what a mapping has ------------------------------------------------------------------
+
+    def __getitem__(self, path: str) -> Receipt:
+        row = self._rows[path]
+        if row is None or type(row) is int:
+            raise KeyError(path)
+        return row if type(row) is Receipt else self._receipt(path, row)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[str]:
+        return (path for path, row in self._rows.items() if row is not None)
+
+    def __len__(self) -> int:
+        return sum(row is not None for row in self._rows.values())
+
+    def __contains__(self, path: object) -> bool:
+        return self._rows.get(path) is not None  # type: ignore[call-overload]
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def add_line(self, line: bytes) -> None:
+        """Take a line of a journal; one that is no whole receipt is passed over."""
+        found = _LINE.fullmatch(line)
+        row = self._packed(found) if found is not None else None
+        if row is None:
+            receipt = _from_line(line)
+            if receipt is not None:
+                self.add(receipt)
+            return
+        path = found[1].decode("ascii")  # type: ignore[index]
+        if self._rows.get(path) is None:
+            self._rows[path] = row
+        else:
+            self.add(self._receipt(path, row))
+
+    def _packed(self, found: re.Match[bytes]) -> bytes | None:
+        path, key, etag, parts, size, mtime_ns, rung, algorithm, digest, when, seq = found.groups()
+        level = self._levels.get(rung)
+        if level is None or not key.endswith(path) or (parts and not etag):
+            return None
+        base = self._bases.of(key[: len(key) - len(path)])
+        kind = self._algorithms.of(algorithm) if algorithm else 0
+        if base is None or kind is None:
+            return None
+        length = 16 if etag else 0
+        numbers = int(size), int(mtime_ns), int(seq)
+        if max(numbers) > MOST:
+            return None
+        head = _HEAD.pack(level, base, kind, int(parts or 0), *numbers[:2], float(when), numbers[2])
+        content = bytes.fromhex(((etag or b"") + (digest or b"")).decode("ascii"))
+        return head + bytes((length,)) + content
+
+    def _receipt(self, path: str, row: bytes) -> Receipt:
+        level, base, kind, parts, size, mtime_ns, when, seq = _HEAD.unpack_from(row)
+        start = _HEAD.size + 1
+        middle = start + row[start - 1]
+        etag = row[start:middle].hex()
+        return Receipt(
+            path,
+            self._bases.text(base) + path,
+            f"{etag}-{parts}" if parts else etag,
+            size,
+            mtime_ns,
+            _LEVELS[level],
+            f"{self._algorithms.text(kind)}:{row[middle:].hex()}" if kind else "",
+            when,
+            "",
+            seq,
+        )
+
+    def add(self, receipt: Receipt) -> None:
+        """Take one more receipt."""
+        path = receipt.path
+        known = self.get(path)
+        if known is None:
+            self._rows[path] = receipt
+            return
+        if receipt.seq > known.seq or (receipt.seq == known.seq and _later(receipt, known)):
+            self._rows[path] = receipt
+        least = self[path].seq - 1
+        row = self.rivals.setdefault(path, {known: None})
+        if receipt.seq >= least:
+            row.setdefault(receipt)
+        if receipt.seq > known.seq:  # else none of them is older than it was
+            row = {one: None for one in row if one.seq >= least}
+            self.rivals[path] = row
+        if len(row) == 1:
+            del self.rivals[path]
+
+    def of(self, path: str, size: int, mtime_ns: int) -> Receipt | None:
+        """Return the receipt of a file that is here; None where there is none for its path.
+
+        Parameters
+        ----------
+        path : str
+        size, mtime_ns : int
+            Of the file: bytes, nanoseconds since the epoch.
+        """
+        if self.rivals:
+            for rival in self.rivals.get(path, ()):
+                if (rival.size, rival.mtime_ns) == (size, mtime_ns):
+                    return rival
+        row = self._rows.get(path)
+        if row is None or type(row) is int:
+            return None
+        return row if type(row) is Receipt else self._receipt(path, row)  # type: ignore[arg-type]
+
+    def all(self) -> Iterable[Receipt]:
+        """Give all of them, those included that several runs wrote at the same time."""
+        for path, receipt in self.items():
+            yield from self.rivals.get(path, (receipt,))
+
+    # -- what a run still needs --------------------------------------------------------------
+
+    def seq(self, path: str) -> int | None:
+        """Return the place of the receipt that holds among those of its path; None without any."""
+        row = self._rows.get(path)
+        if row is None or type(row) is int:
+            return row
+        if type(row) is Receipt:
+            return row.seq
+        return int(_HEAD.unpack_from(row)[-1])  # type: ignore[arg-type]
+
+    def forget(self) -> None:
+        """Keep nothing but what `seq` returns."""
+        rows = self._rows
+        for path in rows:
+            rows[path] = self.seq(path)
+        self.rivals.clear()
+
+
+_LEVELS = tuple(VerificationLevel)
+
+
+class _Numbers:
+    """Small numbers for the few texts that many receipts share; 0 is none."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = [""]
+        self._numbers: dict[bytes, int] = {b"": 0}
+
+    def of(self, text: bytes) -> int | None:
+        """Return the number of a text; None where there are too many."""
+        number = self._numbers.get(text)
+        if number is None and len(self._texts) < _FEW:
+            number = self._numbers[text] = len(self._texts)
+            self._texts.append(text.decode("ascii"))
+        return number
+
+    def text(self, number: int) -> str:
+        return self._texts[number]
+
+
+def _later(receipt: Receipt, known: Receipt) -> bool:
+    """Which of two that count the same is shown where the file itself cannot tell."""
+    return (receipt.mtime_ns, receipt.when) >= (known.mtime_ns, known.when)
+
+
+def _from_line(line: bytes) -> Receipt | None:
+    """Parse one line; None for one that is no whole receipt, whatever it is."""
+    try:
+        data: dict[str, Any] = json.loads(line)
+        receipt = Receipt(
+            data["path"],
+            data["key"],
+            data["etag"],
+            data["size"],
+            data["mtime_ns"],
+            VerificationLevel(data["rung"]),
+            data["digest"],
+            float(data["when"]),
+            data.get("listed", ""),
+            data.get("seq", 0),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        return None
+    texts = (receipt.path, receipt.key, receipt.etag, receipt.digest, receipt.listed)
+    numbers = (receipt.size, receipt.mtime_ns, receipt.seq)
+    sound = all(type(text) is str for text in texts) and all(type(n) is int for n in numbers)
+    sound = sound and math.isfinite(receipt.when) and max(map(abs, numbers)) <= MOST
+    return receipt if sound else None
