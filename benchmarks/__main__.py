@@ -10,6 +10,7 @@ import importlib
 from pathlib import Path
 
 from benchmarks import s3
+from benchmarks._server import WORK
 
 
 def names() -> list[str]:
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there is {', '.join(names())}")
     if args.repeats < 0:
         parser.error(f"--repeats {args.repeats}: there must be at least one")
-    s3.WORK.mkdir(exist_ok=True)
+    WORK.mkdir(exist_ok=True)
     if not Path(args.dest).is_dir():
         parser.error(f"--dest {args.dest} is no folder")
     for name in args.names or names():

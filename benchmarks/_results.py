@@ -78,8 +78,8 @@ class Run:
     column, case, tool : str
     turn : int
         From 0; the tools that have the same one ran one after another.
-    wall, cpu : float
-        Seconds on the wall and of processors.
+    wall, cpu, user : float
+        Seconds on the wall, of processors, and those of them that are the program's own.
     flush : float
         Seconds that ``sync -f`` took after it.
     memory : float
@@ -105,6 +105,7 @@ class Run:
     requests: int
     connections: int
     server: float
+    user: float
     problem: str = ""
     verified: str = ""
 
@@ -123,7 +124,7 @@ class Ratio:
     most: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.least:.2f}–{self.most:.2f})"
+        return f"{self.median:.2f} ({self.least:.2f}-{self.most:.2f})"
 
 
 @dataclass

@@ -38,28 +38,28 @@ def print_column(results: Results, column: Column) -> None:
 
 def _print_tool(results: Results, column: Column, case: str, tool: str) -> None:
     if runs := results.of(column, case, tool):
-        print(_line(results, column, case, tool, runs))
+        ratio, goal = results.ratio(column, case, tool), column.goal(case, tool)
+        mark = ""
+        if goal is not None and ratio is not None:
+            mark = f"{goal:g}x{'' if _reached(ratio, goal) else ' !'}"
+        shown = "" if ratio is None else f"{ratio.median:.2f}x"
+        print(_line(results.tools[tool], runs, f"{shown:>8}{mark:>7}"))
     for run in results.runs:
         if run.problem and (run.column, run.case, run.tool) == (column.name, case, tool):
             print(f"      run {run.turn + 1} failed and does not count: {run.problem}")
 
 
-def _line(results: Results, column: Column, case: str, tool: str, runs: list[Run]) -> str:
+def _line(name: str, runs: list[Run], compared: str) -> str:
     walls = [run.wall for run in runs]
-    ratio, goal = results.ratio(column, case, tool), column.goal(case, tool)
-    shown = "" if ratio is None else f"{ratio.median:.2f}x"
-    mark = ""
-    if goal is not None and ratio is not None:
-        mark = f"{goal:g}x{'' if _reached(ratio, goal) else ' !'}"
     spread = f"({min(walls):.2f}-{max(walls):.2f})"
     return (
-        f"  {results.tools[tool]:<30}{median(runs, lambda run: run.wall):>9.2f}{spread:>16}"
-        f"{median(runs, lambda run: run.flush):>9.2f}{shown:>8}{mark:>7}"
+        f"  {name:<30}{median(runs, lambda run: run.wall):>9.2f}{spread:>16}"
+        f"{median(runs, lambda run: run.flush):>9.2f}{compared}"
         f"{median(runs, lambda run: run.cpu):>8.2f}{median(runs, lambda run: run.memory):>7.0f}"
         f"{median(runs, lambda run: run.requests):>10.0f}"
         f"{median(runs, lambda run: run.connections):>6.0f}"
         f"{median(runs, lambda run: run.server / run.wall):>7.0%}"
-        + (f"   verified by {runs[-1].verified or 'nothing'}" if tool == OURS else "")
+        + (f"   verified by {runs[-1].verified or 'nothing'}" if runs[0].tool == OURS else "")
     )
 
 
@@ -91,7 +91,7 @@ def _row(cells: list[str]) -> str:
 
 def _seconds(runs: list[Run]) -> str:
     walls = [run.wall for run in runs]
-    return f"{median(runs, lambda run: run.wall):.2f} s ({min(walls):.2f}–{max(walls):.2f})"
+    return f"{median(runs, lambda run: run.wall):.2f} s ({min(walls):.2f}-{max(walls):.2f})"
 
 
 def _cell(results: Results, column: Column, case: str, tool: str) -> str:

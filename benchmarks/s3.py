@@ -27,7 +27,7 @@ from benchmarks._data import CASES, QUICK, Case, make, scratch
 from benchmarks._docs import DOCS, put
 from benchmarks._picture import draw
 from benchmarks._results import COLUMNS, EVERY_COLUMN, Column, Results, Run
-from benchmarks._server import FAR, NEAR, WORK, Distance, Served, Server
+from benchmarks._server import FAR, NEAR, WORK, Distance, Server
 from benchmarks._tables import markdown, missed, print_column
 from benchmarks._tools import (
     TOOLS,
@@ -136,10 +136,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(chosen: Chosen) -> None:
     """Time all tools on all cases; print the tables, write the JSON, draw the picture."""
     WORK.mkdir(exist_ok=True)
-    if chosen.redraw:
-        results = Results.read(chosen.out)
-    else:
-        results = _compare(chosen)
+    results = Results.read(chosen.out) if chosen.redraw else _compare(chosen)
     for column in results.columns:
         print_column(results, column)
     wrong = missed(results)
@@ -220,7 +217,7 @@ def _compare(chosen: Chosen) -> Results:
                 print(f"\n{column.title} ", end="", flush=True)
                 ground = Ground(root, places[column.disk])
                 for case in chosen.cases:
-                    _time_case(ground, server, column, case, chosen, results)
+                    results.runs += _timed(ground, server, case, chosen, column.name)
                     results.write(chosen.out)
     return results
 
@@ -249,37 +246,31 @@ def _file_system(path: Path) -> str:
 # -- the runs ----------------------------------------------------------------------------------
 
 
-def _time_case(
-    ground: Ground, server: Server, column: Column, case: Case, chosen: Chosen, results: Results
-) -> None:
+def _timed(ground: Ground, server: Server, case: Case, chosen: Chosen, column: str) -> list[Run]:
+    """Return the runs of all tools on one case, in turn."""
     tools = [tool for tool in chosen.tools if tool.runs(case)]
     if case.present:
         for tool in tools:
             ground.empty(tool, case)
-            sample(ground, server, tool, case, column)
+            sample(ground, server, tool, case)
+    runs: list[Run] = []
     for turn in range(chosen.repeats):
         for tool in tools:
             if turn and tool.sample:
                 continue  # many processes, each of which is a repeat
             if not case.present:
                 ground.empty(tool, case)
-            results.runs.append(sample(ground, server, tool, case, column, turn))
+            runs.append(sample(ground, server, tool, case, column=column, turn=turn))
             print(".", end="", flush=True)
             if not case.present:
                 shutil.rmtree(ground.dest(tool, case))
     for tool in tools:
         shutil.rmtree(ground.dest(tool, case), ignore_errors=True)
+    return runs
 
 
-def sample(
-    ground: Ground,
-    server: Server,
-    tool: Tool,
-    case: Case,
-    column: Column = COLUMNS[0],
-    turn: int = 0,
-) -> Run:
-    """Run a tool once and look at what it did."""
+def sample(ground: Ground, server: Server, tool: Tool, case: Case, **where: str | int) -> Run:
+    """Run a tool once and look at what it did; `where` says what the run is a part of."""
     dest = ground.dest(tool, case)
     environ = environment(server.url, ground.home, server.authority)
     server.served()
@@ -294,20 +285,12 @@ def sample(
     asked = things[: tool.sample]
     factor = len(things) / len(asked)
     problem = problem or _missing(dest, {Path(t.key).name: t.size for t in asked})
-    names = (column.name, case.name, tool.name, turn)
-    return _row(names, spent.times(factor), flush, server.served().times(factor), problem, dest)
-
-
-def _row(
-    names: tuple[str, str, str, int],
-    spent: Spent,
-    flush: float,
-    served: Served,
-    problem: str,
-    dest: Path,
-) -> Run:
+    spent, served = spent.times(factor), server.served().times(factor)
     return Run(
-        *names,
+        column=str(where.get("column", "")),
+        case=case.name,
+        tool=tool.name,
+        turn=int(where.get("turn", 0)),
         wall=round(spent.wall, 4),
         cpu=round(spent.cpu, 4),
         flush=round(flush, 4),
@@ -315,6 +298,7 @@ def _row(
         requests=served.requests,
         connections=served.connections,
         server=round(served.cpu, 2),
+        user=round(spent.user, 4),
         problem=problem,
         verified=_verifications(dest),
     )
