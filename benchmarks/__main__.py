@@ -1,4 +1,7 @@
-"""Run the benchmarks: all of them, or those that are named; `s3` is the largest."""
+"""Run the benchmarks: all of them, or those that are named; `s3` is the largest.
+
+The options from --quick on are those of `s3`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import importlib
 from pathlib import Path
 
 from benchmarks import s3
-from benchmarks._data import CASES
+from benchmarks._server import WORK
 
 
 def names() -> list[str]:
@@ -21,28 +24,20 @@ def main(argv: list[str] | None = None) -> None:
     """Run what was asked for, or everything."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}")
-    parser.add_argument("--quick", action="store_true", help="s3: fewer and smaller files")
-    parser.add_argument("--repeats", type=int, default=3, help="s3: runs of which to take medians")
-    parser.add_argument("--dest", help="s3: where the tools put the files (default: in memory)")
-    parser.add_argument(
-        "--cases",
-        nargs="+",
-        default=(),
-        choices=[case.name for case in CASES],
-        help="s3: only these (default: all)",
-    )
+    s3.add_options(parser)
     args = parser.parse_args(argv)
     unknown = set(args.names) - set(names())
     if unknown:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there is {', '.join(names())}")
-    if args.repeats < 1:
+    if args.repeats < 0:
         parser.error(f"--repeats {args.repeats}: there must be at least one")
-    if args.dest and not Path(args.dest).is_dir():
+    WORK.mkdir(exist_ok=True)
+    if not Path(args.dest).is_dir():
         parser.error(f"--dest {args.dest} is no folder")
     for name in args.names or names():
         print(f"##### {name}", flush=True)
         if name == "s3":
-            s3.main(args.repeats, quick=args.quick, dest=args.dest, only=tuple(args.cases))
+            s3.main(s3.Chosen.of(args))
         else:
             importlib.import_module(f"benchmarks.{name}").main()
 

@@ -88,7 +88,7 @@ def _bids_name(number: int, suffix: str) -> str:
 CASES = (
     Case("small", (Group(2_000, _KB, 20 * _KB, "events.json"),), note="2,000 files of 1-20 KB"),
     Case("medium", (Group(300, _MB, 5 * _MB),), note="300 files of 1-5 MB"),
-    Case("big", (Group(1, 2 * _GB, 2 * _GB),), note="one file of 2 GB"),
+    Case("big", (Group(1, _GB, _GB),), note="one file of 1 GB"),
     Case(
         "mixed",
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import ssl
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from testbed._tls import Certified
 
 __all__ = ["FAR", "NEAR", "Distance", "Served", "Server", "build", "packaged"]
 
@@ -91,10 +94,22 @@ class Server:
     distance : Distance
     checksums : bool
         Whether it has checksums of whole objects.
+    certified : Certified, optional
+        It speaks TLS, with this certificate.
     """
 
-    def __init__(self, root: Path, distance: Distance, *, checksums: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        distance: Distance,
+        *,
+        checksums: bool = True,
+        certified: Certified | None = None,
+    ) -> None:
         flags = [*distance.flags, *(["-crc"] if checksums else [])]
+        self.authority = None if certified is None else certified.authority
+        if certified is not None:
+            flags += ["-cert", str(certified.certificate), "-key", str(certified.key)]
         command = [str(build()), "-root", str(root), *flags]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -133,7 +148,10 @@ class Server:
 
     def served(self) -> Served:
         """Return what it did since the last call."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        trust = ssl.create_default_context(cafile=self.authority)
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+        )
         with opener.open(f"{self.url}/_stats", timeout=30) as response:
             requests, connections, count = map(int, response.read().split())
         before, self._cpu = self._cpu, self._cpu_seconds()

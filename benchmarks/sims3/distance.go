@@ -22,7 +22,10 @@ func newLine() *line { return &line{window: firstWindow, fresh: true} }
 func (l *line) travel() {
 	wait := *rtt
 	if l.fresh {
-		wait += *rtt // the handshake
+		wait += *rtt // the handshake of TCP
+		if *certFile != "" {
+			wait += *rtt // and that of TLS 1.3
+		}
 		l.fresh = false
 	}
 	if wait > 0 {

@@ -4,6 +4,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -26,6 +27,8 @@ var (
 	rate      = flag.Float64("rate", 0, "MB/s of one connection; 0 for no limit")
 	slowStart = flag.Bool("slowstart", true, "with -rtt and -rate: windows grow as those of TCP")
 	checksums = flag.Bool("crc", false, "answer x-amz-checksum-crc64nvme where it is asked for")
+	certFile  = flag.String("cert", "", "with -key: speak TLS, with this certificate (PEM)")
+	keyFile   = flag.String("key", "", "the certificate's private key (PEM)")
 )
 
 // Since the last call of /_stats.
@@ -136,6 +139,19 @@ func endWithParent() {
 	os.Exit(0)
 }
 
+// secured puts TLS in front. As S3, it does not offer HTTP/2.
+func secured(plain net.Listener) net.Listener {
+	certificate, err := tls.LoadX509KeyPair(*certFile, *keyFile)
+	if err != nil {
+		log.Fatal(err)
+	}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{certificate},
+		NextProtos:   []string{"http/1.1"},
+	}
+	return tls.NewListener(plain, config)
+}
+
 func main() {
 	flag.Parse()
 	paths, _ := filepath.Glob(filepath.Join(*root, "*.index.jsonl"))
@@ -157,7 +173,11 @@ func main() {
 			return context.WithValue(ctx, lineKey{}, newLine())
 		},
 	}
-	fmt.Printf("http://%s\n", listener.Addr())
+	scheme := "http"
+	if *certFile != "" {
+		scheme, listener = "https", secured(listener)
+	}
+	fmt.Printf("%s://%s\n", scheme, listener.Addr())
 	go endWithParent()
 	log.Fatal(server.Serve(listener))
 }

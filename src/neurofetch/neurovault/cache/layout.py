@@ -220,13 +220,17 @@ class Cache:
     def with_paths(self, record: ImageRecord, collection_id: int) -> LocalImageRecord:
         """Return an image's record with the relative and absolute paths that nilearn gives."""
         number, full = record["id"], cast("LocalImageRecord", _bare(record))
-        volume = self.image(collection_id, number)
-        full["relative_path"], full["absolute_path"] = _paths(volume)
-        resampled = self.resampled(collection_id, number)
-        full["resampled_relative_path"], full["resampled_absolute_path"] = _paths(resampled)
-        words = self.words(collection_id, number)
-        if words.is_file():
-            full["ns_words_relative_path"], full["ns_words_absolute_path"] = _paths(words)
+        folder = f"collection_{collection_id}"
+        # Text, not `Path`: this is done several times for each of many thousand images.
+        root = os.path.join(os.path.abspath(self.root), "")
+        volume = f"{folder}/image_{number}.nii.gz"
+        full["relative_path"], full["absolute_path"] = volume, root + volume
+        resampled = f"{folder}/image_{number}_resampled.nii.gz"
+        full["resampled_relative_path"] = resampled
+        full["resampled_absolute_path"] = root + resampled
+        words = f"{folder}/neurosynth_words_for_image_{number}.json"
+        if os.path.isfile(root + words):
+            full["ns_words_relative_path"], full["ns_words_absolute_path"] = words, root + words
         return full
 
     def write_collection(self, record: CollectionRecord) -> bool:
@@ -250,11 +254,6 @@ def _bare(record: _Row) -> _Row:
     """Return a record without its paths."""
     bare = {k: v for k, v in record.items() if "relative_path" not in k and "absolute" not in k}
     return cast("_Row", bare)
-
-
-def _paths(file: Path) -> tuple[str, str]:
-    """Return a file's path inside of the cache, and its absolute path."""
-    return f"{file.parent.name}/{file.name}", os.path.abspath(file)
 
 
 def scan_collections(root: Path) -> Iterator[tuple[int, os.DirEntry[str]]]:

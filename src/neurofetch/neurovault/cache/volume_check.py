@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -22,6 +23,7 @@ __all__ = [
     "Volume",
     "check_volume",
     "gzip_volume",
+    "load_readers",
 ]
 
 _CHUNK = 1 << 18
@@ -31,6 +33,7 @@ _GZIP_LEVEL = 2  # of isal's 0 to 3; on maps, 3 takes seven times as long and is
 # Bits per voxel of the NIfTI data types for which NumPy has no type on every machine: single bits,
 # floats of 128 bits, and complex numbers of two such floats.
 _BITS_WITHOUT_DTYPE = {1: 1, 1536: 128, 2048: 256}
+_loading = threading.Lock()
 
 
 class DamagedVolumeError(VerificationError):
@@ -133,6 +136,7 @@ def check_volume(path: str | os.PathLike[str], expected_size: int | None = None)
         file.seek(0)
         gzipped = start.startswith(_GZIP)
         chunks = _gunzip(file) if gzipped else iter(lambda: file.read(_CHUNK), b"")
+        load_readers()
         header, unpacked = _measure(chunks)
     return Volume(
         gzipped=gzipped,
@@ -166,6 +170,22 @@ def gzip_volume(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
             packed.write(packer.compress(chunk))
         packed.write(packer.flush())
         return packed.tell()
+
+
+def load_readers() -> None:
+    """Load the libraries that read volumes, so that they are there when the first one comes.
+
+    Threads that load nibabel at the same time find parts of it half loaded: one of them loads it,
+    and the others wait.
+
+    Raises
+    ------
+    ImportError
+        Where one is not installed.
+    """
+    with _loading:
+        from isal import isal_zlib  # noqa: F401, PLC0415 - an extra
+        from nibabel import nifti1, nifti2  # noqa: F401, PLC0415 - an extra, and heavy
 
 
 def _refuse_other_things(start: bytes) -> None:

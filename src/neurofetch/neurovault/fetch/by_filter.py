@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -232,8 +233,8 @@ class ByFilter:
         while images and self.lacking != 0 and not self._too_many(failures):
             size = _BATCH if self.lacking is None else min(_BATCH, self.lacking)
             batch, images = images[:size], images[size:]
-            call.write_collections(image.collection_id for image in batch)
-            call.fetch_images(batch)
+            collections = [image.collection_id for image in batch]
+            call.fetch_images(batch, partial(call.write_collections, collections))
             for image in batch:
                 if image.image_id in call.here:
                     self.found[image.image_id] = None

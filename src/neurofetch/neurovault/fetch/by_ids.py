@@ -147,14 +147,16 @@ class ByIds:
                 call.problems.append(Problem("image", number, text))
 
     def fetch(self, images: list[WantedImage]) -> None:
-        """Write the collections' records and lists, then fetch the volumes."""
+        """Fetch the volumes, and write the collections' records and lists meanwhile."""
+        self.call.fetch_images(images, lambda: self._write_collections(images))
+
+    def _write_collections(self, images: list[WantedImage]) -> None:
         call = self.call
         numbers = (image.collection_id for image in images)
         call.write_collections([*self._from_server, *self._without_record, *numbers])
         for number, found in self._from_server.items():
             if found.complete:
                 call.lists.write(number, found.records)
-        call.fetch_images(images)
 
     # -- what comes out ----------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from neurofetch.neurovault.server.finder import Finder
 from neurofetch.neurovault.settings import api_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from neurofetch.neurovault.cache.layout import Cache
     from neurofetch.neurovault.records import (
@@ -163,18 +163,27 @@ class Call:
 
     def write_collections(self, numbers: Iterable[int]) -> None:
         """Write the records of collections that came from the server."""
-        self.cache.root.mkdir(parents=True, exist_ok=True)
         for number in dict.fromkeys(numbers):
             record = self.finder.collections.get(number)
             if record is not None and (self.settings.overwrite or self.collection(number) is None):
                 self.cache.write_collection(record)
                 self._records.pop(number, None)
 
-    def fetch_images(self, images: Sequence[WantedImage]) -> None:
-        """Fetch the volumes of these images; those that came are here from now on."""
+    def fetch_images(self, images: Sequence[WantedImage], first: Callable[[], None]) -> None:
+        """Fetch the volumes of these images; those that came are here from now on.
+
+        Parameters
+        ----------
+        images : sequence of WantedImage
+        first : callable
+            Writes what must be there before an image's record is. It is called while the first
+            volumes are on their way, or alone where there are none.
+        """
+        self.cache.root.mkdir(parents=True, exist_ok=True)
         if self.connections is None or not images:
+            first()
             return
-        report = fetch_volumes(images, self.cache, self.connections, self.settings)
+        report = fetch_volumes(images, self.cache, self.connections, self.settings, first)
         for image, outcome in zip(images, report.outcomes, strict=True):
             number = image.image_id
             if outcome.ok:

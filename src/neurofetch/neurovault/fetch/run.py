@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from neurofetch._threads import start
 from neurofetch.errors import DestinationError
 from neurofetch.neurovault.cache.layout import STATE, Cache, find_root
+from neurofetch.neurovault.cache.volume_check import load_readers
 from neurofetch.neurovault.fetch.bunch import bunch_of, raise_or_warn
 from neurofetch.neurovault.fetch.by_filter import ByFilter, Filters
 from neurofetch.neurovault.fetch.by_ids import ByIds
@@ -125,10 +128,20 @@ def run_filters(call: Call, filters: Filters) -> list[int]:
 
 
 def connect(settings: Settings) -> Connections:
-    """Return the connections of a call, to be used in a ``with`` statement."""
+    """Return the connections of a call, to be used in a ``with`` statement.
+
+    What reads volumes and checksums is loaded meanwhile: the first answer takes longer.
+    """
     from neurofetch.neurovault.server.api import Connections  # noqa: PLC0415 - not needed offline
 
+    start(_warm_up, 1, "neurofetch-warm-up")
     return Connections(settings)
+
+
+def _warm_up() -> None:
+    """Load what is needed when the first volume comes; whoever needs it says what is missing."""
+    with contextlib.suppress(ImportError):
+        load_readers()
 
 
 def _words_missing(call: Call) -> bool:

@@ -29,8 +29,7 @@ from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.options import Options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Sequence
 
     from neurofetch.events import Event
     from neurofetch.neurovault.cache.layout import Cache
@@ -103,9 +102,23 @@ def plan_images(
 
 
 def fetch_volumes(
-    images: Sequence[WantedImage], cache: Cache, connections: Connections, settings: Settings
+    images: Sequence[WantedImage],
+    cache: Cache,
+    connections: Connections,
+    settings: Settings,
+    first: Callable[[], None],
 ) -> Report:
     """Fetch the volumes of these images; write each image's record right after its volume.
+
+    Parameters
+    ----------
+    images : sequence of WantedImage
+    cache : Cache
+        Its root exists.
+    connections : Connections
+    settings : Settings
+    first : callable
+        Writes what must be there before an image's record is; no volume waits for it.
 
     Raises
     ------
@@ -114,16 +127,8 @@ def fetch_volumes(
     """
     resampled = settings.resample
     plan = plan_images(images, cache, connections.neurovault.base, resampled=resampled)
-    if not plan.steps:
-        return Report(plan.root, ())
     by_path = {step.want.path: image for step, image in zip(plan.steps, images, strict=True)}
     show = listener(settings.shown)
-
-    def write_record(path: str) -> None:
-        cache.write_image(by_path[path].record, by_path[path].collection_id)
-
-    for step in plan.of(Action.KEEP):
-        write_record(step.want.path)
     source = ListedSource((step.want.remote for step in plan.steps), connections.neurovault.base)
     with (
         Pool(settings.connections) as writers,
@@ -134,7 +139,14 @@ def fetch_volumes(
             make_source=lambda *_: source,
         ) as fetcher,
     ):
-        written: list[Future[None]] = []
+        before = writers.submit(first)
+
+        def write_record(path: str) -> None:
+            before.result()
+            cache.write_image(by_path[path].record, by_path[path].collection_id)
+
+        written = [before]
+        written += [writers.submit(write_record, step.want.path) for step in plan.of(Action.KEEP)]
 
         def listen(event: Event) -> None:
             if isinstance(event, FileDone) and event.outcome.ok:
