@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,8 +31,9 @@ from neurofetch.sources.ask import (
 )
 from neurofetch.sources.etag import if_match, read_etag, same_etag
 from neurofetch.store.atomic import write_all
-from neurofetch.transfer.context import FOLDER_GONE, LostTemporaryError
+from neurofetch.transfer.context import FOLDER_GONE
 from neurofetch.transfer.schedule import TaskKind
+from neurofetch.transfer.settler import LostTemporaryError, Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -122,11 +124,14 @@ class WholeFile:
         self.life = life
         self._context = context
         self._before = before
-        self._moved = moved
+        self._moved = self._moved_before = moved
+        """Bytes that came; and before this attempt."""
         self._retried = retried
         self._failed = 0
         self._began = 0.0
         self._changed = False
+        self._ready: tuple[Temporary, Verified] | None = None
+        """The file that came, open, and how it was verified."""
         self._guarded = True
         """Whether the ETag is sent as the condition of the request: some servers cannot."""
         self._came_before: str | None = None
@@ -195,7 +200,33 @@ class WholeFile:
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
             self._fail(error)
         else:
+            self._hand_over(outcome)
+
+    def _hand_over(self, outcome: Outcome) -> None:
+        """Give a file that came to who gives it its name; that is the end of one that is here."""
+        ready, self._ready = self._ready, None
+        if ready is None:
             self.life.end(outcome)
+            return
+        temporary, verified = ready
+        self.life.held = _Unnamed(temporary)
+
+        def over(error: BaseException | None) -> None:
+            self._named(temporary, outcome, error)
+
+        self._context.settler.give(Ready(self.life.step, temporary, verified, outcome.size, over))
+
+    def _named(self, temporary: Temporary, outcome: Outcome, error: BaseException | None) -> None:
+        """Write down what became of the file: it has its name now, or cannot have it."""
+        if error is None:
+            self.life.held = temporary
+            self.life.end(outcome)
+            return
+        self._context.tally.count(self._moved_before - self._moved)
+        if isinstance(error, TransientError):
+            self._come_back(error)
+        else:
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, InterruptedTransferError):
@@ -281,7 +312,7 @@ class WholeFile:
 
     def _attempt(self) -> tuple[Verified, int]:
         context, remote = self._context, self._remote
-        counted = self._moved
+        self._moved_before = self._moved
         tiny = self.life.held is not None
         self.life.fetch_anew()
         try:
@@ -293,7 +324,7 @@ class WholeFile:
                     return self._at_once(response, piece, tiny=tiny)
                 return self._streamed(response, piece)
         except BaseException:
-            context.tally.count(counted - self._moved)
+            context.tally.count(self._moved_before - self._moved)
             raise
 
     def _response(self, remote: RemoteFile) -> Response:
@@ -368,13 +399,11 @@ class WholeFile:
         piece.update(data)
         verified = self._verified(piece, response, lambda: (data,))
         began = time.monotonic()
-        try:
-            with self._new_file() as temporary:
-                write_all(temporary.fd, data)
-                return self._context.settle(self.life.step, temporary, verified)
-        finally:
+        with self._new_file() as temporary:
+            write_all(temporary.fd, data)
             if tiny:
                 self._context.schedule.disk_took(time.monotonic() - began)
+            return self._kept(temporary, verified, len(data))
 
     def _streamed(self, response: Response, piece: OnePiece) -> tuple[Verified, int]:
         size = self._remote.size
@@ -385,14 +414,25 @@ class WholeFile:
                     if size is not None and piece.length > size:
                         break  # more than was listed: `settle` says so
                     write_all(temporary.fd, buffer[:count])
+                    temporary.wrote(count, piece.length)
                     self._came(count)
             response.close()
             self.life.verify()
             verified = self._verified(piece, response, temporary.blocks)
-            return self._context.settle(self.life.step, temporary, verified)
+            return self._kept(temporary, verified, piece.length)
+
+    def _kept(self, temporary: Temporary, verified: Verified, size: int) -> tuple[Verified, int]:
+        """Keep the file that came, open, until it is handed over; return its bytes, too."""
+        context = self._context
+        if context.inspect is not None:  # which may write it anew
+            verified = context.checked(self.life.step, temporary, verified)
+            size = os.fstat(temporary.fd).st_size
+        context.etags.note(self._remote, verified)
+        self._ready = temporary, verified
+        return verified, size
 
     def _new_file(self) -> Temporary:
-        """Make a temporary file; as a context manager, it is gone at the end, if it fails."""
+        """Make a temporary file; as a context manager, it is gone if something fails."""
         path = self.life.step.want.path
         try:
             with no_descriptor_left():
@@ -415,6 +455,19 @@ class _Sent:
     def close(self) -> None:
         """Drop the connection: nobody waits for the response any more."""
         self._context.client.drop(self.pending)
+
+
+class _Unnamed:
+    """A whole file that waits for its name; it is gone if the run ends first."""
+
+    __slots__ = ("_temporary",)
+
+    def __init__(self, temporary: Temporary) -> None:
+        self._temporary = temporary
+
+    def close(self) -> None:
+        """Remove it."""
+        self._temporary.discard()
 
 
 def another_look(looks: int) -> float:
