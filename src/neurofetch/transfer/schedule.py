@@ -373,6 +373,8 @@ class Schedule:
             self._hurry = None
             if self._board.over:
                 self._condition.notify_all()
+            elif self._waiting:
+                self._check_for_fault()
 
     # -- tiny files --------------------------------------------------------------------------
 
