@@ -1,6 +1,7 @@
 """What may be on a disk after a power cut: operations replayed up to a point, some of them lost.
 
-POSIX promises that bytes are there after an fsync of the file, and names after one of the folder.
+POSIX promises that bytes are there after an fsync of the file, and names after one of the folder;
+Linux, that all of it is there after a syncfs. (sync_file_range promises nothing, and is no event.)
 All else may be there or not, in any order: bytes that were written may be missing, zero, or there
 in part, and a name may be the old or the new one. Real file systems promise more; this is the worst
 that they may do.
@@ -91,6 +92,8 @@ class Disk:
             self._file(given[0]).mtime = given[1]
         elif kind == "fsync":
             self._flush(given[0])
+        elif kind == "syncfs":
+            self._flush_all()
         else:
             if kind == "symlink":
                 self._file(given[1]).target = given[2]
@@ -103,6 +106,12 @@ class Disk:
             for entry in self._names:
                 if what in _folders(entry):
                     entry[2] = True
+
+    def _flush_all(self):
+        for file in self.files.values():
+            file.flush()
+        for entry in self._names:
+            entry[2] = True
 
     def names(self, rng, *, ordered):
         """Return the names after the cut: path to the number of a file, None for a folder.

@@ -1,8 +1,9 @@
 """A process that fetches, and writes down what it does to the disk, in order, with every byte.
 
-`recorder.py ROOT LOG s3|neurovault`: the functions of `os` that change a file below ROOT, and
-`open` for writing, are replaced by ones that do the same and note it. LOG gets a pickled list of
-operations, which `crash.py` replays up to any point.
+`recorder.py ROOT LOG s3|neurovault [syncfs]`: the functions of `os` that change a file below ROOT,
+and `open` for writing, are replaced by ones that do the same and note it. LOG gets a pickled list
+of operations, which `crash.py` replays up to any point. With `syncfs` two files or more are flushed by
+flushing the whole file system; without it, each file is flushed by itself.
 """
 
 import builtins
@@ -158,6 +159,20 @@ class Recorder:
     def fdatasync(self, fd):
         self.fsync(fd)
 
+    def flush_whole_file_systems(self, flush, *, wanted):
+        """Note what `neurofetch.store.flush` does without the functions of `os`."""
+        real = flush._syncfs
+
+        def syncfs(folder):
+            with self._lock:  # what is written meanwhile need not be flushed
+                done = real(folder)
+                self._note("syncfs" if done else "nothing")
+            return done
+
+        flush._syncfs = syncfs
+        flush._flushes_all = lambda _: wanted
+        flush._FEW, flush._MOST_DIRTY = 2, 1 << 62
+
     # -- names -------------------------------------------------------------------------------
 
     def replace(self, src, dst, *, src_dir_fd=None, dst_dir_fd=None):
@@ -274,13 +289,16 @@ class _Raw(io.FileIO):
 
 
 def main():
-    root, log, source = sys.argv[1:]
+    root, log, source, *how = sys.argv[1:]
     recorder = Recorder(root)
     recorder.install()
     if source == "s3":
         from tests.powercut.runs import fetch_bucket as fetch  # noqa: PLC0415 - after `install`
     else:
         from tests.powercut.runs import fetch_vault as fetch  # noqa: PLC0415
+    from neurofetch.store import flush  # noqa: PLC0415
+
+    recorder.flush_whole_file_systems(flush, wanted="syncfs" in how)
     fetch(root)
     with _real_open(log, "wb") as file:
         pickle.dump(recorder.log, file)

@@ -30,11 +30,11 @@ FATES = ((LOST,), (ZERO,), (ALL,), (TORN,), (LOST, ZERO, ALL, TORN))
 CUTS = 60
 
 
-def recorded(root, source, tmp_path):
+def recorded(root, source, tmp_path, *how):
     """Let a process fetch; return what it did to the disk."""
     log = tmp_path / "log"
     done = subprocess.run(
-        [sys.executable, "-B", "-m", "tests.powercut.recorder", str(root), str(log), source],
+        [sys.executable, "-B", "-m", "tests.powercut.recorder", str(root), str(log), source, *how],
         cwd=RECORDER.parents[2],
         capture_output=True,
         text=True,
@@ -83,8 +83,9 @@ def rest(root):
     return [p.name for folder in ("partial", "claims") for p in root.rglob(f"{folder}/*")]
 
 
+@pytest.mark.parametrize("how", ["fsync", "syncfs"])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_bucket(seed, tmp_path, monkeypatch):
+def test_a_bucket(seed, how, tmp_path, monkeypatch):
     with World(tmp_path, monkeypatch) as world:
         old, new = noise(2 * PART + 9, 50), noise(2 * PART + 9, 51)
         world.put("c/changed.bin", old)
@@ -94,10 +95,10 @@ def test_a_bucket(seed, tmp_path, monkeypatch):
         for n, size in enumerate((0, 1, 900, 5_000, 60_000, 3 * PART + 77, 2 * PART)):
             world.put(f"d{n % 2}/f{n}.bin", noise(size, n))
         there = before(world.root)
-        operations = recorded(world.root, "s3", tmp_path)
+        operations = recorded(world.root, "s3", tmp_path, how)
         content = {k: world.s3.stored(k).blob.read(0, 1 << 30) for k in world.s3._buckets["b"]}
         assert final(world.root) == content
-        assert {"write", "fsync", "rename"} <= {one[0] for one in operations}
+        assert {"write", how, "rename"} <= {one[0] for one in operations}
         for root, told in crashed(operations, there, tmp_path, seed):
             allowed = {key: {data} for key, data in content.items()}
             allowed["c/changed.bin"].add(old)
@@ -110,15 +111,15 @@ def test_a_bucket(seed, tmp_path, monkeypatch):
             assert rest(root) == [], told
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_neurovault(seed, world, tmp_path):
+@pytest.mark.parametrize(("seed", "how"), [(0, "fsync"), (1, "syncfs")])
+def test_a_neurovault(seed, how, world, tmp_path):
     there = before(tmp_path / "data") if (tmp_path / "data").exists() else {}
     (tmp_path / "data").mkdir(exist_ok=True)
-    operations = recorded(tmp_path / "data", "neurovault", tmp_path)
+    operations = recorded(tmp_path / "data", "neurovault", tmp_path, how)
     whole = final(tmp_path / "data")
     volumes = {path: data for path, data in whole.items() if path.endswith(".nii.gz")}
     assert len(volumes) == 6
-    assert {"write", "fsync", "rename"} <= {one[0] for one in operations}
+    assert {"write", how, "rename"} <= {one[0] for one in operations}
     for root, told in crashed(operations, there, tmp_path, seed):
         for path, data in final(root).items():
             if path.endswith(".nii.gz"):
@@ -140,6 +141,9 @@ def test_what_was_not_flushed_may_be_lost_and_what_was_flushed_may_not():
         assert Disk({}, kept).names(rng, ordered=ordered) == {"a": 1}
         seen = {tuple(Disk({}, lost).names(rng, ordered=ordered)) for _ in range(40)}
         assert seen == {(), ("a",)}
+    whole = Disk({}, [*write, ("syncfs",), ("write", 1, 0, b"z", 8), ("create", "b", 2)])
+    assert whole.names(rng, ordered=False).keys() >= {"a"}
+    assert whole.files[1].after(LOST, rng) == b"x" * 9000
     file = Disk({}, lost).files[1]
     assert [len(file.after(fate, rng)) for fate in (LOST, ZERO, ALL)] == [0, 9000, 9000]
     assert file.after(ZERO, rng) == bytes(9000)

@@ -28,6 +28,7 @@ from neurofetch.transfer import whole_file
 from neurofetch.transfer.context import TransferContext
 from neurofetch.transfer.multipart import LargeFile, OpenLarge
 from neurofetch.transfer.schedule import Board, TaskKind
+from neurofetch.transfer.settler import Settler
 from neurofetch.transfer.states import ENDED, FileLife, FileState
 from neurofetch.transfer.tally import Tally
 from neurofetch.transfer.whole_file import FetchTiny, FetchWhole, WholeFile
@@ -243,17 +244,22 @@ class Run:
         self.journal = Journal(self.directory.state)
         self.journal.open()
         self.queue = Queue(draw(st.integers(1, 2), "large files"), draw(st.integers(1, 3), "parts"))
+        partials = Partials(self.directory.state, self.journal.owner)
+        tally = Tally(None, self.queue.stop)
         self.context = TransferContext(
             directory=self.directory,
             journal=self.journal,
-            partials=Partials(self.directory.state, self.journal.owner),
+            partials=partials,
             client=server,
             source=ListedSource(remotes),
             attempts=Attempts(OPTIONS.rules, threading.Event(), draw=lambda: 0.0),
             options=OPTIONS,
             inspect=None,
             schedule=self.queue,
-            tally=Tally(None, self.queue.stop),
+            settler=Settler(  # who brings a file settles it: the order is drawn, not found
+                self.directory, self.journal, partials, schedule=self.queue, tally=tally, most=0
+            ),
+            tally=tally,
             places=4,
         )
         self.context.partials.make_folders()

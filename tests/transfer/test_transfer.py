@@ -15,6 +15,7 @@ from neurofetch.events import FileDone, Finished, Progress, Retrying
 from neurofetch.integrity.checksums import hasher
 from neurofetch.model import Action, IncompleteError, Report, Status, VerificationLevel
 from neurofetch.net.connect import Dialer
+from neurofetch.transfer import settler
 from testbed.s3 import HTML_PAGE, S3Object
 from tests.engine_world import MIB, NETWORK, OPTIONS, PART, World, noise, planned, ran
 
@@ -544,10 +545,11 @@ def test_bytes_that_were_lost_do_not_count_as_progress(world):
     assert last.bytes_done == last.bytes_total == len(LARGE)
 
 
-def test_a_listener_that_fails_ends_the_transfer_and_is_heard(world):
+def test_a_listener_that_fails_ends_the_transfer_and_is_heard(world, monkeypatch):
+    monkeypatch.setattr(settler, "_GATHER", 0.02)  # files end in batches, and so their news come
     for n in range(30):
         world.put(f"f{n}", SMALL)
-    world.s3.latency = 0.02
+    world.s3.latency = 0.05
 
     def listen(event):
         if isinstance(event, FileDone):

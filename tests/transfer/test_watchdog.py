@@ -13,6 +13,7 @@ from neurofetch.model import Status
 from neurofetch.transfer.context import TransferContext
 from neurofetch.transfer.multipart import LargeFile
 from neurofetch.transfer.schedule import Board, Schedule, TaskKind
+from neurofetch.transfer.settler import Settler
 from neurofetch.transfer.states import FileLife
 from tests.engine_world import OPTIONS, PART, World, noise, until
 from tests.transfer_model import open_below
@@ -210,13 +211,14 @@ def test_a_step_that_is_not_in_the_table_ends_the_transfer(world, monkeypatch):
     world.assert_clean()
 
 
+@pytest.mark.parametrize("where", ["give", "_put"])
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyError("odd")])
-def test_an_error_that_no_file_answers_for_is_raised(world, monkeypatch, error):
+def test_an_error_that_no_file_answers_for_is_raised(world, monkeypatch, error, where):
     def fail(*_):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(TransferContext, "settle", fail)
+        patch.setattr(Settler, where, fail)
         patch.setattr(TransferContext, "failure", fail)
         with pytest.raises(type(error)) as caught:
             world.fetch()

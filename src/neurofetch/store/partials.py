@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurofetch.integrity.checksums import CRC_BYTES
 from neurofetch.store.atomic import read_at
+from neurofetch.store.flush import begin_write_out, wait_for_write_out
 from neurofetch.store.folder import Folder
 from neurofetch.store.homes import Homes
 from neurofetch.store.owner import Life, is_token
@@ -52,6 +53,10 @@ _LOG_LIMIT = 8 << 20
 """Bytes; a log of the most parts there can be is shorter."""
 _MOST_PARTS = 20_000
 _BLOCK = 1 << 20
+_WINDOW = 8 << 20
+"""Bytes; when as many were written to a file, they are sent on their way to the disk."""
+_BEHIND = 512 << 20
+"""Bytes; what lies as far behind the writer is to be on the disk before more is written."""
 _GONE = (errno.ENOENT, errno.EINVAL, errno.ESTALE)
 """What systems say when there is no such link, something else, or no folder any more."""
 
@@ -306,13 +311,15 @@ class Temporary:
         Its descriptor; -1 while it is not open.
     """
 
-    __slots__ = ("_kind", "base", "fd", "folder")
+    __slots__ = ("_kind", "_new", "base", "fd", "folder")
 
     def __init__(self, folder: Folder, base: str, kind: str = "tmp") -> None:
         self.folder = folder
         self.base = base
         self.fd = -1
         self._kind = kind
+        self._new = 0
+        """Bytes that were written since the last were sent on their way to the disk."""
 
     @property
     def name(self) -> str:
@@ -339,6 +346,29 @@ class Temporary:
         self.close()
         self.fd = self.folder.open(self.name, os.O_RDWR)
         return self.fd
+
+    def wrote(self, count: int, position: int) -> None:
+        """Say that bytes were written: now and then they are sent on their way to the disk.
+
+        So the disk works while the network does, and what is not on the disk stays bounded.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        position : int
+            Where they begin. Not much is still to be written far before it.
+
+        Raises
+        ------
+        OSError
+            If something that was written before did not get to the disk.
+        """
+        self._new += count  # what two threads count at once does no harm if it is lost
+        if self._new >= _WINDOW:
+            self._new = 0
+            begin_write_out(self.fd)
+            wait_for_write_out(self.fd, position - _BEHIND)
 
     def blocks(self) -> Iterator[memoryview]:
         """Give its bytes, block by block; a block is valid until the next is asked for."""
@@ -382,9 +412,8 @@ class Temporary:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
+        """Remove it if something went wrong; else it stays open, for who gives it its name."""
+        if kind is not None:
             self.discard()
 
 

@@ -89,17 +89,27 @@ class Journal:
         self.owner.begin()
 
     def append(self, receipt: Receipt) -> None:
-        """Write one receipt: a single append, whole or not at all for every reader."""
+        """Write one receipt; see `append_all`."""
+        self.append_all((receipt,))
+
+    def append_all(self, receipts: Iterable[Receipt]) -> None:
+        """Write receipts: a single append, each of them whole or not there for every reader.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written, or not all of them.
+        """
         with self._lock:
-            if self._ended:  # a thread that could not be stopped in time
-                self._append_late(_line(receipt, self._next(receipt.path)))
-                return
-            if self._fd is None:
+            if self._fd is None and not self._ended:
                 self.open()
-            data = _line(receipt, self._next(receipt.path))
+            data = b"".join(_line(one, self._next(one.path)) for one in receipts)
+            if self._fd is None:  # a thread that could not be stopped in time
+                self._append_late(data)
+                return
             if self._torn:
                 data = b"\n" + data
-            self._torn = os.write(self._fd, data) != len(data)  # type: ignore[arg-type]
+            self._torn = os.write(self._fd, data) != len(data)
             if self._torn:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.owner.journal))
 

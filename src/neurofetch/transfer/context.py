@@ -1,11 +1,8 @@
-"""What all threads of one transfer share: frozen tools; and how a file gets its final name."""
+"""What all threads of one transfer share: frozen tools; and how a file failed."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,12 +17,11 @@ from neurofetch.errors import (
     ServerError,
     TransientError,
 )
-from neurofetch.model import Outcome, Receipt, Status, Step, VerificationLevel
+from neurofetch.model import Outcome, Status, Step, VerificationLevel
 from neurofetch.sources.ask import ask
-from neurofetch.store.atomic import write_all
 from neurofetch.store.directory import FULL
-from neurofetch.store.partials import name_of
 from neurofetch.transfer.etags import Etags
+from neurofetch.transfer.settler import FILE_GONE, LostTemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,16 +37,12 @@ if TYPE_CHECKING:
     from neurofetch.store.receipts import Journal
     from neurofetch.transfer.options import Inspect, Options
     from neurofetch.transfer.schedule import Schedule
+    from neurofetch.transfer.settler import Settler
     from neurofetch.transfer.tally import Tally
 
-__all__ = ["FOLDER_GONE", "Buffers", "LostTemporaryError", "TransferContext"]
+__all__ = ["FOLDER_GONE", "Buffers", "TransferContext"]
 
-_FILE_GONE = "its temporary file was removed by another process"
 FOLDER_GONE = "the folder of its temporary file was removed by another process"
-
-
-class LostTemporaryError(TransientError):
-    """Another process removed a temporary file: it took this run for dead. To be fetched again."""
 
 
 class Buffers:
@@ -96,6 +88,7 @@ class TransferContext:
     options : Options
     inspect : Inspect or None
     schedule : Schedule
+    settler : Settler
     tally : Tally
     places : int
         Requests for tiny files that wait for a response, at most.
@@ -110,6 +103,7 @@ class TransferContext:
     options: Options
     inspect: Inspect | None
     schedule: Schedule
+    settler: Settler
     tally: Tally
     places: int
     buffers: Buffers = field(default_factory=Buffers)
@@ -154,90 +148,39 @@ class TransferContext:
 
     # -- the end of a file -------------------------------------------------------------------
 
-    def settle(self, step: Step, temporary: Temporary, verified: Verified) -> tuple[Verified, int]:
-        """Give a verified file its final name, and write the receipt.
+    def checked(self, step: Step, temporary: Temporary, verified: Verified) -> Verified:
+        """Take the deeper look at a file, if one is wanted, which may write it anew.
 
         Parameters
         ----------
         step : Step
         temporary : Temporary
-            The file, open; it stays open.
+            The file, open; afterwards the file of its name is.
         verified : Verified
 
         Returns
         -------
-        tuple of (Verified, int)
-            How it was verified, and the bytes of the file.
-        """
-        want = step.want
-        if self.inspect is not None:
-            verified = self._inspected(self.inspect, temporary, step, verified)
-        os.fsync(temporary.fd)
-        info = self._put(temporary, want.path)
-        self.journal.append(
-            Receipt(
-                want.path,
-                want.remote.key,
-                want.remote.etag or "",
-                info.st_size,
-                info.st_mtime_ns,
-                verified.verification,
-                verified.digest,
-                time.time(),
-                want.remote.listed,
-            )
-        )
-        self.etags.note(want.remote, verified)
-        return verified, info.st_size
+        Verified
+            How it is verified now.
 
-    @staticmethod
-    def _inspected(
-        inspect: Inspect, temporary: Temporary, step: Step, verified: Verified
-    ) -> Verified:
-        """Take the deeper look at a file, which may write it anew."""
+        Raises
+        ------
+        VerificationError
+            If the content is not what it should be.
+        LostTemporaryError
+            If the file is gone.
+        """
+        if self.inspect is None:
+            return verified
         try:
-            level = inspect(temporary.path, step.want)
+            level = self.inspect(temporary.path, step.want)
             temporary.reopen()
         except FileNotFoundError as error:
-            raise LostTemporaryError(f"{step.want.path}: {_FILE_GONE}") from error
+            raise LostTemporaryError(f"{step.want.path}: {FILE_GONE}") from error
         weak = (VerificationLevel.SIZE, VerificationLevel.NONE)
         if level is not None and verified.verification in weak:
             return verified._replace(verification=level)
         return verified
-
-    def _put(self, temporary: Temporary, path: str) -> os.stat_result:
-        """Give it its name; return what the system says of the file."""
-        info = os.fstat(temporary.fd)
-        try:
-            self.directory.put(temporary, path)
-        except FileNotFoundError as error:
-            raise LostTemporaryError(f"{path}: {_FILE_GONE}") from error
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            return self._put_across(temporary, path, error)
-        return info
-
-    def _put_across(self, temporary: Temporary, path: str, error: OSError) -> os.stat_result:
-        """Give it its name in a folder that turned out to be on another file system."""
-        copy = self.partials.elsewhere(name_of(path), path)
-        if copy is None:
-            raise error
-        copy.open()
-        try:
-            for block in temporary.blocks():
-                write_all(copy.fd, block)
-            info = os.fstat(temporary.fd)
-            os.utime(copy.fd, ns=(info.st_atime_ns, info.st_mtime_ns))
-            os.fsync(copy.fd)
-            info = os.fstat(copy.fd)  # some file systems keep even seconds only
-            self.directory.put(copy, path)
-        except BaseException:
-            copy.discard()
-            raise
-        copy.close()
-        temporary.folder.remove(temporary.name)
-        return info
 
     def failure(self, step: Step, error: BaseException, seconds: float) -> Outcome:
         """Return the outcome of a file that could not be had; some causes end the whole transfer.

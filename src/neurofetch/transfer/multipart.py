@@ -8,6 +8,7 @@ closed. What is left of a file that came in one piece is fetched here, too: it i
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import replace
@@ -34,10 +35,11 @@ from neurofetch.sources.ask import (
     look,
 )
 from neurofetch.sources.etag import is_weak, read_etag, same_etag
-from neurofetch.transfer.context import FOLDER_GONE, LostTemporaryError
+from neurofetch.transfer.context import FOLDER_GONE
 from neurofetch.transfer.part_file import BUFFER, LostPartialError, PartFile
 from neurofetch.transfer.receive import gulps, tell_progress
 from neurofetch.transfer.schedule import TaskKind
+from neurofetch.transfer.settler import LostTemporaryError, Ready
 from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look
 
 if TYPE_CHECKING:
@@ -397,8 +399,9 @@ class LargeFile:
         self.life.verify()
         verified = self._verified(partial)
         partial.check_mine()
-        verified, size = self.context.settle(self.life.step, partial.file, verified)
-        partial.forget_log()
+        verified = self.context.checked(self.life.step, partial.file, verified)
+        self.context.etags.note(self.remote, verified)
+        size = os.fstat(partial.file.fd).st_size
         want, action = self.life.step.want, self.life.step.action
         outcome = Outcome(
             want.path,
@@ -411,6 +414,20 @@ class LargeFile:
             verified.verification,
             self._retried,
         )
+
+        def over(error: BaseException | None) -> None:
+            self._named(partial, outcome, error)
+
+        self.context.schedule.closed(self.life)  # the next large file may be opened meanwhile
+        ready = Ready(self.life.step, partial.file, verified, size, over, descriptors=2)
+        self.context.settler.give(ready)
+
+    def _named(self, partial: PartFile, outcome: Outcome, error: BaseException | None) -> None:
+        """Write down what became of the file: it has its name now, or cannot have it."""
+        if error is not None:
+            self._deal_with(error)
+            return
+        partial.forget_log()
         self.life.end(outcome)
 
     def _verified(self, partial: PartFile) -> Verified:

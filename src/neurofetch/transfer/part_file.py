@@ -370,6 +370,7 @@ class PartFile:
     def write(self, data: memoryview, position: int) -> None:
         """Write all of it at its position, whatever the system takes at once."""
         write_at(self.file.fd, data, position)
+        self.file.wrote(len(data), position)
 
     def note(self, number: int) -> None:
         """Note that a part is held: all its bytes were taken.

@@ -13,7 +13,6 @@ from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
 from neurofetch.net.retry import Attempts
 from neurofetch.planning.plan import check_space
-from neurofetch.store.atomic import sync_directory
 from neurofetch.store.owner import BEAT_SECONDS
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal
@@ -24,6 +23,7 @@ from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options
 from neurofetch.transfer.pipeline import flow
 from neurofetch.transfer.schedule import Schedule, Task
+from neurofetch.transfer.settler import MOST_WAITING, Settler
 from neurofetch.transfer.states import FileLife
 from neurofetch.transfer.tally import Tally
 from neurofetch.transfer.tidy import tidy, useful
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["transfer"]
 
 _RATE_SECONDS = 5.0
+_LEAST = 28
+"""Descriptors; with fewer than that, files do not wait for one another."""
 
 UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
 
@@ -163,27 +165,35 @@ class _Transfer:
         """Threads that were started, or are about to be, and have not ended."""
         self._working = 0
         """Threads that may be at work on a file."""
+        self._fetching = 0
+        """Threads that may still bring a file to be settled."""
         self._over = False
         self._lock = threading.Lock()
         may_flow = inspect is None and not client.bounded
         self._sorted = _sort(plan, source, options, may_flow=may_flow)
         tiny, whole, large = (len(steps) for steps in self._sorted)
-        self._crowd = crowd = crowd_for(options, tiny, whole, large, free_descriptors())
+        most, free = _shared_out(free_descriptors())
+        self._crowd = crowd = crowd_for(options, tiny, whole, large, free)
         schedule = Schedule(
             max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), crowd.threads
         )
         journal = Journal(directory.state, directory.surveyed)
+        partials = Partials(directory.state, journal.owner)
+        tally = Tally(options.failures_in_a_row, schedule.stop)
         self._context = TransferContext(
             directory=directory,
             journal=journal,
-            partials=Partials(directory.state, journal.owner),
+            partials=partials,
             client=client,
             source=source,
             attempts=Attempts(options.rules, self._stop, outages=client.outages),
             options=options,
             inspect=inspect,
             schedule=schedule,
-            tally=Tally(options.failures_in_a_row, schedule.stop),
+            settler=Settler(
+                directory, journal, partials, schedule=schedule, tally=tally, most=most
+            ),
+            tally=tally,
             places=crowd.places,
         )
 
@@ -257,32 +267,51 @@ class _Transfer:
     # -- the threads -------------------------------------------------------------------------
 
     def _start(self, count: int) -> None:
-        schedule = self._context.schedule
+        schedule, settler = self._context.schedule, self._context.settler
+        self._fetching = count
+        settler.serve()
+        served = self._started(lambda: self._work(settler.run), "neurofetch-settler", 1)
+        if not served:
+            settler.end()
         for number in range(count):
-            name = f"neurofetch-{number}"
-            with self._lock:
-                self._living += 1
-            thread = started(self._work, name, others=number)
-            if thread is not None:
-                self._threads.append(thread)
+            if self._started(lambda: self._work(self._do_tasks), f"neurofetch-{number}", number):
                 continue
-            with self._lock:
-                self._living -= 1
             for _ in range(max(1, number), count):
                 schedule.leave()
+                self._one_less()
             if not number:  # the system gives none at all: then all is done here
                 self._living += 1
-                self._work()
+                self._work(self._do_tasks)
             return
 
-    def _work(self) -> None:
+    def _started(self, target: Callable[[], None], name: str, others: int) -> bool:
+        """Start a thread, and note that it lives; whether the system gave one."""
+        with self._lock:
+            self._living += 1
+        thread = started(target, name, others=others)
+        if thread is None:
+            with self._lock:
+                self._living -= 1
+            return False
+        self._threads.append(thread)
+        return True
+
+    def _one_less(self) -> None:
+        """Say that a thread brings no more files; the last one ends the settler."""
+        with self._lock:
+            self._fetching -= 1
+            last = not self._fetching
+        if last:
+            self._context.settler.end()
+
+    def _work(self, act: Callable[[], None]) -> None:
         with self._lock:
             late = self._over  # an interrupt came while this thread was being started
             self._working += not late
         if late:
             return
         try:
-            self._do_tasks()
+            act()
         finally:
             with self._lock:
                 self._working -= 1
@@ -310,6 +339,7 @@ class _Transfer:
             tally.end_all(error)
         finally:
             schedule.leave()
+            self._one_less()
 
     # -- the calling thread ------------------------------------------------------------------
 
@@ -361,6 +391,7 @@ class _Transfer:
         self._stop.set()
         self._context.schedule.stop()
         self._context.client.close()
+        self._context.settler.end()  # what is verified gets its name, if that takes moments
         until = time.monotonic() + 1.0
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
@@ -385,8 +416,22 @@ class _Transfer:
     def _sync_folders(self) -> None:
         root, results = self._plan.root, self._context.tally.results
         done = (o.path for o in results.values() if o.status is Status.FETCHED)
-        for folder in {path.rpartition("/")[0] for path in done}:
-            sync_directory(root / folder)
+        folders = {path.rpartition("/")[0] for path in done}
+        self._context.settler.flusher.flush_folders(root, folders)
+
+
+def _shared_out(free: int | None) -> tuple[int, int | None]:
+    """Return how many of the free descriptors files that wait for their names get, and the rest.
+
+    Examples
+    --------
+    >>> _shared_out(None), _shared_out(4096), _shared_out(58), _shared_out(30)
+    ((512, None), (512, 3584), (10, 48), (0, 30))
+    """
+    if free is None:
+        return MOST_WAITING, None
+    most = min(MOST_WAITING, max(0, free - _LEAST) // 3)
+    return (most, free - most) if most > 1 else (0, free)
 
 
 def _sort(plan: Plan, source: Source, options: Options, *, may_flow: bool) -> _Sorted:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from neurofetch.errors import FaultError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["Board", "Schedule", "Task", "TaskKind"]
 
@@ -249,6 +249,7 @@ class Schedule:
         self._waiting = 0
         self._watched = False
         self._stopped = False
+        self._hurry: Callable[[], None] | None = None
         self._condition = threading.Condition()
         self.fault: FaultError | None = None
 
@@ -269,7 +270,7 @@ class Schedule:
                     self._flowing += task.kind is TaskKind.TINY
                     self._wake_another()
                     return task
-                if self._board.over:
+                if self._over:
                     self._condition.notify_all()
                     return None
                 self._wait()
@@ -284,7 +285,7 @@ class Schedule:
         """Say that a task that was taken is over."""
         with self._condition:
             self._board.done(task)
-            if self._waiting and self._board.over:  # else the thread that asks takes what is free
+            if self._waiting and self._over:  # else the thread that asks takes what is free
                 self._condition.notify_all()
 
     def flow_over(self) -> None:
@@ -307,6 +308,8 @@ class Schedule:
         patience = max(0.0, moment - time.monotonic()) if watches and moment is not None else None
         self._watched |= watches
         self._waiting += 1
+        if self._hurry is not None and self._board.over:
+            self._hurry()
         self._check_for_fault()
         if not self._stopped:
             self._condition.wait(patience)
@@ -330,7 +333,7 @@ class Schedule:
         idle = self._workers is not None and self._waiting >= self._workers
         if not idle or self._board.next_moment is not None:
             return
-        if self._stopped or self._board.over or self._woken():
+        if self._stopped or self._board.over or self._hurry or self._woken():
             return
         left = ", ".join(f"{name}: {number:,}" for name, number in self._board.left.items())
         self.fault = FaultError(
@@ -345,6 +348,33 @@ class Schedule:
     def _woken(self) -> bool:
         """Whether a thread that still counts as waiting would find a task."""
         return self._board.would_pick(tiny=self._flowing < self._flows)
+
+    # -- files that wait for their names -----------------------------------------------------
+
+    @property
+    def _over(self) -> bool:
+        """Whether nothing is left, and nothing can come any more."""
+        return self._hurry is None and self._board.over
+
+    def hold(self, hurry: Callable[[], None]) -> None:
+        """Say that files wait for their names, and that tasks may still come of that.
+
+        Parameters
+        ----------
+        hurry : callable
+            Called when there is nothing else to do. It must not wait.
+        """
+        with self._condition:
+            self._hurry = hurry
+
+    def let_go(self) -> None:
+        """Say that no file waits for its name any more."""
+        with self._condition:
+            self._hurry = None
+            if self._board.over:
+                self._condition.notify_all()
+            elif self._waiting:
+                self._check_for_fault()
 
     # -- tiny files --------------------------------------------------------------------------
 
@@ -395,7 +425,7 @@ class Schedule:
         with self._condition:
             self._board.closed(file)
             if self._waiting:
-                self._condition.notify_all() if self._board.over else self._condition.notify()
+                self._condition.notify_all() if self._over else self._condition.notify()
 
     def again(self, task: Task, seconds: float) -> None:
         """Hand out a task after a while."""
@@ -405,6 +435,8 @@ class Schedule:
             self._board.again(task, moment)
             if self._watched and (before is None or moment < before):
                 self._condition.notify_all()  # whoever watches the clock waits too long
+            elif not self._watched and self._waiting:
+                self._condition.notify()  # who calls may be one that takes no tasks: see `hold`
 
     def stop(self) -> None:
         """Hand out nothing more."""

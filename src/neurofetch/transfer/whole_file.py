@@ -7,6 +7,7 @@ later run resumes.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -41,10 +42,11 @@ from neurofetch.sources.ask import (
 )
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
 from neurofetch.store.atomic import write_all
-from neurofetch.transfer.context import FOLDER_GONE, LostTemporaryError
+from neurofetch.transfer.context import FOLDER_GONE
 from neurofetch.transfer.part_file import LostPartialError, PartFile
 from neurofetch.transfer.receive import gulps, tell_progress
 from neurofetch.transfer.schedule import TaskKind
+from neurofetch.transfer.settler import LostTemporaryError, Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -61,7 +63,8 @@ __all__ = ["IN_MEMORY", "FetchTiny", "FetchWhole", "WholeFile", "another_look"]
 
 IN_MEMORY = 256 * 1024
 """Bytes; a body up to this size is read at once."""
-_BUFFER = 256 * 1024
+_BUFFER = 1024 * 1024
+"""Bytes, at most, that are hashed and written at once (ADR 14)."""
 _SLOW = 0.75
 """Seconds; a file that has been coming for longer becomes a partial, so that a kill costs no more
 than that. At a faster line there is nothing to lose, and no log is written."""
@@ -142,11 +145,14 @@ class WholeFile:
         self.life = life
         self._context = context
         self._before = before
-        self._moved = moved
+        self._moved = self._moved_before = moved
+        """Bytes that came; and before this attempt."""
         self._retried = retried
         self._failed = 0
         self._began = 0.0
         self._changed = False
+        self._ready: tuple[Temporary, Verified] | None = None
+        """The file that came, open, and how it was verified."""
         self._guarded = True
         """Whether the ETag is sent as the condition of the request: some servers cannot."""
         self._came_before: str | None = None
@@ -219,7 +225,46 @@ class WholeFile:
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
             self._fail(error)
         else:
+            self._hand_over(outcome)
+
+    def _hand_over(self, outcome: Outcome) -> None:
+        """Give a file that came to who gives it its name; that is the end of one that is here."""
+        ready, self._ready = self._ready, None
+        if ready is None:
             self.life.end(outcome)
+            return
+        temporary, verified = ready
+        begun = self.life.held
+        if not isinstance(begun, _Begun):
+            self.life.held = _Unnamed(temporary)
+
+        def over(error: BaseException | None) -> None:
+            self._named(temporary, outcome, error)
+
+        step = self.life.step
+        self._context.settler.give(
+            Ready(step, temporary, verified, outcome.size, over, descriptors=2)
+            if isinstance(begun, _Begun)
+            else Ready(step, temporary, verified, outcome.size, over)
+        )
+
+    def _named(self, temporary: Temporary, outcome: Outcome, error: BaseException | None) -> None:
+        """Write down what became of the file: it has its name now, or cannot have it."""
+        begun = self.life.held
+        if error is None:
+            if isinstance(begun, _Begun):
+                begun.forget_log()
+            self.life.held = temporary
+            self.life.end(outcome)
+            return
+        if isinstance(begun, _Begun):
+            self._drop()
+        else:
+            self._context.tally.count(self._moved_before - self._moved)
+        if isinstance(error, TransientError):
+            self._come_back(error)
+        else:
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, InterruptedTransferError):
@@ -323,7 +368,7 @@ class WholeFile:
 
     def _attempt(self) -> tuple[Verified, int]:
         context, remote = self._context, self._remote
-        counted = self._moved
+        self._moved_before = self._moved
         tiny = isinstance(self.life.held, _Sent)
         self.life.fetch_anew()
         try:
@@ -338,11 +383,11 @@ class WholeFile:
                 return self._streamed(response, self._begin(response, checksum, piece))
         except BaseException as error:
             if not isinstance(self.life.held, _Begun):
-                context.tally.count(counted - self._moved)
+                context.tally.count(self._moved_before - self._moved)
             elif not self.life.held.outlives(error):
                 self._drop()
             elif isinstance(error, TransientError):
-                tell_progress(error, self._moved - counted)
+                tell_progress(error, self._moved - self._moved_before)
             raise
 
     def _begin(self, response: Response, checksum: ServerChecksum, piece: OnePiece) -> _Begun:
@@ -472,13 +517,11 @@ class WholeFile:
         piece.update(data)
         verified = self._verified(piece, response.headers, lambda: (data,))
         began = time.monotonic()
-        try:
-            with self._new_file() as temporary:
-                write_all(temporary.fd, data)
-                return self._context.settle(self.life.step, temporary, verified)
-        finally:
+        with self._new_file() as temporary:
+            write_all(temporary.fd, data)
             if tiny:
                 self._context.schedule.disk_took(time.monotonic() - began)
+            return self._kept(temporary, verified, len(data))
 
     def _streamed(self, response: Response, begun: _Begun) -> tuple[Verified, int]:
         size, piece = self._remote.size, begun.piece
@@ -496,18 +539,24 @@ class WholeFile:
         return self._finish(begun)
 
     def _finish(self, begun: _Begun) -> tuple[Verified, int]:
-        """Verify what came, and give it its name."""
+        """Verify what came; return how, and its bytes."""
         begun.whole = True
         self.life.verify()
-        temporary = begun.temporary
-        verified = self._verified(begun.piece, begun.headers, temporary.blocks)
-        settled = self._context.settle(self.life.step, temporary, verified)
-        self.life.held = None
-        begun.done()
-        return settled
+        verified = self._verified(begun.piece, begun.headers, begun.temporary.blocks)
+        return self._kept(begun.temporary, verified, begun.count)
+
+    def _kept(self, temporary: Temporary, verified: Verified, size: int) -> tuple[Verified, int]:
+        """Keep the file that came, open, until it is handed over; return its bytes, too."""
+        context = self._context
+        if context.inspect is not None:  # which may write it anew
+            verified = context.checked(self.life.step, temporary, verified)
+            size = os.fstat(temporary.fd).st_size
+        context.etags.note(self._remote, verified)
+        self._ready = temporary, verified
+        return verified, size
 
     def _new_file(self) -> Temporary:
-        """Make a temporary file; as a context manager, it is gone at the end, if that fails."""
+        """Make a temporary file; as a context manager, it is gone if something fails."""
         path = self.life.step.want.path
         try:
             with no_descriptor_left():
@@ -530,6 +579,19 @@ class _Sent:
     def close(self) -> None:
         """Drop the connection: nobody waits for the response any more."""
         self._context.client.drop(self.pending)
+
+
+class _Unnamed:
+    """A whole file that waits for its name; it is gone if the run ends first."""
+
+    __slots__ = ("_temporary",)
+
+    def __init__(self, temporary: Temporary) -> None:
+        self._temporary = temporary
+
+    def close(self) -> None:
+        """Remove it."""
+        self._temporary.discard()
 
 
 class _Begun:
@@ -604,6 +666,7 @@ class _Begun:
             self.count += len(data)
             return
         write_all(self.temporary.fd, data)
+        self.temporary.wrote(len(data), self.count)
         self.count += len(data)
         slow = time.monotonic() - self._since > _SLOW
         if slow and self._may_stay and self.count < (self._checksum.size or 0):
@@ -655,9 +718,8 @@ class _Begun:
         else:
             self._partial.discard()
 
-    def done(self) -> None:
-        """Close it: it has its final name."""
-        self.temporary.close()
+    def forget_log(self) -> None:
+        """Remove the log, if there is one: the file has its final name."""
         if self._partial is not None:
             self._partial.forget_log()
             self._partial.close()
