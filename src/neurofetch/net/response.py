@@ -62,6 +62,7 @@ class Connection:
         "_pending",
         "_read",
         "_readable",
+        "_slice",
         "asked",
         "idle_since",
         "left",
@@ -84,6 +85,7 @@ class Connection:
         """Whether a body may come that is none: some servers send one after HEAD."""
         self.idle_since = 0.0
         self._patience = sock.gettimeout() or 0.0
+        self._slice = min(_SLICE, self._patience)
         self._readable = _look_at(sock)
         self._pending: Callable[[], int] | None = getattr(sock, "pending", None)  # with TLS
         self._read: Callable[[int, memoryview], int] | None = None
@@ -92,10 +94,10 @@ class Connection:
         """How to ask for a full buffer; 0 where it is Python that waits."""
         if self._pending is not None:
             self._read = sock.read  # type: ignore[attr-defined]
-        if self._pending is None and _let_system_wait(sock, self._patience):
+        if self._pending is None and _let_system_wait(sock, self._slice, self._patience):
             self._all = socket.MSG_WAITALL
         else:
-            sock.settimeout(min(_SLICE, self._patience) or None)
+            sock.settimeout(self._slice or None)
 
     def unasked(self) -> bytes | None:
         """Return what came although nothing was asked; None where nothing did.
@@ -150,12 +152,12 @@ class Connection:
                 raise ConnectionResetError(msg)
             block = block + more if block else more
 
-    def _not_later(self, until: float | None) -> float:
-        """Bound the time for what does not come at once."""
+    def _not_later(self, until: float | None, waited: float = 0.0) -> float:
+        """Bound the time for what does not come at once, of which some has passed."""
         now = time.monotonic()
         if until is None:
-            return now + self._patience
-        if now > until:
+            until = now + self._patience - waited
+        if now >= until:
             raise TimeoutError
         return until
 
@@ -166,7 +168,7 @@ class Connection:
             try:
                 return self.sock.recv(_BLOCK)
             except (BlockingIOError, TimeoutError):  # a slice of time is over
-                until = self._not_later(until)
+                until = self._not_later(until, self._slice)
 
     def into(self, view: memoryview) -> int:
         """Fill the front of `view`; 0 when the server has closed the connection.
@@ -185,7 +187,7 @@ class Connection:
                     return _records(self._read, view)
                 return self.sock.recv_into(view, 0, self._all)
             except (BlockingIOError, TimeoutError):  # a slice of time is over, and nothing came
-                until = self._not_later(until)
+                until = self._not_later(until, self._slice)
 
     def more(self) -> bytes:
         """Return what came, as it came."""
@@ -226,7 +228,7 @@ def _records(read: Callable[[int, memoryview], int], view: memoryview) -> int:
     return filled
 
 
-def _let_system_wait(sock: socket.socket, patience: float) -> bool:
+def _let_system_wait(sock: socket.socket, slice_: float, patience: float) -> bool:
     """Let the system wait for a slice of time in each call, not Python; False where it cannot.
 
     Linux alone counts the time of a whole call. Elsewhere it begins anew with each byte, so that a
@@ -235,7 +237,6 @@ def _let_system_wait(sock: socket.socket, patience: float) -> bool:
     if sys.platform != "linux" or not patience:
         return False
     try:
-        slice_ = min(_SLICE, patience)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(slice_))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(patience))
     except OSError:
