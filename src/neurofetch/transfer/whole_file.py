@@ -385,6 +385,8 @@ class WholeFile:
             if not isinstance(self.life.held, _Begun):
                 context.tally.count(self._moved_before - self._moved)
             elif not self.life.held.outlives(error):
+                if isinstance(error, TransientError) and self.life.held.count >= _WORTH:
+                    error.args = (f"{error}; it cannot be resumed, and begins anew",)
                 self._drop()
             elif isinstance(error, TransientError):
                 tell_progress(error, self._moved - self._moved_before)
