@@ -111,7 +111,18 @@ class UnreachableError(ServerError, ConnectionError):
 
 
 class NetworkAwayError(UnreachableError):
-    """Nothing came from a server for as long as the patience lasts."""
+    """Nothing came from a server for as long as the patience lasts.
+
+    Parameters
+    ----------
+    message : str
+    everywhere : bool
+        Whether nothing came from any other server either.
+    """
+
+    def __init__(self, message: str, *, everywhere: bool = True) -> None:
+        super().__init__(message)
+        self.everywhere = everywhere
 
 
 class TransientError(ServerError, ConnectionError):

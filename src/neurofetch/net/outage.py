@@ -42,6 +42,8 @@ _SHARE = 1 / 3
 """Of the time that an outage has lasted: so much later than its end it is noticed, at most."""
 _SLICE = 0.25
 """Seconds after which whoever waits looks up, if nothing wakes it before."""
+_LATELY = 30.0
+"""Seconds; a server from which nothing came for longer is none that others need now."""
 _ASLEEP = 5.0
 """Seconds; a wait that takes so much longer than asked for was no wait: the machine slept."""
 _TOLD = 1.0
@@ -360,16 +362,11 @@ class Outages:
         found = self._lines.get(route)
         return found if found is not None else self._lines.setdefault(route, Line(route))
 
-    @property
-    def everywhere(self) -> bool:
-        """Whether nothing comes from any of the servers from which something came before."""
-        lines = [line for line in [*self._lines.values()] if line.heard or line.outage]
-        return bool(lines) and all(line.outage is not None for line in lines)
-
-    @property
-    def single(self) -> bool:
-        """Whether only one server was ever asked."""
-        return len(self._lines) < 2
+    def others_come(self, line: Line) -> bool:
+        """Whether something came from another server lately: it has to be held up by nobody."""
+        lately = self._clock() - _LATELY
+        others = (other for other in [*self._lines.values()] if other is not line)
+        return any(other.heard > lately and other.outage is None for other in others)
 
     @property
     def quiet_lines(self) -> bool:
@@ -379,8 +376,9 @@ class Outages:
     def parts_away(self, route: Route) -> bool:
         """Whether a line is away while others are not: what needs it must hold up no others."""
         line = self._lines.get(route)
-        outage = None if line is None else line.outage
-        return outage is not None and not outage.verdict and not self.everywhere
+        if line is None or line.outage is None or line.outage.verdict:
+            return False
+        return self.others_come(line)
 
     def close(self) -> None:
         """Let all go on at once."""
@@ -396,7 +394,14 @@ class Outages:
 
     # -- for who failed ----------------------------------------------------------------------
 
-    def rode_out(self, error: LineError, failed: int = 0, stop: _Stop | None = None) -> bool:
+    def rode_out(
+        self,
+        error: LineError,
+        failed: int = 0,
+        stop: _Stop | None = None,
+        *,
+        last: bool = False,
+    ) -> bool:
         """Wait for the end of an outage, if that is what an error is about.
 
         Parameters
@@ -406,6 +411,9 @@ class Outages:
             Attempts that failed before this one.
         stop : threading.Event, optional
             Ends the wait.
+        last : bool
+            No further attempt would be made: the server is asked, even if something came from it
+            lately, which may have been on its way for a while.
 
         Returns
         -------
@@ -419,7 +427,7 @@ class Outages:
             If nothing came for as long as the patience lasts.
         """
         with self._news:
-            outage = self._joined(error, failed)
+            outage = self._joined(error, failed, last=last)
             if outage is None:
                 return error.held
             mine, outage.watched = not outage.watched, True
@@ -440,7 +448,7 @@ class Outages:
                 self._news.wait_for(lambda: self._closed, spread)
         return error.held or outage.verdict != "sound"
 
-    def _joined(self, error: LineError, failed: int) -> _Outage | None:
+    def _joined(self, error: LineError, failed: int, *, last: bool) -> _Outage | None:
         """Return the outage that an error is about; a new one where there is reason to doubt."""
         line, now = error.line, self._clock()
         outage = line.outage
@@ -449,12 +457,12 @@ class Outages:
         if outage is not None and outage.pages == error.pages:
             return outage
         came = line.came(pages=error.pages)
-        if self._closed or error.held or came >= error.began:
+        if self._closed or error.held or (came >= error.began and not last):
             return None
         if not came and not error.offline:
             self._say_unheard(error)
             return None
-        if outage is not None or not (error.sure or error.offline or failed):
+        if outage is not None or not (error.sure or error.offline or failed or last):
             return None
         line.outage = outage = _Outage(error, self.patience, now)
         return outage
@@ -479,7 +487,8 @@ class Outages:
         what = "only web pages of others" if outage.pages else "nothing"
         waited = f"for {shown_patience(patience)}" if patience else "at the next attempt"
         gave_up = NetworkAwayError(
-            f"the network was away: {what} came from {server} {waited} ({outage.reason})"
+            f"the network was away: {what} came from {server} {waited} ({outage.reason})",
+            everywhere=not self.others_come(outage.line),
         )
         gave_up.advice = f"{error.advice} {ADVICE}".lstrip()
         return gave_up

@@ -183,7 +183,7 @@ class Attempts:
         self._tell = tell
         self._outages = outages
 
-    def rode_out(self, error: TransientError, failed: int = 0) -> bool:
+    def rode_out(self, error: TransientError, failed: int = 0, *, last: bool = False) -> bool:
         """Whether an error was the fault of the line, which is back now: then it is no attempt.
 
         Parameters
@@ -191,6 +191,8 @@ class Attempts:
         error : TransientError
         failed : int
             Attempts that failed before it.
+        last : bool
+            No further attempt would be made.
 
         Raises
         ------
@@ -201,7 +203,9 @@ class Attempts:
         """
         if not isinstance(error, LineError):
             return False
-        if self._outages is not None and self._outages.rode_out(error, failed, self.stop):
+        if self._outages is not None and self._outages.rode_out(
+            error, failed, self.stop, last=last
+        ):
             return True
         if error.final is not None:
             raise error.final
@@ -246,7 +250,8 @@ class Attempts:
             try:
                 return action()
             except TransientError as error:
-                if self.rode_out(error, failures):
+                last = attempt + 1 >= self.rules.attempts
+                if self.rode_out(error, failures, last=last):
                     attempt = failures = 0
                     continue
                 failures += 1

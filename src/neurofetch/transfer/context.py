@@ -197,7 +197,7 @@ class TransferContext:
                 "what was not is kept for resuming. Free some space, then run the same call again."
             )
             self.tally.end_all(error)
-        elif isinstance(error, NetworkAwayError) and self.client.outages.everywhere:
+        elif isinstance(error, NetworkAwayError) and error.everywhere:
             self.tally.end_all(error)  # what needs another server goes on
         elif isinstance(error, FaultError) or not isinstance(error, NeurofetchError | OSError):
             self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted

@@ -294,10 +294,10 @@ class WholeFile:
         """Whether a failure was the line's, and was seen to: it is no attempt of the file."""
         context = self._context
         try:
-            if context.client.outages.single:  # nobody else can have anything to do
-                lines = context.attempts.rode_out(error, self._failed)
+            if context.client.outages.others_come(error.line):
+                lines = error.held  # this thread has something to do
             else:
-                lines = error.held
+                lines = context.attempts.rode_out(error, self._failed)
         except Exception as problem:  # noqa: BLE001 - written down in the report, file by file
             self._fail(problem)
             return True
