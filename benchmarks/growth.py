@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 BASE = "ds004999/"
 SESSIONS, RUNS = 10, 10
 KINDS = ("echo-1_bold.nii.gz", "echo-1_bold.json", "events.tsv", "desc-confounds_timeseries.tsv")
+AWAY = 0.05
 GOAL = (0.7, 10.0)
 """What we set out for: kB and microseconds a key, from the listing to the report."""
 MAIN_PATH = ("list", "select", "survey and plan", "run", "report")
@@ -70,8 +72,11 @@ class _Bucket(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     keys: list[str]
     size = 0
+    away = 0.0
+    """Seconds before each answer."""
 
     def do_GET(self) -> None:
+        time.sleep(self.away)
         query = {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}
         body = _page(self.keys, query, self.size).encode()
         self.send_response(200)
@@ -121,9 +126,9 @@ def _contents(key: str, size: int) -> str:
     )
 
 
-def _serve(count: int, size: int) -> None:
+def _serve(count: int, size: int, away: float) -> None:
     """Serve until the standard input ends."""
-    _Bucket.keys, _Bucket.size = keys(count), size
+    _Bucket.keys, _Bucket.size, _Bucket.away = keys(count), size, away
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Bucket)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -243,6 +248,21 @@ def _measure(count: int, port: int, root: str) -> None:
     print(json.dumps(stages.rows))
 
 
+def _list(port: int, at_once: int) -> None:
+    """List everything, and print the seconds on the clock and the files."""
+    from neurofetch.engine import Attempts, Bucket, Client, Network, S3Source  # noqa: PLC0415
+    from neurofetch.sources import s3  # noqa: PLC0415
+
+    s3._AT_ONCE = at_once
+    with Client(Network()) as client:
+        bucket = Bucket("b", "us-west-2", f"http://127.0.0.1:{port}")
+        source = S3Source(client, bucket, Attempts(), base=BASE)
+        source.walk(f"{BASE}sub-9999/")
+        began = time.perf_counter()
+        found = len(source.walk(BASE))
+        print(json.dumps([time.perf_counter() - began, found]))
+
+
 # -- all sizes -------------------------------------------------------------------------------------
 
 
@@ -255,7 +275,7 @@ def _one(count: int, folder: str) -> dict[str, tuple[float, float, int]]:
     root = Path(tempfile.mkdtemp(prefix="growth-", dir=folder))
     try:
         size = _fill(root, count)
-        with _child("serve", count, size, stdin=subprocess.PIPE) as server:
+        with _child("serve", count, size, 0, stdin=subprocess.PIPE) as server:
             assert server.stdout is not None
             assert server.stdin is not None
             port = server.stdout.readline().strip()
@@ -266,6 +286,28 @@ def _one(count: int, folder: str) -> dict[str, tuple[float, float, int]]:
         return rows
     finally:
         shutil.rmtree(root)
+
+
+def _from_afar() -> None:
+    """Print how long a listing takes from far away, from one place and from several."""
+    print(f"\n  a listing from {1000 * AWAY:.0f} ms away: seconds on the clock, medians of 3")
+    for count in (5_000, 20_000, 100_000):
+        with _child("serve", count, 7, AWAY, stdin=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            assert server.stdin is not None
+            port = server.stdout.readline().strip()
+            rows: dict[int, list[float]] = {0: [], 8: []}
+            for _ in range(3):
+                for at_once, seconds in rows.items():
+                    with _child("list", port, at_once) as worker:
+                        spent, found = json.loads(worker.communicate()[0])
+                    assert found == count
+                    seconds.append(spent)
+            server.stdin.close()
+        one, many = (statistics.median(seconds) for seconds in rows.values())
+        print(
+            f"  {count:>9,} keys: {one:6.2f} from one place, {many:6.2f} from up to 9", flush=True
+        )
 
 
 def main(sizes: tuple[int, ...] = SIZES) -> None:
@@ -289,12 +331,15 @@ def main(sizes: tuple[int, ...] = SIZES) -> None:
             f"{1e6 * spent / count:8.1f} ({1e6 * clock / count:6.1f}) {most / count / 1000:6.2f}"
         )
         print("  " + f"{count:>9,}" + "".join(cells), flush=True)
+    _from_afar()
 
 
 if __name__ == "__main__":
     what, *rest = sys.argv[1:]
     if what == "serve":
-        _serve(int(rest[0]), int(rest[1]))
+        _serve(int(rest[0]), int(rest[1]), float(rest[2]))
+    elif what == "list":
+        _list(int(rest[0]), int(rest[1]))
     elif what == "measure":
         _measure(int(rest[0]), int(rest[1]), rest[2])
     else:

@@ -28,7 +28,7 @@ from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection, without_clashes
 from neurofetch.planning.local_path import twins
-from neurofetch.planning.plan import make_plan
+from neurofetch.planning.plan import kept, make_plan
 from neurofetch.sources.ask import look
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.store.audit import audit, recognised
@@ -42,7 +42,7 @@ from neurofetch.transfer.run import transfer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from neurofetch.errors import TransientError
     from neurofetch.model import RemoteFile, Report, Step, Want
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from neurofetch.planning.query import Query
     from neurofetch.sources.source import Level, Source
     from neurofetch.store.audit import Audit
+    from neurofetch.store.known import Receipts
     from neurofetch.transfer.options import Inspect
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
@@ -565,15 +566,36 @@ def plan_wants(
     size = len(wants) if any(want.remote.digest for want in wants) else _STRETCH
     for first in range(0, len(wants), size):
         some = wants[first : first + size]
-        kept = [want for want in some if not want.problem]
-        local = directory.survey((want.path for want in kept), receipts)
-        if not overwrite:
-            local = recognised(directory, kept, local, adopt=adopt)
-        steps += make_plan(directory.root, some, local, held, overwrite=overwrite).steps
+        steps += _steps(directory, some, receipts, held, overwrite=overwrite, adopt=adopt)
     directory.surveyed = receipts
     receipts.forget()
     notes = (*notes, *map(_UNREAD.format, receipts.unread))
     return Plan(directory.root, tuple(steps), notes, directory.free())
+
+
+def _steps(
+    directory: DataDirectory,
+    wants: Sequence[Want],
+    receipts: Receipts,
+    held: Mapping[str, int],
+    *,
+    overwrite: bool,
+    adopt: bool,
+) -> Iterable[Step]:
+    """Return the steps of some files, in their order."""
+    quick = [] if overwrite else [w for w in wants if not w.refused and w.remote.digest is None]
+    levels = directory.unchanged(quick, receipts)
+    same = {w.path: kept(w, level) for w, level in zip(quick, levels, strict=True) if level}
+    rest = [want for want in wants if want.path not in same] if same else wants
+    looked_at = [want for want in rest if not want.problem]
+    local = directory.survey((want.path for want in looked_at), receipts)
+    if not overwrite:
+        local = recognised(directory, looked_at, local, adopt=adopt)
+    others = make_plan(directory.root, rest, local, held, overwrite=overwrite).steps
+    if not same:
+        return others
+    following = iter(others)
+    return [same.get(want.path) or next(following) for want in wants]
 
 
 def _for_this_disk(

@@ -505,6 +505,11 @@ class RemoteFile(Value):
         return key[len(prefix) :] if key.startswith(prefix) else None
 
     @property
+    def told(self) -> Told:
+        """The ETag and the time in little room: see `neurofetch._compact.pack`."""
+        return self._told
+
+    @property
     def key(self) -> str:
         """The object's name on the server, never rewritten."""
         return self._in.prefix + self._name

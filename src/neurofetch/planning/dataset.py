@@ -6,6 +6,7 @@ LAION-fMRI is one such description; a plain BIDS bucket is the default one.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.model import Want
@@ -99,7 +100,7 @@ class Dataset:
 
     def place(self, key: str) -> tuple[str, str]:
         """Return the local path of a key, and why it cannot be kept there; "" when it can."""
-        path, problem = placed(key, strip=self.base, reserved=frozenset({self.state}))
+        path, problem = placed(key, strip=self.base, reserved=_one(self.state))
         return tidy_label(path) if self.tidy_labels and not problem else path, problem
 
     def refusal(self, key: str) -> str:
@@ -112,6 +113,11 @@ class Dataset:
             if value is not None and value in rule.values:
                 return f"{full(rule.entity, value)}: {rule.why}"
         return ""
+
+
+@lru_cache(maxsize=16)
+def _one(name: str) -> frozenset[str]:
+    return frozenset({name})
 
 
 class Selection(NamedTuple):

@@ -7,10 +7,9 @@ read from the folders, because many files beside the data (figures, logs) carry 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neurofetch.planning.bids_schema import DATATYPES, ENTITIES, INDEX_ENTITIES
 
@@ -50,8 +49,7 @@ of the schema (see `neurofetch.planning.bids_schema`), and `EXTRA_ENTITIES` befo
 _INHERITED = ("sub", "ses")
 
 
-@dataclass(frozen=True, slots=True)
-class Entities:
+class Entities(NamedTuple):
     """What a name says.
 
     Parameters
@@ -103,27 +101,34 @@ def parse(path: str) -> Entities:
     """
     folder, _, name = path.rpartition("/")
     stem, dot, extension = name.partition(".")
-    pairs: list[tuple[str, str]] = []
+    chunks = stem.split("_")
+    pairs = list(map(_pairs.__getitem__, chunks))
     suffix = ""
-    for chunk in stem.split("_"):
-        pair = _pair(chunk)
-        if pair is None:
-            suffix = chunk
-        else:
-            pairs.append(pair)
-            suffix = ""
+    if pairs[-1] is None:
+        suffix = chunks[-1]
+        del pairs[-1]
+    known = tuple(pairs) if all(pairs) else tuple(filter(None, pairs))
     inherited = _of_folder(folder)
-    if inherited and not all(map(pairs.__contains__, inherited)):
-        own = {pair[0] for pair in pairs}
-        pairs[:0] = [pair for pair in inherited if pair[0] not in own]
-    return Entities(tuple(pairs), suffix, dot + extension)
+    if inherited and known[: len(inherited)] != inherited:
+        own = {pair[0] for pair in known if pair}
+        known = (*(pair for pair in inherited if pair[0] not in own), *known)
+    return Entities(known, suffix, dot + extension)  # type: ignore[arg-type]
 
 
-@lru_cache(maxsize=16384)
-def _pair(chunk: str) -> tuple[str, str] | None:
-    """Return the entity and the value that a chunk of a name holds; None where it holds none."""
-    entity, _, value = chunk.partition("-")
-    return (entity, value) if value and entity.isalnum() else None
+class _Pairs(dict[str, tuple[str, str] | None]):
+    """The entity and the value that a chunk of a name holds; None for one that holds none."""
+
+    def __missing__(self, chunk: str) -> tuple[str, str] | None:
+        entity, _, value = chunk.partition("-")
+        pair = (entity, value) if value and entity.isalnum() else None
+        if len(self) >= _MANY_CHUNKS:
+            self.clear()
+        self[chunk] = pair
+        return pair
+
+
+_MANY_CHUNKS = 16_384
+_pairs = _Pairs()
 
 
 @lru_cache(maxsize=4096)

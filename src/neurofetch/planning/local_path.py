@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnsafeNameError
@@ -83,9 +84,14 @@ def placed(key: str, *, strip: str = "", reserved: frozenset[str] = frozenset())
         return path or key, problem
     if reserved:
         top = path.partition("/")[0]
-        if top in reserved or _fold(_IGNORED.sub("", top)) in map(_fold, reserved):
+        if _is_reserved(top, reserved):
             return path, f"{top!r} is a folder of this package's own"
     return path, ""
+
+
+@lru_cache(maxsize=1024)
+def _is_reserved(top: str, reserved: frozenset[str]) -> bool:
+    return top in reserved or _fold(_IGNORED.sub("", top)) in map(_fold, reserved)
 
 
 def _problem(path: str) -> str:

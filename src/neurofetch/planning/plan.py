@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from neurofetch.model import LocalFile, Receipt, RemoteFile, Want
+    from neurofetch.model import LocalFile, RemoteFile, Want
 
-__all__ = ["check_space", "make_plan"]
+__all__ = ["check_space", "kept", "make_plan"]
 
 _SMALL = 256 * 1024
 """Bytes; a file up to this size comes at once, so there is nothing to resume."""
@@ -75,6 +75,19 @@ def _resumes(remote: RemoteFile) -> bool:
     return remote.ranges and not weak and bool(remote.etag or remote.digest)
 
 
+def kept(want: Want, level: VerificationLevel) -> Step:
+    """Return the step of a file that is here as it was fetched, and as it is listed.
+
+    Parameters
+    ----------
+    want : Want
+        Neither refused nor with a problem, and without a digest in the listing.
+    level : VerificationLevel
+        How it was verified when it came.
+    """
+    return Step(want, Action.KEEP, _verified(level), verification=level)
+
+
 def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Step:
     if want.refused:
         return Step(want, Action.REFUSE, want.refused)
@@ -116,7 +129,7 @@ def _compare(want: Want, here: LocalFile) -> tuple[Action, str]:
         return action, f"here, its {remote.digest.algorithm} {verb} the server's"
     same_etag = receipt is not None and receipt.is_of(remote)
     if receipt is not None and same_etag and not here.touched:
-        return Action.KEEP, _verified(receipt)
+        return Action.KEEP, _verified(receipt.verification)
     if remote.size is not None and here.size != remote.size:
         return Action.REPLACE, f"here with {here.size} bytes, on the server {remote.size}"
     if receipt is None:
@@ -124,11 +137,11 @@ def _compare(want: Want, here: LocalFile) -> tuple[Action, str]:
     if remote.etag and receipt.etag and not same_etag:
         return Action.REPLACE, "changed on the server since it was fetched"
     touched = "here with the server's size, but modified since it was fetched"
-    return Action.KEEP, touched if here.touched else _verified(receipt)
+    return Action.KEEP, touched if here.touched else _verified(receipt.verification)
 
 
-def _verified(receipt: Receipt) -> str:
-    return f"here, verified ({receipt.verification.value})"
+def _verified(level: VerificationLevel) -> str:
+    return f"here, verified ({level.value})"
 
 
 def check_space(plan: Plan) -> None:

@@ -151,7 +151,7 @@ def _quick_rows(body: bytes) -> tuple[list[Row], bytes] | None:
     ):
         return None
     rows = [
-        Row(key, int(size), etag, modified, "" if kept == "STANDARD" else kept)
+        Row(key, int(size), etag, modified, kept if kept != "STANDARD" else "")
         for key, modified, etag, size, kept in found
     ]
     return rows, f"{text[:start]}<Contents/>{text[end:]}".encode("ascii")

@@ -248,16 +248,20 @@ class Spread:
         folder counts that has enough ahead. As many keys as each name brought so far, each of those
         ahead is likely to bring.
         """
-        here = stretch.files[-1].key if stretch.files else ""
+        if not stretch.files:
+            return []
+        here = stretch.files[-1].key
         following = stretch.next
         end = following.after if following is not None else ""
         for folder in self._folders(here, end):
+            began = bisect_right(stretch.files, folder, key=_KEY)
+            pages = stretch.pages * (1 - began / len(stretch.files))
+            if pages < 1:
+                break  # it has hardly begun, and is not known to be large
             ahead = [name for name in self._ahead(folder, here) if not end or name < end]
             if not ahead:
                 continue
-            began = bisect_right(stretch.files, folder, key=_KEY)
             passed = _distinct(stretch.files, began, len(folder))
-            pages = stretch.pages * (1 - began / len(stretch.files))
             count = min(most, len(ahead), int(pages * len(ahead) / passed / WORTH))
             if count:
                 return [ahead[number * len(ahead) // (count + 1)] for number in range(1, count + 1)]

@@ -7,7 +7,7 @@ import enum
 import os
 import time
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "Finding", "State", "audit", "recognised"]
 
 
+_STRETCH = 2000
+"""Files that are looked at together."""
 _UNNAMED = "its name cannot be written in this locale: set LC_ALL=C.UTF-8 (or PYTHONUTF8=1)"
 
 
@@ -148,22 +150,35 @@ def audit(
         if only is None or path in only
     ]
     wants = {want.path: want for want in remote or () if _comparable(want)}
-    everything = receipts | wants.keys()
-    local = directory.survey(sorted(everything), every, strict=False)
+    everything = sorted(receipts | wants.keys())
+    asked = everything if only is None else [path for path in everything if path in only]
+    # Without reading, a look takes no time, and what is known of a file is soon forgotten again.
+    size = max(1, len(asked)) if read_all else _STRETCH
+    findings: list[Finding] = []
     journal = Journal(directory.state)
-    paths = sorted((receipts | local.keys()) & set(only if only is not None else everything))
-    meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
-    inspector = _Inspector(directory, journal, wants, checksum, meter, read_all=read_all)
-    looks = [partial(inspector.look, path, local.get(path)) for path in paths]
-    tell = (lambda: listen(meter.event())) if listen and read_all and paths else None
     try:
-        findings = together(looks, max(2, os.cpu_count() or 2), tell)
+        for first in range(0, len(asked), size):
+            some = asked[first : first + size]
+            local = directory.survey(some, every, strict=False)
+            paths = [path for path in some if path in receipts or path in local]
+            meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
+            inspector = _Inspector(directory, journal, wants, checksum, meter, read_all=read_all)
+            looks = [partial(inspector.look, path, local.get(path)) for path in paths]
+            if not read_all:
+                findings += [look() for look in looks]
+                continue
+            tell = partial(_tell, listen, meter) if listen and paths else None
+            findings += together(looks, max(2, os.cpu_count() or 2), tell)
+            if tell:
+                tell()
     finally:
         journal.close()
-    if tell:
-        tell()
     findings = sorted([*findings, *unnamed], key=attrgetter("path"))
     return Audit(directory.root, tuple(findings), time.monotonic() - began)
+
+
+def _tell(listen: Listener, meter: _Meter) -> None:
+    listen(meter.event())
 
 
 def _read_all(directory: DataDirectory) -> Receipts:
@@ -256,6 +271,11 @@ def _read_through(
 def _receipt(here: LocalFile, want: Want, level: VerificationLevel, digest: str) -> Receipt:
     key, etag = want.remote.key, want.remote.etag or ""
     return Receipt(here.path, key, etag, here.size, here.mtime_ns, level, digest, time.time())
+
+
+@cache
+def _as_fetched(level: VerificationLevel) -> str:
+    return f"as fetched ({level.value})"
 
 
 class _Meter:
@@ -354,7 +374,7 @@ class _Inspector:
             return self._against_digest(here, receipt)
         if here.touched:
             return Finding(here.path, State.DIFFERS, "modified since it was fetched")
-        return Finding(here.path, State.GOOD, f"as fetched ({receipt.verification.value})")
+        return Finding(here.path, State.GOOD, _as_fetched(receipt.verification))
 
     def _against_digest(self, here: LocalFile, receipt: Receipt) -> Finding:
         algorithm, _, expected = receipt.digest.partition(":")

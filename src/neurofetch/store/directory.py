@@ -23,6 +23,7 @@ from neurofetch.store.folder import Folder
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from neurofetch.model import VerificationLevel, Want
     from neurofetch.store.known import Receipts
     from neurofetch.store.partials import Temporary
 
@@ -151,6 +152,43 @@ class DataDirectory:
                 raise DestinationError(msg)
             size, mtime_ns = info.st_size, info.st_mtime_ns
             found[path] = LocalFile(path, size, mtime_ns, receipt_of(path, size, mtime_ns))
+        return found
+
+    def unchanged(
+        self, wants: Iterable[Want], receipts: Receipts
+    ) -> list[VerificationLevel | None]:
+        """Return, for each of these files, how it was verified if it is here as it is listed.
+
+        It is the quick look at the files of a run that was done before.
+
+        Parameters
+        ----------
+        wants : iterable of Want
+        receipts : Receipts
+
+        Returns
+        -------
+        list of VerificationLevel or None
+            None where `survey` has to look.
+
+        Raises
+        ------
+        UnsafeNameError
+            As `survey` does.
+        """
+        found: list[VerificationLevel | None] = []
+        for want in wants:
+            path, level = want.path, None
+            if not want.problem and receipts.may_be_unchanged(path):
+                self._check_folder(path)
+                try:
+                    info = os.stat(self._base + path)
+                except OSError:
+                    found.append(None)  # `survey` says what it is
+                    continue
+                if stat.S_ISREG(info.st_mode):
+                    level = receipts.unchanged(want.remote, path, info.st_size, info.st_mtime_ns)
+            found.append(level)
         return found
 
     def _in_the_way(self, path: str) -> DestinationError:

@@ -19,6 +19,8 @@ from neurofetch.model import Receipt, VerificationLevel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from neurofetch.model import RemoteFile
+
 __all__ = ["MOST", "Receipts"]
 
 MOST = (1 << 63) - 1
@@ -39,6 +41,7 @@ _LINE = re.compile(
 """A receipt as it is written, of letters that stand for themselves alone."""
 _HEAD = struct.Struct("<BBBHqqdq")
 """Level, base, algorithm, parts of the ETag, size, time, when, seq; then ETag and digest."""
+_ETAG = slice(_HEAD.size + 1, _HEAD.size + 17)
 _FEW = 255
 
 _Row = bytes | Receipt | int
@@ -175,6 +178,37 @@ class Receipts(Mapping[str, Receipt]):
         if row is None or type(row) is int:
             return None
         return row if type(row) is Receipt else self._receipt(path, row)  # type: ignore[arg-type]
+
+    def unchanged(
+        self, remote: RemoteFile, path: str, size: int, mtime_ns: int
+    ) -> VerificationLevel | None:
+        """Return how a file was verified that is here as it was fetched, and as it is listed.
+
+        Parameters
+        ----------
+        remote : RemoteFile
+            As it is listed.
+        path : str
+        size, mtime_ns : int
+            Of the file that is here.
+
+        Returns
+        -------
+        VerificationLevel or None
+            None where that takes a closer look.
+        """
+        row, told = self._rows.get(path), remote.told
+        if type(row) is not bytes or type(told) is not bytes or path in self.rivals:
+            return None
+        level, _, _, parts, its_size, its_mtime_ns, _, _ = _HEAD.unpack_from(row)
+        if its_size != size or its_mtime_ns != mtime_ns or row[_ETAG] != told[:16]:
+            return None
+        listed = int.from_bytes(told[23:], "big") if len(told) == 25 else 0
+        return _LEVELS[level] if parts == listed else None
+
+    def may_be_unchanged(self, path: str) -> bool:
+        """Whether `unchanged` could say so."""
+        return type(self._rows.get(path)) is bytes
 
     def all(self) -> Iterable[Receipt]:
         """Give all of them, those included that several runs wrote at the same time."""
