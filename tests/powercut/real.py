@@ -56,7 +56,7 @@ def final(root):
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in found}
 
 
-def cut(kind, server, content, where, rng):
+def cut(kind, most, content, where, rng):
     """Cut the power once; return what was there after it, and what was found."""
     image, copy, problems = where / "image", where / "copy", []
     with image.open("wb") as file:
@@ -65,7 +65,7 @@ def cut(kind, server, content, where, rng):
     with mounted(image, where / "live") as data:
         data.mkdir()
         process = subprocess.Popen([sys.executable, "-B", "-c", PROCESS, str(data)])
-        time.sleep(rng.uniform(0.35, 1.7))
+        time.sleep(rng.uniform(0.35, most))
         same_moment(image, copy)
         ended = process.poll() is not None
         process.kill()
@@ -91,6 +91,7 @@ def main():
     parser.add_argument("--cuts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", default="ext4")
+    parser.add_argument("--seconds", type=float, default=2.5, help="until the cut, at most")
     given = parser.parse_args()
     rng, found, seen = random.Random(given.seed), [], []
     sizes = [rng.choice((0, 900, 5_000, 60_000)) for _ in range(40)] + [6 * PART + 5, 4 * PART]
@@ -103,7 +104,7 @@ def main():
         server.fault(key="d*", method="GET", rate=200_000.0)
         for number in range(given.cuts):
             where = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="power-cut-"))
-            state, problems = cut(given.kind, server, content, where, rng)
+            state, problems = cut(given.kind, given.seconds, content, where, rng)
             shutil.rmtree(where)
             print(f"cut {number}: {state} {problems or 'ok'}", file=sys.stderr, flush=True)
             seen.append(state)

@@ -2,8 +2,8 @@
 
 `recorder.py ROOT LOG s3|neurovault [syncfs]`: the functions of `os` that change a file below ROOT,
 and `open` for writing, are replaced by ones that do the same and note it. LOG gets a pickled list
-of operations, which `crash.py` replays up to any point. With `syncfs` two files or more are flushed
-by flushing the whole file system; without it, each file is flushed by itself.
+of operations, which `crash.py` replays up to any point. With `syncfs`, two files or more are
+flushed by flushing the whole file system; without it, each file is flushed by itself.
 """
 
 import builtins

@@ -30,7 +30,11 @@ __all__ = [
 
 @contextlib.contextmanager
 def replacing(
-    path: str | os.PathLike[str], *, private: bool = False, draft: str | None = None
+    path: str | os.PathLike[str],
+    *,
+    private: bool = False,
+    draft: str | None = None,
+    flush: bool = True,
 ) -> Iterator[str]:
     """Give a temporary name; the file of that name replaces `path` when the block ends well.
 
@@ -47,6 +51,8 @@ def replacing(
     draft : str, optional
         The temporary name to take, in the same folder: for those who sweep up what a crash left,
         and tell by the name whose it was.
+    flush : bool
+        Without it, a power cut may take the content away; for those who flush it themselves.
 
     Raises
     ------
@@ -59,17 +65,19 @@ def replacing(
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
     try:
         yield temporary
-        fd = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        if flush:
+            fd = os.open(temporary, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
-    sync_directory(folder or ".")
+    if flush:
+        sync_directory(folder or ".")
 
 
 def write_atomically(
@@ -78,6 +86,7 @@ def write_atomically(
     *,
     private: bool = False,
     draft: str | None = None,
+    flush: bool = True,
 ) -> None:
     """Write bytes, or pieces of them, as the whole content of a file; see `replacing`.
 
@@ -90,6 +99,8 @@ def write_atomically(
         The file is readable by its owner only.
     draft : str, optional
         The temporary name to take; see `replacing`.
+    flush : bool
+        Whether to flush it; see `replacing`.
 
     Raises
     ------
@@ -97,7 +108,10 @@ def write_atomically(
     """
     os.makedirs(os.path.dirname(os.fspath(path)) or ".", exist_ok=True)
     pieces = [content] if isinstance(content, bytes) else content
-    with replacing(path, private=private, draft=draft) as temporary, open(temporary, "wb") as file:
+    with (
+        replacing(path, private=private, draft=draft, flush=flush) as temporary,
+        open(temporary, "wb") as file,
+    ):
         file.writelines(pieces)
 
 

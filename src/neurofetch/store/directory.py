@@ -222,12 +222,20 @@ class DataDirectory:
             )
             raise UnsafeNameError(msg)
 
-    def put(self, temporary: Temporary, path: str) -> None:
+    def put(self, temporary: Temporary, path: str, final: Folder | None = None) -> None:
         """Give a finished temporary file its final name.
 
         The caller has flushed it. A file that stood there is replaced in the same step. The folder
         is opened step by step at this moment: one that was put in the place of another since the
         survey leads nowhere.
+
+        Parameters
+        ----------
+        temporary : Temporary
+        path : str
+            Relative to the root.
+        final : Folder, optional
+            Its folder, where it was opened for several files (see `folder_of`).
 
         Raises
         ------
@@ -238,12 +246,11 @@ class DataDirectory:
         OSError
             As the system raised it: EXDEV where the folder is on another file system.
         """
-        folder, _, name = path.rpartition("/")
-        final = self._opened(folder, path)
-        try:
-            temporary.folder.rename(temporary.name, final, name)
-        finally:
-            os.close(final)
+        if final is None:
+            with self.folder_of(path) as opened:
+                self.put(temporary, path, opened)
+            return
+        temporary.folder.rename(temporary.name, final, path.rpartition("/")[2])
 
     def close(self) -> None:
         """Close what `check_writable` opened."""

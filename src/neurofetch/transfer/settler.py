@@ -287,7 +287,7 @@ class Settler:
         info = os.fstat(temporary.fd)
         try:
             try:
-                temporary.folder.rename(temporary.name, final, path.rpartition("/")[2])
+                self._directory.put(temporary, path, final)
             except FileNotFoundError:  # maybe it is the folder that is gone: it is made again
                 self._directory.put(temporary, path)
         except FileNotFoundError as error:

@@ -185,8 +185,9 @@ def _inspect(temporary: str, settings: Settings) -> VerificationLevel:
     # When this process is killed here, the engine's next run removes a file of this name.
     draft = os.path.basename(temporary).removesuffix(".tmp") + ".part"
     if settings.resample:
-        write_atomically(temporary, resampled_bytes(temporary, settings.interpolation), draft=draft)
+        content = resampled_bytes(temporary, settings.interpolation)
+        write_atomically(temporary, content, draft=draft, flush=False)  # the engine flushes it
     elif not volume.gzipped:
-        with replacing(temporary, draft=draft) as packed:
+        with replacing(temporary, draft=draft, flush=False) as packed:
             gzip_volume(temporary, packed)
     return VerificationLevel.CONTENT
