@@ -96,8 +96,6 @@ class TransferContext:
     inspect : Inspect or None
     schedule : Schedule
     tally : Tally
-    places : int
-        Requests for tiny files that wait for a response, at most.
     """
 
     directory: DataDirectory
@@ -110,7 +108,6 @@ class TransferContext:
     inspect: Inspect | None
     schedule: Schedule
     tally: Tally
-    places: int
     buffers: Buffers = field(default_factory=Buffers)
     etags: Etags = field(default_factory=Etags)
 

@@ -120,6 +120,8 @@ class Options:
         Stop early when so many files fail one after another; None for never.
     beat : float
         Seconds between progress events.
+    width : int or None
+        Requests under way at once, where that is not to be found but given: for measurements.
     """
 
     n_jobs: int = 1
@@ -131,3 +133,4 @@ class Options:
     rules: RetryRules = field(default_factory=RetryRules)
     failures_in_a_row: int | None = None
     beat: float = 0.1
+    width: int | None = None

@@ -24,9 +24,11 @@ from neurofetch.transfer.options import Options
 from neurofetch.transfer.pipeline import flow
 from neurofetch.transfer.schedule import Schedule, Task
 from neurofetch.transfer.states import FileLife
+from neurofetch.transfer.steering import Steering, bounds_of
 from neurofetch.transfer.tally import Tally
 from neurofetch.transfer.tidy import tidy, useful
 from neurofetch.transfer.whole_file import IN_MEMORY, FetchTiny, FetchWhole, WholeFile
+from neurofetch.transfer.width import Width
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["transfer"]
 
 _RATE_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+"""Between two looks at how much may be under way."""
 
 UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
 
@@ -168,14 +172,24 @@ class _Transfer:
         """Threads that were started, or are about to be, and have not ended."""
         self._working = 0
         """Threads that may be at work on a file."""
+        self._no_more_threads = False
         self._over = False
         self._lock = threading.Lock()
         may_flow = inspect is None and not client.bounded
         self._sorted = _sort(plan, source, options, may_flow=may_flow)
         tiny, whole, large = (len(steps) for steps in self._sorted)
         self._crowd = crowd = crowd_for(options, tiny, whole, large, free_descriptors())
-        schedule = Schedule(
-            max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), crowd.threads
+        schedule = Schedule(max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), 0)
+        tally = Tally(options.failures_in_a_row, schedule.stop)
+        self._steering = Steering(
+            schedule,
+            client.pace,
+            tally,
+            crowd=crowd,
+            width=Width(
+                bounds_of(crowd, options, self._sorted, client.network.limit_rate), options.width
+            ),
+            has_bulk=bool(whole or large),
         )
         journal = Journal(directory.state, directory.surveyed)
         self._context = TransferContext(
@@ -188,8 +202,7 @@ class _Transfer:
             options=options,
             inspect=inspect,
             schedule=schedule,
-            tally=Tally(options.failures_in_a_row, schedule.stop),
-            places=crowd.places,
+            tally=tally,
         )
 
     def run(self) -> dict[int, Outcome]:
@@ -199,12 +212,13 @@ class _Transfer:
             context.journal.open()
             context.partials.make_folders()
             context.schedule.add(self._tasks())
-            self._start(self._crowd.threads)
+            self._start(self._steering.threads_at_first())
             self._watch()
         except BaseException:
             self._abort()
             raise
         finally:
+            self._steering.end()
             self._end()
         self._sync_folders()
         if context.schedule.fault is not None:
@@ -251,24 +265,26 @@ class _Transfer:
 
     # -- the threads -------------------------------------------------------------------------
 
-    def _start(self, count: int) -> None:
+    def _start(self, wanted: int) -> None:
+        """Start threads until there are as many as are wanted, or as the system gives."""
         schedule = self._context.schedule
-        for number in range(count):
-            name = f"neurofetch-{number}"
+        for number in range(len(self._threads), wanted):
+            if self._no_more_threads:
+                return
+            schedule.join()
             with self._lock:
                 self._living += 1
-            thread = started(self._work, name, others=number)
+            thread = started(self._work, f"neurofetch-{number}", others=number)
             if thread is not None:
                 self._threads.append(thread)
                 continue
+            self._no_more_threads = True
+            if not number:  # the system gives none at all: then all is done here
+                self._work()
+                return
             with self._lock:
                 self._living -= 1
-            for _ in range(max(1, number), count):
-                schedule.leave()
-            if not number:  # the system gives none at all: then all is done here
-                self._living += 1
-                self._work()
-            return
+            schedule.leave()
 
     def _work(self) -> None:
         with self._lock:
@@ -295,7 +311,7 @@ class _Transfer:
         try:
             while (task := schedule.take()) is not None:
                 if isinstance(task, FetchTiny):
-                    flow(task, schedule, self._context.places)
+                    flow(task, schedule)
                     continue
                 try:
                     task.run()
@@ -315,11 +331,13 @@ class _Transfer:
         next_beat = time.monotonic() + BEAT_SECONDS
         next_progress = 0.0
         while self._living or tally.inbox:
-            tally.wake.wait(beat)
+            tally.wake.wait(min(beat, _LOOK_SECONDS))
             tally.wake.clear()
             while tally.inbox:
                 self._listen(tally.inbox.popleft())
             now = time.monotonic()
+            if self._living:
+                self._start(self._steering.look(now))
             if now >= next_progress:
                 self._listen(self._progress(now))
                 next_progress = now + beat
