@@ -174,7 +174,9 @@ class Width:
         bounds = self._bounds
         self.level = _START
         if bounds.rate is not None:
-            self.level = min(_START, max(1.0, bounds.rate * HORIZON / bounds.bulk_size))
+            self.level = min(
+                _START, max(1.0, bounds.rate * HORIZON / (bounds.bulk_size + _OVERHEAD))
+            )
         self._first_level = self.level
         self._rate = 0.0
         self._phase = _Phase.FALL
@@ -294,7 +296,7 @@ class Width:
         at, last = self._throttled_at, self._last
         if at is None or last is None or last.now - at < _REPRIEVE:
             return
-        more = max(self._given_back, 0.25 * self._least) * seconds
+        more = max(self._given_back, self._ceiling / _RECOVERY, self._least / 2) * seconds
         self._ceiling = min(self._most, self._ceiling + more)
 
     # -- trials ------------------------------------------------------------------------------
@@ -400,7 +402,9 @@ class Width:
             step = self.level if up else self.level / 2
         wanted = min(most, self.level + step) if up else max(1.0, self.level - step)
         if int(wanted) == int(self.level) or (up and bound):
-            if self._phase is _Phase.RISE:
+            if self._phase is _Phase.FALL and self.level >= self._first_level:
+                self._phase = _Phase.RISE
+            elif self._phase is not _Phase.STEADY:
                 self._settle_down()
             return
         self._trial = _Trial(self.level, self._base, up)
