@@ -23,7 +23,7 @@ HORIZON = 2.0
 """Seconds in which what is under way for large files is to be here."""
 _TINY_HORIZON = 1.0
 """The same for tiny files."""
-_START = 8.0
+_START = 4.0
 """Connections for large files to begin with."""
 _TINY_START = 64
 """Requests for tiny files to begin with, at most."""
@@ -37,7 +37,14 @@ _WINDOW = 0.5
 _SETTLE = 0.2
 """Seconds that a new number needs before its rate tells something, at least."""
 _SLOWEST = 2.0
-"""Seconds; latency makes windows no longer than this."""
+"""Seconds; latency, and a slow line, make windows no longer than this."""
+_TELLING = 512 * 1024
+"""Bytes in a window that tell a rate: fewer come in too few pieces."""
+_BUFFERED = 256 * 1024
+"""Bytes that still come, unread, over a connection that holds on. Until then it takes its share of
+the line away from the others, and a rate that is low tells nothing."""
+_LONGEST_CLEARING = 10.0
+"""Seconds that are waited for that, at most."""
 _BRIEF = 0.15
 """Seconds over which the rate for the first rule is measured: it must be quick at the start."""
 _FADE = 0.8
@@ -116,10 +123,10 @@ class Sample(NamedTuple):
 
 
 class _Phase(enum.Enum):
-    FALL = "fall"
-    """At the start: halve the number while that does no harm."""
     RISE = "rise"
-    """Double it while that helps."""
+    """Double the number while that helps."""
+    FALL = "fall"
+    """Halve it while that does no harm: where doubling did not help from the start."""
     STEADY = "steady"
     """Try a few more, or fewer, now and then."""
 
@@ -179,11 +186,12 @@ class Width:
             )
         self._first_level = self.level
         self._rate = 0.0
-        self._phase = _Phase.FALL
+        self._phase = _Phase.RISE
         self._trial: _Trial | None = None
         self._base = self._peak = 0.0
         self._window: Sample | None = None
-        self._settled = 0.0
+        self._settled = self._cleared = 0.0
+        self._holding = 0
         self._rest = self._resting = 0
         self._up_next = True
 
@@ -309,15 +317,29 @@ class Width:
             return
         if self._window is None or sample.now < self._settled:
             if self._window is None:
-                self._settled = sample.now + max(_SETTLE, min(_SLOWEST, 2 * self._latency))
+                self._settle(sample)
             self._window = sample
             return
         seconds = sample.now - self._window.now
-        if seconds < max(_WINDOW, min(_SLOWEST, 4 * self._latency)):
+        telling = _TELLING / max(self._base or self._rate, 1.0)
+        if seconds < max(_WINDOW, min(_SLOWEST, max(telling, 4 * self._latency))):
+            return
+        rate = (sample.came - self._window.came) / seconds
+        usual = self._trial.rate if self._trial else self._base
+        if sample.now < self._cleared and rate < usual * _NO_WORSE:
+            self._window = sample
             return
         level = self.level
-        self._judge((sample.came - self._window.came) / seconds)
+        self._judge(rate)
         self._window = None if self.level != level else sample
+
+    def _settle(self, sample: Sample) -> None:
+        """Say from when on the rate is that of the present number."""
+        before, self._holding = self._holding, max(0, sample.bulk - self.bulk)
+        self._settled = sample.now + max(_SETTLE, min(_SLOWEST, 2 * self._latency))
+        if self._holding > before:  # all of those under way take their share for a while
+            unread = sample.bulk * _BUFFERED / max(self._base or self._rate, 1.0)
+            self._cleared = self._settled + min(_LONGEST_CLEARING, unread)
 
     def _rules(self, sample: Sample) -> bool:
         """Whether the level decides now: more is waiting, and the first rule does not allow it."""
@@ -363,8 +385,11 @@ class Width:
             self._phase = _Phase.RISE if clearly else _Phase.STEADY
             self._rest = self._resting = 0
             self._up_next = True
+            return
+        self.level = trial.level
+        if self._phase is _Phase.RISE and self.level <= self._first_level:
+            self._phase = _Phase.FALL
         else:
-            self.level = trial.level
             self._settle_down()
 
     def _judge_fewer(self, trial: _Trial, rate: float) -> None:
@@ -372,14 +397,9 @@ class Width:
             self._base = max(rate, trial.rate * _NO_WORSE)
             self._rest = self._resting = 0
             self._up_next = False
-            if self.level <= 1.0:
-                self._settle_down()
             return
         self.level = trial.level
-        if self._phase is _Phase.FALL and self.level >= self._first_level:
-            self._phase = _Phase.RISE
-        else:
-            self._settle_down()
+        self._settle_down()
 
     def _settle_down(self) -> None:
         """Rest for a while before the next trial, longer each time."""
@@ -402,9 +422,7 @@ class Width:
             step = self.level if up else self.level / 2
         wanted = min(most, self.level + step) if up else max(1.0, self.level - step)
         if int(wanted) == int(self.level) or (up and bound):
-            if self._phase is _Phase.FALL and self.level >= self._first_level:
-                self._phase = _Phase.RISE
-            elif self._phase is not _Phase.STEADY:
+            if self._phase is not _Phase.STEADY:
                 self._settle_down()
             return
         self._trial = _Trial(self.level, self._base, up)
