@@ -17,7 +17,7 @@ _STYLE = (
 
 
 def _x(number: float) -> float:
-    return 10.0 + 20.0 * math.log2(number)
+    return float(10.0 + 20.0 * math.log2(number))
 
 
 def _text(x: float, y: float, text: str, how: str = "") -> str:
@@ -27,7 +27,7 @@ def _text(x: float, y: float, text: str, how: str = "") -> str:
 def _cell(cell: dict[str, Any], left: float, top: float) -> list[str]:
     """Draw one cell: what fixed numbers bring, and the one that is found."""
     fixed = {int(n): rate for n, rate in cell["fixed"].items()}
-    best = max(*fixed.values(), cell["brought"])
+    best: float = max(*fixed.values(), cell["brought"])
     high = _HIGH - 36
 
     def y(rate: float) -> float:

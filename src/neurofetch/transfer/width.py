@@ -27,10 +27,10 @@ _START = 4.0
 """Connections for large files to begin with."""
 _TINY_START = 64
 """Requests for tiny files to begin with, at most."""
-_TINY_START_BYTES = 2e6
+_TINY_START_BYTES = 1e6
 """Bytes of tiny files that are asked for to begin with, at most (but for `_START` files)."""
-_OVERHEAD = 2048
-"""Bytes that a request costs beside its body."""
+_LEAST_SIZE = 16.0
+"""Bytes that a file is taken to have, at least."""
 
 _WINDOW = 0.5
 """Seconds over which a rate is measured, at least."""
@@ -47,7 +47,7 @@ _LONGEST_CLEARING = 10.0
 """Seconds that are waited for that, at most."""
 _BRIEF = 0.15
 """Seconds over which the rate for the first rule is measured: it must be quick at the start."""
-_FADE = 0.8
+_FADE = 0.6
 """How much of the rate for the first rule is left after a second without as much."""
 
 _CLEARLY = 0.25
@@ -68,7 +68,11 @@ _DARK = 3.0
 _REPRIEVE = 1.0
 """Seconds in which requests to slow down count once: they answer what was asked before."""
 _RECOVERY = 16.0
-"""Seconds until what was taken away is given back."""
+"""Seconds until what was taken away is given back, from half of what there was on."""
+_DOUBLING = 2.0
+"""Seconds in which it doubles until then."""
+_QUIET = 4.0
+"""Seconds; requests to slow down that are closer to each other are about the same."""
 _FRUITLESS = 0.25
 """The share of connections that broke without having brought anything: fewer are made then."""
 
@@ -160,7 +164,7 @@ class Width:
     def __init__(self, bounds: Bounds, fixed: int | None = None) -> None:
         self._bounds = bounds
         self._fixed = fixed
-        room = _TINY_START_BYTES / (bounds.tiny_size + _OVERHEAD)
+        room = _TINY_START_BYTES / max(_LEAST_SIZE, bounds.tiny_size)
         self._tiny_each = max(1.0, min(_TINY_START, room) / _START)
         self._most = max(bounds.bulk, bounds.tiny / self._tiny_each, 1.0)
         self._started = 0.0
@@ -171,7 +175,7 @@ class Width:
         self._brief: Sample | None = None
         self._throttled_at: float | None = None
         self._ceiling = self._most
-        self._given_back = 0.0
+        self._safe = self._most
         self._fruitless_since: Sample | None = None
         self._forget()
         self._set()
@@ -182,7 +186,7 @@ class Width:
         self.level = _START
         if bounds.rate is not None:
             self.level = min(
-                _START, max(1.0, bounds.rate * HORIZON / (bounds.bulk_size + _OVERHEAD))
+                _START, max(1.0, bounds.rate * HORIZON / max(_LEAST_SIZE, bounds.bulk_size))
             )
         self._first_level = self.level
         self._rate = 0.0
@@ -191,7 +195,7 @@ class Width:
         self._base = self._peak = 0.0
         self._window: Sample | None = None
         self._settled = self._cleared = 0.0
-        self._holding = 0
+        self._holding = self._held = 0
         self._rest = self._resting = 0
         self._up_next = True
 
@@ -216,12 +220,12 @@ class Width:
     @property
     def _free_bulk(self) -> float:
         """What the first rule allows for large files."""
-        return self._rate * HORIZON / (self._bounds.bulk_size + _OVERHEAD)
+        return self._rate * HORIZON / max(_LEAST_SIZE, self._bounds.bulk_size)
 
     @property
     def _free_tiny(self) -> float:
         """What the first rule allows for tiny files."""
-        return self._rate * _TINY_HORIZON / (self._bounds.tiny_size + _OVERHEAD)
+        return self._rate * _TINY_HORIZON / max(_LEAST_SIZE, self._bounds.tiny_size)
 
     # -- what is told ------------------------------------------------------------------------
 
@@ -256,6 +260,10 @@ class Width:
         if brief is None or first is None:
             self._brief = sample  # the time until the first byte says nothing of the rate
             return
+        held, self._held = self._held, max(0, sample.bulk - self.bulk)
+        if self._held < held:
+            self._brief = None  # what was unread meanwhile comes at once: that is no rate
+            return
         seconds = sample.now - brief.now
         early = sample.now - first < 2 * _BRIEF
         if seconds <= 0 or (seconds < _BRIEF and not early):
@@ -286,11 +294,12 @@ class Width:
         self._window = None
         if at is not None and sample.now - at < _REPRIEVE:
             return
-        self._throttled_at = sample.now
         under_way = max(min(self.bulk, sample.bulk), min(self.tiny, sample.tiny) / self._tiny_each)
         before = min(self._ceiling, max(under_way, self._least))
         self._ceiling = max(self._least, before * factor)
-        self._given_back = (before - self._ceiling) / _RECOVERY
+        if at is None or sample.now - at > _QUIET:
+            self._safe = self._ceiling
+        self._throttled_at = sample.now
         self._end_trial()
         self.level = max(1.0, min(self.level, self._ceiling))
 
@@ -304,8 +313,9 @@ class Width:
         at, last = self._throttled_at, self._last
         if at is None or last is None or last.now - at < _REPRIEVE:
             return
-        more = max(self._given_back, self._ceiling / _RECOVERY, self._least / 2) * seconds
-        self._ceiling = min(self._most, self._ceiling + more)
+        quickly = self._ceiling < self._safe
+        more = self._ceiling / _DOUBLING if quickly else max(self._safe, self._ceiling) / _RECOVERY
+        self._ceiling = min(self._most, self._ceiling + more * min(seconds, _REPRIEVE))
 
     # -- trials ------------------------------------------------------------------------------
 
