@@ -21,6 +21,9 @@ __all__ = ["Files", "Steering", "bounds_of"]
 
 _log = logging.getLogger("neurofetch")
 
+_UNPROVEN = 32
+"""Parts that may be under way together without having shown that so many help: with more threads, a
+quick line is not quicker."""
 _UNKNOWN_SIZE = 1 << 20
 """Bytes that a file is taken to have when nobody told."""
 
@@ -54,7 +57,15 @@ def bounds_of(crowd: Crowd, options: Options, files: Files, rate: float | None) 
     """
     size = _mean_size(files.whole) if files.whole else 0.0
     size = max(size, float(options.part_size) if files.large or not files.whole else 0.0)
-    return Bounds(crowd.threads, max(1, crowd.places), size, _mean_size(files.tiny), rate)
+    unproven = options.bulk_connections if files.large else options.whole_connections
+    return Bounds(
+        crowd.threads,
+        max(1, crowd.places),
+        size,
+        _mean_size(files.tiny),
+        rate,
+        min(unproven, _UNPROVEN) if files.large else unproven,
+    )
 
 
 def _mean_size(steps: Sequence[tuple[int, Step]]) -> float:

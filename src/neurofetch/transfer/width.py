@@ -62,6 +62,8 @@ _LONGEST_REST = 32
 """Windows between two trials, at most."""
 _OTHER_LINE = 1.3
 """A rate that is so many times as high, or low: the line is not what it was."""
+_MUCH_SLOWER = 2.0
+"""A rate that is so many times as low: it begins modestly anew."""
 
 _DARK = 3.0
 """Seconds without a byte after which the line is taken for a new one."""
@@ -88,6 +90,8 @@ class Bounds(NamedTuple):
         Bytes that such a request brings, about.
     rate : float or None
         Bytes a second that the user allows.
+    unproven : int
+        Requests for larger files that need not show that they help, at most.
     """
 
     bulk: int
@@ -95,6 +99,7 @@ class Bounds(NamedTuple):
     bulk_size: float
     tiny_size: float
     rate: float | None = None
+    unproven: int = 64
 
 
 class Sample(NamedTuple):
@@ -139,6 +144,7 @@ class _Trial(NamedTuple):
     """A number that is tried, and what there was before."""
 
     level: float
+    number: float
     rate: float
     up: bool
 
@@ -220,7 +226,8 @@ class Width:
     @property
     def _free_bulk(self) -> float:
         """What the first rule allows for large files."""
-        return self._rate * HORIZON / max(_LEAST_SIZE, self._bounds.bulk_size)
+        free = self._rate * HORIZON / max(_LEAST_SIZE, self._bounds.bulk_size)
+        return min(free, self._bounds.unproven)
 
     @property
     def _free_tiny(self) -> float:
@@ -352,12 +359,17 @@ class Width:
             self._cleared = self._settled + min(_LONGEST_CLEARING, unread)
 
     def _rules(self, sample: Sample) -> bool:
-        """Whether the level decides now: more is waiting, and the first rule does not allow it."""
-        if self._byte_at is None or self._ceiling <= self.level - 1.0:
+        """Whether another number could be tried now: more is waiting, and there is room."""
+        if self._byte_at is None or not (sample.bulk_waits or sample.tiny_waits):
             return False
+        free = self._free(sample)
+        return free < self._most - 0.5 and self._ceiling > max(self.level, free) - 1.0
+
+    def _free(self, sample: Sample) -> float:
+        """Return what the first rule allows, as a level."""
         free = [self._free_bulk] if sample.bulk_waits else []
         free += [self._free_tiny / self._tiny_each] if sample.tiny_waits else []
-        return bool(free) and min(free) < self.level
+        return min(free, default=0.0)
 
     def _end_trial(self) -> None:
         """Give a trial up: its window does not count."""
@@ -383,14 +395,16 @@ class Width:
         usual = self._base
         if usual and not usual / _OTHER_LINE < rate < usual * _OTHER_LINE:
             self._rest = self._resting = 0
-            self._base, self._peak = rate, min(self._peak, rate) or rate
+            self._base, self._peak = rate, min(self._peak, rate)
+            if rate < usual / _MUCH_SLOWER:
+                self.level, self._phase = min(self.level, self._first_level), _Phase.RISE
         self._base = (self._base + rate) / 2 if self._base else rate
         self._peak = max(self._peak * _PEAK_FADE, self._base)
 
     def _judge_more(self, trial: _Trial, rate: float) -> None:
         if rate >= trial.rate * _BETTER:
             self._base, self._peak = rate, max(self._peak, rate)
-            more = self.level / trial.level - 1.0
+            more = self.level / trial.number - 1.0
             clearly = rate >= trial.rate * (1.0 + more * _CLEARLY)
             self._phase = _Phase.RISE if clearly else _Phase.STEADY
             self._rest = self._resting = 0
@@ -421,19 +435,23 @@ class Width:
 
     def _try(self) -> None:
         """Try another number."""
-        most = min(self._most, self._ceiling)
-        limit = self._bounds.rate
-        bound = limit is not None and self._base >= 0.9 * limit
+        assert self._last is not None
+        free = self._free(self._last)
+        number, most = max(self.level, free), min(self._most, self._ceiling)
         if self._phase is _Phase.STEADY:
             up, self._up_next = self._up_next, not self._up_next
-            step = max(1.0, self.level // 4)
+            step = max(1.0, number // 4)
         else:
             up = self._phase is _Phase.RISE
-            step = self.level if up else self.level / 2
-        wanted = min(most, self.level + step) if up else max(1.0, self.level - step)
-        if int(wanted) == int(self.level) or (up and bound):
-            if self._phase is not _Phase.STEADY:
+            step = number if up else number / 2
+        wanted = min(most, number + step) if up else max(1.0, free, number - step)
+        limit = self._bounds.rate
+        bound = limit is not None and self._base >= 0.9 * limit
+        if int(wanted) == int(number) or (up and bound):
+            if up and self._phase is _Phase.RISE and self.level <= self._first_level:
+                self._phase = _Phase.FALL
+            elif self._phase is not _Phase.STEADY:
                 self._settle_down()
             return
-        self._trial = _Trial(self.level, self._base, up)
+        self._trial = _Trial(self.level, number, self._base, up)
         self.level = wanted
