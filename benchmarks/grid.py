@@ -43,9 +43,11 @@ __all__ = ["CELLS", "main"]
 FIXED = (1, 2, 4, 8, 16, 32, 64)
 RATES = (0.5e6, 4e6, 30e6)
 LATENCIES = (0.01, 0.1)
-LOSSES = (0.0, 0.01)
-CUTS = (None, 3_000_000)
-CELLS = tuple(Line(*cell) for cell in product(RATES, LATENCIES, LOSSES, CUTS))
+TROUBLES: tuple[tuple[float, int | None], ...] = ((0.0, None), (0.0, 3_000_000), (0.01, None))
+"""Loss, and after how many bytes each connection is cut."""
+CELLS = tuple(
+    Line(rate, rtt, *trouble) for rate, rtt, trouble in product(RATES, LATENCIES, TROUBLES)
+)
 _SECONDS_FIXED, _SECONDS_FOUND = 2.0, 14.0
 _HERE = Path(__file__).parent
 _KEPT = _HERE / "work" / "grid.json"

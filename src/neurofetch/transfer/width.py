@@ -339,11 +339,11 @@ class Width:
             return
         seconds = sample.now - self._window.now
         telling = _TELLING / max(self._base or self._rate, 1.0)
-        if seconds < max(_WINDOW, min(_SLOWEST, max(telling, 4 * self._latency))):
+        if seconds < max(_WINDOW, min(_SLOWEST, max(telling, 2 * self._latency))):
             return
         rate = (sample.came - self._window.came) / seconds
         usual = self._trial.rate if self._trial else self._base
-        if sample.now < self._cleared and rate < usual * _NO_WORSE:
+        if self._window.now < self._cleared and rate < usual * _NO_WORSE:
             self._window = sample
             return
         level = self.level
@@ -353,7 +353,7 @@ class Width:
     def _settle(self, sample: Sample) -> None:
         """Say from when on the rate is that of the present number."""
         before, self._holding = self._holding, max(0, sample.bulk - self.bulk)
-        self._settled = sample.now + max(_SETTLE, min(_SLOWEST, 2 * self._latency))
+        self._settled = sample.now + max(_SETTLE, min(_SLOWEST, self._latency))
         if self._holding > before:  # all of those under way take their share for a while
             unread = sample.bulk * _BUFFERED / max(self._base or self._rate, 1.0)
             self._cleared = self._settled + min(_LONGEST_CLEARING, unread)
