@@ -438,12 +438,13 @@ class Width:
         assert self._last is not None
         free = self._free(self._last)
         number, most = max(self.level, free), min(self._most, self._ceiling)
+        up, few = self._phase is _Phase.RISE, max(1.0, number // 4)
         if self._phase is _Phase.STEADY:
-            up, self._up_next = self._up_next, not self._up_next
-            step = max(1.0, number // 4)
+            up, self._up_next, step = self._up_next, not self._up_next, few
+        elif up:
+            step = few if free > self.level else number  # much is under way as it is
         else:
-            up = self._phase is _Phase.RISE
-            step = number if up else number / 2
+            step = number / 2
         wanted = min(most, number + step) if up else max(1.0, free, number - step)
         limit = self._bounds.rate
         bound = limit is not None and self._base >= 0.9 * limit
