@@ -137,7 +137,7 @@ def _rows(cells: list[dict[str, Any]]) -> Iterator[str]:
     yield "|---:|---:|---:|---:|---:|---:|---:|"
     for cell in cells:
         line = Line(**cell["line"])
-        best = max(cell["fixed"].values())
+        best = min(max(cell["fixed"].values()), line.rate)  # more is what buffers gave back
         least = min(int(n) for n, rate in cell["fixed"].items() if rate >= 0.95 * best)
         yield (
             f"| {line.rate / 1e6:g} | {line.rtt * 1e3:g} | {line.loss:.1%} "

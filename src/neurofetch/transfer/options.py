@@ -127,7 +127,7 @@ class Options:
     n_jobs: int = 1
     connections: int = 384
     whole_connections: int = 64
-    bulk_connections: int = 32
+    bulk_connections: int = 64
     single_limit: int = 16 << 20
     part_size: int = 8 << 20
     rules: RetryRules = field(default_factory=RetryRules)
