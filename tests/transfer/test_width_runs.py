@@ -103,11 +103,11 @@ def test_a_slow_line_has_few_requests_under_way(world, parts):
 
 def test_on_a_slow_line_files_are_finished_one_after_another(world):
     """The first is whole long before the last is asked for."""
-    slowly([put(world, f"f{n:02}", PART - 1, n) for n in range(40)], 3e6)
+    slowly([put(world, f"f{n:02}", PART - 1, n) for n in range(24)], 1e6)
     fetched(world)
     gets = sorted(world.gets("f*"), key=lambda request: request.began)
     first_whole = min(request.ended for request in gets)
-    assert sum(request.began > first_whole for request in gets) >= 30
+    assert sum(request.began > first_whole for request in gets) >= 14
 
 
 def test_files_in_one_request_and_parts_take_turns_on_a_slow_line(world):
@@ -171,7 +171,7 @@ def test_where_the_user_limits_the_rate_few_connections_do(world):
     for n in range(40):
         put(world, f"f{n:02}", PART - 1, n)
     fetched(world, limit_rate=4e6)
-    assert world.s3.peak("GET", "f*") <= 12
+    assert world.s3.connections <= 14  # 41, with one for each
     assert_all_here(world)
 
 

@@ -39,14 +39,16 @@ class RateLimit:
 
     def spend(self, count: int) -> None:
         """Account for `count` bytes; return when the rate allows the next ones."""
+        if self._rate is not None:
+            self._keep_to(self._rate, count)
         self.came += count  # a lost one does no harm
         if self._held and threading.get_ident() in self._held:
             self._hold_on()
-        if self._rate is None:
-            return
+
+    def _keep_to(self, rate: float, count: int) -> None:
         with self._lock:
             now = time.monotonic()
-            self._free_at = max(self._free_at, now) + count / self._rate
+            self._free_at = max(self._free_at, now) + count / rate
             wait = self._free_at - now
         if wait > 0:
             self._ended.wait(wait)

@@ -276,6 +276,8 @@ class Width:
         if seconds <= 0 or (seconds < _BRIEF and not early):
             return
         rate = (sample.came - brief.came) / seconds
+        if self._bounds.rate is not None:
+            rate = min(rate, self._bounds.rate)
         self._rate = max(rate, self._rate * _FADE**seconds)
         self._brief = sample
 
