@@ -141,6 +141,8 @@ class TransientError(ServerError, ConnectionError):
     ----------
     progress : int
         Bytes that the attempt brought and that are kept: the next one goes on behind them.
+    throttled : bool
+        Whether the server said that it is asked too often, or for too much at once.
     """
 
     def __init__(self, message: str, retry_after: float | None = None, advice: str = "") -> None:
@@ -148,6 +150,7 @@ class TransientError(ServerError, ConnectionError):
         self.retry_after = retry_after
         self.advice = advice
         self.progress = 0
+        self.throttled = False
 
 
 class ProtocolError(ServerError):

@@ -71,14 +71,18 @@ def test_as_many_are_made_as_are_wanted_and_no_more(wanted):
     assert all(connection.used for connection in dials.kept)
 
 
-def test_they_are_made_once_for_the_first_server():
+def test_they_are_made_for_the_first_server_and_more_when_more_are_wanted():
     dials = Dials()
     dials.begin(2)
-    dials.ahead.begin(HERE, 9)
+    dials.ahead.begin(HERE, 1)
     dials.ahead.begin(ELSEWHERE, 9)
     dials.end(9)
     until(lambda: len(dials.kept) == 2)
     assert dials.begun == [HERE, HERE]
+    for _ in range(2):
+        dials.ahead.begin(HERE, 5)
+    until(lambda: len(dials.kept) == 5)
+    assert dials.begun == [HERE] * 5
 
 
 def test_who_waits_gets_one_each_and_the_rest_is_kept():

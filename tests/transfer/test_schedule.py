@@ -30,9 +30,10 @@ class Job:
         self._action()
 
 
-def scheduled(tasks=(), jobs=1, bulk=1, flows=8, workers=None):
+def scheduled(tasks=(), jobs=1, bulk=1, flows=8, workers=None, places=8):
     """Return a schedule with these tasks."""
     schedule = Schedule(jobs, bulk, flows, workers)
+    schedule.places = places
     schedule.add(tasks)
     return schedule
 
@@ -192,7 +193,7 @@ def test_tiny_files_do_not_wait_for_a_thread_that_went_over_to_a_part():
     last._action = tiny_came.set
     schedule = scheduled([Last("first", [])])
     first = schedule.take()
-    flower = threading.Thread(target=lambda: (flow(first, schedule, 1), work(schedule, 1)))
+    flower = threading.Thread(target=lambda: (flow(first, schedule), work(schedule, 1)))
     idler = threading.Thread(target=work, args=(schedule, 1))
     flower.start()
     idler.start()
@@ -310,7 +311,8 @@ class Small(Job):
 def test_a_flow_asks_for_several_before_the_first_has_come_and_never_for_more():
     diary = []
     schedule = scheduled([Small(n, diary) for n in range(4)])
-    flow(schedule.take(), schedule, 2)
+    schedule.places = 2
+    flow(schedule.take(), schedule)
     words = "ask 0, ask 1, got 0, ask 2, got 1, ask 3, got 2, got 3"
     assert ", ".join(diary) == words
 
@@ -318,7 +320,7 @@ def test_a_flow_asks_for_several_before_the_first_has_come_and_never_for_more():
 def test_a_flow_does_not_wait_for_what_needs_no_response():
     diary = []
     schedule = scheduled([Small(n, diary, waits=n != 1) for n in range(3)])
-    flow(schedule.take(), schedule, 8)
+    flow(schedule.take(), schedule)
     assert diary == ["ask 0", "ask 1", "ask 2", "got 0", "got 2"]
 
 
@@ -327,7 +329,7 @@ def test_a_flow_gives_way_to_the_parts_of_a_large_file():
     schedule = scheduled([Small(n, diary) for n in range(3)])
     first = schedule.take()
     schedule.add([Job(kind=TaskKind.PART)])
-    flow(first, schedule, 8)
+    flow(first, schedule)
     assert diary == ["ask 0", "got 0"]
     assert schedule.take().kind is TaskKind.PART
 
@@ -337,14 +339,14 @@ def test_a_stopped_schedule_has_no_more_for_a_flow():
     schedule = scheduled([Small(n, diary) for n in range(3)])
     first = schedule.take()
     schedule.stop()
-    flow(first, schedule, 8)
+    flow(first, schedule)
     assert diary == ["ask 0", "got 0"]
 
 
 def test_a_flow_makes_no_connection_while_others_wait():
     diary = []
     schedule = scheduled([Small(n, diary, quick=False) for n in range(3)])
-    flow(schedule.take(), schedule, 8)
+    flow(schedule.take(), schedule)
     assert ", ".join(diary) == "ask 0, got 0, ask 1, got 1, ask 2, got 2"
 
 
@@ -372,7 +374,7 @@ def test_flows_together_never_have_more_requests_under_way_than_places(flows):
 
     def loop():
         while (task := schedule.take()) is not None:
-            flow(task, schedule, places)
+            flow(task, schedule)
 
     threads = [threading.Thread(target=loop) for _ in range(flows)]
     for thread in threads:

@@ -479,12 +479,13 @@ class Counted(schedule.Schedule):
 def let_work(world, queue, threads, seconds=10.0):
     """Let threads do all there is, as those of a transfer do; return what they raised."""
     raised = []
+    queue.places = 3
 
     def work():
         try:
             while (task := queue.take()) is not None:
                 if task.kind is schedule.TaskKind.TINY:
-                    flow(task, queue, 3)
+                    flow(task, queue)
                     continue
                 try:
                     task.run()

@@ -48,17 +48,22 @@ class Ahead:
         self._count = count
         self._lock = threading.Lock()
         self._route: Route | None = None
+        self._wanted = 0
         self._coming = 0
         self._awaited = 0
         self._arrivals: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
 
     def begin(self, route: Route, wanted: int) -> None:
-        """Make connections until there are as many as are wanted; once, for the first server."""
+        """Make connections until there are as many as are wanted, for the first server only.
+
+        It does something when more are wanted than ever before.
+        """
         with self._lock:
-            if self._route is not None:
+            if self._route not in (None, route) or wanted <= self._wanted:
                 return
+            more, self._wanted = wanted - self._wanted, wanted
             self._route = route
-        start(lambda: self._work(route, wanted), min(wanted, _DIALERS), "neurofetch-dial")
+        start(lambda: self._work(route), min(more, _DIALERS), "neurofetch-dial")
 
     def take(self, route: Route) -> Connection | None:
         """Wait for a connection that is on its way; None when there is none, or it failed."""
@@ -68,8 +73,8 @@ class Ahead:
             self._awaited += 1
         return self._arrivals.get()
 
-    def _work(self, route: Route, wanted: int) -> None:
-        while self._has_room(wanted):
+    def _work(self, route: Route) -> None:
+        while self._has_room():
             connection: Connection | None = None
             try:
                 connection = self._dial(route)
@@ -79,9 +84,9 @@ class Ahead:
             finally:
                 self._arrived(connection)
 
-    def _has_room(self, wanted: int) -> bool:
+    def _has_room(self) -> bool:
         with self._lock:
-            if self._count() + self._coming >= wanted:
+            if self._count() + self._coming >= self._wanted:
                 return False
             self._coming += 1
             return True

@@ -75,6 +75,14 @@ _PASSING = frozenset(
 )
 """Codes of S3, and of what speaks like it, that say: later. As the SDKs of AWS have them, and those
 of MinIO, Google and Azure; in lower case."""
+_THROTTLED = frozenset(
+    code
+    for code in _PASSING
+    if any(word in code for word in ("busy", "exceeded", "slowdown", "throttl", "toomany"))
+)
+"""Those of them that say: you ask too much."""
+_TOO_MUCH = (429, 503, 509)
+"""Statuses that say so."""
 
 
 def failure(response: Response) -> NeurofetchError:
@@ -110,7 +118,9 @@ def failure_of(response: Response, body: bytes) -> NeurofetchError:
         what += f". {who_answered(response, body)}"
     if kind == "transient" or passes(code):
         wait = parse_retry_after(response.headers.get("retry-after", ""), time.time())
-        return TransientError(what, wait)
+        error = TransientError(what, wait)
+        error.throttled = response.status in _TOO_MUCH or _says(code, _THROTTLED)
+        return error
     if response.status == 412:
         return RemoteChangedError(f"{response.shown_url}: the object changed on the server (412)")
     if kind == "refused" or response.status in REFUSALS:
@@ -150,7 +160,12 @@ def passes(code: str) -> bool:
     >>> [passes(code) for code in ("SlowDown", "503 Slow Down", "RequestTimeTooSkewed")]
     [True, True, False]
     """
-    return re.sub(r"[^a-z]", "", code.lower()) in _PASSING
+    return _says(code, _PASSING)
+
+
+def _says(code: str, known: frozenset[str]) -> bool:
+    """Whether an error code is one of those that are known."""
+    return re.sub(r"[^a-z]", "", code.lower()) in known
 
 
 def is_page(body: bytes) -> bool:

@@ -90,8 +90,6 @@ class TransferContext:
     schedule : Schedule
     settler : Settler
     tally : Tally
-    places : int
-        Requests for tiny files that wait for a response, at most.
     """
 
     directory: DataDirectory
@@ -105,7 +103,6 @@ class TransferContext:
     schedule: Schedule
     settler: Settler
     tally: Tally
-    places: int
     buffers: Buffers = field(default_factory=Buffers)
     etags: Etags = field(default_factory=Etags)
 

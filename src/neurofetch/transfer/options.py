@@ -120,14 +120,17 @@ class Options:
         Stop early when so many files fail one after another; None for never.
     beat : float
         Seconds between progress events.
+    width : int or None
+        Requests under way at once, where that is not to be found but given: for measurements.
     """
 
     n_jobs: int = 1
     connections: int = 384
     whole_connections: int = 64
-    bulk_connections: int = 32
+    bulk_connections: int = 64
     single_limit: int = 16 << 20
     part_size: int = 8 << 20
     rules: RetryRules = field(default_factory=RetryRules)
     failures_in_a_row: int | None = None
     beat: float = 0.1
+    width: int | None = None

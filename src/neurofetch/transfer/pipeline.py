@@ -28,7 +28,7 @@ class Tiny(Protocol):
         """Wait for the response, and deal with the file."""
 
 
-def flow(first: Task, schedule: Schedule, places: int) -> None:
+def flow(first: Task, schedule: Schedule) -> None:
     """Work on tiny files until the schedule has no more of them.
 
     Parameters
@@ -36,9 +36,8 @@ def flow(first: Task, schedule: Schedule, places: int) -> None:
     first : Task
         The file that this thread was given.
     schedule : Schedule
-        Asked for more, and told of each that is over.
-    places : int
-        Requests that wait for a response, at most, in all threads together.
+        Asked for more, and told of each that is over. Its `places` say how many requests wait for
+        a response, at most, in all threads together.
     """
     waiting: deque[Task] = deque()
     task: Task | None = first
@@ -50,7 +49,7 @@ def flow(first: Task, schedule: Schedule, places: int) -> None:
                 # While others wait, no time is spent on making a connection: they are made
                 # elsewhere.
                 quick = not waiting or cast("Tiny", task).ready()
-                task = schedule.more() if quick and _room(waiting, schedule, places) else None
+                task = schedule.more() if quick and _room(waiting, schedule) else None
             if not waiting:
                 return
             oldest = waiting.popleft()
@@ -58,16 +57,17 @@ def flow(first: Task, schedule: Schedule, places: int) -> None:
                 cast("Tiny", oldest).finish()
             finally:
                 schedule.done(oldest)
-            task = schedule.more() if _room(waiting, schedule, places) else None
+            task = schedule.more() if _room(waiting, schedule) else None
     finally:
         schedule.flow_over()
 
 
-def _room(waiting: deque[Task], schedule: Schedule, places: int) -> bool:
+def _room(waiting: deque[Task], schedule: Schedule) -> bool:
     """Whether this flow may ask for one more: it keeps to its share, and all of them to `places`.
 
     Each has at least one under way, so there may be as many more as there are flows.
     """
+    places = schedule.places
     share = places // max(1, schedule.flowing)
     return not waiting or (len(waiting) < share and schedule.tiny_in_flight < places)
 

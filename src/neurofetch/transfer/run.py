@@ -25,9 +25,11 @@ from neurofetch.transfer.pipeline import flow
 from neurofetch.transfer.schedule import Schedule, Task
 from neurofetch.transfer.settler import MOST_WAITING, Settler
 from neurofetch.transfer.states import FileLife
+from neurofetch.transfer.steering import Steering, bounds_of
 from neurofetch.transfer.tally import Tally
 from neurofetch.transfer.tidy import tidy, useful
 from neurofetch.transfer.whole_file import IN_MEMORY, FetchTiny, FetchWhole, WholeFile
+from neurofetch.transfer.width import Width
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +45,8 @@ __all__ = ["transfer"]
 _RATE_SECONDS = 5.0
 _LEAST = 28
 """Descriptors; with fewer than that, files do not wait for one another."""
+_LOOK_SECONDS = 0.05
+"""Between two looks at how much may be under way."""
 
 UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
 
@@ -167,6 +171,9 @@ class _Transfer:
         """Threads that may be at work on a file."""
         self._fetching = 0
         """Threads that may still bring a file to be settled."""
+        self._workers = 0
+        """Threads that were started to fetch."""
+        self._no_more_threads = False
         self._over = False
         self._lock = threading.Lock()
         may_flow = inspect is None and not client.bounded
@@ -174,12 +181,20 @@ class _Transfer:
         tiny, whole, large = (len(steps) for steps in self._sorted)
         most, free = _shared_out(free_descriptors())
         self._crowd = crowd = crowd_for(options, tiny, whole, large, free)
-        schedule = Schedule(
-            max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), crowd.threads
+        schedule = Schedule(max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), 0)
+        tally = Tally(options.failures_in_a_row, schedule.stop)
+        self._steering = Steering(
+            schedule,
+            client.pace,
+            tally,
+            crowd=crowd,
+            width=Width(
+                bounds_of(crowd, options, self._sorted, client.network.limit_rate), options.width
+            ),
+            has_bulk=bool(whole or large),
         )
         journal = Journal(directory.state, directory.surveyed)
         partials = Partials(directory.state, journal.owner)
-        tally = Tally(options.failures_in_a_row, schedule.stop)
         self._context = TransferContext(
             directory=directory,
             journal=journal,
@@ -194,7 +209,6 @@ class _Transfer:
                 directory, journal, partials, schedule=schedule, tally=tally, most=most
             ),
             tally=tally,
-            places=crowd.places,
         )
 
     def run(self) -> dict[int, Outcome]:
@@ -205,13 +219,15 @@ class _Transfer:
             context.partials.make_folders()
             context.schedule.add(self._tasks())
             context.client.outages.begin_anew()
-            self._start(self._crowd.threads)
+            self._start_settler()
+            self._start(self._steering.threads_at_first())
             with context.client.outages.told_to(telling(self._listen)):
                 self._watch()
         except BaseException:
             self._abort()
             raise
         finally:
+            self._steering.end()
             self._end()
         self._sync_folders()
         if context.schedule.fault is not None:
@@ -266,23 +282,32 @@ class _Transfer:
 
     # -- the threads -------------------------------------------------------------------------
 
-    def _start(self, count: int) -> None:
-        schedule, settler = self._context.schedule, self._context.settler
-        self._fetching = count
+    def _start_settler(self) -> None:
+        settler = self._context.settler
         settler.serve()
-        served = self._started(lambda: self._work(settler.run), "neurofetch-settler", 1)
-        if not served:
+        if not self._started(lambda: self._work(settler.run), "neurofetch-settler", 1):
             settler.end()
-        for number in range(count):
+
+    def _start(self, wanted: int) -> None:
+        """Start threads until there are as many as are wanted, or as the system gives."""
+        schedule = self._context.schedule
+        for number in range(self._workers, wanted):
+            if self._no_more_threads:
+                return
+            schedule.join()
+            with self._lock:
+                self._fetching += 1
+            self._workers += 1
             if self._started(lambda: self._work(self._do_tasks), f"neurofetch-{number}", number):
                 continue
-            for _ in range(max(1, number), count):
-                schedule.leave()
-                self._one_less()
+            self._no_more_threads = True
             if not number:  # the system gives none at all: then all is done here
-                self._living += 1
+                with self._lock:
+                    self._living += 1
                 self._work(self._do_tasks)
-            return
+                return
+            schedule.leave()
+            self._one_less()
 
     def _started(self, target: Callable[[], None], name: str, others: int) -> bool:
         """Start a thread, and note that it lives; whether the system gave one."""
@@ -329,7 +354,7 @@ class _Transfer:
         try:
             while (task := schedule.take()) is not None:
                 if isinstance(task, FetchTiny):
-                    flow(task, schedule, self._context.places)
+                    flow(task, schedule)
                     continue
                 try:
                     task.run()
@@ -350,12 +375,14 @@ class _Transfer:
         next_beat = time.monotonic() + BEAT_SECONDS
         next_progress = 0.0
         while self._living or tally.inbox:
-            tally.wake.wait(beat)
+            tally.wake.wait(min(beat, _LOOK_SECONDS))
             tally.wake.clear()
             while tally.inbox:
                 self._listen(tally.inbox.popleft())
             self._context.client.look_around(beat)
             now = time.monotonic()
+            if self._living:
+                self._start(self._steering.look(now))
             if now >= next_progress:
                 self._listen(self._progress(now))
                 next_progress = now + beat

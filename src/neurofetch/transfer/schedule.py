@@ -2,7 +2,9 @@
 
 Small files come in one request each, many at a time. Large files come in parts; `n_jobs` of them
 are open at once, and no more than `bulk` connections work on parts, so that small files never wait
-for a large one and the memory for buffers stays bounded.
+for a large one and the memory for buffers stays bounded. Parts, and files in one request, share a
+number of connections that changes while the transfer runs (see `neurofetch.transfer.width`); each
+of the two gets its half while the other wants more.
 
 `Board` is the queue itself, without threads or clock; `Schedule` lets threads wait at it.
 """
@@ -15,14 +17,14 @@ import threading
 import time
 from collections import deque
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from neurofetch.errors import FaultError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Board", "Schedule", "Task", "TaskKind"]
+__all__ = ["Board", "Schedule", "Standing", "Task", "TaskKind"]
 
 
 _QUICK_DISK = 0.0002
@@ -54,6 +56,8 @@ _ROWS = {
     TaskKind.PART: "parts",
 }
 """What the tasks of a row are called in messages."""
+_BULK = (TaskKind.PART, TaskKind.WHOLE)
+"""Tasks that are bound by what the line brings, not by how far away the server is."""
 
 
 class Task(Protocol):
@@ -69,6 +73,29 @@ class Task(Protocol):
 
     def run(self) -> None:
         """Do it. Failures are written down, never raised."""
+
+
+class Standing(NamedTuple):
+    """How a schedule stands.
+
+    Parameters
+    ----------
+    bulk, tiny : int
+        Parts and files in one request that are in flight, and tiny files.
+    bulk_waits, tiny_waits : bool
+        Whether there are more of them.
+    flows : int
+        Threads that may work on tiny files.
+    later : bool
+        Whether tasks wait for a moment to come.
+    """
+
+    bulk: int
+    tiny: int
+    bulk_waits: bool
+    tiny_waits: bool
+    flows: int
+    later: bool
 
 
 class Board:
@@ -88,6 +115,8 @@ class Board:
     def __init__(self, jobs: int, bulk: int) -> None:
         self._limits = {TaskKind.PART: bulk}
         self._jobs = jobs
+        self._width: int | None = None
+        self._part_last = False
         self._rows: dict[TaskKind, deque[Task]] = {kind: deque() for kind in TaskKind}
         self._flying: dict[TaskKind, int] = dict.fromkeys(TaskKind, 0)
         self._in_flight: set[Task] = set()
@@ -133,22 +162,43 @@ class Board:
 
     def _order(self, *, tiny: bool) -> Iterable[TaskKind]:
         """Return the kinds that may be handed out now, the most urgent first."""
-        if self._flying[TaskKind.PART] < self._limits[TaskKind.PART]:
+        room = self._width is None or self.bulk_in_flight < self._width
+        if room and self._part_is_next:
             yield TaskKind.PART
-        if len(self._open) < self._jobs:
+        if len(self._open) < self._jobs and self._parts_run_short:
             yield TaskKind.OPEN
         if tiny:
             yield TaskKind.TINY
-        yield TaskKind.WHOLE
+        if room:
+            yield TaskKind.WHOLE
+
+    @property
+    def _part_is_next(self) -> bool:
+        """Whether a part may be handed out, before a file in one request.
+
+        Where there are more of both, each kind has as many in flight as the other.
+        """
+        parts, whole = self._flying[TaskKind.PART], self._flying[TaskKind.WHOLE]
+        if parts >= self._limits[TaskKind.PART]:
+            return False
+        if self._width is None or not self._rows[TaskKind.WHOLE]:
+            return True
+        return parts < whole or (parts == whole and not self._part_last)
+
+    @property
+    def _parts_run_short(self) -> bool:
+        """Whether all parts that wait will be in flight soon: then another file is opened."""
+        return self._width is None or len(self._rows[TaskKind.PART]) < self._width
 
     def pick_tiny(self) -> Task | None:
         """Return another tiny task; None when there is none, or a part is more urgent."""
         row = self._rows[TaskKind.TINY]
-        parts = self._rows[TaskKind.PART]
-        urgent = parts and self._flying[TaskKind.PART] < self._limits[TaskKind.PART]
+        urgent = self._rows[TaskKind.PART] and TaskKind.PART in self._order(tiny=False)
         return self._taken(row.popleft()) if row and not urgent else None
 
     def _taken(self, task: Task) -> Task:
+        if task.kind in _BULK:
+            self._part_last = task.kind is TaskKind.PART
         self._flying[task.kind] += 1
         self._in_flight.add(task)
         if task.kind is TaskKind.OPEN:
@@ -188,6 +238,19 @@ class Board:
         return file in self._open
 
     # -- how it stands -----------------------------------------------------------------------
+
+    def widen(self, width: int) -> None:
+        """Set how many parts and files in one request may be in flight together, at least 1."""
+        self._width = max(1, width)
+
+    @property
+    def bulk_in_flight(self) -> int:
+        """Parts and files in one request that are in flight."""
+        return self._flying[TaskKind.PART] + self._flying[TaskKind.WHOLE]
+
+    def waits(self, *kinds: TaskKind) -> bool:
+        """Whether tasks of one of these kinds are left to be handed out."""
+        return any(self._rows[kind] for kind in kinds)
 
     @property
     def in_flight(self) -> int:
@@ -236,9 +299,12 @@ class Schedule:
     Attributes
     ----------
     fault : FaultError or None
+    places : int
+        Tiny files that may be asked for at once, in all flows together.
     """
 
     def __init__(self, n_jobs: int, bulk: int, flows: int = 8, workers: int | None = None) -> None:
+        self.places = 0
         self._board = Board(n_jobs, bulk)
         self._most_flows = flows
         self._flows = min(1, flows)
@@ -246,6 +312,7 @@ class Schedule:
         self._disk = 0.0
         self._samples = 0
         self._workers = workers
+        self._bulk: dict[Task, int] = {}
         self._waiting = 0
         self._watched = False
         self._stopped = False
@@ -268,6 +335,8 @@ class Schedule:
                 task = self._board.pick(time.monotonic(), tiny=self._flowing < self._flows)
                 if task is not None:
                     self._flowing += task.kind is TaskKind.TINY
+                    if task.kind in _BULK:
+                        self._bulk[task] = threading.get_ident()
                     self._wake_another()
                     return task
                 if self._over:
@@ -285,6 +354,7 @@ class Schedule:
         """Say that a task that was taken is over."""
         with self._condition:
             self._board.done(task)
+            self._bulk.pop(task, None)
             if self._waiting and self._over:  # else the thread that asks takes what is free
                 self._condition.notify_all()
 
@@ -292,6 +362,12 @@ class Schedule:
         """Say that the thread's flow of tiny files is over."""
         with self._condition:
             self._flowing -= 1
+
+    def join(self) -> None:
+        """Say that one more thread will call `take`, before it is started."""
+        with self._condition:
+            if self._workers is not None:
+                self._workers += 1
 
     def leave(self) -> None:
         """Say that a thread does not call `take` any more (or was never started)."""
@@ -375,6 +451,43 @@ class Schedule:
                 self._condition.notify_all()
             elif self._waiting:
                 self._check_for_fault()
+    # -- how many at once --------------------------------------------------------------------
+
+    def widen(self, bulk: int, places: int) -> frozenset[int]:
+        """Set how many may be in flight; return which threads are to hold on.
+
+        Parameters
+        ----------
+        bulk : int
+            Parts and files in one request, together.
+        places : int
+            Tiny files.
+
+        Returns
+        -------
+        frozenset of int
+            The threads whose part, or file in one request, is beyond the number now: those that
+            began last. So what began first is finished first.
+        """
+        self.places = places
+        with self._condition:
+            self._board.widen(bulk)
+            if self._waiting and self._woken():
+                self._condition.notify()
+            return frozenset(list(self._bulk.values())[bulk:])
+
+    def stands(self) -> Standing:
+        """Return what is in flight, and whether there is more."""
+        board = self._board
+        with self._condition:
+            return Standing(
+                board.bulk_in_flight,
+                board.flying(TaskKind.TINY),
+                bulk_waits=board.waits(*_BULK),
+                tiny_waits=board.waits(TaskKind.TINY),
+                flows=self._flows,
+                later=board.next_moment is not None,
+            )
 
     # -- tiny files --------------------------------------------------------------------------
 

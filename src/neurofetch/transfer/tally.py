@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from neurofetch.errors import ServerError
 from neurofetch.events import Event, FileDone, Retrying, Waiting
 from neurofetch.model import Outcome, Status, Step, Want
 
@@ -35,6 +36,10 @@ class Tally:
         News for the thread that started the transfer; it looks when `wake` is set.
     retries : int
         Attempts beyond the first.
+    throttled : int
+        Those of them that the server answered with "slow down".
+    fruitless : int
+        Those of them whose connection broke before it had brought anything that is kept.
     fatal : BaseException or None
         What ended the whole transfer.
     """
@@ -44,6 +49,8 @@ class Tally:
         self.inbox: deque[Event] = deque()
         self.wake = threading.Event()
         self.retries = 0
+        self.throttled = 0
+        self.fruitless = 0
         self.fatal: BaseException | None = None
         self._most_failures = most_failures
         self._give_up = give_up
@@ -86,6 +93,10 @@ class Tally:
     def retried(self, want: Want, error: TransientError, wait: float) -> None:
         """Write down that an attempt failed and there will be another."""
         self.retries += 1
+        self.throttled += error.throttled
+        cause = error.__cause__
+        broke = isinstance(cause, OSError) and not isinstance(cause, ServerError)
+        self.fruitless += broke and not error.progress
         self.inbox.append(Retrying(want.path, want.said(error), wait))
 
     def end_all(self, cause: BaseException) -> None:

@@ -192,7 +192,7 @@ class WholeFile:
     def ready(self) -> bool:
         """Whether a further request could be sent without making a connection first."""
         context = self._context
-        return context.client.ready(self._remote.url, context.places)
+        return context.client.ready(self._remote.url, context.schedule.places)
 
     def receive(self) -> None:
         """Wait for the response to the request that was sent; one attempt."""
