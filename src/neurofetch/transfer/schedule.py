@@ -548,7 +548,7 @@ class Schedule:
             self._board.again(task, moment)
             if self._watched and (before is None or moment < before):
                 self._condition.notify_all()  # whoever watches the clock waits too long
-            elif not self._watched and self._waiting:
+            elif self._hurry is not None and self._waiting and not self._watched:
                 self._condition.notify()  # who calls may be one that takes no tasks: see `hold`
 
     def stop(self) -> None:
