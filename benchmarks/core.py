@@ -308,10 +308,10 @@ def _engine(place: Path) -> list[str]:
         way = Way(_USED, THREADS[-1], "crc64nvme", writes=True)
         least = 1 / _Receiver(partial(_plain, port), way, place).measure().core
     return [
-        f"The engine uses {used:.2f} s of processor time for a GB, verified by CRC-64/NVME, "
+        f"The engine uses {used:.2f} s of processor time for a GB, with CRC, verified, "
         f"beside {spent['start'].cpu:.2f} s to start. Receiving, CRC and writing alone take "
-        f"{least:.2f} s in {THREADS[-1]} threads with buffers of {_USED >> 10} kB: the engine is at "
-        f"{least / used:.0%} of what can be had so."
+        f"{least:.2f} s in {THREADS[-1]} threads with buffers of {_USED >> 10} kB: the engine is "
+        f"at {least / used:.0%} of what can be had so."
     ]
 
 
