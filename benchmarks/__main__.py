@@ -9,7 +9,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from benchmarks import s3
+from benchmarks import core, s3
 from benchmarks._server import WORK
 
 
@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None) -> None:
         print(f"##### {name}", flush=True)
         if name == "s3":
             s3.main(s3.Chosen.of(args))
+        elif name == "core":
+            core.main(docs=args.docs)
         else:
             importlib.import_module(f"benchmarks.{name}").main()
 

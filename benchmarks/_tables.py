@@ -78,11 +78,13 @@ def markdown(results: Results) -> str:
                 lines.append(_row([title, case, _seconds(ours), *cells]))
                 title = ""
     wrong, total = missed(results), len(list(_judged(results)))
-    text = f"{total - len(wrong)} of {total} goals were reached."
-    if wrong:
-        text += " Missed: " + "; ".join(wrong) + "."
-    about = "; ".join(f"{value}" for value in results.about.values())
-    return "\n".join([*lines, "", text, "", f"Measured: {about}.", ""])
+    text = f"{total - len(wrong)} of {total} goals were reached{'. Missed:' if wrong else '.'}"
+    listed = [f"- {line}" for line in wrong]
+    cases = "; ".join(f"{name}: {note}" for name, note in results.cases.items())
+    about = "; ".join(results.about.values())
+    return "\n".join(
+        [*lines, "", f"{cases}.", "", text, "", *listed, "", f"Measured: {about}.", ""]
+    )
 
 
 def _row(cells: list[str]) -> str:
