@@ -251,7 +251,6 @@ class Run:
             inspect=None,
             schedule=self.queue,
             tally=Tally(None, self.queue.stop),
-            places=4,
         )
         self.context.partials.make_folders()
         self.lives = []
