@@ -4,8 +4,7 @@ For each cell: how much 1, 2, 4, … 64 connections bring, which number is found
 second half of the run), and what that brings, as a share of the best fixed one. The line is a
 simulated one (`benchmarks/_line.py`). Cells that were measured are kept in
 `benchmarks/work/grid.json`; remove it to begin anew. ``NEUROFETCH_GRID_CELLS`` measures so many
-more at most. The table and the picture go to standard output and to `docs/connections.svg` when all
-cells are there.
+more at most. The table goes to standard output, and the picture to `docs/connections.svg`.
 """
 
 from __future__ import annotations
@@ -157,9 +156,8 @@ def main() -> None:
         _KEPT.write_text(json.dumps(cells, indent=1))
         print(*list(_rows(cells[-1:]))[2:], flush=True)
     cells.sort(key=lambda cell: CELLS.index(Line(**cell["line"])))
-    if len(cells) == len(CELLS):
-        print("\n".join(_rows(cells)))
-        _PICTURE.write_text(picture(cells))
+    print("\n".join(_rows(cells)))
+    _PICTURE.write_text(picture(cells))
 
 
 if __name__ == "__main__":

@@ -260,7 +260,6 @@ class Run:
                 self.directory, self.journal, partials, schedule=self.queue, tally=tally, most=0
             ),
             tally=tally,
-            places=4,
         )
         self.context.partials.make_folders()
         self.lives = []

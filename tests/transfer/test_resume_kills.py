@@ -202,7 +202,10 @@ def test_a_log_in_which_a_note_is_cut_short_loses_that_note(halfway, way):
     log = the_log(halfway)
     log.write_bytes(log.read_bytes()[:-4])
     held = noted(halfway)
-    assert 0 < held < sum((300_000, 300_000, 300_000)[: 3 if way == "in parts" else 1])
+    if way == "in parts":
+        assert 0 < held < 900_000
+    else:
+        assert held < 300_000  # it may have been the only one
     assert halfway.fetch(WAYS[way]).ok
     assert halfway.served("f.bin") == SIZE - held
     assert halfway.files() == {"f.bin": halfway.body}

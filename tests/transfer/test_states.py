@@ -593,8 +593,8 @@ MUTANTS = {
     ),
     "more parts are in flight than may be": (
         "schedule",
-        "if self._flying[TaskKind.PART] < self._limits[TaskKind.PART]:",
-        "if self._flying[TaskKind.PART] <= self._limits[TaskKind.PART]:",
+        "if parts >= self._limits[TaskKind.PART]:",
+        "if parts > self._limits[TaskKind.PART]:",
     ),
 }
 
