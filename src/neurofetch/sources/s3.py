@@ -181,7 +181,7 @@ class S3Source:
         return self._bucket
 
     @property
-    def listed(self) -> int:
+    def files_listed(self) -> int:
         """How many files the listings brought so far; some count twice. To be shown."""
         return self._listed
 
