@@ -473,7 +473,7 @@ class _ListingMeter:
     Parameters
     ----------
     source : Source
-        One that counts what it lists has `listed`.
+        One that counts what it lists has `files_listed`.
     calls : sequence of callable
         Each lists a prefix.
     listen : callable
@@ -495,7 +495,7 @@ class _ListingMeter:
         self._told = False
 
     def _now(self) -> int:
-        return int(getattr(self._source, "listed", 0))
+        return int(getattr(self._source, "files_listed", 0))
 
     def _counted(self, call: Callable[[], list[RemoteFile]]) -> list[RemoteFile]:
         files = call()

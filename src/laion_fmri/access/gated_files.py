@@ -94,9 +94,9 @@ class StimuliSource:
         return (*self._bucket.notes, *self._notes)
 
     @property
-    def listed(self) -> int:
+    def files_listed(self) -> int:
         """How many files the bucket's listings brought so far."""
-        return int(getattr(self._bucket, "listed", 0))
+        return int(getattr(self._bucket, "files_listed", 0))
 
     # -- listing -----------------------------------------------------------------------------
 

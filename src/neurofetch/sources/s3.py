@@ -169,7 +169,7 @@ class S3Source:
         self._attempts = attempts
         self._base = base
         self._shared = Shared[Folder]()
-        self._count = 0
+        self._files_listed = 0
         self._room = threading.Semaphore(_AT_ONCE)
         self._lock = threading.Lock()
 
@@ -181,9 +181,9 @@ class S3Source:
         return self._bucket
 
     @property
-    def listed(self) -> int:
+    def files_listed(self) -> int:
         """How many files the listings brought so far; some count twice. To be shown."""
-        return self._count
+        return self._files_listed
 
     @property
     def name(self) -> str:
@@ -221,7 +221,7 @@ class S3Source:
             if self._folders(page, prefix):
                 raise self._senseless(f"has folders in the place of files below {prefix!r}")
             with self._lock:
-                self._count += len(files)
+                self._files_listed += len(files)
             yield files, chain.goes_on
 
     def _folders_ahead(self, folder: str, after: str) -> list[str]:
