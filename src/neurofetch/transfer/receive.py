@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["gulps", "tell_progress"]
 
 _FULL = 256 * 1024
-"""Bytes; a gulp of so many, or more, is given at once: with 32 connections a kill costs some 4 MB of
-what was received. One receive brings that much where the processor is what is slow."""
+"""Bytes; a gulp of so many, or more, is given at once: with 32 connections a kill costs some 4 MB
+of what was received. One receive brings that much where the processor is what is slow."""
 _SOON, _ENOUGH = 0.03, 64 * 1024
 """Seconds after which a gulp of that many bytes is given."""
 _LATE = 1.0
