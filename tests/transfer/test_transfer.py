@@ -191,7 +191,7 @@ def test_the_part_size_of_an_upload_is_guessed(world, uploaded, ours):
     assert only(report).verification is VerificationLevel.MULTIPART
     assert world.files() == {"f.bin": body}
     if ours // 2 <= uploaded <= 4 * ours:  # then our parts are those of the upload
-        assert len(world.gets()) == -(-size // uploaded)
+        assert len({one.range for one in world.gets()}) == -(-size // uploaded)
 
 
 CHECKED = [case for case in LEVELS if case.values[1] is not VerificationLevel.SIZE]
