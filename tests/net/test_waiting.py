@@ -51,12 +51,22 @@ def sent(theirs: socket.socket, *pieces: bytes, pause: float = 0.0, end: bool = 
 @pytest.mark.parametrize("pieces", [1, 3, 64])
 def test_one_call_fills_a_buffer_however_many_packets_it_takes(pieces, monkeypatch):
     monkeypatch.setattr(module, "_SLICE", 5.0)
+    monkeypatch.setattr(module, "_FIRST", SIZE)
     connection, theirs = pair(10.0)
     with connection.sock, theirs:
         sent(theirs, *[b"x" * (SIZE // 64)] * pieces, pause=0.002)
         view = memoryview(bytearray(SIZE // 64 * pieces))
         assert connection.into(view) == len(view)
         assert bytes(view) == b"x" * len(view)
+
+
+def test_a_new_connection_tells_soon_how_much_it_brings():
+    connection, theirs = pair(10.0)
+    with connection.sock, theirs:
+        sent(theirs, b"x" * SIZE)
+        view = memoryview(bytearray(SIZE))
+        counts = [connection.into(view) for _ in range(6)]
+        assert counts == [16384 << n for n in range(6)]
 
 
 @pytest.mark.parametrize("pieces", [(b"abc",), (b"a", b"b", b"c")])

@@ -36,6 +36,8 @@ _TELLING = 256 * 1024
 """Bytes; a body from this size on tells how fast connections are."""
 _SLICE = 0.25
 """Seconds; so long the system waits for a buffer to be full, where it can be told."""
+_FIRST = 16 * 1024
+"""Bytes; so much a new connection is asked for first, then twice as much each time."""
 _INTERIM = 8
 """At most so many 1xx responses come before the real one."""
 
@@ -58,6 +60,7 @@ class Connection:
 
     __slots__ = (
         "_all",
+        "_first",
         "_patience",
         "_pending",
         "_read",
@@ -86,6 +89,8 @@ class Connection:
         self.idle_since = 0.0
         self._patience = sock.gettimeout() or 0.0
         self._slice = min(_SLICE, self._patience)
+        self._first = _FIRST
+        """Bytes that are waited for at once: a new connection tells soon how much it brings."""
         self._readable = _look_at(sock)
         self._pending: Callable[[], int] | None = getattr(sock, "pending", None)  # with TLS
         self._read: Callable[[int, memoryview], int] | None = None
@@ -180,6 +185,9 @@ class Connection:
             view[:count] = self.left[:count]
             self.left = self.left[count:]
             return count
+        if self._first < len(view):
+            view = view[: self._first]
+            self._first *= 2
         until = None
         while True:
             try:

@@ -45,8 +45,8 @@ __all__ = ["transfer"]
 _RATE_SECONDS = 5.0
 _LEAST = 28
 """Descriptors; with fewer than that, files do not wait for one another."""
-_LOOK_SECONDS = 0.05
-"""Between two looks at how much may be under way."""
+_LOOK_SECONDS, _FIRST_LOOKS = 0.05, 0.02
+"""Between two looks at how much may be under way; and in the first second."""
 
 UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
 
@@ -375,7 +375,8 @@ class _Transfer:
         next_beat = time.monotonic() + BEAT_SECONDS
         next_progress = 0.0
         while self._living or tally.inbox:
-            tally.wake.wait(min(beat, _LOOK_SECONDS))
+            early = time.monotonic() - self._began < 1.0
+            tally.wake.wait(min(beat, _FIRST_LOOKS if early else _LOOK_SECONDS))
             tally.wake.clear()
             while tally.inbox:
                 self._listen(tally.inbox.popleft())

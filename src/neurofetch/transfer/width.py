@@ -1,7 +1,9 @@
 """How many requests may be under way at once: found while the bytes come. No clock, no thread.
 
-Two rules, the first for quick lines and the second for slow ones:
+Three rules, for the beginning, for quick lines, and for slow ones:
 
+0. *A new line is given time to show what it brings.* TCP begins slowly, with twice as much in each
+   round trip. While that goes on, so does the number.
 1. *What is under way is here soon.* As many requests may be under way as the line, at the rate that
    it has now, brings in `HORIZON` seconds. By Little's law nobody waits longer than that because of
    the others; so these need not show that they help.
@@ -23,7 +25,7 @@ HORIZON = 2.0
 """Seconds in which what is under way for large files is to be here."""
 _TINY_HORIZON = 1.0
 """The same for tiny files."""
-_START = 4.0
+_START = 8.0
 """Connections for large files to begin with."""
 _TINY_START = 64
 """Requests for tiny files to begin with, at most."""
@@ -75,6 +77,10 @@ _DOUBLING = 2.0
 """Seconds in which it doubles until then."""
 _QUIET = 4.0
 """Seconds; requests to slow down that are closer to each other are about the same."""
+_ROUND = 0.03
+"""Seconds, at least, between two looks at whether a new line gets quicker."""
+_QUICKER = 1.4
+"""So many times as much in each look: then it does."""
 _FRUITLESS = 0.25
 """The share of connections that broke without having brought anything: fewer are made then."""
 
@@ -204,6 +210,8 @@ class Width:
         self._holding = self._held = 0
         self._rest = self._resting = 0
         self._up_next = True
+        self._beginning = True
+        self._round: tuple[Sample, float] | None = None
 
     # -- what is asked -----------------------------------------------------------------------
 
@@ -246,6 +254,8 @@ class Width:
         self._hear_bytes(sample, last)
         self._measure_briefly(sample)
         self._hear_failures(sample, last)
+        if self._beginning and self._first_byte_at is not None:
+            self._begin(sample)
         self._recover(sample.now - last.now)
         self._measure(sample)
         self._set()
@@ -280,6 +290,25 @@ class Width:
             rate = min(rate, self._bounds.rate)
         self._rate = max(rate, self._rate * _FADE**seconds)
         self._brief = sample
+
+    def _begin(self, sample: Sample) -> None:
+        """Double the number while a new line gets quicker with each look."""
+        if self._round is None:
+            self._round = sample, 0.0
+            return
+        since, before = self._round
+        seconds = sample.now - since.now
+        if seconds < max(_ROUND, self._latency / 2):
+            return
+        rate, limit = (sample.came - since.came) / seconds, self._bounds.rate
+        bound = limit is not None and rate >= 0.9 * limit
+        if rate < before * _QUICKER or bound or sample.throttled or sample.fruitless:
+            self._beginning = False
+            self._first_level = self.level
+            return
+        if before:
+            self.level = min(self._most, self._ceiling, 2 * self.level)
+        self._round = sample, rate
 
     # -- slowing down ------------------------------------------------------------------------
 
