@@ -46,6 +46,10 @@ _GATHER = 0.2
 """Seconds, at most, that a file waits for others to be flushed with."""
 _WORTH_IT = 256 << 10
 """Bytes; a larger file is sent on its way to the disk as soon as it is here."""
+_CHEAP, _CHEAP_EACH = 0.002, 30e-6
+"""Seconds of a flush, and for each of its files: in memory there is nothing to flush. Then who
+brings the last of `_ROW` files settles them: handing over costs more than that."""
+_ROW = 64
 _COUNTED = 16 << 20
 """Bytes; of a larger file most is on the disk already."""
 
@@ -123,6 +127,9 @@ class Settler:
         self._held = False
         self._hurried = False
         self._serves = False
+        self._cheap = False
+        self._one = threading.Lock()
+        """Held by who settles a batch."""
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._wake = threading.Event()
@@ -136,11 +143,25 @@ class Settler:
         with self._room:
             while self._serves and self._open and self._open + ready.descriptors > self._most:
                 self._room.wait()
-            serves = self._serves
+            serves, batch = self._serves, [ready]
             if serves:
                 self._take_in(ready)
-        if not serves:
-            self._settle([ready])
+                batch = self._batch() if self._cheap and len(self._waiting) >= _ROW else []
+        if batch:
+            self._settle_all(batch, held=serves)
+
+    def _settle_all(self, batch: Sequence[Ready], *, held: bool) -> None:
+        """Settle a batch, while nobody else settles another; or a file that was not taken in."""
+        if not held:
+            self._settle(batch)
+            return
+        with self._one:
+            self._settle(batch)
+        with self._room:
+            self._open -= sum(ready.descriptors for ready in batch)
+            self._room.notify_all()
+            if not self._open:
+                self._wake.set()
 
     def _take_in(self, ready: Ready) -> None:
         if not self._waiting:
@@ -176,10 +197,7 @@ class Settler:
         """Settle files until the end."""
         try:
             while batch := self._next():
-                self._settle(batch)
-                with self._room:
-                    self._open -= sum(ready.descriptors for ready in batch)
-                    self._room.notify_all()
+                self._settle_all(batch, held=True)
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             self._tally.end_all(error)
         finally:
@@ -239,6 +257,7 @@ class Settler:
     def _flushed(self, batch: Sequence[Ready]) -> list[Ready]:
         """Flush files, those of each file system together; return those that are on the disk."""
         done: list[Ready] = []
+        began = time.monotonic()
         for row in _by(batch, _home_of):
             folder = row[0].temporary.folder.fd
             errors = self.flusher.flush([ready.temporary.fd for ready in row], folder)
@@ -248,6 +267,8 @@ class Settler:
                     done.append(ready)
                 else:
                     self._tell(ready, error)
+        took = time.monotonic() - began
+        self._cheap = took < min(_CHEAP, _CHEAP_EACH * len(batch))
         return done
 
     def _named(self, row: Sequence[Ready]) -> list[tuple[Ready, Receipt]]:

@@ -143,6 +143,7 @@ class WholeFile:
         retried: int = 0,
     ) -> None:
         self.life = life
+        self._remote = life.step.want.remote
         self._context = context
         self._before = before
         self._moved = self._moved_before = moved
@@ -199,10 +200,6 @@ class WholeFile:
         self._conclude(self._outcome)
 
     # -- the ends ----------------------------------------------------------------------------
-
-    @property
-    def _remote(self) -> RemoteFile:
-        return self.life.step.want.remote
 
     def _claimed(self) -> bool:
         self._began = time.monotonic()
@@ -354,6 +351,7 @@ class WholeFile:
             raise RemoteChangedError(f"{remote.key}: changed on the server while it was fetched")
         self._changed, self._came_before = True, None
         self.life.step = replace(step, want=replace(step.want, remote=now))
+        self._remote = now
 
     def _fetch(self) -> tuple[Verified, int]:
         context, want = self._context, self.life.step.want
