@@ -263,3 +263,15 @@ def test_a_network_that_is_slow_for_all_is_waited_for():
     with RawServer(trickle) as server, Client(network) as client:
         for _ in range(2):
             assert ask(client, server) == (200, b"x" * 3000)
+
+
+def test_the_time_for_which_nobody_reads_is_none_of_the_servers():
+    network = Network(limit_rate=100_000, read_timeout=2.0, slow_bytes=60_000, slow_window=0.4)
+    with RawServer(FAST) as server, Client(network) as client:
+        view, began = memoryview(bytearray(50_000)), time.monotonic()
+        with client.send(Request(server.url + "/f")) as response:
+            assert response.fill(view) == 50_000  # and then half a second passes
+            assert response.fill(view) == 50_000  # which had gathered meanwhile
+        (line,) = client.outages._lines.values()
+        assert time.monotonic() - began > 0.9
+        assert line.heard - began < 0.4  # later, it may have been away

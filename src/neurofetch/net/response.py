@@ -331,6 +331,8 @@ class Response:
             line.good = (now, request)
         self._window = (self._began, 0)
         self._crawled = False
+        self._paused = 0.0
+        """When reading paused for the speed limit: what is read next may have come since then."""
 
     def __enter__(self) -> Response:
         return self
@@ -348,6 +350,7 @@ class Response:
         """
         if self._done or not view:
             return 0
+        read_before = bool(self._connection.left)
         try:
             count = self._next(view)
         except ProtocolError:
@@ -357,7 +360,7 @@ class Response:
             self._keep = False
             raise self._pool.broken(self.shown_url, error) from error
         if count:
-            self._watch(count)
+            self._watch(count, all_read=count < len(view) and not read_before)
         return count
 
     def fill(self, view: memoryview) -> int:
@@ -451,17 +454,25 @@ class Response:
             self._watch(0)  # sizes and trailers may drip, too
         return count
 
-    def _watch(self, count: int) -> None:
+    def _watch(self, count: int, *, all_read: bool = True) -> None:
         """Count bytes for the rate limit, and give up on a connection that drips or crawls.
 
         It crawls when it is far slower than others, twice in a row: once may be the disk's doing.
+        The time for which we do not read is none of the server's.
         """
-        self._pool.pace.spend(count)
-        network = self._pool.network
+        network, line, came = self._pool.network, self._line, time.monotonic()
         since, seen = self._window
-        now = time.monotonic()
         if count:
-            self._line.heard = self._connection.idle_since = now
+            line.heard = max(line.heard, self._paused or came)
+            self._paused = 0.0 if all_read else self._paused
+        self._pool.pace.spend(count)
+        now = time.monotonic()
+        if now - came > _SLICE:
+            self._paused = self._paused or came
+            since += now - came
+            self._window = (since, seen)
+        if count:
+            self._connection.idle_since = now
         if now - since < network.slow_window:
             self._window = (since, seen + count)
             return
