@@ -28,7 +28,7 @@ from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection, without_clashes
 from neurofetch.planning.local_path import twins
-from neurofetch.planning.plan import kept, make_plan
+from neurofetch.planning.plan import kept, make_plan, unresumed
 from neurofetch.sources.ask import look
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.store.audit import audit, recognised
@@ -569,7 +569,7 @@ def plan_wants(
         steps += _steps(directory, some, receipts, held, overwrite=overwrite, adopt=adopt)
     directory.surveyed = receipts
     receipts.forget()
-    notes = (*notes, *map(_UNREAD.format, receipts.unread))
+    notes = (*notes, *map(_UNREAD.format, receipts.unread), *unresumed(steps))
     return Plan(directory.root, tuple(steps), notes, directory.free())
 
 

@@ -437,6 +437,22 @@ NAMESPACES = {
 }
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "<Contents><Key>a</Key><Size>1</Size></Contents>",
+        "<x:Contents><Key>a</Key><Size>1</Size></x:Contents>",
+        contents("a"),
+    ],
+)
+def test_no_entry_is_passed_over_that_lacks_the_prefix_of_the_others(rows):
+    page = (
+        '<x:ListBucketResult xmlns:x="urn:other"><x:IsTruncated>false</x:IsTruncated>'
+        f"{rows}</x:ListBucketResult>"
+    )
+    assert walked(lambda *_: response(page.encode()))[0] == ["a"]
+
+
 @pytest.mark.parametrize("name", NAMESPACES)
 def test_no_entry_is_passed_over_for_its_namespace(name):
     outside, inside = NAMESPACES[name]

@@ -222,6 +222,45 @@ def test_a_token_that_has_expired_begins_nothing_anew():
     )
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("expires", [1, 2, 5])
+def test_a_token_that_has_expired_loses_nothing_whatever_the_order(order, expires):
+    """A name tells where it was only where names come in order: so this server understands it."""
+    spent = []
+
+    def page(query, _):
+        after, _, at = query.get("continuation-token", "").partition("|")
+        if at and int(at) == 100 * expires and not spent:
+            spent.append(at)
+            return b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
+        after = after or query.get("start-after", "")
+        names = [name for name in ORDERS[order] if name > after]
+        first = int(at or 0)
+        more = first + 100 < len(names)
+        token = f"{after}|{first + 100}"
+        return listing(
+            *names[first : first + 100], goes_on="true" if more else "false", token=token
+        )
+
+    with Lister(page) as lister:
+        assert keys(lister.source.walk("")) == NAMES
+    assert spent or expires * 100 >= len(NAMES)
+
+
+def test_a_token_that_has_expired_before_any_name_came_loses_no_place():
+    """Where much was deleted, pages are empty."""
+
+    def page(query, number):
+        if query.get("continuation-token"):
+            return b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
+        assert query["start-after"] == "b"
+        return listing("c") if number else listing(goes_on="true", token="t")
+
+    with Lister(page) as lister:
+        pages = list(lister.source._walked("", "b"))
+    assert [file.key for files, _ in pages for file in files] == ["c"]
+
+
 # -- the seam, without a server --------------------------------------------------------------------
 
 

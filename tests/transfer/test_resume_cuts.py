@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from neurofetch import fetcher
 from neurofetch.engine import RetryRules, stream
 from neurofetch.events import Progress, Retrying
 from neurofetch.model import Status, VerificationLevel
@@ -109,6 +110,18 @@ def test_a_file_that_cannot_be_resumed_says_so_when_it_is_cut(world):
     assert world.fetch(WHOLE, listen=events.append).ok
     (told,) = [event.reason for event in events if isinstance(event, Retrying)]
     assert told.endswith("it cannot be resumed, and begins anew")
+
+
+@pytest.mark.parametrize("stretch", [1, 2000])
+def test_the_plan_says_which_files_cannot_be_resumed(world, monkeypatch, stretch):
+    """It is one note for the whole plan, however many files are planned at a time."""
+    monkeypatch.setattr(fetcher, "_STRETCH", stretch)
+    for name, size in (("a", 300 * KIB), ("b", 10), ("c", 400 * KIB), ("d", 300 * KIB)):
+        world.put(name, noise(size))
+        if name != "d":
+            world.s3.lie(name, etag='W/"abc')
+    (note,) = world.plan().notes
+    assert note.startswith(f"2 files of more than 256 kB ({700 * KIB:,} bytes) cannot be resumed")
 
 
 def test_attempts_count_from_the_last_one_that_brought_something(world, monkeypatch):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import LocalFile, RemoteFile, Want
 
-__all__ = ["check_space", "kept", "make_plan"]
+__all__ = ["check_space", "kept", "make_plan", "unresumed"]
 
 _SMALL = 256 * 1024
 """Bytes; a file up to this size comes at once, so there is nothing to resume."""
@@ -50,11 +50,22 @@ def make_plan(
     steps = tuple(
         _step(want, local.get(want.path), held.get(want.path, 0), overwrite) for want in wants
     )
-    return Plan(root, steps, notes + _unresumed(steps), free)
+    return Plan(root, steps, notes + unresumed(steps), free)
 
 
-def _unresumed(steps: Iterable[Step]) -> tuple[str, ...]:
-    """Say how many files begin anew if they are interrupted, since nothing guards their version."""
+def unresumed(steps: Iterable[Step]) -> tuple[str, ...]:
+    """Say how many files begin anew if they are interrupted, since nothing guards their version.
+
+    Parameters
+    ----------
+    steps : iterable of Step
+        All of a plan.
+
+    Returns
+    -------
+    tuple of str
+        One note, or none.
+    """
     count = size = 0
     for step in steps:
         remote = step.want.remote

@@ -44,7 +44,8 @@ class Chain:
     The end is where the server says so. A server that says that it goes on has to get on: a place
     in the listing that comes twice, or pages without end that bring nothing new, are errors, and
     not the end. A token that is not taken any more, since it has expired, begins nothing anew: the
-    listing goes on after the last name that came.
+    listing goes on after the last name that came. Where names come in another order than that of
+    their letters, a name does not tell where it was, and the listing begins again, once.
 
     Parameters
     ----------
@@ -61,21 +62,24 @@ class Chain:
     ) -> None:
         self._ask = ask
         self._senseless = senseless
+        self._after = self._last = after
         self._place = start_after(after) if after else ""
-        self._last = ""
+        self._orderly = True
+        self._again = False
+        self._seen = {"", self._place}
 
     def __iter__(self) -> Iterator[Page]:
-        seen, known = {"", self._place}, _Seen()
+        known = _Seen()
         while True:
             page = self._next()
             self._place = self.next_place(page)
-            self._last = max(self._last, page.last_name())
+            self._note(page)
             yield page
             if not self._place:
                 return
-            if self._place in seen:
+            if self._place in self._seen:
                 raise self._senseless("says that it goes on, and leads back to where it was")
-            seen.add(self._place)
+            self._seen.add(self._place)
             if known.idle_after(page) > _IDLE_PAGES:
                 raise self._senseless(f"goes on for {_IDLE_PAGES} pages without anything new")
 
@@ -90,7 +94,20 @@ class Chain:
         except StalePlaceError:
             if not self._last:
                 raise
-            return self._ask(start_after(self._last))
+            if self._orderly:
+                return self._ask(start_after(self._last))
+            if self._again:
+                raise
+            self._again, self._seen = True, set()
+            return self._ask(start_after(self._after) if self._after else "")
+
+    def _note(self, page: Page) -> None:
+        """Keep the last name, and whether all came in order; a folder may come twice."""
+        keys = [row.key for row in page.rows]
+        for names in (keys, page.folders):
+            if names and (names[0] < self._last or any(map(str.__gt__, names, names[1:]))):
+                self._orderly = False
+        self._last = max(self._last, page.last_name())
 
     def next_place(self, page: Page) -> str:
         """Return the part of the query that asks for the next page; "" where this is the last."""

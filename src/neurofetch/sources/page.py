@@ -227,7 +227,7 @@ class _Document(NamedTuple):
         except (LookupError, ValueError) as error:
             # it names an encoding that does not exist, or that expat cannot read
             raise ProtocolError(msg) from error
-        if body.count(b"xmlns") > ("}" in root.tag):
+        if body.count(b"xmlns") > ("}" in root.tag) or b"xmlns:" in body:
             # Nothing in a page has a name that stands for two things. What is in a namespace of
             # its own would be passed over, as if it were not there.
             for one in root.iter():
