@@ -758,6 +758,7 @@ class _StepShape:
     verification: VerificationLevel = VerificationLevel.NONE
 
 
+_new = object.__new__
 _same_step = Shared[tuple[Action, str, int, VerificationLevel]]()
 
 
@@ -790,6 +791,13 @@ class Step(Value):
     ) -> None:
         self._want = want
         self._rest = _same_step((action, reason, have, verification))
+
+    def same_for(self, want: Want) -> Step:
+        """Return the same step for another file."""
+        made = _new(Step)
+        made._want = want
+        made._rest = self._rest
+        return made
 
     @property
     def want(self) -> Want:
