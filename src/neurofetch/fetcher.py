@@ -583,19 +583,19 @@ def _steps(
     adopt: bool,
 ) -> Iterable[Step]:
     """Return the steps of some files, in their order."""
-    quick = [] if overwrite else [w for w in wants if not w.refused and w.remote.digest is None]
-    levels = directory.unchanged(quick, receipts)
-    same = {w.path: kept(w, level) for w, level in zip(quick, levels, strict=True) if level}
-    rest = [want for want in wants if want.path not in same] if same else wants
+    same: list[Step | None] = [None] * len(wants)
+    if not overwrite:
+        same = kept(wants, directory.unchanged(wants, receipts))
+        if None not in same:
+            return same  # type: ignore[return-value]
+    rest = [want for want, step in zip(wants, same, strict=True) if step is None]
     looked_at = [want for want in rest if not want.problem]
     local = directory.survey((want.path for want in looked_at), receipts)
     if not overwrite:
         local = recognised(directory, looked_at, local, adopt=adopt)
     others = make_plan(directory.root, rest, local, held, overwrite=overwrite).steps
-    if not same:
-        return others
     following = iter(others)
-    return [same.get(want.path) or next(following) for want in wants]
+    return [step or next(following) for step in same]
 
 
 def _for_this_disk(
@@ -603,13 +603,15 @@ def _for_this_disk(
 ) -> tuple[Want, ...]:
     """Return the same files; those that the disk cannot hold have a problem."""
     names = Names(directory.root, directory.state)
-    found = tuple(
-        replace(want, problem=problem)
-        if not want.problem and (problem := names.problem(want.path))
-        else want
-        for want in wants
-    )
-    if not twins(want.path for want in found if not want.problem):
+    found = tuple(wants)
+    if not names.are_short([want.path for want in found]):
+        found = tuple(
+            replace(want, problem=problem)
+            if not want.problem and (problem := names.problem(want.path))
+            else want
+            for want in wants
+        )
+    if not twins([want.path for want in found if not want.problem]):
         return found
     case, accents = names.folds(write=write)
     return without_clashes(found, case=case, accents=accents)

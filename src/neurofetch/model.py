@@ -12,7 +12,7 @@ from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Step",
     "VerificationLevel",
     "Want",
+    "names_in",
 ]
 
 
@@ -566,6 +567,18 @@ class RemoteFile(Value):
         return self._in.storage_class in _ARCHIVES
 
 
+def names_in(files: Sequence[RemoteFile], prefix: str) -> list[str] | None:
+    """Return the names of files below a prefix; None where they were not all listed so.
+
+    Parameters
+    ----------
+    files : sequence of RemoteFile
+    prefix : str
+    """
+    names = [file._name for file in files if file._in.prefix == prefix]
+    return names if len(names) == len(files) else None
+
+
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Classes that S3 does not read from; GLACIER_IR (instant retrieval) is not among them."""
 
@@ -580,6 +593,7 @@ class _WantShape:
     problem: str = ""
 
 
+_new = object.__new__
 _same_want = Shared[tuple[str, str, bool, str]]()
 
 
@@ -649,6 +663,14 @@ class Want(Value):
     def problem(self) -> str:
         """Why it cannot be kept under its name; empty when it can."""
         return self._rest[3]
+
+    def same_for(self, remote: RemoteFile, path: str) -> Want:
+        """Return another file that was chosen for the same reason, and is kept like this one."""
+        made = _new(Want)
+        made._remote = remote
+        made._path = path
+        made._rest = self._rest
+        return made
 
     def said(self, error: BaseException) -> str:
         """Return what an error says of this file, without the name, which stands beside it."""
@@ -790,6 +812,13 @@ class Step(Value):
     ) -> None:
         self._want = want
         self._rest = _same_step((action, reason, have, verification))
+
+    def same_for(self, want: Want) -> Step:
+        """Return the same step for another file."""
+        made = _new(Step)
+        made._want = want
+        made._rest = self._rest
+        return made
 
     @property
     def want(self) -> Want:

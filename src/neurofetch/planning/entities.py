@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from neurofetch.planning.bids_schema import DATATYPES, ENTITIES, INDEX_ENTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "ENTITY_NAMES",
     "EXTRA_ENTITIES",
     "INDEX_ENTITIES",
     "Entities",
+    "Reader",
     "bare",
     "datatype_of",
     "format",
@@ -47,6 +48,10 @@ ENTITY_NAMES: Final[Mapping[str, str]] = MappingProxyType(
 of the schema (see `neurofetch.planning.bids_schema`), and `EXTRA_ENTITIES` before ``desc``."""
 
 _INHERITED = ("sub", "ses")
+
+Pairs = tuple[tuple[str, str], ...]
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 class Entities(NamedTuple):
@@ -100,6 +105,17 @@ def parse(path: str) -> Entities:
     'pSTS-faces'
     """
     folder, _, name = path.rpartition("/")
+    inherited = _head_of(folder).pairs
+    said = _read(name)
+    if inherited and said.values[: len(inherited)] != inherited:
+        own = {pair[0] for pair in said.values}
+        values = (*(pair for pair in inherited if pair[0] not in own), *said.values)
+        return said._replace(values=values)
+    return said
+
+
+def _read(name: str) -> Entities:
+    """Return what a file name says by itself."""
     stem, dot, extension = name.partition(".")
     chunks = stem.split("_")
     pairs = list(map(_pairs.__getitem__, chunks))
@@ -108,11 +124,55 @@ def parse(path: str) -> Entities:
         suffix = chunks[-1]
         del pairs[-1]
     known = tuple(pairs) if all(pairs) else tuple(filter(None, pairs))
-    inherited = _of_folder(folder)
-    if inherited and known[: len(inherited)] != inherited:
-        own = {pair[0] for pair in known if pair}
-        known = (*(pair for pair in inherited if pair[0] not in own), *known)
     return Entities(known, suffix, dot + extension)  # type: ignore[arg-type]
+
+
+class Reader(Generic[K, T]):
+    """What names come to, worked out once for all that differ only in subject and session.
+
+    A dataset has the same names over and over: for each subject and session those of one. So a name
+    is taken as what its folders say too, and the rest; and each rest is read once.
+
+    Parameters
+    ----------
+    of_head : callable
+        Takes the pairs that the folders of a file and its name begin with (none is ``()``), and
+        returns what counts of them.
+    of_rest : callable
+        Takes that and the rest of the name, or a path that does not begin so as a whole. `parse`
+        reads both. Returns what the name comes to.
+    """
+
+    def __init__(self, of_head: Callable[[Pairs], K], of_rest: Callable[[K, str], T]) -> None:
+        self._of_head = of_head
+        self._of_rest = of_rest
+        self._folders: dict[str, tuple[str, K, dict[str, T]]] = {}
+        self._rests: dict[K, dict[str, T]] = {}
+
+    def __call__(self, path: str) -> T:
+        """Return what the name of a file comes to."""
+        folder, _, name = path.rpartition("/")
+        known = self._folders.get(folder)
+        head = _head_of(folder).text if known is None else known[0]
+        if not name.startswith(head):
+            return self._of_rest(self._of_head(()), path)
+        _, kind, rests = known or self._folder(folder)
+        rest = name[len(head) :]
+        if rest in rests:
+            return rests[rest]
+        if len(rests) >= _MANY_CHUNKS:
+            rests.clear()
+        found = rests[rest] = self._of_rest(kind, rest)
+        return found
+
+    def _folder(self, folder: str) -> tuple[str, K, dict[str, T]]:
+        if len(self._folders) >= _MANY_CHUNKS:
+            self._folders.clear()
+        head = _head_of(folder)
+        kind = self._of_head(head.pairs)
+        known = head.text, kind, self._rests.setdefault(kind, {})
+        self._folders[folder] = known
+        return known
 
 
 class _Pairs(dict[str, tuple[str, str] | None]):
@@ -131,15 +191,26 @@ _MANY_CHUNKS = 16_384
 _pairs = _Pairs()
 
 
+class _Head(NamedTuple):
+    """The subject and the session that a folder names, and as names of files in it begin."""
+
+    pairs: Pairs
+    text: str
+
+
 @lru_cache(maxsize=4096)
-def _of_folder(folder: str) -> tuple[tuple[str, str], ...]:
+def _head_of(folder: str) -> _Head:
     """Return the subject and the session that a folder names; the deepest folder counts."""
     found: dict[str, str] = {}
     for component in folder.split("/"):
         entity, _, value = component.partition("-")
         if value and entity in _INHERITED:
             found[entity] = value
-    return tuple((entity, found[entity]) for entity in _INHERITED if entity in found)
+    pairs = tuple((entity, found[entity]) for entity in _INHERITED if entity in found)
+    text = "".join(f"{entity}-{value}_" for entity, value in pairs)
+    if "." in text or text.count("_") > len(pairs):
+        text = "/"  # in a name this would mean something else: none is taken to begin so
+    return _Head(pairs, text)
 
 
 def datatype_of(path: str) -> str:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from neurofetch.planning.entities import Entities, datatype_of, parse
+from neurofetch.model import names_in
+from neurofetch.planning.entities import Entities, Pairs, Reader, datatype_of, parse
 from neurofetch.planning.query import Query, glob_test
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from neurofetch.model import RemoteFile
 
 __all__ = ["Entry", "Family", "Matcher", "Rules", "entries"]
+
+_Left = tuple[str, ...]
+"""The entities with a filter that the folders of a file do not tell of."""
 
 
 class Entry:
@@ -44,16 +49,15 @@ def entries(files: Iterable[RemoteFile], base: str = "") -> list[Entry]:
     """Return the files with what their names say, each key once, in the order of the keys."""
     folder = base.rstrip("/") + "/" if base else ""
     files = files if isinstance(files, list) else list(files)
-    keys = [file.key for file in files]
-    if any(map(str.__ge__, keys, keys[1:])):  # they come in order, as a rule
-        by_key = dict(zip(keys, files, strict=True))
+    names = names_in(files, folder)
+    keys = [file.key for file in files] if names is None else names
+    if any(map(str.__ge__, keys, islice(keys, 1, None))):  # they come in order, as a rule
+        by_key = {file.key: file for file in files}
         files = [by_key[key] for key in sorted(by_key)]
-    del keys
-    found = []
-    for file in files:
-        path = file.name_in(folder)
-        found.append(Entry(file, file.key if path is None else path))
-    return found
+        names = names_in(files, folder)
+    if names is None:
+        names = [file.key.removeprefix(folder) for file in files]
+    return list(map(Entry, files, names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +150,22 @@ class Matcher:
         self._suffix = frozenset(query.suffix)
         self._extension = frozenset(query.extension)
         self._reads = bool(self._wanted or self._suffix or self._extension)
+        self._says = self._reader(self._wanted)
+        self._says_with_any_session = self._reader(
+            {entity: values for entity, values in self._wanted.items() if entity != "ses"}
+        )
         self._include = glob_test(query.include) if query.include else None
         self._exclude = glob_test(query.exclude) if query.exclude else None
         sessions = self._wanted.get("ses", frozenset())
         self.averages = bool(rules.averages) and rules.averages in sessions
         self.companions = rules.with_sessions if sessions - {rules.averages} else ()
         self._sessionless = rules.sessionless if sessions else ()
+
+    @property
+    def only_filters(self) -> bool:
+        """Whether nothing counts but the filters, and the files of the root."""
+        rules = self.rules
+        return not (self._exclude or rules.mirrored or self.companions or self._sessionless)
 
     def excluded(self, entry: Entry) -> bool:
         """Whether a glob drops a file, whatever else speaks for it."""
@@ -165,18 +179,34 @@ class Matcher:
             return False
         if not self._reads:
             return True
-        says = entry.says
-        if (self._suffix and says.suffix not in self._suffix) or (
-            self._extension and says.extension not in self._extension
-        ):
-            return False
-        for entity, accepted in self._wanted.items():
-            if entity == "ses" and any_session:
-                continue
-            value = says.get(entity)
-            if not (self._lacking(entity) if value is None else value in accepted):
+        return (self._says_with_any_session if any_session else self._says)(entry.path)
+
+    def _reader(self, wanted: Mapping[str, frozenset[str]]) -> Reader[_Left | None, bool]:
+        """Return what tells of a path whether its name passes the filters on what it says."""
+
+        def of_head(pairs: Pairs) -> _Left | None:
+            """Return the filters that are left for the rest of the name; None: it does not pass."""
+            said = dict(pairs)
+            if any(value not in wanted.get(entity, (value,)) for entity, value in pairs):
+                return None
+            return tuple(entity for entity in wanted if entity not in said)
+
+        def of_rest(left: _Left | None, rest: str) -> bool:
+            if left is None:
                 return False
-        return True
+            says = parse(rest)
+            if (
+                (self._suffix and says.suffix not in self._suffix)
+                or (self._extension and says.extension not in self._extension)
+            ):
+                return False
+            for entity in left:
+                value = says.get(entity)
+                if not (self._lacking(entity) if value is None else value in wanted[entity]):
+                    return False
+            return True
+
+        return Reader(of_head, of_rest)
 
     def _lacking(self, entity: str) -> bool:
         """Whether a file without this entity passes the filter on it."""

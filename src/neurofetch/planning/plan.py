@@ -8,7 +8,7 @@ from neurofetch.errors import DiskFullError
 from neurofetch.model import Action, Plan, Step, VerificationLevel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from neurofetch.model import LocalFile, RemoteFile, Want
@@ -86,17 +86,33 @@ def _resumes(remote: RemoteFile) -> bool:
     return remote.ranges and not weak and bool(remote.etag or remote.digest)
 
 
-def kept(want: Want, level: VerificationLevel) -> Step:
-    """Return the step of a file that is here as it was fetched, and as it is listed.
+def kept(
+    wants: Sequence[Want], levels: Sequence[VerificationLevel | None]
+) -> list[Step | None]:
+    """Return the steps of files that are here as they were fetched, and as they are listed.
 
     Parameters
     ----------
-    want : Want
-        Neither refused nor with a problem, and without a digest in the listing.
-    level : VerificationLevel
-        How it was verified when it came.
+    wants : sequence of Want
+    levels : sequence of VerificationLevel or None
+        How each was verified when it came; None for a file of which that is not known.
+
+    Returns
+    -------
+    list of Step or None
+        None also for a file that takes a closer look whatever is here: it is refused, has a
+        problem, or its digest is in the listing.
     """
-    return Step(want, Action.KEEP, _verified(level), verification=level)
+    found: list[Step | None] = []
+    model = None
+    for want, level in zip(wants, levels, strict=True):
+        if level is None or want.refused or want.problem or want.remote.digest is not None:
+            found.append(None)
+            continue
+        if model is None or model.verification is not level:
+            model = Step(want, Action.KEEP, _verified(level), verification=level)
+        found.append(model.same_for(want))
+    return found
 
 
 def _step(want: Want, here: LocalFile | None, have: int, overwrite: bool) -> Step:

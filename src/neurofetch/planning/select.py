@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import NothingMatchedError, UnknownValueError
-from neurofetch.planning.entities import full
+from neurofetch.planning.entities import Reader, full, parse
 from neurofetch.planning.explain import explain
 from neurofetch.planning.match import Entry, Family, Matcher, Rules, entries
 from neurofetch.planning.query import Query, glob_test, query
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from neurofetch.model import RemoteFile
+    from neurofetch.planning.entities import Pairs
 
 __all__ = [
     "Chosen",
@@ -129,18 +130,26 @@ def resolve(
 
 
 def _choose(listed: Sequence[Entry], matcher: Matcher) -> list[Chosen]:
-    rules = matcher.rules
     chosen: list[str] = []
     sidecars: dict[str, str] = {}
+    json_wanted = _json_wanted(matcher.query)
+    for_suffix = matcher.rules.sidecars and bool(matcher.query.suffix)
+    if matcher.only_filters and not for_suffix:
+        roots = frozenset(matcher.rules.root_files)
+        chosen = [
+            "root file" if entry.path in roots else matcher.asked(entry)
+            for entry in listed
+        ]
+        return [Chosen(entry.remote, why) for entry, why in zip(listed, chosen, strict=True) if why]
     for entry in listed:
         excluded = matcher.excluded(entry)
-        why = "" if excluded else rules.always(entry)
+        why = "" if excluded else matcher.rules.always(entry)
         if not why and not excluded:
             why = matcher.companion(entry)
-            if why and _json_wanted(matcher.query):
+            if why and json_wanted:
                 sidecars[_sidecar(entry)] = entry.path
             asked = matcher.asked(entry)
-            if asked and rules.sidecars and matcher.query.suffix:
+            if asked and for_suffix:
                 sidecars[_sidecar(entry)] = entry.path
             why = why or asked
         chosen.append(why)
@@ -177,7 +186,7 @@ def _judge(listed: Sequence[Entry], matcher: Matcher) -> list[str]:
     """
     if any(_counts(entry, matcher) for entry in listed):
         return []
-    unruled = [entry for entry in listed if not matcher.rules.always(entry)]
+    unruled = _unruled(listed, matcher.rules)
     asked = any(matcher.passes(entry) and not matcher.excluded(entry) for entry in unruled)
     if not asked or len(matcher.permissive) != 1:
         raise NothingMatchedError(explain(unruled, matcher.query, matcher.rules))
@@ -208,6 +217,14 @@ def _counts(entry: Entry, matcher: Matcher) -> bool:
     by_rule = matcher.sessionless(entry) or matcher.companion(entry)
     specific = matcher.permissive or matcher.query.suffix or matcher.query.datatype
     return bool(by_rule and specific) and matcher.passes(entry, any_session=True)
+
+
+def _unruled(listed: Sequence[Entry], rules: Rules) -> list[Entry]:
+    """Return the files that do not come along whatever the filters."""
+    roots = frozenset(rules.root_files)
+    if rules.mirrored:
+        return [entry for entry in listed if not rules.always(entry)]
+    return [entry for entry in listed if entry.path not in roots]
 
 
 def _resolve(listed: Sequence[Entry], query: Query, rules: Rules) -> tuple[Query, list[str]]:
@@ -256,18 +273,27 @@ def _existing(
     entities: dict[str, set[str]] = {entity: set() for entity, values in query.entities if values}
     suffixes: dict[str, bool] = {}
     extensions: set[str] = set()
-    if entities or query.suffix or query.extension:
-        for entry in listed:
-            if rules.always(entry):
-                continue
-            says = entry.says
-            for name, values in entities.items():
-                value = says.get(name)
-                if value is not None:
-                    values.add(value)
-            extensions.add(says.extension)
-            if query.suffix and not suffixes.get(says.suffix, False):
-                suffixes[says.suffix] = "-" in entry.path.rpartition("/")[2]
+    unruled = _unruled(listed, rules) if entities or query.suffix or query.extension else ()
+
+    def note_pairs(pairs: Pairs) -> tuple[str, ...]:
+        for name, value in pairs:
+            if name in entities:
+                entities[name].add(value)
+        return tuple(name for name, _ in pairs)
+
+    def note_rest(told: tuple[str, ...], rest: str) -> bool:
+        says = parse(rest)
+        for name, values in entities.items():
+            value = None if name in told else says.get(name)
+            if value is not None:
+                values.add(value)
+        extensions.add(says.extension)
+        likely = bool(told) or "-" in rest.rpartition("/")[2]
+        suffixes[says.suffix] = suffixes.get(says.suffix, False) or likely
+        return True
+
+    for _ in map(Reader(note_pairs, note_rest), map(attrgetter("path"), unruled)):
+        pass
     if rules.averages and "ses" in entities:
         entities["ses"].add(rules.averages)
     suffixes.pop("", None)
@@ -276,6 +302,6 @@ def _existing(
     found["suffix"] = (set(suffixes), formal)
     found["extension"] = (extensions - {""}, extensions - {""})
     if query.datatype:
-        types = {entry.datatype for entry in listed if not rules.always(entry)} - {""}
+        types = {entry.datatype for entry in _unruled(listed, rules)} - {""}
         found["datatype"] = (types, types)
     return found

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError
-from neurofetch.model import LocalFile
+from neurofetch.model import LocalFile, VerificationLevel
 from neurofetch.store.folder import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from neurofetch.model import VerificationLevel, Want
+    from neurofetch.model import Want
     from neurofetch.store.known import Receipts
     from neurofetch.store.partials import Temporary
 
@@ -31,6 +31,7 @@ __all__ = ["FULL", "DataDirectory"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when a disk, or the share of it that a user has, is full."""
+_LEVELS = tuple(VerificationLevel)
 
 
 class DataDirectory:
@@ -177,18 +178,29 @@ class DataDirectory:
             As `survey` does.
         """
         found: list[VerificationLevel | None] = []
+        seen, known, base, ask = receipts.seen, self._known, self._base, os.stat
         for want in wants:
-            path, level = want.path, None
-            if not want.problem and receipts.may_be_unchanged(path):
+            path = want.path
+            was, told = seen(path), want.remote.told
+            found.append(None)
+            if was is None or type(told) is not bytes or want.problem:
+                continue
+            level, parts, size, mtime_ns, etag = was
+            listed = int.from_bytes(told[23:], "big") if len(told) == 25 else 0
+            if etag != told[:16] or parts != listed:
+                continue
+            if path.rpartition("/")[0] not in known:
                 self._check_folder(path)
-                try:
-                    info = os.stat(self._base + path)
-                except OSError:
-                    found.append(None)  # `survey` says what it is
-                    continue
-                if stat.S_ISREG(info.st_mode):
-                    level = receipts.unchanged(want.remote, path, info.st_size, info.st_mtime_ns)
-            found.append(level)
+            try:
+                info = ask(base + path)
+            except OSError:
+                continue  # `survey` says what it is
+            if (
+                info.st_mtime_ns == mtime_ns
+                and info.st_size == size
+                and stat.S_ISREG(info.st_mode)
+            ):
+                found[-1] = _LEVELS[level]
         return found
 
     def _in_the_way(self, path: str) -> DestinationError:

@@ -13,6 +13,7 @@ from neurofetch.errors import UnsafeNameError
 from neurofetch.store.folder import Folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 __all__ = ["Names", "encodable"]
@@ -57,6 +58,11 @@ class Names:
         self._longest = _limit(there, "PC_NAME_MAX", _LONGEST_NAME)
         self._room = _limit(there, "PC_PATH_MAX", _LONGEST_PATH) - len(os.fsencode(root)) - 2
         self._folds: tuple[bool, bool] | None = None
+
+    def are_short(self, paths: Sequence[str]) -> bool:
+        """Whether all of them are so short and plain that none of them has a problem."""
+        most = min(self._longest, self._room)
+        return max(map(len, paths), default=0) <= most and all(map(str.isascii, paths))
 
     def problem(self, path: str) -> str:
         """Say why a path, relative to the root, cannot be the name of a file here; "" if it can."""

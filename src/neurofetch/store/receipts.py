@@ -30,8 +30,9 @@ from neurofetch.store.known import MOST, Receipts
 from neurofetch.store.owner import Life, Owner, is_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from neurofetch.model import Receipt
 
@@ -46,6 +47,7 @@ _ENDED = "ended-"
 _MERGING = "merging-"
 _LONGEST_LINE = 1 << 20
 """Bytes. What is longer is no receipt: the names in one are of a few thousand letters."""
+_AT_ONCE = 1 << 17
 _LARGEST = 4 << 30
 """Bytes. What is larger is no journal: ten million files have a smaller one."""
 
@@ -271,11 +273,27 @@ def _read(folder: Folder, name: str, receipts: Receipts) -> bool:
             receipts.unread.append(f"{folder.path}{os.sep}{name}: it is too large to be one")
             return False
         try:
-            while line := file.readline(_LONGEST_LINE):
-                receipts.add_line(line)
+            for lines in _whole_lines(file):
+                receipts.add_lines(lines)
         except OSError as error:
             return _unread(folder, name, error, receipts)
     return True
+
+
+def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Give the lines of a file, many at a time; the last one may lack its end."""
+    rest = b""
+    while data := file.read(_AT_ONCE):
+        end = data.rfind(b"\n") + 1
+        if end:
+            yield rest + data[:end]
+            rest = data[end:]
+        elif len(rest) < _LONGEST_LINE:
+            rest += data
+        else:
+            rest = b"\0" * _LONGEST_LINE  # no receipt, however it goes on
+    if rest:
+        yield rest
 
 
 def _unread(folder: Folder, name: str, error: OSError, receipts: Receipts) -> bool:
