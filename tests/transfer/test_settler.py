@@ -84,6 +84,28 @@ def test_every_file_is_flushed_before_it_has_its_name(world, monkeypatch, whole,
     assert len(set(seen.files)) == count or seen.whole
 
 
+@pytest.mark.parametrize("cheap", [True, False])
+def test_where_a_flush_costs_nothing_who_brings_files_settles_them(world, monkeypatch, cheap):
+    monkeypatch.setattr(settler, "_CHEAP", 60.0 if cheap else 0.0)
+    monkeypatch.setattr(settler, "_CHEAP_EACH", 60.0 if cheap else 0.0)
+    monkeypatch.setattr(settler, "_GATHER", 30.0)  # the first 256 tell what a flush costs
+    settle, rows = settler.Settler._settle, []
+
+    def noted(self, batch):
+        rows.append((threading.current_thread().name, len(batch)))
+        settle(self, batch)
+
+    monkeypatch.setattr(settler.Settler, "_settle", noted)
+    content = put_many(world, 1000)
+    assert world.fetch().ok
+    assert world.files() == content
+    assert len(world.receipts()) == sum(count for _, count in rows) == 1000
+    others = [count for name, count in rows if name != "neurofetch-settler"]
+    assert bool(others) == cheap
+    assert all(count >= settler._ROW for count in others)
+    world.assert_clean()
+
+
 def test_a_file_system_whose_flush_took_long_is_not_flushed_again(tmp_path, monkeypatch):
     seen = Flushes(monkeypatch, whole=True)
     monkeypatch.setattr(flush, "_LONG", -1.0)

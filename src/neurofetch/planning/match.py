@@ -195,9 +195,8 @@ class Matcher:
             if left is None:
                 return False
             says = parse(rest)
-            if (
-                (self._suffix and says.suffix not in self._suffix)
-                or (self._extension and says.extension not in self._extension)
+            if (self._suffix and says.suffix not in self._suffix) or (
+                self._extension and says.extension not in self._extension
             ):
                 return False
             for entity in left:

@@ -136,10 +136,7 @@ def _choose(listed: Sequence[Entry], matcher: Matcher) -> list[Chosen]:
     for_suffix = matcher.rules.sidecars and bool(matcher.query.suffix)
     if matcher.only_filters and not for_suffix:
         roots = frozenset(matcher.rules.root_files)
-        chosen = [
-            "root file" if entry.path in roots else matcher.asked(entry)
-            for entry in listed
-        ]
+        chosen = ["root file" if entry.path in roots else matcher.asked(entry) for entry in listed]
         return [Chosen(entry.remote, why) for entry, why in zip(listed, chosen, strict=True) if why]
     for entry in listed:
         excluded = matcher.excluded(entry)

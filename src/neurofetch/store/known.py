@@ -19,7 +19,6 @@ from neurofetch.model import Receipt, VerificationLevel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from neurofetch.model import RemoteFile
 
 __all__ = ["MOST", "Receipts"]
 
@@ -261,8 +260,8 @@ class Receipts(Mapping[str, Receipt]):
         Returns
         -------
         tuple or None
-            The number of the level (see `VerificationLevel`), the parts of the ETag (0 for one of a whole file),
-            the size, the time in nanoseconds, and the 16 bytes of the ETag. None where it takes a
+            The number of the level (see `VerificationLevel`), the parts of the ETag (0 for one of a
+            whole file), the size, the time in nanoseconds, and the 16 bytes of the ETag. None where it takes a
             closer look.
         """
         row = self._rows.get(path)
