@@ -8,6 +8,7 @@ import pytest
 
 from neurofetch.engine import Network
 from neurofetch.errors import ProtocolError, TransientError
+from neurofetch.net import response
 from neurofetch.net.client import Client
 from neurofetch.net.http1 import Request
 from tests.engine_raw import RawServer, ask
@@ -265,13 +266,14 @@ def test_a_network_that_is_slow_for_all_is_waited_for():
             assert ask(client, server) == (200, b"x" * 3000)
 
 
-def test_the_time_for_which_nobody_reads_is_none_of_the_servers():
+def test_the_time_for_which_nobody_reads_is_none_of_the_servers(monkeypatch):
+    monkeypatch.setattr(response, "_FIRST", 1_000_000)  # a new connection is read as any other
     network = Network(limit_rate=100_000, read_timeout=2.0, slow_bytes=60_000, slow_window=0.4)
     with RawServer(FAST) as server, Client(network) as client:
         view, began = memoryview(bytearray(50_000)), time.monotonic()
-        with client.send(Request(server.url + "/f")) as response:
-            assert response.fill(view) == 50_000  # and then half a second passes
-            assert response.fill(view) == 50_000  # which had gathered meanwhile
+        with client.send(Request(server.url + "/f")) as body:
+            assert body.fill(view) == 50_000  # and then half a second passes
+            assert body.fill(view) == 50_000  # which had gathered meanwhile
         (line,) = client.outages._lines.values()
         assert time.monotonic() - began > 0.9
         assert line.heard - began < 0.4  # later, it may have been away

@@ -261,8 +261,8 @@ class Receipts(Mapping[str, Receipt]):
         -------
         tuple or None
             The number of the level (see `VerificationLevel`), the parts of the ETag (0 for one of a
-            whole file), the size, the time in nanoseconds, and the 16 bytes of the ETag. None where it takes a
-            closer look.
+            whole file), the size, the time in nanoseconds, and the 16 bytes of the ETag. None where
+            it takes a closer look.
         """
         row = self._rows.get(path)
         if type(row) is not bytes or path in self.rivals or len(row) < _SEEN.size:
