@@ -221,3 +221,26 @@ def test_a_program_that_ends_at_once_has_said_everything():
         [sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=30, check=True
     )
     assert [line.split()[1] for line in done.stderr.splitlines()] == [*map(str, range(300))]
+
+
+LATE = """
+from neurofetch.display.outlet import outlet
+
+class Bar:
+    def __init__(self):
+        self.out = outlet()
+        self.out.pass_on("in time")
+
+    def __del__(self):
+        self.out.write("too late")
+
+bar = Bar()
+"""
+
+
+def test_what_is_written_while_the_interpreter_ends_does_not_hold_it():
+    # As a bar does that was open when Ctrl-C came.
+    done = subprocess.run(
+        [sys.executable, "-c", LATE], capture_output=True, text=True, timeout=10, check=True
+    )
+    assert done.stderr == "in time\n"

@@ -138,8 +138,8 @@ class Outlet:
         return True
 
     def _put(self, text: str, most: int) -> None:
-        if not text or self.stream is None:
-            return
+        if not text or self.stream is None or sys.is_finalizing():
+            return  # at the very end a thread that is started never begins, and is waited for
         if self._fd is None:
             with contextlib.suppress(OSError, ValueError):  # ValueError: it was closed meanwhile
                 self.stream.write(text)
