@@ -451,6 +451,7 @@ class Schedule:
                 self._condition.notify_all()
             elif self._waiting:
                 self._check_for_fault()
+
     # -- how many at once --------------------------------------------------------------------
 
     def widen(self, bulk: int, places: int) -> frozenset[int]:
