@@ -91,13 +91,13 @@ class ModelTask:
 
     # what a thread that works on a flow needs of a tiny file
 
-    def begin(self):
+    def begin(self, **_):
         return self.model.begin(self)
 
     def ready(self):
         return True
 
-    def finish(self):
+    def finish(self, **_):
         self.model.run(self)
 
     def run(self):

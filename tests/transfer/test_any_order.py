@@ -309,13 +309,14 @@ class Run:
                 assert board.next_moment is not None, f"nothing goes on: {board.left}"
                 self.queue.now = board.next_moment
         if task is not None:
-            if task.kind is not TaskKind.TINY or task.begin():
+            if task.kind is not TaskKind.TINY or task.begin(others=bool(hands)):
                 hands.append(task)
             else:
                 board.done(task)
         elif hands:
             task = hands.pop(self.draw(st.integers(0, len(hands) - 1), "who goes on"))
-            task.finish() if task.kind is TaskKind.TINY else task.run()
+            tiny = task.kind is TaskKind.TINY
+            task.finish(others=bool(hands)) if tiny else task.run()
             board.done(task)
 
     def end(self):

@@ -181,7 +181,7 @@ def test_tiny_files_do_not_wait_for_a_thread_that_went_over_to_a_part():
     part_began, tiny_came = threading.Event(), threading.Event()
 
     class Last(Small):
-        def finish(self):
+        def finish(self, **_):
             time.sleep(0.1)
             schedule._board.add([Job(part, kind=TaskKind.PART)])  # nobody is woken for it
 
@@ -300,11 +300,11 @@ class Small(Job):
     def ready(self):
         return self.quick
 
-    def begin(self):
+    def begin(self, **_):
         self.diary.append(f"ask {self.name}")
         return self.waits
 
-    def finish(self):
+    def finish(self, **_):
         self.diary.append(f"got {self.name}")
 
 
@@ -356,14 +356,14 @@ def test_flows_together_never_have_more_requests_under_way_than_places(flows):
     lock, now, most = threading.Lock(), [0], [0]
 
     class Counted(Small):
-        def begin(self):
+        def begin(self, **_):
             with lock:
                 now[0] += 1
                 most[0] = max(most[0], now[0])
             time.sleep(0.0005)
             return True
 
-        def finish(self):
+        def finish(self, **_):
             time.sleep(0.002)
             with lock:
                 now[0] -= 1

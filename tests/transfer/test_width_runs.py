@@ -13,7 +13,11 @@ import pytest
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.retry import RetryRules
 from neurofetch.transfer import width
+from neurofetch.transfer.crowd import Crowd
 from neurofetch.transfer.options import Options
+from neurofetch.transfer.schedule import Schedule, TaskKind
+from neurofetch.transfer.steering import Steering
+from neurofetch.transfer.tally import Tally
 from testbed.s3 import Bytes, S3Object
 from tests.engine_world import NETWORK, PART, World, noise
 
@@ -228,3 +232,31 @@ def test_other_threads_do_not_hold_on():
     pace.end()
     thread.join()
     assert pace.came == 11
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_nobody_holds_on_while_a_server_is_away(away):
+    """Who holds on may have the only connection that the server allows, for which others wait."""
+    schedule, pace = Schedule(1, 4), RateLimit(None)
+    schedule.add([Whole(), Whole()])
+    for _ in range(2):
+        thread = threading.Thread(target=schedule.take)
+        thread.start()
+        thread.join()
+    Steering(
+        schedule,
+        pace,
+        Tally(None, schedule.stop),
+        crowd=Crowd(4, 0, 0, 0, 4),
+        width=width.Width(width.Bounds(4, 1, 1e6, 1.0), fixed=1),
+        has_bulk=True,
+        away=lambda: away,
+    )
+    assert len(pace._held) == (0 if away else 1)
+
+
+class Whole:
+    """The task of a file in one request."""
+
+    kind = TaskKind.WHOLE
+    file = None

@@ -49,6 +49,7 @@ class Ahead:
         self._lock = threading.Lock()
         self._route: Route | None = None
         self._wanted = 0
+        self._refused = False
         self._coming = 0
         self._awaited = 0
         self._arrivals: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
@@ -62,8 +63,16 @@ class Ahead:
             if self._route not in (None, route) or wanted <= self._wanted:
                 return
             more, self._wanted = wanted - self._wanted, wanted
-            self._route = route
+            self._route, self._refused = route, False
         start(lambda: self._work(route), min(more, _DIALERS), "neurofetch-dial")
+
+    def enough(self, route: Route) -> None:
+        """Stop: the server closed one before it was used, so it may allow fewer.
+
+        Else each that it closes would be made anew, hundreds of times a second.
+        """
+        with self._lock:
+            self._refused = self._refused or route == self._route
 
     def take(self, route: Route) -> Connection | None:
         """Wait for a connection that is on its way; None when there is none, or it failed."""
@@ -78,7 +87,7 @@ class Ahead:
             connection: Connection | None = None
             try:
                 connection = self._dial(route)
-                connection.used = True  # it may be closed again before it is needed
+                connection.used = connection.ahead = True  # it may be closed before it is needed
             except (NeurofetchError, MemoryError):  # told to whoever needs one, and makes one
                 return
             finally:
@@ -86,7 +95,7 @@ class Ahead:
 
     def _has_room(self) -> bool:
         with self._lock:
-            if self._count() + self._coming >= self._wanted:
+            if self._refused or self._count() + self._coming >= self._wanted:
                 return False
             self._coming += 1
             return True

@@ -225,6 +225,8 @@ class Client:
             silent = isinstance(error.__cause__, TimeoutError)
             if silent or not doubtful:
                 raise
+            if connection.ahead:
+                self._ahead.enough(connection.route)
         else:
             if response.status != 408 or not doubtful:
                 return response
@@ -253,7 +255,7 @@ class Client:
         except BaseException:
             self.release(connection, keep=False)
             raise
-        connection.used = True
+        connection.used, connection.ahead = True, False
         return response
 
     def _unanswered(self, request: Request, connection: Connection, error: OSError) -> Exception:
@@ -337,6 +339,8 @@ class Client:
                     return connection
                 if unasked and _GOODBYE not in unasked[:16] and not connection.may_talk:
                     self.distrust(connection)
+                if connection.ahead:
+                    self._ahead.enough(route)
             self.release(connection, keep=False)
         return None
 

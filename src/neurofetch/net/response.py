@@ -66,6 +66,7 @@ class Connection:
         "_read",
         "_readable",
         "_slice",
+        "ahead",
         "asked",
         "idle_since",
         "left",
@@ -84,6 +85,8 @@ class Connection:
         """When a request was sent last."""
         self.left = b""
         self.used = False
+        self.ahead = False
+        """Whether it was made before it was needed, and no response came on it yet."""
         self.may_talk = False
         """Whether a body may come that is none: some servers send one after HEAD."""
         self.idle_since = 0.0

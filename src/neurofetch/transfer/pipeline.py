@@ -18,14 +18,20 @@ __all__ = ["Tiny", "flow"]
 class Tiny(Protocol):
     """A file that can be asked for now and waited for later."""
 
-    def begin(self) -> bool:
-        """Send the request; whether there is a response to wait for."""
+    def begin(self, *, others: bool) -> bool:
+        """Send the request; whether there is a response to wait for.
+
+        Parameters
+        ----------
+        others : bool
+            Whether responses to this thread wait to be read: then it must not wait for the line.
+        """
 
     def ready(self) -> bool:
         """Whether a further request could be sent without making a connection first."""
 
-    def finish(self) -> None:
-        """Wait for the response, and deal with the file."""
+    def finish(self, *, others: bool) -> None:
+        """Wait for the response, and deal with the file; `others` is as of `begin`."""
 
 
 def flow(first: Task, schedule: Schedule) -> None:
@@ -44,7 +50,7 @@ def flow(first: Task, schedule: Schedule) -> None:
     try:
         while True:
             while task is not None:
-                if _begun(task, schedule):
+                if _begun(task, schedule, others=bool(waiting)):
                     waiting.append(task)
                 # While others wait, no time is spent on making a connection: they are made
                 # elsewhere.
@@ -54,7 +60,7 @@ def flow(first: Task, schedule: Schedule) -> None:
                 return
             oldest = waiting.popleft()
             try:
-                cast("Tiny", oldest).finish()
+                cast("Tiny", oldest).finish(others=bool(waiting))
             finally:
                 schedule.done(oldest)
             task = schedule.more() if _room(waiting, schedule) else None
@@ -72,11 +78,11 @@ def _room(waiting: deque[Task], schedule: Schedule) -> bool:
     return not waiting or (len(waiting) < share and schedule.tiny_in_flight < places)
 
 
-def _begun(task: Task, schedule: Schedule) -> bool:
+def _begun(task: Task, schedule: Schedule, *, others: bool) -> bool:
     """Begin a task, and say that it is over unless there is a response to wait for."""
     waits = False
     try:
-        waits = cast("Tiny", task).begin()
+        waits = cast("Tiny", task).begin(others=others)
     finally:
         if not waits:
             schedule.done(task)

@@ -192,6 +192,7 @@ class _Transfer:
                 bounds_of(crowd, options, self._sorted, client.network.limit_rate), options.width
             ),
             has_bulk=bool(whole or large),
+            away=lambda: client.outages.quiet_lines,
         )
         journal = Journal(directory.state, directory.surveyed)
         partials = Partials(directory.state, journal.owner)

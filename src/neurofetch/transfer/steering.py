@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from neurofetch.transfer.width import Bounds, Sample, Width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from neurofetch.model import Step
     from neurofetch.net.rate_limit import RateLimit
@@ -88,6 +88,9 @@ class Steering:
     width : Width
     has_bulk : bool
         Whether there are files in one request, or in parts.
+    away : callable
+        Whether a server is known to be away. Then nobody holds on: who does may have the only
+        connection that the server allows, and those whose turn it is wait for it.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Steering:
         crowd: Crowd,
         width: Width,
         has_bulk: bool,
+        away: Callable[[], bool],
     ) -> None:
         self._schedule = schedule
         self._pace = pace
@@ -106,12 +110,14 @@ class Steering:
         self._crowd = crowd
         self._width = width
         self._has_bulk = has_bulk
+        self._away = away
         self._said = (0, 0)
         self._set()
 
     def _set(self) -> None:
         width = self._width
-        self._pace.hold(self._schedule.widen(width.bulk, min(width.tiny, self._crowd.places)))
+        beyond = self._schedule.widen(width.bulk, min(width.tiny, self._crowd.places))
+        self._pace.hold(frozenset() if self._away() else beyond)
         if (width.bulk, width.tiny) != self._said:
             self._said = (width.bulk, width.tiny)
             _log.debug(

@@ -104,20 +104,20 @@ class FetchTiny:
 
     def run(self) -> None:
         """Fetch it at once."""
-        if self.begin():
-            self.finish()
+        if self.begin(others=False):
+            self.finish(others=False)
 
-    def begin(self) -> bool:
+    def begin(self, *, others: bool) -> bool:
         """Send the request for the file; whether there is a response to wait for."""
-        return self._whole.send()
+        return self._whole.send(others=others)
 
     def ready(self) -> bool:
         """Whether a further request could be sent without making a connection first."""
         return self._whole.ready()
 
-    def finish(self) -> None:
+    def finish(self, *, others: bool) -> None:
         """Wait for the response; a file that did not come is asked for alone, later."""
-        self._whole.receive()
+        self._whole.receive(others=others)
 
 
 class WholeFile:
@@ -158,6 +158,9 @@ class WholeFile:
         """Whether the ETag is sent as the condition of the request: some servers cannot."""
         self._came_before: str | None = None
         """What came the first time, where that did not match: its digest, or ""."""
+        self._others = self._sending = self._put_back = False
+        """Whether its thread has other responses to read; it is being asked for, and was not read
+        yet; and it waits for the connection of one of the others."""
         self._resumes = True
         """Whether it goes on where a connection ended: some servers cannot."""
 
@@ -165,13 +168,22 @@ class WholeFile:
 
     def fetch(self) -> None:
         """Claim the file and fetch it, with as many attempts as the rules allow."""
+        self._others = False
         if self._context.client.parts_away(self._remote.url):
             self.life.wait(FetchWhole(self), _AWAY)  # the thread is for those that can come
         elif self._claimed():
             self._conclude(self._outcome)
 
-    def send(self) -> bool:
-        """Claim the file and send the request; whether there is a response to wait for."""
+    def send(self, *, others: bool = False) -> bool:
+        """Claim the file and send the request; whether there is a response to wait for.
+
+        Parameters
+        ----------
+        others : bool
+            Whether this thread has other responses to read. They may be on all the connections that
+            the server allows; so it does not wait for another connection meanwhile.
+        """
+        self._others, self._sending, self._put_back = others, True, False
         if not self._claimed():
             return False
         context, remote = self._context, self._remote
@@ -193,10 +205,13 @@ class WholeFile:
     def ready(self) -> bool:
         """Whether a further request could be sent without making a connection first."""
         context = self._context
-        return context.client.ready(self._remote.url, context.schedule.places)
+        return not self._put_back and context.client.ready(
+            self._remote.url, context.schedule.places
+        )
 
-    def receive(self) -> None:
-        """Wait for the response to the request that was sent; one attempt."""
+    def receive(self, *, others: bool = False) -> None:
+        """Wait for the response to the request that was sent; one attempt. See `send`."""
+        self._others, self._sending = others, False
         self._conclude(self._outcome)
 
     # -- the ends ----------------------------------------------------------------------------
@@ -290,6 +305,11 @@ class WholeFile:
     def _is_the_lines(self, error: LineError) -> bool:
         """Whether a failure was the line's, and was seen to: it is no attempt of the file."""
         context = self._context
+        if self._others and not error.pages and not isinstance(error.__cause__, TimeoutError):
+            context.tally.fruitless += 1
+            self._put_back = self._sending
+            self.life.wait(FetchTiny(self) if self._put_back else FetchWhole(self), 0.0)
+            return True
         try:
             if context.client.outages.others_come(error.line):
                 lines = error.held  # this thread has something to do
