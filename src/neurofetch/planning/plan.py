@@ -75,9 +75,7 @@ def _resumes(remote: RemoteFile) -> bool:
     return remote.ranges and not weak and bool(remote.etag or remote.digest)
 
 
-def kept(
-    wants: Sequence[Want], levels: Sequence[VerificationLevel | None]
-) -> list[Step | None]:
+def kept(wants: Sequence[Want], levels: Sequence[VerificationLevel | None]) -> list[Step | None]:
     """Return the steps of files that are here as they were fetched, and as they are listed.
 
     Parameters

@@ -195,11 +195,7 @@ class DataDirectory:
                 info = ask(base + path)
             except OSError:
                 continue  # `survey` says what it is
-            if (
-                info.st_mtime_ns == mtime_ns
-                and info.st_size == size
-                and stat.S_ISREG(info.st_mode)
-            ):
+            if info.st_mtime_ns == mtime_ns and info.st_size == size and stat.S_ISREG(info.st_mode):
                 found[-1] = _LEVELS[level]
         return found
 
