@@ -15,7 +15,7 @@ from neurofetch.planning.local_path import left_out, local_name, meet, placed, t
 from neurofetch.planning.select import Chosen, Query, Rules, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from neurofetch.model import RemoteFile
 
@@ -142,9 +142,10 @@ def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) 
     UnknownValueError, NothingMatchedError
         As `select` does.
     """
-    listed = [file for file in files if not _is_folder_mark(file)]
+    # Consoles show an empty folder by an empty object whose name ends in a slash.
+    listed = [file for file in files if file.size or not file.key.endswith("/")]
     selection = select(listed, query, dataset.rules, base=dataset.base)
-    wants = without_clashes([_want(chosen, dataset) for chosen in selection.files], dataset.base)
+    wants = without_clashes(list(_wants(selection.files, dataset)), dataset.base)
     return Selection(wants, selection.notes + _missing_root_files(wants, query, dataset))
 
 
@@ -184,20 +185,23 @@ def _own_path(want: Want, base: str | None) -> str:
     return want.path if base is None else want.remote.key.removeprefix(base)
 
 
-def _is_folder_mark(file: RemoteFile) -> bool:
-    """Whether it is the empty object by which consoles show an empty folder."""
-    return file.key.endswith("/") and not file.size
-
-
-def _want(chosen: Chosen, dataset: Dataset) -> Want:
-    remote, why = chosen
-    key = remote.key
-    path, problem = dataset.place(key)
-    refused = dataset.refusal(key) if dataset.withheld else ""
-    name = remote.name_in(dataset.base)
-    if path == name:
-        path = name  # one text for both
-    return Want(remote, path, why, refused, problem=problem)
+def _wants(chosen: Iterable[Chosen], dataset: Dataset) -> Iterator[Want]:
+    base, reserved, last = dataset.base, _one(dataset.state), None
+    for remote, why in chosen:
+        name = remote.name_in(base)
+        if name and not dataset.tidy_labels:
+            path, problem = placed(name, reserved=reserved)
+        else:
+            path, problem = dataset.place(remote.key)
+            path = name if name == path else path  # one text for both
+        refused = dataset.refusal(remote.key) if dataset.withheld else ""
+        if last is not None and why == last.why and not (refused or problem):
+            yield last.same_for(remote, path)
+            continue
+        want = Want(remote, path, why, refused, problem=problem)
+        if not (refused or problem):
+            last = want
+        yield want
 
 
 def _missing_root_files(wants: tuple[Want, ...], query: Query, dataset: Dataset) -> tuple[str, ...]:

@@ -24,10 +24,7 @@ __all__ = ["left_out", "local_name", "meet", "placed", "tidy_label", "twins"]
 
 MAX_COMPONENT = 255  # bytes: NAME_MAX of every common file system
 
-# What nearly every key looks like; anything else is looked at piece by piece.
-_PLAIN = re.compile(
-    r"[A-Za-z0-9_][A-Za-z0-9_.,+=@ -]{0,254}(?:/[A-Za-z0-9_][A-Za-z0-9_.,+=@ -]{0,254})*"
-)
+_NO_NAMES = frozenset({"", ".", ".."})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _IGNORED = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff]")  # HFS+ does not see these
 _LABEL = re.compile(r"(?:^|(?<=_))label-[^_.]*")
@@ -80,13 +77,23 @@ def placed(key: str, *, strip: str = "", reserved: frozenset[str] = frozenset())
         if not key.startswith(folder):
             return key, f"it is not below {folder!r}, where it was listed"
         path = key[len(folder) :]
-    if _PLAIN.fullmatch(path) is None and (problem := _problem(path)):
-        return path or key, problem
+    folder, slash, name = path.rpartition("/")
+    if name in _NO_NAMES or len(name) > MAX_COMPONENT or not name.isascii() or "\0" in name:
+        if problem := _problem(path):
+            return path or key, problem
+    elif slash and (problem := _folder_problem(folder)):
+        return path, _problem(path) or problem
     if reserved:
-        top = path.partition("/")[0]
+        top = folder.partition("/")[0] if slash else name
         if _is_reserved(top, reserved):
             return path, f"{top!r} is a folder of this package's own"
     return path, ""
+
+
+@lru_cache(maxsize=1024)
+def _folder_problem(folder: str) -> str:
+    """Say why a folder is dangerous or impossible; many files lie in each."""
+    return _problem(folder)
 
 
 @lru_cache(maxsize=1024)

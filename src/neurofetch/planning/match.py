@@ -11,7 +11,7 @@ from neurofetch.planning.entities import Entities, Pairs, Reader, datatype_of, p
 from neurofetch.planning.query import Query, glob_test
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from neurofetch.model import RemoteFile
 
@@ -162,10 +162,12 @@ class Matcher:
         self._sessionless = rules.sessionless if sessions else ()
 
     @property
-    def only_filters(self) -> bool:
-        """Whether nothing counts but the filters, and the files of the root."""
+    def by_name(self) -> Callable[[str], bool] | None:
+        """The test of a path where nothing else counts, but the files of the root; else None."""
         rules = self.rules
-        return not (self._exclude or rules.mirrored or self.companions or self._sessionless)
+        families = rules.mirrored or self.companions or self._sessionless
+        others = families or self._include or self._exclude or self._datatype
+        return None if others or not self._reads else self._says
 
     def excluded(self, entry: Entry) -> bool:
         """Whether a glob drops a file, whatever else speaks for it."""

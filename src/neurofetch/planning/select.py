@@ -134,10 +134,13 @@ def _choose(listed: Sequence[Entry], matcher: Matcher) -> list[Chosen]:
     sidecars: dict[str, str] = {}
     json_wanted = _json_wanted(matcher.query)
     for_suffix = matcher.rules.sidecars and bool(matcher.query.suffix)
-    if matcher.only_filters and not for_suffix:
+    passes = None if for_suffix else matcher.by_name
+    if passes is not None:
         roots = frozenset(matcher.rules.root_files)
-        chosen = ["root file" if entry.path in roots else matcher.asked(entry) for entry in listed]
-        return [Chosen(entry.remote, why) for entry, why in zip(listed, chosen, strict=True) if why]
+        for entry in listed:
+            path = entry.path
+            chosen.append("root file" if path in roots else "asked for" if passes(path) else "")
+        return list(_with_sidecars(listed, matcher, chosen, sidecars))
     for entry in listed:
         excluded = matcher.excluded(entry)
         why = "" if excluded else matcher.rules.always(entry)
