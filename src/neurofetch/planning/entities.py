@@ -21,6 +21,7 @@ __all__ = [
     "EXTRA_ENTITIES",
     "INDEX_ENTITIES",
     "Entities",
+    "Pairs",
     "Reader",
     "bare",
     "datatype_of",
