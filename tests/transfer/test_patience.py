@@ -163,6 +163,7 @@ def test_without_patience_it_fails_at_once(world, monkeypatch):
         assert time.monotonic() - began < 20  # not a matter of speed: of 15 minutes
     assert not report.ok
     assert line.connections - night.dark_at <= 2 * 8 + 6
+    assert not night.of(NetworkAway)  # nobody waits
 
 
 def test_a_silent_network_is_away_as_well(world, monkeypatch):

@@ -157,15 +157,16 @@ def test_a_stall_keeps_what_came_before_it(world, way):
     assert world.files() == {"f.bin": body}
 
 
+def until_close(sock, request, reply):
+    """Answer without a length, and close early."""
+    span = "" if reply.status == 200 else f"Content-Range: {reply.headers['Content-Range']}\r\n"
+    etag = reply.headers["ETag"]
+    head = f"HTTP/1.0 {reply.status} X\r\nETag: {etag}\r\n{span}\r\n"
+    sock.sendall(head.encode() + reply.body[:200_000])
+
+
 def test_a_body_of_no_stated_length_that_ends_early_goes_on(world):
     body = world.put("f.bin", noise(12 * PART))
-
-    def until_close(sock, request, reply):
-        span = "" if reply.status == 200 else f"Content-Range: {reply.headers['Content-Range']}\r\n"
-        etag = reply.headers["ETag"]
-        head = f"HTTP/1.0 {reply.status} X\r\nETag: {etag}\r\n{span}\r\n"
-        sock.sendall(head.encode() + reply.body[:200_000])
-
     for options in WAYS.values():
         world.s3.fault(method="GET", act=until_close)
         outcome = only(world.fetch(options, overwrite=True))
@@ -184,6 +185,15 @@ def test_a_stream_goes_on_where_its_connections_end(world, monkeypatch):
             blocks = stream(fetcher.client, remote, source=fetcher.source, rules=QUICK)
             assert b"".join(map(bytes, blocks)) == body
         assert line.cuts >= 5
+
+
+def test_a_stream_goes_on_where_a_body_of_no_stated_length_ends_early(world):
+    body = world.put("f.bin", noise(12 * PART))
+    world.s3.fault(method="GET", key="f.bin", act=until_close)
+    with world.fetcher() as fetcher:
+        (remote,) = fetcher.source.walk("")
+        blocks = stream(fetcher.client, remote, source=fetcher.source, rules=QUICK)
+        assert b"".join(map(bytes, blocks)) == body
 
 
 # -- servers that cannot be asked for the rest ------------------------------------------------

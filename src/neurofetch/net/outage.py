@@ -526,12 +526,14 @@ class Outages:
         if not asked_before:
             return ""  # it may be a blip: looked at once more before it is told
         now = self._clock()
+        if outage.wait.over(now):
+            return "gave up"
         if not outage.known:
             with self._news:
                 outage.known, outage.told = True, now
                 self._known.append(outage)
                 self._notices.append(outage.notice("away", now))
-        return "gave up" if outage.wait.over(now) else ""
+        return ""
 
     def _pause(self, outage: _Outage) -> None:
         """Wait until it is time to ask again; what the machine sleeps does not count."""

@@ -157,6 +157,9 @@ def _part(
             with ask_range(client, source, remote, begin + came, end - 1) as response:
                 while count := response.readinto(part[came:]):
                     came += count
+            if came < len(part):  # a body of no stated length
+                msg = f"{remote.key}: {came} of {len(part)} bytes came, and then the body ended"
+                raise TransientError(msg)
         except NoRangesError as error:
             msg = f"{remote.key}: asked for a part of the file, got all of it"
             raise TransientError(msg) from error
@@ -172,6 +175,4 @@ def _part(
             raise
 
     attempts.run(once)
-    if came != len(part):
-        raise VerificationError(f"{remote.key}: {came} bytes came for {len(part)} asked for")
     return part
