@@ -78,21 +78,24 @@ def stream(
         If the server refuses, has no such object, sends no ranges, or cannot be reached.
     """
     source = source or ListedSource([remote])
-    attempts = Attempts(rules, outages=client.outages)
-    now, headers = _as_it_is_now(client, source, remote, attempts)
+
+    def attempts() -> Attempts:
+        return Attempts(rules, outages=client.outages)  # for each pass: it stops them at its end
+
+    now, headers = _as_it_is_now(client, source, remote, attempts())
     parts = part_count(now.etag or "")
     piece = OnePiece(
         ServerChecksum.of(now, headers),
         once=True,
         part_length=lambda number: ask_part_length(client, source, now, number, parts),
     )
-    for data in _pass(client, source, now, attempts):
+    for data in _pass(client, source, now, attempts()):
         piece.update(data)
         yield data
     try:
         piece.settle()
     except EtagError as error:
-        _read_again(error, _pass(client, source, now, attempts))
+        _read_again(error, _pass(client, source, now, attempts()))
 
 
 def _pass(
