@@ -29,7 +29,12 @@ _EACH = _STACK + (64 << 20)
 _REST = 256 << 20
 """Bytes of address space that threads leave for everything else."""
 _stack_size = threading.Lock()
-
+if hasattr(os, "register_at_fork"):  # else a process forked meanwhile would wait for it for ever
+    os.register_at_fork(
+        before=_stack_size.acquire,
+        after_in_parent=_stack_size.release,
+        after_in_child=_stack_size.release,
+    )
 
 _BEAT = 0.25
 _NEW = 50_000

@@ -1,6 +1,8 @@
 """A system that gives few threads, or little address space: fewer threads, and all files."""
 
 import ctypes
+import os
+import signal
 import sys
 import threading
 import time
@@ -9,7 +11,7 @@ import pytest
 
 from laion_fmri.volumes.byte_stream import ahead
 from neurofetch._pool import Pool
-from neurofetch._threads import room_for_threads, start, together
+from neurofetch._threads import room_for_threads, small_stacks, start, started, together
 from neurofetch.transfer.stream import stream
 from tests.engine_world import OPTIONS, PART, World, noise, planned, ran
 
@@ -134,6 +136,29 @@ def test_threads_have_small_stacks_and_those_of_others_keep_theirs():
     small, usual = sizes
     assert small <= 2 << 20
     assert usual == before or usual > small
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_process_that_is_forked_while_a_thread_starts_can_start_threads():
+    """A loader forks its workers, say, while another thread fetches."""
+    begun = threading.Event()
+
+    def slowly():
+        with small_stacks():
+            begun.set()
+            time.sleep(0.3)
+
+    thread = threading.Thread(target=slowly)
+    thread.start()
+    begun.wait()
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(5)
+        os._exit(started(lambda: None, "forked") is None)
+    assert os.waitpid(child, 0)[1] == 0
+    thread.join()
 
 
 def _stack():
