@@ -21,6 +21,7 @@ __all__ = [
     "EXTRA_ENTITIES",
     "INDEX_ENTITIES",
     "Entities",
+    "Pairs",
     "Reader",
     "bare",
     "datatype_of",
@@ -50,6 +51,7 @@ of the schema (see `neurofetch.planning.bids_schema`), and `EXTRA_ENTITIES` befo
 _INHERITED = ("sub", "ses")
 
 Pairs = tuple[tuple[str, str], ...]
+"""Entities and their values."""
 K = TypeVar("K")
 T = TypeVar("T")
 
