@@ -90,6 +90,7 @@ class _How(NamedTuple):
     advice: str
 
 
+_new = object.__new__
 _same_how = Shared[_How]()
 
 
@@ -164,6 +165,14 @@ class Outcome(Value):
         made._of = want
         made._size = size
         made._how = _same_how(_How(status, reason, 0, 0.0, verification, 0, advice))
+        return made
+
+    def same_for(self, want: Want, size: int) -> Outcome:
+        """Return the same outcome for another file, for which nothing came either."""
+        made = _new(Outcome)
+        made._of = want
+        made._size = size
+        made._how = self._how
         return made
 
     @property
@@ -593,7 +602,6 @@ class _WantShape:
     problem: str = ""
 
 
-_new = object.__new__
 _same_want = Shared[tuple[str, str, bool, str]]()
 
 
@@ -663,6 +671,12 @@ class Want(Value):
     def problem(self) -> str:
         """Why it cannot be kept under its name; empty when it can."""
         return self._rest[3]
+
+    @property
+    def is_told_by_etag(self) -> bool:
+        """Whether, if it is here with this ETag, nothing else counts: no refusal, no digest."""
+        _, refused, _, problem = self._rest
+        return not refused and not problem and self._remote._in.digest is None
 
     def same_for(self, remote: RemoteFile, path: str) -> Want:
         """Return another file that was chosen for the same reason, and is kept like this one."""
@@ -812,6 +826,10 @@ class Step(Value):
     ) -> None:
         self._want = want
         self._rest = _same_step((action, reason, have, verification))
+
+    def is_like(self, other: Step) -> bool:
+        """Whether it is the same for two files, as far as can be told at a glance."""
+        return self._rest is other._rest
 
     def same_for(self, want: Want) -> Step:
         """Return the same step for another file."""

@@ -51,6 +51,7 @@ of the schema (see `neurofetch.planning.bids_schema`), and `EXTRA_ENTITIES` befo
 _INHERITED = ("sub", "ses")
 
 Pairs = tuple[tuple[str, str], ...]
+"""Entities and their values."""
 K = TypeVar("K")
 T = TypeVar("T")
 

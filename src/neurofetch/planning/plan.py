@@ -93,18 +93,12 @@ def kept(wants: Sequence[Want], levels: Sequence[VerificationLevel | None]) -> l
     ----------
     wants : sequence of Want
     levels : sequence of VerificationLevel or None
-        How each was verified when it came; None for a file of which that is not known.
-
-    Returns
-    -------
-    list of Step or None
-        None also for a file that takes a closer look whatever is here: it is refused, has a
-        problem, or its digest is in the listing.
+        How each was verified when it came; None for a file of which something else is to be said.
     """
     found: list[Step | None] = []
     model = None
     for want, level in zip(wants, levels, strict=True):
-        if level is None or want.refused or want.problem or want.remote.digest is not None:
+        if level is None:
             found.append(None)
             continue
         if model is None or model.verification is not level:

@@ -170,7 +170,7 @@ class DataDirectory:
         Returns
         -------
         list of VerificationLevel or None
-            None where `survey` has to look.
+            None where that takes a closer look, or something else decides.
 
         Raises
         ------
@@ -183,11 +183,11 @@ class DataDirectory:
             path = want.path
             was, told = seen(path), want.remote.told
             found.append(None)
-            if was is None or type(told) is not bytes or want.problem:
+            if was is None or type(told) is not bytes or not want.is_told_by_etag:
                 continue
-            level, parts, size, mtime_ns, etag = was
+            level, parts, size, mtime_ns, length, etag = was
             listed = int.from_bytes(told[23:], "big") if len(told) == 25 else 0
-            if etag != told[:16] or parts != listed:
+            if etag != told[:length] or parts != listed:
                 continue
             if path.rpartition("/")[0] not in known:
                 self._check_folder(path)

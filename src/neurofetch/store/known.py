@@ -19,7 +19,6 @@ from neurofetch.model import Receipt, VerificationLevel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-
 __all__ = ["MOST", "Receipts"]
 
 MOST = (1 << 63) - 1
@@ -254,21 +253,20 @@ class Receipts(Mapping[str, Receipt]):
             return None
         return row if type(row) is Receipt else self._receipt(path, row)  # type: ignore[arg-type]
 
-    def seen(self, path: str) -> tuple[int, int, int, int, bytes] | None:
+    def seen(self, path: str) -> tuple[int, int, int, int, int, bytes] | None:
         """Return what tells at a glance whether a file is as it was fetched, and as it is listed.
 
         Returns
         -------
         tuple or None
-            The number of the level (see `VerificationLevel`), the parts of the ETag (0 for one of a
-            whole file), the size, the time in nanoseconds, and the 16 bytes of the ETag. None where
-            it takes a closer look.
+            The number of the level (see `VerificationLevel`); the parts of the ETag, 0 for one of
+            a whole file; size; time in nanoseconds; 16; the 16 bytes of the ETag. None where it
+            takes a closer look, as it does where 16 is another number.
         """
         row = self._rows.get(path)
-        if type(row) is not bytes or path in self.rivals or len(row) < _SEEN.size:
+        if type(row) is not bytes or len(row) < _SEEN.size or path in self.rivals:
             return None
-        level, parts, size, mtime_ns, length, etag = _SEEN.unpack_from(row)
-        return (level, parts, size, mtime_ns, etag) if length else None
+        return _SEEN.unpack_from(row)
 
     def all(self) -> Iterable[Receipt]:
         """Give all of them, those included that several runs wrote at the same time."""
@@ -285,7 +283,7 @@ class Receipts(Mapping[str, Receipt]):
         """Keep nothing but what `seq` returns."""
         rows = self._rows
         for path, row in rows.items():
-            rows[path] = _seq(row)
+            rows[path] = _SEQ.unpack_from(row)[0] if type(row) is bytes else _seq(row)
         self.rivals.clear()
 
 

@@ -32,7 +32,7 @@ from neurofetch.transfer.whole_file import IN_MEMORY, FetchTiny, FetchWhole, Who
 from neurofetch.transfer.width import Width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from neurofetch.net.client import Client
     from neurofetch.sources.source import Source
@@ -113,10 +113,27 @@ def transfer(
         ).run()
     else:
         tidy(directory.state, plan.steps)
-    rows = tuple(outcomes.get(n) or _unmoved(step) for n, step in enumerate(plan.steps))
-    report = Report(plan.root, rows, plan.notes, time.monotonic() - began)
+    rows = _outcomes(plan.steps, outcomes)
+    report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
     listen(Finished(report))
     return report
+
+
+def _outcomes(steps: Sequence[Step], outcomes: Mapping[int, Outcome]) -> list[Outcome]:
+    """Return an outcome for each step: those that there are, and those of what was not moved."""
+    found: list[Outcome] = []
+    before, model = None, None
+    for number, step in enumerate(steps):
+        outcome = outcomes.get(number)
+        if outcome is None and model is not None and before is not None and step.is_like(before):
+            want = step.want
+            outcome = model.same_for(want, want.remote.size or 0)
+        elif outcome is None:
+            outcome = _unmoved(step)
+            if step.action is Action.KEEP:
+                before, model = step, outcome
+        found.append(outcome)
+    return found
 
 
 def _unmoved(step: Step) -> Outcome:
