@@ -156,6 +156,8 @@ class Line:
             task = self._begin(self._connect(client))
             self._live.add(task)
             task.add_done_callback(self._live.discard)
+            # One that is cancelled before it begins closes nothing.
+            task.add_done_callback(lambda _, client=client: _reset(client))  # type: ignore[misc]
 
     async def _connect(self, client: socket.socket) -> None:
         server = socket.socket()

@@ -160,9 +160,7 @@ def _part(
             with ask_range(client, source, remote, begin + came, end - 1) as response:
                 while count := response.readinto(part[came:]):
                     came += count
-            if came < len(part):  # a body of no stated length
-                msg = f"{remote.key}: {came} of {len(part)} bytes came, and then the body ended"
-                raise TransientError(msg)
+            _check_whole(remote, came, len(part))
         except NoRangesError as error:
             msg = f"{remote.key}: asked for a part of the file, got all of it"
             raise TransientError(msg) from error
@@ -179,3 +177,11 @@ def _part(
 
     attempts.run(once)
     return part
+
+
+def _check_whole(remote: RemoteFile, came: int, length: int) -> None:
+    """See that a body of no stated length did not end early."""
+    if came < length:
+        raise TransientError(
+            f"{remote.key}: {came} of {length} bytes came, and then the body ended"
+        )
