@@ -83,7 +83,7 @@ def test_a_rate_is_that_of_all_connections_together(server):
     began = time.monotonic()
     with Line(server.port, rate=8e6) as line:
         assert got(line) == got(line) == BODY
-    assert time.monotonic() - began > 1.8 * len(BODY) / 8e6
+    assert time.monotonic() - began > 1.5 * len(BODY) / 8e6
 
 
 def test_what_is_dark_resets_what_is_there_and_what_comes(server):
