@@ -157,9 +157,6 @@ def _part(
             with ask_range(client, source, remote, begin + came, end - 1) as response:
                 while count := response.readinto(part[came:]):
                     came += count
-            if came < len(part):  # a body of no stated length
-                msg = f"{remote.key}: {came} of {len(part)} bytes came, and then the body ended"
-                raise TransientError(msg)
         except NoRangesError as error:
             msg = f"{remote.key}: asked for a part of the file, got all of it"
             raise TransientError(msg) from error
@@ -173,6 +170,11 @@ def _part(
             if resumes:
                 tell_progress(error, came - before)
             raise
+        if came < len(part):  # a body of no stated length
+            msg = f"{remote.key}: {came} of {len(part)} bytes came, and then the body ended"
+            early = TransientError(msg)
+            tell_progress(early, came - before if resumes else 0)
+            raise early
 
     attempts.run(once)
     return part
