@@ -92,6 +92,7 @@ def stream(
     try:
         piece.settle()
     except EtagError as error:
+        attempts = Attempts(rules, outages=client.outages)  # those of the first pass are ended
         _read_again(error, _pass(client, source, now, attempts))
 
 
