@@ -78,24 +78,22 @@ def stream(
         If the server refuses, has no such object, sends no ranges, or cannot be reached.
     """
     source = source or ListedSource([remote])
-
-    def attempts() -> Attempts:
-        return Attempts(rules, outages=client.outages)  # for each pass: it stops them at its end
-
-    now, headers = _as_it_is_now(client, source, remote, attempts())
+    attempts = Attempts(rules, outages=client.outages)
+    now, headers = _as_it_is_now(client, source, remote, attempts)
     parts = part_count(now.etag or "")
     piece = OnePiece(
         ServerChecksum.of(now, headers),
         once=True,
         part_length=lambda number: ask_part_length(client, source, now, number, parts),
     )
-    for data in _pass(client, source, now, attempts()):
+    for data in _pass(client, source, now, attempts):
         piece.update(data)
         yield data
     try:
         piece.settle()
     except EtagError as error:
-        _read_again(error, _pass(client, source, now, attempts()))
+        attempts = Attempts(rules, outages=client.outages)  # those of the first pass are ended
+        _read_again(error, _pass(client, source, now, attempts))
 
 
 def _pass(
@@ -160,7 +158,6 @@ def _part(
             with ask_range(client, source, remote, begin + came, end - 1) as response:
                 while count := response.readinto(part[came:]):
                     came += count
-            _check_whole(remote, came, len(part))
         except NoRangesError as error:
             msg = f"{remote.key}: asked for a part of the file, got all of it"
             raise TransientError(msg) from error
@@ -174,14 +171,11 @@ def _part(
             if resumes:
                 tell_progress(error, came - before)
             raise
+        if came < len(part):  # a body of no stated length
+            msg = f"{remote.key}: {came} of {len(part)} bytes came, and then the body ended"
+            early = TransientError(msg)
+            tell_progress(early, came - before if resumes else 0)
+            raise early
 
     attempts.run(once)
     return part
-
-
-def _check_whole(remote: RemoteFile, came: int, length: int) -> None:
-    """See that a body of no stated length did not end early."""
-    if came < length:
-        raise TransientError(
-            f"{remote.key}: {came} of {length} bytes came, and then the body ended"
-        )
