@@ -7,6 +7,7 @@ classes in `neurofetch.model` show all of it as attributes, made when they are a
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -22,6 +23,23 @@ T = TypeVar("T")
 _MANY = 4096
 _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~/")
 _QUOTED = [chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256)]
+
+_SECONDS = {f"{number:02}.000Z": f"{number:02}" for number in range(60)}
+_MINUTE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):")
+
+
+class _Minutes(dict[str, str]):
+    """The digits of a time up to its seconds; "" for what is none."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) >= _MANY:
+            self.clear()
+        found = _MINUTE.fullmatch(text)
+        digits = self[text] = "".join(found.groups()) if found else ""
+        return digits
+
+
+_minutes = _Minutes()
 
 
 class Value:
@@ -108,23 +126,21 @@ def pack(etag: str | None, modified: str | None) -> Told:
     """
     if etag is None or modified is None or not 32 <= len(etag) <= 37:
         return etag, modified
-    m = modified
-    if m[4:17:3] != "--T::" or m[19:] != ".000Z":
+    minute, second = _minutes[modified[:17]], _SECONDS.get(modified[17:])
+    if not minute or not second:
         return etag, modified
-    packed = f"{etag[:32]}{m[:4]}{m[5:7]}{m[8:10]}{m[11:13]}{m[14:16]}{m[17:19]}"
-    length = 23
-    if len(etag) > 32:
+    if len(etag) == 32:
+        packed = etag + minute + second
+    else:
         parts = etag[33:]
         if etag[32] != "-" or not parts.isdecimal() or not parts.isascii() or parts[0] == "0":
             return etag, modified
-        packed += f"{int(parts):04x}"
-        length = 25
+        packed = f"{etag[:32]}{minute}{second}{int(parts):04x}"
     try:
         told = bytes.fromhex(packed)
     except ValueError:
         return etag, modified
-    # It passes over spaces, and takes capitals.
-    return told if len(told) == length and packed == packed.lower() else (etag, modified)
+    return told if told.hex() == packed else (etag, modified)  # it takes capitals, and spaces
 
 
 def etag_of(told: Told) -> str | None:

@@ -12,7 +12,7 @@ from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Digest",
     "Folder",
     "IncompleteError",
+    "Listed",
     "LocalFile",
     "Outcome",
     "Plan",
@@ -400,6 +401,10 @@ class _RemoteShape:
     storage_class: str = ""
 
 
+Listed = tuple[str, int | None, str | None, str | None, str]
+"""Key, size, ETag, time and storage class of a file, as a listing has them."""
+
+
 class Folder(NamedTuple):
     """What the files of one listing have in common.
 
@@ -506,6 +511,34 @@ class RemoteFile(Value):
         made._told = pack(etag, modified)
         made._in = folder
         return made
+
+    @classmethod
+    def page_of(
+        cls, rows: Iterable[Listed], length: int, folder_of: Callable[[str], Folder]
+    ) -> list[RemoteFile]:
+        """Return the files of a page of a listing: see `below`.
+
+        Parameters
+        ----------
+        rows : iterable of tuple
+            Key, size, ETag, time and storage class of each.
+        length : int
+            Of the prefix that its key begins with.
+        folder_of : callable
+            Returns what the files of a storage class have in common.
+        """
+        files = []
+        before, folder = None, Folder()
+        for key, size, etag, modified, kept in rows:
+            if kept != before:
+                before, folder = kept, folder_of(kept)
+            made = _new(cls)
+            made._name = key[length:]
+            made._size = size
+            made._told = pack(etag, modified)
+            made._in = folder
+            files.append(made)
+        return files
 
     def name_in(self, prefix: str) -> str | None:
         """Return the key without this prefix; None where it does not begin with it."""

@@ -42,13 +42,19 @@ _ODD = frozenset({4, 14})
 """What it calls a character, or a reference to one, that XML cannot hold."""
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _REFERENCE = re.compile(r"&#(x[0-9a-fA-F]{1,8}|[0-9]{1,8});")
-_ROW = re.compile(
-    "<Contents><Key>([ -%'-;=-~]+)</Key><LastModified>([0-9T:.Z-]{1,40})</LastModified>"
-    '<ETag>(?:&quot;|")([0-9a-f]{32}(?:-[0-9]{1,5})?)(?:&quot;|")</ETag>'
-    "(?:<Checksum(?:Algorithm|Type)>[A-Z0-9_]{1,20}</Checksum(?:Algorithm|Type)>){0,4}"
-    "<Size>([0-9]{1,18})</Size>(?:<StorageClass>([A-Z_]{1,30})</StorageClass>)?</Contents>"
-)
-"""A row as S3 writes it, of letters that stand for themselves alone."""
+_QUOTES = ("&quot;", '"')
+_ROWS = [
+    re.compile(
+        "<Contents><Key>([^<]+)</Key><LastModified>([^<]{1,40})</LastModified>"
+        f"<ETag>{quote}([0-9a-f]{{32}}(?:-[0-9]{{1,5}})?){quote}</ETag>"
+        "(?:<Checksum(?:Algorithm|Type)>[A-Z0-9_]{1,20}</Checksum(?:Algorithm|Type)>){0,4}"
+        "<Size>([0-9]{1,18})</Size>(?:<StorageClass>([A-Z_]{1,30})</StorageClass>)?</Contents>"
+    )
+    for quote in _QUOTES
+]
+"""A row as S3 writes it, for both ways to write a quotation mark."""
+_LETTERS = bytes(range(0x20, 0x7F))
+"""What stands for itself alone in a row, but for the beginning of a reference."""
 _FIRST, _LAST = "<Contents>", "</Contents>"
 _DECLARED = re.compile(r"""\A<\?xml version=["']1\.0["'](?: encoding=["'](?i:utf-8)["'])?\s?\?>""")
 
@@ -132,29 +138,37 @@ def _quick_rows(body: bytes) -> tuple[list[Row], bytes] | None:
     """Return the rows of a page and the page with one empty row in their place.
 
     None where the page is not, to the letter, what S3 writes: one row after another, each as
-    `_ROW` says, nothing in between, and nothing elsewhere that could be one or hide one.
+    `_ROWS` says, nothing in between, and nothing elsewhere that could be one or hide one.
     """
+    first, last = _FIRST.encode(), _LAST.encode()
+    start, end = body.find(first), body.rfind(last) + len(last)
+    if start < 0 or body[start:end].translate(None, _LETTERS):
+        return None
     try:
-        text = body.decode("ascii")
+        around = f"{body[:start].decode('ascii')}<Contents/>{body[end:].decode('ascii')}"
     except UnicodeDecodeError:
         return None
-    start, end = text.find(_FIRST), text.rfind(_LAST) + len(_LAST)
-    declared = _DECLARED.match(text)
-    if start < 0 or "<!" in text or "]]>" in text or text.count("<?") != (declared is not None):
+    declared = _DECLARED.match(around)
+    if "<!" in around or "]]>" in around or around.count("<?") != (declared is not None):
         return None
-    found = _ROW.findall(text, start, end)
-    many = len(found)
+    text = body[start:end].decode("ascii")
+    many, marks = text.count(_FIRST), text.count("&")
     if (
-        text.count(_FIRST) != many
+        "]]" in text
+        or marks not in (0, 2 * many)
         or text.count(_LAST) != many
         or text.count(_LAST + _FIRST) != many - 1
     ):
         return None
+    found = _ROWS[not marks].findall(text)
+    if len(found) != many:
+        return None
+    new = tuple.__new__
     rows = [
-        Row(key, int(size), etag, modified, kept if kept != "STANDARD" else "")
+        new(Row, (key, int(size), etag, modified, kept if kept != "STANDARD" else ""))
         for key, modified, etag, size, kept in found
     ]
-    return rows, f"{text[:start]}<Contents/>{text[end:]}".encode("ascii")
+    return rows, around.encode("ascii")
 
 
 def _unquoted(text: str) -> str:

@@ -217,7 +217,7 @@ class S3Source:
         """Give the files of one page after another, and whether more follow."""
         chain = self._chain(prefix, "", after)
         for page in chain:
-            files = list(self._files(page, prefix))
+            files = self._files(page, prefix)
             if self._folders(page, prefix):
                 raise self._senseless(f"has folders in the place of files below {prefix!r}")
             with self._lock:
@@ -358,19 +358,18 @@ class S3Source:
             return RefusedError(f"{error}. Nothing was fetched. {advice}")
         return error
 
-    def _files(self, page: Page, prefix: str) -> Iterator[RemoteFile]:
-        start, base, length = self._base, self._bucket.base, len(self._base)
-        if start and not prefix.startswith(start):
-            start, length = "", 0
-        folders: dict[str, Folder] = {}
-        for key, size, etag, modified, kept in page.rows:
+    def _files(self, page: Page, prefix: str) -> list[RemoteFile]:
+        start = self._base if prefix.startswith(self._base) else ""
+        for row in page.rows:
+            key = row[0]
             if not key.startswith(prefix) or not key:
                 what = f"has {key!r}, which does not begin with {prefix!r}"
                 raise self._senseless(what if key else "has an entry without a key")
-            folder = folders.get(kept)
-            if folder is None:
-                folder = folders[kept] = self._shared(Folder(start, base, storage_class=kept))
-            yield RemoteFile.below(folder, key[length:] if length else key, size, etag, modified)
+        return RemoteFile.page_of(page.rows, len(start), partial(self._folder, start))
+
+    def _folder(self, start: str, storage_class: str) -> Folder:
+        """Return what files have in common that begin so and are kept so."""
+        return self._shared(Folder(start, self._bucket.base, storage_class=storage_class))
 
     def _folders(self, page: Page, prefix: str) -> list[str]:
         for folder in page.folders:
