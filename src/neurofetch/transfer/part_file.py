@@ -302,9 +302,11 @@ class PartFile:
             digest=str(checksum.listed or ""),
             listed=checksum.listed_etag,
         )
-        lines = [PartLog.line(n, *noted) for n, noted in sorted(self.parts.items())]
+        # First the fronts: a part that becomes whole meanwhile is then among the parts.
         fronts = [(n, *front.mark) for n, front in list(self._fronts.items())]
-        lines += [PartLog.front(*front) for front in fronts if front[1]]
+        parts = dict(self.parts)
+        lines = [PartLog.line(n, *noted) for n, noted in sorted(parts.items())]
+        lines += [PartLog.front(*front) for front in fronts if front[1] and front[0] not in parts]
         folder, draft = self.file.folder, f"{self.file.base[:-16]}{secrets.token_hex(8)}.tmp"
         fd = folder.create(draft, os.O_WRONLY | os.O_APPEND)
         try:
