@@ -212,6 +212,7 @@ class _Stages:
 
 def _measure(count: int, port: int, root: str) -> None:
     """Run every stage, and print what each took."""
+    from neurofetch._threads import few_collections  # noqa: PLC0415
     from neurofetch.display.text import report_text  # noqa: PLC0415 - not needed by the server
     from neurofetch.engine import (  # noqa: PLC0415
         Dataset,
@@ -233,7 +234,8 @@ def _measure(count: int, port: int, root: str) -> None:
         fetcher.files(Listing((f"{BASE}sub-9999/",)))  # what is loaded once is not counted
         stages.begin()
         held = [stages.run("list", lambda: fetcher.files(Listing((BASE,))))]
-        held = [stages.run("select", partial(make_selection, held.pop(), wanted, dataset))]
+        with few_collections():  # as `Fetcher.prepare` does
+            held = [stages.run("select", partial(make_selection, held.pop(), wanted, dataset))]
         wants = held[0].wants
         held = [stages.run("survey and plan", partial(fetcher.plan_for, held.pop(), adopt=True))]
         held.append(stages.run("run", partial(fetcher.run, held[0], settings)))

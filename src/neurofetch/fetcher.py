@@ -333,7 +333,10 @@ class Fetcher:
             that it is not read again.
         """
         notes = (*selection.notes, *self.source.notes)
-        return plan_wants(self.directory, selection.wants, notes, overwrite=overwrite, adopt=adopt)
+        with few_collections():
+            return plan_wants(
+                self.directory, selection.wants, notes, overwrite=overwrite, adopt=adopt
+            )
 
     def _repaired(self, plan: Plan, listen: Callable[[Event], None]) -> Plan:
         """Read every byte of the files that a plan keeps; return a plan that replaces bad ones."""

@@ -112,13 +112,8 @@ class Page(NamedTuple):
             rows, rest = quick
             document = _Document.parse(rest, shown_url)
             if len(document.root.findall(f"{document.ns}Contents")) == 1:  # where the rows were
-                if document.encoded:
-                    rows = [
-                        row._replace(key=_unquoted(row.key))
-                        if "%" in row.key or "+" in row.key
-                        else row
-                        for row in rows
-                    ]
+                if document.encoded and (b"%" in body or b"+" in body):
+                    rows = [row._replace(key=_unquoted(row.key)) for row in rows]
                 return document.page(rows)
         document = _Document.parse(body, shown_url)
         return document.page(document.rows())

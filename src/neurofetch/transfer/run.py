@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch._threads import started
+from neurofetch._threads import few_collections, started
 from neurofetch.errors import DiskFullError, NetworkAwayError
 from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
@@ -113,7 +113,8 @@ def transfer(
         ).run()
     else:
         tidy(directory.state, plan.steps)
-    rows = _outcomes(plan.steps, outcomes)
+    with few_collections():
+        rows = _outcomes(plan.steps, outcomes)
     report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
     listen(Finished(report))
     return report
