@@ -448,6 +448,20 @@ class Outages:
                 self._news.wait_for(lambda: self._closed, spread)
         return error.held or outage.verdict != "sound"
 
+    def doubt(self, error: LineError) -> None:
+        """Let somebody ask whether there is an outage, and do not wait: others need this thread.
+
+        Until that is known, no more connections are made.
+        """
+        with self._news:
+            outage = self._joined(error, 0, last=False)
+            if outage is None or outage.watched:
+                return
+            outage.watched = True
+        if started(lambda: self._watch(outage), "neurofetch-outage") is None:
+            with self._news:  # the system gives no thread: whoever waits for it will ask
+                outage.watched = False
+
     def _joined(self, error: LineError, failed: int, *, last: bool) -> _Outage | None:
         """Return the outage that an error is about; a new one where there is reason to doubt."""
         line, now = error.line, self._clock()

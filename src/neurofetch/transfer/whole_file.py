@@ -307,6 +307,7 @@ class WholeFile:
         context = self._context
         if self._others and not error.pages and not isinstance(error.__cause__, TimeoutError):
             context.tally.fruitless += 1
+            context.client.outages.doubt(error)
             self._put_back = self._sending
             self.life.wait(FetchTiny(self) if self._put_back else FetchWhole(self), 0.0)
             return True
