@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurofetch.planning.entities import ENTITY_NAMES, Entities, bare, full, parse
+from neurofetch.planning.entities import ENTITY_NAMES, Entities, Reader, bare, full, parse
 from neurofetch.planning.entities import format as write
 
 BETAS = (
     "derivatives/glmsingle-tedana/sub-01/ses-02/func/"
     "sub-01_ses-02_task-images_space-T1w_stat-effect_desc-SingletrialBetas_statmap.nii.gz"
 )
+FOLDERS = ("sub-01", "sub-02", "ses-1", "sub-0.1", "sub-01_x", "ses-1-2", "func", "", "sub-")
+CHUNKS = ("sub-01", "sub-02", "sub-0.1", "sub-01_x", "ses-1", "ses-1-2", "task-a", "bold", "", "x-")
 
 
 def test_a_full_name() -> None:
@@ -129,3 +131,37 @@ def test_long_names_lead_to_short_ones() -> None:
     assert ENTITY_NAMES["subject"] == "sub"
     assert ENTITY_NAMES["description"] == "desc"
     assert len(set(ENTITY_NAMES.values())) == len(ENTITY_NAMES)
+
+
+@given(
+    st.lists(st.sampled_from(FOLDERS), max_size=4),
+    st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=5),
+    st.sampled_from(["", ".json", ".nii.gz", "."]),
+)
+def test_a_name_that_is_read_in_two_parts_says_the_same(
+    folders: list[str], chunks: list[str], extension: str
+) -> None:
+    path = "/".join([*folders, "_".join(chunks) + extension])
+    says = parse(path)
+
+    def of_rest(head: dict[str, str], rest: str) -> tuple[list[str | None], str, str]:
+        found = parse(rest)
+        values = [head.get(name, found.get(name)) for name in ("sub", "ses", "task")]
+        return values, found.suffix, found.extension
+
+    class Head(dict[str, str]):
+        __hash__ = object.__hash__
+
+    read = Reader(Head, of_rest)
+    expected = [says.get(name) for name in ("sub", "ses", "task")], says.suffix, says.extension
+    assert read(path) == read(path) == expected
+
+
+def test_each_rest_of_a_name_is_read_once() -> None:
+    seen: list[str] = []
+    read = Reader(lambda pairs: tuple(name for name, _ in pairs), lambda _, rest: seen.append(rest))
+    for sub in ("01", "02", "03"):
+        read(f"sub-{sub}/ses-1/func/sub-{sub}_ses-1_task-a_bold.nii.gz")
+        read(f"sub-{sub}/ses-1/func/sub-{sub}_task-a_bold.nii.gz")
+    own = [f"sub-{sub}/ses-1/func/sub-{sub}_task-a_bold.nii.gz" for sub in ("01", "02", "03")]
+    assert sorted(seen) == sorted(["task-a_bold.nii.gz", *own])

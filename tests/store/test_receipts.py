@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from neurofetch.errors import DestinationError
 from neurofetch.model import Receipt, VerificationLevel
+from neurofetch.store import receipts as receipts_module
+from neurofetch.store.known import Receipts
 from neurofetch.store.receipts import Journal, read_receipts
 
 TEXT = st.text(st.characters(), max_size=30)
@@ -154,3 +156,71 @@ def test_many_receipts_of_one_file_that_count_the_same_are_read_at_once(tmp_path
     receipts = read_receipts(tmp_path)
     assert time.monotonic() - began < 20
     assert receipts.of("f.bin", 1, 777).mtime_ns == 777
+
+
+KINDS = [
+    {},
+    {"etag": ""},
+    {"etag": f"{'a' * 32}-12"},
+    {"etag": "A" * 32},
+    {"digest": ""},
+    {"digest": "md5:" + "ab" * 16},
+    {"digest": "md5:abc"},
+    {"size": 1 << 63},
+    {"seq": 7},
+    {"rung": "no such level"},
+    {"key": "elsewhere"},
+    {"path": "caf\u00e9", "key": "b/caf\u00e9"},
+    {"path": 'a"b', "key": 'b/a"b'},
+    {"path": "a\\b", "key": "b/a\\b"},
+    {"path": "f", "key": "f"},
+    {"listed": "b" * 32},
+]
+
+
+def a_line(**changed):
+    whole = {
+        "path": "f",
+        "key": "b/f",
+        "etag": "a" * 32,
+        "size": 7,
+        "mtime_ns": 1_700_000_000_123_456_789,
+        "rung": "checksum",
+        "digest": "crc64nvme:" + "0f" * 8,
+        "when": 1_700_000_000.25,
+    }
+    seq = {"seq": changed.pop("seq", 1)}
+    return json.dumps({**whole, **changed, **seq}, separators=(",", ":")).encode() + b"\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line,
+        lambda line: line[:-1],
+        lambda line: line[:40] + b"\n" + line,
+        lambda line: line[:40] + line,
+        lambda line: line.replace(b'"f"', b'"f\x01"'),
+        lambda line: line.replace(b'"f"', b'"f\n"'),
+        lambda line: line + b"\n" + line,
+        lambda line: line.replace(b"}\n", b"}\r\n"),
+    ],
+)
+def test_many_lines_at_once_are_what_they_are_one_by_one(kind, damage):
+    lines = a_line(path="g", key="b/g") + damage(a_line(**kind)) + a_line(path="h", key="b/h")
+    together, single = Receipts(), Receipts()
+    together.add_lines(lines)
+    for line in lines.splitlines(keepends=True):
+        single.add_line(line)
+    assert dict(together) == dict(single)
+    assert [together.seq(path) for path in together] == [single.seq(path) for path in single]
+
+
+def test_a_line_without_end_hides_nothing_behind_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(receipts_module, "_AT_ONCE", 64)
+    monkeypatch.setattr(receipts_module, "_LONGEST_LINE", 1024)
+    (tmp_path / "receipts").mkdir()
+    long = a_line(path="x" * 3000, key="x" * 3000)
+    (tmp_path / "receipts" / "merged-a.jsonl").write_bytes(a_line() + long + a_line(path="h"))
+    assert read_receipts(tmp_path).keys() == {"f", "h"}

@@ -11,7 +11,7 @@ from functools import cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from neurofetch._threads import together
+from neurofetch._threads import few_collections, together
 from neurofetch.errors import DestinationError, NeurofetchError, VerificationError
 from neurofetch.events import Checking
 from neurofetch.integrity.checksums import hasher
@@ -109,6 +109,7 @@ class Audit:
         return not self.problems
 
 
+@few_collections()
 def audit(
     directory: DataDirectory,
     *,
