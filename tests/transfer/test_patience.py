@@ -104,7 +104,7 @@ def test_all_wait_together_and_go_on_when_it_is_back(world, monkeypatch, shape):
     assert back[0].seconds >= away[1].seconds > 0
     assert night.port in back[0].server
     # Whoever was at work may find out once, and who makes connections ahead; then one asks for all.
-    assert night.in_the_dark <= 3 * 24 + 6
+    assert night.in_the_dark <= 2 * 24 + 6
 
 
 def test_eight_threads_ask_with_one_voice(world, monkeypatch):
