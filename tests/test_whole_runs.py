@@ -88,9 +88,9 @@ def test_the_walk_to_the_bytes_is_the_one_that_architecture_lists(bucket, tmp_pa
     monkeypatch.setattr(os, "replace", noted(os.replace))
     download("sub-03", ses="ses-01", data_dir=tmp_path, accept_license="CC0-1.0", progress="none")
     text = (Path(__file__).parent.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    walk = text.partition("a reader enters fourteen files:")[2].partition("Between 3 and 4")[0]
+    walk = text.partition("a reader enters fifteen files:")[2].partition("Between 3 and 4")[0]
     listed = re.findall(r"[0-9]+\. `([\w/]+\.py)`", walk)
-    assert len(listed) == 14
+    assert len(listed) == 15
     assert "neurofetch/store/directory.py" in seen
     listed += ["sources/ask.py", "net/retry.py"]  # for what does not go through the pipeline
     assert {path for path in seen if not path.endswith(tuple(listed))} == set()

@@ -50,9 +50,10 @@ class Value:
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]] = {}
+    __match_args__: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        cls.__match_args__ = tuple(cls.__dataclass_fields__)  # type: ignore[attr-defined, misc]
+        cls.__match_args__ = tuple(cls.__dataclass_fields__)  # type: ignore[misc]
 
     def _fields(self) -> tuple[Any, ...]:
         return tuple(getattr(self, name) for name in self.__dataclass_fields__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from neurofetch._compact import Shared, Told, Value, etag_of, pack, quoted, shape_of, unpack
 from neurofetch._shown import shown
@@ -13,6 +13,7 @@ from neurofetch.errors import NeurofetchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from dataclasses import Field
     from pathlib import Path
 
 __all__ = [
@@ -120,7 +121,7 @@ class Outcome(Value):
     """
 
     __slots__ = ("_how", "_of", "_size")
-    __dataclass_fields__ = shape_of(_OutcomeShape)
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]] = shape_of(_OutcomeShape)
     _of: tuple[str, str] | Want
     _size: int
     _how: _How
@@ -461,7 +462,7 @@ class RemoteFile(Value):
     """
 
     __slots__ = ("_in", "_name", "_size", "_told")
-    __dataclass_fields__ = shape_of(_RemoteShape)
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]] = shape_of(_RemoteShape)
     _name: str
     _size: int | None
     _told: Told
@@ -657,7 +658,7 @@ class Want(Value):
     """
 
     __slots__ = ("_path", "_remote", "_rest")
-    __dataclass_fields__ = shape_of(_WantShape)
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]] = shape_of(_WantShape)
     _remote: RemoteFile
     _path: str
     _rest: tuple[str, str, bool, str]
@@ -845,7 +846,7 @@ class Step(Value):
     """
 
     __slots__ = ("_rest", "_want")
-    __dataclass_fields__ = shape_of(_StepShape)
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]] = shape_of(_StepShape)
     _want: Want
     _rest: tuple[Action, str, int, VerificationLevel]
 

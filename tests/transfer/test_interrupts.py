@@ -54,7 +54,7 @@ def test_what_a_thread_that_cannot_be_stopped_holds_up_is_left_when_it_ends(worl
         write(self, data, position)
 
     def listen(event):
-        if isinstance(event, Progress) and gate.inside.is_set() and len(world.left("claims")) == 2:
+        if isinstance(event, Progress) and gate.inside.is_set() and "s" in world.files():
             raise EnoughError
 
     monkeypatch.setattr(PartFile, "write", slowly)
@@ -62,7 +62,7 @@ def test_what_a_thread_that_cannot_be_stopped_holds_up_is_left_when_it_ends(worl
     with pytest.raises(EnoughError):
         world.fetch(replace(OPTIONS, bulk_connections=1), listen=listen)
     assert time.monotonic() - began < 5
-    assert len(world.left("claims")) == 2  # of the file that is written, and of one that waits
+    assert world.left("claims")  # of the file that is written, and maybe of one that waits
     gate.open()
     until(lambda: world.left("claims") == [] and open_below(world.root) == [])
     assert {outcome.status for outcome in world.fetch()} <= {Status.FETCHED, Status.KEPT}
