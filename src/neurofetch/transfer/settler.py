@@ -143,18 +143,17 @@ class Settler:
         with self._room:
             while self._serves and self._open and self._open + ready.descriptors > self._most:
                 self._room.wait()
-            serves, batch = self._serves, [ready]
+            serves, batch = self._serves, []
             if serves:
                 self._take_in(ready)
                 batch = self._batch() if self._cheap and len(self._waiting) >= _ROW else []
-        if batch:
-            self._settle_all(batch, held=serves)
+        if not serves:
+            self._settle([ready])
+        elif batch:
+            self._settle_waiting(batch)
 
-    def _settle_all(self, batch: Sequence[Ready], *, held: bool) -> None:
-        """Settle a batch, while nobody else settles another; or a file that was not taken in."""
-        if not held:
-            self._settle(batch)
-            return
+    def _settle_waiting(self, batch: Sequence[Ready]) -> None:
+        """Settle files that waited, while nobody else settles others."""
         with self._one:
             self._settle(batch)
         with self._room:
@@ -197,7 +196,7 @@ class Settler:
         """Settle files until the end."""
         try:
             while batch := self._next():
-                self._settle_all(batch, held=True)
+                self._settle_waiting(batch)
         except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             self._tally.end_all(error)
         finally:

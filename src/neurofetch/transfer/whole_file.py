@@ -246,18 +246,16 @@ class WholeFile:
             self.life.end(outcome)
             return
         temporary, verified = ready
-        begun = self.life.held
-        if not isinstance(begun, _Begun):
+        logged = isinstance(self.life.held, _Begun)
+        if not logged:
             self.life.held = _Unnamed(temporary)
 
         def over(error: BaseException | None) -> None:
             self._named(temporary, outcome, error)
 
-        step = self.life.step
+        step, descriptors = self.life.step, 2 if logged else 1
         self._context.settler.give(
-            Ready(step, temporary, verified, outcome.size, over, descriptors=2)
-            if isinstance(begun, _Begun)
-            else Ready(step, temporary, verified, outcome.size, over)
+            Ready(step, temporary, verified, outcome.size, over, descriptors)
         )
 
     def _named(self, temporary: Temporary, outcome: Outcome, error: BaseException | None) -> None:
