@@ -12,8 +12,6 @@ from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.query import query
 from neurofetch.sources.s3 import parse_s3_url
-from neurofetch.store.audit import Audit, audit
-from neurofetch.store.clean import clean
 from neurofetch.store.directory import DataDirectory
 
 if TYPE_CHECKING:
@@ -23,8 +21,9 @@ if TYPE_CHECKING:
     from neurofetch.model import Plan, RemoteFile, Report
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
+    from neurofetch.store.audit import Audit
 
-__all__ = ["clean", "get", "plan", "verify"]
+__all__ = ["get", "plan", "verify"]
 
 Where = str | os.PathLike[str]
 
@@ -193,6 +192,8 @@ def verify(
     -------
     Audit
     """
+    from neurofetch.store.audit import audit  # noqa: PLC0415 - a fetch does not need it
+
     listen = listener(progress)
     if url is None:
         return audit(DataDirectory(dest, state), read_all=read_all, listen=listen)

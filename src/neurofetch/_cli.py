@@ -141,7 +141,7 @@ def _add_clean(commands: argparse._SubParsersAction[console.Parser]) -> None:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    from neurofetch._api import clean  # noqa: PLC0415
+    from neurofetch.store.clean import clean  # noqa: PLC0415
 
     found = clean(arguments.dest, dry_run=arguments.dry_run)
     return console.show_remains(found, arguments)

@@ -6,7 +6,7 @@ a data directory; its methods are the steps of a run, and `Fetcher.run` is all o
 
 from neurofetch.display.progress import listener
 from neurofetch.display.text import audit_text, plan_text, report_text
-from neurofetch.fetcher import Fetcher, Listing, RunSettings, bucket_of, plan_wants
+from neurofetch.fetcher import Fetcher, Listing, RunSettings, bucket_of
 from neurofetch.net.client import Client
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
@@ -24,6 +24,7 @@ from neurofetch.sources.source import Level, ListedSource, Source
 from neurofetch.store.audit import Audit, Finding, State, audit
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.receipts import read_receipts
+from neurofetch.survey import plan_wants
 from neurofetch.transfer.options import Options, checked_jobs, checked_shard
 from neurofetch.transfer.stream import stream
 

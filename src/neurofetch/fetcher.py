@@ -20,52 +20,38 @@ from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
 from neurofetch.events import Event, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
-from neurofetch.integrity.checksums import warm_up
-from neurofetch.integrity.verification import ServerChecksum
-from neurofetch.model import Action, Plan
+from neurofetch.model import Action
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
-from neurofetch.planning.dataset import Dataset, Selection, make_selection, without_clashes
-from neurofetch.planning.local_path import twins
-from neurofetch.planning.plan import kept, make_plan, unresumed
-from neurofetch.sources.ask import look
+from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.sources.s3 import Bucket, S3Source
-from neurofetch.store.audit import audit, recognised
 from neurofetch.store.directory import DataDirectory
-from neurofetch.store.names import Names
-from neurofetch.store.partials import Partials, name_of
-from neurofetch.store.receipts import Journal, read_receipts
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, checked_jobs, checked_shard
-from neurofetch.transfer.run import transfer
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.errors import TransientError
-    from neurofetch.model import RemoteFile, Report, Step, Want
+    from neurofetch.integrity.verification import ServerChecksum
+    from neurofetch.model import Plan, RemoteFile, Report, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
     from neurofetch.sources.source import Level, Source
     from neurofetch.store.audit import Audit
-    from neurofetch.store.known import Receipts
     from neurofetch.transfer.options import Inspect
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
 
-__all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of", "plan_wants"]
+__all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of"]
 
 _LISTERS = 8
+_ASKED_SECONDS = 1.0
+"""Until then the first request has gone out, or something is in its way."""
 _QUICK = 1.0
 """Seconds: nothing is said of a listing that takes less."""
-_STRETCH = 2000
-"""Files that are looked at before their steps are made."""
-_UNREAD = (
-    "receipts that cannot be read: {}. Files that only they tell of count as those of another "
-    "program."
-)
 
 
 class Listing(NamedTuple):
@@ -246,8 +232,7 @@ class Fetcher:
         ------
         ServerError
         """
-        # Loading takes as long as a round trip: it is done while the first page is on its way.
-        start(warm_up, 1, "neurofetch-warm-up")
+        loading = start(self._warm_up, 1, "neurofetch-warm-up")
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
         meter = _ListingMeter(self.source, [*levels, *walks], self.listen)
@@ -259,11 +244,28 @@ class Fetcher:
         with few_collections():
             try:
                 found = together(meter.calls, _LISTERS, meanwhile)
+            except BaseException:
+                for thread in loading:  # the interpreter may end now: nothing is loaded meanwhile
+                    thread.join(_ASKED_SECONDS)
+                raise
             finally:
                 meter.over()
             if len(found) == 1:
                 return found[0]
             return [file for files in found for file in files]
+
+    def _warm_up(self) -> None:
+        """Load what plans and moves files, while the first page is on its way.
+
+        That takes about as long as a round trip, and the interpreter does little else meanwhile:
+        so the request comes first.
+        """
+        self.client.asked.wait(_ASKED_SECONDS)
+        from neurofetch import survey  # noqa: F401, PLC0415
+        from neurofetch.integrity.checksums import warm_up  # noqa: PLC0415
+        from neurofetch.transfer import run  # noqa: F401, PLC0415
+
+        warm_up()
 
     def _files_of_level(self, prefix: str) -> list[RemoteFile]:
         return self.source.level(prefix).files
@@ -332,6 +334,8 @@ class Fetcher:
             Whether a file of another tool that turns out to be the source's gets a receipt, so
             that it is not read again.
         """
+        from neurofetch.survey import plan_wants  # noqa: PLC0415 - see `_warm_up`
+
         notes = (*selection.notes, *self.source.notes)
         with few_collections():
             return plan_wants(
@@ -395,8 +399,9 @@ class Fetcher:
         UserWarning
             Of optional files that the server does not have.
         """
-        settings = settings or RunSettings()
+        from neurofetch.transfer.run import transfer  # noqa: PLC0415 - see `_warm_up`
 
+        settings = settings or RunSettings()
         listen = _logging(settings.listen)
         listen(Planned(plan))
         report = transfer(
@@ -436,7 +441,10 @@ class Fetcher:
         listen : callable, optional
             With `read_all`, gets a `Checking` event now and then, and one at the end.
         """
-        known = None if wants is None else _for_this_disk(self.directory, [*wants], write=False)
+        from neurofetch.store.audit import audit  # noqa: PLC0415 - few runs need it
+        from neurofetch.survey import for_this_disk  # noqa: PLC0415
+
+        known = None if wants is None else for_this_disk(self.directory, [*wants], write=False)
         return audit(
             self.directory,
             read_all=read_all,
@@ -453,6 +461,9 @@ class Fetcher:
         ------
         ServerError
         """
+        from neurofetch.integrity.verification import ServerChecksum  # noqa: PLC0415
+        from neurofetch.sources.ask import look  # noqa: PLC0415 - few runs need it
+
         now, headers = look(self.client, self.source, remote, self._attempts)
         if now.etag == remote.etag or not remote.etag:
             return ServerChecksum.of(remote, headers)
@@ -534,113 +545,6 @@ def bucket_of(dataset: Dataset) -> Bucket:
         If an environment variable is wrong.
     """
     return Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
-
-
-def plan_wants(
-    directory: DataDirectory,
-    wants: Sequence[Want],
-    notes: tuple[str, ...] = (),
-    *,
-    overwrite: bool = False,
-    adopt: bool = False,
-) -> Plan:
-    """Look at what is here, and subtract it from what is wanted.
-
-    Parameters
-    ----------
-    directory : DataDirectory
-    wants : sequence of Want
-    notes : tuple of str
-    overwrite : bool
-        Fetch also what is here.
-    adopt : bool
-        Whether files of other tools that are the server's get a receipt.
-
-    Raises
-    ------
-    UnsafeNameError, DestinationError
-        As `DataDirectory.survey` does.
-    """
-    wants = _for_this_disk(directory, wants, write=adopt)
-    receipts = read_receipts(directory.state, (want.path for want in wants))
-    held = _held_bytes(directory, wants)
-    steps: list[Step] = []
-    # What is known of a file that is here is needed until its step is made, and is not small.
-    size = len(wants) if any(want.remote.digest for want in wants) else _STRETCH
-    for first in range(0, len(wants), size):
-        some = wants[first : first + size]
-        steps += _steps(directory, some, receipts, held, overwrite=overwrite, adopt=adopt)
-    directory.surveyed = receipts
-    receipts.forget()
-    notes = (*notes, *map(_UNREAD.format, receipts.unread), *unresumed(steps))
-    return Plan(directory.root, tuple(steps), notes, directory.free())
-
-
-def _steps(
-    directory: DataDirectory,
-    wants: Sequence[Want],
-    receipts: Receipts,
-    held: Mapping[str, int],
-    *,
-    overwrite: bool,
-    adopt: bool,
-) -> Iterable[Step]:
-    """Return the steps of some files, in their order."""
-    same: list[Step | None] = [None] * len(wants)
-    if not overwrite:
-        same = kept(wants, directory.unchanged(wants, receipts))
-        if None not in same:
-            return same  # type: ignore[return-value]
-    rest = [want for want, step in zip(wants, same, strict=True) if step is None]
-    looked_at = [want for want in rest if not want.problem]
-    local = directory.survey((want.path for want in looked_at), receipts)
-    if not overwrite:
-        local = recognised(directory, looked_at, local, adopt=adopt)
-    others = make_plan(directory.root, rest, local, held, overwrite=overwrite).steps
-    following = iter(others)
-    return [step or next(following) for step in same]
-
-
-def _for_this_disk(
-    directory: DataDirectory, wants: Sequence[Want], *, write: bool
-) -> tuple[Want, ...]:
-    """Return the same files; those that the disk cannot hold have a problem."""
-    names = Names(directory.root, directory.state)
-    found = tuple(wants)
-    if not names.are_short([want.path for want in found]):
-        found = tuple(
-            replace(want, problem=problem)
-            if not want.problem and (problem := names.problem(want.path))
-            else want
-            for want in wants
-        )
-    if not twins([want.path for want in found if not want.problem]):
-        return found
-    case, accents = names.folds(write=write)
-    return without_clashes(found, case=case, accents=accents)
-
-
-def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, int]:
-    """Return the bytes in partials that a transfer could take over, by path."""
-    partials = Partials(directory.state, Journal(directory.state).owner)
-    found = partials.survey()
-    if not found:
-        return {}
-    held: dict[str, int] = {}
-    for want in wants:
-        if want.problem:
-            continue
-        remote = want.remote
-        usable = (
-            partial.log.bytes_held()
-            for partial in found.get(name_of(want.path), ())
-            if partial.log.may_be_of(remote.etag, remote.size, remote.digest)
-            and partials.free_to_take(partial)
-        )
-        best = max(usable, default=0)
-        if best:
-            held[want.path] = best
-    return held
 
 
 def _warn_of_missing(plan: Plan, report: Report, stacklevel: int) -> None:

@@ -267,7 +267,7 @@ def test_a_network_that_is_slow_for_all_is_waited_for():
 
 
 def test_the_time_for_which_nobody_reads_is_none_of_the_servers(monkeypatch):
-    monkeypatch.setattr(module, "_FIRST", 1_000_000)  # a new connection is read as any other
+    monkeypatch.setattr(module, "_NEW", 0)  # a new connection is read as any other
     network = Network(limit_rate=100_000, read_timeout=2.0, slow_bytes=60_000, slow_window=0.4)
     with RawServer(FAST) as server, Client(network) as client:
         view, began = memoryview(bytearray(50_000)), time.monotonic()

@@ -51,7 +51,7 @@ def sent(theirs: socket.socket, *pieces: bytes, pause: float = 0.0, end: bool = 
 @pytest.mark.parametrize("pieces", [1, 3, 64])
 def test_one_call_fills_a_buffer_however_many_packets_it_takes(pieces, monkeypatch):
     monkeypatch.setattr(module, "_SLICE", 5.0)
-    monkeypatch.setattr(module, "_FIRST", SIZE)
+    monkeypatch.setattr(module, "_NEW", 0)
     connection, theirs = pair(10.0)
     with connection.sock, theirs:
         sent(theirs, *[b"x" * (SIZE // 64)] * pieces, pause=0.002)
@@ -61,12 +61,29 @@ def test_one_call_fills_a_buffer_however_many_packets_it_takes(pieces, monkeypat
 
 
 def test_a_new_connection_tells_soon_how_much_it_brings():
+    """As TCP brings it: some packets, and a round trip later twice as many."""
+    flights = [14_600 << number for number in range(4)]
     connection, theirs = pair(10.0)
     with connection.sock, theirs:
-        sent(theirs, b"x" * SIZE)
         view = memoryview(bytearray(SIZE))
-        counts = [connection.into(view) for _ in range(6)]
-        assert counts == [16384 << n for n in range(6)]
+        for flight in flights:
+            theirs.sendall(b"x" * flight)
+            came = 0
+            while came < flight:
+                came += connection.into(view)
+            assert came == flight  # and did not wait for a buffer that is full
+
+
+@ON_LINUX
+def test_a_connection_that_is_new_no_more_is_read_by_the_buffer(monkeypatch):
+    monkeypatch.setattr(module, "_NEW", 10)
+    connection, theirs = pair(10.0)
+    with connection.sock, theirs:
+        view = memoryview(bytearray(100))
+        theirs.sendall(b"x" * 10)
+        assert connection.into(view) == 10
+        sent(theirs, b"y" * 50, b"y" * 50, pause=0.05)
+        assert connection.into(view) == 100
 
 
 @pytest.mark.parametrize("pieces", [(b"abc",), (b"a", b"b", b"c")])

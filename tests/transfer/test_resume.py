@@ -393,9 +393,9 @@ def test_ctrl_c_while_listing_ends_within_a_second(world):
     until(lambda: world.s3.log)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    said = process.communicate(timeout=30)
     assert time.monotonic() - began < 3
-    assert process.returncode == -signal.SIGINT
+    assert process.returncode == -signal.SIGINT, said
 
 
 # -- disks -----------------------------------------------------------------------------------

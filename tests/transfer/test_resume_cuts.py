@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from neurofetch import fetcher
+from neurofetch import survey
 from neurofetch.engine import RetryRules, stream
 from neurofetch.events import Progress, Retrying
 from neurofetch.model import Status, VerificationLevel
@@ -115,7 +115,7 @@ def test_a_file_that_cannot_be_resumed_says_so_when_it_is_cut(world):
 @pytest.mark.parametrize("stretch", [1, 2000])
 def test_the_plan_says_which_files_cannot_be_resumed(world, monkeypatch, stretch):
     """It is one note for the whole plan, however many files are planned at a time."""
-    monkeypatch.setattr(fetcher, "_STRETCH", stretch)
+    monkeypatch.setattr(survey, "_STRETCH", stretch)
     for name, size in (("a", 300 * KIB), ("b", 10), ("c", 400 * KIB), ("d", 300 * KIB)):
         world.put(name, noise(size))
         if name != "d":

@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import pytest
 
+from neurofetch.net.client import Client
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.retry import RetryRules
+from neurofetch.net.settings import Network
 from neurofetch.transfer import width
 from neurofetch.transfer.crowd import Crowd
 from neurofetch.transfer.options import Options
@@ -235,9 +237,11 @@ def test_other_threads_do_not_hold_on():
 
 
 @pytest.mark.parametrize("away", [True, False])
-def test_nobody_holds_on_while_a_server_is_away(away):
+def test_nobody_holds_on_while_a_server_is_away(away, monkeypatch):
     """Who holds on may have the only connection that the server allows, for which others wait."""
-    schedule, pace = Schedule(1, 4), RateLimit(None)
+    client = Client(Network())
+    monkeypatch.setattr(type(client.outages), "quiet_lines", away)
+    schedule = Schedule(1, 4)
     schedule.add([Whole(), Whole()])
     for _ in range(2):
         thread = threading.Thread(target=schedule.take)
@@ -245,14 +249,13 @@ def test_nobody_holds_on_while_a_server_is_away(away):
         thread.join()
     Steering(
         schedule,
-        pace,
+        client,
         Tally(None, schedule.stop),
         crowd=Crowd(4, 0, 0, 0, 4),
         width=width.Width(width.Bounds(4, 1, 1e6, 1.0), fixed=1),
         has_bulk=True,
-        away=lambda: away,
     )
-    assert len(pace._held) == (0 if away else 1)
+    assert len(client.pace._held) == (0 if away else 1)
 
 
 class Whole:

@@ -89,6 +89,14 @@ class Client:
         The ``User-Agent``.
     at_once : int or None
         Requests under way at once, at most, whatever the number of threads; None for no bound.
+
+    Attributes
+    ----------
+    pace : RateLimit
+    asked : threading.Event
+        Set as soon as a request has gone out.
+    round_trip : float or None
+        Seconds from a request to the head of its response, at best; None before the first.
     """
 
     def __init__(
@@ -97,6 +105,8 @@ class Client:
         self.network = network
         self._turns = threading.BoundedSemaphore(at_once) if at_once is not None else None
         self.pace = RateLimit(network.limit_rate)
+        self.asked = threading.Event()
+        self.round_trip: float | None = None
         self._dialer = Dialer(network)
         self._agent = agent
         self._idle: dict[Route, deque[Connection]] = {}
@@ -181,13 +191,15 @@ class Client:
             self.over()
             raise
 
-    @staticmethod
-    def _said(request: Request, connection: Connection, data: bytes) -> Pending:
+    def _said(self, request: Request, connection: Connection, data: bytes) -> Pending:
         connection.asked = time.monotonic()
         try:
             connection.sock.sendall(data)
         except OSError as error:
             return Pending(request, connection, data, error)
+        finally:
+            if not self.asked.is_set():
+                self.asked.set()
         return Pending(request, connection, data, None)
 
     def finish(self, pending: Pending) -> Response:
@@ -256,6 +268,9 @@ class Client:
             self.release(connection, keep=False)
             raise
         connection.used, connection.ahead = True, False
+        took = connection.line.heard - connection.asked
+        if self.round_trip is None or took < self.round_trip:
+            self.round_trip = took
         return response
 
     def _unanswered(self, request: Request, connection: Connection, error: OSError) -> Exception:

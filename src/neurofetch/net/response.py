@@ -36,8 +36,9 @@ _TELLING = 256 * 1024
 """Bytes; a body from this size on tells how fast connections are."""
 _SLICE = 0.25
 """Seconds; so long the system waits for a buffer to be full, where it can be told."""
-_FIRST = 16 * 1024
-"""Bytes; so much a new connection is asked for first, then twice as much each time."""
+_NEW = 256 * 1024
+"""Bytes; until so many came, a connection is new, and a read takes what is here: else nobody would
+know how much it brings before a buffer is full."""
 _INTERIM = 8
 """At most so many 1xx responses come before the real one."""
 
@@ -60,7 +61,7 @@ class Connection:
 
     __slots__ = (
         "_all",
-        "_first",
+        "_new",
         "_patience",
         "_pending",
         "_read",
@@ -92,8 +93,8 @@ class Connection:
         self.idle_since = 0.0
         self._patience = sock.gettimeout() or 0.0
         self._slice = min(_SLICE, self._patience)
-        self._first = _FIRST
-        """Bytes that are waited for at once: a new connection tells soon how much it brings."""
+        self._new = _NEW
+        """Bytes of which each is told as soon as it is here."""
         self._readable = _look_at(sock)
         self._pending: Callable[[], int] | None = getattr(sock, "pending", None)  # with TLS
         self._read: Callable[[int, memoryview], int] | None = None
@@ -188,17 +189,22 @@ class Connection:
             view[:count] = self.left[:count]
             self.left = self.left[count:]
             return count
-        if self._first < len(view):
-            view = view[: self._first]
-            self._first *= 2
         until = None
         while True:
             try:
+                if self._new > 0:
+                    return self._into_soon(view)
                 if self._read is not None:
                     return _records(self._read, view)
                 return self.sock.recv_into(view, 0, self._all)
             except (BlockingIOError, TimeoutError):  # a slice of time is over, and nothing came
                 until = self._not_later(until, self._slice)
+
+    def _into_soon(self, view: memoryview) -> int:
+        """Take what is here, waiting for no more than something."""
+        count = self.sock.recv_into(view)
+        self._new -= count
+        return count
 
     def more(self) -> bytes:
         """Return what came, as it came."""

@@ -45,7 +45,7 @@ __all__ = ["transfer"]
 _RATE_SECONDS = 5.0
 _LEAST = 28
 """Descriptors; with fewer than that, files do not wait for one another."""
-_LOOK_SECONDS, _FIRST_LOOKS = 0.05, 0.02
+_LOOK_SECONDS, _FIRST_LOOKS = 0.05, 0.01
 """Between two looks at how much may be under way; and in the first second."""
 
 UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
@@ -203,14 +203,13 @@ class _Transfer:
         tally = Tally(options.failures_in_a_row, schedule.stop)
         self._steering = Steering(
             schedule,
-            client.pace,
+            client,
             tally,
             crowd=crowd,
             width=Width(
                 bounds_of(crowd, options, self._sorted, client.network.limit_rate), options.width
             ),
             has_bulk=bool(whole or large),
-            away=lambda: client.outages.quiet_lines,
         )
         journal = Journal(directory.state, directory.surveyed)
         partials = Partials(directory.state, journal.owner)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 from neurofetch.transfer.width import Bounds, Sample, Width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from neurofetch.model import Step
-    from neurofetch.net.rate_limit import RateLimit
+    from neurofetch.net.client import Client
     from neurofetch.transfer.crowd import Crowd
     from neurofetch.transfer.options import Options
     from neurofetch.transfer.schedule import Schedule
@@ -81,43 +81,41 @@ class Steering:
     Parameters
     ----------
     schedule : Schedule
-    pace : RateLimit
-        Counts what comes over all connections, and lets some of them hold on.
+    client : Client
+        Its `pace` counts what comes over all connections, and lets some of them hold on.
     tally : Tally
     crowd : Crowd
     width : Width
     has_bulk : bool
         Whether there are files in one request, or in parts.
-    away : callable
-        Whether a server is known to be away. Then nobody holds on: who does may have the only
-        connection that the server allows, and those whose turn it is wait for it.
     """
 
     def __init__(
         self,
         schedule: Schedule,
-        pace: RateLimit,
+        client: Client,
         tally: Tally,
         *,
         crowd: Crowd,
         width: Width,
         has_bulk: bool,
-        away: Callable[[], bool],
     ) -> None:
         self._schedule = schedule
-        self._pace = pace
+        self._client = client
         self._tally = tally
         self._crowd = crowd
         self._width = width
         self._has_bulk = has_bulk
-        self._away = away
         self._said = (0, 0)
         self._set()
 
     def _set(self) -> None:
         width = self._width
+        client = self._client
         beyond = self._schedule.widen(width.bulk, min(width.tiny, self._crowd.places))
-        self._pace.hold(frozenset() if self._away() else beyond)
+        # While a server is away, nobody holds on: who does may have the only connection that the
+        # server allows, and those whose turn it is wait for it.
+        client.pace.hold(frozenset() if client.outages.quiet_lines else beyond)
         if (width.bulk, width.tiny) != self._said:
             self._said = (width.bulk, width.tiny)
             _log.debug(
@@ -145,13 +143,14 @@ class Steering:
         self._width.feed(
             Sample(
                 now,
-                self._pace.came,
+                self._client.pace.came,
                 stands.bulk,
                 stands.tiny,
                 bulk_waits=stands.bulk_waits,
                 tiny_waits=stands.tiny_waits,
                 throttled=tally.throttled,
                 fruitless=tally.fruitless,
+                round_trip=self._client.round_trip,
             )
         )
         self._set()
@@ -169,4 +168,4 @@ class Steering:
 
     def end(self) -> None:
         """Let all go on that hold on."""
-        self._pace.hold(frozenset())
+        self._client.pace.hold(frozenset())

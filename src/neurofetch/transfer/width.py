@@ -48,7 +48,9 @@ the line away from the others, and a rate that is low tells nothing."""
 _LONGEST_CLEARING = 10.0
 """Seconds that are waited for that, at most."""
 _BRIEF = 0.15
-"""Seconds over which the rate for the first rule is measured: it must be quick at the start."""
+"""Seconds over which the rate for the first rule is measured."""
+_EARLY = 0.02
+"""The same at the start, where it must be quick; in less time, one packet would be a rate."""
 _FADE = 0.6
 """How much of the rate for the first rule is left after a second without as much."""
 
@@ -81,6 +83,8 @@ _ROUND = 0.03
 """Seconds, at least, between two looks at whether a new line gets quicker."""
 _QUICKER = 1.4
 """So many times as much in each look: then it does."""
+_SEEN = 64 * 1024
+"""Bytes in a look that tell so: fewer are a few packets, of which chance makes more or fewer."""
 _FRUITLESS = 0.25
 """The share of connections that broke without having brought anything: fewer are made then."""
 
@@ -125,6 +129,8 @@ class Sample(NamedTuple):
         Responses that said "slow down".
     fruitless : int
         Connections that broke without having brought anything.
+    round_trip : float or None
+        Seconds from a request to its response, at best; None where that is not known.
     """
 
     now: float
@@ -135,6 +141,7 @@ class Sample(NamedTuple):
     tiny_waits: bool = False
     throttled: int = 0
     fruitless: int = 0
+    round_trip: float | None = None
 
 
 class _Phase(enum.Enum):
@@ -283,7 +290,7 @@ class Width:
             return
         seconds = sample.now - brief.now
         early = sample.now - first < 2 * _BRIEF
-        if seconds <= 0 or (seconds < _BRIEF and not early):
+        if seconds < (_EARLY if early else _BRIEF):
             return
         rate = (sample.came - brief.came) / seconds
         if self._bounds.rate is not None:
@@ -298,11 +305,13 @@ class Width:
             return
         since, before = self._round
         seconds = sample.now - since.now
-        if seconds < max(_ROUND, self._latency / 2):
+        if seconds < max(_ROUND, sample.round_trip or self._latency / 2):
             return
-        rate, limit = (sample.came - since.came) / seconds, self._bounds.rate
+        came, limit = sample.came - since.came, self._bounds.rate
+        rate = came / seconds
         bound = limit is not None and rate >= 0.9 * limit
-        if rate < before * _QUICKER or bound or sample.throttled or sample.fruitless:
+        quicker = not before or (came >= _SEEN and rate >= before * _QUICKER)
+        if not quicker or bound or sample.throttled or sample.fruitless:
             self._beginning = False
             self._first_level = self.level
             return
