@@ -8,6 +8,7 @@ classes in `neurofetch.model` show all of it as attributes, made when they are a
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ Told = bytes | tuple[str | None, str | None]
 T = TypeVar("T")
 
 _MANY = 4096
+_LATELY = 1024
 _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~/")
 _QUOTED = [chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256)]
 
@@ -144,6 +146,7 @@ def pack(etag: str | None, modified: str | None) -> Told:
     return told if told.hex() == packed else (etag, modified)  # it takes capitals, and spaces
 
 
+@lru_cache(_LATELY)
 def etag_of(told: Told) -> str | None:
     """Return the ETag of what was packed."""
     if type(told) is tuple:
@@ -162,6 +165,7 @@ def unpack(told: Told) -> tuple[str | None, str | None]:
     return etag, f"{m[:4]}-{m[4:6]}-{m[6:8]}T{m[8:10]}:{m[10:12]}:{m[12:]}.000Z"
 
 
+@lru_cache(_LATELY)
 def quoted(key: str) -> str:
     """Return a key as it stands in a URL, slashes as they are.
 

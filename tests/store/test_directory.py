@@ -251,6 +251,39 @@ def test_a_second_run_of_many_files_lists_once_and_does_nothing_else(world):
     assert {path: path.stat().st_mtime_ns for path in world.root.rglob("f*")} == before
 
 
+def test_nobody_looks_for_a_file_whose_folder_is_missing(world, monkeypatch):
+    """On a network disk each look is a journey to the server."""
+    for n in range(40):
+        world.put(f"sub-{n % 2}/f{n:02}", b"x" * 100)
+    (world.root / "sub-1").mkdir()
+    (world.root / "sub-1" / "f01").write_bytes(b"x" * 100)
+    asked, ask = [], os.stat
+
+    def noted(path, **how):
+        if isinstance(path, str) and "/sub-" in path:
+            asked.append(path)
+        return ask(path, **how)
+
+    monkeypatch.setattr(os, "stat", noted)
+    plan = world.plan()
+    assert sum("/sub-0/f" in path for path in asked) == 0
+    assert sum("/sub-1/f" in path for path in asked) >= 20
+    monkeypatch.undo()
+    assert len(plan.moving) == 39
+
+
+@pytest.mark.parametrize("there", ["a link to nowhere", "a folder nobody may enter"])
+def test_a_folder_that_says_nothing_of_its_files_is_asked_for_each(world, there):
+    world.put("sub-1/f", b"x" * 100)
+    folder = world.root / "sub-1"
+    if there == "a link to nowhere":
+        folder.symlink_to(world.root / "gone")
+        assert len(world.plan().moving) == 1
+    else:
+        folder.mkdir(mode=0)
+        assert len(world.plan().moving) == 1  # root may: the file is looked for, and not here
+
+
 def test_a_file_of_another_tool_at_the_right_size_is_kept(world):
     (world.root / "a.txt").write_bytes(b"x" * len(SMALL))
     world.put("a.txt", SMALL)

@@ -1,5 +1,6 @@
 """Several processes with one wish and one data directory, and what they write down."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -342,7 +343,62 @@ def test_only_one_of_many_wins_the_claim_of_a_dead_run(tmp_path):
         owner.end()
     assert answers.count("") >= 1
     assert set(answers) - {""} <= {owner.token for owner in owners}
+    dead.close()
     assert os.listdir(tmp_path / "claims") == ["x"]
+
+
+LINK = os.link
+
+
+def refused(*_, **__):
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def unknown(*_, **__):
+    raise NotImplementedError("link: follow_symlinks unavailable on this platform")
+
+
+def too_many(name, *others, **how):
+    raise OSError(errno.EMLINK, "Too many links")
+
+
+def swept(name, *others, **how):
+    """Another run took this one for dead, and removed what it left."""
+    os.unlink(name, dir_fd=how["src_dir_fd"])
+    LINK(name, *others, **how)
+
+
+@pytest.mark.parametrize("link", [LINK, refused, unknown, too_many, swept])
+def test_claims_are_names_of_one_link_where_that_goes_and_else_links(tmp_path, monkeypatch, link):
+    """Making an inode for each is slow where many were freed just now."""
+    one, two = Owner(tmp_path), Owner(tmp_path)
+    one.begin()
+    mine, theirs = Partials(tmp_path, one), Partials(tmp_path, two)
+    mine.make_folders()
+    monkeypatch.setattr(os, "link", link)
+    assert [mine.claim(name) for name in "xyz"] == ["", "", ""]
+    inodes = {os.lstat(tmp_path / "claims" / name).st_ino for name in "xyz"}
+    assert len(inodes) == (1 if link is LINK else 3)
+    assert [theirs.claim(name) for name in "xyz"] == [one.token] * 3
+    assert mine.is_mine("x")
+    for name in "xyz":
+        mine.release(name)
+    assert [theirs.claim(name) for name in "xyz"] == [""] * 3
+    for name in "xyz":
+        theirs.release(name)
+    mine.close()
+    theirs.close()
+    assert os.listdir(tmp_path / "claims") == []
+    one.end()
+
+
+def test_the_link_of_a_run_that_was_killed_is_swept_with_its_claims(tmp_path):
+    dead = Partials(tmp_path, Owner(tmp_path))
+    dead.make_folders()
+    dead.claim("0" * 23 + "1")
+    assert len(os.listdir(tmp_path / "claims")) == 2
+    Partials(tmp_path, Owner(tmp_path)).sweep(set())
+    assert os.listdir(tmp_path / "claims") == []
 
 
 def test_where_no_symbolic_links_can_be_made_everyone_works_alone(world, monkeypatch):

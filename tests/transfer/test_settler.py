@@ -14,9 +14,11 @@ import pytest
 from neurofetch.events import Progress
 from neurofetch.model import Status
 from neurofetch.store import flush, partials
+from neurofetch.store.folder import Folder
 from neurofetch.transfer import settler
 from neurofetch.transfer.schedule import Schedule
 from tests.engine_world import PART, World, noise, until
+from tests.mounts import tmpfs
 
 SIZES = (1, 900, 5_000, PART, 3 * PART + 7, 2 * PART)
 
@@ -84,11 +86,9 @@ def test_every_file_is_flushed_before_it_has_its_name(world, monkeypatch, whole,
     assert len(set(seen.files)) == count or seen.whole
 
 
-@pytest.mark.parametrize("cheap", [True, False])
-def test_where_a_flush_costs_nothing_who_brings_files_settles_them(world, monkeypatch, cheap):
-    monkeypatch.setattr(settler, "_CHEAP", 60.0 if cheap else 0.0)
-    monkeypatch.setattr(settler, "_CHEAP_EACH", 60.0 if cheap else 0.0)
-    monkeypatch.setattr(settler, "_GATHER", 30.0)  # the first 256 tell what a flush costs
+@pytest.mark.parametrize("memory", [True, False])
+def test_in_memory_who_brings_files_settles_them_and_nothing_is_flushed(world, monkeypatch, memory):
+    monkeypatch.setattr(flush, "_kind", lambda _: 0x01021994 if memory else None)
     settle, rows = settler.Settler._settle, []
 
     def noted(self, batch):
@@ -96,14 +96,23 @@ def test_where_a_flush_costs_nothing_who_brings_files_settles_them(world, monkey
         settle(self, batch)
 
     monkeypatch.setattr(settler.Settler, "_settle", noted)
+    seen = Flushes(monkeypatch, whole=False)
     content = put_many(world, 1000)
     assert world.fetch().ok
     assert world.files() == content
     assert len(world.receipts()) == sum(count for _, count in rows) == 1000
     others = [count for name, count in rows if name != "neurofetch-settler"]
-    assert bool(others) == cheap
+    assert bool(others) == memory
     assert all(count >= settler._ROW for count in others)
+    assert len(set(seen.files)) == (0 if memory else 1000)
     world.assert_clean()
+
+
+def test_a_file_system_in_memory_is_known(tmp_path):
+    with tmpfs(tmp_path / "memory", "1m") as where, Folder.root(where) as folder:
+        assert flush.is_in_memory(folder.fd)
+    with Folder.root("/proc") as folder:
+        assert not flush.is_in_memory(folder.fd)
 
 
 def test_a_file_system_whose_flush_took_long_is_not_flushed_again(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ ambiguous is an error and never a guess, since a wrong guess about a body's leng
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
@@ -220,10 +221,16 @@ class _Lines:
         self.reason = reason.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
-        known = self.headers.get(key)
-        # What proxies say once more is said once: two ETags that are one are no other ETag.
-        self.headers[key] = text if known in (None, text) else f"{known}, {text}"
+        key, text = _key(name), value.decode("latin-1").rstrip(" \t")
+        known = self.headers.setdefault(key, text)
+        if known != text:  # what proxies say once more is said once: one ETag stays that
+            self.headers[key] = f"{known}, {text}"
+
+
+@lru_cache(256)
+def _key(name: bytes) -> str:
+    """Return the name of a header as it is looked up."""
+    return name.decode("latin-1").lower()
 
 
 def body_length(method: str, head: Head) -> int:

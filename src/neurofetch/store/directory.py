@@ -134,8 +134,14 @@ class DataDirectory:
         base = self._base
         self.surveyed = receipts
         receipt_of = receipts.of
+        folder, absent = None, False
         for path in paths:
-            self._check_folder(path)
+            before, folder = folder, path.rpartition("/")[0]
+            if folder != before:
+                self._check_folder(path)
+                absent = self._is_absent(folder)
+            if absent:
+                continue
             try:
                 info = os.stat(base + path)
             except FileNotFoundError:
@@ -213,6 +219,16 @@ class DataDirectory:
             return os.stat(f"{self._base}{path}")  # no pathlib: this is asked for every file
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def _is_absent(self, folder: str) -> bool:
+        """Whether a folder is missing, so that nobody need look for what was in it."""
+        try:
+            os.stat(self._base + folder)
+        except FileNotFoundError:
+            return True
+        except OSError:  # said of the files in it
+            return False
+        return False
 
     def _check_folder(self, path: str) -> None:
         """Check, once a folder, that it lies inside the root."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["Flusher", "begin_write_out", "side_by_side", "wait_for_write_out"]
+__all__ = ["Flusher", "begin_write_out", "is_in_memory", "side_by_side", "wait_for_write_out"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,8 @@ _NOT_HERE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ES
 
 _WHOLE = frozenset({0xEF53, 0x58465342, 0x9123683E})
 """File systems (ext4, XFS, btrfs) whose ``syncfs`` flushes the device too, and tells of errors."""
+_MEMORY = frozenset({0x01021994, 0x858458F6})
+"""File systems (tmpfs, ramfs) that are in memory only: their flush does nothing."""
 _TELLS = (5, 17)
 """The first Linux whose ``syncfs`` returns all errors of the file system: before, only some."""
 _FEW = 8
@@ -75,7 +77,7 @@ class Flusher:
         dict of int to OSError
             The files that could not be flushed, each with its own error.
         """
-        if len(files) >= _FEW and self._all_of(folder):
+        if is_in_memory(folder) or (len(files) >= _FEW and self._all_of(folder)):
             return {}
         errors = side_by_side([partial(_flushed, fd) for fd in files])
         return {fd: error for fd, error in zip(files, errors, strict=True) if error is not None}
@@ -192,17 +194,27 @@ def _tells() -> bool:
     return found is not None and (int(found[1]), int(found[2])) >= _TELLS
 
 
+def is_in_memory(folder: int) -> bool:
+    """Whether a folder (its descriptor) is on a file system where there is nothing to flush."""
+    return _kind(folder) in _MEMORY
+
+
 def _flushes_all(folder: int) -> bool:
     """Whether ``syncfs`` does all that is promised, on the file system of a folder."""
+    return _tells() and _kind(folder) in _WHOLE
+
+
+def _kind(folder: int) -> int | None:
+    """Return the number that Linux has for the kind of a file system; None where it has none."""
     call = _libc("fstatfs")
-    if call is None or not _tells():
-        return False
+    if call is None:
+        return None
     info = bytearray(512)  # more than any system writes; it begins with the kind
     import ctypes  # noqa: PLC0415 - `_libc` has it
 
     if call(folder, (ctypes.c_char * len(info)).from_buffer(info)):
-        return False
-    return int.from_bytes(info[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) in _WHOLE
+        return None
+    return int.from_bytes(info[: ctypes.sizeof(ctypes.c_long)], sys.byteorder)
 
 
 def _dirty() -> int:

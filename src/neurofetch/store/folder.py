@@ -232,6 +232,15 @@ class Folder:
         """
         os.symlink(target, name, dir_fd=self.fd)
 
+    def name_again(self, name: str, new: str) -> None:
+        """Give a file, or a link (not what is behind it), a further name.
+
+        Raises
+        ------
+        FileExistsError, OSError
+        """
+        os.link(name, new, src_dir_fd=self.fd, dst_dir_fd=self.fd, follow_symlinks=False)
+
     def sync(self) -> None:
         """Flush the names in it to the disk, where the system can."""
         with contextlib.suppress(OSError):  # some network file systems refuse it, and need it not

@@ -49,6 +49,7 @@ __all__ = ["Held", "Leftover", "PartLog", "Partials", "Temporary", "name_of"]
 _NAME = re.compile(r"(?P<short>[0-9a-f]{24})\.(?P<token>[^.]+)(\.[0-9a-f]{16})?\.(tmp|part|log)")
 """Names of the files here. All else in these folders is somebody else's, and stays."""
 _CLAIM = re.compile(r"[0-9a-f]{24}(\.[^.]+)?")
+_SEAL = "0" * 24
 _LOG_LIMIT = 8 << 20
 """Bytes; a log of the most parts there can be is shorter."""
 _MOST_PARTS = 20_000
@@ -432,6 +433,10 @@ class Partials:
         self._state = state
         self._homes = Homes(state)
         self._claim_folder: Folder | None = None
+        self._seal = ""
+        """A link that says who this run is; "" without one."""
+        self._seal_serves = False
+        """Whether claims are further names of it."""
         self._claims_work = True
         self._unclaimed: set[str] = set()
         """Files where something that is no claim stands in the place of one."""
@@ -447,13 +452,19 @@ class Partials:
         """
         self._homes.make()
         with Folder.root(self._state.parent) as root:
-            self._claim_folder = root.below((self._state.name, "claims"), make=True)
+            self._claim_folder = folder = root.below((self._state.name, "claims"), make=True)
+        seal = f"{_SEAL}.{self.owner.token}"
+        with contextlib.suppress(OSError):  # no symbolic links here; see `claim`
+            folder.link(self.owner.token, seal)
+            self._seal, self._seal_serves = seal, True
 
     def close(self) -> None:
         """Close the folders: the run is over."""
         self._homes.close()
         folder, self._claim_folder = self._claim_folder, None
         if folder is not None:
+            if self._seal:
+                folder.remove(self._seal)
             folder.close()
 
     # -- partials ----------------------------------------------------------------------------
@@ -600,7 +611,7 @@ class Partials:
             return ""
         for _ in range(8):
             try:
-                folder.link(self.owner.token, short)
+                self._mark(folder, short)
             except FileExistsError:
                 holder = folder.target(short)
                 if not holder:
@@ -615,6 +626,23 @@ class Partials:
                 return ""
         self._unclaimed.add(short)
         return ""
+
+    def _mark(self, folder: Folder, short: str) -> None:
+        """Make the link that is a claim: a further name of one that there is, where that goes.
+
+        That makes no inode, which the release would free again: a file system looks for one long
+        where many were freed just now (ext4 without a journal keeps them unused for a minute).
+        """
+        if self._seal_serves:
+            try:
+                folder.name_again(self._seal, short)
+            except FileExistsError:
+                raise
+            except (OSError, NotImplementedError):
+                self._seal_serves = False  # no hard links here, or too many, or it is gone
+            else:
+                return
+        folder.link(self.owner.token, short)
 
     def _break(self, folder: Folder, short: str, holder: str) -> None:
         """Remove a dead process's claim. The rename is what only one can win."""

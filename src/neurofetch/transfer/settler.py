@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from neurofetch.errors import TransientError
 from neurofetch.model import Receipt
 from neurofetch.store.atomic import write_all
-from neurofetch.store.flush import Flusher, begin_write_out, side_by_side
+from neurofetch.store.flush import Flusher, begin_write_out, is_in_memory, side_by_side
 from neurofetch.store.partials import name_of
 
 if TYPE_CHECKING:
@@ -46,10 +46,9 @@ _GATHER = 0.2
 """Seconds, at most, that a file waits for others to be flushed with."""
 _WORTH_IT = 256 << 10
 """Bytes; a larger file is sent on its way to the disk as soon as it is here."""
-_CHEAP, _CHEAP_EACH = 0.002, 30e-6
-"""Seconds of a flush, and for each of its files: in memory there is nothing to flush. Then who
-brings the last of `_ROW` files settles them: handing over costs more than that."""
 _ROW = 64
+"""Files in memory, where there is nothing to flush: who brings the last of so many settles them.
+Two threads that take turns at that would cost more than it does."""
 _COUNTED = 16 << 20
 """Bytes; of a larger file most is on the disk already."""
 
@@ -127,7 +126,6 @@ class Settler:
         self._held = False
         self._hurried = False
         self._serves = False
-        self._cheap = False
         self._one = threading.Lock()
         """Held by who settles a batch."""
         self._lock = threading.Lock()
@@ -146,7 +144,8 @@ class Settler:
             serves, batch = self._serves, []
             if serves:
                 self._take_in(ready)
-                batch = self._batch() if self._cheap and len(self._waiting) >= _ROW else []
+                if len(self._waiting) >= _ROW and self._all_in_memory():
+                    batch = self._batch()
         if not serves:
             self._settle([ready])
         elif batch:
@@ -161,6 +160,11 @@ class Settler:
             self._room.notify_all()
             if not self._open:
                 self._wake.set()
+
+    def _all_in_memory(self) -> bool:
+        """Whether there is nothing to flush for the files that wait."""
+        folders = {id(ready.temporary.folder): ready.temporary.folder for _, ready in self._waiting}
+        return all(is_in_memory(folder.fd) for folder in folders.values())
 
     def _take_in(self, ready: Ready) -> None:
         if not self._waiting:
@@ -256,7 +260,6 @@ class Settler:
     def _flushed(self, batch: Sequence[Ready]) -> list[Ready]:
         """Flush files, those of each file system together; return those that are on the disk."""
         done: list[Ready] = []
-        began = time.monotonic()
         for row in _by(batch, _home_of):
             folder = row[0].temporary.folder.fd
             errors = self.flusher.flush([ready.temporary.fd for ready in row], folder)
@@ -266,8 +269,6 @@ class Settler:
                     done.append(ready)
                 else:
                     self._tell(ready, error)
-        took = time.monotonic() - began
-        self._cheap = took < min(_CHEAP, _CHEAP_EACH * len(batch))
         return done
 
     def _named(self, row: Sequence[Ready]) -> list[tuple[Ready, Receipt]]:
