@@ -29,7 +29,7 @@ __all__ = ["Folder"]
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else ""
 """Where the system has a way through each open folder (proc_pid_fd(5))."""
-_TRIES = 40
+_TRIES = 200
 """How often a folder is made that other processes remove, since it is empty."""
 _IN_STEP = 3
 _PAUSE = 0.002
