@@ -52,7 +52,8 @@ def verify(
         Ask the bucket too. With `read_all`, files of other tools are read, and adopted when they
         are the bucket's.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
-        How to show progress of reading every byte; a callable gets every event.
+        How to show progress of a long listing, and of reading every byte; a callable gets every
+        event.
 
     Returns
     -------
@@ -76,6 +77,7 @@ def verify(
     if not remote:
         return audit(DataDirectory(root, DATASET.state), read_all=read_all, listen=listen)
     with fetcher_for(_ALL, root, fetch=False) as fetcher:
+        fetcher.listen = listen
         here = _subjects_here(fetcher)
         exist = tuple(subject for subject in subjects_of(fetcher, _ALL) if subject in here)
         files = fetcher.files(listing(exist, _ALL))

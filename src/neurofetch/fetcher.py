@@ -8,6 +8,8 @@ to choose, from which source.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 import warnings
 from dataclasses import dataclass, field, replace
@@ -48,8 +50,8 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of"]
 
 _LISTERS = 8
-_ASKED_SECONDS = 1.0
-"""Until then the first request has gone out, or something is in its way."""
+_ASKED_SECONDS, _ASKED_BEAT = 1.0, 0.02
+"""Seconds. Until then the first request has gone out, or something is in its way."""
 _QUICK = 1.0
 """Seconds: nothing is said of a listing that takes less."""
 
@@ -203,6 +205,7 @@ class Fetcher:
         self.client: Client = client or Client(network or Network.from_environment())
         self.listen: Callable[[Event], None] = quiet
         """Gets a `Listing` event now and then while files are listed; `prepare` sets it."""
+        self._to_move = False
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
@@ -232,7 +235,7 @@ class Fetcher:
         ------
         ServerError
         """
-        loading = start(self._warm_up, 1, "neurofetch-warm-up")
+        loading = _Loading(self.client.asked, all_of_it=self._to_move)
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
         meter = _ListingMeter(self.source, [*levels, *walks], self.listen)
@@ -245,27 +248,13 @@ class Fetcher:
             try:
                 found = together(meter.calls, _LISTERS, meanwhile)
             except BaseException:
-                for thread in loading:  # the interpreter may end now: nothing is loaded meanwhile
-                    thread.join(_ASKED_SECONDS)
+                loading.end()
                 raise
             finally:
                 meter.over()
             if len(found) == 1:
                 return found[0]
             return [file for files in found for file in files]
-
-    def _warm_up(self) -> None:
-        """Load what plans and moves files, while the first page is on its way.
-
-        That takes about as long as a round trip, and the interpreter does little else meanwhile:
-        so the request comes first.
-        """
-        self.client.asked.wait(_ASKED_SECONDS)
-        from neurofetch import survey  # noqa: F401, PLC0415
-        from neurofetch.integrity.checksums import warm_up  # noqa: PLC0415
-        from neurofetch.transfer import run  # noqa: F401, PLC0415
-
-        warm_up()
 
     def _files_of_level(self, prefix: str) -> list[RemoteFile]:
         return self.source.level(prefix).files
@@ -312,6 +301,7 @@ class Fetcher:
         """
         settings = settings or RunSettings()
         self.listen = settings.listen
+        self._to_move = not settings.dry_run
         with few_collections():
             with self.client.outages.told_to(telling(_logging(settings.listen))):
                 chosen = choose()
@@ -334,7 +324,7 @@ class Fetcher:
             Whether a file of another tool that turns out to be the source's gets a receipt, so
             that it is not read again.
         """
-        from neurofetch.survey import plan_wants  # noqa: PLC0415 - see `_warm_up`
+        from neurofetch.survey import plan_wants  # noqa: PLC0415 - see `_Loading`
 
         notes = (*selection.notes, *self.source.notes)
         with few_collections():
@@ -399,7 +389,7 @@ class Fetcher:
         UserWarning
             Of optional files that the server does not have.
         """
-        from neurofetch.transfer.run import transfer  # noqa: PLC0415 - see `_warm_up`
+        from neurofetch.transfer.run import transfer  # noqa: PLC0415 - see `_Loading`
 
         settings = settings or RunSettings()
         listen = _logging(settings.listen)
@@ -479,6 +469,59 @@ def _logging(listen: Callable[[Event], None]) -> Callable[[Event], None]:
         listen(event)
 
     return both
+
+
+class _Loading:
+    """Loads what plans and moves files, while the first page of a listing is on its way.
+
+    That takes about as long as a round trip, and the interpreter does little else meanwhile: so the
+    request comes first. Who needs one of the modules sooner imports it, and is told what is wrong.
+
+    Parameters
+    ----------
+    asked : threading.Event
+        Set when the request has gone out.
+    all_of_it : bool
+        Whether files are to be moved, too.
+    """
+
+    def __init__(self, asked: threading.Event, *, all_of_it: bool) -> None:
+        self._asked = asked
+        self._all_of_it = all_of_it
+        self._ended = threading.Event()
+        self._threads = start(self._load, 1, "neurofetch-loading")
+
+    def _load(self) -> None:
+        until = time.monotonic() + _ASKED_SECONDS
+        while not self._asked.wait(_ASKED_BEAT) and time.monotonic() < until:
+            if self._ended.is_set():
+                return
+        moving = [_load_transfer, _load_checksums] if self._all_of_it else []
+        for load in [_load_survey, *moving]:
+            if self._ended.is_set():
+                return
+            with contextlib.suppress(ImportError):
+                load()
+
+    def end(self) -> None:
+        """Load no more: the interpreter may end now, and nothing is to be loaded meanwhile."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(_ASKED_SECONDS)
+
+
+def _load_survey() -> None:
+    from neurofetch import survey  # noqa: F401, PLC0415
+
+
+def _load_transfer() -> None:
+    from neurofetch.transfer import run  # noqa: F401, PLC0415
+
+
+def _load_checksums() -> None:
+    from neurofetch.integrity.checksums import warm_up  # noqa: PLC0415
+
+    warm_up()
 
 
 class _ListingMeter:

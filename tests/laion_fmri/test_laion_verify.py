@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
+from laion_fmri.verify import verify
 from neurofetch.console import ExitCode
+from neurofetch.events import Listing
 from testbed.laion import write_local
 from testbed.s3 import S3Object
 from tests.faces import SMALL, Shell, bucket, local, make_s3, on_disk, same_bytes
@@ -54,6 +56,20 @@ def test_what_was_fetched_is_good(shell, flags):
     assert done.code == 0
     assert f"{len(on_disk(shell.data))} good" in done.out
     assert shell(f"laion-fmri verify {flags} --quiet").out == ""
+
+
+def test_a_long_listing_shows_how_far_it_is(s3, shell, monkeypatch):
+    s3.fault(method="LIST", delay=0.1)
+    for name, text in shell.env.items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setattr("neurofetch.fetcher._QUICK", 0.0)
+    monkeypatch.setattr("neurofetch._threads._BEAT", 0.02)
+    events = []
+    assert verify(remote=True, progress=events.append).ok
+    listings = [event for event in events if isinstance(event, Listing)]
+    assert listings
+    assert listings[-1].over
+    assert listings[-1].files >= len(on_disk(shell.data))
 
 
 def test_without_remote_no_server_is_asked(s3, shell):

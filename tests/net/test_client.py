@@ -33,6 +33,30 @@ def test_one_connection_serves_many_requests(client):
         assert server.connections == 1
 
 
+def test_the_round_trip_is_that_of_successes_to_the_farthest_server(client):
+    """What a proxy, a redirect or a refusal takes tells nothing of the way to the data."""
+    assert client.outages.round_trip == 0.0
+    for status in (b"302 Found", b"404 Not Found", b"408 Request Timeout", b"503 Slow Down"):
+        with RawServer(b"HTTP/1.1 " + status + b"\r\nContent-Length: 5\r\n\r\nhello") as server:
+            assert ask(client, server)[0] == int(status[:3])
+    assert client.outages.round_trip == 0.0
+    with S3Server({"b": {"f": b"x"}}, latency=0.08) as far, RawServer(OK) as near:
+        for _ in range(3):
+            with client.send(Request(f"{far.url}/b/f")) as response:
+                assert response.read(10) == b"x"
+        slow = client.outages.round_trip
+        assert slow >= 0.08
+        assert ask(client, near) == (200, b"hello")
+        assert client.outages.round_trip == slow
+
+
+def test_it_says_when_the_first_request_is_on_its_way(client):
+    assert not client.asked.is_set()
+    with RawServer(OK) as server:
+        assert ask(client, server) == (200, b"hello")
+    assert client.asked.is_set()
+
+
 def test_threads_share_connections(client):
     with RawServer(OK) as server:
         for _ in range(3):

@@ -107,6 +107,24 @@ def test_clean_removes_what_ended_and_silent_runs_left_and_nothing_else(world):
     assert set(world.receipts()) == {"f.bin"}
 
 
+def test_the_link_of_a_run_is_no_claim(world):
+    """It is swept with the rest, and is nothing to tell of."""
+    dead, living = ended(world), Owner(world.state / "receipts")
+    leave(world.state, dead, "a")
+    living.journal.touch()
+    living.begin()
+    for token in (dead, living.token, "elsewhere-7-7-abcdef02"):
+        (world.state / "claims" / f"{'0' * 24}.{token}").symlink_to(token)
+    then = time.time() - 10_000
+    journal = world.state / "receipts" / "elsewhere-7-7-abcdef02.jsonl"
+    journal.touch()
+    os.utime(journal, (then, then))
+    assert [one.claims for one in clean(world.root, dry_run=True)] == [1]
+    assert [one.claims for one in clean(world.root)] == [1]
+    assert world.left("claims") == [f"{'0' * 24}.{living.token}"]
+    living.end()
+
+
 def command(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "neurofetch", "clean", *map(str, arguments)],

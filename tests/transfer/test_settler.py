@@ -108,6 +108,35 @@ def test_in_memory_who_brings_files_settles_them_and_nothing_is_flushed(world, m
     world.assert_clean()
 
 
+def test_a_folder_is_asked_once_whether_it_is_in_memory(world, monkeypatch):
+    """On a network disk that is a question to the server."""
+    asked, kind = [], flush._kind
+    monkeypatch.setattr(settler, "is_in_memory", lambda fd: asked.append(fd) or kind(fd) is None)
+    put_many(world, 300)
+    assert world.fetch().ok
+    assert len(asked) <= 2
+
+
+@pytest.mark.parametrize(("kind", "elsewhere"), [("9p", True), ("ext4", False), ("btrfs", False)])
+def test_a_file_system_that_only_shows_the_number_of_another_is_not_taken_for_it(
+    tmp_path, monkeypatch, kind, elsewhere
+):
+    device = os.stat(tmp_path).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "22 1 0:21 / /proc rw shared:5 - proc proc rw\n"
+        f"36 35 {number} / /mnt rw,noatime master:1 optional:2 - {kind} /dev/root rw\n"
+    )
+    monkeypatch.setattr(flush, "_MOUNTS", str(mounts))
+    monkeypatch.setattr(flush, "_kind", lambda _: 0xEF53)
+    monkeypatch.setattr(flush, "_tells", lambda: True)
+    flush._is_elsewhere.cache_clear()
+    with Folder.root(tmp_path) as folder:
+        assert flush._flushes_all(folder.fd) != elsewhere
+    flush._is_elsewhere.cache_clear()
+
+
 def test_a_file_system_in_memory_is_known(tmp_path):
     with tmpfs(tmp_path / "memory", "1m") as where, Folder.root(where) as folder:
         assert flush.is_in_memory(folder.fd)

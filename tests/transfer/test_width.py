@@ -30,6 +30,7 @@ class SimulatedLine:
 
     def __init__(self, rate, each, latency=0.03, *, noise=0.0, bounds=USUAL, tiny=False):
         self.rate, self.each, self.latency, self.noise = rate, each, latency, noise
+        self.round_trip = latency
         self.now = self.brings = 0.0
         self.came = self.throttled = self.fruitless = 0
         self.more, self.dark = True, False
@@ -64,6 +65,7 @@ class SimulatedLine:
                 tiny_waits=self.more and self.tiny,
                 throttled=self.throttled,
                 fruitless=self.fruitless,
+                round_trip=self.round_trip,
             )
         )
         self.seen.append(self.number)

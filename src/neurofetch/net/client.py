@@ -95,8 +95,6 @@ class Client:
     pace : RateLimit
     asked : threading.Event
         Set as soon as a request has gone out.
-    round_trip : float or None
-        Seconds from a request to the head of its response, at best; None before the first.
     """
 
     def __init__(
@@ -106,7 +104,6 @@ class Client:
         self._turns = threading.BoundedSemaphore(at_once) if at_once is not None else None
         self.pace = RateLimit(network.limit_rate)
         self.asked = threading.Event()
-        self.round_trip: float | None = None
         self._dialer = Dialer(network)
         self._agent = agent
         self._idle: dict[Route, deque[Connection]] = {}
@@ -268,9 +265,6 @@ class Client:
             self.release(connection, keep=False)
             raise
         connection.used, connection.ahead = True, False
-        took = connection.line.heard - connection.asked
-        if self.round_trip is None or took < self.round_trip:
-            self.round_trip = took
         return response
 
     def _unanswered(self, request: Request, connection: Connection, error: OSError) -> Exception:

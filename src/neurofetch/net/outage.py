@@ -71,15 +71,19 @@ class Line:
         When a success that is no web page came last, and what it was the answer to.
     outage : object or None
         What is under way, where nothing comes any more.
+    round_trip : float
+        Seconds from a request to the head of a response that was a success, at best; infinite
+        before the first.
     """
 
-    __slots__ = ("good", "heard", "outage", "route")
+    __slots__ = ("good", "heard", "outage", "round_trip", "route")
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.heard = 0.0
         self.good: tuple[float, Request] | None = None
         self.outage: _Outage | None = None
+        self.round_trip = math.inf
 
     def came(self, *, pages: bool) -> float:
         """Return when something came last; where pages come for files, something that is none."""
@@ -367,6 +371,12 @@ class Outages:
         lately = self._clock() - _LATELY
         others = (other for other in [*self._lines.values()] if other is not line)
         return any(other.heard > lately and other.outage is None for other in others)
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds to the farthest server and back, as far as known; 0.0 where nothing is known."""
+        known = (line.round_trip for line in [*self._lines.values()])
+        return max(filter(math.isfinite, known), default=0.0)
 
     @property
     def quiet_lines(self) -> bool:

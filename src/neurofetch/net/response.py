@@ -338,6 +338,7 @@ class Response:
         line.heard = now
         if head.status < 300 and "html" not in head.headers.get("content-type", ""):
             line.good = (now, request)
+            line.round_trip = min(line.round_trip, now - connection.asked)
         self._window = (self._began, 0)
         self._crawled = False
         self._paused = 0.0

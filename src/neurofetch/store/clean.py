@@ -123,13 +123,21 @@ def _cleaned(state: Path, *, dry_run: bool) -> list[Remains]:
         by_token: dict[str, list[Leftover]] = {}
         for one in partials.leftovers():
             by_token.setdefault(one.token, []).append(one)
-        return [_removed(token, row, dry_run=dry_run) for token, row in sorted(by_token.items())]
+        rows = [row for _, row in sorted(by_token.items())]
+        found = [(row, _removed(row, dry_run=dry_run)) for row in rows]
+        # The seal alone is nothing to tell of, unless it should be gone and is not.
+        return [
+            one
+            for row, one in found
+            if not all(left.is_seal for left in row) or (one.stays and not dry_run)
+        ]
     finally:
         partials.close()
         journal.close()
 
 
-def _removed(token: str, row: Sequence[Leftover], *, dry_run: bool) -> Remains:
+def _removed(row: Sequence[Leftover], *, dry_run: bool) -> Remains:
+    """Remove what a run has left, unless it is under way; say what it was."""
     life = row[0].life
     removed = life is not Life.LIVES and not dry_run
     if removed:
@@ -137,13 +145,14 @@ def _removed(token: str, row: Sequence[Leftover], *, dry_run: bool) -> Remains:
             one.folder.remove(one.name)
         removed = all(one.folder.look(one.name) is None for one in row)
     files = [one for one in row if one.data or one.name.endswith(".tmp")]
-    host, process, _, _ = token.split("-")
+    seals = sum(one.is_seal for one in row)
+    host, process, _, _ = row[0].token.split("-")
     return Remains(
         host=host.partition("_")[0],
         process=int(process),
         life=life,
         files=sum(not one.name.endswith(".log") for one in files),
         size=sum(one.size for one in files),
-        claims=len(row) - len(files),
+        claims=len(row) - len(files) - seals,
         removed=removed,
     )

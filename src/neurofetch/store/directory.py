@@ -134,13 +134,13 @@ class DataDirectory:
         base = self._base
         self.surveyed = receipts
         receipt_of = receipts.of
-        folder, absent = None, False
+        absent: dict[str, bool] = {}
         for path in paths:
-            before, folder = folder, path.rpartition("/")[0]
-            if folder != before:
+            folder = path.rpartition("/")[0]
+            if folder not in absent:
                 self._check_folder(path)
-                absent = self._is_absent(folder)
-            if absent:
+                absent[folder] = self._is_absent(folder)
+            if absent[folder]:
                 continue
             try:
                 info = os.stat(base + path)

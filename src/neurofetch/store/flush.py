@@ -4,7 +4,8 @@ A flush is a journey to the device, or over the network to it, and takes as long
 hundreds. So files are flushed in batches. Where that is known to do all that is promised, one call
 flushes the whole file system (``syncfs``); elsewhere the files are flushed one by one and, if each
 takes long, many at once. And what is written is sent on its way to the disk soon
-(``sync_file_range``), which promises nothing, but leaves little for the flush to wait for.
+(``sync_file_range``), which promises nothing, but leaves little for the flush to wait for. For
+files that are in memory only, there is nothing to flush.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _WHOLE = frozenset({0xEF53, 0x58465342, 0x9123683E})
 """File systems (ext4, XFS, btrfs) whose ``syncfs`` flushes the device too, and tells of errors."""
 _MEMORY = frozenset({0x01021994, 0x858458F6})
 """File systems (tmpfs, ramfs) that are in memory only: their flush does nothing."""
+_MOUNTS = "/proc/self/mountinfo"
 _TELLS = (5, 17)
 """The first Linux whose ``syncfs`` returns all errors of the file system: before, only some."""
 _FEW = 8
@@ -77,7 +79,7 @@ class Flusher:
         dict of int to OSError
             The files that could not be flushed, each with its own error.
         """
-        if is_in_memory(folder) or (len(files) >= _FEW and self._all_of(folder)):
+        if len(files) >= _FEW and self._all_of(folder):
             return {}
         errors = side_by_side([partial(_flushed, fd) for fd in files])
         return {fd: error for fd, error in zip(files, errors, strict=True) if error is not None}
@@ -201,7 +203,19 @@ def is_in_memory(folder: int) -> bool:
 
 def _flushes_all(folder: int) -> bool:
     """Whether ``syncfs`` does all that is promised, on the file system of a folder."""
-    return _tells() and _kind(folder) in _WHOLE
+    return _tells() and _kind(folder) in _WHOLE and not _is_elsewhere(os.fstat(folder).st_dev)
+
+
+@cache
+def _is_elsewhere(device: int) -> bool:
+    """Whether a file system only shows the number of another: 9p tells that of its server's."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="replace") as file:
+            lines = [line.split() for line in file]
+    except OSError:
+        return True  # not told
+    return any(line[2] == number and line[line.index("-") + 1] == "9p" for line in lines)
 
 
 def _kind(folder: int) -> int | None:

@@ -50,6 +50,7 @@ _NAME = re.compile(r"(?P<short>[0-9a-f]{24})\.(?P<token>[^.]+)(\.[0-9a-f]{16})?\
 """Names of the files here. All else in these folders is somebody else's, and stays."""
 _CLAIM = re.compile(r"[0-9a-f]{24}(\.[^.]+)?")
 _SEAL = "0" * 24
+"""How the name of a run's own link begins: no file has that for its short name."""
 _LOG_LIMIT = 8 << 20
 """Bytes; a log of the most parts there can be is shorter."""
 _MOST_PARTS = 20_000
@@ -291,6 +292,11 @@ class Leftover:
         """Where the bytes of the partial are that it belongs to; "" for all else."""
         base, _, kind = self.name.rpartition(".")
         return f"{self.folder.path}{os.sep}{base}.part" if kind in ("part", "log") else ""
+
+    @property
+    def is_seal(self) -> bool:
+        """Whether it is no claim, but the link that a run's claims are further names of."""
+        return self.name == f"{_SEAL}.{self.token}"
 
 
 class Temporary:

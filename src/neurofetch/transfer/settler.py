@@ -123,6 +123,10 @@ class Settler:
         """Descriptors of files that wait, or are being settled."""
         self._gathered = 0
         """Bytes of files that wait."""
+        self._on_disk = 0
+        """How many of them there is something to flush for."""
+        self._memory: dict[Folder, bool] = {}
+        """Whether a folder of temporary files is in memory; they are open for the whole run."""
         self._held = False
         self._hurried = False
         self._serves = False
@@ -138,13 +142,15 @@ class Settler:
         """Hand over a file. Its end comes in another thread, at any moment from now on."""
         if ready.size > _WORTH_IT:
             begin_write_out(ready.temporary.fd)
+        in_memory = self._in_memory(ready.temporary.folder)
         with self._room:
             while self._serves and self._open and self._open + ready.descriptors > self._most:
                 self._room.wait()
             serves, batch = self._serves, []
             if serves:
                 self._take_in(ready)
-                if len(self._waiting) >= _ROW and self._all_in_memory():
+                self._on_disk += not in_memory
+                if len(self._waiting) >= _ROW and not self._on_disk:
                     batch = self._batch()
         if not serves:
             self._settle([ready])
@@ -161,10 +167,12 @@ class Settler:
             if not self._open:
                 self._wake.set()
 
-    def _all_in_memory(self) -> bool:
-        """Whether there is nothing to flush for the files that wait."""
-        folders = {id(ready.temporary.folder): ready.temporary.folder for _, ready in self._waiting}
-        return all(is_in_memory(folder.fd) for folder in folders.values())
+    def _in_memory(self, folder: Folder) -> bool:
+        """Whether there is nothing to flush for the files in a folder."""
+        known = self._memory.get(folder)
+        if known is None:
+            known = self._memory[folder] = is_in_memory(folder.fd)
+        return known
 
     def _take_in(self, ready: Ready) -> None:
         if not self._waiting:
@@ -236,6 +244,7 @@ class Settler:
     def _batch(self) -> list[Ready]:
         batch = [ready for _, ready in self._waiting]
         self._waiting.clear()
+        self._on_disk = 0
         self._gathered = 0
         self._hurried = False
         return batch
@@ -261,8 +270,11 @@ class Settler:
         """Flush files, those of each file system together; return those that are on the disk."""
         done: list[Ready] = []
         for row in _by(batch, _home_of):
-            folder = row[0].temporary.folder.fd
-            errors = self.flusher.flush([ready.temporary.fd for ready in row], folder)
+            folder = row[0].temporary.folder
+            if self._in_memory(folder):
+                done += row
+                continue
+            errors = self.flusher.flush([ready.temporary.fd for ready in row], folder.fd)
             for ready in row:
                 error = errors.get(ready.temporary.fd)
                 if error is None:

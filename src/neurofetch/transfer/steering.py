@@ -150,7 +150,7 @@ class Steering:
                 tiny_waits=stands.tiny_waits,
                 throttled=tally.throttled,
                 fruitless=tally.fruitless,
-                round_trip=self._client.round_trip,
+                round_trip=self._client.outages.round_trip,
             )
         )
         self._set()

@@ -25,7 +25,7 @@ HORIZON = 2.0
 """Seconds in which what is under way for large files is to be here."""
 _TINY_HORIZON = 1.0
 """The same for tiny files."""
-_START = 8.0
+_START = 4.0
 """Connections for large files to begin with."""
 _TINY_START = 64
 """Requests for tiny files to begin with, at most."""
@@ -66,6 +66,8 @@ _LONGEST_REST = 32
 """Windows between two trials, at most."""
 _OTHER_LINE = 1.3
 """A rate that is so many times as high, or low: the line is not what it was."""
+_FAR_BEYOND = 4.0
+"""So many times what the first rule allows: first it is seen whether fewer bring as much."""
 _MUCH_SLOWER = 2.0
 """A rate that is so many times as low: it begins modestly anew."""
 
@@ -83,7 +85,7 @@ _ROUND = 0.03
 """Seconds, at least, between two looks at whether a new line gets quicker."""
 _QUICKER = 1.4
 """So many times as much in each look: then it does."""
-_SEEN = 64 * 1024
+_SEEN = 128 * 1024
 """Bytes in a look that tell so: fewer are a few packets, of which chance makes more or fewer."""
 _FRUITLESS = 0.25
 """The share of connections that broke without having brought anything: fewer are made then."""
@@ -129,8 +131,8 @@ class Sample(NamedTuple):
         Responses that said "slow down".
     fruitless : int
         Connections that broke without having brought anything.
-    round_trip : float or None
-        Seconds from a request to its response, at best; None where that is not known.
+    round_trip : float
+        Seconds from a request to its response, at best.
     """
 
     now: float
@@ -141,7 +143,7 @@ class Sample(NamedTuple):
     tiny_waits: bool = False
     throttled: int = 0
     fruitless: int = 0
-    round_trip: float | None = None
+    round_trip: float = 0.0
 
 
 class _Phase(enum.Enum):
@@ -210,6 +212,7 @@ class Width:
         self._first_level = self.level
         self._rate = 0.0
         self._phase = _Phase.RISE
+        self._untried, self._fell = True, False
         self._trial: _Trial | None = None
         self._base = self._peak = 0.0
         self._window: Sample | None = None
@@ -252,7 +255,7 @@ class Width:
     # -- what is told ------------------------------------------------------------------------
 
     def feed(self, sample: Sample) -> None:
-        """Tell how the transfer stands now, some twenty times a second."""
+        """Tell how the transfer stands now, twenty times a second or more often."""
         last, self._last = self._last, sample
         if last is None:
             self._started = sample.now
@@ -305,7 +308,7 @@ class Width:
             return
         since, before = self._round
         seconds = sample.now - since.now
-        if seconds < max(_ROUND, sample.round_trip or self._latency / 2):
+        if seconds < max(_ROUND, sample.round_trip):
             return
         came, limit = sample.came - since.came, self._bounds.rate
         rate = came / seconds
@@ -438,6 +441,7 @@ class Width:
             self._base, self._peak = rate, min(self._peak, rate)
             if rate < usual / _MUCH_SLOWER:
                 self.level, self._phase = min(self.level, self._first_level), _Phase.RISE
+                self._untried, self._fell = True, False
         self._base = (self._base + rate) / 2 if self._base else rate
         self._peak = max(self._peak * _PEAK_FADE, self._base)
 
@@ -451,7 +455,11 @@ class Width:
             self._up_next = True
             return
         self.level = trial.level
-        if self._phase is _Phase.RISE and self.level <= self._first_level:
+        self._rise_no_more()
+
+    def _rise_no_more(self) -> None:
+        """Look for fewer where twice as many did not help from the start."""
+        if self._phase is _Phase.RISE and self.level <= self._first_level and not self._fell:
             self._phase = _Phase.FALL
         else:
             self._settle_down()
@@ -463,7 +471,10 @@ class Width:
             self._up_next = False
             return
         self.level = trial.level
-        self._settle_down()
+        if self._phase is _Phase.FALL and self._fell and self.level >= self._first_level:
+            self._phase = _Phase.RISE
+        else:
+            self._settle_down()
 
     def _settle_down(self) -> None:
         """Rest for a while before the next trial, longer each time."""
@@ -478,6 +489,9 @@ class Width:
         assert self._last is not None
         free = self._free(self._last)
         number, most = max(self.level, free), min(self._most, self._ceiling)
+        if self._untried and self._phase is _Phase.RISE and number >= _FAR_BEYOND * free:
+            self._phase, self._fell = _Phase.FALL, True
+        self._untried = False
         up, few = self._phase is _Phase.RISE, max(1.0, number // 4)
         if self._phase is _Phase.STEADY:
             up, self._up_next, step = self._up_next, not self._up_next, few
@@ -489,10 +503,8 @@ class Width:
         limit = self._bounds.rate
         bound = limit is not None and self._base >= 0.9 * limit
         if int(wanted) == int(number) or (up and bound):
-            if up and self._phase is _Phase.RISE and self.level <= self._first_level:
-                self._phase = _Phase.FALL
-            elif self._phase is not _Phase.STEADY:
-                self._settle_down()
+            if self._phase is not _Phase.STEADY:
+                self._rise_no_more()
             return
         self._trial = _Trial(self.level, number, self._base, up)
         self.level = wanted
