@@ -147,6 +147,10 @@ class World:
         where = self.state / folder
         return sorted(os.listdir(where)) if where.exists() else []
 
+    def claims(self) -> list[str]:
+        """Return the files that runs say they are at work on, by their short names."""
+        return [name for name in self.left("claims") if not name.startswith("0" * 24)]
+
     def log_lines(self):
         """Return how many whole parts the logs of all partials name."""
         return len(self.notes(3))

@@ -287,7 +287,7 @@ def test_a_killed_process_that_nobody_asks_how_it_ended_is_dead(world, size):
     first = size > 2 * PART
     world.s3.fault(key="f.bin", method="GET", times=1, skip=first, stall=60)
     killed = world.start()
-    until(lambda: len(world.gets("f.bin")) > first and world.left("claims"))
+    until(lambda: len(world.gets("f.bin")) > first and world.claims())
     killed.kill()  # and not waited for: a zombie, until this process ends or asks
     try:
         os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays one

@@ -316,7 +316,7 @@ def test_a_process_that_waits_goes_on_where_a_killed_one_stopped(world, when):
     world.s3.fault(method="HEAD", times=1, delay=2.5 if early else 0.0)
     world.s3.fault(method="GET", skip=5, times=4, stall=30.0, stall_after=10_000)
     first = world.start()
-    until(lambda: world.left("claims") if early else world.log_lines() >= 5)
+    until(lambda: world.claims() if early else world.log_lines() >= 5)
     second = world.start()
     until(lambda: len(world.s3.requests("LIST")) == 2)
     until(lambda: world.log_lines() >= 5)
@@ -339,7 +339,7 @@ def test_a_process_that_waits_goes_on_where_a_killed_one_stopped(world, when):
 def test_the_claim_of_a_killed_process_is_broken_at_once(world):
     world.put("f.bin", LARGE)
     interrupted(world, 2)
-    assert world.left("claims") == [name_of("f.bin")]
+    assert world.claims() == [name_of("f.bin")]
     began = time.monotonic()
     assert world.fetch().ok
     assert time.monotonic() - began < 5
