@@ -660,6 +660,7 @@ class Partials:
                 with contextlib.suppress(FileExistsError):
                     folder.link(now, short)
             folder.remove(aside)
+            folder.remove(f"{_SEAL}.{holder}")  # it makes no more claims
 
     def is_mine(self, short: str) -> bool:
         """Whether this run still has its claim; it may lose it while it is silent."""
