@@ -21,6 +21,9 @@ __all__ = ["gulps", "tell_progress"]
 _FULL = 256 * 1024
 """Bytes; a gulp of so many, or more, is given at once: with 32 connections a kill costs some 4 MB
 of what was received. One receive brings that much where the processor is what is slow."""
+_QUICK = 0.015
+"""Seconds; a gulp that came sooner is followed by one twice as large, up to the buffer. What is in
+it is lost when the process is killed, so on slower connections it stays small."""
 _SOON, _ENOUGH = 0.03, 64 * 1024
 """Seconds after which a gulp of that many bytes is given."""
 _LATE = 1.0
@@ -50,9 +53,13 @@ def gulps(response: Response, buffer: memoryview, left: int | None = None) -> It
     NeurofetchError
         As `Response.readinto`, after what came before was given.
     """
+    size = min(_FULL, len(buffer))
     while left is None or left > 0:
-        view = buffer if left is None else buffer[: min(left, len(buffer))]
-        filled, problem = _filled(response, view)
+        view = buffer[: size if left is None else min(left, size)]
+        began = time.monotonic()
+        filled, problem = _filled(response, view, began)
+        quick = filled == size and time.monotonic() - began < _QUICK
+        size = min(2 * size, len(buffer)) if quick else min(_FULL, len(buffer))
         if filled:
             yield view[:filled]
         if problem is not None:
@@ -63,9 +70,9 @@ def gulps(response: Response, buffer: memoryview, left: int | None = None) -> It
             left -= filled
 
 
-def _filled(response: Response, view: memoryview) -> tuple[int, BaseException | None]:
+def _filled(response: Response, view: memoryview, began: float) -> tuple[int, BaseException | None]:
     """Fill the front of a buffer; return how much came, and what ended it too early."""
-    filled, began = 0, time.monotonic()
+    filled = 0
     while filled < len(view):
         try:
             count = response.readinto(view[filled:])
