@@ -95,6 +95,7 @@ def test_what_is_dark_resets_what_is_there_and_what_comes(server):
             assert got(line) is None
         assert line.is_dark
         line.lighten()
+        until(lambda: not line.is_dark)  # the line has a thread of its own
         assert got(line) == BODY
     assert line.cuts == 0
 

@@ -224,10 +224,8 @@ class DataDirectory:
         """Whether a folder is missing, so that nobody need look for what was in it."""
         try:
             os.stat(self._base + folder)
-        except FileNotFoundError:
-            return True
-        except OSError:  # said of the files in it
-            return False
+        except OSError as error:  # any other is said of the files in it
+            return isinstance(error, FileNotFoundError)
         return False
 
     def _check_folder(self, path: str) -> None:

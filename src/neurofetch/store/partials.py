@@ -50,7 +50,7 @@ _NAME = re.compile(r"(?P<short>[0-9a-f]{24})\.(?P<token>[^.]+)(\.[0-9a-f]{16})?\
 """Names of the files here. All else in these folders is somebody else's, and stays."""
 _CLAIM = re.compile(r"[0-9a-f]{24}(\.[^.]+)?")
 _SEAL = "0" * 24
-"""How the name of a run's own link begins: no file has that for its short name."""
+"""How the name of a seal begins: no file has that for its short name."""
 _LOG_LIMIT = 8 << 20
 """Bytes; a log of the most parts there can be is shorter."""
 _MOST_PARTS = 20_000
@@ -296,7 +296,7 @@ class Leftover:
     @property
     def is_seal(self) -> bool:
         """Whether it is no claim, but the link that a run's claims are further names of."""
-        return self.name == f"{_SEAL}.{self.token}"
+        return self.name == _seal_of(self.token)
 
 
 class Temporary:
@@ -459,7 +459,7 @@ class Partials:
         self._homes.make()
         with Folder.root(self._state.parent) as root:
             self._claim_folder = folder = root.below((self._state.name, "claims"), make=True)
-        seal = f"{_SEAL}.{self.owner.token}"
+        seal = _seal_of(self.owner.token)
         with contextlib.suppress(OSError):  # no symbolic links here; see `claim`
             folder.link(self.owner.token, seal)
             self._seal, self._seal_serves = seal, True
@@ -660,7 +660,7 @@ class Partials:
                 with contextlib.suppress(FileExistsError):
                     folder.link(now, short)
             folder.remove(aside)
-            folder.remove(f"{_SEAL}.{holder}")  # it makes no more claims
+            folder.remove(_seal_of(holder))  # it makes no more claims
 
     def is_mine(self, short: str) -> bool:
         """Whether this run still has its claim; it may lose it while it is silent."""
@@ -678,6 +678,11 @@ class Partials:
         if folder is not None and folder.target(short) == self.owner.token:
             with contextlib.suppress(OSError):
                 os.unlink(short, dir_fd=folder.fd)
+
+
+def _seal_of(token: str) -> str:
+    """Return the name of a run's seal: the link that its claims are further names of."""
+    return f"{_SEAL}.{token}"
 
 
 def _held(folder: Folder, name: str) -> Held | None:
