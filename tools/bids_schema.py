@@ -7,6 +7,7 @@ alone: no time, no path, one order.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,17 +30,19 @@ Entities are named by their short names where nothing else is said.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "ASSOCIATIONS",
     "BIDS_VERSION",
     "DATATYPES",
     "DERIVATIVE_ENTITIES",
     "ENTITIES",
     "EXTENSIONS",
+    "FOLDER_SUFFIXES",
     "INDEX_ENTITIES",
     "LABEL_ENTITIES",
     "RAW_ENTITIES",
@@ -47,10 +50,34 @@ __all__ = [
     "SCHEMA_VERSION",
     "SUFFIXES",
     "SUFFIXES_OF",
+    "Association",
 ]
 
 BIDS_VERSION: Final = "{bids}"
 SCHEMA_VERSION: Final = "{schema}"
+
+
+class Association(NamedTuple):
+    """Which file belongs to which data, as the schema's `meta.associations` says."""
+
+    name: str
+    """Of the association."""
+    of: frozenset[str]
+    """Suffixes of the data; none for any."""
+    image: bool
+    """Whether the data must be a NIfTI image; else it may be all but JSON."""
+    datatype: str
+    """Of the data; empty for any."""
+    entity: str
+    """Which the data must carry; empty for none."""
+    suffix: str
+    """Of the file that belongs to it."""
+    extensions: frozenset[str]
+    """Its extensions."""
+    extra: frozenset[str]
+    """Entities that it may carry though the data does not."""
+    inherit: bool
+    """Whether it may lie in a folder above that of the data."""
 '''
 
 
@@ -100,6 +127,12 @@ def text() -> str:
             "Per datatype, the suffixes of its files, raw or derived.",
         ),
         _set("EXTENSIONS", _extensions(rules), "Those that end in a slash are folders."),
+        _set(
+            "FOLDER_SUFFIXES",
+            _folder_suffixes(rules),
+            "Those of recordings that are folders without an extension.",
+        ),
+        _associations(schema),
         _set("ROOT_FILES", _root_files(schema), "What describes a whole dataset, at its root."),
     ]
     return "\n".join(pieces)
@@ -139,6 +172,68 @@ def _extensions(rules: Mapping[str, Any]) -> Iterator[str]:
     """Yield the extensions that occur; not "any" (``.*``), nor those without a name."""
     for rule in _rules(rules):
         yield from (one for one in rule.get("extensions", ()) if one not in ("", "/", ".*"))
+
+
+def _folder_suffixes(rules: Mapping[str, Any]) -> Iterator[str]:
+    for rule in _rules(rules):
+        if "/" in rule.get("extensions", ()):
+            yield from rule["suffixes"]
+
+
+def _associations(schema: Mapping[str, Any]) -> str:
+    """Return the table of associations; those of the data's own suffix are plain inheritance."""
+    suffixes = sorted(one["value"] for one in schema["objects"]["suffixes"].values())
+    items = []
+    for name, rule in sorted(schema["meta"]["associations"].items()):
+        target = rule["target"]
+        if "suffix" not in target:
+            continue
+        of, image, datatype, entity = _selected(rule["selectors"], suffixes, schema)
+        extensions = target["extension"]
+        extensions = [extensions] if isinstance(extensions, str) else extensions
+        extra = [schema["objects"]["entities"][one]["name"] for one in target.get("entities", ())]
+        items.append(
+            f'Association("{name}", {_frozen(of)}, {image}, "{datatype}", "{entity}", '
+            f'"{target["suffix"]}", {_frozen(extensions)}, {_frozen(extra)}, {rule["inherit"]})'
+        )
+    lines = "\n".join(_wrapped(item, "    ", "        ") + "," for item in items)
+    return f'ASSOCIATIONS: Final = (\n{lines}\n)\n"""Files that belong to data, by suffix."""\n'
+
+
+def _selected(
+    selectors: Iterable[str], suffixes: Iterable[str], schema: Mapping[str, Any]
+) -> tuple[list[str], bool, str, str]:
+    """Return suffixes, whether images only, datatype and entity that an association is for.
+
+    Raises
+    ------
+    ValueError
+        For a selector that is not understood: then the table would be wrong.
+    """
+    of: list[str] = []
+    image, datatype, entity = False, "", ""
+    for selector in selectors:
+        if found := re.fullmatch(r"suffix == '(\w+)'", selector):
+            of = [found[1]]
+        elif found := re.fullmatch(r"match\(suffix, '(.+)'\)", selector):
+            of = [suffix for suffix in suffixes if re.search(found[1], suffix)]
+        elif found := re.fullmatch(r"intersects\(\[suffix\], \[(.+)\]\)", selector):
+            of = re.findall(r"'(\w+)'", found[1])
+        elif found := re.fullmatch(r"datatype == '(\w+)'", selector):
+            datatype = found[1]
+        elif found := re.fullmatch(r"entities\.(\w+)", selector):
+            entity = schema["objects"]["entities"][found[1]]["name"]
+        elif selector.startswith("match(extension, '\\.nii"):
+            image = True
+        elif selector != "extension != '.json'":
+            msg = f"the selector {selector!r} of an association is not understood"
+            raise ValueError(msg)
+    return of, image, datatype, entity
+
+
+def _frozen(values: Iterable[str]) -> str:
+    listed = _listed(values)
+    return f"frozenset({{{listed}}})" if listed else "frozenset()"
 
 
 def _root_files(schema: Mapping[str, Any]) -> Iterator[str]:

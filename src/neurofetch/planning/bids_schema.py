@@ -8,17 +8,19 @@ Entities are named by their short names where nothing else is said.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "ASSOCIATIONS",
     "BIDS_VERSION",
     "DATATYPES",
     "DERIVATIVE_ENTITIES",
     "ENTITIES",
     "EXTENSIONS",
+    "FOLDER_SUFFIXES",
     "INDEX_ENTITIES",
     "LABEL_ENTITIES",
     "RAW_ENTITIES",
@@ -26,10 +28,34 @@ __all__ = [
     "SCHEMA_VERSION",
     "SUFFIXES",
     "SUFFIXES_OF",
+    "Association",
 ]
 
 BIDS_VERSION: Final = "1.11.2"
 SCHEMA_VERSION: Final = "2.0.1"
+
+
+class Association(NamedTuple):
+    """Which file belongs to which data, as the schema's `meta.associations` says."""
+
+    name: str
+    """Of the association."""
+    of: frozenset[str]
+    """Suffixes of the data; none for any."""
+    image: bool
+    """Whether the data must be a NIfTI image; else it may be all but JSON."""
+    datatype: str
+    """Of the data; empty for any."""
+    entity: str
+    """Which the data must carry; empty for none."""
+    suffix: str
+    """Of the file that belongs to it."""
+    extensions: frozenset[str]
+    """Its extensions."""
+    extra: frozenset[str]
+    """Entities that it may carry though the data does not."""
+    inherit: bool
+    """Whether it may lie in a folder above that of the data."""
 
 ENTITIES: Final[Mapping[str, str]] = MappingProxyType({
     "subject": "sub",
@@ -160,6 +186,37 @@ EXTENSIONS: Final = frozenset({
     ".vhdr", ".vmrk",
 })
 """Those that end in a slash are folders."""
+
+FOLDER_SUFFIXES: Final = frozenset({
+    "meg",
+})
+"""Those of recordings that are folders without an extension."""
+
+ASSOCIATIONS: Final = (
+    Association("aslcontext", frozenset({"asl"}), True, "", "", "aslcontext", frozenset({".tsv"}),
+        frozenset(), True),
+    Association("atlas_description", frozenset(), False, "", "atlas", "description",
+        frozenset({".json"}), frozenset(), True),
+    Association("channels", frozenset({"eeg", "emg", "ieeg", "meg", "motion", "nirs", "optodes"}),
+        False, "", "", "channels", frozenset({".tsv"}), frozenset(), True),
+    Association("coordsystem", frozenset({"eeg", "electrodes", "ieeg", "meg", "motion", "nirs",
+        "optodes"}), False, "", "", "coordsystem", frozenset({".json"}), frozenset(), True),
+    Association("coordsystems", frozenset({"electrodes", "emg"}), False, "emg", "", "coordsystem",
+        frozenset({".json"}), frozenset({"space"}), True),
+    Association("electrodes", frozenset({"eeg", "emg", "ieeg", "meg"}), False, "", "",
+        "electrodes", frozenset({".tsv"}), frozenset({"space"}), True),
+    Association("events", frozenset(), False, "", "", "events", frozenset({".tsv"}), frozenset(),
+        True),
+    Association("m0scan", frozenset({"asl"}), True, "", "", "m0scan", frozenset({".nii",
+        ".nii.gz"}), frozenset(), False),
+    Association("magnitude", frozenset({"fieldmap"}), True, "", "", "magnitude", frozenset({".nii",
+        ".nii.gz"}), frozenset(), False),
+    Association("magnitude1", frozenset({"phase1", "phasediff"}), True, "", "", "magnitude1",
+        frozenset({".nii", ".nii.gz"}), frozenset(), False),
+    Association("physio", frozenset(), False, "", "", "physio", frozenset({".tsv.gz"}),
+        frozenset(), False),
+)
+"""Files that belong to data, by suffix."""
 
 ROOT_FILES: Final = frozenset({
     "CHANGES", "CITATION.cff", "LICENSE", "LICENSE.md", "LICENSE.rst", "LICENSE.txt", "README",

@@ -1,17 +1,21 @@
 """BIDS names: what a path says of itself, and back.
 
 A BIDS file name is a chain of ``entity-value`` pairs, then a suffix, then an extension:
-``sub-01_ses-02_task-images_desc-R2_statmap.nii.gz``. Only the subject and the session are also
-read from the folders, because many files beside the data (figures, logs) carry them only there.
+``sub-01_ses-02_task-images_desc-R2_statmap.nii.gz``. The subject and the session are also read from
+the folders, because many files beside the data (figures, logs) carry them only there, and so is all
+that a folder named by several entities says (``sub-01_task-rest.feat/``). What lies in a recording
+that is a folder says what the name of that folder says.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from neurofetch.planning.bids_schema import DATATYPES, ENTITIES, INDEX_ENTITIES
+from neurofetch.planning.units import unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,12 +66,13 @@ class Entities(NamedTuple):
     Parameters
     ----------
     values : tuple of (entity, value)
-        Short names with bare values, in the order of the name; a subject and a session that only
-        the folders name come first.
+        Short names with bare values, in the order of the name; those that only the folders name
+        come first.
     suffix : str
         The last chunk that is no entity: ``statmap``, ``bold``; empty where there is none.
     extension : str
-        From the first dot on, dot included: ``.nii.gz``; empty where there is none.
+        From the first dot of the last chunk on, dot included: ``.nii.gz``; empty where there is
+        none.
     """
 
     values: tuple[tuple[str, str], ...] = ()
@@ -89,10 +94,11 @@ class Entities(NamedTuple):
 
 
 def parse(path: str) -> Entities:
-    """Read a file name, and the subject and the session from its folders.
+    """Read a file name, and what the folders say of subject and session.
 
-    The name wins over the folders. A value may hold hyphens, as it does in the wild: the first
-    one ends the entity's name.
+    The name wins over the folders. A value may hold hyphens and dots, as it does in the wild: the
+    first hyphen ends the entity's name. A file in a recording that is a folder says what that
+    says (see `neurofetch.planning.units`).
 
     Parameters
     ----------
@@ -105,8 +111,12 @@ def parse(path: str) -> Entities:
     Entities(values=(('sub', '01'), ('ses', '02')), suffix='R2', extension='.png')
     >>> parse("rois/sub-01_label-pSTS-faces_mask.nii.gz").get("label")
     'pSTS-faces'
+    >>> parse("sub-01/anat/sub-01_acq-0.7mm_T1w.nii.gz").get("acq")
+    '0.7mm'
+    >>> parse("sub-01/meg/sub-01_task-rest_meg.ds/hz.ds/hz.acq")
+    Entities(values=(('sub', '01'), ('task', 'rest')), suffix='meg', extension='.ds')
     """
-    folder, _, name = path.rpartition("/")
+    folder, _, name = (unit_of(path) or path).rpartition("/")
     inherited = _head_of(folder).pairs
     said = _read(name)
     if inherited and said.values[: len(inherited)] != inherited:
@@ -118,15 +128,30 @@ def parse(path: str) -> Entities:
 
 def _read(name: str) -> Entities:
     """Return what a file name says by itself."""
-    stem, dot, extension = name.partition(".")
-    chunks = stem.split("_")
+    chunks = name.split("_")
+    last, dot, extension = chunks[-1].partition(".")
+    if dot and extension[:1].isdigit():
+        last, dot, extension = _cut(chunks[-1])
+    chunks[-1] = last
     pairs = list(map(_pairs.__getitem__, chunks))
     suffix = ""
     if pairs[-1] is None:
-        suffix = chunks[-1]
+        suffix = last
         del pairs[-1]
     known = tuple(pairs) if all(pairs) else tuple(filter(None, pairs))
     return Entities(known, suffix, dot + extension)  # type: ignore[arg-type]
+
+
+_DECIMAL = re.compile(r"[A-Za-z]+-\d+\.\d+[a-z]*(?=\.|$)")
+"""A value with a decimal fraction, and a unit perhaps: ``res-0.7mm``."""
+
+
+def _cut(chunk: str) -> tuple[str, str, str]:
+    """Return a last chunk and its extension where the first dot may be that of a number."""
+    value = _DECIMAL.match(chunk)
+    if value is None:
+        return chunk.partition(".")  # type: ignore[return-value]
+    return value[0], chunk[value.end() : value.end() + 1], chunk[value.end() + 1 :]
 
 
 class Reader(Generic[K, T]):
@@ -149,6 +174,7 @@ class Reader(Generic[K, T]):
         self._of_head = of_head
         self._of_rest = of_rest
         self._folders: dict[str, tuple[str, K, dict[str, T]]] = {}
+        self._units: dict[str, T] = {}
         self._rests: dict[K, dict[str, T]] = {}
 
     def __call__(self, path: str) -> T:
@@ -157,7 +183,8 @@ class Reader(Generic[K, T]):
         known = self._folders.get(folder)
         head = _head_of(folder).text if known is None else known[0]
         if not name.startswith(head):
-            return self._of_rest(self._of_head(()), path)
+            unit = unit_of(path) if head == _ODD else ""
+            return self._of_unit(unit) if unit else self._of_rest(self._of_head(()), path)
         _, kind, rests = known or self._folder(folder)
         rest = name[len(head) :]
         if rest in rests:
@@ -166,6 +193,14 @@ class Reader(Generic[K, T]):
             rests.clear()
         found = rests[rest] = self._of_rest(kind, rest)
         return found
+
+    def _of_unit(self, unit: str) -> T:
+        """Return what the name of a recording that is a folder comes to."""
+        if unit not in self._units:
+            if len(self._units) >= _MANY_CHUNKS:
+                self._units.clear()
+            self._units[unit] = self._of_rest(self._of_head(()), unit)
+        return self._units[unit]
 
     def _folder(self, folder: str) -> tuple[str, K, dict[str, T]]:
         if len(self._folders) >= _MANY_CHUNKS:
@@ -194,24 +229,37 @@ _pairs = _Pairs()
 
 
 class _Head(NamedTuple):
-    """The subject and the session that a folder names, and as names of files in it begin."""
+    """What a folder says of the files in it, and as names of files in it begin."""
 
     pairs: Pairs
     text: str
 
 
+_ODD = "/"
+"""Where names begin in no such way; none begins with this."""
+
+
 @lru_cache(maxsize=4096)
 def _head_of(folder: str) -> _Head:
-    """Return the subject and the session that a folder names; the deepest folder counts."""
+    """Return what a folder and those above it say; the deepest folder counts.
+
+    A name of several entities says all of them of the files below, where a subject leads it.
+    """
+    if unit_of(f"{folder}/"):
+        return _Head((), _ODD)  # the name of the recording says it all
     found: dict[str, str] = {}
     for component in folder.split("/"):
+        if component.startswith("sub-") and "_" in component:
+            found.update(_read(component).values)
+            continue
         entity, _, value = component.partition("-")
         if value and entity in _INHERITED:
             found[entity] = value
-    pairs = tuple((entity, found[entity]) for entity in _INHERITED if entity in found)
+    first = tuple((entity, found.pop(entity)) for entity in _INHERITED if entity in found)
+    pairs = (*first, *found.items())
     text = "".join(f"{entity}-{value}_" for entity, value in pairs)
-    if "." in text or text.count("_") > len(pairs):
-        text = "/"  # in a name this would mean something else: none is taken to begin so
+    if text.count("_") > len(pairs):
+        text = _ODD  # in a name this would mean something else
     return _Head(pairs, text)
 
 
