@@ -40,6 +40,7 @@ def plan(
     overwrite: bool = False,
     shard: tuple[int, int] | None = None,
     region: str | None = None,
+    follow: bool = False,
     **entities: Values,
 ) -> Plan:
     """Say what `get` would do: every file, its bytes, what is here already, and why.
@@ -63,6 +64,10 @@ def plan(
         array jobs on a cluster.
     region : str, optional
         Of the bucket; by default it is found automatically.
+    follow : bool
+        Choose also what the content of chosen files names: the stimuli of events, the empty-room
+        recording of an MEG recording, what a field map is for, and what these name in turn. By
+        default the plan only says what there is.
     **entities : str, int or list, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
         ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
@@ -87,7 +92,7 @@ def plan(
     )
     settings = RunSettings.checked(shard=shard, overwrite=overwrite, progress="none", dry_run=True)
     with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
-        return fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
+        return fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
 
 
 def get(
@@ -106,6 +111,7 @@ def get(
     patience: float | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     region: str | None = None,
+    follow: bool = False,
     **entities: Values,
 ) -> Report:
     """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
@@ -155,7 +161,7 @@ def get(
         overwrite=overwrite,
     )
     with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
-        plan = fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
+        plan = fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
         return fetcher.run(plan, settings)
 
 
@@ -199,7 +205,7 @@ def verify(
         return audit(DataDirectory(dest, state), read_all=read_all, listen=listen)
     with Fetcher(replace(_dataset(url, region), state=state), dest) as fetcher:
         fetcher.listen = listen
-        wants = _choose(fetcher, url, query()).wants
+        wants = _choose(fetcher, url, query())[0].wants
         return fetcher.audit(wants, read_all=read_all, listen=listen)
 
 
@@ -209,13 +215,23 @@ def _dataset(url: str, region: str | None) -> Dataset:
     return Dataset(url, bucket, region, base)
 
 
-def _choose(fetcher: Fetcher, url: str, wanted: Query) -> Selection:
+def _choose_named(fetcher: Fetcher, url: str, wanted: Query, follow: bool) -> Selection:
+    """Choose files, and look at what they name."""
+    selection, files = _choose(fetcher, url, wanted)
+    if len(selection.wants) == len(files):
+        return selection
+    from neurofetch.named import with_named  # noqa: PLC0415 - not while the first page is awaited
+
+    return with_named(fetcher, selection, files, wanted, follow=follow)
+
+
+def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, list[RemoteFile]]:
     """Choose from the files at a URL: those below a folder, or the one file that it names."""
     dataset = fetcher.dataset
     files = fetcher.files(Listing((dataset.base,)))
     if not files:
         files, dataset = _one_file(fetcher, url)
-    return make_selection(files, wanted, dataset)
+    return make_selection(files, wanted, dataset), files
 
 
 def _one_file(fetcher: Fetcher, url: str) -> tuple[list[RemoteFile], Dataset]:

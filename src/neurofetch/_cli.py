@@ -72,6 +72,12 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser.add_argument("--dest", required=True, metavar="DIR", help="the data directory")
     parser.add_argument("--region", help="of the bucket (default: found out)")
     console.add_filters(parser, _FILTERS, _UNLISTED)
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="also fetch what chosen files name: stimuli of events, the empty-room recording, "
+        "what a field map is for",
+    )
     console.add_transfer(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_get)
@@ -102,6 +108,7 @@ def _get(arguments: argparse.Namespace) -> int:
         "overwrite": arguments.overwrite,
         "shard": arguments.shard,
         "region": arguments.region,
+        "follow": arguments.follow,
         **filters,
     }
     where = (arguments.url, arguments.dest)

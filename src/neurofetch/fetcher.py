@@ -269,6 +269,24 @@ class Fetcher:
         calls = [partial(self.source.level, prefix) for prefix in prefixes]
         return together(calls, _LISTERS, self.client.outages.poll)
 
+    def read(self, remote: RemoteFile, *, limit: int) -> bytes:
+        """Return the bytes of a small file, such as metadata; verified, and kept nowhere.
+
+        Parameters
+        ----------
+        remote : RemoteFile
+        limit : int
+            Bytes; a longer one is an error.
+
+        Raises
+        ------
+        ServerError, VerificationError
+            If it cannot be read, or other bytes came than the server tells of.
+        """
+        from neurofetch.transfer.body import body  # noqa: PLC0415 - see `_Loading`
+
+        return body(self.client, self.source, remote, self._attempts, limit=limit)
+
     def choose(self, query: Query, listing: Listing) -> Selection:
         """List, and select what a query wants.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Dataset", "Selection", "Withheld", "make_selection", "without_clashes"]
+__all__ = ["Dataset", "Selection", "Withheld", "extended", "make_selection", "without_clashes"]
 
 BIDS_ROOT_FILES = (
     "dataset_description.json",
@@ -147,6 +147,24 @@ def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) 
     selection = select(listed, query, dataset.rules, base=dataset.base)
     wants = without_clashes(list(_wants(selection.files, dataset)), dataset.base)
     return Selection(wants, selection.notes + _missing_root_files(wants, query, dataset))
+
+
+def extended(selection: Selection, more: Iterable[Chosen], dataset: Dataset) -> Selection:
+    """Return a selection with further files, each with its local path; all in their order.
+
+    Parameters
+    ----------
+    selection : Selection
+    more : iterable of Chosen
+        One that is chosen already counts for nothing.
+    dataset : Dataset
+    """
+    there = {want.remote.key for want in selection.wants}
+    new = [one for one in more if one.remote.key not in there]
+    if not new:
+        return selection
+    wants = sorted([*selection.wants, *_wants(new, dataset)], key=lambda want: want.remote.key)
+    return selection._replace(wants=without_clashes(wants, dataset.base))
 
 
 def without_clashes(
