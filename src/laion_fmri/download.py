@@ -46,6 +46,7 @@ Numbers = str | int | Sequence[str | int] | None
 class _Keywords(TypedDict, total=False):
     """The keywords of `download` that do not change what it returns, for the type checker."""
 
+    session: Values
     run: Numbers
     echo: Numbers
     part: Values
@@ -132,6 +133,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     include_stimuli: bool = False,
     n_jobs: int = 1,
     *,
+    session: Values = None,
     run: Numbers = None,
     echo: Numbers = None,
     part: Values = None,
@@ -168,6 +170,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         summaries, which a session alone leaves out. The mean-R² map comes along with any session,
         since the loader derives the brain mask from it, and regions of interest come under any
         `ses`, since they belong to none. Sessions 31 to 34 are held out by the dataset's owners.
+    session : str or sequence of str, optional
+        Another name of `ses`.
     task, space, desc, stat : str or sequence of str, optional
         Entities, bare (``"T1w"``) or full (``"space-T1w"``).
     suffix : str or sequence of str, optional
@@ -247,6 +251,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     )
     wanted = query(
         ses=ses,
+        session=session,
         task=task,
         space=space,
         desc=desc,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neurofetch.display.progress import listener
-from neurofetch.errors import NothingMatchedError
+from neurofetch.errors import NothingMatchedError, UsageError
 from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.query import query
@@ -30,8 +30,9 @@ Where = str | os.PathLike[str]
 
 def plan(
     url: str,
-    dest: Where,
+    dest: Where | None = None,
     *,
+    data_dir: Where | None = None,
     suffix: Values = None,
     extension: Values = None,
     datatype: Values = None,
@@ -51,6 +52,8 @@ def plan(
         ``s3://BUCKET/PREFIX`` of a public bucket.
     dest : path
         The data directory; it is created if it does not exist.
+    data_dir : path
+        Another name of `dest`, as in the other functions and the commands.
     suffix, extension : str or list of str, optional
         Only files with one of these (``"bold"``, ``"nii.gz"``).
     datatype : str or list of str, optional
@@ -91,14 +94,16 @@ def plan(
         **entities,
     )
     settings = RunSettings.checked(shard=shard, overwrite=overwrite, progress="none", dry_run=True)
-    with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
+    root = _root(dest, data_dir)
+    with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:
         return fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
 
 
 def get(
     url: str,
-    dest: Where,
+    dest: Where | None = None,
     *,
+    data_dir: Where | None = None,
     suffix: Values = None,
     extension: Values = None,
     datatype: Values = None,
@@ -118,7 +123,8 @@ def get(
 
     Parameters
     ----------
-    url, dest, suffix, extension, datatype, include, exclude, overwrite, shard, region, **entities
+    url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
+    overwrite, shard, region, follow, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -160,14 +166,16 @@ def get(
         progress=progress,
         overwrite=overwrite,
     )
-    with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
+    root = _root(dest, data_dir)
+    with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
         return fetcher.run(plan, settings)
 
 
 def verify(
-    dest: Where,
+    dest: Where | None = None,
     *,
+    data_dir: Where | None = None,
     read_all: bool = False,
     url: str | None = None,
     region: str | None = None,
@@ -180,6 +188,8 @@ def verify(
     ----------
     dest : path
         The data directory.
+    data_dir : path
+        Another name of `dest`.
     read_all : bool
         Read every byte and compare it with the digest in the receipt; otherwise only sizes and
         times are compared.
@@ -200,13 +210,26 @@ def verify(
     """
     from neurofetch.store.audit import audit  # noqa: PLC0415 - a fetch does not need it
 
+    root = _root(dest, data_dir)
     listen = listener(progress)
     if url is None:
-        return audit(DataDirectory(dest, state), read_all=read_all, listen=listen)
-    with Fetcher(replace(_dataset(url, region), state=state), dest) as fetcher:
+        return audit(DataDirectory(root, state), read_all=read_all, listen=listen)
+    with Fetcher(replace(_dataset(url, region), state=state), root) as fetcher:
         fetcher.listen = listen
         wants = _choose(fetcher, url, query())[0].wants
         return fetcher.audit(wants, read_all=read_all, listen=listen)
+
+
+def _root(dest: Where | None, data_dir: Where | None) -> Where:
+    """Return the data directory, which has two names."""
+    if dest is not None and data_dir is not None:
+        msg = "dest and data_dir are the same, but both were given. Nothing was done. Leave one out"
+        raise UsageError(msg)
+    root = data_dir if dest is None else dest
+    if root is None:
+        msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
+        raise UsageError(msg)
+    return root
 
 
 def _dataset(url: str, region: str | None) -> Dataset:

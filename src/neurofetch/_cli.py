@@ -49,11 +49,17 @@ def build_parser() -> argparse.ArgumentParser:
     from neurofetch._version import __version__  # noqa: PLC0415
 
     parser = console.Parser(
-        prog="neurofetch", description="Fetch public brain-imaging data, and verify it."
+        prog="neurofetch",
+        description="Fetch public brain-imaging data, and verify it.",
+        examples=(
+            "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01",
+            "neurofetch verify ds000001",
+            "neurofetch neurovault fetch --collection 1952",
+        ),
     )
     parser.add_argument("--version", action="version", version=f"neurofetch {__version__}")
     console.add_completion(parser)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = console.add_commands(parser)
     _add_get(commands)
     _add_verify(commands)
     _add_clean(commands)
@@ -67,9 +73,14 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         help="fetch files of a public BIDS bucket",
         description="Fetch files of a public BIDS bucket, verified to the last byte. "
         "You can run it again: files that are already here are skipped.",
+        examples=(
+            "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01 --dry-run",
+            "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --suffix bold T1w",
+            "neurofetch get s3://openneuro.org/ds000117 --data-dir ds000117 --sub 01 --follow",
+        ),
     )
     parser.add_argument("url", metavar="s3://BUCKET/PREFIX")
-    parser.add_argument("--dest", required=True, metavar="DIR", help="the data directory")
+    console.add_data_dir(parser, required=True)
     parser.add_argument("--region", help="of the bucket (default: found out)")
     console.add_filters(parser, _FILTERS, _UNLISTED)
     parser.add_argument(
@@ -89,8 +100,12 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
         help="check the files on the disk",
         description="Compare a data directory with the receipts that were written when its files "
         "were fetched. Exits with 4 if a file is missing or differs, and names it.",
+        examples=(
+            "neurofetch verify ds000001",
+            "neurofetch verify ds000001 --hash --remote s3://openneuro.org/ds000001",
+        ),
     )
-    parser.add_argument("dest", metavar="DIR", help="the data directory")
+    console.add_data_dir(parser, positional=True)
     parser.add_argument("--hash", action="store_true", help="read every byte")
     parser.add_argument("--remote", metavar="s3://BUCKET/PREFIX", help="ask the bucket too")
     parser.add_argument("--region", help="of the bucket (default: found out)")
@@ -111,7 +126,7 @@ def _get(arguments: argparse.Namespace) -> int:
         "follow": arguments.follow,
         **filters,
     }
-    where = (arguments.url, arguments.dest)
+    where = (arguments.url, arguments.data_dir)
     if arguments.dry_run:
         console.show_plan(plan(*where, **common), arguments)
         return ExitCode.OK
@@ -124,7 +139,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from neurofetch._api import verify  # noqa: PLC0415 - not needed for --help
 
     found = verify(
-        arguments.dest,
+        arguments.data_dir,
         read_all=arguments.hash,
         url=arguments.remote,
         region=arguments.region,
@@ -140,8 +155,9 @@ def _add_clean(commands: argparse._SubParsersAction[console.Parser]) -> None:
         description="Show the partial files of runs that were stopped or killed, and remove them. "
         "What runs under way have is left alone, and so are all complete files. You need this "
         "only to free space: the next run resumes what it can, and removes the rest by itself.",
+        examples=("neurofetch clean ds000001 --dry-run", "neurofetch clean ds000001"),
     )
-    parser.add_argument("dest", metavar="DIR", help="the data directory")
+    console.add_data_dir(parser, positional=True)
     parser.add_argument("--dry-run", action="store_true", help="only show, remove nothing")
     console.add_output(parser)
     parser.set_defaults(handler=_clean)
@@ -150,7 +166,7 @@ def _add_clean(commands: argparse._SubParsersAction[console.Parser]) -> None:
 def _clean(arguments: argparse.Namespace) -> int:
     from neurofetch.store.clean import clean  # noqa: PLC0415
 
-    found = clean(arguments.dest, dry_run=arguments.dry_run)
+    found = clean(arguments.data_dir, dry_run=arguments.dry_run)
     return console.show_remains(found, arguments)
 
 

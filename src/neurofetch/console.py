@@ -27,15 +27,19 @@ if TYPE_CHECKING:
     from neurofetch.store.audit import Audit
     from neurofetch.store.clean import Remains
 
+from neurofetch._platform import check_platform
 from neurofetch._shown import shown, shown_lines
 from neurofetch.display.flags import (
     ExitCode,
     Parser,
+    add_commands,
     add_completion,
+    add_data_dir,
     add_filters,
     add_output,
     add_patience,
     add_progress,
+    add_subject,
     add_transfer,
 )
 from neurofetch.display.outlet import outlet
@@ -46,11 +50,14 @@ __all__ = [
     "ExitCode",
     "Narrator",
     "Parser",
+    "add_commands",
     "add_completion",
+    "add_data_dir",
     "add_filters",
     "add_output",
     "add_patience",
     "add_progress",
+    "add_subject",
     "add_transfer",
     "begin",
     "emit",
@@ -294,6 +301,7 @@ def run(
     _end_on_terminate()
     _print_any_text()
     try:
+        check_platform()
         return _handled(parser(), argv, talk)
     except (KeyboardInterrupt, _TerminatedError) as error:
         terminated = isinstance(error, _TerminatedError)

@@ -24,6 +24,7 @@ __all__ = [
     "UnknownValueError",
     "UnreachableError",
     "UnsafeNameError",
+    "UnsupportedPlatformError",
     "UsageError",
     "VerificationError",
 ]
@@ -56,6 +57,7 @@ class NeurofetchError(Exception):
         │   └── neurovault.TornRecordError       a metadata file that is not whole
         ├── IncompleteError (RuntimeError)       at the end, something asked for is missing
         ├── OutputError (OSError)                a result cannot be printed
+        ├── UnsupportedPlatformError (ImportError)   the system is Windows
         ├── FaultError (RuntimeError)            a fault of this program: please report it
         └── InterruptedTransferError (RuntimeError)  stopped on request; partials are kept
     """
@@ -191,6 +193,10 @@ class VerificationError(NeurofetchError, ValueError):
 
 class OutputError(NeurofetchError, OSError):
     """What a command was to print on its output cannot be written; its work is done."""
+
+
+class UnsupportedPlatformError(NeurofetchError, ImportError):
+    """The package does not run on this system."""
 
 
 class FaultError(NeurofetchError, RuntimeError):

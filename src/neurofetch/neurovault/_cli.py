@@ -33,8 +33,12 @@ def add_neurovault(commands: Commands) -> None:
         "neurovault",
         help="statistical maps of neurovault.org",
         description="Statistical maps of neurovault.org: fetch, search, look, verify.",
+        examples=(
+            "neurofetch neurovault fetch --collection 1952",
+            "neurofetch neurovault search --update 'working memory'",
+        ),
     )
-    parts = parser.add_subparsers(dest="part", required=True, metavar="COMMAND")
+    parts = console.add_commands(parser, "part")
     _add_fetch(parts)
     _add_search(parts)
     _add_info(parts)
@@ -47,6 +51,10 @@ def _add_fetch(parts: Commands) -> None:
         help="fetch collections and images by id",
         description="Fetch collections and images by id, into a cache that nilearn reads too. "
         "Safe to run again: what is here is not fetched again.",
+        examples=(
+            "neurofetch neurovault fetch --collection 1952 --dry-run",
+            "neurofetch neurovault fetch --image 111 32980 --data-dir nilearn_data",
+        ),
     )
     parser.add_argument(
         "--collection", type=int, action="extend", nargs="+", default=[], metavar="ID", help="whole"
@@ -83,6 +91,10 @@ def _add_search(parts: Commands) -> None:
         help="search the local catalogue",
         description="Search the local catalogue of all collections and images. No request is "
         "made, but with --update.",
+        examples=(
+            "neurofetch neurovault search --update 'working memory' --limit 20",
+            "neurofetch neurovault search --field map_type='Z map' not_mni=false --ids",
+        ),
     )
     parser.add_argument("text", nargs="?", help='words that must occur; "quoted ones" together')
     parser.add_argument("--kind", choices=("images", "collections"), default="images")
@@ -109,6 +121,10 @@ def _add_info(parts: Commands) -> None:
         "info",
         help="what is known of one image or collection",
         description="Print the metadata of one image, or of one collection.",
+        examples=(
+            "neurofetch neurovault info 32980",
+            "neurofetch neurovault info 1952 --collection",
+        ),
     )
     parser.add_argument("id", type=int, metavar="ID")
     parser.add_argument("--collection", action="store_true", help="the id is a collection's")
@@ -121,6 +137,10 @@ def _add_verify(parts: Commands) -> None:
         "verify",
         help="read the cache again, every volume to its end",
         description="Read every record and every volume of the cache. Nothing is changed.",
+        examples=(
+            "neurofetch neurovault verify",
+            "neurofetch neurovault verify --collection 1952 --data-dir nilearn_data",
+        ),
     )
     parser.add_argument(
         "--collection", type=int, action="extend", nargs="+", metavar="ID", help="only these"
@@ -131,12 +151,7 @@ def _add_verify(parts: Commands) -> None:
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="holds the folder neurovault (default: NILEARN_SHARED_DATA, NILEARN_DATA or "
-        "~/nilearn_data)",
-    )
+    console.add_data_dir(parser, "NILEARN_SHARED_DATA, NILEARN_DATA or ~/nilearn_data")
 
 
 # -- what they do ----------------------------------------------------------------------------
