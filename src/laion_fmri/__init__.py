@@ -3,6 +3,6 @@
 Begin with `laion_fmri.download.download` and `laion_fmri.subject.load_subject`.
 """
 
-from neurofetch._version import __version__
+from neurofetch import __version__
 
 __all__ = ["__version__"]

@@ -66,12 +66,14 @@ def test_0_when_all_is_there_and_again_when_it_was_there_before(shell):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("laion-fmri", "required: COMMAND"),
         ("laion-fmri download", "required: --subject"),
         ("laion-fmri donwload --subject 03", "did you mean download?"),
         ("laion-fmri download --subject 03 --sutfix bold", "--sutfix: did you mean --suffix?"),
-        ("laion-fmri download --subject 03 --sub 01", "unrecognized arguments: --sub"),
-        ("laion-fmri download --subject 03 --ses", "--ses: expected at least one argument"),
+        ("laion-fmri download --subject 03 --subj 01", "unrecognized arguments: --subj"),
+        (
+            "laion-fmri download --subject 03 --ses",
+            "--ses/--session: expected at least one argument",
+        ),
         ("laion-fmri download --subject 03 --shard 3/2", "'3/2' is not I/N"),
         ("laion-fmri download --subject 03 --limit-rate fast", "'fast' is not a rate"),
         ("laion-fmri download --subject 03 --progress loud", "invalid choice: 'loud'"),
@@ -86,6 +88,15 @@ def test_2_for_wrong_usage_in_few_lines(shell, line, says):
     assert says in done.err
     assert done.err.count("\n") <= 4
     assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    "line", ["laion-fmri", "laion-fmri stimuli", "neurofetch", "neurofetch neurovault"]
+)
+def test_2_for_a_command_without_its_command_and_its_help_on_stdout(shell, line):
+    done = shell(line)
+    assert (done.code, done.err) == (ExitCode.USAGE, "")
+    assert done.out == shell(f"{line} --help").out
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ _EXTRAS = (
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
-    from laion_fmri import __version__
+    from neurofetch import __version__
 
     parser = console.Parser(
         prog="laion-fmri",
