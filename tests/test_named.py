@@ -139,8 +139,17 @@ def test_metadata_that_cannot_be_read_fails_no_plan(s3, tmp_path, follow):
     put(s3, MEG, b"{")
     plan = neurofetch.plan(URL, tmp_path, subject="01", datatype="meg", follow=follow)
     assert noted(plan, "not known") == [
-        f"what some chosen files name is not known: {MEG}: it is no JSON"
+        f"what is named by 1 chosen file is not known. The first is {MEG}: it is no JSON"
     ]
+
+
+def test_the_description_with_the_links_is_read_once(s3, tmp_path):
+    for number in range(40):
+        path = f"sub-03/fmap/sub-03_run-{number}_epi.json"
+        put(s3, path, b'{"IntendedFor": ["bids:far:a.nii", "bids::sub-01/anat/sub-01_T1w.nii.gz"]}')
+    plan = neurofetch.plan(URL, tmp_path, subject="03")
+    assert len(asked(s3)) == 41
+    assert noted(plan, "IntendedFor of 40 chosen files names 1 file")
 
 
 def test_files_in_other_data_sets_are_told(s3, tmp_path):
@@ -168,6 +177,21 @@ def test_follow_fetches_what_is_named(s3, tmp_path):
     found = on_disk(tmp_path)
     assert {"stimuli/cat.jpg", "stimuli/more/dog.jpg"} <= found
     assert "stimuli/unused.jpg" not in found
+
+
+def test_the_description_of_an_atlas_that_a_name_names_is_told_and_followed(s3, tmp_path):
+    for path in ("sub-01/anat/sub-01_atlas-AAL_dseg.nii.gz", "atlas-AAL_description.json"):
+        put(s3, path, b"{}")
+    put(s3, "derivatives/p/dataset_description.json", b"{}")
+    put(s3, "derivatives/p/sub-01/anat/sub-01_atlas-DK_dseg.nii.gz", b"{}")
+    put(s3, "derivatives/p/atlas-DK_description.json", b"{}")
+    put(s3, "derivatives/p/sub-01/anat/sub-01_atlas-none_dseg.nii.gz", b"{}")
+    (note,) = neurofetch.plan(URL, tmp_path, suffix="dseg").notes
+    assert note.startswith("atlas of 2 chosen files names 2 files")
+    followed = whys(neurofetch.plan(URL, tmp_path, suffix="dseg", follow=True))
+    assert followed["atlas-AAL_description.json"] == "describes an atlas"
+    assert "derivatives/p/atlas-DK_description.json" in followed
+    assert asked(s3) == []
 
 
 def test_a_named_recording_that_is_a_folder_comes_whole(s3, tmp_path):

@@ -8,21 +8,25 @@ read; without `follow` only a little is, since it is for a note.
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections import Counter
 from functools import partial
-from itertools import pairwise
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._shown import shown
 from neurofetch._threads import together
 from neurofetch.display.text import size
 from neurofetch.errors import NetworkAwayError, ServerError, VerificationError
+from neurofetch.model import names_in
 from neurofetch.planning.dataset import Selection, extended
 from neurofetch.planning.entities import parse
 from neurofetch.planning.query import glob_test
 from neurofetch.planning.references import (
+    ATLAS,
     STIM_FILE,
+    atlas_of,
     can_name,
     home_of,
     links,
@@ -50,6 +54,7 @@ _LARGEST = 64_000_000
 _AT_ONCE = 16
 _SHOWN = 3
 _DESCRIPTION = "dataset_description.json"
+_WHY = {STIM_FILE: "named by events", ATLAS: "describes an atlas"}
 
 
 def with_named(
@@ -88,17 +93,53 @@ def with_named(
     if len(selection.wants) >= len(files) and listed is None:
         return selection  # nothing is left that could be named
     base = fetcher.dataset.base
-    naming = [want for want in selection.wants if can_name(want.remote.key[len(base) :])]
-    naming = [want for want in naming if not want.refused and not want.remote.withheld]
-    if not naming:
+    naming = [
+        want
+        for want in selection.wants
+        if can_name(want.path) and not want.refused and not want.remote.withheld
+    ]
+    if not naming and not any("atlas-" in want.path for want in selection.wants):
         return selection
-    tree = _Tree(fetcher, files, listed)
-    search = _Search(fetcher, tree, query, {want.remote.key for want in selection.wants})
+    chosen = _Sorted((want.remote for want in selection.wants), base)
+    search = _Search(fetcher, _Tree(fetcher, files, listed), query, chosen)
     if follow:
-        selection = extended(selection, search.follow(naming, along), fetcher.dataset)
+        more = search.follow(selection.wants, naming, along)
+        selection = extended(selection, more, fetcher.dataset)
     else:
-        search.look(naming)
+        search.look(selection.wants, naming)
     return selection._replace(notes=(*selection.notes, *search.notes()))
+
+
+class _Sorted:
+    """Files by their paths, in little room: a set of a million keys would take much."""
+
+    def __init__(self, files: Iterable[RemoteFile], base: str) -> None:
+        self.files = files if isinstance(files, list) else list(files)
+        self.paths = _paths_of(self.files, base)
+        if any(map(str.__ge__, self.paths, islice(self.paths, 1, None))):
+            by_key = {file.key: file for file in self.files}
+            self.files = [by_key[key] for key in sorted(by_key)]
+            self.paths = _paths_of(self.files, base)
+
+    def __contains__(self, path: str) -> bool:
+        number = bisect_left(self.paths, path)
+        return number < len(self.paths) and self.paths[number] == path
+
+    def at(self, path: str) -> RemoteFile | None:
+        number = bisect_left(self.paths, path)
+        return self.files[number] if path in self else None
+
+    def below(self, folder: str) -> Iterator[RemoteFile]:
+        """Give the files in a folder, which ends in "/"."""
+        for number in range(bisect_left(self.paths, folder), len(self.paths)):
+            if not self.paths[number].startswith(folder):
+                return
+            yield self.files[number]
+
+
+def _paths_of(files: list[RemoteFile], base: str) -> list[str]:
+    names = names_in(files, base)
+    return [file.key[len(base) :] for file in files] if names is None else names
 
 
 class _Tree:
@@ -109,42 +150,28 @@ class _Tree:
     ) -> None:
         self._fetcher = fetcher
         self._base = fetcher.dataset.base
-        self._files = files
+        self._files = _Sorted(files, self._base)
         self._listed = listed
         self._looked_up: set[str] = set()
-        if not all(first.key < second.key for first, second in pairwise(files)):
-            self._sort(files)
         suffix = "/" + _DESCRIPTION
-        paths = (self.path(file) for file in files)
         self.roots: list[str] = [
             path.removesuffix(_DESCRIPTION)
-            for path in paths
-            if path == _DESCRIPTION or path.endswith(suffix)
+            for path in self._files.paths
+            if path.endswith(_DESCRIPTION) and (path == _DESCRIPTION or path.endswith(suffix))
         ]
-
-    def _sort(self, files: Iterable[RemoteFile]) -> None:
-        by_key = {file.key: file for file in files}
-        self._files = [by_key[key] for key in sorted(by_key)]
 
     def path(self, file: RemoteFile) -> str:
         return file.key[len(self._base) :]
 
     def at(self, path: str) -> list[RemoteFile]:
         """Return the file of a path, or all of a recording that is a folder."""
-        key = self._base + path
-        number = bisect_left(self._files, key, key=_key)
-        if number < len(self._files) and self._files[number].key == key:
-            return [self._files[number]]
+        file = self._files.at(path)
+        if file is not None:
+            return [file]
         if not _is_recording(path):
             return []
-        folder, found = key + "/", []
-        for number in range(bisect_left(self._files, folder, key=_key), len(self._files)):
-            file = self._files[number]
-            if not file.key.startswith(folder):
-                break
-            if file.size or not file.key.endswith("/"):
-                found.append(file)
-        return found
+        below = self._files.below(path + "/")
+        return [file for file in below if file.size or not file.key.endswith("/")]
 
     def look_up(self, paths: Iterable[str]) -> None:
         """List the folders of paths that were not listed before."""
@@ -157,7 +184,7 @@ class _Tree:
         self._looked_up |= new
         walks = {one for one in new if one.endswith("stimuli/")}
         levels = [self._base + one for one in sorted(new - walks)]
-        found = list(self._files)
+        found = list(self._files.files)
         for level in self._fetcher.levels(levels):
             found += level.files
             recordings = (one for one in level.folders if _is_recording(one.rstrip("/")))
@@ -168,11 +195,7 @@ class _Tree:
             prefixes = tuple(self._base + one for one in sorted(walks))
             found += self._fetcher.files(Listing(prefixes))
         if new:
-            self._sort(found)
-
-
-def _key(file: RemoteFile) -> str:
-    return file.key
+            self._files = _Sorted(found, self._base)
 
 
 def _is_recording(path: str) -> bool:
@@ -192,11 +215,13 @@ class _Read(NamedTuple):
 class _Search:
     """Reads what files name, and finds it."""
 
-    def __init__(self, fetcher: Fetcher, tree: _Tree, query: Query, chosen: set[str]) -> None:
+    def __init__(self, fetcher: Fetcher, tree: _Tree, query: Query, chosen: _Sorted) -> None:
         self._fetcher = fetcher
         self._tree = tree
         self._chosen = chosen
+        self._more: dict[str, Chosen] = {}
         self._excluded = glob_test(query.exclude) if query.exclude else None
+        self._reading = threading.Lock()
         self._links: dict[str, dict[str, str]] = {}
         self._seen: dict[Reference, tuple[RemoteFile, ...]] = {}
         self._named_by: Counter[str] = Counter()
@@ -209,12 +234,12 @@ class _Search:
 
     # -- what is done --------------------------------------------------------------------------
 
-    def look(self, naming: Sequence[Want]) -> None:
+    def look(self, wants: Sequence[Want], naming: Sequence[Want]) -> None:
         """See what files name; only so many are read."""
         self._naming = len(naming)
         some = list(_within_bounds(naming))
         self._unread = len(naming) - len(some)
-        for read in self._read(some):
+        for read in self._read(wants, some):
             fields: dict[str, None] = {}
             for one in read.found:
                 for file in self._seen[one]:
@@ -222,42 +247,46 @@ class _Search:
                     self._left_out.setdefault(one.field, {})[file.key] = file.size or 0
             self._named_by.update(fields.keys())
 
-    def follow(self, naming: Sequence[Want], along: Along | None) -> list[Chosen]:
+    def follow(
+        self, wants: Sequence[Want], naming: Sequence[Want], along: Along | None
+    ) -> Iterable[Chosen]:
         """Return what files name, what comes along with it, and what all of these name."""
         self._naming = len(naming)
-        base, dataset = self._fetcher.dataset.base, self._fetcher.dataset
-        chosen: list[Chosen] = []
-        while naming:
-            new: dict[str, Chosen] = {}
-            for read in self._read(naming):
+        while wants:
+            new: list[Chosen] = []
+            for read in self._read(wants, naming):
                 for one in read.found:
-                    why = "named by events" if one.field == STIM_FILE else f"named in {one.field}"
-                    for file in self._seen[one]:
-                        if file.key not in self._chosen:
-                            new.setdefault(file.key, Chosen(file, why))
-            self._chosen |= new.keys()
-            brought = along([one.remote for one in new.values()]) if along and new else ()
-            for one_more in brought:
-                if self._is_new(one_more.remote):
-                    new[one_more.remote.key] = one_more
-                    self._chosen.add(one_more.remote.key)
-            chosen += new.values()
-            grown = extended(Selection((), ()), new.values(), dataset).wants
-            naming = [want for want in grown if can_name(want.remote.key[len(base) :])]
-        return chosen
+                    why = _WHY.get(one.field) or f"named in {one.field}"
+                    new += self._taken(Chosen(file, why) for file in self._seen[one])
+            new += self._taken(along([one.remote for one in new]) if along and new else ())
+            wants = extended(Selection((), ()), new, self._fetcher.dataset).wants
+            naming = [want for want in wants if can_name(want.path)]
+        return self._more.values()
+
+    def _taken(self, files: Iterable[Chosen]) -> list[Chosen]:
+        """Choose those of some files that are not chosen yet."""
+        new = [one for one in files if self._is_new(one.remote)]
+        self._more.update((self._tree.path(one.remote), one) for one in new)
+        return new
 
     def _is_new(self, file: RemoteFile) -> bool:
-        excluded = self._excluded is not None and self._excluded(self._tree.path(file))
-        return file.key not in self._chosen and not excluded
+        path = self._tree.path(file)
+        excluded = self._excluded is not None and self._excluded(path)
+        return not excluded and path not in self._more and path not in self._chosen
 
     # -- reading -------------------------------------------------------------------------------
 
-    def _read(self, naming: Sequence[Want]) -> list[_Read]:
-        """Read files, and find what they name."""
+    def _read(self, wants: Sequence[Want], naming: Sequence[Want]) -> list[_Read]:
+        """Read files, and find what they name, and what the names of all of them do."""
         here = self._here(naming)
         calls = [partial(self._read_one, want, want.path in here) for want in naming]
         reads = together(calls, _AT_ONCE, self._fetcher.client.outages.poll)
         self._problems += [f"{read.want.path}: {read.problem}" for read in reads if read.problem]
+        for want in wants:
+            if "atlas-" in want.path:
+                path = self._tree.path(want.remote)
+                atlas = atlas_of(path, home_of(path, self._tree.roots))
+                reads += [_Read(want, (atlas,))] if atlas else []
         new = dict.fromkeys(one for read in reads for one in read.found if one not in self._seen)
         paths = {one: one.paths for one in new}
         self._tree.look_up(path for some in paths.values() for path in some)
@@ -273,6 +302,8 @@ class _Search:
         for path in one.paths:
             if found := self._tree.at(path):
                 return tuple(file for file in found if self._is_new(file))
+        if one.field == ATLAS:  # few atlases are described
+            return ()
         if self._excluded is None or not any(map(self._excluded, one.paths)):
             # Where it could mean several, what is written there tells most.
             self._missing[one.paths[0] if len(one.paths) == 1 else one.text] = None
@@ -318,12 +349,13 @@ class _Search:
         return self._fetcher.read(want.remote, limit=_LARGEST)
 
     def _links_of(self, root: str) -> dict[str, str]:
-        """Return the links of a data set; a description that several threads read is the same."""
-        if root not in self._links:
-            found = self._tree.at(root + _DESCRIPTION)
-            content = self._fetcher.read(found[0], limit=_LARGEST) if found else b""
-            self._links[root] = links(content)
-        return self._links[root]
+        """Return the links of a data set; its description is read once."""
+        with self._reading:
+            if root not in self._links:
+                found = self._tree.at(root + _DESCRIPTION)
+                content = self._fetcher.read(found[0], limit=_LARGEST) if found else b""
+                self._links[root] = links(content)
+            return self._links[root]
 
     # -- what is said --------------------------------------------------------------------------
 
@@ -331,13 +363,14 @@ class _Search:
         """Give what a reader of the plan should know."""
         for name, files in self._left_out.items():
             count, many = self._named_by[name], len(files)
-            who = f"the events of {_many(count, 'chosen run')}"
-            if name != STIM_FILE:
-                who = f"{name} of {_many(count, 'chosen file')}"
+            chosen = _many(count, "chosen run" if name == STIM_FILE else "chosen file")
+            who = f"{name} of {chosen} names"
+            if name == STIM_FILE:
+                who = f"the events of {chosen} name"
             what = _many(many, "stimulus file" if name == STIM_FILE else "file")
-            verb, be = "names" if name != STIM_FILE else "name", "is" if many == 1 else "are"
+            be = "is" if many == 1 else "are"
             yield (
-                f"{who} {verb} {what} ({size(sum(files.values()))}) that {be} not chosen: "
+                f"{who} {what} ({size(sum(files.values()))}) that {be} not chosen: "
                 f"--follow (in Python follow=True) fetches {'it' if many == 1 else 'them'} too"
             )
         if self._missing:
@@ -354,7 +387,9 @@ class _Search:
                 "read for what they name; --follow (in Python follow=True) reads all of them"
             )
         if self._problems:
-            yield f"what some chosen files name is not known: {_some(self._problems)}"
+            unknown = _many(len(self._problems), "chosen file")
+            first = shown(self._problems[0])
+            yield f"what is named by {unknown} is not known. The first is {first}"
 
 
 def _within_bounds(naming: Sequence[Want]) -> Iterator[Want]:

@@ -11,6 +11,7 @@ from neurofetch.planning.references import (
     FIELDS,
     STIM_FILE,
     Home,
+    atlas_of,
     can_name,
     home_of,
     links,
@@ -137,6 +138,17 @@ def test_names_that_may_name_others(path):
 )
 def test_names_that_never_do_cost_nothing(path):
     assert not can_name(path)
+
+
+def test_the_description_of_an_atlas_is_named_as_the_schema_has_it():
+    (rule,) = schema.load_schema().rules.files.deriv.atlas.values()
+    assert (list(rule.suffixes), list(rule.extensions)) == (["description"], [".json"])
+    assert dict(rule.entities) == {"atlas": "required"}
+    home = Home("derivatives/p/", ("",))
+    found = atlas_of("derivatives/p/tpl-X/anat/tpl-X_atlas-AAL_dseg.nii", home)
+    assert found.paths == ("derivatives/p/atlas-AAL_description.json", "atlas-AAL_description.json")
+    for path in ("sub-01/atlas-AAL/x.nii", "sub-01_T1w.nii", "atlas-AAL", "sub-01_myatlas-A_x.nii"):
+        assert atlas_of(path) is None
 
 
 # -- stimuli ---------------------------------------------------------------------------------------

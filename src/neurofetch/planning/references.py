@@ -19,15 +19,29 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neurofetch.planning.bids_schema import DERIVATIVE_ENTITIES, RAW_ENTITIES, SUFFIXES_OF
-from neurofetch.planning.entities import datatype_of, parse
+from neurofetch.planning.entities import datatype_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["FIELDS", "STIM_FILE", "Home", "Reference", "can_name", "home_of", "links", "references"]
+__all__ = [
+    "ATLAS",
+    "FIELDS",
+    "STIM_FILE",
+    "Home",
+    "Reference",
+    "atlas_of",
+    "can_name",
+    "home_of",
+    "links",
+    "references",
+]
 
 STIM_FILE: Final = "stim_file"
 """The column of events that names stimuli."""
+
+ATLAS: Final = "atlas"
+"""The entity that names an atlas, which a file at the root of the data set describes."""
 
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -47,7 +61,7 @@ the specification says; the others are what people write all the same, and count
 leads to no file. A BIDS URI can stand in each of them."""
 _INTENDED_IN_IEEG: Final = ("dataset", "subject")
 
-_TABLES: Final = frozenset({"events", "beh"})
+_TABLES: Final = ("_events.tsv", "_beh.tsv")
 _NAMING: Final = (
     SUFFIXES_OF["fmap"]
     | (SUFFIXES_OF["mrs"] - {"events"})
@@ -55,7 +69,7 @@ _NAMING: Final = (
     | frozenset({suffix for suffix in SUFFIXES_OF["anat"] if suffix.endswith("map")})
 )
 """Suffixes of raw JSON files for which the schema has such a field."""
-_DERIVED: Final = frozenset(DERIVATIVE_ENTITIES - RAW_ENTITIES) | {"space"}
+_DERIVED = re.compile(f"_(?:{'|'.join(sorted((DERIVATIVE_ENTITIES - RAW_ENTITIES) | {'space'}))})-")
 _SPOKEN: Final = frozenset({"DigitizedHeadPoints", "SpatialReference"})
 """Fields that may hold words instead of a path ("orig")."""
 
@@ -66,6 +80,7 @@ _UNUSABLE = re.compile("[\x00-\x1f\x7f]")
 _ESCAPE = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _EXTENSION = re.compile(r"[^/\\]\.[A-Za-z][A-Za-z0-9.]*/?$")
 _FORMS: Final = ("NFC", "NFD")
+_ATLAS = re.compile(r"(?:^|[/_])atlas-([^_./]+)_[^/]*$")
 _LINE = re.compile(r"\r\n|\n|\r")
 
 
@@ -122,18 +137,17 @@ def can_name(path: str) -> bool:
     >>> can_name("sub-01/func/sub-01_task-faces_events.tsv"), can_name("sub-01_T1w.json")
     (True, False)
     """
+    # A million names may be asked, and few of them end so: they are not read as a whole.
     if path.endswith(".tsv"):
-        return parse(path).suffix in _TABLES
+        return path.endswith(_TABLES)
     if not path.endswith(".json"):
         return False
-    says = parse(path)
-    if says.extension != ".json" or not says.values:
-        return says.extension == ".json" and says.suffix in _NAMING
-    if says.suffix in _NAMING or datatype_of(path) == "fmap":
+    name = path.rpartition("/")[2]
+    if name.removesuffix(".json").rpartition("_")[2] in _NAMING or "/fmap/" in path:
         return True
-    own = path.rpartition("/")[2].startswith(("sub-", "tpl-"))
-    derived = "derivatives/" in path or any(entity in _DERIVED for entity, _ in says.values)
-    return own and derived
+    if not name.startswith(("sub-", "tpl-")):
+        return False
+    return "derivatives/" in path or _DERIVED.search(name) is not None
 
 
 def home_of(path: str, roots: Iterable[str]) -> Home:
@@ -147,6 +161,27 @@ def home_of(path: str, roots: Iterable[str]) -> Home:
     """
     holding = sorted({root for root in roots if path.startswith(root)} | {""}, key=len)
     return Home(holding[-1], tuple(reversed(holding[:-1])))
+
+
+def atlas_of(path: str, home: Home | None = None) -> Reference | None:
+    """Return the description of the atlas that a file's own name names; None where it has none.
+
+    Parameters
+    ----------
+    path : str
+    home : Home, optional
+
+    Examples
+    --------
+    >>> atlas_of("sub-01/anat/sub-01_atlas-AAL_dseg.nii.gz").paths
+    ('atlas-AAL_description.json',)
+    """
+    found = _ATLAS.search(path)
+    if found is None:
+        return None
+    home = home or Home()
+    name = f"atlas-{found[1]}_description.json"
+    return Reference(ATLAS, found[1], tuple(root + name for root in (home.root, *home.outer)))
 
 
 def links(content: bytes) -> dict[str, str]:
