@@ -5,15 +5,52 @@ import inspect
 import pytest
 
 import neurofetch
+from laion_fmri import discovery, group, plotting, subject
+from laion_fmri import info as info_module
 from laion_fmri.download import download
+from laion_fmri.errors import SubjectNotFoundError
+from laion_fmri.group import Group
 from laion_fmri.info import info
 from laion_fmri.plotting import show
-from laion_fmri.subject import load_subject
+from laion_fmri.subject import Subject, load_subject
 from laion_fmri.verify import verify as verify_laion
 from neurofetch.errors import UsageError
 from neurofetch.neurovault import fetch_neurovault, fetch_neurovault_ids
 from testbed.s3 import S3Server
 from tests.faces import LICENSE, make_s3
+
+
+def with_both_names():
+    """Every public function of the loader that takes a session or a subject."""
+    for owner in (subject, Subject, group, Group, plotting, info_module, discovery):
+        for name, found in vars(owner).items():
+            function = inspect.unwrap(found) if inspect.isfunction(found) else None
+            if function is None or name.startswith("_") or function.__module__ != owner_of(owner):
+                continue
+            for other, long in (("ses", "session"), ("sub", "subject")):
+                if long in inspect.signature(function).parameters:
+                    yield pytest.param(getattr(owner, name), other, long, id=f"{name}-{other}")
+
+
+def owner_of(owner):
+    return owner.__module__ if inspect.isclass(owner) else owner.__name__
+
+
+@pytest.mark.parametrize(("function", "other", "name"), [*with_both_names()])
+def test_an_argument_of_the_loader_is_taken_by_both_its_names(function, other, name):
+    with pytest.raises(UsageError, match=f"{other} and {name} are the same"):
+        function(**{other: "01", name: "01"})
+
+
+def test_a_value_by_the_other_name_arrives_in_the_argument(tmp_path):
+    errors = []
+    for name in ("subject", "sub"):
+        with pytest.raises(SubjectNotFoundError) as caught:
+            load_subject(data_dir=tmp_path, **{name: "no/subject"})
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1]
+    assert "no/subject" in errors[0]
+
 
 URL = "s3://b/ds"
 
@@ -92,3 +129,6 @@ def test_sessions_of_laion_fmri_are_taken_by_both_their_names(tmp_path, monkeypa
         assert plans[0].steps == plans[1].steps
         with pytest.raises(UsageError, match="same entity"):
             download("sub-03", ses="01", session="01", **how)
+        assert download(sub="sub-03", ses="01", **how).steps == plans[0].steps
+        with pytest.raises(UsageError, match="sub and subject"):
+            download(sub="sub-03", subject="sub-03", **how)

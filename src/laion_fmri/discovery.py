@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from laion_fmri._names import also_named
 from laion_fmri.config import data_directory
 from laion_fmri.loader.layout import GLM, Layout, how_to_get, subject_id
 from laion_fmri.loader.rois import Rois
@@ -31,6 +32,7 @@ def get_subjects(*, data_dir: str | os.PathLike[str] | None = None) -> list[str]
     return sorted(found)
 
 
+@also_named(sub="subject")
 def get_rois(
     subject: str, category: str | None = None, *, data_dir: str | os.PathLike[str] | None = None
 ) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
 from laion_fmri._license import is_accepted, require_license
+from laion_fmri._names import also_named
 from laion_fmri.access.gated_files import StimuliSource
 from laion_fmri.config import get_data_dir
 from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError
@@ -121,6 +122,7 @@ def download(
 ) -> Report | Plan: ...
 
 
+@also_named(sub="subject")
 def download(  # noqa: PLR0917 - the order of arguments is documented
     subject: str | Sequence[str],
     ses: Values = None,
@@ -274,13 +276,14 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         overwrite=overwrite,
         verify=verify,
         dry_run=dry_run,
+        stacklevel=4,  # past `also_named`
     )
     root = Path(data_dir) if data_dir is not None else get_data_dir()
     with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not dry_run:
             _permitted(fetcher.directory, accept_license)
         plan = fetcher.prepare(lambda: choose(fetcher, labels, wanted, extras), settings)
-        return plan if dry_run else fetcher.run(plan, settings)
+        return plan if dry_run else fetcher.run(plan, settings, stacklevel=4)
 
 
 def fetcher_for(

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras, listing
+from laion_fmri._names import also_named
 from laion_fmri.config import DataDirNotSetError, get_data_dir
 from laion_fmri.download import check_subjects, fetcher_for, labels_of, subjects_of
 from neurofetch.console import size, table
@@ -77,6 +78,7 @@ class Info:
         return asdict(self)
 
 
+@also_named(sub="subject")
 def info(
     subject: str | Sequence[str] | None = None,
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from laion_fmri._names import also_named
 from laion_fmri.errors import NotFiniteError
 from laion_fmri.loader.layout import session_id
 from laion_fmri.loader.voxels import read_map
@@ -44,6 +45,7 @@ class _Row(NamedTuple):
     unit: str
 
 
+@also_named(ses="session", sub="subject")
 def show(
     subject: str,
     session: str,

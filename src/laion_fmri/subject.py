@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
+from laion_fmri._names import also_named
 from laion_fmri.brain import volume_image, write_image
 from laion_fmri.config import data_directory
 from laion_fmri.discovery import get_subjects
@@ -44,6 +45,7 @@ __all__ = ["Subject", "load_subject"]
 T = TypeVar("T")
 
 
+@also_named(sub="subject")
 def load_subject(
     subject: str,
     *,
@@ -295,6 +297,7 @@ class Subject:
         nan: Literal["raise", "keep"] = "raise",
     ) -> dict[str, Floats]: ...
 
+    @also_named(ses="session")
     def get_betas(  # noqa: PLR0917 - the public package's order
         self,
         session: str | Iterable[str],
@@ -405,6 +408,7 @@ class Subject:
         mask: NDArray[Any] | None = None,
     ) -> dict[str, Floats]: ...
 
+    @also_named(ses="session")
     def get_noise_ceiling(
         self,
         session: str | Iterable[str] | None = None,
@@ -454,6 +458,7 @@ class Subject:
     @overload
     def get_trial_info(self, session: Iterable[str]) -> dict[str, pd.DataFrame]: ...
 
+    @also_named(ses="session")
     def get_trial_info(
         self, session: str | Iterable[str]
     ) -> pd.DataFrame | dict[str, pd.DataFrame]:
@@ -506,6 +511,7 @@ class Subject:
 
     # --- the beta store --------------------------------------------------------------------------
 
+    @also_named(ses="session")
     def build_store(
         self, session: str | Iterable[str] | None = None, *, n_jobs: int | None = None
     ) -> Path:
@@ -569,6 +575,7 @@ class Subject:
             write_image(image, Path(output_path))
         return image
 
+    @also_named(ses="session")
     def to_torch_dataset(
         self,
         session: str | Iterable[str] | None = None,
