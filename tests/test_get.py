@@ -106,7 +106,7 @@ def test_the_command_does_what_its_twin_does(shell):
     assert {f["path"] for f in report["files"]} == set(FILES) == on_disk(shell.home / "new/folder")
     assert shell("neurofetch verify new/folder --hash").out.startswith(f"{len(FILES)} good")
     done = shell(f"neurofetch verify new/folder --remote {URL} --json")
-    assert {f["state"] for f in json.loads(done.out)["files"]} == {"good"}
+    assert {f["state"] for f in json.loads(done.out)["files"]} == {"unchanged"}
 
 
 # -- filters ---------------------------------------------------------------------------------------

@@ -216,8 +216,9 @@ def verify(
         return audit(DataDirectory(root, state), read_all=read_all, listen=listen)
     with Fetcher(replace(_dataset(url, region), state=state), root) as fetcher:
         fetcher.listen = listen
+        listing = Listing((fetcher.dataset.base,))
         wants = _choose(fetcher, url, query())[0].wants
-        return fetcher.audit(wants, read_all=read_all, listen=listen)
+        return fetcher.audit(wants, read_all=read_all, listing=listing, listen=listen)
 
 
 def _root(dest: Where | None, data_dir: Where | None) -> Where:
@@ -266,4 +267,5 @@ def _one_file(fetcher: Fetcher, url: str) -> tuple[list[RemoteFile], Dataset]:
     if not found:
         msg = f"there is nothing at {url}. Nothing was fetched. Check the prefix."
         raise NothingMatchedError(msg)
-    return found, replace(dataset, base=f"{folder}/" if folder else "")
+    fetcher.dataset = replace(dataset, base=f"{folder}/" if folder else "")
+    return found, fetcher.dataset

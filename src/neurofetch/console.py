@@ -253,6 +253,8 @@ def show_audit(audit: Audit, arguments: argparse.Namespace) -> ExitCode:
         emit(audit_json(audit))
     elif not arguments.quiet or not audit.ok:
         show_text(audit_text(audit))
+    if not audit.findings:
+        return ExitCode.NOTHING_MATCHED
     return ExitCode.OK if audit.ok else ExitCode.INCOMPLETE
 
 

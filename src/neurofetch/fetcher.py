@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from neurofetch.errors import TransientError
     from neurofetch.integrity.verification import ServerChecksum
-    from neurofetch.model import Plan, RemoteFile, Report, Want
+    from neurofetch.model import Plan, Receipt, RemoteFile, Report, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
     from neurofetch.sources.source import Level, Source
@@ -69,6 +69,16 @@ class Listing(NamedTuple):
 
     walks: tuple[str, ...]
     levels: tuple[str, ...] = ()
+
+    def covers(self, key: str) -> bool:
+        """Whether it tells of a key: what is not listed then is not there.
+
+        Parameters
+        ----------
+        key : str
+        """
+        folder = key[: key.rfind("/") + 1]
+        return folder in self.levels or key.startswith(self.walks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +443,7 @@ class Fetcher:
         wants: Iterable[Want] | None = None,
         *,
         read_all: bool = False,
+        listing: Listing | None = None,
         only: Iterable[str] | None = None,
         listen: Callable[[Event], None] | None = None,
     ) -> Audit:
@@ -444,6 +455,9 @@ class Fetcher:
             What the source has.
         read_all : bool
             Read every byte. A file of another tool that is the source's is adopted.
+        listing : Listing, optional
+            Where `wants` were looked for: a file that was fetched from there, and is not among
+            them, counts as one that the source does not have.
         only : iterable of str, optional
             Look at these paths and no others.
         listen : callable, optional
@@ -453,14 +467,23 @@ class Fetcher:
         from neurofetch.survey import for_this_disk  # noqa: PLC0415
 
         known = None if wants is None else for_this_disk(self.directory, [*wants], write=False)
+        listed = None if listing is None else partial(self._absent, listing)
         return audit(
             self.directory,
             read_all=read_all,
             remote=None if known is None else [want for want in known if not want.problem],
             checksum=self.server_checksum,
+            listed=listed,
             only=None if only is None else frozenset(only),
             listen=listen,
         )
+
+    def _absent(self, listing: Listing, receipt: Receipt) -> str:
+        """Say what it means that a file with this receipt was not listed; "" if nothing."""
+        place, problem = self.dataset.place(receipt.key)
+        if problem or place != receipt.path:
+            return "it was never in this bucket"
+        return "not in the bucket any more" if listing.covers(receipt.key) else ""
 
     def server_checksum(self, remote: RemoteFile) -> ServerChecksum:
         """Ask the source for its checksum of an object: one request.

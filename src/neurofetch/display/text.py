@@ -383,7 +383,7 @@ def report_json(report: Report) -> dict[str, Any]:
 
 
 def audit_text(audit: Audit) -> str:
-    """Return what `verify` prints: sums, and every file that is missing or differs.
+    """Return what `verify` prints: every file that is missing or differs, and sums.
 
     Parameters
     ----------
@@ -391,15 +391,11 @@ def audit_text(audit: Audit) -> str:
     """
     if not audit.findings:
         return f"no files: {audit.root} has none that neurofetch fetched."
-    counts: dict[str, int] = {}
-    for finding in audit.findings:
-        counts[finding.state.value] = counts.get(finding.state.value, 0) + 1
-    sums = ", ".join(f"{number:,} {state}" for state, number in counts.items())
     lines = [
         f"{finding.state.value}: {shown(finding.path)}: {shown(finding.detail)}"
         for finding in audit.problems
     ]
-    return "\n".join([*lines, f"{sums} ({duration(audit.seconds)})"])
+    return "\n".join([*lines, f"{audit.summary} ({duration(audit.seconds)})"])
 
 
 def audit_json(audit: Audit) -> dict[str, Any]:
@@ -407,7 +403,10 @@ def audit_json(audit: Audit) -> dict[str, Any]:
     return {
         "root": str(audit.root),
         "ok": audit.ok,
+        "verified": audit.verified,
         "seconds": round(audit.seconds, 3),
+        "counts": {state.value: number for state, number in audit.counts.items()},
+        "summary": audit.summary,
         "files": [
             {"path": finding.path, "state": finding.state.value, "detail": finding.detail}
             for finding in audit.findings
