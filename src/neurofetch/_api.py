@@ -42,6 +42,7 @@ def plan(
     shard: tuple[int, int] | None = None,
     region: str | None = None,
     follow: bool = False,
+    mix: bool = False,
     **entities: Values,
 ) -> Plan:
     """Say what `get` would do: every file, its bytes, what is here already, and why.
@@ -71,6 +72,9 @@ def plan(
         Choose also what the content of chosen files names: the stimuli of events, the empty-room
         recording of an MEG recording, what a field map is for, and what these name in turn. By
         default the plan only says what there is.
+    mix : bool
+        The data directory may be of another data set. By default that is an error, since two data
+        sets would lie in each other's folders. A file of one is never replaced by one of the other.
     **entities : str, int or list, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
         ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
@@ -84,6 +88,8 @@ def plan(
         If the bucket cannot be listed.
     DestinationError
         If `dest` cannot be used.
+    OtherDatasetError
+        If `dest` is of another data set, and `mix` is not set.
     """
     wanted = query(
         suffix=suffix,
@@ -93,7 +99,9 @@ def plan(
         exclude=exclude,
         **entities,
     )
-    settings = RunSettings.checked(shard=shard, overwrite=overwrite, progress="none", dry_run=True)
+    settings = RunSettings.checked(
+        shard=shard, overwrite=overwrite, progress="none", dry_run=True, mix=mix
+    )
     root = _root(dest, data_dir)
     with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:
         return fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
@@ -117,6 +125,7 @@ def get(
     progress: str | bool | Callable[[Event], None] | None = None,
     region: str | None = None,
     follow: bool = False,
+    mix: bool = False,
     **entities: Values,
 ) -> Report:
     """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
@@ -124,7 +133,7 @@ def get(
     Parameters
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
-    overwrite, shard, region, follow, **entities
+    overwrite, shard, region, follow, mix, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -147,7 +156,7 @@ def get(
         At the end, if files are missing; it names every file and cause, and what to do. Files that
         the server refuses (403), that are archived, or that cannot be kept under their names are
         among them.
-    UsageError, ServerError, DestinationError
+    UsageError, ServerError, DestinationError, OtherDatasetError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
     """
     wanted = query(
@@ -165,6 +174,7 @@ def get(
         patience=patience,
         progress=progress,
         overwrite=overwrite,
+        mix=mix,
     )
     root = _root(dest, data_dir)
     with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:

@@ -89,6 +89,12 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         help="also fetch what chosen files name: stimuli of events, the empty-room recording, "
         "what a field map is for",
     )
+    parser.add_argument(
+        "--mix",
+        action="store_true",
+        help="fetch into a data directory of another data set; no file of one replaces one of "
+        "the other",
+    )
     console.add_transfer(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_get)
@@ -124,6 +130,7 @@ def _get(arguments: argparse.Namespace) -> int:
         "shard": arguments.shard,
         "region": arguments.region,
         "follow": arguments.follow,
+        "mix": arguments.mix,
         **filters,
     }
     where = (arguments.url, arguments.data_dir)

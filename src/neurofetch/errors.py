@@ -15,6 +15,7 @@ __all__ = [
     "NetworkAwayError",
     "NeurofetchError",
     "NothingMatchedError",
+    "OtherDatasetError",
     "OutputError",
     "ProtocolError",
     "RefusedError",
@@ -40,6 +41,7 @@ class NeurofetchError(Exception):
         │   ├── UnknownValueError                no such subject, session, task, …
         │   ├── NothingMatchedError (LookupError) the filters leave nothing
         │   ├── ConfigError                      a setting or environment variable is wrong
+        │   ├── OtherDatasetError                the data directory is of another data set
         │   └── UnsafeNameError                  a key that cannot be a local file name
         ├── DestinationError (OSError)           the data directory cannot take files
         │   └── DiskFullError                    errno ENOSPC
@@ -77,6 +79,10 @@ class NothingMatchedError(UsageError, LookupError):
 
 class ConfigError(UsageError):
     """A setting or an environment variable is wrong."""
+
+
+class OtherDatasetError(UsageError):
+    """The data directory is of another data set, and nobody asked for two in one."""
 
 
 class UnsafeNameError(UsageError):

@@ -9,6 +9,7 @@ to choose, from which source.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 import warnings
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._shown import shown
 from neurofetch._threads import few_collections, start, together
+from neurofetch._version import __version__
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
+from neurofetch.errors import DestinationError, UnsafeNameError
 from neurofetch.events import Event, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
-from neurofetch.model import Action
+from neurofetch.model import Action, Status
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
@@ -43,12 +46,14 @@ if TYPE_CHECKING:
     from neurofetch.planning.query import Query
     from neurofetch.sources.source import Level, Source
     from neurofetch.store.audit import Audit
+    from neurofetch.store.data_source import DataSource
     from neurofetch.transfer.options import Inspect
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
 
 __all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of"]
 
+_log = logging.getLogger("neurofetch")
 _LISTERS = 8
 _ASKED_SECONDS, _ASKED_BEAT = 1.0, 0.02
 """Seconds. Until then the first request has gone out, or something is in its way."""
@@ -100,6 +105,8 @@ class RunSettings:
         Read every byte of what is here, and fetch again what is damaged.
     dry_run : bool
         Only the plan is wanted: nothing is written, not even a receipt.
+    mix : bool
+        The data directory may be of another data set.
     """
 
     options: Options = field(default_factory=Options)
@@ -109,6 +116,7 @@ class RunSettings:
     overwrite: bool = False
     verify: bool = False
     dry_run: bool = False
+    mix: bool = False
 
     @classmethod
     def checked(
@@ -122,6 +130,7 @@ class RunSettings:
         overwrite: bool = False,
         verify: bool = False,
         dry_run: bool = False,
+        mix: bool = False,
         stacklevel: int = 3,
     ) -> RunSettings:
         """Check what a user gave, before any server is asked.
@@ -137,7 +146,7 @@ class RunSettings:
             15 minutes.
         progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
             See `listener`.
-        overwrite, verify, dry_run : bool
+        overwrite, verify, dry_run, mix : bool
         stacklevel : int
             For warnings: 3 is the line that called the caller of this.
 
@@ -158,6 +167,7 @@ class RunSettings:
             overwrite=overwrite,
             verify=verify,
             dry_run=dry_run,
+            mix=mix,
         )
 
 
@@ -324,15 +334,19 @@ class Fetcher:
         ------
         UsageError, ServerError
             As `choose` does.
+        OtherDatasetError
+            If the data directory is of another data set.
         UnsafeNameError, DestinationError
             If a path leaves the data directory, or something else stands at it.
         """
         settings = settings or RunSettings()
+        self._check_bucket(mix=settings.mix)
         self.listen = settings.listen
         self._to_move = not settings.dry_run
         with few_collections():
             with self.client.outages.told_to(telling(_logging(settings.listen))):
                 chosen = choose()
+            self._check_source(mix=settings.mix)
             plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
         if settings.verify:
             plan = self._repaired(plan, settings.listen)
@@ -407,7 +421,7 @@ class Fetcher:
 
         Raises
         ------
-        DiskFullError, DestinationError
+        DiskFullError, DestinationError, OtherDatasetError
             Before any byte moves.
         IncompleteError
             At the end, when something is missing; it names every file and cause.
@@ -422,6 +436,7 @@ class Fetcher:
         settings = settings or RunSettings()
         listen = _logging(settings.listen)
         listen(Planned(plan))
+        self._remember(plan, mix=settings.mix)
         report = transfer(
             plan,
             self.directory,
@@ -431,10 +446,66 @@ class Fetcher:
             listen=listen,
             inspect=inspect,
         )
+        if report.of(Status.FETCHED):
+            self._remember(plan, mix=True)  # the data set's own description may be here now
         if strict:
             _warn_of_missing(plan, report, stacklevel + 1)
             report.raise_for_failures()
         return report
+
+    # -- which data set it is ----------------------------------------------------------------
+
+    @property
+    def data_source(self) -> DataSource:
+        """The data set, as a data directory remembers it."""
+        from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
+
+        dataset, endpoint = self.dataset, ""
+        if dataset.bucket:
+            url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
+            server = bucket_of(dataset).endpoint
+            endpoint = plain_url(server).rpartition("://")[2] if server else ""
+        else:
+            name = str(getattr(self.source, "name", ""))
+            url = plain_url(name) if "://" in name else dataset.name
+        tool = f"neurofetch {__version__}"
+        tidy = dataset.tidy_labels
+        return DataSource(dataset.kind, url, endpoint, tool=tool, tidy_labels=tidy)
+
+    def _check_bucket(self, *, mix: bool) -> None:
+        """See, before anything is listed, that it is not another bucket's directory."""
+        bucket = self.dataset.bucket
+        if mix or not bucket:
+            return
+        from neurofetch.store.data_source import read_sources, state_folders  # noqa: PLC0415
+
+        folders = state_folders(self.directory.root)
+        known = [one.identity for folder in folders for one in read_sources(folder)]
+        place = f"s3://{bucket}"
+        if known and not any(one == place or one.startswith(f"{place}/") for one in known):
+            self._check_source(mix=mix)
+
+    def _check_source(self, *, mix: bool) -> None:
+        """See that the data directory is not of another data set."""
+        from neurofetch.store.data_source import check_source  # noqa: PLC0415
+
+        where = self.directory
+        source = self.data_source
+        where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
+
+    def _remember(self, plan: Plan, *, mix: bool) -> None:
+        """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""
+        from neurofetch.store.data_source import remember  # noqa: PLC0415
+
+        where = self.directory
+        if not plan.moving and not where.state.is_dir():
+            return
+        try:
+            where.source = remember(where.state, self.data_source, mix=mix)
+        except (OSError, UnsafeNameError) as error:
+            if isinstance(error, DestinationError):
+                raise
+            _log.debug("the source cannot be written down: %s", error)
 
     # -- look again --------------------------------------------------------------------------
 

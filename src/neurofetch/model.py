@@ -750,6 +750,9 @@ class Receipt:
         The ETag that the listing said, where the object had another; else "".
     seq : int
         Its place among the receipts of its path; the journal counts, and says it when it is read.
+    source : str
+        The key of the data set that it is of, where that is not the one that the data directory is
+        of; else "".
     """
 
     path: str
@@ -762,6 +765,7 @@ class Receipt:
     when: float
     listed: str = ""
     seq: int = field(default=0, compare=False)
+    source: str = ""
 
     def is_of(self, remote: RemoteFile) -> bool:
         """Whether this is the object that a listing tells of, by its ETag.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from neurofetch.model import Plan
+from neurofetch.model import Action, Plan, Step
 from neurofetch.planning.dataset import without_clashes
 from neurofetch.planning.local_path import twins
 from neurofetch.planning.plan import kept, make_plan, unresumed
@@ -17,7 +17,7 @@ from neurofetch.store.receipts import Journal, read_receipts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from neurofetch.model import Step, Want
+    from neurofetch.model import LocalFile, Want
     from neurofetch.store.directory import DataDirectory
     from neurofetch.store.known import Receipts
 
@@ -92,8 +92,20 @@ def _steps(
     if not overwrite:
         local = recognised(directory, looked_at, local, adopt=adopt)
     others = make_plan(directory.root, rest, local, held, overwrite=overwrite).steps
-    following = iter(others)
+    following = (_own(directory, step, local) for step in others)
     return [step or next(following) for step in same]
+
+
+def _own(directory: DataDirectory, step: Step, local: Mapping[str, LocalFile]) -> Step:
+    """Return the step, or leave the file that is here where it is of another data set."""
+    here = local.get(step.want.path) if step.moves else None
+    if here is None or here.receipt is None or here.receipt.source == directory.source:
+        return step
+    problem = (
+        "a file of another data set has this name here (it was "
+        f"{here.receipt.key!r} there), and it is not replaced"
+    )
+    return Step(replace(step.want, problem=problem), Action.LEAVE, problem)
 
 
 def for_this_disk(

@@ -76,6 +76,9 @@ class Dataset:
         Whether hyphens inside ``label-`` values, which BIDS forbids, are dropped in local names.
     state : str
         The folder in a data directory for the package's own files.
+    kind : str
+        What a data directory remembers of where its files come from: "bids" for any bucket in
+        BIDS layout.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Dataset:
     withheld: tuple[Withheld, ...] = ()
     tidy_labels: bool = False
     state: str = ".neurofetch"
+    kind: str = "bids"
 
     def path(self, key: str) -> str:
         """Return the local path of a key.

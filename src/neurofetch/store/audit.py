@@ -207,17 +207,21 @@ def _read_through(
     read = replace(here, digest=f"{expected.algorithm}:{digest.hexdigest()}")
     if adopt and read.matches(expected) and (here.receipt is None or here.touched):
         with contextlib.suppress(OSError):  # the file is good all the same; it is read again
-            journal.append(_receipt(here, want, VerificationLevel.CHECKSUM, read.digest))
+            level = VerificationLevel.CHECKSUM
+            journal.append(_receipt(directory, here, want, level, read.digest))
     return here.path, read
 
 
-def _receipt(here: LocalFile, want: Want, level: VerificationLevel, digest: str) -> Receipt:
-    key, etag = want.remote.key, want.remote.etag or ""
-    return Receipt(here.path, key, etag, here.size, here.mtime_ns, level, digest, time.time())
+def _receipt(
+    directory: DataDirectory, here: LocalFile, want: Want, level: VerificationLevel, digest: str
+) -> Receipt:
+    key, etag, now = want.remote.key, want.remote.etag or "", time.time()
+    stamp = here.size, here.mtime_ns
+    return Receipt(here.path, key, etag, *stamp, level, digest, now, source=directory.source)
 
 
 def _renewed(receipt: Receipt, here: LocalFile) -> Receipt:
-    """Return the receipt of a file whose time changed, and whose bytes turned out to be the same."""
+    """Return the receipt of a file whose time changed, and whose bytes are found to be the same."""
     return replace(receipt, mtime_ns=here.mtime_ns, when=time.time())
 
 
@@ -392,4 +396,4 @@ class _Inspector:
     def _adopt(
         self, here: LocalFile, want: Want, verification: VerificationLevel, digest: str
     ) -> None:
-        self._journal.append(_receipt(here, want, verification, digest))
+        self._journal.append(_receipt(self._directory, here, want, verification, digest))

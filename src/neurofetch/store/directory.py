@@ -68,6 +68,8 @@ class DataDirectory:
         self._base = str(self.root) + os.sep
         self._known: set[str] = set()
         self._folder: Folder | None = None
+        self.source: str = ""
+        """What the receipts of this run say of the data set; see `remember` in `data_source`."""
         self.surveyed: Receipts | None = None
         """The receipts that the last survey was made with; a run needs to know how they count."""
 
