@@ -130,7 +130,7 @@ def test_the_command_does_what_its_twin_does(shell):
 def test_flags_and_keywords_choose_alike(shell, dest, flags, filters):
     done = shell(f"neurofetch get {URL} --dest {dest} {flags} --dry-run --json")
     plan = neurofetch.plan(URL, dest, **filters)
-    assert {step["path"] for step in json.loads(done.out)["steps"]} == paths(plan)
+    assert {step["path"] for step in json.loads(done.out)["files"]} == paths(plan)
     assert ROOT - {"dataset_description.json"} <= paths(plan) != set(FILES)
     assert not on_disk(dest)
 
@@ -155,10 +155,10 @@ def test_every_entity_is_a_flag_by_its_short_and_its_long_name(tmp_path, entitie
             chosen = " ".join(f"--{flag} 1" for flag in flags)
             done = shell(f"neurofetch get s3://entities --dest data {chosen} --dry-run --json")
             assert done.code == 0, done.err
-            assert [step["path"] for step in json.loads(done.out)["steps"]] == [names[""]]
+            assert [step["path"] for step in json.loads(done.out)["files"]] == [names[""]]
             with_name = " ".join(f"--{f} {s}-1" for f, s in zip(flags, shorts, strict=True))
             done = shell(f"neurofetch get s3://entities --dest data {with_name} --dry-run --json")
-            assert [step["path"] for step in json.loads(done.out)["steps"]] == [names[""]]
+            assert [step["path"] for step in json.loads(done.out)["files"]] == [names[""]]
 
 
 def test_the_help_names_every_entity(shell):

@@ -47,7 +47,8 @@ _minutes = _Minutes()
 class Value:
     """A value whose fields are read-only attributes: compared, shown and copied by them.
 
-    ``dataclasses.replace``, ``fields`` and ``asdict`` take it as they take a dataclass.
+    ``dataclasses.replace``, ``fields`` and ``asdict`` take it as they take a dataclass. A field
+    with ``compare=False`` or ``repr=False`` is not compared, or not shown.
     """
 
     __slots__ = ()
@@ -58,7 +59,8 @@ class Value:
         cls.__match_args__ = tuple(cls.__dataclass_fields__)  # type: ignore[misc]
 
     def _fields(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
+        fields = self.__dataclass_fields__.items()
+        return tuple(getattr(self, name) for name, field in fields if field.compare)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -69,8 +71,9 @@ class Value:
         return hash(self._fields())
 
     def __repr__(self) -> str:
-        pairs = zip(self.__dataclass_fields__, self._fields(), strict=True)
-        return f"{type(self).__qualname__}({', '.join(f'{k}={v!r}' for k, v in pairs)})"
+        names = [name for name, field in self.__dataclass_fields__.items() if field.repr]
+        pairs = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"{type(self).__qualname__}({pairs})"
 
     @classmethod
     def _slots(cls) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ class _OutcomeShape:
     verification: VerificationLevel = VerificationLevel.NONE
     attempts: int = 0
     advice: str = ""
-    remote: RemoteFile | None = None
+    remote: RemoteFile | None = field(default=None, compare=False, repr=False)
     digest: str = ""
 
 
@@ -123,7 +123,7 @@ class Outcome(Value):
     advice : str
         What the reader can do about a failure, where that is more than to run the call again.
     remote : RemoteFile, optional
-        The file on the server; None where it was not found there.
+        The file on the server; None where it was not found there. It is not compared.
     digest : str
         ``algorithm:hex`` of what came, where it is more than the ETag says; else "".
     """

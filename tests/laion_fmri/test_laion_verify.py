@@ -107,7 +107,7 @@ def test_download_verify_repairs_what_is_damaged_and_fetches_nothing_else(s3, sh
 def test_a_dry_run_says_what_verify_would_repair(shell):
     flip(shell.data / R2MEAN)
     plan = json.loads(shell(LINE + " --verify --dry-run --json").out)
-    (step,) = [step for step in plan["steps"] if step["action"] != "keep"]
+    (step,) = [step for step in plan["files"] if step["action"] != "keep"]
     assert (step["path"], step["action"]) == (R2MEAN, "replace")
     assert "damaged" in step["reason"]
 

@@ -127,7 +127,7 @@ def test_search_needs_a_catalogue_and_fills_it_when_told(world, run):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["id", "5", "6"]
     code, out, _ = run("search", "--kind", "collections", "--json", "--field", "id=7")
-    assert [record["name"] for record in json.loads(out)] == ["Collection 7"]
+    assert [record["name"] for record in json.loads(out)["records"]] == ["Collection 7"]
     assert run("search", "xylophone")[:2] == (3, "")
     assert run("search", "--field", "oops")[0] == 2
 
@@ -137,7 +137,7 @@ def test_info_of_an_image_and_of_a_collection(run):
     assert code == 0
     assert "map 101" in out
     code, out, _ = run("info", "7", "--collection", "--json")
-    assert json.loads(out)["name"] == "Collection 7"
+    assert json.loads(out)["record"]["name"] == "Collection 7"
     code, _, err = run("info", "998")
     assert code == 3
     assert "image 998" in err

@@ -142,7 +142,7 @@ def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
 def plan_text(plan: Plan, width: int = WIDTH, *, paths: bool = False) -> str:
     """Return a plan as a dry run prints it: its files in groups, the sums, and the notes.
 
-    A line is wider than `width` only if a single path is.
+    A line is wider than `width` only where it names a single path.
 
     Parameters
     ----------
@@ -295,9 +295,8 @@ def plan_remarks(plan: Plan, width: int = WIDTH, *, withheld: bool = True) -> st
     lines += _archived(plan.archived, width)
     unkept = [(step.reason, step.want.path) for step in plan.of(Action.LEAVE)]
     for reason, path in unkept[:_FEW]:
-        name = f"{shown(path)}:"
-        said = f"cannot be kept: {name} {shown(reason)}"
-        lines += wrapped(said, width, indent="  ", whole=(name,))
+        head = f"cannot be kept: {shown(path)}:"
+        lines += wrapped(f"{head} {shown(reason)}", width, indent="  ", whole=(head,))
     if len(unkept) > _FEW:
         lines.append(f"cannot be kept: {len(unkept) - _FEW:,} more, each listed by --json")
     replaced = ((step.reason, step.want.path) for step in plan.of(Action.REPLACE))
@@ -322,7 +321,7 @@ def _archived(steps: Sequence[Step], width: int) -> list[str]:
             f"the owners of the bucket restore {them}, and will be tried all the same",
             width,
             indent="  ",
-            whole=(_first(paths),),
+            whole=(f"archived: {_first(paths)}",),
         )
     return lines
 
@@ -418,8 +417,8 @@ def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]], width: int) 
         reasons.setdefault(shown(reason), []).append(shown(path))
     lines: list[str] = []
     for reason, paths in list(reasons.items())[:_LINES]:
-        said = f"{word}: {_some(paths)}: {reason}"
-        lines += wrapped(said, width, indent="  ", whole=(_first(paths),))
+        said, head = f"{word}: {_some(paths)}: {reason}", f"{word}: {_first(paths)}"
+        lines += wrapped(said, width, indent="  ", whole=(head,))
     if len(reasons) > _LINES:
         lines.append(f"{word}: {len(reasons) - _LINES:,} more, each listed by --json")
     return lines
@@ -444,9 +443,8 @@ def audit_text(audit: Audit, width: int = WIDTH) -> str:
         return "\n".join(wrapped(said, width, indent="  ", whole=(root,)))
     lines: list[str] = []
     for finding in audit.problems:
-        name = f"{shown(finding.path)}:"
-        said = f"{finding.state.value}: {name} {shown(finding.detail)}"
-        lines += wrapped(said, width, indent="  ", whole=(name,))
+        head = f"{finding.state.value}: {shown(finding.path)}:"
+        lines += wrapped(f"{head} {shown(finding.detail)}", width, indent="  ", whole=(head,))
     said = f"{audit.summary} ({duration(audit.seconds)})"
     return "\n".join([*lines, *wrapped(said, width, indent="  ")])
 

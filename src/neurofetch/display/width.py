@@ -67,7 +67,8 @@ def wrapped(text: str, width: int, *, indent: str = "", whole: Sequence[str] = (
     indent : str
         What the lines after the first begin with.
     whole : sequence of str
-        Words with spaces in them (paths) that are not to be broken.
+        What is not to be broken though it has spaces in it: a path, and the word before it that
+        says what became of it, so that the line can be found by both.
 
     Examples
     --------

@@ -351,32 +351,33 @@ def error_json(error: BaseException, message: str, code: int) -> dict[str, Any]:
     if isinstance(error, IncompleteError):  # which files, and why, is in the list of files
         message, *more = message.split("\n")
         advice = "\n".join(line for line in more if not line.startswith("  "))
-    return {"code": code_of(error), "message": message, "advice": advice, "exit": int(code)}
+    return {"code": code_of(type(error)), "message": message, "advice": advice, "exit": int(code)}
 
 
-_CODES = {"SystemExit": "usage", "KeyboardInterrupt": "interrupted", "OSError": "disk"}
-
-
-def code_of(error: BaseException) -> str:
+def code_of(kind: type[BaseException]) -> str:
     """Return the word for a kind of error: its class, without "Error", in lower case.
 
     Parameters
     ----------
-    error : BaseException
+    kind : type
+        A class of exceptions.
 
     Examples
     --------
     >>> from neurofetch.errors import NothingMatchedError
-    >>> code_of(NothingMatchedError("none")), code_of(KeyboardInterrupt()), code_of(OSError())
+    >>> code_of(NothingMatchedError), code_of(KeyboardInterrupt), code_of(PermissionError)
     ('nothing_matched', 'interrupted', 'disk')
     """
-    name = type(error).__name__
-    if isinstance(error, ImportError):
+    if issubclass(kind, ImportError):
         return "missing_extra"
-    if isinstance(error, OSError) and not isinstance(error, NeurofetchError):
-        name = "OSError"
-    word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.lstrip("_").removesuffix("Error")).lower()
-    return _CODES.get(name, word)
+    if issubclass(kind, SystemExit):
+        return "usage"
+    name = kind.__name__.lstrip("_").removesuffix("Error")
+    if issubclass(kind, OSError) and not issubclass(kind, NeurofetchError):
+        name = "Disk"
+    elif issubclass(kind, KeyboardInterrupt) or name == "Terminated":
+        name = "Interrupted"
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 # -- events ----------------------------------------------------------------------------------
