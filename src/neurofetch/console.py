@@ -343,7 +343,7 @@ def show_audit(audit: Audit, arguments: argparse.Namespace) -> ExitCode:
     if arguments.json:
         _show_json(audit)
     elif not arguments.quiet or not audit.ok:
-        show_text(audit_text(audit, _width(sys.stdout)))
+        show_text(audit_text(audit))
     if not audit.findings:
         return ExitCode.NOTHING_MATCHED
     return ExitCode.OK if audit.ok else ExitCode.INCOMPLETE

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from neurofetch._shown import shown
 from neurofetch.display.groups import compact, sections
-from neurofetch.display.text import audit_text, plan_remarks, plan_summary, plan_text, report_text
+from neurofetch.display.text import plan_remarks, plan_summary, plan_text, report_text
 from neurofetch.display.width import NARROWEST, columns_of, wrapped
 from neurofetch.model import Action, Plan, RemoteFile, Step, Want
-from tests.display.results import ROOT, audit_of, run_of, step, study
+from tests.display.results import ROOT, run_of, step, study
 
 PAGE = Path(__file__).parents[2] / "docs/get.md"
 
@@ -73,7 +73,6 @@ def test_no_line_is_wider_than_the_screen_unless_a_path_is(plan, width):
         plan_summary(plan, width),
         plan_remarks(plan, width),
         report_text(run_of_any(plan), None, width),
-        audit_text(audit_of(plan), width),
     ):
         assert too_wide(text, max(width, NARROWEST), paths) == []
         lines = [unicodedata.category(letter) for letter in text.replace("\n", "")]

@@ -12,6 +12,7 @@ import pytest
 
 from neurofetch._cli import main
 from neurofetch.neurovault import verify
+from tests.display.schema import validate
 
 pytest_plugins = ["tests.neurovault_fixtures"]
 
@@ -30,6 +31,8 @@ def run(world, tmp_path, monkeypatch, capsys):
             except SystemExit as end:
                 code = end.code
         out, err = capsys.readouterr()
+        if "--json" in arguments:
+            validate(json.loads(out))
         return int(code), out, err
 
     yield run

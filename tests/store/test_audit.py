@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from neurofetch.display.text import audit_json, audit_text
+from neurofetch.display.text import audit_text
 from neurofetch.engine import Listing, State, query
 from neurofetch.errors import DestinationError
 from neurofetch.events import Checking
@@ -231,7 +231,7 @@ def test_an_audit_counts_each_state_and_says_it_in_a_line(world):
     )
     assert (found.ok, found.verified, len(found)) == (False, False, 4)
     assert found.summary in audit_text(found)
-    said = audit_json(found)
+    said = found.to_dict()
     assert (said["counts"]["times_changed"], said["summary"]) == (1, found.summary)
 
 

@@ -159,8 +159,8 @@ def plan_text(plan: Plan, width: int = WIDTH, *, paths: bool = False) -> str:
     if paths and rows > _FEW:
         lines += ["", *_file_lines(found, width)]
     lines += ["", plan_summary(plan, width, withheld=False)]
-    if plan.free is not None and plan.bytes_to_fetch > plan.free:
-        missing = size(plan.bytes_to_fetch - plan.free)
+    if plan.free is not None and (left := plan.bytes_to_fetch) > plan.free:
+        missing = size(left - plan.free)
         lines += wrapped(f"It does not fit on the disk: {missing} more must be free.", width)
     return "\n".join(lines)
 
@@ -427,26 +427,22 @@ def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]], width: int) 
 # -- audits ----------------------------------------------------------------------------------
 
 
-def audit_text(audit: Audit, width: int = WIDTH) -> str:
+def audit_text(audit: Audit) -> str:
     """Return what `verify` prints: every file that is missing or differs, and sums.
+
+    A file is one line, however long, so that programs find what was found by its name.
 
     Parameters
     ----------
     audit : Audit
-    width : int
-        Columns of the screen.
     """
-    width = max(width, NARROWEST)
     if not audit.findings:
-        root = shown(str(audit.root))
-        said = f"no files: {root} has none that neurofetch fetched."
-        return "\n".join(wrapped(said, width, indent="  ", whole=(root,)))
-    lines: list[str] = []
-    for finding in audit.problems:
-        head = f"{finding.state.value}: {shown(finding.path)}:"
-        lines += wrapped(f"{head} {shown(finding.detail)}", width, indent="  ", whole=(head,))
-    said = f"{audit.summary} ({duration(audit.seconds)})"
-    return "\n".join([*lines, *wrapped(said, width, indent="  ")])
+        return f"no files: {shown(str(audit.root))} has none that neurofetch fetched."
+    lines = [
+        f"{finding.state.value}: {shown(finding.path)}: {shown(finding.detail)}"
+        for finding in audit.problems
+    ]
+    return "\n".join([*lines, f"{audit.summary} ({duration(audit.seconds)})"])
 
 
 _LIVES = {"lives": "under way", "silent": "silent for more than 90 s", "ended": "ended"}
