@@ -228,10 +228,9 @@ def show_plan(plan: Plan, arguments: argparse.Namespace) -> None:
 
 def begin(plan: Plan, arguments: argparse.Namespace) -> None:
     """Say what is about to be fetched."""
-    from neurofetch.display.text import plan_remarks, plan_summary  # noqa: PLC0415
+    from neurofetch.display.text import plan_opening  # noqa: PLC0415 - not needed for --help
 
-    width = _width(sys.stderr)
-    text = plan_summary(plan, width) if plan.moving else plan_remarks(plan, width)
+    text = plan_opening(plan, _width(sys.stderr))
     if text:
         remark(text, arguments)
 

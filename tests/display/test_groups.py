@@ -1,6 +1,12 @@
 """A plan is read on a screen of 80 columns, whatever its files are called and however many."""
 
+import fcntl
+import io
+import os
+import pty
 import re
+import struct
+import termios
 import unicodedata
 from pathlib import Path
 
@@ -8,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neurofetch import console
 from neurofetch._shown import shown
 from neurofetch.display.groups import compact, sections
-from neurofetch.display.text import plan_remarks, plan_summary, plan_text, report_text
+from neurofetch.display.text import plan_opening, plan_remarks, plan_summary, plan_text, report_text
 from neurofetch.display.width import NARROWEST, columns_of, wrapped
 from neurofetch.model import Action, Plan, RemoteFile, Step, Want
 from tests.display.results import ROOT, run_of, step, study
@@ -71,6 +78,7 @@ def test_no_line_is_wider_than_the_screen_unless_a_path_is(plan, width):
         plan_text(plan, width),
         plan_text(plan, width, paths=True),
         plan_summary(plan, width),
+        plan_opening(plan, width),
         plan_remarks(plan, width),
         report_text(run_of_any(plan), None, width),
     ):
@@ -112,6 +120,25 @@ def test_a_study_of_5000_subjects_is_read_on_one_screen():
     assert re.search(r"^to fetch +25,003 ", text, re.MULTILINE)
     assert re.search(r"^  of these partly here +1 +20.0 MB$", text, re.MULTILINE)
     assert re.search(r"^withheld: held out", text, re.MULTILINE)
+
+
+def test_what_comes_is_told_in_groups_before_it_comes_where_these_are_few():
+    text = plan_opening(study(5000))
+    assert "events of chosen bold files" in text
+    assert text.count("held out") == 1
+    many = Plan(ROOT, tuple(step(f"kind{n}/x.{n}", n, why=f"reason {n}") for n in range(40)))
+    assert plan_opening(many) == plan_summary(many)
+    assert plan_opening(Plan(ROOT, (step("a", action=Action.KEEP),))) == ""
+
+
+@pytest.mark.parametrize("width", [57, 200, 0])
+def test_the_width_is_that_of_the_terminal_and_80_where_there_is_none(width):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    with open(slave, "w") as terminal:  # a terminal of 0 columns is one that does not know
+        assert console._width(terminal) == (width or 80)
+    os.close(master)
+    assert [console._width(none) for none in (None, io.StringIO())] == [80, 80]
 
 
 def test_so_many_kinds_and_reasons_are_cut_short_and_none_is_lost():

@@ -25,6 +25,7 @@ __all__ = [
     "count",
     "duration",
     "network_text",
+    "plan_opening",
     "plan_remarks",
     "plan_summary",
     "plan_text",
@@ -36,6 +37,9 @@ __all__ = [
 
 _FEW = 40
 """So many files are named one by one; more are grouped by what they are."""
+
+_SCREEN = 30
+"""Lines; a longer list is for a dry run, not for the beginning of a fetch."""
 
 _LINES = 8
 """At most so many lines of reasons at the end of a run."""
@@ -163,6 +167,24 @@ def plan_text(plan: Plan, width: int = WIDTH, *, paths: bool = False) -> str:
         missing = size(left - plan.free)
         lines += wrapped(f"It does not fit on the disk: {missing} more must be free.", width)
     return "\n".join(lines)
+
+
+def plan_opening(plan: Plan, width: int = WIDTH) -> str:
+    """Return what is said of a plan before its files are fetched; often empty if none is.
+
+    Parameters
+    ----------
+    plan : Plan
+    width : int
+        Columns of the screen.
+    """
+    width = max(width, NARROWEST)
+    if not plan.moving:
+        return plan_remarks(plan, width)
+    lines = _group_lines(sections(plan.steps), width)
+    if len(lines) > _SCREEN:
+        return plan_summary(plan, width)
+    return "\n".join([*lines, "", plan_summary(plan, width, withheld=False)])
 
 
 def _group_lines(found: Sequence[Section], width: int) -> list[str]:
