@@ -108,7 +108,7 @@ def test_missing_files_are_told_although_the_report_cannot_be_printed(s3, shell)
         "neurofetch get --help",
         "neurofetch --version",
         f"{GET} --dry-run",
-        "neurofetch verify data",
+        "laion-fmri verify",
         "laion-fmri config",
         "neurofetch neurovault verify --data-dir data",
     ],
@@ -116,7 +116,7 @@ def test_missing_files_are_told_although_the_report_cannot_be_printed(s3, shell)
 def test_what_only_prints_fails_when_it_cannot_and_with_both_full_too(shell, line):
     assert shell(f"{line} >/dev/full").code == ExitCode.DISK
     assert shell(f"{line} >/dev/full 2>/dev/full").code == ExitCode.DISK
-    code = ExitCode.NOTHING_MATCHED if " verify " in line else ExitCode.OK
+    code = ExitCode.NOTHING_MATCHED if " verify" in line else ExitCode.OK
     assert shell(f"{line} >&-").code == code, "closed from the start: nobody wants it"
 
 

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.display.progress import listener
 from neurofetch.errors import NothingMatchedError, UsageError
 from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.planning.dataset import Dataset, make_selection
+from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
 from neurofetch.sources.s3 import parse_s3_url
 from neurofetch.store.directory import DataDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.events import Event
-    from neurofetch.model import Plan, RemoteFile, Report
+    from neurofetch.model import Plan, RemoteFile, Report, Want
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
-    from neurofetch.store.audit import Audit
+    from neurofetch.store.data_source import DataSource
+    from neurofetch.store.findings import Audit, Finding
+    from neurofetch.store.places import Place
 
 __all__ = ["get", "plan", "verify"]
 
@@ -188,55 +192,194 @@ def verify(
     data_dir: Where | None = None,
     read_all: bool = False,
     url: str | None = None,
+    remote: bool = False,
     region: str | None = None,
-    state: str = ".neurofetch",
+    state: str | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
 ) -> Audit:
     """Check the files on the disk.
 
     Parameters
     ----------
-    dest : path
-        The data directory.
-    data_dir : path
+    dest : path, optional
+        A data directory of any kind (BIDS, LAION-fMRI, NeuroVault), a folder in one, or one with
+        data directories in it; by default the current directory.
+    data_dir : path, optional
         Another name of `dest`.
     read_all : bool
         Read every byte and compare it with the digest in the receipt; otherwise only sizes and
-        times are compared.
+        times are compared. Volumes of NeuroVault are always read.
     url : str, optional
-        Also compare with this bucket (``s3://BUCKET/PREFIX``): files that changed there are named.
-        With `read_all`, files of other tools are read too, and get a receipt if they equal the
-        server's.
+        Also compare with this bucket (``s3://BUCKET/PREFIX``): files that changed there, or are
+        not there, are named. With `read_all`, files of other tools are read too, and get a receipt
+        if they equal the server's.
+    remote : bool
+        Also compare with the bucket that the data directory remembers.
     region : str, optional
         Of the bucket.
-    state : str
-        The folder of the package's own files in `dest`.
+    state : str, optional
+        The folder of a package's own files in `dest`; by default all that are found are used.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
         How to show progress of reading every byte; a callable gets every event.
 
     Returns
     -------
     Audit
+        ``audit.ok`` says whether nothing is missing or differs, ``audit.verified`` whether all
+        was read, and ``audit.summary`` what was done in one line.
+
+    Raises
+    ------
+    NothingMatchedError
+        If nothing of ours is in `dest`, nor in a folder above or below it.
+    UsageError
+        If there is no bucket to compare with.
+    ServerError
+        If the bucket cannot be listed.
     """
+    from neurofetch.store.places import Place, find_places  # noqa: PLC0415 - see `_audited`
+
+    root = Path(os.path.abspath(_root(dest, data_dir, default=".")))
+    how = _How(read_all, url, remote, region, listener(progress))
+    if state is not None:
+        return _audited(Place(root, state), how)
+    if root.is_dir() and (places := find_places(root)):
+        return _merged([_audited(place, how) for place in _compared(places, how)])
+    if url is not None:
+        return _audited(Place(root, ".neurofetch"), how)
+    DataDirectory(root)  # raises where there is no folder
+    msg = (
+        f"nothing that neurofetch fetched is in {root}, nor in a folder above or below it. Nothing "
+        "was checked. Name the data directory. To compare files of other tools with a bucket, use "
+        "--hash --remote s3://BUCKET/PREFIX (read_all=True, url=...)."
+    )
+    raise NothingMatchedError(msg)
+
+
+class _How(NamedTuple):
+    """How to verify: see `verify`."""
+
+    read_all: bool
+    url: str | None
+    remote: bool
+    region: str | None
+    listen: Callable[[Event], None]
+
+
+def _compared(places: list[Place], how: _How) -> list[Place]:
+    """Return the places that are asked for: with a bucket, those that can be compared with one."""
+    if how.url is None and not how.remote:
+        return places
+    found = [place for place in places if place.state]
+    if not found:
+        msg = (
+            f"{places[0].root} has volumes of NeuroVault, and no bucket to compare them with. "
+            "Nothing was checked. Without --remote each is read to its end."
+        )
+        raise UsageError(msg)
+    if how.url is not None and len(found) > 1:
+        several = ", ".join(str(place.root / place.state) for place in found)
+        msg = f"there are several data directories: {several}. Nothing was checked. Name one."
+        raise UsageError(msg)
+    return found
+
+
+def _audited(place: Place, how: _How) -> Audit:
+    """Check one data directory."""
     from neurofetch.store.audit import audit  # noqa: PLC0415 - a fetch does not need it
 
-    root = _root(dest, data_dir)
-    listen = listener(progress)
-    if url is None:
-        return audit(DataDirectory(root, state), read_all=read_all, listen=listen)
-    with Fetcher(replace(_dataset(url, region), state=state), root) as fetcher:
-        fetcher.listen = listen
+    if not place.state:
+        from neurofetch.neurovault.cache.layout import Cache  # noqa: PLC0415
+        from neurofetch.neurovault.cache.verify import verify_cache  # noqa: PLC0415
+
+        return verify_cache(Cache(place.root))
+    if how.url is not None:
+        return _against(replace(_dataset(how.url, how.region), state=place.state), place.root, how)
+    if not how.remote:
+        directory = DataDirectory(place.root, place.state)
+        return audit(directory, read_all=how.read_all, listen=how.listen)
+    datasets = [_remembered(place, source, how) for source in _sources(place)]
+    audits = [_against(dataset, place.root, how, several=datasets) for dataset in datasets]
+    return _merged(audits)
+
+
+def _sources(place: Place) -> Iterable[DataSource]:
+    """Return what a data directory remembers."""
+    from neurofetch.store.data_source import read_sources  # noqa: PLC0415
+
+    found = read_sources(place.root / place.state)
+    if not found:
+        msg = (
+            f"{place.root} does not remember where its files are from: an older version fetched "
+            "them. Nothing was checked. Say it: --remote s3://BUCKET/PREFIX (url=...)."
+        )
+        raise UsageError(msg)
+    return found
+
+
+def _remembered(place: Place, source: DataSource, how: _How) -> Dataset:
+    """Return the data set that is remembered, to be listed again."""
+    if source.kind != "bids":
+        msg = (
+            f"{place.root} is of {source.kind}, which has rules of its own for what its bucket "
+            f"gives out. Nothing was checked. Use: {source.kind} verify --remote --data-dir "
+            f"{place.root}"
+        )
+        raise UsageError(msg)
+    return replace(
+        _dataset(source.url, how.region), state=place.state, tidy_labels=source.tidy_labels
+    )
+
+
+def _against(dataset: Dataset, root: Path, how: _How, *, several: Sequence[Dataset] = ()) -> Audit:
+    """Check a data directory, and compare it with a bucket.
+
+    Where it is of several data sets, only the files of this one are looked at.
+    """
+    everything = replace(dataset, rules=Rules())  # nothing is chosen, all is compared
+    with Fetcher(everything, root) as fetcher:
+        fetcher.listen = how.listen
         listing = Listing((fetcher.dataset.base,))
-        wants = _choose(fetcher, url, query())[0].wants
-        return fetcher.audit(wants, read_all=read_all, listing=listing, listen=listen)
+        wants: Sequence[Want] = _choose(fetcher, dataset.name, query())[0].wants
+        only = None
+        if len(several) > 1:
+            number = several.index(dataset)
+            key = fetcher.data_source.key if number else ""
+            from neurofetch.store.receipts import read_receipts  # noqa: PLC0415
+
+            of = {path: one.source for path, one in read_receipts(fetcher.directory.state).items()}
+            wants = [want for want in wants if of.get(want.path, key) == key]
+            only = {path for path, one in of.items() if one == key} | {want.path for want in wants}
+        return fetcher.audit(
+            wants, read_all=how.read_all, listing=listing, only=only, listen=how.listen
+        )
 
 
-def _root(dest: Where | None, data_dir: Where | None) -> Where:
+def _merged(audits: Sequence[Audit]) -> Audit:
+    """Return one audit of several directories, the paths relative to what they have in common."""
+    if len(audits) == 1:
+        return audits[0]
+    from neurofetch.store.findings import Audit, State  # noqa: PLC0415
+
+    root = Path(os.path.commonpath([audit.root for audit in audits]))
+    found: dict[str, Finding] = {}
+    for audit in audits:
+        folder = audit.root.relative_to(root)
+        for finding in audit.findings:
+            path = (folder / finding.path).as_posix() if folder.parts else finding.path
+            if path not in found or finding.state is not State.UNKNOWN:
+                found[path] = replace(finding, path=path)
+    findings = tuple(found[path] for path in sorted(found))
+    return Audit(root, findings, sum(audit.seconds for audit in audits))
+
+
+def _root(dest: Where | None, data_dir: Where | None, default: Where | None = None) -> Where:
     """Return the data directory, which has two names."""
     if dest is not None and data_dir is not None:
         msg = "dest and data_dir are the same, but both were given. Nothing was done. Leave one out"
         raise UsageError(msg)
     root = data_dir if dest is None else dest
+    root = default if root is None else root
     if root is None:
         msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
         raise UsageError(msg)

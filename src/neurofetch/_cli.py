@@ -105,15 +105,24 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "verify",
         help="check the files on the disk",
         description="Compare a data directory with the receipts that were written when its files "
-        "were fetched. Exits with 4 if a file is missing or differs, and names it.",
+        "were fetched: one of any kind (BIDS, LAION-fMRI, NeuroVault), from any folder in it. "
+        "Exits with 4 if a file is missing or differs, and names it; with 3 if there is nothing "
+        "to check.",
         examples=(
-            "neurofetch verify ds000001",
+            "neurofetch verify",
+            "neurofetch verify ds000001 --hash",
             "neurofetch verify ds000001 --hash --remote s3://openneuro.org/ds000001",
         ),
     )
-    console.add_data_dir(parser, positional=True)
+    console.add_data_dir(parser, "the current directory", positional=True)
     parser.add_argument("--hash", action="store_true", help="read every byte")
-    parser.add_argument("--remote", metavar="s3://BUCKET/PREFIX", help="ask the bucket too")
+    parser.add_argument(
+        "--remote",
+        nargs="?",
+        const="",
+        metavar="s3://BUCKET/PREFIX",
+        help="ask the bucket too: this one, or the one that the data directory remembers",
+    )
     parser.add_argument("--region", help="of the bucket (default: found out)")
     console.add_progress(parser)
     console.add_output(parser)
@@ -145,10 +154,14 @@ def _get(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from neurofetch._api import verify  # noqa: PLC0415 - not needed for --help
 
+    where, url = getattr(arguments, "data_dir", None), arguments.remote
+    if url and where is None and "://" not in url:  # `verify --remote DIR`
+        where, url = url, ""
     found = verify(
-        arguments.data_dir,
+        where,
         read_all=arguments.hash,
-        url=arguments.remote,
+        url=url or None,
+        remote=url == "",
         region=arguments.region,
         progress=console.progress(arguments),
     )

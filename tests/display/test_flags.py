@@ -168,8 +168,14 @@ def test_a_data_directory_with_and_without_a_flag_is_the_same(command, words):
 @pytest.mark.parametrize("words", [[], ["a", "--data-dir", "b"], ["--json"]])
 def test_a_data_directory_is_given_once(words, capsys):
     with pytest.raises(SystemExit, match="2"):
-        neurofetch().parse_args(["verify", *words])
+        neurofetch().parse_args(["clean", *words])
     assert "--data-dir" in capsys.readouterr().err
+
+
+def test_only_verify_takes_the_current_directory():
+    assert not hasattr(neurofetch().parse_args(["verify"]), "data_dir")
+    with pytest.raises(SystemExit, match="2"):
+        neurofetch().parse_args(["verify", "a", "--data-dir", "b"])
 
 
 # -- help ------------------------------------------------------------------------------------------

@@ -214,12 +214,13 @@ def add_data_dir(
     required : bool
         Whether it must be given.
     positional : bool
-        Whether it may also be given without a flag, and must be given in one of the ways.
+        Whether it may also be given without a flag; without a default, it must be given in one of
+        the ways.
     """
     text = f"{_DATA_DIR} (default: {default})" if default else _DATA_DIR
     flag: dict[str, Any] = {"metavar": "DIR", "dest": "data_dir", "help": text}
     if positional:
-        group = parser.add_mutually_exclusive_group(required=True)
+        group = parser.add_mutually_exclusive_group(required=not default)
         group.add_argument(
             "data_dir", nargs="?", metavar="DIR", help=text, default=argparse.SUPPRESS
         )

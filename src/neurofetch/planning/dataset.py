@@ -15,7 +15,7 @@ from neurofetch.planning.local_path import left_out, local_name, meet, placed, t
 from neurofetch.planning.select import Chosen, Query, Rules, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from neurofetch.model import RemoteFile
 
@@ -172,7 +172,12 @@ def extended(selection: Selection, more: Iterable[Chosen], dataset: Dataset) -> 
 
 
 def without_clashes(
-    wants: Iterable[Want], base: str | None = None, *, case: bool = False, accents: bool = False
+    wants: Iterable[Want],
+    base: str | None = None,
+    *,
+    case: bool = False,
+    accents: bool = False,
+    here: Collection[str] = (),
 ) -> tuple[Want, ...]:
     """Return the same files; those that cannot be kept beside the others have a problem.
 
@@ -184,14 +189,19 @@ def without_clashes(
         since its path is that of another. By default it goes by its path.
     case, accents : bool
         Whether the disk cannot tell names apart that differ only in these.
+    here : collection of str
+        Paths of files that are here already: see `left_out`.
     """
     wants = tuple(wants)
-    if not meet((want.path for want in wants if not want.problem), case=case, accents=accents):
+    if not here and not meet(
+        (want.path for want in wants if not want.problem), case=case, accents=accents
+    ):
         return wants
     problems = left_out(
         ((want.remote.key, want.path) for want in wants if not want.problem),
         case=case,
         accents=accents,
+        here=here,
     )
     if not problems:
         return wants

@@ -47,6 +47,8 @@ VERSION = 1
 """Of the file: a newer one may say what this program does not understand."""
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
+_OURS = (".neurofetch", ".laion_fmri")
+"""Names of state folders; a package for another data set may choose its own."""
 _TRIES = 5
 _LARGEST = 1 << 20
 """Bytes. What is larger is no such file, and no description of a data set."""
@@ -143,7 +145,10 @@ def _is_state(folder: Path) -> bool:
     with contextlib.suppress(OSError):
         if folder.is_symlink() or not folder.is_dir():
             return False
-        return (folder / _FIRST).is_file() or (folder / "receipts").is_dir()
+        receipts = folder / "receipts"
+        if folder.name in _OURS:
+            return (folder / _FIRST).is_file() or receipts.is_dir()
+        return any(receipts.glob("*.jsonl"))
     return False
 
 

@@ -67,6 +67,7 @@ class DataDirectory:
         self._real = os.path.realpath(self.root)
         self._base = str(self.root) + os.sep
         self._known: set[str] = set()
+        self._reals: dict[str, str] = {}
         self._folder: Folder | None = None
         self.source: str = ""
         """What the receipts of this run say of the data set; see `remember` in `data_source`."""
@@ -230,11 +231,33 @@ class DataDirectory:
             return isinstance(error, FileNotFoundError)
         return False
 
+    def led_to(self, folder: str) -> str:
+        """Return where a folder lies when links are followed, relative to the root.
+
+        Parameters
+        ----------
+        folder : str
+            Relative to the root. It need not be there; one that leads out of the root is returned
+            as it is.
+        """
+        real = self._real_of(folder)
+        below = self._real.rstrip(os.sep) + os.sep
+        if real == self._real:
+            return ""
+        return real[len(below) :] if real.startswith(below) else folder
+
+    def _real_of(self, folder: str) -> str:
+        """Return where a folder lies; each is asked for once."""
+        real = self._reals.get(folder)
+        if real is None:
+            real = self._reals[folder] = os.path.realpath(self._base + folder)
+        return real
+
     def _check_folder(self, path: str) -> None:
         """Check, once a folder, that it lies inside the root."""
         folder = path.rpartition("/")[0]
         if folder not in self._known:
-            self._check_inside(os.path.realpath(self.root / folder), path)
+            self._check_inside(self._real_of(folder), path)
             self._known.add(folder)
 
     def _check_inside(self, real: str, path: str) -> None:
