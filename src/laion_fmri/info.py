@@ -74,8 +74,11 @@ class Info:
     subjects: tuple[SubjectInfo, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the values for JSON."""
-        return asdict(self)
+        """Return the values for JSON, in the words of ``docs/json.md``."""
+        told = asdict(self)
+        for one in told["subjects"]:
+            one["files_total"], one["bytes_total"] = one.pop("files"), one.pop("bytes")
+        return told
 
 
 @also_named(sub="subject")

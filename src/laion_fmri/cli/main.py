@@ -163,7 +163,7 @@ def _config(arguments: argparse.Namespace) -> int:
     else:
         chosen = get_data_dir()
     if arguments.json:
-        console.emit({"data_dir": str(chosen), "config": str(config_path())})
+        console.emit("config", {"data_dir": str(chosen), "config": str(config_path())})
     elif arguments.data_dir is None:
         console.output(str(chosen))
     return ExitCode.OK
@@ -174,7 +174,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
     found = info(arguments.subject, data_dir=arguments.data_dir)
     if arguments.json:
-        console.emit(found.as_json())
+        console.emit("info", found.as_json())
     else:
         console.show_text(info_text(found, details=bool(arguments.subject)))
     return ExitCode.OK

@@ -57,7 +57,7 @@ def _show(arguments: Any) -> int:
         console.say(f"laion-fmri: {exc}")
         return ExitCode.USAGE
     if arguments.json:
-        console.emit({"picture": str(path)})
+        console.emit("picture", {"path": str(path)})
     elif not arguments.quiet:
         console.output(str(path))
     return ExitCode.OK

@@ -162,7 +162,7 @@ def _answer(prompt: str) -> str:
 def _show(access: Access, arguments: argparse.Namespace) -> int:
     code = ExitCode.OK if access.granted else ExitCode.LICENSE
     if arguments.json:
-        console.emit(_as_json(access))
+        console.emit("access", _as_json(access))
     elif not (arguments.quiet and access.granted):
         console.show_text(_as_text(access))
     return code
@@ -172,7 +172,7 @@ def _as_json(access: Access) -> dict[str, Any]:
     return {
         "state": access.state.value,
         "granted": access.granted,
-        "detail": access.detail,
+        "reason": access.detail,
         "service": access.service,
         "terms": access.terms._asdict(),
         "request_id_from": access.id_from or None,

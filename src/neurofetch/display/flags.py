@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ExitCode",
     "Parser",
+    "UsageExit",
     "add_commands",
     "add_completion",
     "add_data_dir",
@@ -65,6 +66,20 @@ exit codes:
 """
 
 
+class UsageExit(SystemExit):
+    """The end of a command that was called in a wrong way, which was said.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(int(ExitCode.USAGE))
+        self.message = message
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose help ends with examples and exit codes, and whose errors are short.
 
@@ -102,7 +117,9 @@ class Parser(argparse.ArgumentParser):
             for word in given
             if word not in names and (found := nearest(word, names, 1, cutoff=0.75))
         )
-        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n{hints}See {self.prog} --help\n")
+        text = f"{self.prog}: {message}\n{hints}See {self.prog} --help\n"
+        self._print_message(text, sys.stderr)
+        raise UsageExit("\n".join([message, *map(str.strip, hints.splitlines())]))
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help on stdout; what is wrong is talk, and a full log is no reason to fail."""
@@ -281,7 +298,10 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
     add_patience(group)
     add_progress(group)
     group.add_argument(
-        "--paths", action="store_true", help="print on stdout the paths of all files that are here"
+        "--paths",
+        action="store_true",
+        help="print on stdout the paths of all files that are here; with --dry-run, name every "
+        "file of the plan",
     )
 
 

@@ -80,7 +80,11 @@ def _add_fetch(parts: Commands) -> None:
     )
     console.add_patience(group)
     console.add_progress(group)
-    group.add_argument("--paths", action="store_true", help="print the paths on stdout")
+    group.add_argument(
+        "--paths",
+        action="store_true",
+        help="print the paths on stdout; with --dry-run, name every file of the plan",
+    )
     console.add_output(parser)
     parser.set_defaults(handler=_fetch)
 
@@ -199,7 +203,8 @@ def _search(arguments: argparse.Namespace) -> int:
     }
     ids = search(arguments.text, **query)
     if arguments.json:
-        console.emit(catalogue().records(ids, kind=arguments.kind))
+        records = catalogue().records(ids, kind=arguments.kind)
+        console.emit("search", {"kind": arguments.kind, "records": list(records)})
     elif arguments.ids:
         console.output("\n".join(map(str, ids)))
     elif ids:
@@ -240,7 +245,7 @@ def _info(arguments: argparse.Namespace) -> int:
     kind: Literal["image", "collection"] = "collection" if arguments.collection else "image"
     record: Mapping[str, object] = one_record(kind, arguments.id)
     if arguments.json:
-        console.emit(record)
+        console.emit("record", {"kind": kind, "id": arguments.id, "record": dict(record)})
         return ExitCode.OK
     shown = [(name, record[name]) for name in _MAIN if record.get(name) is not None]
     rows = [(name, " ".join(str(value).split())) for name, value in shown]

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from neurofetch._faces import Faced
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -74,7 +76,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Audit:
+class Audit(Faced):
     """All files that were looked at, sorted by path.
 
     Parameters
