@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from neurofetch.display.text import audit_json, audit_text
+from neurofetch.display.faces import to_dict
+from neurofetch.display.text import audit_text
 from neurofetch.engine import Listing, State, query
 from neurofetch.errors import DestinationError
 from neurofetch.events import Checking
@@ -230,8 +231,8 @@ def test_an_audit_counts_each_state_and_says_it_in_a_line(world):
         "1 not in the bucket, 1 missing"
     )
     assert (found.ok, found.verified, len(found)) == (False, False, 4)
-    assert found.summary in audit_text(found)
-    said = audit_json(found)
+    assert found.summary in audit_text(found, 400)
+    said = to_dict(found)
     assert (said["counts"]["times_changed"], said["summary"]) == (1, found.summary)
 
 
@@ -242,6 +243,24 @@ def test_only_an_audit_that_read_everything_is_verified(world):
     with world.fetcher() as fetcher:
         assert (fetcher.audit().ok, fetcher.audit().verified) == (True, False)
         assert fetcher.audit(read_all=True).verified
+
+
+def test_files_of_a_recording_that_is_a_folder_are_one_row(world):
+    unit = "sub-01/meg/sub-01_task-x_meg.ds"
+    for number in range(12):
+        world.put(f"{unit}/{number}.dat", SMALL)
+    world.fetch()
+    for number in (2, 3, 5):
+        (world.root / unit / f"{number}.dat").unlink()
+    os.truncate(world.root / unit / "7.dat", 1)
+    (world.root / "small.txt").unlink()
+    with world.fetcher() as fetcher:
+        rows = audit_text(fetcher.audit(), 120).splitlines()[:-1]
+    assert rows == [
+        "missing: small.txt: fetched before, now missing",
+        f"missing: {unit}: 3 of 12 files missing (2.dat, 3.dat, 5.dat)",
+        f"differs: {unit}: 1 of 12 files differ (7.dat)",
+    ]
 
 
 @pytest.mark.parametrize("read_all", [False, True])

@@ -13,7 +13,7 @@ from neurofetch.model import Action, Plan, Report, Status, Step, VerificationLev
 from neurofetch.planning.units import unit_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from neurofetch.display.groups import Group, Section
     from neurofetch.model import Outcome
@@ -431,6 +431,8 @@ def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]], width: int) 
 def audit_text(audit: Audit, width: int = WIDTH) -> str:
     """Return what `verify` prints: every file that is missing or differs, and sums.
 
+    The files of a recording that is a folder are one row.
+
     Parameters
     ----------
     audit : Audit
@@ -443,12 +445,30 @@ def audit_text(audit: Audit, width: int = WIDTH) -> str:
         said = f"no files: {root} has none that neurofetch fetched."
         return "\n".join(wrapped(said, width, indent="  ", whole=(root,)))
     lines: list[str] = []
-    for finding in audit.problems:
-        name = f"{shown(finding.path)}:"
-        said = f"{finding.state.value}: {name} {shown(finding.detail)}"
+    for state, path, detail in _wrong(audit):
+        name = f"{shown(path)}:"
+        said = f"{state}: {name} {shown(detail)}"
         lines += wrapped(said, width, indent="  ", whole=(name,))
     said = f"{audit.summary} ({duration(audit.seconds)})"
     return "\n".join([*lines, *wrapped(said, width, indent="  ")])
+
+
+def _wrong(audit: Audit) -> Iterator[tuple[str, str, str]]:
+    """Give state, path and detail of what is missing or differs, each recording once."""
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for finding in audit.problems:
+        unit, state = unit_of(finding.path), finding.state.value
+        if unit:
+            wrong.setdefault((state, unit), []).append(finding.path.removeprefix(f"{unit}/"))
+        else:
+            yield state, finding.path, finding.detail
+    if not wrong:
+        return
+    sizes = Counter(map(unit_of, (finding.path for finding in audit.findings)))
+    for (state, unit), names in wrong.items():
+        some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        verb = state if state == "missing" else "differ"
+        yield state, unit, f"{len(names):,} of {count(sizes[unit])} {verb} ({some})"
 
 
 _LIVES = {"lives": "under way", "silent": "silent for more than 90 s", "ended": "ended"}
