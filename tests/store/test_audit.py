@@ -244,6 +244,24 @@ def test_only_an_audit_that_read_everything_is_verified(world):
         assert fetcher.audit(read_all=True).verified
 
 
+def test_files_of_a_recording_that_is_a_folder_are_one_row(world):
+    unit = "sub-01/meg/sub-01_task-x_meg.ds"
+    for number in range(12):
+        world.put(f"{unit}/{number}.dat", SMALL)
+    world.fetch()
+    for number in (2, 3, 5):
+        (world.root / unit / f"{number}.dat").unlink()
+    os.truncate(world.root / unit / "7.dat", 1)
+    (world.root / "small.txt").unlink()
+    with world.fetcher() as fetcher:
+        rows = audit_text(fetcher.audit(), 120).splitlines()[:-1]
+    assert rows == [
+        "missing: small.txt: fetched before, now missing",
+        f"missing: {unit}: 3 of 12 files missing (2.dat, 3.dat, 5.dat)",
+        f"differs: {unit}: 1 of 12 files differ (7.dat)",
+    ]
+
+
 @pytest.mark.parametrize("read_all", [False, True])
 def test_a_file_of_another_size_differs(world, read_all):
     world.fetch()

@@ -13,7 +13,7 @@ from neurofetch.model import Action, Plan, Report, Status, Step, VerificationLev
 from neurofetch.planning.units import unit_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from neurofetch.display.groups import Group, Section
     from neurofetch.model import Outcome
@@ -452,7 +452,8 @@ def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]], width: int) 
 def audit_text(audit: Audit) -> str:
     """Return what `verify` prints: every file that is missing or differs, and sums.
 
-    A file is one line, however long, so that programs find what was found by its name.
+    A file is one line, however long, so that programs find what was found by its name. The files
+    of a recording that is a folder are one line.
 
     Parameters
     ----------
@@ -460,11 +461,26 @@ def audit_text(audit: Audit) -> str:
     """
     if not audit.findings:
         return f"no files: {shown(str(audit.root))} has none that neurofetch fetched."
-    lines = [
-        f"{finding.state.value}: {shown(finding.path)}: {shown(finding.detail)}"
-        for finding in audit.problems
-    ]
+    lines = [f"{state}: {shown(path)}: {shown(detail)}" for state, path, detail in _wrong(audit)]
     return "\n".join([*lines, f"{audit.summary} ({duration(audit.seconds)})"])
+
+
+def _wrong(audit: Audit) -> Iterator[tuple[str, str, str]]:
+    """Give state, path and detail of what is missing or differs, each recording once."""
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for finding in audit.problems:
+        unit, state = unit_of(finding.path), finding.state.value
+        if unit:
+            wrong.setdefault((state, unit), []).append(finding.path.removeprefix(f"{unit}/"))
+        else:
+            yield state, finding.path, finding.detail
+    if not wrong:
+        return
+    sizes = Counter(map(unit_of, (finding.path for finding in audit.findings)))
+    for (state, unit), names in wrong.items():
+        some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        verb = state if state == "missing" else "differ"
+        yield state, unit, f"{len(names):,} of {count(sizes[unit])} {verb} ({some})"
 
 
 _LIVES = {"lives": "under way", "silent": "silent for more than 90 s", "ended": "ended"}
