@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neurofetch.display.progress import listener
-from neurofetch.errors import NothingMatchedError
-from neurofetch.fetcher import Fetcher, Listing, RunSettings
+from neurofetch.fetcher import Fetcher, RunSettings
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.query import query
 from neurofetch.sources.s3 import parse_s3_url
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from neurofetch.events import Event
-    from neurofetch.model import Plan, RemoteFile, Report
+    from neurofetch.model import Plan, Report
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
     from neurofetch.store.audit import Audit
@@ -210,21 +209,13 @@ def _dataset(url: str, region: str | None) -> Dataset:
 
 
 def _choose(fetcher: Fetcher, url: str, wanted: Query) -> Selection:
-    """Choose from the files at a URL: those below a folder, or the one file that it names."""
+    """Choose from what lies at a URL: a folder of a data set, or one file of it."""
+    found = fetcher.find(wanted, getattr(wanted, "derivatives", None))
     dataset = fetcher.dataset
-    files = fetcher.files(Listing((dataset.base,)))
-    if not files:
-        files, dataset = _one_file(fetcher, url)
-    return make_selection(files, wanted, dataset)
-
-
-def _one_file(fetcher: Fetcher, url: str) -> tuple[list[RemoteFile], Dataset]:
-    """Return the one file that a URL names, and the dataset with its folder as the base."""
-    dataset = fetcher.dataset
-    key = dataset.base.rstrip("/")
-    folder = key.rpartition("/")[0]
-    found = [file for file in fetcher.files(Listing((key,))) if file.key == key] if key else []
-    if not found:
-        msg = f"there is nothing at {url}. Nothing was fetched. Check the prefix."
-        raise NothingMatchedError(msg)
-    return found, replace(dataset, base=f"{folder}/" if folder else "")
+    wanted = replace(wanted, scope=found.scope)
+    selection = make_selection(found.files, wanted, dataset, elsewhere=found.passed)
+    if not found.scope:
+        return selection
+    root = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
+    note = f"{url} lies in the data set {root}: paths are relative to that"
+    return selection._replace(notes=(note, *selection.notes))
