@@ -211,19 +211,24 @@ class Lister:
         folders = ancestors(place)
         if peek.whole or peek.level:
             del folders[0]  # it was seen to have none
-        described = self._ask([partial(self._is_described, folder) for folder in folders])
-        for folder, is_root in zip(folders, described, strict=True):
+        told = self._ask([partial(self._is_described, folder) for folder in folders])
+        described = dict(zip(folders, told, strict=True))
+        for folder, is_root in described.items():
             if is_root:
                 return folder
         by_subject = root_by_subject(place)
-        return place if by_subject is None else by_subject
+        # What may not be listed cannot be the root: what describes the files could not come along.
+        return place if by_subject is None or described.get(by_subject) is None else by_subject
 
-    def _is_described(self, folder: str) -> bool:
+    def _is_described(self, folder: str) -> bool | None:
+        """Whether a folder holds the description of a data set; None where it may not be listed."""
         name = f"{folder}{_DESCRIPTION}"
         try:
             return any(file.key == name for file in self._source.first_page(name)[0])
-        except (MissingRemoteError, ProtocolError, RefusedError):
-            return False  # what lies above may be none of ours: it is only asked for its help
+        except (MissingRemoteError, RefusedError):
+            return None
+        except ProtocolError:
+            return False
 
     # -- a file, or nothing ------------------------------------------------------------------
 
