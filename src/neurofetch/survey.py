@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from neurofetch.model import Plan
 from neurofetch.planning.dataset import without_clashes
 from neurofetch.planning.local_path import twins
-from neurofetch.planning.plan import kept, make_plan, unresumed
+from neurofetch.planning.plan import kept, make_steps, unresumed
 from neurofetch.store.audit import recognised
 from neurofetch.store.names import Names
 from neurofetch.store.partials import Partials, name_of
@@ -82,7 +82,7 @@ def _steps(
 ) -> Iterable[Step]:
     """Return the steps of some files, in their order."""
     same: list[Step | None] = [None] * len(wants)
-    if not overwrite:
+    if not overwrite and receipts.are_any:
         same = kept(wants, directory.unchanged(wants, receipts))
         if None not in same:
             return same  # type: ignore[return-value]
@@ -91,7 +91,9 @@ def _steps(
     local = directory.survey((want.path for want in looked_at), receipts)
     if not overwrite:
         local = recognised(directory, looked_at, local, adopt=adopt)
-    others = make_plan(directory.root, rest, local, held, overwrite=overwrite).steps
+    others = make_steps(rest, local, held, overwrite=overwrite)
+    if len(others) == len(same):
+        return others
     following = iter(others)
     return [step or next(following) for step in same]
 

@@ -378,8 +378,9 @@ class S3Source:
 
     def _files(self, page: Page, prefix: str) -> list[RemoteFile]:
         start = self.base if prefix.startswith(self.base) else ""
-        for row in page.rows:
-            key = row[0]
+        keys = [row[0] for row in page.rows]
+        ends = (min(keys), max(keys)) if keys else ()  # what is between these begins as they do
+        for key in keys if not all(end and end.startswith(prefix) for end in ends) else ():
             if not key.startswith(prefix) or not key:
                 what = f"has {key!r}, which does not begin with {prefix!r}"
                 raise self._senseless(what if key else "has an entry without a key")
