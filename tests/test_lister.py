@@ -137,6 +137,23 @@ def test_many_small_subjects_are_walked_together(served, tmp_path):
     assert len(asked(server)) < 20
 
 
+@pytest.mark.slow
+def test_a_walk_of_all_subjects_from_several_places_is_whole(served, tmp_path):
+    """Its prefix ends in the middle of a name, and derivatives are passed over."""
+    from neurofetch.engine import Dataset, Fetcher, query  # noqa: PLC0415
+
+    files = study(250, runs=25)
+    server = served(files)
+    with Fetcher(Dataset("ds", "b", base="ds/"), tmp_path) as fetcher:
+        found = fetcher.find(query(), derivatives=())
+    wanted = sorted(f"ds/{path}" for path in files if not path.startswith("derivatives/"))
+    assert [file.key for file in found.files] == wanted
+    assert found.has_all("sub-0001/")
+    assert not found.has_all("derivatives/")
+    assert ("ds/sub-", "") in asked(server)
+    assert any(request.query.get("start-after") for request in server.requests("LIST"))
+
+
 def test_large_subjects_are_looked_into_for_a_session(served, tmp_path):
     server = served(study(3, runs=600))
     plan = neurofetch.plan("s3://b/ds", tmp_path, subject="0002", ses="01", datatype="anat")

@@ -46,15 +46,16 @@ def plan(
     Parameters
     ----------
     url : str
-        ``s3://BUCKET/PREFIX`` of a public bucket.
+        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one.
     dest : path
-        The data directory; it is created if it does not exist.
+        The data directory; it is created if it does not exist. Paths in it are relative to the
+        root of the data set, also where `url` names a part of it.
     suffix, extension : str or list of str, optional
         Only files with one of these (``"bold"``, ``"nii.gz"``).
     datatype : str or list of str, optional
         Only files in a folder of this name (``"func"``, ``"perf"``), or below it.
     include, exclude : str or list of str, optional
-        Globs on the path below the prefix; one without a slash applies to the file name.
+        Globs on the path below the root; one without a slash applies to the file name.
     overwrite : bool
         Fetch also what is here.
     shard : tuple of (int, int), optional

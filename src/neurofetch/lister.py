@@ -7,8 +7,10 @@ all that there is, for one round trip.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 from neurofetch.errors import MissingRemoteError, NothingMatchedError, ProtocolError, RefusedError
@@ -98,6 +100,8 @@ class _Gathered:
 
     def files(self) -> list[RemoteFile]:
         """Return all files, in the order of their keys, each once."""
+        if len(self.walks) == 1 and not self.levels:
+            return next(iter(self.walks.values()))
         walks = tuple(self.walks)
         pieces = list(self.walks.items())
         for files in self.levels.values():
@@ -205,8 +209,7 @@ class Lister:
         else the folder of the first subject folder in the path; else the folder itself.
         """
         own = f"{place}{_DESCRIPTION}"
-        here = [peek.files, peek.level.files if peek.level else ()]
-        if any(file.key == own for files in here for file in files):
+        if _has(peek.files, own) or (peek.level and _has(peek.level.files, own)):
             return place
         folders = ancestors(place)
         if peek.whole or peek.level:
@@ -343,6 +346,12 @@ class Lister:
     def _walked(self, prefixes: list[str]) -> dict[str, list[RemoteFile]]:
         walks = self._ask([partial(self._source.walk, prefix) for prefix in prefixes])
         return dict(zip(prefixes, walks, strict=True))
+
+
+def _has(files: Sequence[RemoteFile], key: str) -> bool:
+    """Whether a file is among these, which are in the order of their keys."""
+    at = bisect_left(files, key, key=attrgetter("key"))
+    return at < len(files) and files[at].key == key
 
 
 def _names(level: Level) -> list[str]:
