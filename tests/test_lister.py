@@ -169,6 +169,17 @@ def test_an_unknown_subject_gets_its_near_names_and_no_file_is_listed(served, tm
     assert not any("sub-" in prefix for prefix, _ in asked(server))
 
 
+def test_filters_that_contradict_each_other_are_told_by_all_there_is(served, tmp_path):
+    """The session exists, but only in a subject that was passed over."""
+    files = study(60)
+    files["sub-0007/ses-extra/anat/sub-0007_ses-extra_T1w.nii.gz"] = b""
+    served(files)
+    with pytest.raises(NothingMatchedError, match="no file has both sub-0001 and ses-extra"):
+        neurofetch.plan("s3://b/ds", tmp_path, subject="1", ses="extra")
+    with pytest.raises(UnknownValueError, match=r"ses-3 does not exist.*There are: 01, 02, extra"):
+        neurofetch.plan("s3://b/ds", tmp_path, subject="1", ses="3")
+
+
 def test_a_server_that_knows_no_levels_is_walked(served, tmp_path):
     """Its answer is the flat listing, whatever the delimiter."""
     server = served(study(30))

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neurofetch.display.progress import listener
-from neurofetch.fetcher import Fetcher, RunSettings
+from neurofetch.errors import NothingMatchedError, UnknownValueError
+from neurofetch.fetcher import Fetcher, Listing, RunSettings
+from neurofetch.lister import Found
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.query import query
 from neurofetch.sources.s3 import parse_s3_url
@@ -212,11 +214,21 @@ def _dataset(url: str, region: str | None) -> Dataset:
 def _choose(fetcher: Fetcher, url: str, wanted: Query) -> Selection:
     """Choose from what lies at a URL: a folder of a data set, or one file of it."""
     found = fetcher.find(wanted, getattr(wanted, "derivatives", None))
-    dataset = fetcher.dataset
-    wanted = replace(wanted, scope=found.scope)
-    selection = make_selection(found.files, wanted, dataset, elsewhere=found.passed)
+    try:
+        selection = _selected(fetcher, found, wanted)
+    except (NothingMatchedError, UnknownValueError):
+        if not found.hides:
+            raise
+        # What there is elsewhere tells which filters contradict each other, and what is meant.
+        files = fetcher.files(Listing((found.base,)))
+        selection = _selected(fetcher, Found(found.base, found.scope, files, ()), wanted)
     if not found.scope:
         return selection
-    root = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
+    root = f"s3://{fetcher.dataset.bucket}/{found.base}".rstrip("/")
     note = f"{url} lies in the data set {root}: paths are relative to that"
     return selection._replace(notes=(note, *selection.notes))
+
+
+def _selected(fetcher: Fetcher, found: Found, wanted: Query) -> Selection:
+    wanted = replace(wanted, scope=found.scope)
+    return make_selection(found.files, wanted, fetcher.dataset, elsewhere=found.passed)

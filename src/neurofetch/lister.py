@@ -77,6 +77,8 @@ class Found(NamedTuple):
         Prefixes of which only the files directly below are.
     passed : dict of str to frozenset of str
         Values that only folders have which were passed over, by filter.
+    hides : bool
+        Whether what was passed over could explain why nothing is chosen from these files.
     """
 
     base: str
@@ -85,6 +87,7 @@ class Found(NamedTuple):
     walks: tuple[str, ...]
     levels: tuple[str, ...] = ()
     passed: dict[str, frozenset[str]] = {}  # noqa: RUF012 - never changed
+    hides: bool = False
 
     def has_all(self, folder: str) -> bool:
         """Whether all that lies in a folder was listed ("" or ending in "/", below the base)."""
@@ -179,6 +182,7 @@ class Lister:
             tuple(gathered.walks),
             tuple(gathered.levels),
             narrowing.passed,
+            narrowing.hides,
         )
 
     def _peek(self, place: str, narrowing: Narrowing) -> _Peek:

@@ -151,6 +151,7 @@ class Narrowing:
         if derivatives is not None:
             self._asked["derivatives"] = derivatives
         self._passed: dict[str, set[str]] = defaultdict(set)
+        self._missing = set(self._asked.get("sub", ()))
 
     @property
     def narrows(self) -> bool:
@@ -161,6 +162,14 @@ class Narrowing:
     def passed(self) -> dict[str, frozenset[str]]:
         """The values of the folders that were passed over, by filter."""
         return {what: frozenset(values) for what, values in self._passed.items()}
+
+    @property
+    def hides(self) -> bool:
+        """Whether what was passed over could explain why nothing was found.
+
+        It cannot where a subject is none of those that there are.
+        """
+        return bool(self._passed) and not self._missing
 
     def split(self, place: Place, folders: Sequence[str]) -> Split:
         """Say what to do with the folders of a level.
@@ -209,6 +218,8 @@ class Narrowing:
             what: may_mean(values, {label[what] for label in labels if what in label})
             for what, values in self._asked.items()
         }
+        subjects = {label["sub"] for label in labels if "sub" in label}
+        self._missing = {one for one in self._missing if not may_mean([one], subjects)}
         begun = tuple(map(str.casefold, self._asked.get("datatype", ())))
         wanted["datatype"] = frozenset(name for name in DATATYPES if name.startswith(begun))
         kept = []
