@@ -1,11 +1,18 @@
 """How many requests, and how many files, a listing at a URL takes; and which root it finds."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import neurofetch
+from neurofetch.engine import Dataset, Fetcher, ListedSource, make_selection, query
+from neurofetch.engine import Listing as Prefixes
 from neurofetch.errors import NothingMatchedError, RefusedError, UnknownValueError
 from neurofetch.events import Listing
-from testbed.s3 import S3Server
+from neurofetch.lister import Lister
+from neurofetch.model import RemoteFile
+from neurofetch.planning.listing import Narrowing
+from testbed.s3 import Bytes, Reply, S3Server
 
 
 def study(subjects, runs=20, sessions=("01", "02")):
@@ -97,13 +104,11 @@ def test_a_narrowed_listing_chooses_what_a_whole_one_chooses(served, tmp_path):
         {"datatype": "func", "run": 3},
         {"subject": [f"{number:04}" for number in range(1, 31)]},
     ]
-    from neurofetch.engine import Dataset, Fetcher, Listing, query  # noqa: PLC0415
-
     for one in queries:
         server.clear_log()
         plan = neurofetch.plan("s3://b/ds", tmp_path, **one)
         with Fetcher(Dataset("ds", "b", base="ds/"), tmp_path) as fetcher:
-            whole = fetcher.choose(query(**one), Listing(("ds/",)))
+            whole = fetcher.choose(query(**one), Prefixes(("ds/",)))
         assert [step.want for step in plan.steps] == list(whole.wants), one
 
 
@@ -140,8 +145,6 @@ def test_many_small_subjects_are_walked_together(served, tmp_path):
 @pytest.mark.slow
 def test_a_walk_of_all_subjects_from_several_places_is_whole(served, tmp_path):
     """Its prefix ends in the middle of a name, and derivatives are passed over."""
-    from neurofetch.engine import Dataset, Fetcher, query  # noqa: PLC0415
-
     files = study(250, runs=25)
     server = served(files)
     with Fetcher(Dataset("ds", "b", base="ds/"), tmp_path) as fetcher:
@@ -195,6 +198,27 @@ def test_a_server_that_knows_no_levels_is_walked(served, tmp_path):
     assert not any("sub-0029/" in path for path in paths(plan))
 
 
+def test_a_first_page_without_files_is_not_the_end(served, tmp_path):
+    server = served(study(3, runs=1))
+    honest, began = server._list, []
+
+    def slow_to_begin(request):
+        query = request.query
+        if query["prefix"] == "ds/" and "delimiter" not in query and len(began) < 1:
+            began.append(request)
+            page = (
+                "<ListBucketResult><IsTruncated>true</IsTruncated>"
+                "<NextContinuationToken>ZHMv</NextContinuationToken></ListBucketResult>"
+            )
+            return Reply(200, {}, Bytes(page.encode()))
+        return honest(request)
+
+    server._list = slow_to_begin
+    plan = neurofetch.plan("s3://b/ds", tmp_path, subject="0002")
+    assert any("sub-0002/" in path for path in paths(plan))
+    assert began
+
+
 def test_a_level_that_fails_once_is_asked_again_and_one_that_is_refused_ends_the_listing(
     served, tmp_path
 ):
@@ -215,6 +239,74 @@ def test_progress_is_shown_while_levels_are_listed(served, tmp_path):
     assert listings[-1].over
     assert listings[-1].prefixes_done == listings[-1].prefixes > 3
     assert len(server.requests("LIST")) < 20
+
+
+class Pages(ListedSource):
+    """A source in memory, with pages of four files."""
+
+    base = ""
+
+    def first_page(self, prefix):
+        files = self.walk(prefix)
+        return files[:4], len(files) <= 4
+
+
+SUBJECTS, SESSIONS = ("01", "1", "02", "10", "a", "ab"), ("1", "02", "pre")
+TOPS = st.sampled_from(("", "derivatives/x/", "derivatives/", "sourcedata/", "code/", "d/e/"))
+NAMES = st.builds(
+    lambda top, sub, ses, kind, shape: top + shape.format(sub=sub, ses=ses, kind=kind),
+    TOPS,
+    st.sampled_from(SUBJECTS),
+    st.sampled_from(SESSIONS),
+    st.sampled_from(("anat", "func", "figures")),
+    st.sampled_from(
+        (
+            "sub-{sub}/ses-{ses}/{kind}/sub-{sub}_ses-{ses}_run-1_bold.nii",
+            "sub-{sub}/{kind}/sub-{sub}_run-2_T1w.nii",
+            "sub-{sub}/sub-{sub}_scans.tsv",
+            "sub-{sub}_ses-{ses}/sub-{sub}_ses-{ses}_{kind}.nii",
+            "sub-{sub}_task-rest.feat/{kind}/sub-{sub}_x.txt",
+            "{kind}/sub-{sub}_ses-{ses}_T1w.json",
+            "{kind}/task-rest_bold.json",
+            "README",
+        )
+    ),
+)
+
+
+@given(
+    st.lists(NAMES, min_size=1, max_size=40),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "subject": st.lists(st.sampled_from((*SUBJECTS, "2", "001")), min_size=1, max_size=2),
+            "ses": st.sampled_from((*SESSIONS, "2", "PRE")),
+            "datatype": st.sampled_from(("anat", "func")),
+            "suffix": st.sampled_from(("bold", "T1w")),
+        },
+    ),
+)
+def test_whatever_is_passed_over_is_nothing_that_a_query_chooses(names, filters):
+    wanted, dataset = query(**filters), Dataset("x", base="ds/")
+    files = [RemoteFile(f"ds/{name}", "u", 1) for name in {*names, "dataset_description.json"}]
+
+    def chosen(files, elsewhere=None):
+        try:
+            return make_selection(files, wanted, dataset, elsewhere=elsewhere).wants
+        except (NothingMatchedError, UnknownValueError):
+            return None
+
+    source = Pages(files)
+    found = Lister(source, lambda calls: [call() for call in calls], "b").find(
+        "ds", Narrowing(wanted)
+    )
+    keys = [file.key for file in found.files]
+    assert keys == sorted(set(keys))
+    assert chosen(found.files, found.named) == chosen(files)
+    for file in files:
+        folder = file.key.removeprefix("ds/").rpartition("/")[0]
+        if found.has_all(f"{folder}/" if folder else ""):
+            assert file.key in keys
 
 
 # -- the root of a data set ------------------------------------------------------------------------

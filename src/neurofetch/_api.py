@@ -231,4 +231,4 @@ def _choose(fetcher: Fetcher, url: str, wanted: Query) -> Selection:
 
 def _selected(fetcher: Fetcher, found: Found, wanted: Query) -> Selection:
     wanted = replace(wanted, scope=found.scope)
-    return make_selection(found.files, wanted, fetcher.dataset, elsewhere=found.passed)
+    return make_selection(found.files, wanted, fetcher.dataset, elsewhere=found.named)

@@ -75,8 +75,8 @@ class Found(NamedTuple):
         Prefixes whose every file is among them.
     levels : tuple of str
         Prefixes of which only the files directly below are.
-    passed : dict of str to frozenset of str
-        Values that only folders have which were passed over, by filter.
+    named : dict of str to frozenset of str
+        Values that folders are named by, those that were passed over included, by filter.
     hides : bool
         Whether what was passed over could explain why nothing is chosen from these files.
     """
@@ -86,7 +86,7 @@ class Found(NamedTuple):
     files: list[RemoteFile]
     walks: tuple[str, ...]
     levels: tuple[str, ...] = ()
-    passed: dict[str, frozenset[str]] = {}  # noqa: RUF012 - never changed
+    named: dict[str, frozenset[str]] = {}  # noqa: RUF012 - never changed
     hides: bool = False
 
     def has_all(self, folder: str) -> bool:
@@ -181,7 +181,7 @@ class Lister:
             gathered.files(),
             tuple(gathered.walks),
             tuple(gathered.levels),
-            narrowing.passed,
+            narrowing.named,
             narrowing.hides,
         )
 
@@ -195,6 +195,8 @@ class Lister:
         ]
         first, level = self._ask(calls)
         files, whole = cast("tuple[list[RemoteFile], bool]", first)
+        if not files and not whole:  # much was deleted here: pages come that are empty
+            (files,), whole = self._ask([partial(self._source.walk, place)]), True
         return _Peek(files, whole, cast("Level | None", level))
 
     def _level(self, prefix: str) -> Level | None:
@@ -231,7 +233,7 @@ class Lister:
         """Whether a folder holds the description of a data set; None where it may not be listed."""
         name = f"{folder}{_DESCRIPTION}"
         try:
-            return any(file.key == name for file in self._source.first_page(name)[0])
+            return any(file.key == name for file in self._source.walk(name))
         except (MissingRemoteError, RefusedError):
             return None
         except ProtocolError:

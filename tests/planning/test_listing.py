@@ -10,18 +10,18 @@ FOLDERS = ["code", "derivatives", "sourcedata", "sub-01", "sub-02", "sub-10", "s
 
 
 def split(place, folders, derivatives=None, **filters):
-    """Return what is done with folders: walked, looked at, passed over."""
+    """Return what is done with folders: walked, looked at; and the values that they name."""
     narrowing = Narrowing(query(**filters), derivatives)
     found = narrowing.split(place, folders)
     walked = {*found.walks, *found.subjects}
-    return walked, {look.path for look in found.looks}, narrowing.passed
+    return walked, {look.path for look in found.looks}, narrowing.named
 
 
 def test_other_subjects_are_passed_over_and_named():
-    walked, looked, passed = split(ROOT, FOLDERS, subject="01")
+    walked, looked, named = split(ROOT, FOLDERS, subject="01")
     assert walked == {"code/", "stimuli/", "sub-01/"}
     assert looked == {"derivatives/", "sourcedata/"}
-    assert passed == {"sub": {"02", "10"}}
+    assert named == {"sub": {"01", "02", "10"}}
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_other_subjects_are_passed_over_and_named():
     ],
 )
 def test_a_loosely_spelt_subject_is_not_passed_over(value, there, kept):
-    walked, looked, passed = split(ROOT, there, subject=value)
+    walked, looked, named = split(ROOT, there, subject=value)
     assert (walked, looked) == (kept, set())
-    assert len(passed.get("sub", ())) == len(there) - len(kept)
+    assert named == {"sub": {name.removeprefix("sub-") for name in there}}
 
 
 def test_a_folder_named_by_several_entities_goes_with_its_subject_and_session():
@@ -60,15 +60,15 @@ def test_sessions_and_datatypes_are_looked_for_in_their_subject():
     _, looked, _ = split(ROOT, FOLDERS, subject="01", ses="02")
     assert looked == {"derivatives/", "sourcedata/", "sub-01/"}
     subject = ROOT.child("sub-01")
-    walked, looked, passed = split(subject, ["ses-01", "ses-02", "anat"], ses="2")
+    walked, looked, named = split(subject, ["ses-01", "ses-02", "anat"], ses="2")
     assert (walked, looked) == ({"sub-01/ses-02/", "sub-01/anat/"}, set())
-    assert passed == {"ses": {"01"}}
+    assert named == {"ses": {"01", "02"}}
     _, looked, _ = split(subject, ["ses-01", "ses-02"], ses="02", datatype="func")
     assert looked == {"sub-01/ses-02/"}
     session = subject.child("ses-02")
-    walked, _, passed = split(session, ["anat", "func", "figures"], datatype="func")
+    walked, _, named = split(session, ["anat", "func", "figures"], datatype="func")
     assert walked == {"sub-01/ses-02/func/", "sub-01/ses-02/figures/"}
-    assert passed == {"datatype": {"anat"}}
+    assert named == {"datatype": {"anat", "func"}}
 
 
 def test_a_folder_that_is_named_like_a_datatype_elsewhere_is_no_datatype():
@@ -90,18 +90,18 @@ def test_a_derivative_is_looked_at_like_a_data_set_and_what_lies_deep_in_it_is_w
 
 
 @pytest.mark.parametrize(
-    ("wanted", "walked", "looked", "passed"),
+    ("wanted", "walked", "looked", "named"),
     [
         ((), {"code/", "sub-"}, set(), {"derivatives": {"derivatives"}}),
         (("fmriprep",), {"code/", "sub-"}, {"derivatives/"}, {}),
     ],
 )
-def test_derivatives_that_are_not_wanted_are_passed_over(wanted, walked, looked, passed):
+def test_derivatives_that_are_not_wanted_are_passed_over(wanted, walked, looked, named):
     there = ["code", "derivatives", "sub-01", "sub-02"]
-    assert split(ROOT, there, wanted) == (walked, looked, passed)
+    assert split(ROOT, there, wanted) == (walked, looked, named)
     found = split(ROOT.child("derivatives"), ["fmriprep", "mriqc"], ("fmriprep",))
     assert found[0] == {"derivatives/fmriprep/"}
-    assert found[2] == {"derivatives": {"mriqc"}}
+    assert found[2] == {"derivatives": {"fmriprep", "mriqc"}}
 
 
 def test_where_no_name_rules_anything_out_all_is_walked_at_once():

@@ -143,7 +143,7 @@ def make_selection(
     query : Query
     dataset : Dataset
     elsewhere : mapping of str to collection of str, optional
-        Values, by filter, that exist in folders whose files were not listed.
+        Values, by filter, that exist too, in folders of which not all files were listed.
 
     Raises
     ------

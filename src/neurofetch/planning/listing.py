@@ -128,8 +128,8 @@ class Split(NamedTuple):
 class Narrowing:
     """What a query rules out by the names of folders.
 
-    It keeps the names that it passed over, so that a value that does not exist can still be told
-    from one that is only misspelt.
+    It keeps the names, also of what it passed over: so a value that does not exist can still be
+    told from one that is only misspelt.
 
     Parameters
     ----------
@@ -150,7 +150,8 @@ class Narrowing:
         self._derivatives = derivatives
         if derivatives is not None:
             self._asked["derivatives"] = derivatives
-        self._passed: dict[str, set[str]] = defaultdict(set)
+        self._named: dict[str, set[str]] = defaultdict(set)
+        self._passed_over = False
         self._missing = set(self._asked.get("sub", ()))
 
     @property
@@ -159,9 +160,9 @@ class Narrowing:
         return bool(self._asked)
 
     @property
-    def passed(self) -> dict[str, frozenset[str]]:
-        """The values of the folders that were passed over, by filter."""
-        return {what: frozenset(values) for what, values in self._passed.items()}
+    def named(self) -> dict[str, frozenset[str]]:
+        """The values that folders are named by, those that were passed over included, by filter."""
+        return {what: frozenset(values) for what, values in self._named.items()}
 
     @property
     def hides(self) -> bool:
@@ -169,7 +170,7 @@ class Narrowing:
 
         It cannot where a subject is none of those that there are.
         """
-        return bool(self._passed) and not self._missing
+        return self._passed_over and not self._missing
 
     def split(self, place: Place, folders: Sequence[str]) -> Split:
         """Say what to do with the folders of a level.
@@ -224,11 +225,12 @@ class Narrowing:
         wanted["datatype"] = frozenset(name for name in DATATYPES if name.startswith(begun))
         kept = []
         for name, label in zip(folders, labels, strict=True):
-            ruled_out = [what for what, value in label.items() if value not in wanted[what]]
-            for what in ruled_out:
-                self._passed[what].add(label[what])
-            if not ruled_out:
+            for what, value in label.items():
+                self._named[what].add(value)
+            if all(value in wanted[what] for what, value in label.items()):
                 kept.append(place.child(name))
+            else:
+                self._passed_over = True
         return kept
 
     def _labels(self, place: Place, name: str) -> dict[str, str]:

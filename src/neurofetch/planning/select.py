@@ -85,7 +85,7 @@ def select(
     base : str
         The listed prefix, a folder: globs, root files and families are relative to it.
     elsewhere : mapping of str to collection of str, optional
-        Values, by filter, that exist in folders whose files were not listed.
+        Values, by filter, that exist too, in folders of which not all files were listed.
 
     Raises
     ------
