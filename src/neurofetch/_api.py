@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.display.progress import listener
-from neurofetch.errors import NothingMatchedError, UsageError
+from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
 from neurofetch.fetcher import Fetcher, Listing, RunSettings
+from neurofetch.lister import Found
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.events import Event
-    from neurofetch.model import Plan, RemoteFile, Report, Want
+    from neurofetch.model import Plan, Report, Want
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
     from neurofetch.store.data_source import DataSource
@@ -54,9 +55,10 @@ def plan(
     Parameters
     ----------
     url : str
-        ``s3://BUCKET/PREFIX`` of a public bucket.
+        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one.
     dest : path
-        The data directory; it is created if it does not exist.
+        The data directory; it is created if it does not exist. Paths in it are relative to the
+        root of the data set, also where `url` names a part of it.
     data_dir : path
         Another name of `dest`, as in the other functions and the commands.
     suffix, extension : str or list of str, optional
@@ -64,7 +66,7 @@ def plan(
     datatype : str or list of str, optional
         Only files in a folder of this name (``"func"``, ``"perf"``), or below it.
     include, exclude : str or list of str, optional
-        Globs on the path below the prefix; one without a slash applies to the file name.
+        Globs on the path below the root; one without a slash applies to the file name.
     overwrite : bool
         Fetch also what is here.
     shard : tuple of (int, int), optional
@@ -394,31 +396,33 @@ def _dataset(url: str, region: str | None) -> Dataset:
 
 def _choose_named(fetcher: Fetcher, url: str, wanted: Query, follow: bool) -> Selection:
     """Choose files, and look at what they name."""
-    selection, files = _choose(fetcher, url, wanted)
-    if len(selection.wants) == len(files):
+    selection, found = _choose(fetcher, url, wanted)
+    if len(selection.wants) == len(found.files) and not found.hides:
         return selection
     from neurofetch.named import with_named  # noqa: PLC0415 - not while the first page is awaited
 
-    return with_named(fetcher, selection, files, wanted, follow=follow)
+    return with_named(fetcher, selection, found.files, wanted, follow=follow, listed=found.has_all)
 
 
-def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, list[RemoteFile]]:
-    """Choose from the files at a URL: those below a folder, or the one file that it names."""
-    dataset = fetcher.dataset
-    files = fetcher.files(Listing((dataset.base,)))
-    if not files:
-        files, dataset = _one_file(fetcher, url)
-    return make_selection(files, wanted, dataset), files
+def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found]:
+    """Choose from what lies at a URL: a folder of a data set, or one file of it."""
+    found = fetcher.find(wanted, getattr(wanted, "derivatives", None))
+    try:
+        selection = _selected(fetcher, found, wanted)
+    except (NothingMatchedError, UnknownValueError):
+        if not found.hides:
+            raise
+        # What there is elsewhere tells which filters contradict each other, and what is meant.
+        files = fetcher.files(Listing((found.base,)))
+        found = Found(found.base, found.scope, files, ())
+        selection = _selected(fetcher, found, wanted)
+    if not found.scope:
+        return selection, found
+    root = f"s3://{fetcher.dataset.bucket}/{found.base}".rstrip("/")
+    note = f"{url} lies in the data set {root}: paths are relative to that"
+    return selection._replace(notes=(note, *selection.notes)), found
 
 
-def _one_file(fetcher: Fetcher, url: str) -> tuple[list[RemoteFile], Dataset]:
-    """Return the one file that a URL names, and the dataset with its folder as the base."""
-    dataset = fetcher.dataset
-    key = dataset.base.rstrip("/")
-    folder = key.rpartition("/")[0]
-    found = [file for file in fetcher.files(Listing((key,))) if file.key == key] if key else []
-    if not found:
-        msg = f"there is nothing at {url}. Nothing was fetched. Check the prefix."
-        raise NothingMatchedError(msg)
-    fetcher.dataset = replace(dataset, base=f"{folder}/" if folder else "")
-    return found, fetcher.dataset
+def _selected(fetcher: Fetcher, found: Found, wanted: Query) -> Selection:
+    wanted = replace(wanted, scope=found.scope)
+    return make_selection(found.files, wanted, fetcher.dataset, elsewhere=found.named)

@@ -15,7 +15,7 @@ import time
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from neurofetch._shown import shown
 from neurofetch._threads import few_collections, start, together
@@ -30,6 +30,7 @@ from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
+from neurofetch.planning.listing import Narrowing
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.news import telling
@@ -37,10 +38,11 @@ from neurofetch.transfer.options import Options, checked_jobs, checked_shard
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from neurofetch.errors import TransientError
     from neurofetch.integrity.verification import ServerChecksum
+    from neurofetch.lister import Ask, Found, PagedSource
     from neurofetch.model import Plan, Receipt, RemoteFile, Report, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of"]
 
 _log = logging.getLogger("neurofetch")
+T = TypeVar("T")
+
 _LISTERS = 8
 _ASKED_SECONDS, _ASKED_BEAT = 1.0, 0.02
 """Seconds. Until then the first request has gone out, or something is in its way."""
@@ -255,26 +259,61 @@ class Fetcher:
         ------
         ServerError
         """
-        loading = _Loading(self.client.asked, all_of_it=self._to_move)
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
-        meter = _ListingMeter(self.source, [*levels, *walks], self.listen)
+        with self._listing() as ask:
+            found = ask([*levels, *walks])
+        if len(found) == 1:
+            return found[0]
+        return [file for files in found for file in files]
+
+    def find(self, query: Query, derivatives: tuple[str, ...] | None = None) -> Found:
+        """List what can be wanted of what lies at the dataset's base, which may be no root.
+
+        The base becomes the root of the data set that this lies in, and names are relative to it.
+
+        Parameters
+        ----------
+        query : Query
+            Folders whose names rule out that a wanted file lies in them are passed over.
+        derivatives : tuple of str, optional
+            Names of the folders in ``derivatives/`` that are wanted; by default all.
+
+        Raises
+        ------
+        NothingMatchedError
+            If there is nothing. It says what there is instead.
+        ServerError
+        """
+        from neurofetch.lister import Lister  # noqa: PLC0415 - not every dataset is looked for
+
+        with self._listing() as ask:
+            lister = Lister(cast("PagedSource", self.source), ask, self.dataset.bucket)
+            found = lister.find(self.dataset.base, Narrowing(query, derivatives))
+        self.dataset = replace(self.dataset, base=found.base)
+        return found
+
+    @contextlib.contextmanager
+    def _listing(self) -> Iterator[Ask]:
+        """Give what makes calls that list, many at once, and tells how far they are."""
+        loading = _Loading(self.client.asked, all_of_it=self._to_move)
+        meter = _ListingMeter(self.source, self.listen)
 
         def meanwhile() -> None:
             meter.tell()
             self.client.outages.poll()
 
+        def ask(calls: Iterable[Callable[[], T]]) -> list[T]:
+            return together([meter.counted(call) for call in calls], _LISTERS, meanwhile)
+
         with few_collections():
             try:
-                found = together(meter.calls, _LISTERS, meanwhile)
+                yield ask
             except BaseException:
                 loading.end()
                 raise
             finally:
                 meter.over()
-            if len(found) == 1:
-                return found[0]
-            return [file for files in found for file in files]
 
     def _files_of_level(self, prefix: str) -> list[RemoteFile]:
         return self.source.level(prefix).files
@@ -643,33 +682,32 @@ class _ListingMeter:
     ----------
     source : Source
         One that counts what it lists has `files_listed`.
-    calls : sequence of callable
-        Each lists a prefix.
     listen : callable
         Gets the events, in the thread that waits; none before a second is over.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        calls: Sequence[Callable[[], list[RemoteFile]]],
-        listen: Callable[[Event], None],
-    ) -> None:
-        self.calls = [partial(self._counted, call) for call in calls]
+    def __init__(self, source: Source, listen: Callable[[Event], None]) -> None:
         self._source = source
         self._listen = listen
         self._began = time.monotonic()
         self._before = self._now()
+        self._calls = 0
         self._done: list[int] = []
         self._told = False
 
     def _now(self) -> int:
         return int(getattr(self._source, "files_listed", 0))
 
-    def _counted(self, call: Callable[[], list[RemoteFile]]) -> list[RemoteFile]:
-        files = call()
-        self._done.append(len(files))
-        return files
+    def counted(self, call: Callable[[], T]) -> Callable[[], T]:
+        """Return a call that counts when it is made; it lists a prefix."""
+        self._calls += 1
+
+        def made() -> T:
+            found = call()
+            self._done.append(len(found) if isinstance(found, list) else 0)
+            return found
+
+        return made
 
     def tell(self) -> None:
         """Say how far it is, unless it has only begun."""
@@ -686,7 +724,7 @@ class _ListingMeter:
     def _say(self, *, over: bool) -> None:
         files = max(self._now() - self._before, sum(self._done))
         seconds = time.monotonic() - self._began
-        event = ListingEvent(files, len(self._done), len(self.calls), seconds, over)
+        event = ListingEvent(files, len(self._done), self._calls, seconds, over)
         logged(event)
         self._listen(event)
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from neurofetch._compact import Shared, Told, Value, etag_of, pack, quoted, shape_of, unpack
+from neurofetch._compact import (
+    Shared,
+    Told,
+    Value,
+    etag_of,
+    pack,
+    pack_all,
+    quoted,
+    shape_of,
+    unpack,
+)
 from neurofetch._faces import Faced
 from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError
@@ -552,15 +562,19 @@ class RemoteFile(Value):
         folder_of : callable
             Returns what the files of a storage class have in common.
         """
+        rows = list(rows)
+        if not rows:
+            return []
+        keys, sizes, etags, times, classes = zip(*rows, strict=True)
         files = []
         before, folder = None, Folder()
-        for key, size, etag, modified, kept in rows:
+        for key, size, told, kept in zip(keys, sizes, pack_all(etags, times), classes, strict=True):
             if kept != before:
                 before, folder = kept, folder_of(kept)
             made = _new(cls)
             made._name = key[length:]
             made._size = size
-            made._told = pack(etag, modified)
+            made._told = told
             made._in = folder
             files.append(made)
         return files
@@ -735,6 +749,12 @@ class Want(Value):
         """Whether, if it is here with this ETag, nothing else counts: no refusal, no digest."""
         _, refused, _, problem = self._rest
         return not refused and not problem and self._remote._in.digest is None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody keeps it back, and nothing keeps it from its name."""
+        _, refused, _, problem = self._rest
+        return not refused and not problem and not self._remote._in.withheld
 
     def same_for(self, remote: RemoteFile, path: str) -> Want:
         """Return another file that was chosen for the same reason, and is kept like this one."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from neurofetch.model import Action, Plan, Step
 from neurofetch.planning.dataset import without_clashes
 from neurofetch.planning.local_path import meet, twins
-from neurofetch.planning.plan import kept, make_plan, unresumed
+from neurofetch.planning.plan import kept, make_steps, unresumed
 from neurofetch.store.audit import recognised
 from neurofetch.store.names import Names
 from neurofetch.store.partials import Partials, name_of
@@ -83,7 +83,7 @@ def _steps(
 ) -> Iterable[Step]:
     """Return the steps of some files, in their order."""
     same: list[Step | None] = [None] * len(wants)
-    if not overwrite:
+    if not overwrite and receipts.are_any:
         same = kept(wants, directory.unchanged(wants, receipts))
         if None not in same:
             return same  # type: ignore[return-value]
@@ -92,7 +92,7 @@ def _steps(
     local = directory.survey((want.path for want in looked_at), receipts)
     if not overwrite:
         local = recognised(directory, looked_at, local, adopt=adopt)
-    others = make_plan(directory.root, rest, local, held, overwrite=overwrite).steps
+    others = make_steps(rest, local, held, overwrite=overwrite)
     following = (_own(directory, step, local) for step in others)
     return [step or next(following) for step in same]
 

@@ -184,6 +184,13 @@ def test_nothing_is_written_through_a_link_out_of_the_root(world):
     assert world.gets() == []
 
 
+def test_a_link_to_nothing_out_of_the_root_is_seen_when_the_plan_is_made(world):
+    world.put("sub-01/anat/a.nii", b"a")
+    (world.root / "sub-01").symlink_to(world.outside / "not there")
+    with pytest.raises(UnsafeNameError, match="outside of the data directory"):
+        world.plan()
+
+
 def test_a_state_folder_that_is_a_link_out_of_the_root_is_refused(world):
     world.outside.mkdir()
     world.state.symlink_to(world.outside)

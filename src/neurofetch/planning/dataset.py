@@ -15,7 +15,7 @@ from neurofetch.planning.local_path import left_out, local_name, meet, placed, t
 from neurofetch.planning.select import Chosen, Query, Rules, select
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from neurofetch.model import RemoteFile
 
@@ -131,7 +131,13 @@ class Selection(NamedTuple):
     notes: tuple[str, ...]
 
 
-def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) -> Selection:
+def make_selection(
+    files: Iterable[RemoteFile],
+    query: Query,
+    dataset: Dataset,
+    *,
+    elsewhere: Mapping[str, Collection[str]] | None = None,
+) -> Selection:
     """Choose files, and give each its local path, or say why it can have none.
 
     Parameters
@@ -140,6 +146,8 @@ def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) 
         The listing.
     query : Query
     dataset : Dataset
+    elsewhere : mapping of str to collection of str, optional
+        Values, by filter, that exist too, in folders of which not all files were listed.
 
     Raises
     ------
@@ -148,7 +156,7 @@ def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) 
     """
     # Consoles show an empty folder by an empty object whose name ends in a slash.
     listed = [file for file in files if file.size or not file.key.endswith("/")]
-    selection = select(listed, query, dataset.rules, base=dataset.base)
+    selection = select(listed, query, dataset.rules, base=dataset.base, elsewhere=elsewhere)
     wants = without_clashes(list(_wants(selection.files, dataset)), dataset.base)
     return Selection(wants, selection.notes + _missing_root_files(wants, query, dataset))
 

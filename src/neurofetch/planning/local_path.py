@@ -219,21 +219,25 @@ def meet(paths: Iterable[str], *, case: bool = False, accents: bool = False) -> 
     >>> meet(["a/b", "a/c"]), meet(["a/b", "a"]), meet(["a", "A"]), meet(["a", "A"], case=True)
     (False, True, False, True)
     """
-    hashes: set[int] = set()
+    paths = paths if isinstance(paths, list) else list(paths)
+    if all(map(str.isascii, paths)):
+        hashes = set(map(hash, map(str.lower, paths) if case else paths))
+    else:
+        hashes = {hash(_fold(path, case=case, accents=accents)) for path in paths}
+    if len(hashes) < len(paths):
+        return True
     folders: set[str] = set()
-    count, before = 0, ""
+    before = ""
     for path in paths:
-        form = _fold(path, case=case, accents=accents)
-        hashes.add(hash(form))
-        count += 1
-        folder = form.rpartition("/")[0]
+        folder = path.rpartition("/")[0]
         if folder == before:
             continue
         before = folder
+        folder = _fold(folder, case=case, accents=accents)
         while folder and folder not in folders:
             folders.add(folder)
             folder = folder.rpartition("/")[0]
-    return len(hashes) < count or any(hash(folder) in hashes for folder in folders)
+    return any(hash(folder) in hashes for folder in folders)
 
 
 def twins(paths: Iterable[str]) -> bool:

@@ -40,6 +40,8 @@ class Query:
     strict : frozenset of str
         Entities whose absence excludes a file when there is a filter on them. A file that lacks
         any other entity passes the filter on it.
+    scope : str
+        A folder or a file below the prefix: only that, or what lies in it, is wanted.
     """
 
     entities: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -49,6 +51,7 @@ class Query:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     strict: frozenset[str] = STRICT
+    scope: str = ""
 
     def get(self, entity: str) -> tuple[str, ...]:
         """Return the values asked for of an entity (short name); empty without a filter."""

@@ -176,6 +176,8 @@ def recognised(
         `local`, with the digests that were found.
     """
     found = dict(local)
+    if not found:
+        return found
     unsure = [(want, found[want.path]) for want in wants if _unsure(want, found.get(want.path))]
     if not unsure:
         return found

@@ -139,11 +139,7 @@ class DataDirectory:
         receipt_of = receipts.of
         absent: dict[str, bool] = {}
         for path in paths:
-            folder = path.rpartition("/")[0]
-            if folder not in absent:
-                self._check_folder(path)
-                absent[folder] = self._is_absent(folder)
-            if absent[folder]:
+            if self._has_none(path, absent):
                 continue
             try:
                 info = os.stat(base + path)
@@ -222,6 +218,25 @@ class DataDirectory:
             return os.stat(f"{self._base}{path}")  # no pathlib: this is asked for every file
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def _has_none(self, path: str, absent: dict[str, bool]) -> bool:
+        """Whether the folder of a file is missing; if not, it lies inside the root.
+
+        Where the first folder of a path is missing, so are those in it: a new subject takes one
+        look.
+        """
+        folder = path.rpartition("/")[0]
+        known = absent.get(folder)
+        if known is None:
+            top = folder.partition("/")[0] + "/"
+            if top not in absent:
+                absent[top] = _is_nothing(self._base + top[:-1])
+            known = absent[top]
+            if not known:
+                self._check_folder(path)
+                known = self._is_absent(folder)
+            absent[folder] = known
+        return known
 
     def _is_absent(self, folder: str) -> bool:
         """Whether a folder is missing, so that nobody need look for what was in it."""
@@ -337,3 +352,12 @@ class DataDirectory:
         self._check_inside(real, path)
         names = os.path.relpath(real, self._real).split(os.sep)
         return root.descend([name for name in names if name != os.curdir], make=True)
+
+
+def _is_nothing(path: str) -> bool:
+    """Whether nothing has this name, not even a link that leads nowhere."""
+    try:
+        os.lstat(path)
+    except OSError as error:  # any other is said of the files below it
+        return isinstance(error, FileNotFoundError)
+    return False

@@ -101,6 +101,11 @@ class Receipts(Mapping[str, Receipt]):
     def __contains__(self, path: object) -> bool:
         return self._rows.get(path) is not None  # type: ignore[call-overload]
 
+    @property
+    def are_any(self) -> bool:
+        """Whether there may be a receipt: no journal was read, if not."""
+        return bool(self._rows)
+
     # -- reading -----------------------------------------------------------------------------
 
     def add_line(self, line: bytes) -> None:
