@@ -22,7 +22,7 @@ def add_show(commands: Commands) -> None:
         help="draw a session that is on disk: mean R², noise ceiling, mean beta, ROI outlines",
         description="Draw a session that is on disk: the mean R² over sessions, the session's "
         "noise ceiling and the mean of its single-trial betas, with the outlines of regions of "
-        'interest. Needs nilearn: pip install "neurofetch[plot]".',
+        "interest. Needs nilearn: pip install 'neurofetch[plot]'.",
     )
     parser.add_argument("--subject", required=True, metavar="S", help="such as sub-03 or 03")
     parser.add_argument("--session", required=True, metavar="S", help="such as ses-01 or 01")
@@ -39,6 +39,9 @@ def add_show(commands: Commands) -> None:
 
 
 def _show(arguments: Any) -> int:
+    from neurofetch.extras import need
+
+    need("laion-fmri show", "plot", "numpy", "nibabel", "isal", "pandas", "nilearn", "matplotlib")
     from laion_fmri.plotting import show
 
     try:

@@ -162,7 +162,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
         return ExitCode.INCOMPLETE if plan.notes else ExitCode.OK
 
     def fetch(listen: Callable[[Event], None]) -> Report:
-        settings = Settings.of({**given, "progress": listen, "on_error": "raise"})
+        fixed = {"progress": listen, "on_error": "raise", "vectorize_words": False}
+        settings = Settings.of({**given, **fixed})
         return report_neurovault_ids(*ids, settings, data_dir)
 
     return console.narrated(fetch, arguments)

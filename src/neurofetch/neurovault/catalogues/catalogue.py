@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from neurofetch.errors import VerificationError
+from neurofetch.extras import need
 from neurofetch.neurovault.catalogues.ingest import (
     FORMAT,
     Update,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from neurofetch.neurovault.records import CollectionRecord, ImageRecord, Record
 
-__all__ = ["Catalogue", "Update"]
+__all__ = ["Catalogue", "Update", "need_catalogue"]
 
 # Compression by zstd needs the newer file format.
 _WRITING: dict[str, str | bool | int | float | list[str]] = {
@@ -45,6 +46,17 @@ _WRITING: dict[str, str | bool | int | float | list[str]] = {
 }
 _MOST_OPENINGS = 100
 _STALE = 86_400.0  # seconds after which the draft of another process counts as abandoned
+
+
+def need_catalogue() -> None:
+    """See that what the catalogue needs is installed.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not; it names the extra.
+    """
+    need("the catalogue of NeuroVault", "neurovault")
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,7 @@ class Catalogue:
         Readers see nothing of an update before it is done. When an iterable raises, the catalogue
         stays as it was.
         """
+        need_catalogue()
         import duckdb  # noqa: PLC0415 - heavy
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,6 +202,7 @@ class Catalogue:
         **fields: object,
     ) -> pd.DataFrame:
         """Search as :meth:`ids` does, and return the main fields as a table, one row a record."""
+        need_catalogue()
         import pandas as pd  # noqa: PLC0415 - heavy
 
         names = list(COLUMNS[kind])
@@ -236,6 +250,7 @@ class Catalogue:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
         """Open the file for reading; None when there is none, or one of another format."""
+        need_catalogue()
         import duckdb  # noqa: PLC0415 - heavy
 
         if not _is_database(self.path):
