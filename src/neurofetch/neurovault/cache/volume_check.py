@@ -344,5 +344,5 @@ def _read_header(start: bytes) -> _Header:
     (offset,) = field(kind.vox_offset)
     if not 0 <= offset < 2**40:  # not a number is refused too
         raise DamagedVolumeError(f"a NIfTI header whose data begin at byte {offset}")
-    whole = (int(offset) or kind.data_start) + math.ceil(math.prod(shape) * bits / 8)
+    whole = (int(offset) or kind.data_start) + -(-math.prod(shape) * bits // 8)
     return _Header(shape, datatype, sign == "<", kind.version, whole)
