@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from neurofetch.display.progress import listener
 from neurofetch.errors import NothingMatchedError
 from neurofetch.fetcher import Fetcher, Listing, RunSettings
+from neurofetch.notes import warn_of_notes
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.query import query
 from neurofetch.sources.s3 import parse_s3_url
@@ -76,6 +77,12 @@ def plan(
         If the bucket cannot be listed.
     DestinationError
         If `dest` cannot be used.
+
+    Warns
+    -----
+    SelectionWarning
+        Of each note of the plan (``Plan.notes``): a value that was taken for another, a glob that
+        matches nothing; and of the files that are withheld.
     """
     wanted = query(
         suffix=suffix,
@@ -87,7 +94,9 @@ def plan(
     )
     settings = RunSettings.checked(shard=shard, overwrite=overwrite, progress="none", dry_run=True)
     with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
-        return fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
+        plan = fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
+    warn_of_notes(plan)
+    return plan
 
 
 def get(
@@ -137,6 +146,11 @@ def get(
         among them.
     UsageError, ServerError, DestinationError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
+
+    Warns
+    -----
+    SelectionWarning
+        As `plan`, before any byte moves.
     """
     wanted = query(
         suffix=suffix,
@@ -156,6 +170,7 @@ def get(
     )
     with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
         plan = fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
+        warn_of_notes(plan)
         return fetcher.run(plan, settings)
 
 

@@ -40,7 +40,7 @@ from neurofetch.display.flags import (
 )
 from neurofetch.display.outlet import outlet
 from neurofetch.display.text import size, table
-from neurofetch.errors import OutputError, ServerError
+from neurofetch.errors import OutputError, SelectionWarning, ServerError
 
 __all__ = [
     "ExitCode",
@@ -154,6 +154,12 @@ def begin(plan: Plan, arguments: argparse.Namespace) -> None:
         remark(text, arguments)
 
 
+def _mute_notes(arguments: argparse.Namespace) -> None:
+    """Warn of no note of a plan that is printed with it; all that `--quiet` prints are warnings."""
+    if not getattr(arguments, "quiet", False) or getattr(arguments, "dry_run", False):
+        warnings.simplefilter("ignore", SelectionWarning)
+
+
 def show_report(report: Report, arguments: argparse.Namespace, plan: Plan | None = None) -> None:
     """Print what happened; `plan` is what was said beforehand, and need not be said again."""
     from neurofetch.display.text import report_json, report_text  # noqa: PLC0415
@@ -196,6 +202,8 @@ class Narrator:
         from neurofetch.events import Planned  # noqa: PLC0415
 
         self.plan: Plan | None = None
+        self.plan_shown: bool = False
+        """Whether the user has read what is about to come."""
         self._planned = Planned
         self._arguments = arguments
         self._show = listener(progress(arguments))
@@ -205,6 +213,7 @@ class Narrator:
         if isinstance(event, self._planned):
             self.plan = event.plan
             begin(event.plan, self._arguments)
+            self.plan_shown = not self._arguments.quiet and not _talks_json(self._arguments)
         self._show(event)
 
 
@@ -360,6 +369,7 @@ def _handled(parser: argparse.ArgumentParser, argv: Sequence[str] | None, talk: 
         raise _unwritten(error) from error
     else:
         talk.in_json = _talks_json(arguments)
+        _mute_notes(arguments)
         code = int(arguments.handler(arguments))
     try:
         _flush()  # now, while a broken pipe can still be dealt with
