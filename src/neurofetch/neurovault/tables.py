@@ -165,6 +165,8 @@ def search(
     ------
     NothingMatchedError
         When there is no catalogue yet: `update_catalogue` makes it.
+    UsageError, UnknownValueError
+        As `Catalogue.ids`.
     """
     need_catalogue()
     known = catalogue(path)

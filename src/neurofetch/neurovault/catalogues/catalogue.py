@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from neurofetch.errors import VerificationError
+from neurofetch.errors import UnknownValueError, VerificationError
 from neurofetch.extras import need
 from neurofetch.neurovault.catalogues.ingest import (
     FORMAT,
@@ -27,6 +27,7 @@ from neurofetch.neurovault.catalogues.ingest import (
     merge,
     table_format,
 )
+from neurofetch.neurovault.catalogues.nothing import unknown_fields, why_nothing
 from neurofetch.neurovault.catalogues.search import COLUMNS, Kind, Query
 from neurofetch.store.atomic import replacing
 
@@ -187,10 +188,39 @@ class Catalogue:
         -------
         list of int
             As :func:`fetch_neurovault_ids` takes them.
+
+        Raises
+        ------
+        UsageError
+            If a value cannot be one of its field, or `limit` is no number from 1.
+        UnknownValueError
+            If no record has a field of this name; the message has the nearest names.
         """
         query = Query(kind, text, collection_text, fields, limit)
         with self._reading() as connection:
-            return [] if connection is None else query.ids(connection)
+            found = [] if connection is None else query.ids(connection)
+            if connection is not None and not found:
+                _check_fields(connection, query)
+            return found
+
+    def why_nothing(
+        self,
+        text: str | None = None,
+        *,
+        kind: Kind = "images",
+        collection_text: str | None = None,
+        **fields: object,
+    ) -> str:
+        """Return why a search finds nothing: which condition, and what is near it.
+
+        Parameters
+        ----------
+        text, kind, collection_text, **fields
+            As for :meth:`ids`.
+        """
+        query = Query(kind, text, collection_text, fields, None)
+        with self._reading() as connection:
+            return "" if connection is None else why_nothing(connection, query)
 
     def table(
         self,
@@ -209,6 +239,8 @@ class Catalogue:
         query = Query(kind, text, collection_text, fields, limit)
         with self._reading() as connection:
             rows = [] if connection is None else query.rows(connection, names)
+            if connection is not None and not rows:
+                _check_fields(connection, query)
         return pd.DataFrame(rows, columns=names)
 
     @overload
@@ -262,6 +294,18 @@ class Catalogue:
                 yield connection if table_format(connection) == FORMAT else None
         except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException) as exc:
             raise _translated(self.path, exc) from exc
+
+
+def _check_fields(connection: duckdb.DuckDBPyConnection, query: Query) -> None:
+    """See that the fields of a query that found nothing are fields of any record.
+
+    Raises
+    ------
+    UnknownValueError
+        If one is not.
+    """
+    if problems := unknown_fields(connection, query):
+        raise UnknownValueError("\n".join(problems))
 
 
 def _opened(path: Path) -> duckdb.DuckDBPyConnection:
