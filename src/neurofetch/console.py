@@ -329,6 +329,8 @@ def run(
 def _message(error: Exception) -> str:
     """Return what happened and what to do."""
     advice = error.advice if isinstance(error, ServerError) else ""
+    if advice in str(error):
+        return str(error)
     return f"{error}. {advice}" if advice else str(error)
 
 
@@ -425,6 +427,7 @@ def _code(error: Exception) -> ExitCode | None:
         (errors.UnknownValueError, ExitCode.NOTHING_MATCHED),
         (errors.NothingMatchedError, ExitCode.NOTHING_MATCHED),
         (errors.UsageError, ExitCode.USAGE),
+        (errors.UnreachableError, ExitCode.SERVER),  # also one that is an IncompleteError
         (IncompleteError, ExitCode.INCOMPLETE),
         (errors.VerificationError, ExitCode.INCOMPLETE),
         (errors.DestinationError, ExitCode.DISK),

@@ -281,6 +281,8 @@ def _rows(listed: PagedList[_Row], name: str) -> Iterator[_Row]:
 
 
 def _check(finder: Finder) -> None:
+    if finder.problems and finder.server.away is not None:
+        raise finder.server.away
     if finder.problems:
         rows = tuple(problem.outcome for problem in finder.problems)
         raise IncompleteError(message(finder.problems, offline=False), Report(Path(), rows))

@@ -110,7 +110,8 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     UsageError
         When an argument makes no sense; nothing was fetched.
     IncompleteError
-        With ``on_error="raise"``, at the end.
+        With ``on_error="raise"``, at the end. Where NeuroVault answered no request, it is an
+        `UnreachableError` too.
     DestinationError
         When the cache cannot be written; `DiskFullError` when the volumes do not fit.
 
@@ -221,6 +222,13 @@ def plan_neurovault_ids(
     -------
     Plan
         Its notes name what the server does not have. The sizes are those in the records.
+
+    Raises
+    ------
+    UsageError
+        When an argument makes no sense.
+    UnreachableError
+        When the server is needed and answers no request.
     """
     call = begin(Settings.of(locals()), data_dir)
     return plan_ids(call, collection_ids, image_ids)

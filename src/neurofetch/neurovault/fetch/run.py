@@ -77,7 +77,13 @@ def _by_ids(call: Call, collection_ids: object, image_ids: object) -> ByIds:
 
 
 def plan_ids(call: Call, collection_ids: object, image_ids: object) -> Plan:
-    """Check what is here and ask the server; return what `run_ids` would fetch."""
+    """Check what is here and ask the server; return what `run_ids` would fetch.
+
+    Raises
+    ------
+    UnreachableError
+        When the server answers no request.
+    """
     wanted, settings = _by_ids(call, collection_ids, image_ids), call.settings
     images: list[WantedImage] = []
     if not settings.overwrite:
@@ -87,6 +93,8 @@ def plan_ids(call: Call, collection_ids: object, image_ids: object) -> Plan:
     elif wanted.incomplete:
         with connect(settings) as call.connections:
             images = wanted.ask_server()
+    if call.away is not None:
+        raise call.away
     return call.plan(images, wanted.order(every=True))
 
 
