@@ -110,7 +110,7 @@ def _named(named: str | None) -> str:
 
 
 def _check_name(text: str, how: str) -> None:
-    if text.strip().upper() != LICENSE:
+    if str(text).strip().upper() != LICENSE:  # True is no name
         msg = (
             f"the licence of LAION-fMRI is {LICENSE}, but the {how} names {text!r}. Use {LICENSE}."
         )
