@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
-from laion_fmri._license import is_accepted, require_license
+from laion_fmri._license import check_license, is_accepted, require_license
 from laion_fmri._names import also_named
 from laion_fmri.access.gated_files import StimuliSource
 from laion_fmri.config import get_data_dir
@@ -19,7 +19,9 @@ from neurofetch.engine import (
     bucket_of,
     make_selection,
     nearest,
+    plan_summary,
     query,
+    warn_of_notes,
 )
 from neurofetch.errors import NothingMatchedError, UsageError
 
@@ -232,11 +234,18 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     NoMatchingDataError
         If the filters leave nothing.
     LicenseNotAcceptedError
-        If the licence was not accepted, and nobody can be asked.
+        If the licence was not accepted. It is asked for once the plan is shown, at a terminal or
+        in a notebook; where nobody can be asked, this is raised before any request.
     IncompleteError
         At the end, when something that was asked for is missing: the message lists every file and
         cause. All the rest was fetched. Files that the bucket withholds are no failure: they are
         warned of, and stand in the report.
+
+    Warns
+    -----
+    SelectionWarning
+        Of each note of the plan (``Plan.notes``), such as a value that was taken for another, or a
+        glob that matches nothing; and of the files that are withheld.
 
     Notes
     -----
@@ -281,9 +290,17 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     root = Path(data_dir) if data_dir is not None else get_data_dir()
     with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not dry_run:
-            _permitted(fetcher.directory, accept_license)
+            _check_permission(fetcher.directory, accept_license)
         plan = fetcher.prepare(lambda: choose(fetcher, labels, wanted, extras), settings)
-        return plan if dry_run else fetcher.run(plan, settings, stacklevel=4)
+        warn_of_notes(plan)
+        if dry_run:
+            return plan
+
+        def permit() -> None:
+            told = bool(getattr(progress, "plan_shown", False))
+            require_license(root, accept_license, "" if told else plan_summary(plan))
+
+        return fetcher.run(plan, settings, permit=permit, stacklevel=4)
 
 
 def fetcher_for(
@@ -318,15 +335,15 @@ def fetcher_for(
     return Fetcher(described, root, network=network, make_source=make_source)
 
 
-def _permitted(directory: DataDirectory, accept_license: str | None) -> None:
-    """See that the licence is accepted, and can be written down where it was not before.
+def _check_permission(directory: DataDirectory, accept_license: str | None) -> None:
+    """See that the licence is accepted or can be asked for, and can then be written down.
 
     Where it was, a directory that others keep and this user only reads is good enough, as long as
     nothing is missing in it: the transfer looks whether it can write when it has to.
     """
     if not is_accepted(directory.root):
         directory.check_writable()
-    require_license(directory.root, accept_license)
+    check_license(directory.root, accept_license)
 
 
 def labels_of(subject: object) -> tuple[str, ...] | None:

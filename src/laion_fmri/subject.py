@@ -22,6 +22,7 @@ from laion_fmri.loader.torch_dataset import dataset_class
 from laion_fmri.loader.trials import read_trials
 from laion_fmri.loader.voxels import read_map, voxel_columns
 from laion_fmri.volumes.brain_mask import Brain, read_brain, voxel_coordinates
+from neurofetch.extras import need
 
 if TYPE_CHECKING:
     import os
@@ -78,7 +79,10 @@ def load_subject(
         If nothing of the subject is on disk.
     DataDirNotSetError
         If no data directory is given or configured.
+    MissingExtraError
+        If what reads the files is not installed: ``pip install 'neurofetch[loader]'``.
     """
+    _need_libraries()
     root = data_directory(data_dir)
     layout = Layout(root, subject_id(subject))
     if not layout.exists():
@@ -88,6 +92,11 @@ def load_subject(
             f"{how_to_get(root, layout.subject)}"
         )
     return Subject(layout.subject, root, store=store)
+
+
+def _need_libraries() -> None:
+    """See that what the accessors read files with is installed, before the first of them."""
+    need("reading a subject", "loader", "numpy", "nibabel", "pandas", "isal")
 
 
 class Subject:
@@ -120,6 +129,7 @@ class Subject:
         *,
         store: StoreMode | None = None,
     ) -> None:
+        _need_libraries()
         self.layout: Layout = Layout(Path(data_dir), subject_id)
         self.store: BetaStore = BetaStore(self.layout, store)
 
@@ -504,6 +514,7 @@ class Subject:
         DataNotDownloadedError
             If no session's betas are on disk.
         """
+        need("Subject.betas", "loader", "dask", "xarray")
         sessions = self.store.sessions()
         if not sessions:
             self.layout.missing("the betas of any session", desc="SingletrialBetas", stat="effect")
@@ -614,11 +625,14 @@ class Subject:
 
         Raises
         ------
-        ImportError
-            If PyTorch is not installed: ``pip install "neurofetch[torch]"``.
+        MissingExtraError
+            If PyTorch is not installed, or, with `images`, what reads them (an ``ImportError``):
+            ``pip install 'neurofetch[torch]'``.
         StimuliNotDownloadedError
             If images are asked for and the stimuli are not on disk.
         """
+        if images:
+            need("images=True", "torch", "h5py", "PIL")
         make = dataset_class()
         sessions = self.store.sessions(session)
         if nc_threshold is not None and len(sessions) != 1:

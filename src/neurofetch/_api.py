@@ -11,6 +11,7 @@ from neurofetch.display.progress import listener
 from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
 from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.lister import Found
+from neurofetch.notes import warn_of_notes
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
@@ -96,6 +97,12 @@ def plan(
         If `dest` cannot be used.
     OtherDatasetError
         If `dest` is of another data set, and `mix` is not set.
+
+    Warns
+    -----
+    SelectionWarning
+        Of each note of the plan (``Plan.notes``): a value that was taken for another, a glob that
+        matches nothing; and of the files that are withheld.
     """
     wanted = query(
         suffix=suffix,
@@ -110,7 +117,9 @@ def plan(
     )
     root = _root(dest, data_dir)
     with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:
-        return fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
+        plan = fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
+    warn_of_notes(plan)
+    return plan
 
 
 def get(
@@ -164,6 +173,11 @@ def get(
         among them.
     UsageError, ServerError, DestinationError, OtherDatasetError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
+
+    Warns
+    -----
+    SelectionWarning
+        As `plan`, before any byte moves.
     """
     wanted = query(
         suffix=suffix,
@@ -185,6 +199,7 @@ def get(
     root = _root(dest, data_dir)
     with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
+        warn_of_notes(plan)
         return fetcher.run(plan, settings)
 
 

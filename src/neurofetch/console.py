@@ -47,7 +47,7 @@ from neurofetch.display.flags import (
 from neurofetch.display.outlet import outlet
 from neurofetch.display.text import size, table
 from neurofetch.display.width import WIDTH
-from neurofetch.errors import OutputError, ServerError
+from neurofetch.errors import OutputError, SelectionWarning, ServerError
 
 __all__ = [
     "ExitCode",
@@ -235,6 +235,12 @@ def begin(plan: Plan, arguments: argparse.Namespace) -> None:
         remark(text, arguments)
 
 
+def _mute_notes(arguments: argparse.Namespace) -> None:
+    """Warn of no note of a plan that is printed with it; all that `--quiet` prints are warnings."""
+    if not getattr(arguments, "quiet", False) or getattr(arguments, "dry_run", False):
+        warnings.simplefilter("ignore", SelectionWarning)
+
+
 def show_report(
     report: Report,
     arguments: argparse.Namespace,
@@ -292,6 +298,8 @@ class Narrator:
         from neurofetch.events import Planned  # noqa: PLC0415
 
         self.plan: Plan | None = None
+        self.plan_shown: bool = False
+        """Whether the user has read what is about to come."""
         self._planned = Planned
         self._arguments = arguments
         self._show = listener(progress(arguments))
@@ -301,6 +309,7 @@ class Narrator:
         if isinstance(event, self._planned):
             self.plan = event.plan
             begin(event.plan, self._arguments)
+            self.plan_shown = not self._arguments.quiet and not _talks_json(self._arguments)
         self._show(event)
 
 
@@ -425,6 +434,8 @@ def run(
 def _message(error: Exception) -> str:
     """Return what happened and what to do."""
     advice = error.advice if isinstance(error, ServerError) else ""
+    if advice in str(error):
+        return str(error)
     return f"{error}. {advice}" if advice else str(error)
 
 
@@ -469,6 +480,7 @@ def _handled(parser: argparse.ArgumentParser, argv: Sequence[str] | None, talk: 
     else:
         talk.in_json = _talks_json(arguments)
         talk.with_document = getattr(arguments, "json", False)
+        _mute_notes(arguments)
         code = int(arguments.handler(arguments))
     try:
         _flush()  # now, while a broken pipe can still be dealt with
@@ -556,6 +568,7 @@ def _code(error: Exception) -> ExitCode | None:
         (errors.UnknownValueError, ExitCode.NOTHING_MATCHED),
         (errors.NothingMatchedError, ExitCode.NOTHING_MATCHED),
         (errors.UsageError, ExitCode.USAGE),
+        (errors.UnreachableError, ExitCode.SERVER),  # also one that is an IncompleteError
         (IncompleteError, ExitCode.INCOMPLETE),
         (errors.VerificationError, ExitCode.INCOMPLETE),
         (errors.DestinationError, ExitCode.DISK),

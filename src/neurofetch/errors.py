@@ -11,6 +11,7 @@ __all__ = [
     "FaultError",
     "InterruptedTransferError",
     "MissingBucketError",
+    "MissingExtraError",
     "MissingRemoteError",
     "NetworkAwayError",
     "NeurofetchError",
@@ -20,6 +21,7 @@ __all__ = [
     "ProtocolError",
     "RefusedError",
     "RemoteChangedError",
+    "SelectionWarning",
     "ServerError",
     "TransientError",
     "UnknownValueError",
@@ -42,6 +44,7 @@ class NeurofetchError(Exception):
         │   ├── NothingMatchedError (LookupError) the filters leave nothing
         │   ├── ConfigError                      a setting or environment variable is wrong
         │   ├── OtherDatasetError                the data directory is of another data set
+        │   ├── MissingExtraError (ImportError)  a library of an extra is not installed
         │   └── UnsafeNameError                  a key that cannot be a local file name
         ├── DestinationError (OSError)           the data directory cannot take files
         │   └── DiskFullError                    errno ENOSPC
@@ -83,6 +86,28 @@ class ConfigError(UsageError):
 
 class OtherDatasetError(UsageError):
     """The data directory is of another data set, and nobody asked for two in one."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """A library that a call needs is not installed; nothing was asked or fetched.
+
+    Parameters
+    ----------
+    message : str
+        With the command that installs it.
+    name : str
+        The library.
+    extra : str
+        The extra of this package that brings it.
+    """
+
+    def __init__(self, message: str, *, name: str = "", extra: str = "") -> None:
+        super().__init__(message)
+        self.name: str = name
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), self.args, {"name": self.name, "extra": self.extra})
 
 
 class UnsafeNameError(UsageError):
@@ -211,3 +236,7 @@ class FaultError(NeurofetchError, RuntimeError):
 
 class InterruptedTransferError(NeurofetchError, RuntimeError):
     """The transfer was stopped on request; finished parts are kept for the next run."""
+
+
+class SelectionWarning(UserWarning):
+    """What you get differs from what you may have meant: the plan's notes, and what is withheld."""

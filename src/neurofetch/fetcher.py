@@ -438,6 +438,7 @@ class Fetcher:
         settings: RunSettings | None = None,
         *,
         inspect: Inspect | None = None,
+        permit: Callable[[], None] | None = None,
         strict: bool = True,
         stacklevel: int = 3,
     ) -> Report:
@@ -449,6 +450,9 @@ class Fetcher:
         settings : RunSettings, optional
         inspect : callable, optional
             A deeper look at a file before it takes its name.
+        permit : callable, optional
+            Called once the plan is told, and before anything moves: it raises where that must not
+            be.
         strict : bool
             Whether a file that is missing at the end is an error; if not, only the report says it.
         stacklevel : int
@@ -475,6 +479,8 @@ class Fetcher:
         settings = settings or RunSettings()
         listen = _logging(settings.listen)
         listen(Planned(plan))
+        if permit is not None:
+            permit()
         self._remember(plan, mix=settings.mix)
         report = transfer(
             plan,

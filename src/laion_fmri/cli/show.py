@@ -22,7 +22,7 @@ def add_show(commands: Commands) -> None:
         help="draw a session that is on disk: mean R², noise ceiling, mean beta, ROI outlines",
         description="Draw a session that is on disk: the mean R² over sessions, the session's "
         "noise ceiling and the mean of its single-trial betas, with the outlines of regions of "
-        'interest. Needs nilearn: pip install "neurofetch[plot]".',
+        "interest. Needs nilearn: pip install 'neurofetch[plot]'.",
         examples=("laion-fmri show --subject sub-03 --session ses-01 --out brain.png",),
     )
     console.add_subject(parser, required=True, help="such as sub-03 or 03")
@@ -43,6 +43,9 @@ def add_show(commands: Commands) -> None:
 
 
 def _show(arguments: Any) -> int:
+    from neurofetch.extras import need
+
+    need("laion-fmri show", "plot", "numpy", "nibabel", "isal", "pandas", "nilearn", "matplotlib")
     from laion_fmri.plotting import show
 
     try:

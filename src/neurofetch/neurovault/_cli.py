@@ -25,6 +25,8 @@ _MAIN = (
     "journal_name", "owner_name", "number_of_images", "add_date", "modify_date", "url",
 )  # fmt: skip
 _LONGEST = 60
+_NO_FIELDS = frozenset({"self", "text", "kind", "collection_text", "limit", "path"})
+"""Names that a search has for something else."""
 
 
 def add_neurovault(commands: Commands) -> None:
@@ -111,7 +113,7 @@ def _add_search(parts: Commands) -> None:
         metavar="NAME=VALUE",
         help='such as map_type="Z map" not_mni=false',
     )
-    parser.add_argument("--limit", type=int, metavar="N")
+    parser.add_argument("--limit", metavar="N", help="at most so many (default: all)")
     parser.add_argument("--ids", action="store_true", help="print the ids alone, one a line")
     parser.add_argument(
         "--update", action="store_true", help="fill the catalogue, or bring it up to date, first"
@@ -181,13 +183,15 @@ def _fetch(arguments: argparse.Namespace) -> int:
         return ExitCode.INCOMPLETE if plan.notes else ExitCode.OK
 
     def fetch(listen: Callable[[Event], None]) -> Report:
-        settings = Settings.of({**given, "progress": listen, "on_error": "raise"})
+        fixed = {"progress": listen, "on_error": "raise", "vectorize_words": False}
+        settings = Settings.of({**given, **fixed})
         return report_neurovault_ids(*ids, settings, data_dir)
 
     return console.narrated(fetch, arguments)
 
 
 def _search(arguments: argparse.Namespace) -> int:
+    from neurofetch.errors import NothingMatchedError  # noqa: PLC0415 - not needed for --help
     from neurofetch.neurovault.tables import catalogue, search, update_catalogue  # noqa: PLC0415
 
     if arguments.update:
@@ -201,15 +205,19 @@ def _search(arguments: argparse.Namespace) -> int:
         "limit": arguments.limit,
         **dict(map(_field, arguments.field)),
     }
+    words = {name: value for name, value in query.items() if name != "limit"}
     ids = search(arguments.text, **query)
     if arguments.json:
-        records = catalogue().records(ids, kind=arguments.kind)
-        console.emit("search", {"kind": arguments.kind, "records": list(records)})
-    elif arguments.ids:
+        if ids:
+            records = catalogue().records(ids, kind=arguments.kind)
+            console.emit("search", {"kind": arguments.kind, "records": list(records)})
+    elif arguments.ids and ids:
         console.output("\n".join(map(str, ids)))
     elif ids:
         _show_rows(catalogue().records(ids, kind=arguments.kind))
-    return ExitCode.OK if ids else ExitCode.NOTHING_MATCHED
+    if not ids:
+        raise NothingMatchedError(catalogue().why_nothing(arguments.text, **words))
+    return ExitCode.OK
 
 
 def _field(text: str) -> tuple[str, object]:
@@ -221,6 +229,8 @@ def _field(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise UsageError(f"--field takes NAME=VALUE, not {text!r}.")
+    if name in _NO_FIELDS:
+        raise UsageError(f"{name} is no field of a record: see neurofetch neurovault search --help")
     try:
         parsed = json.loads(value)
     except ValueError:
