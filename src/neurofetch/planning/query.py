@@ -65,6 +65,7 @@ def query(
     datatype: Values = None,
     include: Values = None,
     exclude: Values = None,
+    permissive: bool = True,
     **entities: Values,
 ) -> Query:
     """Normalise what was asked for.
@@ -77,6 +78,9 @@ def query(
         The folder of the data, such as ``"func"``.
     include, exclude : str or sequence of str, optional
         Globs; see `Query`.
+    permissive : bool
+        Whether a file that lacks an entity passes the filter on it; the subject and the session
+        exclude such a file all the same. With False every entity that was asked for does.
     **entities : str, int or sequence, optional
         By short or long name; values bare (``"04"``) or full (``"ses-04"``).
 
@@ -110,6 +114,7 @@ def query(
         _texts("datatype", datatype, problems),
         _globs("include", include, problems),
         _globs("exclude", exclude, problems),
+        STRICT if permissive else STRICT.union(wanted),
     )
     both = sorted(set(result.include) & set(result.exclude))
     problems += [f"include and exclude both name {glob!r}, so nothing is left" for glob in both]
