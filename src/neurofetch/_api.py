@@ -110,6 +110,7 @@ def plan(
         datatype=datatype,
         include=include,
         exclude=exclude,
+        permissive=True,
         **entities,
     )
     settings = RunSettings.checked(
@@ -185,6 +186,7 @@ def get(
         datatype=datatype,
         include=include,
         exclude=exclude,
+        permissive=True,
         **entities,
     )
     settings = RunSettings.checked(
