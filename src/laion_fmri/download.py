@@ -292,7 +292,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         if not dry_run:
             _check_permission(fetcher.directory, accept_license)
         plan = fetcher.prepare(lambda: choose(fetcher, labels, wanted, extras), settings)
-        warn_of_notes(plan)
+        warn_of_notes(plan, stacklevel=3)
         if dry_run:
             return plan
 

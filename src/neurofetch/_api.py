@@ -110,7 +110,6 @@ def plan(
         datatype=datatype,
         include=include,
         exclude=exclude,
-        permissive=True,
         **entities,
     )
     settings = RunSettings.checked(
@@ -186,7 +185,6 @@ def get(
         datatype=datatype,
         include=include,
         exclude=exclude,
-        permissive=True,
         **entities,
     )
     settings = RunSettings.checked(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 
 from neurofetch.errors import UsageError
@@ -53,6 +53,16 @@ class Query:
     strict: frozenset[str] = STRICT
     scope: str = ""
 
+    def strictly(self) -> Query:
+        """Return a query that leaves out each file that lacks an entity that was asked for.
+
+        Examples
+        --------
+        >>> sorted(query(task="rest", run=1).strictly().strict)
+        ['run', 'ses', 'sub', 'task']
+        """
+        return replace(self, strict=STRICT.union(entity for entity, _ in self.entities))
+
     def get(self, entity: str) -> tuple[str, ...]:
         """Return the values asked for of an entity (short name); empty without a filter."""
         return dict(self.entities).get(entity, ())
@@ -65,7 +75,6 @@ def query(
     datatype: Values = None,
     include: Values = None,
     exclude: Values = None,
-    permissive: bool = True,
     **entities: Values,
 ) -> Query:
     """Normalise what was asked for.
@@ -78,9 +87,6 @@ def query(
         The folder of the data, such as ``"func"``.
     include, exclude : str or sequence of str, optional
         Globs; see `Query`.
-    permissive : bool
-        Whether a file that lacks an entity passes the filter on it; the subject and the session
-        exclude such a file all the same. With False every entity that was asked for does.
     **entities : str, int or sequence, optional
         By short or long name; values bare (``"04"``) or full (``"ses-04"``).
 
@@ -114,7 +120,6 @@ def query(
         _texts("datatype", datatype, problems),
         _globs("include", include, problems),
         _globs("exclude", exclude, problems),
-        STRICT if permissive else STRICT.union(wanted),
     )
     both = sorted(set(result.include) & set(result.exclude))
     problems += [f"include and exclude both name {glob!r}, so nothing is left" for glob in both]

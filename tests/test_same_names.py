@@ -102,8 +102,9 @@ def test_the_data_directory_is_given_once(s3, tmp_path):
     ):
         with pytest.raises(UsageError, match="dest and data_dir are the same"):
             function(*arguments, tmp_path, data_dir=tmp_path)
+    for function in (neurofetch.plan, neurofetch.get):
         with pytest.raises(UsageError, match="no data directory"):
-            function(*arguments)
+            function(URL)
     assert not s3.requests()
 
 
