@@ -101,6 +101,9 @@ class Shell:
             "LANG": "C.UTF-8",
             "PYTHONWARNINGS": "error::ResourceWarning",
         } | LICENSE
+        if sources := os.environ.get("PYTHONPATH"):  # those of a working tree beside the installed
+            folders = sources.split(os.pathsep)
+            self.env["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, folders))
 
     def with_env(self, **changes: str | None) -> dict[str, str]:
         env = {**self.env, **{k: v for k, v in changes.items() if v is not None}}

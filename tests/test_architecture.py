@@ -188,6 +188,7 @@ ENGINE = {
     "neurofetch.engine",
     "neurofetch.errors",
     "neurofetch.events",
+    "neurofetch.extras",
     "neurofetch.model",
     "neurofetch.store.atomic",
     "neurofetch.store.folder",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurofetch._compact import etag_of, pack, unpack
+from neurofetch._compact import etag_of, pack, pack_all, unpack
 from neurofetch.engine import Dataset, Fetcher, Listing, RunSettings, query
 from neurofetch.model import (
     Action,
@@ -51,6 +51,12 @@ def test_what_is_packed_comes_back(etag, modified):
     told = pack(etag, modified)
     assert unpack(told) == (etag, modified)
     assert etag_of(told) == etag
+
+
+@given(st.lists(st.tuples(ETAGS, TIMES), max_size=8))
+def test_what_is_packed_together_is_packed_as_one_by_one(told):
+    etags, times = [etag for etag, _ in told], [time for _, time in told]
+    assert pack_all(etags, times) == [pack(*one) for one in told]
 
 
 def test_what_s3_writes_takes_little_room():

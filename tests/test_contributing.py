@@ -116,7 +116,7 @@ def test_a_command_prints_data_and_takes_json(run, tmp_path, capsys):
     assert run("free", str(tmp_path)) == 0
     assert int(capsys.readouterr().out) > 0
     assert run("free", str(tmp_path), "--json") == 0
-    assert json.loads(capsys.readouterr().out)["free"] > 0
+    assert json.loads(capsys.readouterr().out)["bytes_free"] > 0
 
 
 def test_an_error_becomes_a_line_and_an_exit_code(run, tmp_path, capsys):

@@ -106,7 +106,7 @@ def test_the_command_does_what_its_twin_does(shell):
     assert {f["path"] for f in report["files"]} == set(FILES) == on_disk(shell.home / "new/folder")
     assert shell("neurofetch verify new/folder --hash").out.startswith(f"{len(FILES)} good")
     done = shell(f"neurofetch verify new/folder --remote {URL} --json")
-    assert {f["state"] for f in json.loads(done.out)["files"]} == {"good"}
+    assert {f["state"] for f in json.loads(done.out)["files"]} == {"unchanged"}
 
 
 # -- filters ---------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_the_command_does_what_its_twin_does(shell):
 def test_flags_and_keywords_choose_alike(shell, dest, flags, filters):
     done = shell(f"neurofetch get {URL} --dest {dest} {flags} --dry-run --json")
     plan = neurofetch.plan(URL, dest, **filters)
-    assert {step["path"] for step in json.loads(done.out)["steps"]} == paths(plan)
+    assert {step["path"] for step in json.loads(done.out)["files"]} == paths(plan)
     assert ROOT - {"dataset_description.json"} <= paths(plan) != set(FILES)
     assert not on_disk(dest)
 
@@ -155,10 +155,10 @@ def test_every_entity_is_a_flag_by_its_short_and_its_long_name(tmp_path, entitie
             chosen = " ".join(f"--{flag} 1" for flag in flags)
             done = shell(f"neurofetch get s3://entities --dest data {chosen} --dry-run --json")
             assert done.code == 0, done.err
-            assert [step["path"] for step in json.loads(done.out)["steps"]] == [names[""]]
+            assert [step["path"] for step in json.loads(done.out)["files"]] == [names[""]]
             with_name = " ".join(f"--{f} {s}-1" for f, s in zip(flags, shorts, strict=True))
             done = shell(f"neurofetch get s3://entities --dest data {with_name} --dry-run --json")
-            assert [step["path"] for step in json.loads(done.out)["steps"]] == [names[""]]
+            assert [step["path"] for step in json.loads(done.out)["files"]] == [names[""]]
 
 
 def test_the_help_names_every_entity(shell):
@@ -204,13 +204,26 @@ def test_what_does_not_exist_is_an_error_with_what_does(shell, dest):
 
 def test_one_key(dest):
     report = neurofetch.get(f"{URL}/{LARGE}", dest)
-    assert [o.path for o in report] == [LARGE.rpartition("/")[2]]
-    assert (dest / report.paths[0]).stat().st_size == 20 << 20
+    assert on_disk(dest) == {LARGE, *ROOT}
+    assert (dest / LARGE).stat().st_size == 20 << 20
+    assert any("paths are relative" in note for note in report.notes)
 
 
-def test_a_folder_inside_a_dataset(dest):
-    chosen = paths(neurofetch.plan(f"{URL}/sub-01/anat", dest))
-    assert chosen == {"sub-01_T1w.nii.gz", "sub-01_T1w.json"}
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize(
+    ("below", "chosen"),
+    [
+        ("sub-01/anat", {p for p in FILES if p.startswith("sub-01/anat/")}),
+        ("sub-01/ses-a", {p for p in FILES if p.startswith("sub-01/ses-a/")}),
+        ("code", {"code/run.sh"}),
+        ("participants.tsv", {"participants.tsv"}),
+        ("task-rest_bold.json", {"task-rest_bold.json"}),
+    ],
+)
+def test_a_url_below_the_root_gives_paths_below_the_root(dest, below, chosen, slash):
+    plan = neurofetch.plan(f"{URL}/{below}{slash}", dest)
+    assert paths(plan) == chosen | ROOT
+    assert any("lies in the data set s3://openneuro.org/public/ds000777" in n for n in plan.notes)
 
 
 def test_a_whole_bucket(dest):
@@ -228,8 +241,16 @@ def test_what_is_no_url_of_a_bucket(s3, dest, url):
 
 
 def test_a_prefix_without_anything(dest):
-    with pytest.raises(NothingMatchedError, match="there is nothing at s3"):
+    with pytest.raises(NothingMatchedError, match=r"nothing at s3://openneuro.org/publ\.") as half:
         neurofetch.plan("s3://openneuro.org/publ", dest)
+    assert "What begins so: s3://openneuro.org/public/." in str(half.value)
+    with pytest.raises(NothingMatchedError, match="there is nothing at s3") as wrong:
+        neurofetch.plan(f"{URL}/sub-03/anat", dest)
+    exists = "s3://openneuro.org/public/ds000777/ exists and holds:"
+    assert exists in str(wrong.value)
+    assert "sub-01/, sub-02/" in str(wrong.value)
+    with pytest.raises(NothingMatchedError, match=r"s3://openneuro.org/ exists and holds: public/"):
+        neurofetch.plan("s3://openneuro.org/nowhere", dest)
 
 
 # -- parts of a plan, rates, failures --------------------------------------------------------------

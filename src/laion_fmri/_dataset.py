@@ -89,6 +89,7 @@ def dataset(extras: Extras = Extras()) -> Dataset:  # noqa: B008 - a frozen valu
         withheld=(HELD_OUT,),
         tidy_labels=True,
         state=".laion_fmri",
+        kind="laion-fmri",
     )
 
 

@@ -1,30 +1,45 @@
 """The licence of the data: CC0 1.0, acknowledged once for each data directory.
 
-At a terminal you type ``I AGREE``. Elsewhere you name the licence in a flag, an argument or an
-environment variable. What was accepted, how and when is recorded in the data directory.
+At a terminal, or in a notebook, you type ``I AGREE`` after you have seen what would be fetched.
+Elsewhere you name the licence in a flag, an argument or an environment variable. What was accepted,
+how and when is recorded in the data directory.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from laion_fmri.errors import LicenseNotAcceptedError
+from neurofetch import console
 from neurofetch.errors import DestinationError, UsageError
 from neurofetch.store.folder import Folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["LICENSE", "is_accepted", "require_license"]
+__all__ = ["LICENSE", "check_license", "is_accepted", "require_license"]
 
 LICENSE = "CC0-1.0"
 URL = "https://creativecommons.org/publicdomain/zero/1.0/"
 VARIABLE = "LAION_FMRI_ACCEPT_LICENSE"
 _PHRASE = "I AGREE"
+_QUESTIONS = 3
+"""So many times it is asked, if the answer is neither yes nor no."""
+_YES = frozenset({
+    "i agree", "agree", "agreed", "i do agree", "i accept", "accept", "accepted", "yes", "y",
+    "yes i agree", "yes i do", "yes i accept", "cc0", "cc0 1.0", "cc0-1.0",
+})  # fmt: skip
+_NO = frozenset({
+    "", "no", "n", "nope", "never", "i disagree", "disagree", "i decline", "decline", "cancel",
+    "i do not agree", "i dont agree", "do not agree", "i do not", "no thanks", "no thank you",
+    "i do not accept", "i dont accept", "refuse", "i refuse", "quit", "q", "exit", "stop",
+})  # fmt: skip
 
 
 def _marker(root: Path) -> Path:
@@ -36,8 +51,8 @@ def is_accepted(root: Path) -> bool:
     return _marker(root).exists()
 
 
-def require_license(root: Path, named: str | None = None) -> None:
-    """Make sure that the licence is accepted; ask for it where there is a terminal.
+def check_license(root: Path, named: str | None = None) -> None:
+    """See that the licence is accepted or that somebody can be asked, before a server is.
 
     Parameters
     ----------
@@ -49,49 +64,153 @@ def require_license(root: Path, named: str | None = None) -> None:
     Raises
     ------
     LicenseNotAcceptedError
+        If it was not accepted, and there is nobody to ask.
+    UsageError
+        If `named`, or the environment variable, names another licence.
+    """
+    if not is_accepted(root) and not _named(named) and not (_terminal() or _in_notebook()):
+        raise LicenseNotAcceptedError(_nobody("there is no terminal to ask at"))
+
+
+def require_license(root: Path, named: str | None = None, plan: str = "") -> None:
+    """Make sure that the licence is accepted; ask for it where there is somebody to ask.
+
+    Parameters
+    ----------
+    root : Path
+        The data directory.
+    named : str, optional
+        The licence that the caller accepts by its name, ``"CC0-1.0"``.
+    plan : str
+        What would be fetched, in words; "" where that was shown already.
+
+    Raises
+    ------
+    LicenseNotAcceptedError
         If it was not accepted.
     UsageError
         If `named`, or the environment variable, names another licence.
     """
     if is_accepted(root):
         return
+    how = _named(named)
+    if not how:
+        how = _asked(plan)
+    if not is_accepted(root):  # another process may have written it down meanwhile
+        _write_down(root, how)
+
+
+def _named(named: str | None) -> str:
+    """Return what names the licence, the argument or the variable; "" if neither does."""
     for text, how in ((named, "argument"), (os.environ.get(VARIABLE), f"variable {VARIABLE}")):
         if text is not None and text != "":
             _check_name(text, how)
-            _write_down(root, how)
-            return
-    if not (sys.stdin is not None and sys.stdin.isatty()):
-        msg = (
-            f"the LAION-fMRI data are in the public domain under {LICENSE} ({URL}). You accept "
-            "this licence once for each data directory, and there is no terminal to ask at. "
-            f"Nothing was fetched. Pass --accept-license {LICENSE} (in Python "
-            f"accept_license={LICENSE!r}), or set {VARIABLE}={LICENSE}."
-        )
-        raise LicenseNotAcceptedError(msg)
-    _ask()
-    _write_down(root, "terminal")
+            return how
+    return ""
 
 
 def _check_name(text: str, how: str) -> None:
-    if text.strip().upper() != LICENSE:
+    if str(text).strip().upper() != LICENSE:  # True is no name
         msg = (
             f"the licence of LAION-fMRI is {LICENSE}, but the {how} names {text!r}. Use {LICENSE}."
         )
         raise UsageError(msg)
 
 
-def _ask() -> None:
-    print(
-        f"The LAION-fMRI data are in the public domain under {LICENSE}:\n  {URL}\n"
-        f"Type {_PHRASE} to continue.\n> ",
-        end="",
-        file=sys.stderr,
-        flush=True,
+def _nobody(why: str) -> str:
+    return (
+        f"the LAION-fMRI data are in the public domain under {LICENSE} ({URL}). You accept "
+        f"this licence once for each data directory, and {why}. "
+        f"Nothing was fetched. Pass --accept-license {LICENSE} (in Python "
+        f"accept_license={LICENSE!r}), or set {VARIABLE}={LICENSE}."
     )
+
+
+# -- asking --------------------------------------------------------------------------------------
+
+
+def _terminal() -> bool:
+    try:
+        return sys.stdin is not None and sys.stdin.isatty()
+    except ValueError:  # it was closed
+        return False
+
+
+def _in_notebook() -> bool:
+    """Whether this is a Jupyter kernel: there `input` asks the notebook, and stdin is no terminal.
+
+    See https://ipython.readthedocs.io/en/stable/api/generated/IPython.core.getipython.html and
+    https://jupyter-client.readthedocs.io/en/stable/messaging.html#messages-on-the-stdin-channel.
+    """
+    ipython = sys.modules.get("IPython")  # a kernel has loaded it
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def _asked(plan: str) -> str:
+    """Ask until the answer is yes or no; return where.
+
+    Raises
+    ------
+    LicenseNotAcceptedError
+        If the answer is no, in whatever way, or nobody can be asked after all.
+    """
+    where, read = ("notebook", _read_notebook) if _in_notebook() else ("terminal", _read_terminal)
+    shown = f"{plan}\n\n" if plan else ""
+    console.say(
+        f"{shown}The LAION-fMRI data are in the public domain under {LICENSE}:\n  {URL}\n"
+        f"Type {_PHRASE} to continue."
+    )
+    for left in reversed(range(_QUESTIONS)):
+        answer = _answer(read)
+        if _normal(answer) in _YES:
+            return where
+        if _normal(answer) in _NO or not left:
+            break
+        console.say(f"{answer.strip()!r} is neither yes nor no. Type {_PHRASE}, or no.")
+    msg = (
+        f"the licence was not accepted: you answered {answer.strip()!r}. Nothing was fetched. Run "
+        f"this again and type {_PHRASE}, or name the licence: --accept-license {LICENSE}, "
+        f"accept_license={LICENSE!r} in Python, or {VARIABLE}={LICENSE}."
+    )
+    raise LicenseNotAcceptedError(msg)
+
+
+def _normal(answer: str) -> str:
+    """Return an answer without what does not matter: case, quotes, stops at its end, more room."""
+    words = re.sub(r"['\"`\u2019,;!]", "", answer.casefold()).split()
+    return " ".join(words).rstrip(". ")
+
+
+def _answer(read: Callable[[], str]) -> str:
+    try:
+        return read()
+    except KeyboardInterrupt:
+        why = "you pressed Ctrl-C, or interrupted the kernel"
+    except EOFError:
+        why = "there was no answer (Ctrl-D, or the end of the input)"
+    except NotImplementedError as error:  # StdinNotImplementedError of IPython
+        why = "this notebook runs where nobody can be asked (as nbconvert and papermill do)"
+        raise LicenseNotAcceptedError(_nobody(why)) from error
+    console.say("")
+    msg = f"the licence was not accepted: {why}. Nothing was fetched."
+    raise LicenseNotAcceptedError(msg)
+
+
+def _read_notebook() -> str:
+    return input(f"{_PHRASE}? ")
+
+
+def _read_terminal() -> str:
     # Not input(): it writes its prompt to stdout, which is for data only.
-    if sys.stdin.readline().strip() != _PHRASE:
-        msg = f"the licence was not accepted (expected {_PHRASE!r}). Nothing was fetched."
-        raise LicenseNotAcceptedError(msg)
+    console.say("> ", end="")
+    try:
+        line = sys.stdin.readline()
+    except UnicodeDecodeError:
+        return "\ufffd"
+    if not line:
+        raise EOFError
+    return line
 
 
 def _write_down(root: Path, how: str) -> None:

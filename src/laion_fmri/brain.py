@@ -9,6 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import laion_fmri.volumes  # noqa: F401 - names the extra where numpy is missing
+
+# isort: split
 import numpy as np
 
 from laion_fmri.volumes.brain_mask import read_brain, voxel_coordinates

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from laion_fmri._names import also_named
 from laion_fmri.config import data_directory
 from laion_fmri.loader.layout import GLM, Layout, how_to_get, subject_id
 from laion_fmri.loader.rois import Rois
+from neurofetch.extras import need
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +33,7 @@ def get_subjects(*, data_dir: str | os.PathLike[str] | None = None) -> list[str]
     return sorted(found)
 
 
+@also_named(sub="subject")
 def get_rois(
     subject: str, category: str | None = None, *, data_dir: str | os.PathLike[str] | None = None
 ) -> list[str]:
@@ -61,6 +64,7 @@ def get_participants(*, data_dir: str | os.PathLike[str] | None = None) -> pd.Da
     DataNotDownloadedError
         If it is not on disk.
     """
+    need("get_participants()", "loader", "pandas")
     from laion_fmri.errors import DataNotDownloadedError
     from laion_fmri.io import load_tsv
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
-from laion_fmri._license import is_accepted, require_license
+from laion_fmri._license import check_license, is_accepted, require_license
+from laion_fmri._names import also_named
 from laion_fmri.access.gated_files import StimuliSource
 from laion_fmri.config import get_data_dir
 from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError
@@ -18,7 +19,9 @@ from neurofetch.engine import (
     bucket_of,
     make_selection,
     nearest,
+    plan_summary,
     query,
+    warn_of_notes,
 )
 from neurofetch.errors import NothingMatchedError, UsageError
 
@@ -46,6 +49,7 @@ Numbers = str | int | Sequence[str | int] | None
 class _Keywords(TypedDict, total=False):
     """The keywords of `download` that do not change what it returns, for the type checker."""
 
+    session: Values
     run: Numbers
     echo: Numbers
     part: Values
@@ -120,6 +124,7 @@ def download(
 ) -> Report | Plan: ...
 
 
+@also_named(sub="subject")
 def download(  # noqa: PLR0917 - the order of arguments is documented
     subject: str | Sequence[str],
     ses: Values = None,
@@ -132,6 +137,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     include_stimuli: bool = False,
     n_jobs: int = 1,
     *,
+    session: Values = None,
     run: Numbers = None,
     echo: Numbers = None,
     part: Values = None,
@@ -168,6 +174,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         summaries, which a session alone leaves out. The mean-R² map comes along with any session,
         since the loader derives the brain mask from it, and regions of interest come under any
         `ses`, since they belong to none. Sessions 31 to 34 are held out by the dataset's owners.
+    session : str or sequence of str, optional
+        Another name of `ses`.
     task, space, desc, stat : str or sequence of str, optional
         Entities, bare (``"T1w"``) or full (``"space-T1w"``).
     suffix : str or sequence of str, optional
@@ -226,11 +234,18 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     NoMatchingDataError
         If the filters leave nothing.
     LicenseNotAcceptedError
-        If the licence was not accepted, and nobody can be asked.
+        If the licence was not accepted. It is asked for once the plan is shown, at a terminal or
+        in a notebook; where nobody can be asked, this is raised before any request.
     IncompleteError
         At the end, when something that was asked for is missing: the message lists every file and
         cause. All the rest was fetched. Files that the bucket withholds are no failure: they are
         warned of, and stand in the report.
+
+    Warns
+    -----
+    SelectionWarning
+        Of each note of the plan (``Plan.notes``), such as a value that was taken for another, or a
+        glob that matches nothing; and of the files that are withheld.
 
     Notes
     -----
@@ -247,6 +262,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     )
     wanted = query(
         ses=ses,
+        session=session,
         task=task,
         space=space,
         desc=desc,
@@ -269,13 +285,22 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         overwrite=overwrite,
         verify=verify,
         dry_run=dry_run,
+        stacklevel=4,  # past `also_named`
     )
     root = Path(data_dir) if data_dir is not None else get_data_dir()
     with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not dry_run:
-            _permitted(fetcher.directory, accept_license)
+            _check_permission(fetcher.directory, accept_license)
         plan = fetcher.prepare(lambda: choose(fetcher, labels, wanted, extras), settings)
-        return plan if dry_run else fetcher.run(plan, settings)
+        warn_of_notes(plan, stacklevel=3)
+        if dry_run:
+            return plan
+
+        def permit() -> None:
+            told = bool(getattr(progress, "plan_shown", False))
+            require_license(root, accept_license, "" if told else plan_summary(plan))
+
+        return fetcher.run(plan, settings, permit=permit, stacklevel=4)
 
 
 def fetcher_for(
@@ -310,15 +335,15 @@ def fetcher_for(
     return Fetcher(described, root, network=network, make_source=make_source)
 
 
-def _permitted(directory: DataDirectory, accept_license: str | None) -> None:
-    """See that the licence is accepted, and can be written down where it was not before.
+def _check_permission(directory: DataDirectory, accept_license: str | None) -> None:
+    """See that the licence is accepted or can be asked for, and can then be written down.
 
     Where it was, a directory that others keep and this user only reads is good enough, as long as
     nothing is missing in it: the transfer looks whether it can write when it has to.
     """
     if not is_accepted(directory.root):
         directory.check_writable()
-    require_license(directory.root, accept_license)
+    check_license(directory.root, accept_license)
 
 
 def labels_of(subject: object) -> tuple[str, ...] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
+from laion_fmri._names import also_named
 from laion_fmri.config import data_directory
 from laion_fmri.discovery import get_subjects
 from laion_fmri.loader.layout import Layout, how_to_get
@@ -143,6 +144,7 @@ class Group:
         self, session: Iterable[str], **how: Unpack[_Betas]
     ) -> dict[str, dict[str, Floats]]: ...
 
+    @also_named(ses="session")
     def get_betas(
         self, session: str | Iterable[str], **how: Unpack[_Betas]
     ) -> dict[str, Floats] | dict[str, dict[str, Floats]]:
@@ -162,6 +164,7 @@ class Group:
         self, session: Iterable[str], **how: Unpack[_SharedBetas]
     ) -> dict[str, dict[str, Floats]]: ...
 
+    @also_named(ses="session")
     def get_shared_betas(
         self, session: str | Iterable[str], **how: Unpack[_SharedBetas]
     ) -> dict[str, Floats] | dict[str, dict[str, Floats]]:
@@ -191,6 +194,7 @@ class Group:
         self, *, desc: Iterable[str], **where: Unpack[_Where]
     ) -> dict[str, dict[str, Floats]]: ...
 
+    @also_named(ses="session")
     def get_noise_ceiling(self, **what: Any) -> dict[str, Any]:
         """Return `Subject.get_noise_ceiling` of each subject."""
         return {name: subject.get_noise_ceiling(**what) for name, subject in self}
@@ -203,6 +207,7 @@ class Group:
     @overload
     def get_trial_info(self, session: Iterable[str]) -> dict[str, dict[str, pd.DataFrame]]: ...
 
+    @also_named(ses="session")
     def get_trial_info(
         self, session: str | Iterable[str]
     ) -> dict[str, pd.DataFrame] | dict[str, dict[str, pd.DataFrame]]:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras, listing
+from laion_fmri._names import also_named
 from laion_fmri.config import DataDirNotSetError, get_data_dir
 from laion_fmri.download import check_subjects, fetcher_for, labels_of, subjects_of
 from neurofetch.console import size, table
@@ -73,10 +74,14 @@ class Info:
     subjects: tuple[SubjectInfo, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the values for JSON."""
-        return asdict(self)
+        """Return the values for JSON, in the words of ``docs/json.md``."""
+        told = asdict(self)
+        for one in told["subjects"]:
+            one["files_total"], one["bytes_total"] = one.pop("files"), one.pop("bytes")
+        return told
 
 
+@also_named(sub="subject")
 def info(
     subject: str | Sequence[str] | None = None,
     *,

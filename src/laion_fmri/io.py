@@ -6,6 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import laion_fmri.volumes  # noqa: F401 - names the extra where numpy is missing
+
+# isort: split
 import numpy as np
 
 from laion_fmri.config import data_directory
@@ -15,6 +18,7 @@ from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import Voxels, as_mask, masked, whole_volume
 from neurofetch.engine import ENTITY_NAMES, datatype_of
 from neurofetch.engine import parse_entities as parse
+from neurofetch.extras import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +57,7 @@ def load_nifti_mask(path: StrPath) -> NDArray[np.bool_]:
     CorruptFileError, BadDataError
         If it is damaged, or not 3-D.
     """
+    need("load_nifti_mask()", "loader", "nibabel", "isal")
     with open_file(Path(path)) as reader:
         reader.header.need(3)
         return as_mask(whole_volume(reader), Path(path)).ravel()
@@ -72,6 +77,7 @@ def load_nifti_data(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDA
     numpy.ndarray
         float32, shape (n_voxels,); NaN stays NaN.
     """
+    need("load_nifti_data()", "loader", "nibabel", "isal")
     with open_file(Path(path)) as reader:
         reader.header.need(3)
         voxels = _voxels(mask, reader.header.grid, path)
@@ -92,6 +98,7 @@ def load_nifti_4d(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDArr
     numpy.ndarray
         float32, shape (n_volumes, n_voxels), C-contiguous; NaN stays NaN.
     """
+    need("load_nifti_4d()", "loader", "nibabel", "isal")
     with open_file(Path(path)) as reader:
         reader.header.need(4)
         return masked(reader, _voxels(mask, reader.header.grid, path), finite=False)
@@ -116,6 +123,7 @@ def load_tsv(path: StrPath) -> pd.DataFrame:
     CorruptFileError
         If it is no such table.
     """
+    need("load_tsv()", "loader", "pandas")
     import pandas as pd
 
     try:
@@ -126,11 +134,13 @@ def load_tsv(path: StrPath) -> pd.DataFrame:
 
 def load_gifti_mask(path: StrPath) -> NDArray[np.bool_]:
     """Read a ``.func.gii`` mask: bool, shape (n_vertices,)."""
+    need("load_gifti_mask()", "loader", "nibabel")
     return read_surface(Path(path))
 
 
 def load_freesurfer_label(path: StrPath) -> NDArray[np.int64]:
     """Read a FreeSurfer ``.label``: vertex numbers, shape (n_label_vertices,)."""
+    need("load_freesurfer_label()", "loader", "nibabel")
     return read_label(Path(path))
 
 
@@ -154,6 +164,7 @@ def index(data_dir: StrPath | None = None) -> pd.DataFrame:
         with forward slashes); and ``size`` in bytes. What a name does not say is missing.
         Values are text, as they are in the name.
     """
+    need("index()", "loader", "pandas")
     import pandas as pd
 
     root = data_directory(data_dir)

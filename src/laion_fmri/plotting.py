@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import laion_fmri.volumes  # noqa: F401 - names the extra where numpy is missing
+
+# isort: split
 import numpy as np
 
+from laion_fmri._names import also_named
 from laion_fmri.errors import NotFiniteError
 from laion_fmri.loader.layout import session_id
 from laion_fmri.loader.voxels import read_map
@@ -15,6 +19,7 @@ from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import forward_pass
 from laion_fmri.volumes.nifti import check_same_grid
 from neurofetch.errors import UsageError
+from neurofetch.extras import need
 
 if TYPE_CHECKING:
     import os
@@ -44,6 +49,7 @@ class _Row(NamedTuple):
     unit: str
 
 
+@also_named(ses="session", sub="subject")
 def show(
     subject: str,
     session: str,
@@ -76,8 +82,9 @@ def show(
 
     Raises
     ------
-    ImportError
-        If nilearn or matplotlib is not installed: ``pip install "neurofetch[plot]"``.
+    MissingExtraError
+        If nilearn or matplotlib is not installed (an ``ImportError``):
+        ``pip install 'neurofetch[plot]'``.
     DataNotDownloadedError
         If a map is not on disk; the message has the call that brings it.
     UnknownRoiError
@@ -110,13 +117,10 @@ def show(
 
 
 def _libraries() -> tuple[Any, Any]:
-    try:
-        import matplotlib.pyplot as plt
-        from nilearn import plotting
-    except ImportError as exc:
-        raise ImportError(
-            f'Drawing needs nilearn and matplotlib ({exc}): pip install "neurofetch[plot]".'
-        ) from exc
+    need("drawing", "plot")
+    import matplotlib.pyplot as plt
+    from nilearn import plotting
+
     return plotting, plt
 
 

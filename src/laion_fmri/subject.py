@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
+from laion_fmri._names import also_named
 from laion_fmri.brain import volume_image, write_image
 from laion_fmri.config import data_directory
 from laion_fmri.discovery import get_subjects
@@ -21,6 +22,7 @@ from laion_fmri.loader.torch_dataset import dataset_class
 from laion_fmri.loader.trials import read_trials
 from laion_fmri.loader.voxels import read_map, voxel_columns
 from laion_fmri.volumes.brain_mask import Brain, read_brain, voxel_coordinates
+from neurofetch.extras import need
 
 if TYPE_CHECKING:
     import os
@@ -44,6 +46,7 @@ __all__ = ["Subject", "load_subject"]
 T = TypeVar("T")
 
 
+@also_named(sub="subject")
 def load_subject(
     subject: str,
     *,
@@ -76,7 +79,10 @@ def load_subject(
         If nothing of the subject is on disk.
     DataDirNotSetError
         If no data directory is given or configured.
+    MissingExtraError
+        If what reads the files is not installed: ``pip install 'neurofetch[loader]'``.
     """
+    _need_libraries()
     root = data_directory(data_dir)
     layout = Layout(root, subject_id(subject))
     if not layout.exists():
@@ -86,6 +92,11 @@ def load_subject(
             f"{how_to_get(root, layout.subject)}"
         )
     return Subject(layout.subject, root, store=store)
+
+
+def _need_libraries() -> None:
+    """See that what the accessors read files with is installed, before the first of them."""
+    need("reading a subject", "loader", "numpy", "nibabel", "pandas", "isal")
 
 
 class Subject:
@@ -118,6 +129,7 @@ class Subject:
         *,
         store: StoreMode | None = None,
     ) -> None:
+        _need_libraries()
         self.layout: Layout = Layout(Path(data_dir), subject_id)
         self.store: BetaStore = BetaStore(self.layout, store)
 
@@ -295,6 +307,7 @@ class Subject:
         nan: Literal["raise", "keep"] = "raise",
     ) -> dict[str, Floats]: ...
 
+    @also_named(ses="session")
     def get_betas(  # noqa: PLR0917 - the public package's order
         self,
         session: str | Iterable[str],
@@ -405,6 +418,7 @@ class Subject:
         mask: NDArray[Any] | None = None,
     ) -> dict[str, Floats]: ...
 
+    @also_named(ses="session")
     def get_noise_ceiling(
         self,
         session: str | Iterable[str] | None = None,
@@ -454,6 +468,7 @@ class Subject:
     @overload
     def get_trial_info(self, session: Iterable[str]) -> dict[str, pd.DataFrame]: ...
 
+    @also_named(ses="session")
     def get_trial_info(
         self, session: str | Iterable[str]
     ) -> pd.DataFrame | dict[str, pd.DataFrame]:
@@ -499,6 +514,7 @@ class Subject:
         DataNotDownloadedError
             If no session's betas are on disk.
         """
+        need("Subject.betas", "loader", "dask", "xarray")
         sessions = self.store.sessions()
         if not sessions:
             self.layout.missing("the betas of any session", desc="SingletrialBetas", stat="effect")
@@ -506,6 +522,7 @@ class Subject:
 
     # --- the beta store --------------------------------------------------------------------------
 
+    @also_named(ses="session")
     def build_store(
         self, session: str | Iterable[str] | None = None, *, n_jobs: int | None = None
     ) -> Path:
@@ -569,6 +586,7 @@ class Subject:
             write_image(image, Path(output_path))
         return image
 
+    @also_named(ses="session")
     def to_torch_dataset(
         self,
         session: str | Iterable[str] | None = None,
@@ -607,11 +625,14 @@ class Subject:
 
         Raises
         ------
-        ImportError
-            If PyTorch is not installed: ``pip install "neurofetch[torch]"``.
+        MissingExtraError
+            If PyTorch is not installed, or, with `images`, what reads them (an ``ImportError``):
+            ``pip install 'neurofetch[torch]'``.
         StimuliNotDownloadedError
             If images are asked for and the stimuli are not on disk.
         """
+        if images:
+            need("images=True", "torch", "h5py", "PIL")
         make = dataset_class()
         sessions = self.store.sessions(session)
         if nc_threshold is not None and len(sessions) != 1:

@@ -13,6 +13,7 @@ from neurofetch.engine import (
     Audit,
     DataDirectory,
     Fetcher,
+    Listing,
     Rules,
     audit,
     listener,
@@ -80,10 +81,13 @@ def verify(
         fetcher.listen = listen
         here = _subjects_here(fetcher)
         exist = tuple(subject for subject in subjects_of(fetcher, _ALL) if subject in here)
-        files = fetcher.files(listing(exist, _ALL))
+        places = listing(exist, _ALL)
+        files = fetcher.files(places)
         everything = replace(fetcher.dataset, rules=Rules())  # nothing is chosen, all is compared
         wants = make_selection(files, query(), everything).wants
-        found = fetcher.audit(wants, read_all=read_all, listen=listen)
+        if fetcher.source.notes:  # not all that there is was listed
+            places = Listing(())
+        found = fetcher.audit(wants, read_all=read_all, listing=places, listen=listen)
     for note in fetcher.source.notes:
         warnings.warn(note, UserWarning, stacklevel=2)
     return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from neurofetch._faces import open_with
 from neurofetch._version import __version__
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ _HOMES = {
     "verify": "_api",
 }
 
+
+open_with(lambda: import_module(f"{__name__}.display.faces"))
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that exists
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.display.progress import listener
-from neurofetch.errors import NothingMatchedError
+from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
 from neurofetch.fetcher import Fetcher, Listing, RunSettings
+from neurofetch.lister import Found
+from neurofetch.notes import warn_of_notes
 from neurofetch.planning.dataset import Dataset, make_selection
+from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
 from neurofetch.sources.s3 import parse_s3_url
 from neurofetch.store.directory import DataDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.events import Event
-    from neurofetch.model import Plan, RemoteFile, Report
+    from neurofetch.model import Plan, Report, Want
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
-    from neurofetch.store.audit import Audit
+    from neurofetch.store.data_source import DataSource
+    from neurofetch.store.findings import Audit, Finding
+    from neurofetch.store.places import Place
 
 __all__ = ["get", "plan", "verify"]
 
@@ -30,8 +36,9 @@ Where = str | os.PathLike[str]
 
 def plan(
     url: str,
-    dest: Where,
+    dest: Where | None = None,
     *,
+    data_dir: Where | None = None,
     suffix: Values = None,
     extension: Values = None,
     datatype: Values = None,
@@ -40,6 +47,8 @@ def plan(
     overwrite: bool = False,
     shard: tuple[int, int] | None = None,
     region: str | None = None,
+    follow: bool = False,
+    mix: bool = False,
     **entities: Values,
 ) -> Plan:
     """Say what `get` would do: every file, its bytes, what is here already, and why.
@@ -47,15 +56,18 @@ def plan(
     Parameters
     ----------
     url : str
-        ``s3://BUCKET/PREFIX`` of a public bucket.
+        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one.
     dest : path
-        The data directory; it is created if it does not exist.
+        The data directory; it is created if it does not exist. Paths in it are relative to the
+        root of the data set, also where `url` names a part of it.
+    data_dir : path
+        Another name of `dest`, as in the other functions and the commands.
     suffix, extension : str or list of str, optional
         Only files with one of these (``"bold"``, ``"nii.gz"``).
     datatype : str or list of str, optional
         Only files in a folder of this name (``"func"``, ``"perf"``), or below it.
     include, exclude : str or list of str, optional
-        Globs on the path below the prefix; one without a slash applies to the file name.
+        Globs on the path below the root; one without a slash applies to the file name.
     overwrite : bool
         Fetch also what is here.
     shard : tuple of (int, int), optional
@@ -63,6 +75,13 @@ def plan(
         array jobs on a cluster.
     region : str, optional
         Of the bucket; by default it is found automatically.
+    follow : bool
+        Choose also what the content of chosen files names: the stimuli of events, the empty-room
+        recording of an MEG recording, what a field map is for, and what these name in turn. By
+        default the plan only says what there is.
+    mix : bool
+        The data directory may be of another data set. By default that is an error, since two data
+        sets would lie in each other's folders. A file of one is never replaced by one of the other.
     **entities : str, int or list, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
         ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
@@ -76,6 +95,14 @@ def plan(
         If the bucket cannot be listed.
     DestinationError
         If `dest` cannot be used.
+    OtherDatasetError
+        If `dest` is of another data set, and `mix` is not set.
+
+    Warns
+    -----
+    SelectionWarning
+        Of each note of the plan (``Plan.notes``): a value that was taken for another, a glob that
+        matches nothing; and of the files that are withheld.
     """
     wanted = query(
         suffix=suffix,
@@ -85,15 +112,21 @@ def plan(
         exclude=exclude,
         **entities,
     )
-    settings = RunSettings.checked(shard=shard, overwrite=overwrite, progress="none", dry_run=True)
-    with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
-        return fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
+    settings = RunSettings.checked(
+        shard=shard, overwrite=overwrite, progress="none", dry_run=True, mix=mix
+    )
+    root = _root(dest, data_dir)
+    with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:
+        plan = fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
+    warn_of_notes(plan)
+    return plan
 
 
 def get(
     url: str,
-    dest: Where,
+    dest: Where | None = None,
     *,
+    data_dir: Where | None = None,
     suffix: Values = None,
     extension: Values = None,
     datatype: Values = None,
@@ -106,13 +139,16 @@ def get(
     patience: float | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     region: str | None = None,
+    follow: bool = False,
+    mix: bool = False,
     **entities: Values,
 ) -> Report:
     """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
 
     Parameters
     ----------
-    url, dest, suffix, extension, datatype, include, exclude, overwrite, shard, region, **entities
+    url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
+    overwrite, shard, region, follow, mix, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -135,8 +171,13 @@ def get(
         At the end, if files are missing; it names every file and cause, and what to do. Files that
         the server refuses (403), that are archived, or that cannot be kept under their names are
         among them.
-    UsageError, ServerError, DestinationError
+    UsageError, ServerError, DestinationError, OtherDatasetError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
+
+    Warns
+    -----
+    SelectionWarning
+        As `plan`, before any byte moves.
     """
     wanted = query(
         suffix=suffix,
@@ -153,54 +194,213 @@ def get(
         patience=patience,
         progress=progress,
         overwrite=overwrite,
+        mix=mix,
     )
-    with Fetcher(_dataset(url, region), dest, network=settings.network, new=True) as fetcher:
-        plan = fetcher.prepare(lambda: _choose(fetcher, url, wanted), settings)
+    root = _root(dest, data_dir)
+    with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:
+        plan = fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
+        warn_of_notes(plan)
         return fetcher.run(plan, settings)
 
 
 def verify(
-    dest: Where,
+    dest: Where | None = None,
     *,
+    data_dir: Where | None = None,
     read_all: bool = False,
     url: str | None = None,
+    remote: bool = False,
     region: str | None = None,
-    state: str = ".neurofetch",
+    state: str | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
 ) -> Audit:
     """Check the files on the disk.
 
     Parameters
     ----------
-    dest : path
-        The data directory.
+    dest : path, optional
+        A data directory of any kind (BIDS, LAION-fMRI, NeuroVault), a folder in one, or one with
+        data directories in it; by default the current directory.
+    data_dir : path, optional
+        Another name of `dest`.
     read_all : bool
         Read every byte and compare it with the digest in the receipt; otherwise only sizes and
-        times are compared.
+        times are compared. Volumes of NeuroVault are always read.
     url : str, optional
-        Also compare with this bucket (``s3://BUCKET/PREFIX``): files that changed there are named.
-        With `read_all`, files of other tools are read too, and get a receipt if they equal the
-        server's.
+        Also compare with this bucket (``s3://BUCKET/PREFIX``): files that changed there, or are
+        not there, are named. With `read_all`, files of other tools are read too, and get a receipt
+        if they equal the server's.
+    remote : bool
+        Also compare with the bucket that the data directory remembers.
     region : str, optional
         Of the bucket.
-    state : str
-        The folder of the package's own files in `dest`.
+    state : str, optional
+        The folder of a package's own files in `dest`; by default all that are found are used.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
         How to show progress of reading every byte; a callable gets every event.
 
     Returns
     -------
     Audit
+        ``audit.ok`` says whether nothing is missing or differs, ``audit.verified`` whether all
+        was read, and ``audit.summary`` what was done in one line.
+
+    Raises
+    ------
+    NothingMatchedError
+        If nothing of ours is in `dest`, nor in a folder above or below it.
+    UsageError
+        If there is no bucket to compare with.
+    ServerError
+        If the bucket cannot be listed.
     """
+    from neurofetch.store.places import Place, find_places  # noqa: PLC0415 - see `_audited`
+
+    root = Path(os.path.abspath(_root(dest, data_dir, default=".")))
+    how = _How(read_all, url, remote, region, listener(progress))
+    if state is not None:
+        return _audited(Place(root, state), how)
+    if root.is_dir() and (places := find_places(root)):
+        return _merged([_audited(place, how) for place in _compared(places, how)])
+    if url is not None:
+        return _audited(Place(root, ".neurofetch"), how)
+    DataDirectory(root)  # raises where there is no folder
+    msg = (
+        f"nothing that neurofetch fetched is in {root}, nor in a folder above or below it. Nothing "
+        "was checked. Name the data directory. To compare files of other tools with a bucket, use "
+        "--hash --remote s3://BUCKET/PREFIX (read_all=True, url=...)."
+    )
+    raise NothingMatchedError(msg)
+
+
+class _How(NamedTuple):
+    """How to verify: see `verify`."""
+
+    read_all: bool
+    url: str | None
+    remote: bool
+    region: str | None
+    listen: Callable[[Event], None]
+
+
+def _compared(places: list[Place], how: _How) -> list[Place]:
+    """Return the places that are asked for: with a bucket, those that can be compared with one."""
+    if how.url is None and not how.remote:
+        return places
+    found = [place for place in places if place.state]
+    if not found:
+        msg = (
+            f"{places[0].root} has volumes of NeuroVault, and no bucket to compare them with. "
+            "Nothing was checked. Without --remote each is read to its end."
+        )
+        raise UsageError(msg)
+    if how.url is not None and len(found) > 1:
+        several = ", ".join(str(place.root / place.state) for place in found)
+        msg = f"there are several data directories: {several}. Nothing was checked. Name one."
+        raise UsageError(msg)
+    return found
+
+
+def _audited(place: Place, how: _How) -> Audit:
+    """Check one data directory."""
     from neurofetch.store.audit import audit  # noqa: PLC0415 - a fetch does not need it
 
-    listen = listener(progress)
-    if url is None:
-        return audit(DataDirectory(dest, state), read_all=read_all, listen=listen)
-    with Fetcher(replace(_dataset(url, region), state=state), dest) as fetcher:
-        fetcher.listen = listen
-        wants = _choose(fetcher, url, query()).wants
-        return fetcher.audit(wants, read_all=read_all, listen=listen)
+    if not place.state:
+        from neurofetch.neurovault.cache.layout import Cache  # noqa: PLC0415
+        from neurofetch.neurovault.cache.verify import verify_cache  # noqa: PLC0415
+
+        return verify_cache(Cache(place.root))
+    if how.url is not None:
+        return _against(replace(_dataset(how.url, how.region), state=place.state), place.root, how)
+    if not how.remote:
+        directory = DataDirectory(place.root, place.state)
+        return audit(directory, read_all=how.read_all, listen=how.listen)
+    datasets = [_remembered(place, source, how) for source in _sources(place)]
+    audits = [_against(dataset, place.root, how, several=datasets) for dataset in datasets]
+    return _merged(audits)
+
+
+def _sources(place: Place) -> Iterable[DataSource]:
+    """Return what a data directory remembers."""
+    from neurofetch.store.data_source import read_sources  # noqa: PLC0415
+
+    found = read_sources(place.root / place.state)
+    if not found:
+        msg = (
+            f"{place.root} does not remember where its files are from: an older version fetched "
+            "them. Nothing was checked. Say it: --remote s3://BUCKET/PREFIX (url=...)."
+        )
+        raise UsageError(msg)
+    return found
+
+
+def _remembered(place: Place, source: DataSource, how: _How) -> Dataset:
+    """Return the data set that is remembered, to be listed again."""
+    if source.kind != "bids":
+        msg = (
+            f"{place.root} is of {source.kind}, which has rules of its own for what its bucket "
+            f"gives out. Nothing was checked. Use: {source.kind} verify --remote --data-dir "
+            f"{place.root}"
+        )
+        raise UsageError(msg)
+    return replace(
+        _dataset(source.url, how.region), state=place.state, tidy_labels=source.tidy_labels
+    )
+
+
+def _against(dataset: Dataset, root: Path, how: _How, *, several: Sequence[Dataset] = ()) -> Audit:
+    """Check a data directory, and compare it with a bucket.
+
+    Where it is of several data sets, only the files of this one are looked at.
+    """
+    everything = replace(dataset, rules=Rules())  # nothing is chosen, all is compared
+    with Fetcher(everything, root) as fetcher:
+        fetcher.listen = how.listen
+        listing = Listing((fetcher.dataset.base,))
+        wants: Sequence[Want] = _choose(fetcher, dataset.name, query())[0].wants
+        only = None
+        if len(several) > 1:
+            number = several.index(dataset)
+            key = fetcher.data_source.key if number else ""
+            from neurofetch.store.receipts import read_receipts  # noqa: PLC0415
+
+            of = {path: one.source for path, one in read_receipts(fetcher.directory.state).items()}
+            wants = [want for want in wants if of.get(want.path, key) == key]
+            only = {path for path, one in of.items() if one == key} | {want.path for want in wants}
+        return fetcher.audit(
+            wants, read_all=how.read_all, listing=listing, only=only, listen=how.listen
+        )
+
+
+def _merged(audits: Sequence[Audit]) -> Audit:
+    """Return one audit of several directories, the paths relative to what they have in common."""
+    if len(audits) == 1:
+        return audits[0]
+    from neurofetch.store.findings import Audit, State  # noqa: PLC0415
+
+    root = Path(os.path.commonpath([audit.root for audit in audits]))
+    found: dict[str, Finding] = {}
+    for audit in audits:
+        folder = audit.root.relative_to(root)
+        for finding in audit.findings:
+            path = (folder / finding.path).as_posix() if folder.parts else finding.path
+            if path not in found or finding.state is not State.UNKNOWN:
+                found[path] = replace(finding, path=path)
+    findings = tuple(found[path] for path in sorted(found))
+    return Audit(root, findings, sum(audit.seconds for audit in audits))
+
+
+def _root(dest: Where | None, data_dir: Where | None, default: Where | None = None) -> Where:
+    """Return the data directory, which has two names."""
+    if dest is not None and data_dir is not None:
+        msg = "dest and data_dir are the same, but both were given. Nothing was done. Leave one out"
+        raise UsageError(msg)
+    root = data_dir if dest is None else dest
+    root = default if root is None else root
+    if root is None:
+        msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
+        raise UsageError(msg)
+    return root
 
 
 def _dataset(url: str, region: str | None) -> Dataset:
@@ -209,22 +409,35 @@ def _dataset(url: str, region: str | None) -> Dataset:
     return Dataset(url, bucket, region, base)
 
 
-def _choose(fetcher: Fetcher, url: str, wanted: Query) -> Selection:
-    """Choose from the files at a URL: those below a folder, or the one file that it names."""
-    dataset = fetcher.dataset
-    files = fetcher.files(Listing((dataset.base,)))
-    if not files:
-        files, dataset = _one_file(fetcher, url)
-    return make_selection(files, wanted, dataset)
+def _choose_named(fetcher: Fetcher, url: str, wanted: Query, follow: bool) -> Selection:
+    """Choose files, and look at what they name."""
+    selection, found = _choose(fetcher, url, wanted)
+    if len(selection.wants) == len(found.files) and not found.hides:
+        return selection
+    from neurofetch.named import with_named  # noqa: PLC0415 - not while the first page is awaited
+
+    return with_named(fetcher, selection, found.files, wanted, follow=follow, listed=found.has_all)
 
 
-def _one_file(fetcher: Fetcher, url: str) -> tuple[list[RemoteFile], Dataset]:
-    """Return the one file that a URL names, and the dataset with its folder as the base."""
-    dataset = fetcher.dataset
-    key = dataset.base.rstrip("/")
-    folder = key.rpartition("/")[0]
-    found = [file for file in fetcher.files(Listing((key,))) if file.key == key] if key else []
-    if not found:
-        msg = f"there is nothing at {url}. Nothing was fetched. Check the prefix."
-        raise NothingMatchedError(msg)
-    return found, replace(dataset, base=f"{folder}/" if folder else "")
+def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found]:
+    """Choose from what lies at a URL: a folder of a data set, or one file of it."""
+    found = fetcher.find(wanted, getattr(wanted, "derivatives", None))
+    try:
+        selection = _selected(fetcher, found, wanted)
+    except (NothingMatchedError, UnknownValueError):
+        if not found.hides:
+            raise
+        # What there is elsewhere tells which filters contradict each other, and what is meant.
+        files = fetcher.files(Listing((found.base,)))
+        found = Found(found.base, found.scope, files, ())
+        selection = _selected(fetcher, found, wanted)
+    if not found.scope:
+        return selection, found
+    root = f"s3://{fetcher.dataset.bucket}/{found.base}".rstrip("/")
+    note = f"{url} lies in the data set {root}: paths are relative to that"
+    return selection._replace(notes=(note, *selection.notes)), found
+
+
+def _selected(fetcher: Fetcher, found: Found, wanted: Query) -> Selection:
+    wanted = replace(wanted, scope=found.scope)
+    return make_selection(found.files, wanted, fetcher.dataset, elsewhere=found.named)

@@ -49,11 +49,17 @@ def build_parser() -> argparse.ArgumentParser:
     from neurofetch._version import __version__  # noqa: PLC0415
 
     parser = console.Parser(
-        prog="neurofetch", description="Fetch public brain-imaging data, and verify it."
+        prog="neurofetch",
+        description="Fetch public brain-imaging data, and verify it.",
+        examples=(
+            "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01",
+            "neurofetch verify ds000001",
+            "neurofetch neurovault fetch --collection 1952",
+        ),
     )
     parser.add_argument("--version", action="version", version=f"neurofetch {__version__}")
     console.add_completion(parser)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = console.add_commands(parser)
     _add_get(commands)
     _add_verify(commands)
     _add_clean(commands)
@@ -67,11 +73,28 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         help="fetch files of a public BIDS bucket",
         description="Fetch files of a public BIDS bucket, verified to the last byte. "
         "You can run it again: files that are already here are skipped.",
+        examples=(
+            "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01 --dry-run",
+            "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --suffix bold T1w",
+            "neurofetch get s3://openneuro.org/ds000117 --data-dir ds000117 --sub 01 --follow",
+        ),
     )
     parser.add_argument("url", metavar="s3://BUCKET/PREFIX")
-    parser.add_argument("--dest", required=True, metavar="DIR", help="the data directory")
+    console.add_data_dir(parser, required=True)
     parser.add_argument("--region", help="of the bucket (default: found out)")
     console.add_filters(parser, _FILTERS, _UNLISTED)
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="also fetch what chosen files name: stimuli of events, the empty-room recording, "
+        "what a field map is for",
+    )
+    parser.add_argument(
+        "--mix",
+        action="store_true",
+        help="fetch into a data directory of another data set; no file of one replaces one of "
+        "the other",
+    )
     console.add_transfer(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_get)
@@ -82,11 +105,24 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "verify",
         help="check the files on the disk",
         description="Compare a data directory with the receipts that were written when its files "
-        "were fetched. Exits with 4 if a file is missing or differs, and names it.",
+        "were fetched: one of any kind (BIDS, LAION-fMRI, NeuroVault), from any folder in it. "
+        "Exits with 4 if a file is missing or differs, and names it; with 3 if there is nothing "
+        "to check.",
+        examples=(
+            "neurofetch verify",
+            "neurofetch verify ds000001 --hash",
+            "neurofetch verify ds000001 --hash --remote s3://openneuro.org/ds000001",
+        ),
     )
-    parser.add_argument("dest", metavar="DIR", help="the data directory")
+    console.add_data_dir(parser, "the current directory", positional=True)
     parser.add_argument("--hash", action="store_true", help="read every byte")
-    parser.add_argument("--remote", metavar="s3://BUCKET/PREFIX", help="ask the bucket too")
+    parser.add_argument(
+        "--remote",
+        nargs="?",
+        const="",
+        metavar="s3://BUCKET/PREFIX",
+        help="ask the bucket too: this one, or the one that the data directory remembers",
+    )
     parser.add_argument("--region", help="of the bucket (default: found out)")
     console.add_progress(parser)
     console.add_output(parser)
@@ -102,9 +138,11 @@ def _get(arguments: argparse.Namespace) -> int:
         "overwrite": arguments.overwrite,
         "shard": arguments.shard,
         "region": arguments.region,
+        "follow": arguments.follow,
+        "mix": arguments.mix,
         **filters,
     }
-    where = (arguments.url, arguments.dest)
+    where = (arguments.url, arguments.data_dir)
     if arguments.dry_run:
         console.show_plan(plan(*where, **common), arguments)
         return ExitCode.OK
@@ -116,10 +154,14 @@ def _get(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from neurofetch._api import verify  # noqa: PLC0415 - not needed for --help
 
+    where, url = getattr(arguments, "data_dir", None), arguments.remote
+    if url and where is None and "://" not in url:  # `verify --remote DIR`
+        where, url = url, ""
     found = verify(
-        arguments.dest,
+        where,
         read_all=arguments.hash,
-        url=arguments.remote,
+        url=url or None,
+        remote=url == "",
         region=arguments.region,
         progress=console.progress(arguments),
     )
@@ -133,8 +175,9 @@ def _add_clean(commands: argparse._SubParsersAction[console.Parser]) -> None:
         description="Show the partial files of runs that were stopped or killed, and remove them. "
         "What runs under way have is left alone, and so are all complete files. You need this "
         "only to free space: the next run resumes what it can, and removes the rest by itself.",
+        examples=("neurofetch clean ds000001 --dry-run", "neurofetch clean ds000001"),
     )
-    parser.add_argument("dest", metavar="DIR", help="the data directory")
+    console.add_data_dir(parser, positional=True)
     parser.add_argument("--dry-run", action="store_true", help="only show, remove nothing")
     console.add_output(parser)
     parser.set_defaults(handler=_clean)
@@ -143,7 +186,7 @@ def _add_clean(commands: argparse._SubParsersAction[console.Parser]) -> None:
 def _clean(arguments: argparse.Namespace) -> int:
     from neurofetch.store.clean import clean  # noqa: PLC0415
 
-    found = clean(arguments.dest, dry_run=arguments.dry_run)
+    found = clean(arguments.data_dir, dry_run=arguments.dry_run)
     return console.show_remains(found, arguments)
 
 

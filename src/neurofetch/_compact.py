@@ -12,9 +12,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from dataclasses import Field
 
-__all__ = ["Shared", "Told", "Value", "etag_of", "pack", "quoted", "restored", "shape_of", "unpack"]
+__all__ = [
+    "Shared",
+    "Told",
+    "Value",
+    "etag_of",
+    "pack",
+    "pack_all",
+    "quoted",
+    "restored",
+    "shape_of",
+    "unpack",
+]
 
 Told = bytes | tuple[str | None, str | None]
 """An ETag and a time, as `pack` returns them."""
@@ -47,7 +59,8 @@ _minutes = _Minutes()
 class Value:
     """A value whose fields are read-only attributes: compared, shown and copied by them.
 
-    ``dataclasses.replace``, ``fields`` and ``asdict`` take it as they take a dataclass.
+    ``dataclasses.replace``, ``fields`` and ``asdict`` take it as they take a dataclass. A field
+    with ``compare=False`` or ``repr=False`` is not compared, or not shown.
     """
 
     __slots__ = ()
@@ -58,7 +71,8 @@ class Value:
         cls.__match_args__ = tuple(cls.__dataclass_fields__)  # type: ignore[misc]
 
     def _fields(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
+        fields = self.__dataclass_fields__.items()
+        return tuple(getattr(self, name) for name, field in fields if field.compare)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -69,8 +83,9 @@ class Value:
         return hash(self._fields())
 
     def __repr__(self) -> str:
-        pairs = zip(self.__dataclass_fields__, self._fields(), strict=True)
-        return f"{type(self).__qualname__}({', '.join(f'{k}={v!r}' for k, v in pairs)})"
+        names = [name for name, field in self.__dataclass_fields__.items() if field.repr]
+        pairs = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"{type(self).__qualname__}({pairs})"
 
     @classmethod
     def _slots(cls) -> tuple[str, ...]:
@@ -144,6 +159,38 @@ def pack(etag: str | None, modified: str | None) -> Told:
     except ValueError:
         return etag, modified
     return told if told.hex() == packed else (etag, modified)  # it takes capitals, and spaces
+
+
+def pack_all(etags: Sequence[str | None], times: Sequence[str | None]) -> list[Told]:
+    """Return what `pack` returns of each of many, in less time.
+
+    Examples
+    --------
+    >>> pack_all(["0" * 32], ["2024-05-01T10:20:30.000Z"]) == [
+    ...     pack("0" * 32, "2024-05-01T10:20:30.000Z")
+    ... ]
+    True
+    """
+    try:
+        texts = [
+            etag + _minutes[time[:17]] + _SECONDS[time[17:]] if len(etag) == 32 else ""  # type: ignore[arg-type, index, operator]
+            for etag, time in zip(etags, times, strict=True)
+        ]
+        text = "".join(texts)
+        packed = bytes.fromhex(text)
+    except (KeyError, TypeError, ValueError):
+        return list(map(pack, etags, times))
+    if not {46, 0}.issuperset(map(len, texts)) or packed.hex() != text:
+        return list(map(pack, etags, times))
+    found: list[Told] = []
+    at = 0
+    for one, etag, time in zip(texts, etags, times, strict=True):
+        if one:
+            found.append(packed[at : at + 23])
+            at += 23
+        else:
+            found.append(pack(etag, time))
+    return found
 
 
 @lru_cache(_LATELY)

@@ -19,38 +19,48 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import FrameType
+    from typing import Any
 
     from neurofetch.events import Event
     from neurofetch.model import Plan, Report
     from neurofetch.store.audit import Audit
     from neurofetch.store.clean import Remains
 
+from neurofetch._platform import check_platform
 from neurofetch._shown import shown, shown_lines
 from neurofetch.display.flags import (
     ExitCode,
     Parser,
+    UsageExit,
+    add_commands,
     add_completion,
+    add_data_dir,
     add_filters,
     add_output,
     add_patience,
     add_progress,
+    add_subject,
     add_transfer,
 )
 from neurofetch.display.outlet import outlet
 from neurofetch.display.text import size, table
-from neurofetch.errors import OutputError, ServerError
+from neurofetch.display.width import WIDTH
+from neurofetch.errors import OutputError, SelectionWarning, ServerError
 
 __all__ = [
     "ExitCode",
     "Narrator",
     "Parser",
+    "add_commands",
     "add_completion",
+    "add_data_dir",
     "add_filters",
     "add_output",
     "add_patience",
     "add_progress",
+    "add_subject",
     "add_transfer",
     "begin",
     "emit",
@@ -72,14 +82,62 @@ __all__ = [
 # -- printing --------------------------------------------------------------------------------
 
 
-def emit(value: object) -> None:
-    """Print a value as JSON on stdout; readable where the output can carry all letters."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+def emit(document: str, values: Mapping[str, Any]) -> None:
+    """Print a document as JSON on stdout; readable where the output can carry all letters.
+
+    A command prints one document, also when it fails. See ``docs/json.md``.
+
+    Parameters
+    ----------
+    document : str
+        What it is, as "config".
+    values : mapping
+        For the words see ``docs/json.md``.
+    """
+    from neurofetch.display import words  # noqa: PLC0415 - not needed for --help
+
+    _Stdout.has_document = True
+    output(_json(words.document(document, values), indent=2))
+
+
+def _emit_files(
+    head: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], tail: Mapping[str, Any]
+) -> None:
+    """Print a document with a list of files, each on a line of its own, as they come.
+
+    A plan may have a million of them: they are never in memory all at once.
+    """
+    _Stdout.has_document = True
+    ending = [f",\n  {_json(name)}: {_json(value)}" for name, value in tail.items()]
+    output(_json(head, indent=2).removesuffix("\n}") + ',\n  "files": [', end="")
+    some: list[str] = []
+    before = "\n    "
+    for row in rows:
+        some.append(before + _json(row))
+        before = ",\n    "
+        if len(some) >= _AT_ONCE:
+            output("".join(some), end="")
+            some.clear()
+    output("".join([*some, "\n  ]", *ending, "\n}"]))
+
+
+_AT_ONCE = 1000
+"""Rows that are written together."""
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except UnicodeEncodeError:
-        text = json.dumps(value, indent=2)
-    output(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+        text = json.dumps(value, indent=indent)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class _Stdout:
+    """What this process has printed."""
+
+    has_document = False
 
 
 _UNSEEN = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -87,8 +145,14 @@ _UNSEEN = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
-def output(text: str) -> None:
+def output(text: str, end: str = "\n") -> None:
     """Print a result on stdout, as it is.
+
+    Parameters
+    ----------
+    text : str
+    end : str
+        What follows it.
 
     Raises
     ------
@@ -98,7 +162,7 @@ def output(text: str) -> None:
         If its reader has ended.
     """
     try:
-        print(text)
+        print(text, end=end)
         _flush()
     except BrokenPipeError:
         raise
@@ -135,35 +199,73 @@ def say(text: str, end: str = "\n") -> None:
     outlet().say(shown_lines(text), end)
 
 
+def _width(stream: object) -> int:
+    """Return how wide the screen is that a stream is shown on."""
+    try:
+        if stream is not None and stream.isatty():  # type: ignore[attr-defined]
+            return os.get_terminal_size(stream.fileno()).columns or WIDTH  # type: ignore[attr-defined]
+    except (OSError, ValueError):
+        pass  # the terminal does not say it
+    return WIDTH
+
+
+def _show_json(result: Plan | Report | Audit, error: Mapping[str, Any] | None = None) -> None:
+    from neurofetch.display.faces import head_and_rows  # noqa: PLC0415 - not needed for --help
+
+    head, rows = head_and_rows(result)
+    _emit_files(head, rows, {} if error is None else {"error": error})
+
+
 def show_plan(plan: Plan, arguments: argparse.Namespace) -> None:
     """Print a dry run."""
-    from neurofetch.display.text import plan_json, plan_text  # noqa: PLC0415 - not needed for --help
+    from neurofetch.display.text import plan_text  # noqa: PLC0415 - not needed for --help
 
     if arguments.json:
-        emit(plan_json(plan))
+        _show_json(plan)
     else:
-        show_text(plan_text(plan))
+        show_text(plan_text(plan, _width(sys.stdout), paths=arguments.paths))
 
 
 def begin(plan: Plan, arguments: argparse.Namespace) -> None:
     """Say what is about to be fetched."""
-    from neurofetch.display.text import plan_remarks, plan_summary  # noqa: PLC0415
+    from neurofetch.display.text import plan_opening  # noqa: PLC0415 - not needed for --help
 
-    text = plan_summary(plan) if plan.moving else plan_remarks(plan)
+    text = plan_opening(plan, _width(sys.stderr))
     if text:
         remark(text, arguments)
 
 
-def show_report(report: Report, arguments: argparse.Namespace, plan: Plan | None = None) -> None:
-    """Print what happened; `plan` is what was said beforehand, and need not be said again."""
-    from neurofetch.display.text import report_json, report_text  # noqa: PLC0415
+def _mute_notes(arguments: argparse.Namespace) -> None:
+    """Warn of no note of a plan that is printed with it; all that `--quiet` prints are warnings."""
+    if not getattr(arguments, "quiet", False) or getattr(arguments, "dry_run", False):
+        warnings.simplefilter("ignore", SelectionWarning)
+
+
+def show_report(
+    report: Report,
+    arguments: argparse.Namespace,
+    plan: Plan | None = None,
+    error: Mapping[str, Any] | None = None,
+) -> None:
+    """Print what happened.
+
+    Parameters
+    ----------
+    report : Report
+    arguments : argparse.Namespace
+    plan : Plan, optional
+        What was said beforehand, and need not be said again.
+    error : mapping, optional
+        The error with which the command will end, in the words of JSON.
+    """
+    from neurofetch.display.text import report_text  # noqa: PLC0415
 
     if arguments.json:
-        emit(report_json(report))
+        _show_json(report, error)
     elif arguments.paths:
         lines = map(str, report.paths)
         output("\n".join(shown(line) if _CONTROL.search(line) else line for line in lines))
-    remark(report_text(report, plan), arguments)
+    remark(report_text(report, plan, _width(sys.stderr)), arguments)
 
 
 def remark(text: str, arguments: argparse.Namespace) -> None:
@@ -196,6 +298,8 @@ class Narrator:
         from neurofetch.events import Planned  # noqa: PLC0415
 
         self.plan: Plan | None = None
+        self.plan_shown: bool = False
+        """Whether the user has read what is about to come."""
         self._planned = Planned
         self._arguments = arguments
         self._show = listener(progress(arguments))
@@ -205,6 +309,7 @@ class Narrator:
         if isinstance(event, self._planned):
             self.plan = event.plan
             begin(event.plan, self._arguments)
+            self.plan_shown = not self._arguments.quiet and not _talks_json(self._arguments)
         self._show(event)
 
 
@@ -229,7 +334,8 @@ def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace)
         report = fetch(narrator)
     except IncompleteError as error:
         try:
-            show_report(error.report, arguments, narrator.plan)
+            told = _error_json(error, _message(error), _code(error) or ExitCode.INCOMPLETE)
+            show_report(error.report, arguments, narrator.plan, told)
         except (OutputError, BrokenPipeError) as unwritten:
             msg = f"the report was not printed: {unwritten.strerror or unwritten}"
             warnings.warn(msg, UserWarning, stacklevel=2)
@@ -240,22 +346,26 @@ def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace)
 
 def show_audit(audit: Audit, arguments: argparse.Namespace) -> ExitCode:
     """Print what was found, and return the code to exit with."""
-    from neurofetch.display.text import audit_json, audit_text  # noqa: PLC0415
+    from neurofetch.display.text import audit_text  # noqa: PLC0415
 
     if arguments.json:
-        emit(audit_json(audit))
+        _show_json(audit)
     elif not arguments.quiet or not audit.ok:
         show_text(audit_text(audit))
+    if not audit.findings:
+        return ExitCode.NOTHING_MATCHED
     return ExitCode.OK if audit.ok else ExitCode.INCOMPLETE
 
 
 def show_remains(found: Sequence[Remains], arguments: argparse.Namespace) -> ExitCode:
     """Print what was left over, and return the code to exit with."""
-    from neurofetch.display.text import remains_json, remains_text  # noqa: PLC0415
+    from neurofetch.display.text import remains_text  # noqa: PLC0415
+    from neurofetch.display.words import remains_json  # noqa: PLC0415
 
     left = not arguments.dry_run and any(one.stays for one in found)
     if arguments.json:
-        emit(remains_json(found))
+        root = os.path.abspath(arguments.data_dir)
+        emit("clean", remains_json(found, root, dry_run=arguments.dry_run))
     elif not arguments.quiet or left:
         show_text(remains_text(found, dry_run=arguments.dry_run))
     return ExitCode.DISK if left else ExitCode.OK
@@ -289,25 +399,29 @@ def run(
     int
     """
     _open_standard_streams()
+    _Stdout.has_document = False
     talk = _Talk(program)
     _talk_of_warnings(talk)
     _end_on_terminate()
     _print_any_text()
     try:
+        check_platform()
         return _handled(parser(), argv, talk)
     except (KeyboardInterrupt, _TerminatedError) as error:
         terminated = isinstance(error, _TerminatedError)
-        talk("interrupted", INTERRUPTED)
-        return ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
+        code = ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
+        talk.of_error("interrupted", error, INTERRUPTED, code)
+        return code
     except BrokenPipeError:
         _drop_what_cannot_be_written()
         return ExitCode.NO_READER
     except Exception as error:
         missing = _missing_library(error)
-        code = ExitCode.USAGE if missing else (codes(error) if codes else None) or _code(error)
-        if code is None:
+        found = ExitCode.USAGE if missing else (codes(error) if codes else None) or _code(error)
+        if found is None:
             raise
-        talk("error", missing or _message(error))
+        code = found
+        talk.of_error("error", error, missing or _message(error), code)
         _drop_what_cannot_be_written()
         return code
     finally:
@@ -320,6 +434,8 @@ def run(
 def _message(error: Exception) -> str:
     """Return what happened and what to do."""
     advice = error.advice if isinstance(error, ServerError) else ""
+    if advice in str(error):
+        return str(error)
     return f"{error}. {advice}" if advice else str(error)
 
 
@@ -354,12 +470,17 @@ def _handled(parser: argparse.ArgumentParser, argv: Sequence[str] | None, talk: 
         arguments = parser.parse_args(argv)
     except SystemExit as end:  # --help, --version, wrong usage
         code = int(end.code or 0)
+        words = sys.argv[1:] if argv is None else argv
+        if isinstance(end, UsageExit) and "--json" in words:
+            emit("error", {"error": _error_json(end, end.message, ExitCode.USAGE)})
     except BrokenPipeError:
         raise
     except OSError as error:  # the help cannot be printed
         raise _unwritten(error) from error
     else:
         talk.in_json = _talks_json(arguments)
+        talk.with_document = getattr(arguments, "json", False)
+        _mute_notes(arguments)
         code = int(arguments.handler(arguments))
     try:
         _flush()  # now, while a broken pipe can still be dealt with
@@ -392,19 +513,51 @@ INTERRUPTED = (
 )
 
 
+def _error_json(error: BaseException, message: str, code: int) -> dict[str, Any]:
+    from neurofetch.display.words import error_json  # noqa: PLC0415 - not needed for --help
+
+    return error_json(error, message, code)
+
+
 class _Talk:
     """Messages on stderr: lines for people, or events for programs."""
 
     def __init__(self, program: str) -> None:
         self.in_json = False
+        self.with_document = False
+        """Whether stdout is for one document, also where there is no result."""
         self._program = program
 
-    def __call__(self, kind: str, message: str) -> None:
+    def __call__(self, kind: str, message: str, **more: object) -> None:
+        """Say something.
+
+        Parameters
+        ----------
+        kind : str
+            The name of the event.
+        message : str
+        **more
+            What else the event has.
+        """
         word = "warning: " if kind == "warning" else ""
         if self.in_json:
-            outlet().say(json.dumps({"event": kind, "message": message}))
+            from neurofetch.display.words import SCHEMA  # noqa: PLC0415 - not needed for --help
+
+            told = {"schema": SCHEMA, "event": kind, "message": message, **more}
+            outlet().say(json.dumps(told))
         else:
             say(f"{self._program}: {word}{message}")
+
+    def of_error(self, kind: str, error: BaseException, message: str, code: ExitCode) -> None:
+        """Say that the command ends with an error, and print its document if none was printed."""
+        if not (self.in_json or self.with_document):
+            self(kind, message)
+            return
+        told = _error_json(error, message, code)
+        self(kind, **(told if self.in_json else {"message": message}))
+        if self.with_document and not _Stdout.has_document:
+            with contextlib.suppress(OSError):  # nobody reads it, and the exit code tells
+                emit("error", {"error": told})
 
 
 def _code(error: Exception) -> ExitCode | None:
@@ -415,6 +568,7 @@ def _code(error: Exception) -> ExitCode | None:
         (errors.UnknownValueError, ExitCode.NOTHING_MATCHED),
         (errors.NothingMatchedError, ExitCode.NOTHING_MATCHED),
         (errors.UsageError, ExitCode.USAGE),
+        (errors.UnreachableError, ExitCode.SERVER),  # also one that is an IncompleteError
         (IncompleteError, ExitCode.INCOMPLETE),
         (errors.VerificationError, ExitCode.INCOMPLETE),
         (errors.DestinationError, ExitCode.DISK),

@@ -5,7 +5,7 @@ a data directory; its methods are the steps of a run, and `Fetcher.run` is all o
 """
 
 from neurofetch.display.progress import listener
-from neurofetch.display.text import audit_text, plan_text, report_text
+from neurofetch.display.text import audit_text, plan_summary, plan_text, report_text
 from neurofetch.fetcher import Fetcher, Listing, RunSettings, bucket_of
 from neurofetch.net.client import Client
 from neurofetch.net.failures import failure
@@ -13,6 +13,7 @@ from neurofetch.net.http1 import Request
 from neurofetch.net.response import Response
 from neurofetch.net.retry import Attempts, RetryRules
 from neurofetch.net.settings import Network, checked_endpoint
+from neurofetch.notes import warn_of_notes
 from neurofetch.planning.dataset import Dataset, Selection, Withheld, make_selection
 from neurofetch.planning.entities import ENTITY_NAMES, Entities, datatype_of
 from neurofetch.planning.entities import parse as parse_entities
@@ -68,10 +69,12 @@ __all__ = [
     "make_selection",
     "nearest",
     "parse_entities",
+    "plan_summary",
     "plan_text",
     "plan_wants",
     "query",
     "read_receipts",
     "report_text",
     "stream",
+    "warn_of_notes",
 ]

@@ -11,19 +11,23 @@ __all__ = [
     "FaultError",
     "InterruptedTransferError",
     "MissingBucketError",
+    "MissingExtraError",
     "MissingRemoteError",
     "NetworkAwayError",
     "NeurofetchError",
     "NothingMatchedError",
+    "OtherDatasetError",
     "OutputError",
     "ProtocolError",
     "RefusedError",
     "RemoteChangedError",
+    "SelectionWarning",
     "ServerError",
     "TransientError",
     "UnknownValueError",
     "UnreachableError",
     "UnsafeNameError",
+    "UnsupportedPlatformError",
     "UsageError",
     "VerificationError",
 ]
@@ -39,6 +43,8 @@ class NeurofetchError(Exception):
         │   ├── UnknownValueError                no such subject, session, task, …
         │   ├── NothingMatchedError (LookupError) the filters leave nothing
         │   ├── ConfigError                      a setting or environment variable is wrong
+        │   ├── OtherDatasetError                the data directory is of another data set
+        │   ├── MissingExtraError (ImportError)  a library of an extra is not installed
         │   └── UnsafeNameError                  a key that cannot be a local file name
         ├── DestinationError (OSError)           the data directory cannot take files
         │   └── DiskFullError                    errno ENOSPC
@@ -56,6 +62,7 @@ class NeurofetchError(Exception):
         │   └── neurovault.TornRecordError       a metadata file that is not whole
         ├── IncompleteError (RuntimeError)       at the end, something asked for is missing
         ├── OutputError (OSError)                a result cannot be printed
+        ├── UnsupportedPlatformError (ImportError)   the system is Windows
         ├── FaultError (RuntimeError)            a fault of this program: please report it
         └── InterruptedTransferError (RuntimeError)  stopped on request; partials are kept
     """
@@ -75,6 +82,32 @@ class NothingMatchedError(UsageError, LookupError):
 
 class ConfigError(UsageError):
     """A setting or an environment variable is wrong."""
+
+
+class OtherDatasetError(UsageError):
+    """The data directory is of another data set, and nobody asked for two in one."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """A library that a call needs is not installed; nothing was asked or fetched.
+
+    Parameters
+    ----------
+    message : str
+        With the command that installs it.
+    name : str
+        The library.
+    extra : str
+        The extra of this package that brings it.
+    """
+
+    def __init__(self, message: str, *, name: str = "", extra: str = "") -> None:
+        super().__init__(message)
+        self.name: str = name
+        self.extra = extra
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), self.args, {"name": self.name, "extra": self.extra})
 
 
 class UnsafeNameError(UsageError):
@@ -193,9 +226,17 @@ class OutputError(NeurofetchError, OSError):
     """What a command was to print on its output cannot be written; its work is done."""
 
 
+class UnsupportedPlatformError(NeurofetchError, ImportError):
+    """The package does not run on this system."""
+
+
 class FaultError(NeurofetchError, RuntimeError):
     """A fault of this program, found by itself: nothing that you did, and no data are lost."""
 
 
 class InterruptedTransferError(NeurofetchError, RuntimeError):
     """The transfer was stopped on request; finished parts are kept for the next run."""
+
+
+class SelectionWarning(UserWarning):
+    """What you get differs from what you may have meant: the plan's notes, and what is withheld."""

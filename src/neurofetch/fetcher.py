@@ -9,24 +9,28 @@ to choose, from which source.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from neurofetch._shown import shown
 from neurofetch._threads import few_collections, start, together
+from neurofetch._version import __version__
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
+from neurofetch.errors import DestinationError, UnsafeNameError
 from neurofetch.events import Event, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
-from neurofetch.model import Action
+from neurofetch.model import Action, Status
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
+from neurofetch.planning.listing import Narrowing
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.news import telling
@@ -34,20 +38,25 @@ from neurofetch.transfer.options import Options, checked_jobs, checked_shard
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from neurofetch.errors import TransientError
     from neurofetch.integrity.verification import ServerChecksum
-    from neurofetch.model import Plan, RemoteFile, Report, Want
+    from neurofetch.lister import Ask, Found, PagedSource
+    from neurofetch.model import Plan, Receipt, RemoteFile, Report, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
     from neurofetch.sources.source import Level, Source
     from neurofetch.store.audit import Audit
+    from neurofetch.store.data_source import DataSource
     from neurofetch.transfer.options import Inspect
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
 
 __all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of"]
+
+_log = logging.getLogger("neurofetch")
+T = TypeVar("T")
 
 _LISTERS = 8
 _ASKED_SECONDS, _ASKED_BEAT = 1.0, 0.02
@@ -70,6 +79,16 @@ class Listing(NamedTuple):
     walks: tuple[str, ...]
     levels: tuple[str, ...] = ()
 
+    def covers(self, key: str) -> bool:
+        """Whether it tells of a key: what is not listed then is not there.
+
+        Parameters
+        ----------
+        key : str
+        """
+        folder = key[: key.rfind("/") + 1]
+        return folder in self.levels or key.startswith(self.walks)
+
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
@@ -90,6 +109,8 @@ class RunSettings:
         Read every byte of what is here, and fetch again what is damaged.
     dry_run : bool
         Only the plan is wanted: nothing is written, not even a receipt.
+    mix : bool
+        The data directory may be of another data set.
     """
 
     options: Options = field(default_factory=Options)
@@ -99,6 +120,7 @@ class RunSettings:
     overwrite: bool = False
     verify: bool = False
     dry_run: bool = False
+    mix: bool = False
 
     @classmethod
     def checked(
@@ -112,6 +134,7 @@ class RunSettings:
         overwrite: bool = False,
         verify: bool = False,
         dry_run: bool = False,
+        mix: bool = False,
         stacklevel: int = 3,
     ) -> RunSettings:
         """Check what a user gave, before any server is asked.
@@ -127,7 +150,7 @@ class RunSettings:
             15 minutes.
         progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
             See `listener`.
-        overwrite, verify, dry_run : bool
+        overwrite, verify, dry_run, mix : bool
         stacklevel : int
             For warnings: 3 is the line that called the caller of this.
 
@@ -148,6 +171,7 @@ class RunSettings:
             overwrite=overwrite,
             verify=verify,
             dry_run=dry_run,
+            mix=mix,
         )
 
 
@@ -235,26 +259,61 @@ class Fetcher:
         ------
         ServerError
         """
-        loading = _Loading(self.client.asked, all_of_it=self._to_move)
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
         walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
-        meter = _ListingMeter(self.source, [*levels, *walks], self.listen)
+        with self._listing() as ask:
+            found = ask([*levels, *walks])
+        if len(found) == 1:
+            return found[0]
+        return [file for files in found for file in files]
+
+    def find(self, query: Query, derivatives: tuple[str, ...] | None = None) -> Found:
+        """List what can be wanted of what lies at the dataset's base, which may be no root.
+
+        The base becomes the root of the data set that this lies in, and names are relative to it.
+
+        Parameters
+        ----------
+        query : Query
+            Folders whose names rule out that a wanted file lies in them are passed over.
+        derivatives : tuple of str, optional
+            Names of the folders in ``derivatives/`` that are wanted; by default all.
+
+        Raises
+        ------
+        NothingMatchedError
+            If there is nothing. It says what there is instead.
+        ServerError
+        """
+        from neurofetch.lister import Lister  # noqa: PLC0415 - not every dataset is looked for
+
+        with self._listing() as ask:
+            lister = Lister(cast("PagedSource", self.source), ask, self.dataset.bucket)
+            found = lister.find(self.dataset.base, Narrowing(query, derivatives))
+        self.dataset = replace(self.dataset, base=found.base)
+        return found
+
+    @contextlib.contextmanager
+    def _listing(self) -> Iterator[Ask]:
+        """Give what makes calls that list, many at once, and tells how far they are."""
+        loading = _Loading(self.client.asked, all_of_it=self._to_move)
+        meter = _ListingMeter(self.source, self.listen)
 
         def meanwhile() -> None:
             meter.tell()
             self.client.outages.poll()
 
+        def ask(calls: Iterable[Callable[[], T]]) -> list[T]:
+            return together([meter.counted(call) for call in calls], _LISTERS, meanwhile)
+
         with few_collections():
             try:
-                found = together(meter.calls, _LISTERS, meanwhile)
+                yield ask
             except BaseException:
                 loading.end()
                 raise
             finally:
                 meter.over()
-            if len(found) == 1:
-                return found[0]
-            return [file for files in found for file in files]
 
     def _files_of_level(self, prefix: str) -> list[RemoteFile]:
         return self.source.level(prefix).files
@@ -268,6 +327,24 @@ class Fetcher:
         """
         calls = [partial(self.source.level, prefix) for prefix in prefixes]
         return together(calls, _LISTERS, self.client.outages.poll)
+
+    def read(self, remote: RemoteFile, *, limit: int) -> bytes:
+        """Return the bytes of a small file, such as metadata; verified, and kept nowhere.
+
+        Parameters
+        ----------
+        remote : RemoteFile
+        limit : int
+            Bytes; a longer one is an error.
+
+        Raises
+        ------
+        ServerError, VerificationError
+            If it cannot be read, or other bytes came than the server tells of.
+        """
+        from neurofetch.transfer.body import body  # noqa: PLC0415 - see `_Loading`
+
+        return body(self.client, self.source, remote, self._attempts, limit=limit)
 
     def choose(self, query: Query, listing: Listing) -> Selection:
         """List, and select what a query wants.
@@ -296,15 +373,19 @@ class Fetcher:
         ------
         UsageError, ServerError
             As `choose` does.
+        OtherDatasetError
+            If the data directory is of another data set.
         UnsafeNameError, DestinationError
             If a path leaves the data directory, or something else stands at it.
         """
         settings = settings or RunSettings()
+        self._check_bucket(mix=settings.mix)
         self.listen = settings.listen
         self._to_move = not settings.dry_run
         with few_collections():
             with self.client.outages.told_to(telling(_logging(settings.listen))):
                 chosen = choose()
+            self._check_source(mix=settings.mix)
             plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
         if settings.verify:
             plan = self._repaired(plan, settings.listen)
@@ -357,6 +438,7 @@ class Fetcher:
         settings: RunSettings | None = None,
         *,
         inspect: Inspect | None = None,
+        permit: Callable[[], None] | None = None,
         strict: bool = True,
         stacklevel: int = 3,
     ) -> Report:
@@ -368,6 +450,9 @@ class Fetcher:
         settings : RunSettings, optional
         inspect : callable, optional
             A deeper look at a file before it takes its name.
+        permit : callable, optional
+            Called once the plan is told, and before anything moves: it raises where that must not
+            be.
         strict : bool
             Whether a file that is missing at the end is an error; if not, only the report says it.
         stacklevel : int
@@ -379,7 +464,7 @@ class Fetcher:
 
         Raises
         ------
-        DiskFullError, DestinationError
+        DiskFullError, DestinationError, OtherDatasetError
             Before any byte moves.
         IncompleteError
             At the end, when something is missing; it names every file and cause.
@@ -394,6 +479,9 @@ class Fetcher:
         settings = settings or RunSettings()
         listen = _logging(settings.listen)
         listen(Planned(plan))
+        if permit is not None:
+            permit()
+        self._remember(plan, mix=settings.mix)
         report = transfer(
             plan,
             self.directory,
@@ -403,10 +491,66 @@ class Fetcher:
             listen=listen,
             inspect=inspect,
         )
+        if report.of(Status.FETCHED):
+            self._remember(plan, mix=True)  # the data set's own description may be here now
         if strict:
             _warn_of_missing(plan, report, stacklevel + 1)
             report.raise_for_failures()
         return report
+
+    # -- which data set it is ----------------------------------------------------------------
+
+    @property
+    def data_source(self) -> DataSource:
+        """The data set, as a data directory remembers it."""
+        from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
+
+        dataset, endpoint = self.dataset, ""
+        if dataset.bucket:
+            url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
+            server = bucket_of(dataset).endpoint
+            endpoint = plain_url(server).rpartition("://")[2] if server else ""
+        else:
+            name = str(getattr(self.source, "name", ""))
+            url = plain_url(name) if "://" in name else dataset.name
+        tool = f"neurofetch {__version__}"
+        tidy = dataset.tidy_labels
+        return DataSource(dataset.kind, url, endpoint, tool=tool, tidy_labels=tidy)
+
+    def _check_bucket(self, *, mix: bool) -> None:
+        """See, before anything is listed, that it is not another bucket's directory."""
+        bucket = self.dataset.bucket
+        if mix or not bucket or next(self.directory.root.glob(".*/source.json"), None) is None:
+            return  # as of most: so nothing more is loaded before the first request
+        from neurofetch.store.data_source import read_sources, state_folders  # noqa: PLC0415
+
+        folders = state_folders(self.directory.root)
+        known = [one.identity for folder in folders for one in read_sources(folder)]
+        place = f"s3://{bucket}"
+        if known and not any(one == place or one.startswith(f"{place}/") for one in known):
+            self._check_source(mix=mix)
+
+    def _check_source(self, *, mix: bool) -> None:
+        """See that the data directory is not of another data set."""
+        from neurofetch.store.data_source import check_source  # noqa: PLC0415
+
+        where = self.directory
+        source = self.data_source
+        where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
+
+    def _remember(self, plan: Plan, *, mix: bool) -> None:
+        """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""
+        from neurofetch.store.data_source import remember  # noqa: PLC0415
+
+        where = self.directory
+        if not plan.moving and not where.state.is_dir():
+            return
+        try:
+            where.source = remember(where.state, self.data_source, mix=mix)
+        except (OSError, UnsafeNameError) as error:
+            if isinstance(error, DestinationError):
+                raise
+            _log.debug("the source cannot be written down: %s", error)
 
     # -- look again --------------------------------------------------------------------------
 
@@ -415,6 +559,7 @@ class Fetcher:
         wants: Iterable[Want] | None = None,
         *,
         read_all: bool = False,
+        listing: Listing | None = None,
         only: Iterable[str] | None = None,
         listen: Callable[[Event], None] | None = None,
     ) -> Audit:
@@ -426,6 +571,9 @@ class Fetcher:
             What the source has.
         read_all : bool
             Read every byte. A file of another tool that is the source's is adopted.
+        listing : Listing, optional
+            Where `wants` were looked for: a file that was fetched from there, and is not among
+            them, counts as one that the source does not have.
         only : iterable of str, optional
             Look at these paths and no others.
         listen : callable, optional
@@ -435,14 +583,23 @@ class Fetcher:
         from neurofetch.survey import for_this_disk  # noqa: PLC0415
 
         known = None if wants is None else for_this_disk(self.directory, [*wants], write=False)
+        listed = None if listing is None else partial(self._absent, listing)
         return audit(
             self.directory,
             read_all=read_all,
             remote=None if known is None else [want for want in known if not want.problem],
             checksum=self.server_checksum,
+            listed=listed,
             only=None if only is None else frozenset(only),
             listen=listen,
         )
+
+    def _absent(self, listing: Listing, receipt: Receipt) -> str:
+        """Say what it means that a file with this receipt was not listed; "" if nothing."""
+        place, problem = self.dataset.place(receipt.key)
+        if problem or place != receipt.path:
+            return "it was never in this bucket"
+        return "not in the bucket any more" if listing.covers(receipt.key) else ""
 
     def server_checksum(self, remote: RemoteFile) -> ServerChecksum:
         """Ask the source for its checksum of an object: one request.
@@ -531,33 +688,32 @@ class _ListingMeter:
     ----------
     source : Source
         One that counts what it lists has `files_listed`.
-    calls : sequence of callable
-        Each lists a prefix.
     listen : callable
         Gets the events, in the thread that waits; none before a second is over.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        calls: Sequence[Callable[[], list[RemoteFile]]],
-        listen: Callable[[Event], None],
-    ) -> None:
-        self.calls = [partial(self._counted, call) for call in calls]
+    def __init__(self, source: Source, listen: Callable[[Event], None]) -> None:
         self._source = source
         self._listen = listen
         self._began = time.monotonic()
         self._before = self._now()
+        self._calls = 0
         self._done: list[int] = []
         self._told = False
 
     def _now(self) -> int:
         return int(getattr(self._source, "files_listed", 0))
 
-    def _counted(self, call: Callable[[], list[RemoteFile]]) -> list[RemoteFile]:
-        files = call()
-        self._done.append(len(files))
-        return files
+    def counted(self, call: Callable[[], T]) -> Callable[[], T]:
+        """Return a call that counts when it is made; it lists a prefix."""
+        self._calls += 1
+
+        def made() -> T:
+            found = call()
+            self._done.append(len(found) if isinstance(found, list) else 0)
+            return found
+
+        return made
 
     def tell(self) -> None:
         """Say how far it is, unless it has only begun."""
@@ -574,7 +730,7 @@ class _ListingMeter:
     def _say(self, *, over: bool) -> None:
         files = max(self._now() - self._before, sum(self._done))
         seconds = time.monotonic() - self._began
-        event = ListingEvent(files, len(self._done), len(self.calls), seconds, over)
+        event = ListingEvent(files, len(self._done), self._calls, seconds, over)
         logged(event)
         self._listen(event)
 

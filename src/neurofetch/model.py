@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from neurofetch._compact import Shared, Told, Value, etag_of, pack, quoted, shape_of, unpack
+from neurofetch._compact import (
+    Shared,
+    Told,
+    Value,
+    etag_of,
+    pack,
+    pack_all,
+    quoted,
+    shape_of,
+    unpack,
+)
+from neurofetch._faces import Faced
 from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError
 
@@ -78,6 +89,8 @@ class _OutcomeShape:
     verification: VerificationLevel = VerificationLevel.NONE
     attempts: int = 0
     advice: str = ""
+    remote: RemoteFile | None = field(default=None, compare=False, repr=False)
+    digest: str = ""
 
 
 class _How(NamedTuple):
@@ -90,6 +103,7 @@ class _How(NamedTuple):
     verification: VerificationLevel
     attempts: int
     advice: str
+    digest: str = ""
 
 
 _new = object.__new__
@@ -118,11 +132,15 @@ class Outcome(Value):
         Requests that were needed beyond the first of each part.
     advice : str
         What the reader can do about a failure, where that is more than to run the call again.
+    remote : RemoteFile, optional
+        The file on the server; None where it was not found there. It is not compared.
+    digest : str
+        ``algorithm:hex`` of what came, where it is more than the ETag says; else "".
     """
 
     __slots__ = ("_how", "_of", "_size")
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]] = shape_of(_OutcomeShape)
-    _of: tuple[str, str] | Want
+    _of: tuple[str, str | RemoteFile] | Want
     _size: int
     _how: _How
 
@@ -138,10 +156,13 @@ class Outcome(Value):
         verification: VerificationLevel = VerificationLevel.NONE,
         attempts: int = 0,
         advice: str = "",
+        remote: RemoteFile | None = None,
+        digest: str = "",
     ) -> None:
-        self._of = (path, key)
+        self._of = (path, remote if remote is not None and remote.key == key else key)
         self._size = size
-        self._how = _How(status, reason, moved, seconds, verification, attempts, advice)
+        how = (status, reason, moved, seconds, verification, attempts, advice, digest)
+        self._how = _How(*how)
 
     @classmethod
     def unmoved(
@@ -186,8 +207,16 @@ class Outcome(Value):
     @property
     def key(self) -> str:
         """The object's name on the server."""
+        remote = self.remote
+        return self._of[1] if remote is None else remote.key  # type: ignore[index,return-value]
+
+    @property
+    def remote(self) -> RemoteFile | None:
+        """The file on the server; None where it was not found there."""
         of = self._of
-        return of[1] if type(of) is tuple else of.remote.key  # type: ignore[union-attr]
+        if type(of) is not tuple:
+            return of.remote  # type: ignore[union-attr]
+        return of[1] if isinstance(of[1], RemoteFile) else None
 
     @property
     def status(self) -> Status:
@@ -230,13 +259,18 @@ class Outcome(Value):
         return self._how.advice
 
     @property
+    def digest(self) -> str:
+        """``algorithm:hex`` of what came, where it is more than the ETag says; else ""."""
+        return self._how.digest
+
+    @property
     def ok(self) -> bool:
         """Whether the file is there."""
         return self._how.status in (Status.FETCHED, Status.KEPT)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Report:
+class Report(Faced):
     """What happened, file by file, in the order of the plan.
 
     Parameters
@@ -528,15 +562,19 @@ class RemoteFile(Value):
         folder_of : callable
             Returns what the files of a storage class have in common.
         """
+        rows = list(rows)
+        if not rows:
+            return []
+        keys, sizes, etags, times, classes = zip(*rows, strict=True)
         files = []
         before, folder = None, Folder()
-        for key, size, etag, modified, kept in rows:
+        for key, size, told, kept in zip(keys, sizes, pack_all(etags, times), classes, strict=True):
             if kept != before:
                 before, folder = kept, folder_of(kept)
             made = _new(cls)
             made._name = key[length:]
             made._size = size
-            made._told = pack(etag, modified)
+            made._told = told
             made._in = folder
             files.append(made)
         return files
@@ -712,6 +750,12 @@ class Want(Value):
         _, refused, _, problem = self._rest
         return not refused and not problem and self._remote._in.digest is None
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody keeps it back, and nothing keeps it from its name."""
+        _, refused, _, problem = self._rest
+        return not refused and not problem and not self._remote._in.withheld
+
     def same_for(self, remote: RemoteFile, path: str) -> Want:
         """Return another file that was chosen for the same reason, and is kept like this one."""
         made = _new(Want)
@@ -750,6 +794,9 @@ class Receipt:
         The ETag that the listing said, where the object had another; else "".
     seq : int
         Its place among the receipts of its path; the journal counts, and says it when it is read.
+    source : str
+        The key of the data set that it is of, where that is not the one that the data directory is
+        of; else "".
     """
 
     path: str
@@ -762,6 +809,7 @@ class Receipt:
     when: float
     listed: str = ""
     seq: int = field(default=0, compare=False)
+    source: str = ""
 
     def is_of(self, remote: RemoteFile) -> bool:
         """Whether this is the object that a listing tells of, by its ETag.
@@ -919,7 +967,7 @@ _MOVING = (Action.FETCH, Action.RESUME, Action.REPLACE)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Plan:
+class Plan(Faced):
     """All steps, in a stable order. Printing it is a dry run; planning again is resuming.
 
     Parameters

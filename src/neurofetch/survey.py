@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from neurofetch.model import Plan
+from neurofetch.model import Action, Plan, Step
 from neurofetch.planning.dataset import without_clashes
-from neurofetch.planning.local_path import twins
-from neurofetch.planning.plan import kept, make_plan, unresumed
+from neurofetch.planning.local_path import meet, twins
+from neurofetch.planning.plan import kept, make_steps, unresumed
 from neurofetch.store.audit import recognised
 from neurofetch.store.names import Names
 from neurofetch.store.partials import Partials, name_of
@@ -17,7 +18,7 @@ from neurofetch.store.receipts import Journal, read_receipts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from neurofetch.model import Step, Want
+    from neurofetch.model import LocalFile, Want
     from neurofetch.store.directory import DataDirectory
     from neurofetch.store.known import Receipts
 
@@ -56,8 +57,8 @@ def plan_wants(
     UnsafeNameError, DestinationError
         As `DataDirectory.survey` does.
     """
-    wants = for_this_disk(directory, wants, write=adopt)
     receipts = read_receipts(directory.state, (want.path for want in wants))
+    wants = for_this_disk(directory, wants, receipts, write=adopt)
     held = _held_bytes(directory, wants)
     steps: list[Step] = []
     # What is known of a file that is here is needed until its step is made, and is not small.
@@ -82,7 +83,7 @@ def _steps(
 ) -> Iterable[Step]:
     """Return the steps of some files, in their order."""
     same: list[Step | None] = [None] * len(wants)
-    if not overwrite:
+    if not overwrite and receipts.are_any:
         same = kept(wants, directory.unchanged(wants, receipts))
         if None not in same:
             return same  # type: ignore[return-value]
@@ -91,28 +92,112 @@ def _steps(
     local = directory.survey((want.path for want in looked_at), receipts)
     if not overwrite:
         local = recognised(directory, looked_at, local, adopt=adopt)
-    others = make_plan(directory.root, rest, local, held, overwrite=overwrite).steps
-    following = iter(others)
+    others = make_steps(rest, local, held, overwrite=overwrite)
+    following = (_own(directory, step, local) for step in others)
     return [step or next(following) for step in same]
 
 
+def _own(directory: DataDirectory, step: Step, local: Mapping[str, LocalFile]) -> Step:
+    """Return the step, or leave the file that is here where it is of another data set."""
+    here = local.get(step.want.path) if step.moves else None
+    if here is None or here.receipt is None or here.receipt.source == directory.source:
+        return step
+    problem = (
+        "a file of another data set has this name here (it was "
+        f"{here.receipt.key!r} there), and it is not replaced"
+    )
+    return Step(replace(step.want, problem=problem), Action.LEAVE, problem)
+
+
 def for_this_disk(
-    directory: DataDirectory, wants: Sequence[Want], *, write: bool
+    directory: DataDirectory, wants: Sequence[Want], earlier: Iterable[str] = (), *, write: bool
 ) -> tuple[Want, ...]:
-    """Return the same files; those that the disk cannot hold have a problem."""
+    """Return the same files; those that the disk cannot hold have a problem.
+
+    Parameters
+    ----------
+    directory : DataDirectory
+    wants : sequence of Want
+    earlier : iterable of str
+        Paths of files that earlier runs fetched.
+    write : bool
+        Whether files may be made in the state folder, for a moment, to find out.
+    """
     names = Names(directory.root, directory.state)
     found = tuple(wants)
     if not names.are_short([want.path for want in found]):
         found = tuple(
             replace(want, problem=problem)
-            if not want.problem and (problem := names.problem(want.path))
+            if not want.problem and (problem := names.problem(want.path, write=write))
             else want
             for want in wants
         )
-    if not twins([want.path for want in found if not want.problem]):
+    found = _not_through_links(directory, found)
+    between = twins([want.path for want in found if not want.problem])
+    if not between and not (names.may_fold() and any(True for _ in earlier)):
         return found
-    case, accents = names.folds(write=write)
-    return without_clashes(found, case=case, accents=accents)
+    case, accents = names.folds(write=write, known=earlier)
+    here: list[str] = []
+    if case or accents:
+        here = _still_here(directory, found, earlier, case=case, accents=accents)
+    return without_clashes(found, case=case, accents=accents, here=here)
+
+
+def _still_here(
+    directory: DataDirectory,
+    wants: Iterable[Want],
+    earlier: Iterable[str],
+    *,
+    case: bool,
+    accents: bool,
+) -> list[str]:
+    """Return the files of earlier runs that are here, under these names, and in the way of others.
+
+    The disk finds a file by each of its names. Which of them it has is told by its folder alone.
+    """
+    asked = {want.path for want in wants if not want.problem}
+    others = [path for path in earlier if path not in asked]
+    if not meet([*asked, *others], case=case, accents=accents):
+        return []
+    shown: dict[str, frozenset[str]] = {}
+    found = []
+    for path in earlier:
+        folder, _, name = path.rpartition("/")
+        if folder not in shown:
+            try:
+                shown[folder] = frozenset(os.listdir(directory.root / folder))
+            except OSError:
+                shown[folder] = frozenset()
+        if name in shown[folder]:
+            found.append(path)
+    return found
+
+
+def _not_through_links(directory: DataDirectory, wants: tuple[Want, ...]) -> tuple[Want, ...]:
+    """Return the same files; where a link leads two to one place, one of them has a problem."""
+    led = {
+        folder: real
+        for folder in {want.path.rpartition("/")[0] for want in wants if not want.problem}
+        if folder and (real := directory.led_to(folder)) != folder
+    }
+    if not led:
+        return wants
+    places = {want.path: _place(want.path, led) for want in wants if not want.problem}
+    first: dict[str, str] = {}
+    for path, place in sorted(places.items(), key=lambda one: one[0] != one[1]):
+        first.setdefault(place, path)
+    return tuple(
+        replace(want, problem=f"a link leads it to the place of {first[places[want.path]]!r}")
+        if not want.problem and first[places[want.path]] != want.path
+        else want
+        for want in wants
+    )
+
+
+def _place(path: str, led: Mapping[str, str]) -> str:
+    folder, _, name = path.rpartition("/")
+    real = led.get(folder, folder)
+    return f"{real}/{name}" if real else name
 
 
 def _held_bytes(directory: DataDirectory, wants: Sequence[Want]) -> dict[str, int]:

@@ -84,8 +84,9 @@ def test_every_way_to_show_progress_takes_a_listing(kind):
     if kind == "json":
         first = json.loads(text.splitlines()[0])
         assert first == {
+            "schema": "neurofetch/1",
             "event": "listing",
-            "files": 10,
+            "files_listed": 10,
             "prefixes_done": 0,
             "prefixes": 1,
             "seconds": 1.5,

@@ -127,4 +127,4 @@ def test_a_report_is_shown_in_few_lines_and_stays_picklable():
         "0 withheld>"
     )
     found = verify(report.root, state=".laion_fmri")
-    assert repr(found).startswith(f"<Audit of {number} files in {report.root}: {number} good, ")
+    assert repr(found).startswith(f"<Audit of {number} files in {report.root}: {number} unchanged ")

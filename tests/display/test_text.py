@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from neurofetch._shown import shown
 from neurofetch.display.text import (
     duration,
-    plan_json,
     plan_remarks,
     plan_text,
-    report_json,
     report_text,
     size,
     table,
@@ -113,8 +111,10 @@ def test_how_a_file_was_verified_is_said_where_that_is_unusual():
         "verified: 1 by md5-etag, 4 by size",
         "verified: f0 and 3 more: size, came twice the same",
     ]
-    rows = report_json(Report(ROOT, (again,)))["files"]
-    assert [(row["verified"], row["reason"]) for row in rows] == [("size", f"replaced; {twice}")]
+    rows = Report(ROOT, (again,)).to_dict()["files"]
+    assert [(row["verification"], row["reason"]) for row in rows] == [
+        ("size", f"replaced; {twice}")
+    ]
 
 
 def test_refusals_are_grouped_by_reason_and_those_that_were_told_are_left_out():
@@ -133,25 +133,30 @@ def test_many_reasons_are_cut_short():
     assert lines[-1] == "withheld: 22 more, each listed by --json"
 
 
-def test_a_plan_names_files_or_where_they_are_many_folders():
+def test_a_plan_names_files_or_where_they_are_many_what_they_are():
     few = Plan(ROOT, (step("x/a.txt", Action.FETCH), step("x/b.txt", Action.KEEP, reason="here")))
-    assert "x/a.txt" in plan_text(few)
-    assert "asked for; here" in plan_text(few)
+    assert re.search(r"^1.00 kB +- +1.00 kB  x/a.txt$", plan_text(few), re.MULTILINE)
+    assert re.search(r"^1.00 kB +1.00 kB +-  x/b.txt$", plan_text(few), re.MULTILINE)
+    assert "\nasked for\n" in plan_text(few)
     many = Plan(ROOT, tuple(step(f"x/{n}.txt", Action.FETCH) for n in range(100)), free=10**9)
     text = plan_text(many)
     assert "x/7.txt" not in text
-    assert re.search(r"^ +100 +100 kB +100 kB +0 +0 +x +asked for$", text, re.MULTILINE)
+    assert re.search(r"^ +100 +100 kB +- +100 kB  x/\*.txt$", text, re.MULTILINE)
+    assert "x/7.txt" in plan_text(many, paths=True)
     assert "does not fit" not in text
     tight = Plan(ROOT, many.steps, free=99_999)
     assert plan_text(tight).endswith("It does not fit on the disk: 1 byte more must be free.")
 
 
-def test_a_resumed_file_shows_what_is_still_to_come():
+def test_a_resumed_file_shows_what_is_still_to_come_and_is_a_row_of_its_own():
     plan = Plan(ROOT, (step("a", Action.RESUME, 5000, have=4000, reason="partly here"),))
+    assert re.search(r"^5.00 kB +4.00 kB +1.00 kB  a$", plan_text(plan), re.M)
     assert re.search(
-        r"^5.00 kB +1.00 kB +resume +a +asked for; partly here$", plan_text(plan), re.M
+        r"^to fetch +1 +1.00 kB\n  of these partly here +1 +4.00 kB$", plan_text(plan), re.M
     )
-    assert plan_json(plan)["steps"][0]["bytes_to_fetch"] == 1000
+    told = plan.to_dict()
+    assert (told["files"][0]["bytes_to_fetch"], told["files"][0]["bytes_here"]) == (1000, 4000)
+    assert (told["files_partly_here"], told["bytes_here"]) == (1, 4000)
 
 
 def test_remarks_are_reasons_and_notes():
@@ -174,11 +179,11 @@ def test_what_is_replaced_is_named_with_the_reason():
 
 
 def test_json_of_a_report_counts_every_status():
-    made = report_json(
-        report(outcome("a", Status.FETCHED, verification=VerificationLevel.SIZE, attempts=2))
-    )
+    made = report(
+        outcome("a", Status.FETCHED, verification=VerificationLevel.SIZE, attempts=2)
+    ).to_dict()
     assert made["counts"] == {"fetched": 1, "kept": 0, "refused": 0, "failed": 0}
-    assert made["files"][0]["verified"] == "size"
+    assert made["files"][0]["verification"] == "size"
     assert made["files"][0]["retries"] == 2
 
 

@@ -622,7 +622,7 @@ def test_verify_warns_when_the_service_is_down_and_goes_on(world, granted, monke
     with pytest.warns(UserWarning, match="does not respond"):
         found = verify(world.data, remote=True)
     assert found.ok
-    assert states(found) == dict.fromkeys(GATED, State.GOOD)
+    assert states(found) == dict.fromkeys(GATED, State.UNCHANGED)
 
 
 def test_verify_leaves_the_service_alone_when_no_gated_file_is_here(world, granted):

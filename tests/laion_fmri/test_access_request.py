@@ -29,6 +29,7 @@ from tests.access_world import (
     stimuli,
     written,
 )
+from tests.display.schema import validate
 from tests.faces import Shell, ended, on_disk
 
 FLAGS = " ".join(f"--{name} '{text}'" for name, text in FORM.items())
@@ -165,6 +166,7 @@ def test_ask_by_flags_then_fetch(service, shell, world):
     done = shell(f"laion-fmri stimuli request {FLAGS} --accept-terms 1.0 --json")
     assert done.code == 0, done.err
     said = json.loads(done.out)
+    validate(said)
     assert (said["state"], said["request_id_from"]) == ("granted", str(auth_path()))
     assert service.forms == [SENT]
     assert shell("laion-fmri stimuli status").code == 0

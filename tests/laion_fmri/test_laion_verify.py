@@ -54,7 +54,8 @@ def flip(path, *, keep_time=True):
 def test_what_was_fetched_is_good(shell, flags):
     done = shell(f"laion-fmri verify {flags}")
     assert done.code == 0
-    assert f"{len(on_disk(shell.data))} good" in done.out
+    word = "good" if "--hash" in flags else "unchanged by size and time (contents not read)"
+    assert f"{len(on_disk(shell.data))} {word}" in done.out
     assert shell(f"laion-fmri verify {flags} --quiet").out == ""
 
 
@@ -106,7 +107,7 @@ def test_download_verify_repairs_what_is_damaged_and_fetches_nothing_else(s3, sh
 def test_a_dry_run_says_what_verify_would_repair(shell):
     flip(shell.data / R2MEAN)
     plan = json.loads(shell(LINE + " --verify --dry-run --json").out)
-    (step,) = [step for step in plan["steps"] if step["action"] != "keep"]
+    (step,) = [step for step in plan["files"] if step["action"] != "keep"]
     assert (step["path"], step["action"]) == (R2MEAN, "replace")
     assert "damaged" in step["reason"]
 
@@ -119,8 +120,10 @@ def test_missing_cut_and_touched_files_are_found(shell, flags):
     flip(shell.data / touched, keep_time=False)
     done = shell(f"laion-fmri verify {flags} --json")
     assert done.code == ExitCode.INCOMPLETE
-    found = {path: state for path, state in states(done).items() if state != "good"}
-    assert found == {gone: "missing", cut: "differs", touched: "differs"}
+    fine = "good" if flags == "--hash" else "unchanged"
+    found = {path: state for path, state in states(done).items() if state != fine}
+    changed = "differs" if flags == "--hash" else "times_changed"
+    assert found == {gone: "missing", cut: "differs", touched: changed}
 
 
 def test_a_file_that_changed_on_the_server_is_named(s3, shell):
@@ -176,11 +179,33 @@ def test_a_file_of_another_tool_whose_etag_says_nothing_is_held_against_the_chec
     assert len(s3.requests(method="HEAD", key="README")) == 1
 
 
-def test_a_folder_with_nothing_in_it_is_no_fault(tmp_path, s3):
+def test_a_copy_is_no_damage_and_is_known_once_it_was_read(shell):
+    copy = shell.home / "copy"
+    shutil.copytree(shell.data, copy, copy_function=shutil.copyfile)
+    number = len(on_disk(copy))
+    where = f"--data-dir {copy}"
+    done = shell(f"laion-fmri verify {where}")
+    assert done.code == 0
+    assert f"{number} with times changed (copied?; contents not read: use --hash)" in done.out
+    assert f"{number} good" in shell(f"laion-fmri verify --hash {where}").out
+    assert f"{number} unchanged" in shell(f"laion-fmri verify {where}").out
+
+
+def test_what_the_bucket_does_not_have_any_more_is_counted_as_such(s3, shell):
+    s3.delete(R2MEAN)
+    done = shell("laion-fmri verify --remote")
+    assert done.code == 0
+    assert "1 not in the bucket" in done.out
+    states_now = states(shell("laion-fmri verify --remote --json"))
+    assert states_now[R2MEAN] == "not_in_bucket"
+
+
+def test_a_folder_with_nothing_in_it_says_so_by_its_exit_code(tmp_path, s3):
     shell = Shell(tmp_path, s3.url)
     for flags in ("", "--hash --remote"):
         done = shell(f"laion-fmri verify {flags}")
-        assert (done.code, done.out.partition(": ")[0]) == (0, "no files")
+        assert done.code == ExitCode.NOTHING_MATCHED
+        assert done.out.startswith("no files: ")
         assert ("compare files of other tools" in done.err) == (not flags)
 
 

@@ -131,7 +131,7 @@ def test_the_command_ends_with_the_documented_codes(root, tmp_path):
     assert "Nearest: FFA" in done.stderr
     done = run_command(root, "without", *asked)
     assert done.returncode == 2
-    assert 'pip install "neurofetch[plot]"' in done.stderr
+    assert "pip install 'neurofetch[plot]'" in done.stderr
     assert not (tmp_path / "x.png").exists()
 
 
@@ -145,4 +145,4 @@ def test_without_nilearn_the_extra_is_named(root):
     )
     run = [sys.executable, "-c", code]
     said = subprocess.run(run, capture_output=True, text=True, check=True).stdout
-    assert 'pip install "neurofetch[plot]"' in said
+    assert "pip install 'neurofetch[plot]'" in said

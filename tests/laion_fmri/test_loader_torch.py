@@ -56,7 +56,7 @@ except ImportError as exc:
 def test_without_pytorch_the_extra_is_named(root):
     run = [sys.executable, "-c", _WITHOUT, str(root)]
     said = subprocess.run(run, capture_output=True, text=True, check=True).stdout
-    assert 'pip install "neurofetch[torch]"' in said
+    assert "pip install 'neurofetch[torch]'" in said
 
 
 # --- stimuli, which need no PyTorch ---------------------------------------------------------------

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from neurofetch._cli import main
-from neurofetch.neurovault import verify
+from neurofetch.errors import UnknownValueError, UsageError
+from neurofetch.neurovault import GreaterThan, search, verify
+from tests.display.schema import validate
 
 pytest_plugins = ["tests.neurovault_fixtures"]
 
@@ -30,6 +32,8 @@ def run(world, tmp_path, monkeypatch, capsys):
             except SystemExit as end:
                 code = end.code
         out, err = capsys.readouterr()
+        if "--json" in arguments:
+            validate(json.loads(out))
         return int(code), out, err
 
     yield run
@@ -127,9 +131,74 @@ def test_search_needs_a_catalogue_and_fills_it_when_told(world, run):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["id", "5", "6"]
     code, out, _ = run("search", "--kind", "collections", "--json", "--field", "id=7")
-    assert [record["name"] for record in json.loads(out)] == ["Collection 7"]
+    assert [record["name"] for record in json.loads(out)["records"]] == ["Collection 7"]
     assert run("search", "xylophone")[:2] == (3, "")
     assert run("search", "--field", "oops")[0] == 2
+
+
+@pytest.fixture
+def filled(world, run):
+    world.vault.images[5]["uploader_note"] = "left"
+    assert run("search", "map", "--update", "--quiet")[0] == 0
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["xylophone"], 3, ["None of the 8 images", "'xylophone' alone finds nothing"]),
+        (["mapp"], 3, ["Did you mean map?"]),
+        (["map", "--field", "map_type=Z-map"], 3, ["map_type='Z-map'", "Did you mean 'Z map'"]),
+        (["--field", "uploader_note=lift"], 3, ["uploader_note='lift'", "Did you mean 'left'?"]),
+        (["--field", "map_typ=Z map"], 3, ["has a field 'map_typ'", "Did you mean map_type"]),
+        (["--field", "zzzzzz=1"], 3, ["has a field 'zzzzzz'"]),
+        (["--field", "id=99"], 3, ["id=99 alone finds nothing", "go from 5 to 105"]),
+        (["--field", "id=5.5"], 3, ["id=5.5 alone finds nothing"]),
+        (["--field", "id=100000000000000000000"], 3, ["alone finds nothing"]),
+        (["--field", "id=5", "collection_id=1952"], 3, ["id=5 alone finds 1", "Leave one"]),
+        (["--collection-text", "zebra"], 3, ["'zebra' of collections"]),
+        (["--field", "not_mni=maybe"], 2, ["not_mni must be true or false, not 'maybe'"]),
+        (
+            ["--field", "number_of_subjects=abc"],
+            2,
+            ["subjects must be a number", "'abc'"],
+        ),
+        (["--field", "modify_date=soon"], 2, ["modify_date must be a date", "'soon'"]),
+        (["--field", "oops"], 2, ["NAME=VALUE"]),
+        (["--field", "limit=3"], 2, ["limit is no field"]),
+        (["map", "--limit", "0"], 2, ["limit must be a whole number from 1", "'0'"]),
+        (["map", "--limit", "-1"], 2, ["-1"]),
+        (["map", "--limit", "few"], 2, ["'few'"]),
+        (["map", "--limit", "1" * 30], 2, ["limit must be a whole number"]),
+        (["--kind", "collections", "--collection-text", "x"], 2, ["use text"]),
+    ],
+)
+def test_a_search_that_finds_nothing_says_why_and_what_is_near(filled, arguments, code, words):
+    """The class: silence, or the words of a database."""
+    for more in ((), ("--json",), ("--ids",)):
+        found, out, err = filled("search", *arguments, *more)
+        assert found == code, err
+        assert out.strip() in ("", "[]")
+        assert all(word in err for word in words), err
+        assert "duckdb" not in err.lower()
+        assert "SELECT" not in err
+
+
+def test_a_search_in_python_refuses_what_no_record_can_have(filled):
+    for wrong in (
+        {"limit": 0}, {"limit": True}, {"limit": 2**63}, {"limit": 1.5}, {"text": 5},
+        {"id": GreaterThan("x")}, {"id": [5, "x"]}, {"not_mni": 2}, {"name": [None, {}]},
+        {"collection_text": b"x"},
+    ):  # fmt: skip
+        with pytest.raises(UsageError):
+            search(**wrong)
+    with pytest.raises(UnknownValueError, match="map_type"):
+        search(map_typ="Z map")
+    assert search(id=5.5) == search(id=10**30) == search("xylophone") == []
+    assert search(id=["5", 6.0, None], limit="1") == [5]
+    assert search(id=GreaterThan(5.5), collection_id=7) == [6, 7]
+    assert search(id=GreaterThan(10**30)) == []
+    assert search("\ud800") == search(name="\ud800") == []
 
 
 def test_info_of_an_image_and_of_a_collection(run):
@@ -137,7 +206,7 @@ def test_info_of_an_image_and_of_a_collection(run):
     assert code == 0
     assert "map 101" in out
     code, out, _ = run("info", "7", "--collection", "--json")
-    assert json.loads(out)["name"] == "Collection 7"
+    assert json.loads(out)["record"]["name"] == "Collection 7"
     code, _, err = run("info", "998")
     assert code == 3
     assert "image 998" in err

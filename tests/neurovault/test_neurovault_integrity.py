@@ -1,6 +1,7 @@
 """A file is a whole volume, or the cause is named."""
 
 import gzip
+import math
 import tracemalloc
 from functools import partial
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurofetch import errors as _errors
+from neurofetch.neurovault.cache import volume_check
 from neurofetch.neurovault.cache.volume_check import DamagedVolumeError, check_volume, gzip_volume
 from testbed.neurovault import html_page
 from testbed.neurovault_maps import brain_map, brain_map_gz
@@ -28,8 +30,11 @@ def small(order="<", kind=nib.Nifti1Image, shape=(3, 4, 5), dtype="i2"):
 SMALL = small()
 
 
-@pytest.fixture
-def check(tmp_path):
+@pytest.fixture(params=["isal", "zlib"])
+def check(tmp_path, monkeypatch, request):
+    gzip_of = {"isal": volume_check._isal, "zlib": volume_check._zlib}[request.param]
+    monkeypatch.setattr(volume_check, "_fastest_gzip", gzip_of)
+
     def run(content, expected_size=None):
         path = tmp_path / "volume.nii.gz"
         path.write_bytes(content)
@@ -185,3 +190,46 @@ def test_plain_volumes_are_gzipped_the_same_each_time(tmp_path):
     assert gzip.decompress(first.read_bytes()) == brain_map(5)
     assert check_volume(first).gzipped
     assert np.array_equal(nib.load(first).get_fdata(), nib.load(source).get_fdata())
+
+
+@given(
+    kind=st.sampled_from([nib.Nifti1Image, nib.Nifti2Image]),
+    order=st.sampled_from("<>"),
+    changes=st.lists(
+        st.tuples(
+            st.sampled_from([*range(24), *range(40, 56), *range(70, 72), *range(108, 112),
+                             *range(168, 176), *range(344, 348)]),
+            st.integers(0, 255),
+        ),
+        max_size=4,
+    ),
+)  # fmt: skip
+@settings(deadline=None, max_examples=300)
+def test_a_header_is_read_as_nibabel_reads_it(kind, order, changes):
+    """The class: a field that is looked for at another place, or in another byte order."""
+    start = bytearray(small(order, kind)[:540])
+    for place, value in changes:
+        start[place] = value
+    try:
+        found = volume_check._read_header(bytes(start))
+    except DamagedVolumeError:
+        return
+    theirs = (nib.Nifti1Header, nib.Nifti2Header)[found.version - 1]
+    length = theirs.sizeof_hdr
+    sign = "<" if found.little_endian else ">"
+    header = theirs(bytes(start[:length]), endianness=sign, check=False)
+    assert header["sizeof_hdr"] == length
+    assert header["magic"].item() in (b"n+1", b"n+2")
+    assert found.shape == tuple(header["dim"].tolist()[1 : 1 + header["dim"][0]])
+    assert found.datatype == header["datatype"]
+    offset = int(header["vox_offset"]) or header.single_vox_offset
+    bits = volume_check._BITS[found.datatype]
+    assert found.whole == offset + -(-math.prod(found.shape) * bits // 8)
+
+
+def test_the_data_types_are_those_that_nibabel_knows():
+    codes = nib.nifti1.data_type_codes
+    for code in range(-1, 4096):
+        size = 8 * codes.dtype[code].itemsize if code in codes.dtype else 0
+        beyond = {1: 1, 1536: 128, 2048: 256}.get(code, 0)  # for these NumPy may have no type
+        assert volume_check._BITS.get(code, 0) == (beyond or size), code

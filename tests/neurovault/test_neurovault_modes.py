@@ -443,7 +443,7 @@ def test_offline_nothing_is_resampled(world):
 
 
 def test_resampling_without_nilearn_names_the_extra(world, monkeypatch):
-    monkeypatch.setitem(sys.modules, "nilearn.image", None)
+    monkeypatch.setitem(sys.modules, "nilearn", None)
     with pytest.raises(UsageError, match=r"neurofetch\[resample\]"):
         world.ids([7], resample=True)
     assert world.server.log == []

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from neurofetch.display.text import audit_text
 from neurofetch.engine import Listing, State, query
 from neurofetch.errors import DestinationError
 from neurofetch.events import Checking
@@ -33,7 +34,8 @@ def look(world, *, read_all=False, remote=False):
         if remote:
             files = fetcher.files(Listing(walks=("",)))
             wants = [Want(file, fetcher.dataset.path(file.key)) for file in files]
-        found = fetcher.audit(wants, read_all=read_all)
+        listing = Listing(walks=("",)) if remote else None
+        found = fetcher.audit(wants, read_all=read_all, listing=listing)
     assert [f.path for f in found.findings] == sorted(f.path for f in found.findings)
     assert found.ok == (not found.problems)
     return {finding.path: (finding.state, finding.detail) for finding in found.findings}
@@ -62,13 +64,15 @@ def test_an_empty_directory_has_nothing_to_tell(world):
 
 @pytest.mark.parametrize("read_all", [False, True])
 @pytest.mark.parametrize("remote", [False, True])
-def test_what_is_as_it_was_fetched_is_good(world, read_all, remote):
+def test_only_what_was_read_is_called_good(world, read_all, remote):
     world.fetch()
     world.s3.clear_log()
     found = look(world, read_all=read_all, remote=remote)
-    assert {state for state, _ in found.values()} == {State.GOOD}
-    words = "every byte as fetched (crc64nvme)" if read_all else "as fetched (checksum)"
-    assert {detail for _, detail in found.values()} == {words}
+    words = "unchanged by size and time since it was fetched (checksum); contents not read"
+    expected = (State.UNCHANGED, words)
+    if read_all:
+        expected = (State.GOOD, "every byte as fetched (crc64nvme)")
+    assert set(found.values()) == {expected}
     assert [r.method for r in world.s3.log] == (["LIST"] if remote else [])
 
 
@@ -76,30 +80,186 @@ def test_what_is_as_it_was_fetched_is_good(world, read_all, remote):
 def test_a_file_that_is_gone_is_missing(world, how):
     world.fetch()
     (world.root / "small.txt").unlink()
-    assert states(world, **how) == {"large.bin": State.GOOD, "small.txt": State.MISSING}
+    other = State.GOOD if "read_all" in how else State.UNCHANGED
+    assert states(world, **how) == {"large.bin": other, "small.txt": State.MISSING}
 
 
 def test_a_byte_changed_without_a_trace_is_found_by_reading_all(world):
     world.fetch()
     spoil(world.root / "large.bin", keep_time=True)
-    assert states(world)["large.bin"] is State.GOOD
+    assert states(world)["large.bin"] is State.UNCHANGED
     state, detail = look(world, read_all=True)["large.bin"]
     assert state is State.DIFFERS
     assert "its bytes changed since it was fetched (crc64nvme" in detail
 
 
-def test_a_modified_file_is_told_by_its_time_and_by_its_bytes(world):
+COPIED = "times changed (copied?); contents not read: use --hash"
+
+
+def test_a_changed_time_is_no_damage_and_changed_bytes_are(world):
     world.fetch()
     spoil(world.root / "small.txt", keep_time=False)
-    assert look(world)["small.txt"] == (State.DIFFERS, "modified since it was fetched")
+    assert look(world)["small.txt"] == (State.TIMES_CHANGED, COPIED)
+    assert look(world, remote=True)["small.txt"] == (State.TIMES_CHANGED, COPIED)
     assert states(world, read_all=True)["small.txt"] is State.DIFFERS
+    assert states(world)["small.txt"] is State.TIMES_CHANGED, "what differs gets no receipt"
 
 
-def test_a_file_that_was_only_touched_is_good_when_it_is_read(world):
+def test_a_copy_of_a_data_directory_is_read_once_and_then_known(world, tmp_path):
+    world.fetch()
+    for path in world.files():
+        os.utime(world.root / path, (1, 1))
+    assert set(states(world).values()) == {State.TIMES_CHANGED}
+    assert set(states(world, read_all=True).values()) == {State.GOOD}
+    assert set(states(world).values()) == {State.UNCHANGED}
+    receipt = world.receipts()["small.txt"]
+    assert (receipt.verification, receipt.digest[:9]) == (VerificationLevel.CHECKSUM, "crc64nvme")
+    plan = world.plan()
+    assert {step.reason for step in plan.steps} == {"here, verified (checksum)"}
+    assert plan.moving == ()
+
+
+@pytest.mark.parametrize("when", [0, 1, 10**9, 4 * 10**9])
+def test_any_other_time_is_forgiven_and_written_down(world, when):
+    world.fetch()
+    os.utime(world.root / "small.txt", (when, when))
+    assert states(world)["small.txt"] is State.TIMES_CHANGED
+    assert states(world, read_all=True)["small.txt"] is State.GOOD
+    assert states(world)["small.txt"] is State.UNCHANGED
+
+
+def test_a_hash_that_cannot_be_remembered_is_good_all_the_same(world, monkeypatch):
     world.fetch()
     os.utime(world.root / "small.txt", (1, 1))
-    assert states(world)["small.txt"] is State.DIFFERS
+
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("neurofetch.store.receipts.Journal.append", refuse)
+    state, detail = look(world, read_all=True)["small.txt"]
+    assert (state, detail.partition("; ")[2]) == (
+        State.GOOD,
+        "that cannot be written down: Read-only file system",
+    )
+
+
+def test_reading_says_where_a_receipt_has_no_checksum_and_the_server_helps(world):
+    world.fetch()
+    (journal,) = (world.state / "receipts").iterdir()
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    journal.write_text("".join(json.dumps({**row, "digest": ""}) + "\n" for row in rows))
+    state, detail = look(world, read_all=True)["small.txt"]
+    assert state is State.UNCHANGED
+    assert detail.endswith("has no checksum of the content: use --hash --remote")
+    os.utime(world.root / "small.txt", (1, 1))
+    state, detail = look(world, read_all=True)["small.txt"]
+    assert (state, "use --hash --remote" in detail) == (State.TIMES_CHANGED, True)
+    assert states(world, read_all=True, remote=True)["small.txt"] is State.GOOD
     assert states(world, read_all=True)["small.txt"] is State.GOOD
+
+
+def test_what_the_bucket_lost_is_not_called_good(world):
+    world.fetch()
+    world.s3.delete("small.txt")
+    for read_all in (False, True):
+        state, detail = look(world, read_all=read_all, remote=True)["small.txt"]
+        assert state is State.NOT_IN_BUCKET
+        assert detail.startswith("not in the bucket any more; here it is ")
+    assert states(world)["small.txt"] is State.UNCHANGED
+    (world.root / "small.txt").unlink()
+    assert states(world, remote=True)["small.txt"] is State.MISSING
+
+
+def test_what_never_was_in_the_bucket_is_told_from_what_it_lost(world):
+    world.fetch()
+    (journal,) = (world.state / "receipts").iterdir()
+    row = json.loads(journal.read_text().splitlines()[0])
+    (world.root / "mine").write_bytes(b"mine")
+    with journal.open("a") as file:
+        file.write(json.dumps({**row, "path": "mine", "key": "other/mine", "size": 4}) + "\n")
+    state, detail = look(world, remote=True)["mine"]
+    assert (state, detail.partition(";")[0]) == (
+        State.NOT_IN_BUCKET,
+        "it was never in this bucket",
+    )
+
+
+def test_a_file_that_was_not_asked_for_is_not_said_to_be_gone(world):
+    world.put("sub-01/a.txt", SMALL)
+    world.put("sub-02/a.txt", SMALL)
+    world.fetch()
+    world.s3.delete("sub-01/a.txt")
+    world.s3.delete("sub-02/a.txt")
+    with world.fetcher() as fetcher:
+        listing = Listing(("sub-01/",), ("",))
+        files = fetcher.files(listing)
+        wants = [Want(file, fetcher.dataset.path(file.key)) for file in files]
+        found = fetcher.audit(wants, listing=listing)
+    assert {f.path: f.state for f in found.findings} == {
+        "large.bin": State.UNCHANGED,
+        "small.txt": State.UNCHANGED,
+        "sub-01/a.txt": State.NOT_IN_BUCKET,
+        "sub-02/a.txt": State.UNCHANGED,
+    }
+
+
+def test_an_audit_counts_each_state_and_says_it_in_a_line(world):
+    world.put("gone.txt", SMALL)
+    world.put("lost.txt", SMALL)
+    world.fetch()
+    (world.root / "gone.txt").unlink()
+    world.s3.delete("lost.txt")
+    os.utime(world.root / "small.txt", (1, 1))
+    with world.fetcher() as fetcher:
+        listing = Listing(walks=("",))
+        wants = [Want(f, fetcher.dataset.path(f.key)) for f in fetcher.files(listing)]
+        found = fetcher.audit(wants, listing=listing)
+    assert found.counts == {
+        State.GOOD: 0,
+        State.ADOPTED: 0,
+        State.UNCHANGED: 1,
+        State.TIMES_CHANGED: 1,
+        State.NOT_IN_BUCKET: 1,
+        State.UNKNOWN: 0,
+        State.MISSING: 1,
+        State.DIFFERS: 0,
+    }
+    assert found.summary == (
+        "1 unchanged by size and time (contents not read), "
+        "1 with times changed (copied?; contents not read: use --hash), "
+        "1 not in the bucket, 1 missing"
+    )
+    assert (found.ok, found.verified, len(found)) == (False, False, 4)
+    assert found.summary in audit_text(found)
+    said = found.to_dict()
+    assert (said["counts"]["times_changed"], said["summary"]) == (1, found.summary)
+
+
+def test_only_an_audit_that_read_everything_is_verified(world):
+    with world.fetcher() as fetcher:
+        assert (fetcher.audit().ok, fetcher.audit().verified) == (True, False)
+    world.fetch()
+    with world.fetcher() as fetcher:
+        assert (fetcher.audit().ok, fetcher.audit().verified) == (True, False)
+        assert fetcher.audit(read_all=True).verified
+
+
+def test_files_of_a_recording_that_is_a_folder_are_one_row(world):
+    unit = "sub-01/meg/sub-01_task-x_meg.ds"
+    for number in range(12):
+        world.put(f"{unit}/{number}.dat", SMALL)
+    world.fetch()
+    for number in (2, 3, 5):
+        (world.root / unit / f"{number}.dat").unlink()
+    os.truncate(world.root / unit / "7.dat", 1)
+    (world.root / "small.txt").unlink()
+    with world.fetcher() as fetcher:
+        rows = audit_text(fetcher.audit()).splitlines()[:-1]
+    assert rows == [
+        "missing: small.txt: fetched before, now missing",
+        f"missing: {unit}: 3 of 12 files missing (2.dat, 3.dat, 5.dat)",
+        f"differs: {unit}: 1 of 12 files differ (7.dat)",
+    ]
 
 
 @pytest.mark.parametrize("read_all", [False, True])
@@ -114,7 +274,7 @@ def test_a_file_of_another_size_differs(world, read_all):
 def test_a_file_that_changed_on_the_server_differs_from_it(world):
     world.fetch()
     world.put("small.txt", noise(3_000, 9))
-    assert states(world)["small.txt"] is State.GOOD
+    assert states(world)["small.txt"] is State.UNCHANGED
     assert look(world, remote=True)["small.txt"] == (
         State.DIFFERS,
         "changed on the server since it was fetched",
@@ -295,8 +455,8 @@ def test_what_stands_in_the_place_of_a_file_makes_it_missing_and_ends_nothing(wo
         path.parent.write_text("x")
     assert states(world) == {
         "d/f.bin": State.MISSING,
-        "large.bin": State.GOOD,
-        "small.txt": State.GOOD,
+        "large.bin": State.UNCHANGED,
+        "small.txt": State.UNCHANGED,
     }
 
 

@@ -143,7 +143,10 @@ def test_the_command_shows_and_removes(world, tmp_path):
     assert ran.stdout.count("would be removed: 2 partial files, 1.02 kB, 1 claim") == 2
     assert len(world.left()) == 3
     ran = command(world.root, "--json")
-    assert (ran.returncode, [row["removed"] for row in json.loads(ran.stdout)]) == (0, [True] * 2)
+    assert (ran.returncode, [row["removed"] for row in json.loads(ran.stdout)["runs"]]) == (
+        0,
+        [True] * 2,
+    )
     world.assert_clean()
     assert command(world.root).stdout == "nothing is left over\n"
     ran = command(tmp_path / "nowhere")

@@ -78,7 +78,7 @@ def test_a_hostile_key_is_named_and_left_out_and_all_the_rest_comes(world, tmp_p
     left = plan.of(Action.LEAVE)
     assert [step.want.remote.key for step in left] == keys
     assert plan.bytes_to_fetch == len(SMALL)
-    assert all(f"cannot be kept: {shown(step.want.path)}: " in plan_text(plan) for step in left)
+    assert all(f"cannot be kept: {shown(step.want.path)}:" in plan_text(plan) for step in left)
     report = world.fetch()
     assert [outcome.key for outcome in report.failures] == keys
     with pytest.raises(IncompleteError, match=r"--exclude") as caught:
@@ -182,6 +182,13 @@ def test_nothing_is_written_through_a_link_out_of_the_root(world):
         world.fetch()
     assert list(world.outside.iterdir()) == []
     assert world.gets() == []
+
+
+def test_a_link_to_nothing_out_of_the_root_is_seen_when_the_plan_is_made(world):
+    world.put("sub-01/anat/a.nii", b"a")
+    (world.root / "sub-01").symlink_to(world.outside / "not there")
+    with pytest.raises(UnsafeNameError, match="outside of the data directory"):
+        world.plan()
 
 
 def test_a_state_folder_that_is_a_link_out_of_the_root_is_refused(world):

@@ -32,6 +32,7 @@ _FILTERS = (
     ("include", "globs on the key; without a slash, on the file name"),
     ("exclude", "globs of files to leave out"),
 )
+_CONFIGURED = "the one that was configured"
 _EXTRAS = (
     ("stimuli", "also fetch stimuli/; the images need access"),
     ("embeddings", "also fetch the public embeddings of the stimuli"),
@@ -46,10 +47,18 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
     from neurofetch import __version__
 
-    parser = console.Parser(prog="laion-fmri", description="Download LAION-fMRI, and verify it.")
+    parser = console.Parser(
+        prog="laion-fmri",
+        description="Download LAION-fMRI, and verify it.",
+        examples=(
+            "laion-fmri config --data-dir laion_fmri_data",
+            "laion-fmri download --subject sub-03 --ses ses-01 --dry-run",
+            "laion-fmri verify",
+        ),
+    )
     parser.add_argument("--version", action="version", version=f"laion-fmri {__version__}")
     console.add_completion(parser)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = console.add_commands(parser)
     _add_config(commands)
     _add_info(commands)
     _add_download(commands)
@@ -63,9 +72,10 @@ def _add_config(commands: Commands) -> None:
     parser = commands.add_parser(
         "config",
         help="choose the data directory, or show it",
-        description="Choose the data directory, or show it.",
+        description="Choose the data directory, or show it. One that you choose must exist.",
+        examples=("laion-fmri config", "laion-fmri config --data-dir laion_fmri_data"),
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="an existing directory")
+    console.add_data_dir(parser, _CONFIGURED)
     console.add_output(parser)
     parser.set_defaults(handler=_config)
 
@@ -74,12 +84,12 @@ def _add_info(commands: Commands) -> None:
     parser = commands.add_parser(
         "info",
         help="subjects, sessions, regions of interest, sizes",
-        description="What the bucket has, and how much of it is here.",
+        description="What the bucket has, and how much of it is here; of subjects that you name, "
+        "the details.",
+        examples=("laion-fmri info", "laion-fmri info --subject sub-03"),
     )
-    parser.add_argument(
-        "--subject", action="extend", nargs="+", metavar="S", help="details of these subjects"
-    )
-    _add_data_dir(parser)
+    console.add_subject(parser, action="extend", nargs="+", help="such as sub-03 or 03")
+    console.add_data_dir(parser, _CONFIGURED)
     console.add_output(parser)
     parser.set_defaults(handler=_info)
 
@@ -89,15 +99,16 @@ def _add_download(commands: Commands) -> None:
         "download",
         help="fetch the files of some subjects",
         description="Fetch files, verified to the last byte. You can run it again: files that are "
-        "already here are skipped, and files that are partly here are resumed.",
+        "already here are skipped, and files that are partly here are resumed. The subject all "
+        "stands for every subject.",
+        examples=(
+            "laion-fmri download --subject sub-03 --ses ses-01 averages --dry-run",
+            "laion-fmri download --subject 03 --session 01 --desc singletrial --extension nii.gz",
+            "laion-fmri download --subject all --suffix statmap --accept-license CC0-1.0",
+        ),
     )
-    parser.add_argument(
-        "--subject",
-        action="extend",
-        nargs="+",
-        required=True,
-        metavar="S",
-        help="such as sub-03 or 03, or all",
+    console.add_subject(
+        parser, action="extend", nargs="+", required=True, help="such as sub-03 or 03"
     )
     console.add_filters(parser, _FILTERS)
     extras = parser.add_argument_group("other data")
@@ -114,7 +125,7 @@ def _add_download(commands: Commands) -> None:
         metavar="CC0-1.0",
         help="accept the licence of the data by its name (or set LAION_FMRI_ACCEPT_LICENSE)",
     )
-    _add_data_dir(parser)
+    console.add_data_dir(parser, _CONFIGURED)
     console.add_output(parser)
     parser.set_defaults(handler=_download)
 
@@ -125,6 +136,7 @@ def _add_verify(commands: Commands) -> None:
         help="check the files on the disk",
         description="Compare the data directory with the receipts that were written when its files "
         "were fetched. Exits with 4 if a file is missing or differs, and names it.",
+        examples=("laion-fmri verify", "laion-fmri verify --hash --remote"),
     )
     parser.add_argument("--hash", action="store_true", help="read every byte")
     parser.add_argument(
@@ -133,16 +145,10 @@ def _add_verify(commands: Commands) -> None:
         help="also compare with the bucket; with --hash, files of other tools get a receipt if "
         "they equal the bucket's to the last byte",
     )
-    _add_data_dir(parser)
+    console.add_data_dir(parser, _CONFIGURED)
     console.add_progress(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_verify)
-
-
-def _add_data_dir(parser: console.Parser) -> None:
-    parser.add_argument(
-        "--data-dir", metavar="DIR", help="for this run (default: the one that was configured)"
-    )
 
 
 # -- handlers: the imports wait until they are needed, for a quick --help ------------------------
@@ -157,7 +163,7 @@ def _config(arguments: argparse.Namespace) -> int:
     else:
         chosen = get_data_dir()
     if arguments.json:
-        console.emit({"data_dir": str(chosen), "config": str(config_path())})
+        console.emit("config", {"data_dir": str(chosen), "config": str(config_path())})
     elif arguments.data_dir is None:
         console.output(str(chosen))
     return ExitCode.OK
@@ -168,7 +174,7 @@ def _info(arguments: argparse.Namespace) -> int:
 
     found = info(arguments.subject, data_dir=arguments.data_dir)
     if arguments.json:
-        console.emit(found.as_json())
+        console.emit("info", found.as_json())
     else:
         console.show_text(info_text(found, details=bool(arguments.subject)))
     return ExitCode.OK

@@ -22,10 +22,13 @@ def add_show(commands: Commands) -> None:
         help="draw a session that is on disk: mean R², noise ceiling, mean beta, ROI outlines",
         description="Draw a session that is on disk: the mean R² over sessions, the session's "
         "noise ceiling and the mean of its single-trial betas, with the outlines of regions of "
-        'interest. Needs nilearn: pip install "neurofetch[plot]".',
+        "interest. Needs nilearn: pip install 'neurofetch[plot]'.",
+        examples=("laion-fmri show --subject sub-03 --session ses-01 --out brain.png",),
     )
-    parser.add_argument("--subject", required=True, metavar="S", help="such as sub-03 or 03")
-    parser.add_argument("--session", required=True, metavar="S", help="such as ses-01 or 01")
+    console.add_subject(parser, required=True, help="such as sub-03 or 03")
+    parser.add_argument(
+        "--session", "--ses", required=True, metavar="S", help="such as ses-01 or 01"
+    )
     parser.add_argument(
         "--roi",
         action="extend",
@@ -34,20 +37,30 @@ def add_show(commands: Commands) -> None:
         help="ROIs or categories to outline, or all (default: each category as one outline)",
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="such as brain.png")
+    console.add_data_dir(parser, "the one that was configured")
     console.add_output(parser)
     parser.set_defaults(handler=_show)
 
 
 def _show(arguments: Any) -> int:
+    from neurofetch.extras import need
+
+    need("laion-fmri show", "plot", "numpy", "nibabel", "isal", "pandas", "nilearn", "matplotlib")
     from laion_fmri.plotting import show
 
     try:
-        path = show(arguments.subject, arguments.session, arguments.roi, arguments.out)
+        path = show(
+            arguments.subject,
+            arguments.session,
+            arguments.roi,
+            arguments.out,
+            data_dir=arguments.data_dir,
+        )
     except ImportError as exc:  # an extra is not installed: the message names it
         console.say(f"laion-fmri: {exc}")
         return ExitCode.USAGE
     if arguments.json:
-        console.emit({"picture": str(path)})
+        console.emit("picture", {"path": str(path)})
     elif not arguments.quiet:
         console.output(str(path))
     return ExitCode.OK

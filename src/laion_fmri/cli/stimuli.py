@@ -36,8 +36,9 @@ def add_stimuli(commands: Commands) -> None:
         description="The stimulus images come from an access service of the dataset's owners, for "
         "people who have accepted a data use agreement. Request access once; from then on "
         "`laion-fmri download --include-stimuli` fetches them with the other files.",
+        examples=("laion-fmri stimuli request", "laion-fmri stimuli status"),
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = console.add_commands(parser, "action", "ACTION")
     _add_request(actions)
     _add_status(actions)
 
@@ -49,6 +50,10 @@ def _add_request(actions: Commands) -> None:
         description="Request access. Fields without a flag are asked for at the terminal. The "
         "answers go to the access service and nowhere else; the id that it returns is kept for "
         "you alone.",
+        examples=(
+            "laion-fmri stimuli request",
+            "laion-fmri stimuli request --name 'Ada Lovelace' --email ada@example.org",
+        ),
     )
     form = parser.add_argument_group("the form")
     for field, text in _FIELDS:
@@ -72,6 +77,7 @@ def _add_status(actions: Commands) -> None:
         help="check whether access is granted",
         description="Ask the access service whether your request id is valid; the exit code is "
         "5 if it is not.",
+        examples=("laion-fmri stimuli status", "laion-fmri stimuli status --json"),
     )
     console.add_output(parser)
     parser.set_defaults(handler=_status)
@@ -156,7 +162,7 @@ def _answer(prompt: str) -> str:
 def _show(access: Access, arguments: argparse.Namespace) -> int:
     code = ExitCode.OK if access.granted else ExitCode.LICENSE
     if arguments.json:
-        console.emit(_as_json(access))
+        console.emit("access", _as_json(access))
     elif not (arguments.quiet and access.granted):
         console.show_text(_as_text(access))
     return code
@@ -166,7 +172,7 @@ def _as_json(access: Access) -> dict[str, Any]:
     return {
         "state": access.state.value,
         "granted": access.granted,
-        "detail": access.detail,
+        "reason": access.detail,
         "service": access.service,
         "terms": access.terms._asdict(),
         "request_id_from": access.id_from or None,

@@ -149,7 +149,7 @@ class SessionBetas:
                     f"No beta store for {self._layout.subject}, {self.session} ({exc}); betas are "
                     "read from the file instead. To silence this: store='off' or "
                     "LAION_FMRI_STORE=off.",
-                    stacklevel=6,  # the caller of Subject.get_betas
+                    stacklevel=7,  # the caller of Subject.get_betas
                 )
             return None
 

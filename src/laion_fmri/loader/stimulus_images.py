@@ -12,6 +12,7 @@ import numpy as np
 
 from laion_fmri.errors import BadDataError, CorruptFileError, StimuliNotDownloadedError
 from laion_fmri.loader.layout import how_to_get
+from neurofetch.extras import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +80,7 @@ class Stimuli:
         CorruptFileError
             If the archive or the image cannot be read.
         """
+        need("reading stimulus images", "torch", "h5py", "PIL")
         from PIL import Image
 
         row = self.rows.get(label)
@@ -99,10 +101,6 @@ class Stimuli:
 
 
 def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError as exc:
-        raise ImportError(
-            'Reading stimulus images needs h5py: pip install "neurofetch[torch]".'
-        ) from exc
+    import h5py
+
     return h5py

@@ -10,6 +10,7 @@ import numpy as np
 from laion_fmri.errors import NotFiniteError, TrialMismatchError
 from laion_fmri.loader.stimulus_images import Stimuli
 from laion_fmri.loader.trials import read_trials
+from neurofetch.extras import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,16 +31,12 @@ def dataset_class() -> type[Any]:
 
     Raises
     ------
-    ImportError
-        If PyTorch is not installed.
+    MissingExtraError
+        If PyTorch is not installed (an ``ImportError``).
     """
     if "TrialDataset" not in _made:
-        try:
-            data = importlib.import_module("torch.utils.data")
-        except ImportError as exc:
-            raise ImportError(
-                'to_torch_dataset() needs PyTorch: pip install "neurofetch[torch]".'
-            ) from exc
+        need("to_torch_dataset()", "torch", "torch")
+        data = importlib.import_module("torch.utils.data")
         names = {
             "__module__": __name__,
             "__qualname__": "TrialDataset",

@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from neurofetch.display.outlet import outlet
 from neurofetch.errors import UsageError
 from neurofetch.net.settings import parse_patience
+from neurofetch.planning.entities import ENTITY_NAMES
 from neurofetch.planning.suggest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
     "ExitCode",
     "Parser",
+    "UsageExit",
+    "add_commands",
     "add_completion",
+    "add_data_dir",
     "add_filters",
     "add_output",
     "add_patience",
     "add_progress",
+    "add_subject",
     "add_transfer",
 ]
 
@@ -61,14 +66,39 @@ exit codes:
 """
 
 
+class UsageExit(SystemExit):
+    """The end of a command that was called in a wrong way, which was said.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(int(ExitCode.USAGE))
+        self.message = message
+
+
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose help ends with the exit codes, and whose errors are short.
+    """An argument parser whose help ends with examples and exit codes, and whose errors are short.
 
     Abbreviated flags are not taken: a script that works today must not change its meaning when a
     flag is added.
+
+    Parameters
+    ----------
+    *args, **keywords
+        As argparse takes them.
+    examples : sequence of str
+        Whole lines of a shell, without comments.
     """
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **keywords: Any) -> None:
+        self.examples: tuple[str, ...] = tuple(examples)
+        if examples:
+            lines = "".join(f"  {line}\n" for line in examples)
+            keywords.setdefault("epilog", f"examples:\n{lines}\n{EXIT_CODES}")
         keywords.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         keywords.setdefault("allow_abbrev", False)
         keywords.setdefault("epilog", EXIT_CODES)
@@ -87,7 +117,9 @@ class Parser(argparse.ArgumentParser):
             for word in given
             if word not in names and (found := nearest(word, names, 1, cutoff=0.75))
         )
-        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n{hints}See {self.prog} --help\n")
+        text = f"{self.prog}: {message}\n{hints}See {self.prog} --help\n"
+        self._print_message(text, sys.stderr)
+        raise UsageExit("\n".join([message, *map(str.strip, hints.splitlines())]))
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help on stdout; what is wrong is talk, and a full log is no reason to fail."""
@@ -119,8 +151,109 @@ class _Completion(argparse.Action):
     ) -> NoReturn:
         import shtab  # noqa: PLC0415 - 30 ms
 
+        for action in _actions_of(parser):
+            if action.metavar in _PATHS:
+                complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
+                action.complete = complete  # type: ignore[attr-defined]
         print(shtab.complete(parser, str(values)))
         parser.exit()
+
+
+_PATHS = ("DIR", "FILE")
+"""What an argument that is a path is called in the help; shells complete it."""
+
+
+def _actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Give all arguments of a command, and of the commands below it."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _actions_of(below)
+
+
+def add_commands(
+    parser: Parser, dest: str = "command", metavar: str = "COMMAND"
+) -> argparse._SubParsersAction[Parser]:
+    """Return where a command's own commands are added; without one of them, its help is shown.
+
+    Parameters
+    ----------
+    parser : Parser
+    dest : str
+        The attribute that has the name of the command which was given.
+    metavar : str
+        What one is called in the help.
+    """
+
+    def show_help(_: argparse.Namespace) -> int:
+        parser.print_help()
+        return ExitCode.USAGE  # a script that forgot the command goes no further, as with git
+
+    parser.set_defaults(handler=show_help)
+    return parser.add_subparsers(dest=dest, metavar=metavar)
+
+
+_DATA_DIR = "the data directory"
+
+
+def add_data_dir(
+    parser: argparse.ArgumentParser,
+    default: str = "",
+    *,
+    required: bool = False,
+    positional: bool = False,
+) -> None:
+    """Add the flag for the data directory, which has the same names in every command.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    default : str
+        What it is where the flag is not given.
+    required : bool
+        Whether it must be given.
+    positional : bool
+        Whether it may also be given without a flag; without a default, it must be given in one of
+        the ways.
+    """
+    text = f"{_DATA_DIR} (default: {default})" if default else _DATA_DIR
+    flag: dict[str, Any] = {"metavar": "DIR", "dest": "data_dir", "help": text}
+    if positional:
+        group = parser.add_mutually_exclusive_group(required=not default)
+        group.add_argument(
+            "data_dir", nargs="?", metavar="DIR", help=text, default=argparse.SUPPRESS
+        )
+        group.add_argument("--data-dir", "--dest", **flag, default=argparse.SUPPRESS)
+    else:
+        parser.add_argument("--data-dir", "--dest", **flag, required=required)
+
+
+def add_subject(parser: argparse.ArgumentParser, **how: Any) -> None:
+    """Add the flag for subjects where it is no filter.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    **how
+        As `add_argument` takes it.
+    """
+    parser.add_argument(*_spellings("subject"), dest="subject", metavar="S", **how)
+
+
+def _spellings(names: str) -> list[str]:
+    """Return the flags for an argument: its names, and the short or long form of each entity.
+
+    Parameters
+    ----------
+    names : str
+        The name of the argument in Python, and other names after it.
+    """
+    found: dict[str, None] = dict.fromkeys(names.split())
+    for long, short in ENTITY_NAMES.items():
+        if long in found or short in found:
+            found.update({long: None, short: None})
+    return [f"--{name}" for name in found]
 
 
 def add_completion(parser: argparse.ArgumentParser) -> None:
@@ -165,7 +298,10 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
     add_patience(group)
     add_progress(group)
     group.add_argument(
-        "--paths", action="store_true", help="print on stdout the paths of all files that are here"
+        "--paths",
+        action="store_true",
+        help="print on stdout the paths of all files that are here; with --dry-run, name every "
+        "file of the plan",
     )
 
 
@@ -201,7 +337,8 @@ def add_filters(
     ----------
     parser : argparse.ArgumentParser
     flags : sequence of (names, help)
-        The argument's name in Python, and other names of the flag after it.
+        The argument's name in Python, and other names of the flag after it. The short and the long
+        name of an entity need not both be there.
     unlisted : sequence of str
         The same names, of filters that the help only names, all in one sentence.
     """
@@ -211,10 +348,9 @@ def add_filters(
         also = textwrap.fill(f"Other entities are filters in the same way: {spellings}.", 80)
     group = parser.add_argument_group(title, also)
     for names, text in [*flags, *((names, argparse.SUPPRESS) for names in unlisted)]:
-        name, *others = names.split()
-        spelled = [f"--{one}" for one in (name, *others)]
+        name = names.split()[0]
         group.add_argument(
-            *spelled, dest=name, action="extend", nargs="+", metavar="VALUE", help=text
+            *_spellings(names), dest=name, action="extend", nargs="+", metavar="VALUE", help=text
         )
 
 

@@ -6,15 +6,14 @@ Each is a listener of events, called in the thread that started the transfer.
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 from neurofetch._shown import shown
 from neurofetch.display.outlet import Outlet, outlet
-from neurofetch.display.text import count, duration, network_text, plan_json, report_json, size
+from neurofetch.display.text import count, duration, network_text, size
+from neurofetch.display.words import event_json
 from neurofetch.errors import UsageError
 from neurofetch.events import (
     Checking,
@@ -24,7 +23,6 @@ from neurofetch.events import (
     Listing,
     NetworkAway,
     NetworkBack,
-    Planned,
     Progress,
     Waiting,
     quiet,
@@ -287,27 +285,6 @@ class _Ndjson:
         passing = isinstance(event, Progress | Listing) or (
             isinstance(event, NetworkAway) and not event.first
         )
-        self._out.pass_on(json.dumps(_event_json(event)), passing=passing)
+        self._out.pass_on(json.dumps(event_json(event)), passing=passing)
         if isinstance(event, Finished):
             self._out.drain()
-
-
-def _event_json(event: Event) -> dict[str, Any]:
-    if isinstance(event, Planned):
-        plan = plan_json(event.plan)
-        del plan["steps"]
-        return {"event": "planned", **plan}
-    if isinstance(event, Finished):
-        report = report_json(event.report)
-        del report["files"]
-        return {"event": "finished", **report}
-    if isinstance(event, FileDone):
-        file = asdict(event.outcome)
-        file["rung"] = file.pop("verification")  # its name in JSON, which programs read
-        return {"event": "file", **file}
-    if isinstance(event, NetworkAway):
-        patience = event.patience if math.isfinite(event.patience) else None
-        return {"event": "network_away", **asdict(event), "patience": patience}
-    if isinstance(event, NetworkBack):
-        return {"event": "network_back", **asdict(event)}
-    return {"event": type(event).__name__.lower(), **asdict(event)}

@@ -1,41 +1,45 @@
-"""Plans, reports and audits as text and as JSON values. Pure."""
+"""Plans, reports and audits as text. Pure."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch._shown import shown, shown_lines
+from neurofetch.display.groups import sections
+from neurofetch.display.width import NARROWEST, WIDTH, columns_of, padded, wrapped
 from neurofetch.events import NetworkAway, NetworkBack
 from neurofetch.model import Action, Plan, Report, Status, Step, VerificationLevel
+from neurofetch.planning.units import unit_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from neurofetch.display.groups import Group, Section
     from neurofetch.model import Outcome
     from neurofetch.store.audit import Audit
     from neurofetch.store.clean import Remains
 
 __all__ = [
-    "audit_json",
     "audit_text",
     "count",
     "duration",
     "network_text",
-    "plan_json",
+    "plan_opening",
     "plan_remarks",
     "plan_summary",
     "plan_text",
-    "remains_json",
     "remains_text",
-    "report_json",
     "report_text",
     "size",
     "table",
 ]
 
-_ROWS = 40
-"""More rows than this are grouped by folder."""
+_FEW = 40
+"""So many files are named one by one; more are grouped by what they are."""
+
+_SCREEN = 30
+"""Lines; a longer list is for a dry run, not for the beginning of a fetch."""
 
 _LINES = 8
 """At most so many lines of reasons at the end of a run."""
@@ -126,10 +130,10 @@ def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
         Columns that are aligned to the right.
     """
     lines = [list(row) for row in rows]
-    widths = [max(len(row[c]) for row in lines) for c in range(len(lines[0]))]
+    widths = [max(columns_of(row[c]) for row in lines) for c in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
+            padded(cell, width, right=column in right)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in lines
@@ -139,29 +143,147 @@ def table(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
 # -- plans -----------------------------------------------------------------------------------
 
 
-def plan_text(plan: Plan) -> str:
-    """Return a plan as a dry run prints it: a table, the sums, and the notes.
+def plan_text(plan: Plan, width: int = WIDTH, *, paths: bool = False) -> str:
+    """Return a plan as a dry run prints it: its files in groups, the sums, and the notes.
+
+    A line is wider than `width` only where it names a single path.
 
     Parameters
     ----------
     plan : Plan
+    width : int
+        Columns of the screen.
+    paths : bool
+        Also name every file; by default that is done where they are few.
     """
-    rows = _file_rows(plan.steps) if len(plan) <= _ROWS else _folder_rows(plan.steps)
-    pieces = [table(rows, right=(0, 1) if len(plan) <= _ROWS else (0, 1, 2, 3, 4)), ""]
-    pieces += [plan_summary(plan)]
-    if plan.free is not None and plan.bytes_to_fetch > plan.free:
-        missing = size(plan.bytes_to_fetch - plan.free)
-        pieces += [f"It does not fit on the disk: {missing} more must be free."]
-    return "\n".join(pieces)
+    width = max(width, NARROWEST)
+    found = sections(plan.steps)
+    rows = sum(len(one.steps) for one in found)
+    lines = _file_lines(found, width) if rows <= _FEW else _group_lines(found, width)
+    if paths and rows > _FEW:
+        lines += ["", *_file_lines(found, width)]
+    lines += ["", plan_summary(plan, width, withheld=False)]
+    if plan.free is not None and (left := plan.bytes_to_fetch) > plan.free:
+        missing = size(left - plan.free)
+        lines += wrapped(f"It does not fit on the disk: {missing} more must be free.", width)
+    return "\n".join(lines)
 
 
-def plan_summary(plan: Plan) -> str:
-    """Return the sums of a plan, which files are withheld and why, and its notes."""
-    moving, kept, refused = plan.moving, plan.of(Action.KEEP), plan.of(Action.REFUSE)
-    archived, unkept = plan.archived, plan.of(Action.LEAVE)
+def plan_opening(plan: Plan, width: int = WIDTH) -> str:
+    """Return what is said of a plan before its files are fetched; often empty if none is.
+
+    Parameters
+    ----------
+    plan : Plan
+    width : int
+        Columns of the screen.
+    """
+    width = max(width, NARROWEST)
+    if not plan.moving:
+        return plan_remarks(plan, width)
+    lines = _group_lines(sections(plan.steps), width)
+    if len(lines) > _SCREEN:
+        return plan_summary(plan, width)
+    return "\n".join([*lines, "", plan_summary(plan, width, withheld=False)])
+
+
+def _group_lines(found: Sequence[Section], width: int) -> list[str]:
+    """Return a row for each kind of file, below the reason why it is in the plan."""
+    head = ("files", "bytes", "here", "to fetch")
+    numbers = [
+        [
+            _group_numbers(group, withheld=section.why.startswith("withheld"))
+            for group in section.groups
+        ]
+        for section in found
+    ]
+    widths = _widths([head, *(row for rows in numbers for row in rows)])
+    lines = [f"{_row(head, widths)}  what" if found else "no files"]
+    for section, rows in zip(found, numbers, strict=True):
+        lines += wrapped(shown(section.why), width, indent="  ")
+        for group, row in zip(section.groups, rows, strict=True):
+            lines += _with_label(_row(row, widths), shown(group.label), width)
+    return lines
+
+
+def _group_numbers(group: Group, *, withheld: bool) -> tuple[str, ...]:
+    here = size(group.here) if group.here else "-"
+    to_fetch = size(group.to_fetch) if group.to_fetch else "-"
+    return f"{group.files:,}", size(group.bytes), here, "withheld" if withheld else to_fetch
+
+
+def _with_label(numbers: str, label: str, width: int) -> list[str]:
+    """Return a row: its label is broken at spaces, and goes on below its begin."""
+    indent = " " * (len(numbers) + 2)
+    if len(indent) + max(map(columns_of, label.split(" "))) > width:
+        indent = "    "  # a long word has more room below the numbers
+        return [numbers, *wrapped(indent + label, width, indent=indent)]
+    return wrapped(f"{numbers}  {label}", width, indent=indent, whole=(numbers,))
+
+
+def _file_lines(found: Sequence[Section], width: int) -> list[str]:
+    """Return a row for each file, below the reason why it is in the plan; each recording is one."""
+    head = ("bytes", "here", "to fetch")
+    rows = [list(_file_rows(section.steps)) for section in found]
+    widths = _widths([head, *(numbers for some in rows for numbers, _ in some)])
+    lines = [f"{_row(head, widths)}  file" if found else "no files"]
+    for section, some in zip(found, rows, strict=True):
+        lines += wrapped(shown(section.why), width, indent="  ")
+        for numbers, path in some:
+            row = _row(numbers, widths)
+            fits = len(row) + 2 + columns_of(path) <= width
+            lines += [f"{row}  {path}"] if fits else [row, path]
+    return lines
+
+
+def _file_rows(steps: Sequence[Step]) -> Iterable[tuple[tuple[str, ...], str]]:
+    units: dict[str, list[Step]] = {}
+    for step in steps:
+        units.setdefault(unit_of(step.want.path) or step.want.path, []).append(step)
+    for name, some in units.items():
+        here = sum(one.have if one.moves else _size_here(one) for one in some)
+        to_fetch = size(left) if (left := sum(one.remaining for one in some)) else "-"
+        step = some[0]
+        if not any(one.moves for one in some) or step.archived:
+            withheld = "withheld" if step.action is Action.REFUSE else "-"
+            to_fetch = "archived" if step.archived else withheld
+        row = (size(_bytes(some)), size(here) if here else "-", to_fetch)
+        path = shown(name) if name == step.want.path else f"{shown(name)}/ ({count(len(some))})"
+        yield row, path
+
+
+def _size_here(step: Step) -> int:
+    return (step.want.remote.size or 0) if step.action is Action.KEEP else 0
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+
+
+def plan_summary(plan: Plan, width: int = WIDTH, *, withheld: bool = True) -> str:
+    """Return the sums of a plan, which files are withheld and why, and its notes.
+
+    Parameters
+    ----------
+    plan : Plan
+    width : int
+        Columns of the screen.
+    withheld : bool
+        Also say why files are withheld.
+    """
+    kept, refused, partly = plan.of(Action.KEEP), plan.of(Action.REFUSE), plan.of(Action.RESUME)
+    archived, unkept, moving = plan.archived, plan.of(Action.LEAVE), plan.moving
     rows = [("", "files", "bytes")]
     rows.append(("to fetch", f"{len(moving) - len(archived):,}", size(plan.bytes_to_fetch)))
-    rows.append(("already here", f"{len(kept):,}", size(plan.bytes_here)))
+    if partly:
+        rows.append(
+            ("  of these partly here", f"{len(partly):,}", size(sum(s.have for s in partly)))
+        )
+    rows.append(("already here", f"{len(kept):,}", size(_bytes(kept))))
     if refused:
         rows.append(("withheld", f"{len(refused):,}", size(_bytes(refused))))
     if archived:
@@ -170,39 +292,69 @@ def plan_summary(plan: Plan) -> str:
         rows.append(("cannot be kept", f"{len(unkept):,}", size(_bytes(unkept))))
     if plan.free is not None:
         rows.append(("free on the disk", "", size(plan.free)))
-    return "\n".join(filter(None, (table(rows, right=(1, 2)), plan_remarks(plan))))
+    return "\n".join(
+        filter(None, (table(rows, right=(1, 2)), plan_remarks(plan, width, withheld=withheld)))
+    )
 
 
-def plan_remarks(plan: Plan) -> str:
-    """Return why files do not come or are replaced, and the notes of a plan; often empty."""
+def plan_remarks(plan: Plan, width: int = WIDTH, *, withheld: bool = True) -> str:
+    """Return why files do not come or are replaced, and the notes of a plan; often empty.
+
+    Parameters
+    ----------
+    plan : Plan
+    width : int
+        Columns of the screen.
+    withheld : bool
+        Also say why files are withheld.
+    """
+    width = max(width, NARROWEST)
     lines = [
-        f"withheld: {count(len(steps))}: {reason}"
-        for reason, steps in _by_reason(plan.of(Action.REFUSE)).items()
+        f"withheld: {count(len(steps))}: {shown(reason)}"
+        for reason, steps in _by_reason(plan.of(Action.REFUSE) if withheld else ()).items()
     ]
-    lines += _archived(plan.archived)
-    lines += [
-        f"cannot be kept: {shown(step.want.path)}: {step.reason}" for step in plan.of(Action.LEAVE)
-    ]
+    lines = [part for line in lines for part in wrapped(line, width, indent="  ")]
+    lines += _archived(plan.archived, width)
+    unkept = [(step.reason, step.want.path) for step in plan.of(Action.LEAVE)]
+    for reason, path in unkept[:_FEW]:
+        head = f"cannot be kept: {shown(path)}:"
+        lines += wrapped(f"{head} {shown(reason)}", width, indent="  ", whole=(head,))
+    if len(unkept) > _FEW:
+        lines.append(f"cannot be kept: {len(unkept) - _FEW:,} more, each listed by --json")
     replaced = ((step.reason, step.want.path) for step in plan.of(Action.REPLACE))
-    lines += _named("replaced", replaced)
-    return "\n".join([*lines, *(f"note: {shown_lines(note)}" for note in plan.notes)])
+    lines += _named("replaced", replaced, width)
+    for note in plan.notes:
+        first, *more = shown_lines(note).split("\n")
+        lines += wrapped(f"note: {first}", width, indent="  ")
+        lines += [part for line in more for part in wrapped(f"  {line}", width, indent="    ")]
+    return "\n".join(lines)
 
 
-def _archived(steps: Sequence[Step]) -> list[str]:
-    """Say which files must be restored by their owners first; one line for each class."""
+def _archived(steps: Sequence[Step], width: int) -> list[str]:
+    """Say which files must be restored by their owners first; a sentence for each class."""
     classes: dict[str, list[str]] = {}
     for step in steps:
         classes.setdefault(step.want.remote.storage_class, []).append(shown(step.want.path))
-    return [
-        f"archived: {_some(paths)}: {name} is an archive; {'it' if len(paths) == 1 else 'they'} "
-        "cannot be fetched until the owners of the bucket restore "
-        f"{'it' if len(paths) == 1 else 'them'}, and will be tried all the same"
-        for name, paths in classes.items()
-    ]
+    lines: list[str] = []
+    for name, paths in classes.items():
+        it, them = ("it", "it") if len(paths) == 1 else ("they", "them")
+        lines += wrapped(
+            f"archived: {_some(paths)}: {shown(name)} is an archive; {it} cannot be fetched until "
+            f"the owners of the bucket restore {them}, and will be tried all the same",
+            width,
+            indent="  ",
+            whole=(f"archived: {_first(paths)}",),
+        )
+    return lines
 
 
 def _some(paths: Sequence[str]) -> str:
     return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1:,} more"
+
+
+def _first(paths: Sequence[str]) -> str:
+    """Return the name that `_some` begins with, and what stands right behind it."""
+    return f"{paths[0]}:" if len(paths) == 1 else paths[0]
 
 
 def _by_reason(steps: Iterable[Step]) -> dict[str, list[Step]]:
@@ -216,75 +368,10 @@ def _bytes(steps: Iterable[Step]) -> int:
     return sum(step.want.remote.size or 0 for step in steps)
 
 
-def _file_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("bytes", "to come", "action", "file", "why")]
-    for step in steps:
-        why = step.want.why if step.action is Action.FETCH else f"{step.want.why}; {step.reason}"
-        if step.archived:
-            why += f"; archived ({step.want.remote.storage_class})"
-        total, left = size(step.want.remote.size or 0), size(step.remaining)
-        to_come = left if step.moves and not step.archived else "-"
-        rows.append((total, to_come, step.action.word, shown(step.want.path), shown(why)))
-    return rows
-
-
-def _folder_rows(steps: Sequence[Step]) -> list[tuple[str, ...]]:
-    groups: dict[tuple[str, str], list[Step]] = {}
-    for step in steps:
-        folder = step.want.path.rpartition("/")[0] or "."
-        groups.setdefault((folder, step.want.why), []).append(step)
-    rows: list[tuple[str, ...]] = [
-        ("files", "bytes", "to come", "here", "withheld", "folder", "why"),
-    ]
-    for (folder, why), group in groups.items():
-        rows.append(
-            (
-                f"{len(group):,}",
-                size(_bytes(group)),
-                size(sum(step.remaining for step in group)),
-                f"{sum(step.action is Action.KEEP for step in group):,}",
-                f"{sum(step.action is Action.REFUSE for step in group):,}",
-                shown(folder),
-                shown(why),
-            )
-        )
-    return rows
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return a plan as values for JSON, every file with its reason."""
-    return {
-        "root": str(plan.root),
-        "files": len(plan),
-        "files_to_fetch": len(plan.moving) - len(plan.archived),
-        "bytes_to_fetch": plan.bytes_to_fetch,
-        "files_archived": len(plan.archived),
-        "bytes_archived": _bytes(plan.archived),
-        "files_not_kept": len(plan.of(Action.LEAVE)),
-        "bytes_here": plan.bytes_here,
-        "bytes_free": plan.free,
-        "notes": list(plan.notes),
-        "steps": [
-            {
-                "path": step.want.path,
-                "key": step.want.remote.key,
-                "size": step.want.remote.size,
-                "etag": step.want.remote.etag,
-                "why": step.want.why,
-                "action": step.action.value,
-                "reason": step.reason,
-                "bytes_to_fetch": step.remaining,
-                "storage_class": step.want.remote.storage_class,
-            }
-            for step in plan.steps
-        ],
-    }
-
-
 # -- reports ---------------------------------------------------------------------------------
 
 
-def report_text(report: Report, plan: Plan | None = None) -> str:
+def report_text(report: Report, plan: Plan | None = None, width: int = WIDTH) -> str:
     """Return what a run prints at its end: sums, how files were verified, what was withheld.
 
     Failures are only counted: the error that is raised for them lists each with its cause.
@@ -294,17 +381,21 @@ def report_text(report: Report, plan: Plan | None = None) -> str:
     report : Report
     plan : Plan, optional
         As it was printed before: its words about withheld files are not repeated.
+    width : int
+        Columns of the screen.
     """
+    width = max(width, NARROWEST)
     fetched, told = report.of(Status.FETCHED), plan.of(Action.REFUSE) if plan else ()
     known = {step.want.path for step in told}
-    lines = [_sums(report) if fetched or not report.ok else _nothing_moved(report)]
+    sums = _sums(report) if fetched or not report.ok else _nothing_moved(report)
+    lines = [part for line in sums.split("\n") for part in wrapped(line, width, indent="  ")]
     if fetched:
-        lines.append(f"verified: {_levels(fetched)}")
+        lines += wrapped(f"verified: {_levels(fetched)}", width, indent="  ")
         # "verified: size, came twice the same", say: what a level alone does not tell
         unusual = ((o.reason.partition("verified: ")[2], o.path) for o in fetched)
-        lines += _named("verified", (one for one in unusual if one[0]))
+        lines += _named("verified", (one for one in unusual if one[0]), width)
     refused = ((o.reason, o.path) for o in report.withheld if o.path not in known)
-    return "\n".join([*lines, *_named("withheld", refused)])
+    return "\n".join([*lines, *_named("withheld", refused, width)])
 
 
 def _levels(outcomes: Iterable[Outcome]) -> str:
@@ -341,78 +432,55 @@ def _nothing_moved(report: Report) -> str:
     return f"{text}\nverified when they came: {_levels(known)}" if known else text
 
 
-def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]]) -> list[str]:
-    """Return a line for each reason; each names its first file."""
+def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]], width: int) -> list[str]:
+    """Return a sentence for each reason; each names its first file."""
     reasons: dict[str, list[str]] = {}
     for reason, path in reasons_and_paths:
         reasons.setdefault(shown(reason), []).append(shown(path))
-    lines = [f"{word}: {_some(paths)}: {reason}" for reason, paths in reasons.items()]
-    if len(lines) > _LINES:
-        lines[_LINES:] = [f"{word}: {len(lines) - _LINES:,} more, each listed by --json"]
+    lines: list[str] = []
+    for reason, paths in list(reasons.items())[:_LINES]:
+        said, head = f"{word}: {_some(paths)}: {reason}", f"{word}: {_first(paths)}"
+        lines += wrapped(said, width, indent="  ", whole=(head,))
+    if len(reasons) > _LINES:
+        lines.append(f"{word}: {len(reasons) - _LINES:,} more, each listed by --json")
     return lines
-
-
-def report_json(report: Report) -> dict[str, Any]:
-    """Return a report as values for JSON."""
-    return {
-        "root": str(report.root),
-        "ok": report.ok,
-        "seconds": round(report.seconds, 3),
-        "bytes_moved": report.bytes_moved,
-        "counts": {status.value: len(report.of(status)) for status in Status},
-        "notes": list(report.notes),
-        "files": [
-            {
-                "path": outcome.path,
-                "key": outcome.key,
-                "status": outcome.status.value,
-                "reason": outcome.reason,
-                "size": outcome.size,
-                "bytes_moved": outcome.moved,
-                "seconds": round(outcome.seconds, 3),
-                "verified": outcome.verification.value,
-                "retries": outcome.attempts,
-                "advice": outcome.advice,
-            }
-            for outcome in report
-        ],
-    }
 
 
 # -- audits ----------------------------------------------------------------------------------
 
 
 def audit_text(audit: Audit) -> str:
-    """Return what `verify` prints: sums, and every file that is missing or differs.
+    """Return what `verify` prints: every file that is missing or differs, and sums.
+
+    A file is one line, however long, so that programs find what was found by its name. The files
+    of a recording that is a folder are one line.
 
     Parameters
     ----------
     audit : Audit
     """
     if not audit.findings:
-        return f"no files: {audit.root} has none that neurofetch fetched."
-    counts: dict[str, int] = {}
-    for finding in audit.findings:
-        counts[finding.state.value] = counts.get(finding.state.value, 0) + 1
-    sums = ", ".join(f"{number:,} {state}" for state, number in counts.items())
-    lines = [
-        f"{finding.state.value}: {shown(finding.path)}: {shown(finding.detail)}"
-        for finding in audit.problems
-    ]
-    return "\n".join([*lines, f"{sums} ({duration(audit.seconds)})"])
+        return f"no files: {shown(str(audit.root))} has none that neurofetch fetched."
+    lines = [f"{state}: {shown(path)}: {shown(detail)}" for state, path, detail in _wrong(audit)]
+    return "\n".join([*lines, f"{audit.summary} ({duration(audit.seconds)})"])
 
 
-def audit_json(audit: Audit) -> dict[str, Any]:
-    """Return an audit as values for JSON."""
-    return {
-        "root": str(audit.root),
-        "ok": audit.ok,
-        "seconds": round(audit.seconds, 3),
-        "files": [
-            {"path": finding.path, "state": finding.state.value, "detail": finding.detail}
-            for finding in audit.findings
-        ],
-    }
+def _wrong(audit: Audit) -> Iterator[tuple[str, str, str]]:
+    """Give state, path and detail of what is missing or differs, each recording once."""
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for finding in audit.problems:
+        unit, state = unit_of(finding.path), finding.state.value
+        if unit:
+            wrong.setdefault((state, unit), []).append(finding.path.removeprefix(f"{unit}/"))
+        else:
+            yield state, finding.path, finding.detail
+    if not wrong:
+        return
+    sizes = Counter(map(unit_of, (finding.path for finding in audit.findings)))
+    for (state, unit), names in wrong.items():
+        some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+        verb = state if state == "missing" else "differ"
+        yield state, unit, f"{len(names):,} of {count(sizes[unit])} {verb} ({some})"
 
 
 _LIVES = {"lives": "under way", "silent": "silent for more than 90 s", "ended": "ended"}
@@ -440,19 +508,3 @@ def remains_text(found: Sequence[Remains], *, dry_run: bool) -> str:
         who = f"process {one.process} on {shown(one.host)}, {_LIVES[one.life.value]}"
         lines.append(f"{did}: {what} (of {who})")
     return "\n".join(lines)
-
-
-def remains_json(found: Sequence[Remains]) -> list[dict[str, Any]]:
-    """Return what was left over as values for JSON."""
-    return [
-        {
-            "host": one.host,
-            "process": one.process,
-            "state": one.life.value,
-            "files": one.files,
-            "bytes": one.size,
-            "claims": one.claims,
-            "removed": one.removed,
-        }
-        for one in found
-    ]

@@ -74,6 +74,11 @@ class Verified(NamedTuple):
     digest: str
     note: str = ""
 
+    @property
+    def beyond_etag(self) -> str:
+        """The digest, where the ETag does not say the same: a report has one for every file."""
+        return "" if self.verification is VerificationLevel.MD5 else self.digest
+
 
 class EtagError(VerificationError):
     """The ETag does not match, and no checksum of the whole is stated.

@@ -25,6 +25,8 @@ _MAIN = (
     "journal_name", "owner_name", "number_of_images", "add_date", "modify_date", "url",
 )  # fmt: skip
 _LONGEST = 60
+_NO_FIELDS = frozenset({"self", "text", "kind", "collection_text", "limit", "path"})
+"""Names that a search has for something else."""
 
 
 def add_neurovault(commands: Commands) -> None:
@@ -33,8 +35,12 @@ def add_neurovault(commands: Commands) -> None:
         "neurovault",
         help="statistical maps of neurovault.org",
         description="Statistical maps of neurovault.org: fetch, search, look, verify.",
+        examples=(
+            "neurofetch neurovault fetch --collection 1952",
+            "neurofetch neurovault search --update 'working memory'",
+        ),
     )
-    parts = parser.add_subparsers(dest="part", required=True, metavar="COMMAND")
+    parts = console.add_commands(parser, "part")
     _add_fetch(parts)
     _add_search(parts)
     _add_info(parts)
@@ -47,6 +53,10 @@ def _add_fetch(parts: Commands) -> None:
         help="fetch collections and images by id",
         description="Fetch collections and images by id, into a cache that nilearn reads too. "
         "Safe to run again: what is here is not fetched again.",
+        examples=(
+            "neurofetch neurovault fetch --collection 1952 --dry-run",
+            "neurofetch neurovault fetch --image 111 32980 --data-dir nilearn_data",
+        ),
     )
     parser.add_argument(
         "--collection", type=int, action="extend", nargs="+", default=[], metavar="ID", help="whole"
@@ -72,7 +82,11 @@ def _add_fetch(parts: Commands) -> None:
     )
     console.add_patience(group)
     console.add_progress(group)
-    group.add_argument("--paths", action="store_true", help="print the paths on stdout")
+    group.add_argument(
+        "--paths",
+        action="store_true",
+        help="print the paths on stdout; with --dry-run, name every file of the plan",
+    )
     console.add_output(parser)
     parser.set_defaults(handler=_fetch)
 
@@ -83,6 +97,10 @@ def _add_search(parts: Commands) -> None:
         help="search the local catalogue",
         description="Search the local catalogue of all collections and images. No request is "
         "made, but with --update.",
+        examples=(
+            "neurofetch neurovault search --update 'working memory' --limit 20",
+            "neurofetch neurovault search --field map_type='Z map' not_mni=false --ids",
+        ),
     )
     parser.add_argument("text", nargs="?", help='words that must occur; "quoted ones" together')
     parser.add_argument("--kind", choices=("images", "collections"), default="images")
@@ -95,7 +113,7 @@ def _add_search(parts: Commands) -> None:
         metavar="NAME=VALUE",
         help='such as map_type="Z map" not_mni=false',
     )
-    parser.add_argument("--limit", type=int, metavar="N")
+    parser.add_argument("--limit", metavar="N", help="at most so many (default: all)")
     parser.add_argument("--ids", action="store_true", help="print the ids alone, one a line")
     parser.add_argument(
         "--update", action="store_true", help="fill the catalogue, or bring it up to date, first"
@@ -109,6 +127,10 @@ def _add_info(parts: Commands) -> None:
         "info",
         help="what is known of one image or collection",
         description="Print the metadata of one image, or of one collection.",
+        examples=(
+            "neurofetch neurovault info 32980",
+            "neurofetch neurovault info 1952 --collection",
+        ),
     )
     parser.add_argument("id", type=int, metavar="ID")
     parser.add_argument("--collection", action="store_true", help="the id is a collection's")
@@ -121,6 +143,10 @@ def _add_verify(parts: Commands) -> None:
         "verify",
         help="read the cache again, every volume to its end",
         description="Read every record and every volume of the cache. Nothing is changed.",
+        examples=(
+            "neurofetch neurovault verify",
+            "neurofetch neurovault verify --collection 1952 --data-dir nilearn_data",
+        ),
     )
     parser.add_argument(
         "--collection", type=int, action="extend", nargs="+", metavar="ID", help="only these"
@@ -131,12 +157,7 @@ def _add_verify(parts: Commands) -> None:
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="holds the folder neurovault (default: NILEARN_SHARED_DATA, NILEARN_DATA or "
-        "~/nilearn_data)",
-    )
+    console.add_data_dir(parser, "NILEARN_SHARED_DATA, NILEARN_DATA or ~/nilearn_data")
 
 
 # -- what they do ----------------------------------------------------------------------------
@@ -162,13 +183,15 @@ def _fetch(arguments: argparse.Namespace) -> int:
         return ExitCode.INCOMPLETE if plan.notes else ExitCode.OK
 
     def fetch(listen: Callable[[Event], None]) -> Report:
-        settings = Settings.of({**given, "progress": listen, "on_error": "raise"})
+        fixed = {"progress": listen, "on_error": "raise", "vectorize_words": False}
+        settings = Settings.of({**given, **fixed})
         return report_neurovault_ids(*ids, settings, data_dir)
 
     return console.narrated(fetch, arguments)
 
 
 def _search(arguments: argparse.Namespace) -> int:
+    from neurofetch.errors import NothingMatchedError  # noqa: PLC0415 - not needed for --help
     from neurofetch.neurovault.tables import catalogue, search, update_catalogue  # noqa: PLC0415
 
     if arguments.update:
@@ -182,14 +205,19 @@ def _search(arguments: argparse.Namespace) -> int:
         "limit": arguments.limit,
         **dict(map(_field, arguments.field)),
     }
+    words = {name: value for name, value in query.items() if name != "limit"}
     ids = search(arguments.text, **query)
     if arguments.json:
-        console.emit(catalogue().records(ids, kind=arguments.kind))
-    elif arguments.ids:
+        if ids:
+            records = catalogue().records(ids, kind=arguments.kind)
+            console.emit("search", {"kind": arguments.kind, "records": list(records)})
+    elif arguments.ids and ids:
         console.output("\n".join(map(str, ids)))
     elif ids:
         _show_rows(catalogue().records(ids, kind=arguments.kind))
-    return ExitCode.OK if ids else ExitCode.NOTHING_MATCHED
+    if not ids:
+        raise NothingMatchedError(catalogue().why_nothing(arguments.text, **words))
+    return ExitCode.OK
 
 
 def _field(text: str) -> tuple[str, object]:
@@ -201,6 +229,8 @@ def _field(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise UsageError(f"--field takes NAME=VALUE, not {text!r}.")
+    if name in _NO_FIELDS:
+        raise UsageError(f"{name} is no field of a record: see neurofetch neurovault search --help")
     try:
         parsed = json.loads(value)
     except ValueError:
@@ -225,7 +255,7 @@ def _info(arguments: argparse.Namespace) -> int:
     kind: Literal["image", "collection"] = "collection" if arguments.collection else "image"
     record: Mapping[str, object] = one_record(kind, arguments.id)
     if arguments.json:
-        console.emit(record)
+        console.emit("record", {"kind": kind, "id": arguments.id, "record": dict(record)})
         return ExitCode.OK
     shown = [(name, record[name]) for name in _MAIN if record.get(name) is not None]
     rows = [(name, " ".join(str(value).split())) for name, value in shown]

@@ -6,16 +6,19 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from neurofetch.model import Outcome, Status
+from neurofetch.errors import UnreachableError
+from neurofetch.model import IncompleteError, Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
     "Problem",
+    "UnansweredError",
     "cause_of",
     "message",
     "plain",
+    "unanswered",
 ]
 
 _PLACE = re.compile(r"https?://\S+: ")
@@ -49,6 +52,22 @@ class Problem:
         """The line of the report."""
         title = self.name or f"{self.kind} {self.number}"
         return Outcome(title, f"{self.kind}s/{self.number}/", Status.FAILED, self.cause)
+
+
+class UnansweredError(IncompleteError, UnreachableError):
+    """Something that was asked for is missing, and no request to the server was answered."""
+
+
+def unanswered(error: UnreachableError) -> str:
+    """Return what a call says whose requests were all in vain: what was asked, tried, and helps.
+
+    Parameters
+    ----------
+    error : UnreachableError
+        Of the first request.
+    """
+    end = "" if str(error).endswith(".") else "."
+    return f"NeuroVault cannot be reached: {error}{end} {error.advice}".rstrip()
 
 
 def cause_of(error: BaseException) -> str:

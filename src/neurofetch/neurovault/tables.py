@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from neurofetch.errors import MissingRemoteError, NothingMatchedError, ProtocolError, RefusedError
+from neurofetch.extras import need
 from neurofetch.model import IncompleteError, Report
-from neurofetch.neurovault.catalogues.catalogue import Catalogue, Update
+from neurofetch.neurovault.catalogues.catalogue import Catalogue, Update, need_catalogue
 from neurofetch.neurovault.problems import cause_of, message
 from neurofetch.neurovault.records import CollectionRecord, Record, as_time, clean, normal_ids
 from neurofetch.neurovault.server.api import Connections
@@ -61,6 +62,7 @@ def images(
         When some records could not be fetched; it names them by id and cause.
     """
     settings = Settings.of(locals())
+    need("neurovault.images()", "neurovault", "pandas")
     wanted = normal_ids(collection_ids, "collection_ids")
     numbers = normal_ids(image_ids, "image_ids")
     with Connections(settings) as connected:
@@ -102,7 +104,9 @@ def collections(
     IncompleteError
         When some records could not be fetched.
     """
-    with Connections(Settings.of(locals())) as connected:
+    settings = Settings.of(locals())
+    need("neurovault.collections()", "neurovault", "pandas")
+    with Connections(settings) as connected:
         if collection_ids is None:
             rows = _rows(connected.neurovault.collections(), "collections")
             return _table(clean(row) for row in rows)
@@ -161,7 +165,10 @@ def search(
     ------
     NothingMatchedError
         When there is no catalogue yet: `update_catalogue` makes it.
+    UsageError, UnknownValueError
+        As `Catalogue.ids`.
     """
+    need_catalogue()
     known = catalogue(path)
     if not known.exists():
         raise NothingMatchedError(
@@ -209,6 +216,7 @@ def update_catalogue(
     differs. Images that were edited without a trace in their collection are found with `full`.
     """
     settings, known = Settings.of(locals()), catalogue(path)
+    need_catalogue()
     with Connections(settings) as connected:
         server = connected.neurovault
         records = list(_rows(server.collections(), "collections"))
@@ -273,6 +281,8 @@ def _rows(listed: PagedList[_Row], name: str) -> Iterator[_Row]:
 
 
 def _check(finder: Finder) -> None:
+    if finder.problems and finder.server.away is not None:
+        raise finder.server.away
     if finder.problems:
         rows = tuple(problem.outcome for problem in finder.problems)
         raise IncompleteError(message(finder.problems, offline=False), Report(Path(), rows))

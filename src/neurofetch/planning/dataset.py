@@ -15,11 +15,11 @@ from neurofetch.planning.local_path import left_out, local_name, meet, placed, t
 from neurofetch.planning.select import Chosen, Query, Rules, select
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Dataset", "Selection", "Withheld", "make_selection", "without_clashes"]
+__all__ = ["Dataset", "Selection", "Withheld", "extended", "make_selection", "without_clashes"]
 
 BIDS_ROOT_FILES = (
     "dataset_description.json",
@@ -76,6 +76,9 @@ class Dataset:
         Whether hyphens inside ``label-`` values, which BIDS forbids, are dropped in local names.
     state : str
         The folder in a data directory for the package's own files.
+    kind : str
+        What a data directory remembers of where its files come from: "bids" for any bucket in
+        BIDS layout.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Dataset:
     withheld: tuple[Withheld, ...] = ()
     tidy_labels: bool = False
     state: str = ".neurofetch"
+    kind: str = "bids"
 
     def path(self, key: str) -> str:
         """Return the local path of a key.
@@ -127,7 +131,13 @@ class Selection(NamedTuple):
     notes: tuple[str, ...]
 
 
-def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) -> Selection:
+def make_selection(
+    files: Iterable[RemoteFile],
+    query: Query,
+    dataset: Dataset,
+    *,
+    elsewhere: Mapping[str, Collection[str]] | None = None,
+) -> Selection:
     """Choose files, and give each its local path, or say why it can have none.
 
     Parameters
@@ -136,6 +146,8 @@ def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) 
         The listing.
     query : Query
     dataset : Dataset
+    elsewhere : mapping of str to collection of str, optional
+        Values, by filter, that exist too, in folders of which not all files were listed.
 
     Raises
     ------
@@ -144,13 +156,36 @@ def make_selection(files: Iterable[RemoteFile], query: Query, dataset: Dataset) 
     """
     # Consoles show an empty folder by an empty object whose name ends in a slash.
     listed = [file for file in files if file.size or not file.key.endswith("/")]
-    selection = select(listed, query, dataset.rules, base=dataset.base)
+    selection = select(listed, query, dataset.rules, base=dataset.base, elsewhere=elsewhere)
     wants = without_clashes(list(_wants(selection.files, dataset)), dataset.base)
     return Selection(wants, selection.notes + _missing_root_files(wants, query, dataset))
 
 
+def extended(selection: Selection, more: Iterable[Chosen], dataset: Dataset) -> Selection:
+    """Return a selection with further files, each with its local path; all in their order.
+
+    Parameters
+    ----------
+    selection : Selection
+    more : iterable of Chosen
+        One that is chosen already counts for nothing.
+    dataset : Dataset
+    """
+    there = {want.remote.key for want in selection.wants}
+    new = [one for one in more if one.remote.key not in there]
+    if not new:
+        return selection
+    wants = sorted([*selection.wants, *_wants(new, dataset)], key=lambda want: want.remote.key)
+    return selection._replace(wants=without_clashes(wants, dataset.base))
+
+
 def without_clashes(
-    wants: Iterable[Want], base: str | None = None, *, case: bool = False, accents: bool = False
+    wants: Iterable[Want],
+    base: str | None = None,
+    *,
+    case: bool = False,
+    accents: bool = False,
+    here: Collection[str] = (),
 ) -> tuple[Want, ...]:
     """Return the same files; those that cannot be kept beside the others have a problem.
 
@@ -162,14 +197,19 @@ def without_clashes(
         since its path is that of another. By default it goes by its path.
     case, accents : bool
         Whether the disk cannot tell names apart that differ only in these.
+    here : collection of str
+        Paths of files that are here already: see `left_out`.
     """
     wants = tuple(wants)
-    if not meet((want.path for want in wants if not want.problem), case=case, accents=accents):
+    if not here and not meet(
+        (want.path for want in wants if not want.problem), case=case, accents=accents
+    ):
         return wants
     problems = left_out(
         ((want.remote.key, want.path) for want in wants if not want.problem),
         case=case,
         accents=accents,
+        here=here,
     )
     if not problems:
         return wants

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from neurofetch.errors import UnsafeNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["left_out", "local_name", "meet", "placed", "tidy_label", "twins"]
 
@@ -27,6 +27,10 @@ MAX_COMPONENT = 255  # bytes: NAME_MAX of every common file system
 _NO_NAMES = frozenset({"", ".", ".."})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _IGNORED = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff]")  # HFS+ does not see these
+_TWIN = (
+    "it differs from {} only in case, or in the form of an accent, and this disk cannot tell such "
+    "names apart"
+)
 _LABEL = re.compile(r"(?:^|(?<=_))label-[^_.]*")
 
 
@@ -151,7 +155,11 @@ def _without_hyphens(entity: re.Match[str]) -> str:
 
 
 def left_out(
-    pairs: Iterable[tuple[str, str]], *, case: bool = False, accents: bool = False
+    pairs: Iterable[tuple[str, str]],
+    *,
+    case: bool = False,
+    accents: bool = False,
+    here: Iterable[str] = (),
 ) -> dict[str, str]:
     """Return the keys that cannot be kept beside the others, each with the reason.
 
@@ -166,6 +174,9 @@ def left_out(
     case, accents : bool
         Whether the disk takes names for one that differ only in case (macOS, exFAT, SMB), or only
         in the way an accent is composed (macOS).
+    here : iterable of str
+        Paths of files that earlier runs fetched, and that are here: they stay, and what cannot be
+        kept beside them is left out.
 
     Examples
     --------
@@ -177,10 +188,13 @@ def left_out(
     groups: dict[str, dict[str, str]] = {}
     for key, path in pairs:
         groups.setdefault(_fold(path, case=case, accents=accents), {})[key] = path
-    found: dict[str, str] = {}
+    found = _beside_earlier(groups, here, case=case, accents=accents)
     for group in groups.values():
+        for key in found.keys() & group.keys():
+            del group[key]
         if len(group) > 1:
             found.update(_beside(group))
+    groups = {name: group for name, group in groups.items() if group}
     folders = _folders(groups)
     for name in folders.keys() & groups.keys():
         below = next(iter(groups[folders[name]].values()))
@@ -205,21 +219,25 @@ def meet(paths: Iterable[str], *, case: bool = False, accents: bool = False) -> 
     >>> meet(["a/b", "a/c"]), meet(["a/b", "a"]), meet(["a", "A"]), meet(["a", "A"], case=True)
     (False, True, False, True)
     """
-    hashes: set[int] = set()
+    paths = paths if isinstance(paths, list) else list(paths)
+    if all(map(str.isascii, paths)):
+        hashes = set(map(hash, map(str.lower, paths) if case else paths))
+    else:
+        hashes = {hash(_fold(path, case=case, accents=accents)) for path in paths}
+    if len(hashes) < len(paths):
+        return True
     folders: set[str] = set()
-    count, before = 0, ""
+    before = ""
     for path in paths:
-        form = _fold(path, case=case, accents=accents)
-        hashes.add(hash(form))
-        count += 1
-        folder = form.rpartition("/")[0]
+        folder = path.rpartition("/")[0]
         if folder == before:
             continue
         before = folder
+        folder = _fold(folder, case=case, accents=accents)
         while folder and folder not in folders:
             folders.add(folder)
             folder = folder.rpartition("/")[0]
-    return len(hashes) < count or any(hash(folder) in hashes for folder in folders)
+    return any(hash(folder) in hashes for folder in folders)
 
 
 def twins(paths: Iterable[str]) -> bool:
@@ -236,16 +254,39 @@ def twins(paths: Iterable[str]) -> bool:
     return len(folded) < len(exact) or not folded.isdisjoint(_folders(folded))
 
 
+def _beside_earlier(
+    groups: Mapping[str, Mapping[str, str]], here: Iterable[str], *, case: bool, accents: bool
+) -> dict[str, str]:
+    """Return the keys that cannot be kept beside files that are here."""
+    earlier = {_fold(path, case=case, accents=accents): path for path in here}
+    if not earlier:
+        return {}
+    found: dict[str, str] = {}
+    folders = _folders(earlier)
+    for name, group in groups.items():
+        for key, path in group.items():
+            if earlier.get(name, path) != path:
+                found[key] = _TWIN.format(f"{earlier[name]!r}, which an earlier run fetched,")
+            elif name in folders:
+                found[key] = f"a folder is here in its place: {earlier[folders[name]]!r} lies in it"
+            elif (above := next((f for f in _above(name) if f in earlier), "")) and above:
+                found[key] = f"a file is here in the place of its folder: {earlier[above]!r}"
+    return found
+
+
+def _above(path: str) -> Iterator[str]:
+    """Give the folders of a path, from the nearest up."""
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
 def _beside(group: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Give the keys of one local name but for the one that is kept."""
     kept = next((key for key, path in group.items() if key.endswith(path)), next(iter(group)))
     for key, path in group.items():
         problem = f"the key {kept!r} has the same local name, {path!r}"
         if path != group[kept]:
-            problem = (
-                f"it differs from {group[kept]!r} only in case, or in the form of an accent, and "
-                "this disk cannot tell such names apart"
-            )
+            problem = _TWIN.format(repr(group[kept]))
         if key != kept:
             yield key, problem
 

@@ -166,7 +166,7 @@ class Matcher:
         """The test of a path where nothing else counts, but the files of the root; else None."""
         rules = self.rules
         families = rules.mirrored or self.companions or self._sessionless
-        others = families or self._include or self._exclude or self._datatype
+        others = families or self._include or self._exclude or self._datatype or self.query.scope
         return None if others or not self._reads else self._says
 
     def excluded(self, entry: Entry) -> bool:
@@ -176,6 +176,9 @@ class Matcher:
     def passes(self, entry: Entry, *, any_session: bool = False) -> bool:
         """Whether a file passes every filter (but perhaps that on the session)."""
         if self._include is not None and not self._include(entry.path):
+            return False
+        scope = self.query.scope
+        if scope and entry.path != scope and not entry.path.startswith(f"{scope}/"):
             return False
         if self._datatype and entry.datatype not in self._datatype:
             return False

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
     from neurofetch.model import LocalFile, RemoteFile, Want
 
-__all__ = ["check_space", "kept", "make_plan", "unresumed"]
+__all__ = ["check_space", "kept", "make_plan", "make_steps", "unresumed"]
 
 _SMALL = 256 * 1024
 """Bytes; a file up to this size comes at once, so there is nothing to resume."""
+_ABSENT = "not here"
 
 
 def make_plan(
@@ -46,11 +47,37 @@ def make_plan(
     overwrite : bool
         Fetch also what is here.
     """
-    held = held or {}
-    steps = tuple(
-        _step(want, local.get(want.path), held.get(want.path, 0), overwrite) for want in wants
-    )
+    steps = tuple(make_steps(wants, local, held, overwrite=overwrite))
     return Plan(root, steps, notes + unresumed(steps), free)
+
+
+def make_steps(
+    wants: Iterable[Want],
+    local: Mapping[str, LocalFile],
+    held: Mapping[str, int] | None = None,
+    *,
+    overwrite: bool = False,
+) -> list[Step]:
+    """Return the step for each file: see `make_plan`.
+
+    Parameters
+    ----------
+    wants, local, held, overwrite
+        As for `make_plan`.
+    """
+    held = held or {}
+    steps = []
+    here, have = local.get, held.get
+    absent: Step | None = None
+    for want in wants:
+        path = want.path
+        found, part = here(path), have(path, 0)
+        if found is None and not part and want.is_free:
+            absent = absent or Step(want, Action.FETCH, _ABSENT)
+            steps.append(absent.same_for(want))
+        else:
+            steps.append(_step(want, found, part, overwrite))
+    return steps
 
 
 def unresumed(steps: Iterable[Step]) -> tuple[str, ...]:
@@ -69,8 +96,9 @@ def unresumed(steps: Iterable[Step]) -> tuple[str, ...]:
     count = size = 0
     for step in steps:
         remote = step.want.remote
-        if step.moves and (remote.size or 0) > _SMALL and not _resumes(remote):
-            count, size = count + 1, size + (remote.size or 0)
+        large = remote.size or 0
+        if large > _SMALL and step.moves and not _resumes(remote):
+            count, size = count + 1, size + large
     if not count:
         return ()
     files = "1 file of more than 256 kB" if count == 1 else f"{count:,} files of more than 256 kB"
@@ -123,7 +151,7 @@ def _possible(want: Want, here: LocalFile | None, have: int, overwrite: bool) ->
     if here is None:
         if have:
             return Step(want, Action.RESUME, f"{have} bytes of it are here", have)
-        return Step(want, Action.FETCH, "not here")
+        return Step(want, Action.FETCH, _ABSENT)
     if overwrite:
         return Step(want, Action.REPLACE, "here, to be fetched again")
     action, reason = _compare(want, here)

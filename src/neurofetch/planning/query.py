@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 
 from neurofetch.errors import UsageError
@@ -40,6 +40,8 @@ class Query:
     strict : frozenset of str
         Entities whose absence excludes a file when there is a filter on them. A file that lacks
         any other entity passes the filter on it.
+    scope : str
+        A folder or a file below the prefix: only that, or what lies in it, is wanted.
     """
 
     entities: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -49,6 +51,17 @@ class Query:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     strict: frozenset[str] = STRICT
+    scope: str = ""
+
+    def strictly(self) -> Query:
+        """Return a query that leaves out each file that lacks an entity that was asked for.
+
+        Examples
+        --------
+        >>> sorted(query(task="rest", run=1).strictly().strict)
+        ['run', 'ses', 'sub', 'task']
+        """
+        return replace(self, strict=STRICT.union(entity for entity, _ in self.entities))
 
     def get(self, entity: str) -> tuple[str, ...]:
         """Return the values asked for of an entity (short name); empty without a filter."""

@@ -20,7 +20,7 @@ from neurofetch.planning.query import Query, glob_test, query
 from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, spell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from neurofetch.model import RemoteFile
     from neurofetch.planning.entities import Pairs
@@ -66,7 +66,12 @@ class Selection:
 
 
 def select(
-    files: Iterable[RemoteFile], query: Query, rules: Rules | None = None, *, base: str = ""
+    files: Iterable[RemoteFile],
+    query: Query,
+    rules: Rules | None = None,
+    *,
+    base: str = "",
+    elsewhere: Mapping[str, Collection[str]] | None = None,
 ) -> Selection:
     """Choose the files that a query wants, and those that a dataset's rules add.
 
@@ -79,6 +84,8 @@ def select(
         The dataset's; by default nothing comes along.
     base : str
         The listed prefix, a folder: globs, root files and families are relative to it.
+    elsewhere : mapping of str to collection of str, optional
+        Values, by filter, that exist too, in folders of which not all files were listed.
 
     Raises
     ------
@@ -90,7 +97,7 @@ def select(
     """
     rules = rules or Rules()
     listed = entries(files, base)
-    resolved, notes = _resolve(listed, query, rules)
+    resolved, notes = _resolve(listed, query, rules, elsewhere or {})
     matcher = Matcher(resolved, rules)
     chosen = _choose(listed, matcher)
     notes += _judge(listed, matcher) + _idle_globs(listed, query)
@@ -125,7 +132,7 @@ def resolve(
     UnknownValueError
         It names every value that does not exist.
     """
-    resolved, notes = _resolve(entries(files, base), query, rules or Rules())
+    resolved, notes = _resolve(entries(files, base), query, rules or Rules(), {})
     return resolved, tuple(notes)
 
 
@@ -210,7 +217,11 @@ def _idle_globs(listed: Sequence[Entry], query: Query) -> list[str]:
 
 def _counts(entry: Entry, matcher: Matcher) -> bool:
     """Whether a file is what was asked for, by what it says."""
-    if matcher.excluded(entry) or matcher.rules.always(entry) or not matcher.carries(entry):
+    if matcher.excluded(entry):
+        return False
+    if entry.path == matcher.query.scope:  # it was named itself
+        return matcher.passes(entry)
+    if matcher.rules.always(entry) or not matcher.carries(entry):
         return False
     if matcher.passes(entry):
         return True
@@ -227,11 +238,20 @@ def _unruled(listed: Sequence[Entry], rules: Rules) -> list[Entry]:
     return [entry for entry in listed if entry.path not in roots]
 
 
-def _resolve(listed: Sequence[Entry], query: Query, rules: Rules) -> tuple[Query, list[str]]:
+def _resolve(
+    listed: Sequence[Entry],
+    query: Query,
+    rules: Rules,
+    elsewhere: Mapping[str, Collection[str]],
+) -> tuple[Query, list[str]]:
     """Replace the values asked for by those that exist; every unknown one is in the error."""
     notes: list[str] = []
     problems: list[str] = []
     there = _existing(listed, query, rules)
+    for name, values in elsewhere.items():
+        if name in there:
+            there[name][0].update(values)
+            there[name][1].update(values)
 
     def real(name: str, values: Sequence[str]) -> tuple[str, ...]:
         found: dict[str, None] = {}

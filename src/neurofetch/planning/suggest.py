@@ -11,7 +11,7 @@ from neurofetch.planning.entities import INDEX_ENTITIES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ["LOOSE_ENTITIES", "meant", "nearest", "shorten", "spell"]
+__all__ = ["LOOSE_ENTITIES", "may_mean", "meant", "nearest", "shorten", "spell"]
 
 LOOSE_ENTITIES = INDEX_ENTITIES | {"label"}
 """Entities of which one value has several spellings: ``run-1`` and ``run-01``; ``label-FFA-1`` on
@@ -70,6 +70,38 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
         if candidates:
             raise UnknownValueError(_ambiguous(name, value, candidates))
     raise UnknownValueError(_unknown(name, value, exists))
+
+
+def may_mean(values: Iterable[str], exists: Collection[str]) -> frozenset[str]:
+    """Return the existing values of which any value may be meant, as far as these tell.
+
+    It is wider than `meant`, which has all that exists before it: there may be more elsewhere. Only
+    where a value begins several others, and is none itself, none of them can be meant.
+
+    Parameters
+    ----------
+    values, exists : collection of str
+        What was asked for, and what there is here.
+
+    Examples
+    --------
+    >>> sorted(may_mean(["3"], ["03", "3", "33"])), sorted(may_mean(["pilot"], ["pilot1", "02"]))
+    (['03', '3'], ['pilot1'])
+    """
+    found: set[str] = set()
+    for value in values:
+        folded = value.casefold()
+        spellings = {
+            other
+            for other in exists
+            if folded in (low := other.casefold(), low.partition(".")[0])
+            or _same_number(value, other)
+        }
+        if not spellings:
+            longer = [other for other in exists if _begins(other.casefold(), folded)]
+            spellings = set(longer) if len(longer) == 1 else set()
+        found |= spellings
+    return frozenset(found)
 
 
 def _same_number(one: str, two: str) -> bool:

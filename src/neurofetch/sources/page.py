@@ -8,6 +8,7 @@ rows of that kind are read by one regular expression, and all the rest by the pa
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -47,12 +48,19 @@ _ROWS = [
     re.compile(
         "<Contents><Key>([^<]+)</Key><LastModified>([^<]{1,40})</LastModified>"
         f"<ETag>{quote}([0-9a-f]{{32}}(?:-[0-9]{{1,5}})?){quote}</ETag>"
-        "(?:<Checksum(?:Algorithm|Type)>[A-Z0-9_]{1,20}</Checksum(?:Algorithm|Type)>){0,4}"
+        "((?:<Checksum(?:Algorithm|Type)>[A-Z0-9_]{1,20}</Checksum(?:Algorithm|Type)>){0,4})"
         "<Size>([0-9]{1,18})</Size>(?:<StorageClass>([A-Z_]{1,30})</StorageClass>)?</Contents>"
     )
     for quote in _QUOTES
 ]
-"""A row as S3 writes it, for both ways to write a quotation mark."""
+"""A row as S3 writes it, for both ways to write a quotation mark. What is no group has a fixed
+length, so the lengths of the groups tell that of the row."""
+_CLASS = len("<StorageClass></StorageClass>")
+_FIXED = [
+    len("<Contents><Key></Key><LastModified></LastModified><ETag></ETag><Size></Size></Contents>")
+    + 2 * len(quote)
+    for quote in _QUOTES
+]
 _LETTERS = bytes(range(0x20, 0x7F))
 """What stands for itself alone in a row, but for the beginning of a reference."""
 _FIRST, _LAST = "<Contents>", "</Contents>"
@@ -147,22 +155,20 @@ def _quick_rows(body: bytes) -> tuple[list[Row], bytes] | None:
     if "<!" in around or "]]>" in around or around.count("<?") != (declared is not None):
         return None
     text = body[start:end].decode("ascii")
-    many, marks = text.count(_FIRST), text.count("&")
-    if (
-        "]]" in text
-        or marks not in (0, 2 * many)
-        or text.count(_LAST) != many
-        or text.count(_LAST + _FIRST) != many - 1
-    ):
+    plain = _QUOTES[0] not in text
+    found = _ROWS[plain].findall(text)
+    if not found:
         return None
-    found = _ROWS[not marks].findall(text)
-    if len(found) != many:
+    columns = list(zip(*found, strict=True))
+    keys, modified, etags, _, sizes, classes = columns
+    together = list(map("".join, columns))
+    length = sum(map(len, together)) + len(found) * _FIXED[plain]
+    length += (len(found) - classes.count("")) * _CLASS
+    if length != len(text) or any(mark in one for mark in ("&", "]]") for one in together[:2]):
         return None
-    new = tuple.__new__
-    rows = [
-        new(Row, (key, int(size), etag, modified, kept if kept != "STANDARD" else ""))
-        for key, modified, etag, size, kept in found
-    ]
+    kept = ["" if one == "STANDARD" else one for one in classes]
+    values = zip(keys, map(int, sizes), etags, modified, kept, strict=True)
+    rows: list[Row] = list(map(partial(tuple.__new__, Row), values))
     return rows, around.encode("ascii")
 
 

@@ -167,7 +167,7 @@ class S3Source:
         self._client = client
         self._bucket = bucket
         self._attempts = attempts
-        self._base = base
+        self.base: str = base
         self._shared = Shared[Folder]()
         self._files_listed = 0
         self._room = threading.Semaphore(_AT_ONCE)
@@ -229,8 +229,26 @@ class S3Source:
         page = self._page(folder, "/", place)
         return sorted(name for name in self._folders(page, folder) if name > after)
 
+    def first_page(self, prefix: str) -> tuple[list[RemoteFile], bool]:
+        """Return the first files below `prefix`, as `walk` does, and whether they are all.
+
+        It is one request; of a listing that begins with an empty page, nothing is told.
+
+        Raises
+        ------
+        MissingBucketError, RefusedError, UnreachableError, ProtocolError
+        """
+        files, more = next(self._walked(prefix, ""))
+        keys = [file.key for file in files]
+        if any(map(str.__ge__, keys, keys[1:])):
+            unique = dict(zip(keys, files, strict=True))
+            files = [unique[key] for key in sorted(unique)]
+        return files, not more
+
     def level(self, prefix: str) -> Level:
         """Return the files and folders directly below `prefix`.
+
+        A prefix that ends in no slash stands for all files and folders whose names begin so.
 
         Raises
         ------
@@ -239,11 +257,11 @@ class S3Source:
         files: dict[str, RemoteFile] = {}
         folders: set[str] = set()
         for page in self._chain(prefix, "/"):
-            files.update((file.key, file) for file in self._files(page, prefix))
+            for file in self._files(page, prefix):
+                if "/" in file.key[len(prefix) :]:
+                    raise self._senseless(f"has {file.key!r} directly below {prefix!r}")
+                files[file.key] = file
             folders.update(self._folders(page, prefix))
-        for key in files:
-            if "/" in key[len(prefix) :]:
-                raise self._senseless(f"has {key!r} directly below {prefix!r}")
         return Level([files[key] for key in sorted(files)], sorted(folders))
 
     def _chain(self, prefix: str, delimiter: str, after: str = "") -> Chain:
@@ -359,9 +377,10 @@ class S3Source:
         return error
 
     def _files(self, page: Page, prefix: str) -> list[RemoteFile]:
-        start = self._base if prefix.startswith(self._base) else ""
-        for row in page.rows:
-            key = row[0]
+        start = self.base if prefix.startswith(self.base) else ""
+        keys = [row[0] for row in page.rows]
+        ends = (min(keys), max(keys)) if keys else ()  # what is between these begins as they do
+        for key in keys if not all(end and end.startswith(prefix) for end in ends) else ():
             if not key.startswith(prefix) or not key:
                 what = f"has {key!r}, which does not begin with {prefix!r}"
                 raise self._senseless(what if key else "has an entry without a key")

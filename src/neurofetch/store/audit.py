@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from neurofetch.integrity.verification import (
     read_blocks,
 )
 from neurofetch.model import LocalFile, Receipt, RemoteFile, VerificationLevel, Want
+from neurofetch.store.findings import Audit, Finding, State
 from neurofetch.store.names import encodable
 from neurofetch.store.receipts import Journal, read_receipts
 
@@ -39,74 +39,9 @@ __all__ = ["Audit", "Finding", "State", "audit", "recognised"]
 
 _STRETCH = 2000
 """Files that are looked at together."""
+_COPIED = "times changed (copied?); contents not read: use --hash"
+_NO_DIGEST = "; its receipt has no checksum of the content: use --hash --remote"
 _UNNAMED = "its name cannot be written in this locale: set LC_ALL=C.UTF-8 (or PYTHONUTF8=1)"
-
-
-class State(enum.StrEnum):
-    """What was found of one file."""
-
-    GOOD = "good"
-    ADOPTED = "adopted"
-    UNKNOWN = "unknown"
-    MISSING = "missing"
-    DIFFERS = "differs"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One file.
-
-    Parameters
-    ----------
-    path : str
-        Relative to the root.
-    state : State
-    detail : str
-    """
-
-    path: str
-    state: State
-    detail: str
-
-    @property
-    def ok(self) -> bool:
-        """Whether the file is not known to be missing or wrong."""
-        return self.state not in (State.MISSING, State.DIFFERS)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Audit:
-    """All files that were looked at, sorted by path.
-
-    Parameters
-    ----------
-    root : Path
-    findings : tuple of Finding
-    seconds : float
-    """
-
-    root: Path
-    findings: tuple[Finding, ...]
-    seconds: float
-
-    def __repr__(self) -> str:
-        """Return one line: an audit may have thousands of findings, and notebooks print it."""
-        counts = ", ".join(f"{len(self.of(state)):,} {state.value}" for state in State)
-        return f"<Audit of {len(self.findings):,} files in {self.root}: {counts}>"
-
-    def of(self, *states: State) -> tuple[Finding, ...]:
-        """Return the findings with one of these states."""
-        return tuple(finding for finding in self.findings if finding.state in states)
-
-    @property
-    def problems(self) -> tuple[Finding, ...]:
-        """The files that are missing or differ."""
-        return self.of(State.MISSING, State.DIFFERS)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is missing and nothing differs."""
-        return not self.problems
 
 
 @few_collections()
@@ -116,6 +51,7 @@ def audit(
     read_all: bool = False,
     remote: Iterable[Want] | None = None,
     checksum: Callable[[RemoteFile], ServerChecksum] | None = None,
+    listed: Callable[[Receipt], str] | None = None,
     only: Collection[str] | None = None,
     listen: Listener | None = None,
 ) -> Audit:
@@ -125,13 +61,17 @@ def audit(
     ----------
     directory : DataDirectory
     read_all : bool
-        Read every byte and compare it with the digest in the receipt.
+        Read every byte and compare it with the digest in the receipt. The receipt of a file whose
+        time changed, and whose bytes did not, is written anew, so that it is not read again.
     remote : iterable of Want, optional
         What the server has. Each file that is here is compared with its size and ETag; with
         `read_all`, a file without a receipt is hashed and, when it is the server's, adopted: it
         gets a receipt.
     checksum : callable, optional
         Asks the server for its checksum of an object, where the ETag tells nothing.
+    listed : callable, optional
+        Returns, for the receipt of a file that is not among `remote`, what to say of it if that
+        means that the server does not have it; "" where nobody asked the server for it.
     only : collection of str, optional
         Look at these paths and no others.
     listen : callable, optional
@@ -163,7 +103,9 @@ def audit(
             local = directory.survey(some, every, strict=False)
             paths = [path for path in some if path in receipts or path in local]
             meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
-            inspector = _Inspector(directory, journal, wants, checksum, meter, read_all=read_all)
+            inspector = _Inspector(
+                directory, journal, wants, checksum, meter, listed=listed, read_all=read_all
+            )
             looks = [partial(inspector.look, path, local.get(path)) for path in paths]
             if not read_all:
                 findings += [look() for look in looks]
@@ -234,6 +176,8 @@ def recognised(
         `local`, with the digests that were found.
     """
     found = dict(local)
+    if not found:
+        return found
     unsure = [(want, found[want.path]) for want in wants if _unsure(want, found.get(want.path))]
     if not unsure:
         return found
@@ -263,20 +207,29 @@ def _read_through(
     for block in read_blocks(str(directory.root / here.path)):
         digest.update(block)
     read = replace(here, digest=f"{expected.algorithm}:{digest.hexdigest()}")
-    if adopt and here.receipt is None and read.matches(expected):
+    if adopt and read.matches(expected) and (here.receipt is None or here.touched):
         with contextlib.suppress(OSError):  # the file is good all the same; it is read again
-            journal.append(_receipt(here, want, VerificationLevel.CHECKSUM, read.digest))
+            level = VerificationLevel.CHECKSUM
+            journal.append(_receipt(directory, here, want, level, read.digest))
     return here.path, read
 
 
-def _receipt(here: LocalFile, want: Want, level: VerificationLevel, digest: str) -> Receipt:
-    key, etag = want.remote.key, want.remote.etag or ""
-    return Receipt(here.path, key, etag, here.size, here.mtime_ns, level, digest, time.time())
+def _receipt(
+    directory: DataDirectory, here: LocalFile, want: Want, level: VerificationLevel, digest: str
+) -> Receipt:
+    key, etag, now = want.remote.key, want.remote.etag or "", time.time()
+    stamp = here.size, here.mtime_ns
+    return Receipt(here.path, key, etag, *stamp, level, digest, now, source=directory.source)
+
+
+def _renewed(receipt: Receipt, here: LocalFile) -> Receipt:
+    """Return the receipt of a file whose time changed, and whose bytes are found to be the same."""
+    return replace(receipt, mtime_ns=here.mtime_ns, when=time.time())
 
 
 @cache
-def _as_fetched(level: VerificationLevel) -> str:
-    return f"as fetched ({level.value})"
+def _unread(level: VerificationLevel) -> str:
+    return f"unchanged by size and time since it was fetched ({level.value}); contents not read"
 
 
 class _Meter:
@@ -322,6 +275,7 @@ class _Inspector:
         checksum: Callable[[RemoteFile], ServerChecksum] | None,
         meter: _Meter,
         *,
+        listed: Callable[[Receipt], str] | None,
         read_all: bool,
     ) -> None:
         self._directory = directory
@@ -329,6 +283,7 @@ class _Inspector:
         self._wants = wants
         self._checksum = checksum
         self._meter = meter
+        self._listed = listed
         self._read_all = read_all
 
     def look(self, path: str, here: LocalFile | None) -> Finding:
@@ -351,7 +306,13 @@ class _Inspector:
             return Finding(path, State.DIFFERS, problem)
         if here.receipt is None:
             return self._without_receipt(here, want)
-        return self._with_receipt(here, here.receipt)
+        if self._read_all and not here.receipt.digest and want is not None:
+            return self._without_receipt(here, want)
+        found = self._with_receipt(here, here.receipt)
+        absent = self._listed(here.receipt) if want is None and self._listed else ""
+        if absent and found.ok:
+            return Finding(path, State.NOT_IN_BUCKET, f"{absent}; here it is {found.detail}")
+        return found
 
     @staticmethod
     def _against_server(here: LocalFile, want: Want) -> str:
@@ -373,9 +334,11 @@ class _Inspector:
             return Finding(here.path, State.DIFFERS, detail)
         if self._read_all and receipt.digest:
             return self._against_digest(here, receipt)
+        more = _NO_DIGEST if self._read_all else ""
         if here.touched:
-            return Finding(here.path, State.DIFFERS, "modified since it was fetched")
-        return Finding(here.path, State.GOOD, _as_fetched(receipt.verification))
+            detail = _COPIED.replace(": use --hash", more) if more else _COPIED
+            return Finding(here.path, State.TIMES_CHANGED, detail)
+        return Finding(here.path, State.UNCHANGED, _unread(receipt.verification) + more)
 
     def _against_digest(self, here: LocalFile, receipt: Receipt) -> Finding:
         algorithm, _, expected = receipt.digest.partition(":")
@@ -386,7 +349,13 @@ class _Inspector:
         if found != expected:
             detail = f"its bytes changed since it was fetched ({algorithm} {found}, was {expected})"
             return Finding(here.path, State.DIFFERS, detail)
-        return Finding(here.path, State.GOOD, f"every byte as fetched ({algorithm})")
+        detail = f"every byte as fetched ({algorithm})"
+        if here.touched:
+            try:
+                self._journal.append(_renewed(receipt, here))
+            except OSError as error:  # the file is good all the same
+                detail += f"; that cannot be written down: {error.strerror or error}"
+        return Finding(here.path, State.GOOD, detail)
 
     def _without_receipt(self, here: LocalFile, want: Want | None) -> Finding:
         if want is None or not self._read_all:
@@ -406,7 +375,8 @@ class _Inspector:
         except OSError as error:  # the file is good all the same
             detail += f"; no receipt can be written: {error.strerror or error}"
             return Finding(here.path, State.GOOD, detail)
-        return Finding(here.path, State.ADOPTED, detail)
+        known = here.receipt is not None
+        return Finding(here.path, State.GOOD if known else State.ADOPTED, detail)
 
     def _verified(self, here: LocalFile, remote: RemoteFile, checksum: ServerChecksum) -> Verified:
         """Compare a file with the server's checksum, or with its ETag where that is all."""
@@ -428,4 +398,4 @@ class _Inspector:
     def _adopt(
         self, here: LocalFile, want: Want, verification: VerificationLevel, digest: str
     ) -> None:
-        self._journal.append(_receipt(here, want, verification, digest))
+        self._journal.append(_receipt(self._directory, here, want, verification, digest))

@@ -67,7 +67,10 @@ class DataDirectory:
         self._real = os.path.realpath(self.root)
         self._base = str(self.root) + os.sep
         self._known: set[str] = set()
+        self._reals: dict[str, str] = {}
         self._folder: Folder | None = None
+        self.source: str = ""
+        """What the receipts of this run say of the data set; see `remember` in `data_source`."""
         self.surveyed: Receipts | None = None
         """The receipts that the last survey was made with; a run needs to know how they count."""
 
@@ -136,11 +139,7 @@ class DataDirectory:
         receipt_of = receipts.of
         absent: dict[str, bool] = {}
         for path in paths:
-            folder = path.rpartition("/")[0]
-            if folder not in absent:
-                self._check_folder(path)
-                absent[folder] = self._is_absent(folder)
-            if absent[folder]:
+            if self._has_none(path, absent):
                 continue
             try:
                 info = os.stat(base + path)
@@ -220,6 +219,25 @@ class DataDirectory:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def _has_none(self, path: str, absent: dict[str, bool]) -> bool:
+        """Whether the folder of a file is missing; if not, it lies inside the root.
+
+        Where the first folder of a path is missing, so are those in it: a new subject takes one
+        look.
+        """
+        folder = path.rpartition("/")[0]
+        known = absent.get(folder)
+        if known is None:
+            top = folder.partition("/")[0] + "/"
+            if top not in absent:
+                absent[top] = _is_nothing(self._base + top[:-1])
+            known = absent[top]
+            if not known:
+                self._check_folder(path)
+                known = self._is_absent(folder)
+            absent[folder] = known
+        return known
+
     def _is_absent(self, folder: str) -> bool:
         """Whether a folder is missing, so that nobody need look for what was in it."""
         try:
@@ -228,11 +246,33 @@ class DataDirectory:
             return isinstance(error, FileNotFoundError)
         return False
 
+    def led_to(self, folder: str) -> str:
+        """Return where a folder lies when links are followed, relative to the root.
+
+        Parameters
+        ----------
+        folder : str
+            Relative to the root. It need not be there; one that leads out of the root is returned
+            as it is.
+        """
+        real = self._real_of(folder)
+        below = self._real.rstrip(os.sep) + os.sep
+        if real == self._real:
+            return ""
+        return real[len(below) :] if real.startswith(below) else folder
+
+    def _real_of(self, folder: str) -> str:
+        """Return where a folder lies; each is asked for once."""
+        real = self._reals.get(folder)
+        if real is None:
+            real = self._reals[folder] = os.path.realpath(self._base + folder)
+        return real
+
     def _check_folder(self, path: str) -> None:
         """Check, once a folder, that it lies inside the root."""
         folder = path.rpartition("/")[0]
         if folder not in self._known:
-            self._check_inside(os.path.realpath(self.root / folder), path)
+            self._check_inside(self._real_of(folder), path)
             self._known.add(folder)
 
     def _check_inside(self, real: str, path: str) -> None:
@@ -312,3 +352,12 @@ class DataDirectory:
         self._check_inside(real, path)
         names = os.path.relpath(real, self._real).split(os.sep)
         return root.descend([name for name in names if name != os.curdir], make=True)
+
+
+def _is_nothing(path: str) -> bool:
+    """Whether nothing has this name, not even a link that leads nowhere."""
+    try:
+        os.lstat(path)
+    except OSError as error:  # any other is said of the files below it
+        return isinstance(error, FileNotFoundError)
+    return False

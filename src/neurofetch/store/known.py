@@ -101,6 +101,11 @@ class Receipts(Mapping[str, Receipt]):
     def __contains__(self, path: object) -> bool:
         return self._rows.get(path) is not None  # type: ignore[call-overload]
 
+    @property
+    def are_any(self) -> bool:
+        """Whether there may be a receipt: no journal was read, if not."""
+        return bool(self._rows)
+
     # -- reading -----------------------------------------------------------------------------
 
     def add_line(self, line: bytes) -> None:
@@ -336,10 +341,18 @@ def _from_line(line: bytes) -> Receipt | None:
             float(data["when"]),
             data.get("listed", ""),
             data.get("seq", 0),
+            data.get("source", ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
-    texts = (receipt.path, receipt.key, receipt.etag, receipt.digest, receipt.listed)
+    texts = (
+        receipt.path,
+        receipt.key,
+        receipt.etag,
+        receipt.digest,
+        receipt.listed,
+        receipt.source,
+    )
     numbers = (receipt.size, receipt.mtime_ns, receipt.seq)
     sound = all(type(text) is str for text in texts) and all(type(n) is int for n in numbers)
     sound = sound and math.isfinite(receipt.when) and max(map(abs, numbers)) <= MOST

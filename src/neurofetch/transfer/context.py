@@ -141,6 +141,7 @@ class TransferContext:
             reason,
             info.st_size,
             verification=VerificationLevel.SIZE,
+            remote=want.remote,
         )
 
     # -- the end of a file -------------------------------------------------------------------
@@ -206,6 +207,7 @@ class TransferContext:
             shown(self._reason(step.want, error)),
             seconds=seconds,
             advice=advice,
+            remote=step.want.remote,
         )
 
     def _reason(self, want: Want, error: BaseException) -> str:

@@ -413,6 +413,8 @@ class LargeFile:
             time.monotonic() - self._began,
             verified.verification,
             self._retried,
+            remote=want.remote,
+            digest=verified.beyond_etag,
         )
 
         def over(error: BaseException | None) -> None:

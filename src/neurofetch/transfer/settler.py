@@ -313,6 +313,7 @@ class Settler:
             verified.digest,
             time.time(),
             want.remote.listed,
+            source=self._directory.source,
         )
 
     def _put(self, temporary: Temporary, path: str, final: Folder) -> os.stat_result:

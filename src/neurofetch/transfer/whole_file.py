@@ -341,6 +341,8 @@ class WholeFile:
             time.monotonic() - self._began,
             verified.verification,
             self._retried,
+            remote=self.life.step.want.remote,  # it is another where the object changed
+            digest=verified.beyond_etag,
         )
 
     def _fetch_twice(self) -> tuple[Verified, int]:

@@ -19,7 +19,7 @@ from neurofetch.store.audit import Audit, Finding, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["verify"]
+__all__ = ["verify", "verify_cache"]
 
 
 def verify(data_dir: str | os.PathLike[str] | None = None, collection_ids: object = None) -> Audit:
@@ -38,8 +38,19 @@ def verify(data_dir: str | os.PathLike[str] | None = None, collection_ids: objec
         One finding an image, and one for each record that is damaged or missing. Nothing is
         changed; `fetch_neurovault_ids` fetches again what is damaged.
     """
+    return verify_cache(Cache(find_root(data_dir)), collection_ids)
+
+
+def verify_cache(cache: Cache, collection_ids: object = None) -> Audit:
+    """Read every record and every volume of a cache again; see `verify`.
+
+    Parameters
+    ----------
+    cache : Cache
+    collection_ids : ids, optional
+        Only these collections.
+    """
     began = time.monotonic()
-    cache = Cache(find_root(data_dir))
     wanted = cache.collection_ids()
     if collection_ids is not None:
         wanted = list(normal_ids(collection_ids, "collection_ids"))

@@ -9,14 +9,18 @@ from __future__ import annotations
 import math
 import os
 import re
+import struct
 import threading
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 from neurofetch.errors import VerificationError
+from neurofetch.extras import is_installed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 __all__ = [
     "DamagedVolumeError",
@@ -30,10 +34,32 @@ _CHUNK = 1 << 18
 _GZIP = b"\x1f\x8b"
 _HEADER = 540  # bytes of the longer of the two headers
 _GZIP_LEVEL = 2  # of isal's 0 to 3; on maps, 3 takes seven times as long and is no smaller
-# Bits per voxel of the NIfTI data types for which NumPy has no type on every machine: single bits,
-# floats of 128 bits, and complex numbers of two such floats.
-_BITS_WITHOUT_DTYPE = {1: 1, 1536: 128, 2048: 256}
+_ZLIB_LEVEL = 1  # of zlib's 0 to 9: about as small as isal's 2, and the quickest
+# Bits per voxel of the data types of NIfTI-1.1 and NIfTI-2 (nifti1.h, NIFTI_TYPE_*): a bit; whole
+# numbers, signed and not; floats; complex numbers; colours. 0 (unknown) and 255 (all) are none.
+_BITS = {
+    1: 1, 2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32,
+    1024: 64, 1280: 64, 1536: 128, 1792: 128, 2048: 256, 2304: 32,
+}  # fmt: skip
 _loading = threading.Lock()
+
+
+class _Kind(NamedTuple):
+    """Where a header has what is needed here: offset and `struct` format of each."""
+
+    version: int
+    magic: tuple[int, str]
+    dims: tuple[int, str]
+    datatype: tuple[int, str]
+    vox_offset: tuple[int, str]
+    data_start: int  # where the data of a single file begin, if the header does not say
+
+
+_KINDS = {
+    348: _Kind(1, (344, "4s"), (40, "8h"), (70, "h"), (108, "f"), 352),
+    540: _Kind(2, (4, "4s"), (16, "8q"), (12, "h"), (168, "q"), 544),
+}
+"""By the length that the first four bytes of a header give: NIfTI-1 and NIfTI-2."""
 
 
 class DamagedVolumeError(VerificationError):
@@ -82,13 +108,32 @@ class Volume:
 
 
 class _Decompressor(Protocol):
-    """The methods of isal's object, which has no public type."""
+    """The methods that the objects of isal and zlib share."""
 
-    eof: bool
-    unused_data: bytes
-    unconsumed_tail: bytes
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    @property
+    def unconsumed_tail(self) -> bytes: ...
 
     def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+class _Gzip(NamedTuple):
+    """A library that packs and unpacks gzip streams."""
+
+    decompressor: Callable[[], _Decompressor]
+    compressor: Callable[[], _Compressor]
+    error: type[Exception]
 
 
 @dataclass(frozen=True)
@@ -136,7 +181,6 @@ def check_volume(path: str | os.PathLike[str], expected_size: int | None = None)
         file.seek(0)
         gzipped = start.startswith(_GZIP)
         chunks = _gunzip(file) if gzipped else iter(lambda: file.read(_CHUNK), b"")
-        load_readers()
         header, unpacked = _measure(chunks)
     return Volume(
         gzipped=gzipped,
@@ -162,9 +206,7 @@ def gzip_volume(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
     int
         Bytes written.
     """
-    from isal import isal_zlib  # noqa: PLC0415 - an extra
-
-    packer = isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, 31)
+    packer = load_readers().compressor()
     with open(source, "rb") as plain, open(target, "wb") as packed:
         while chunk := plain.read(_CHUNK):
             packed.write(packer.compress(chunk))
@@ -172,20 +214,38 @@ def gzip_volume(source: str | os.PathLike[str], target: str | os.PathLike[str]) 
         return packed.tell()
 
 
-def load_readers() -> None:
-    """Load the libraries that read volumes, so that they are there when the first one comes.
+def load_readers() -> _Gzip:
+    """Load the library that reads gzip streams, so that it is there when the first volume comes.
 
-    Threads that load nibabel at the same time find parts of it half loaded: one of them loads it,
-    and the others wait.
-
-    Raises
-    ------
-    ImportError
-        Where one is not installed.
+    isal is several times as fast as zlib; where it is not installed, zlib finds the same faults.
+    Threads that load a library at the same time may find parts of it half loaded: one of them loads
+    it, and the others wait.
     """
     with _loading:
-        from isal import isal_zlib  # noqa: F401, PLC0415 - an extra
-        from nibabel import nifti1, nifti2  # noqa: F401, PLC0415 - an extra, and heavy
+        return _fastest_gzip()
+
+
+@cache
+def _fastest_gzip() -> _Gzip:
+    return _isal() if is_installed("isal") else _zlib()
+
+
+def _isal() -> _Gzip:
+    from isal import isal_zlib  # noqa: PLC0415 - an extra
+
+    return _Gzip(
+        lambda: isal_zlib.decompressobj(wbits=31),
+        lambda: isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, 31),
+        isal_zlib.IsalError,  # type: ignore[arg-type]  # its stub forgot type[]
+    )
+
+
+def _zlib() -> _Gzip:
+    return _Gzip(
+        lambda: zlib.decompressobj(wbits=31),
+        lambda: zlib.compressobj(_ZLIB_LEVEL, zlib.DEFLATED, 31),
+        zlib.error,
+    )
 
 
 def _refuse_other_things(start: bytes) -> None:
@@ -220,24 +280,20 @@ def _measure(chunks: Iterator[bytes]) -> tuple[_Header, int]:
 
 def _gunzip(file: BinaryIO) -> Iterator[bytes]:
     """Yield the content of every gzip member, at most one chunk at a time."""
-    from isal import isal_zlib  # noqa: PLC0415 - an extra
-
-    rest = file.read(_CHUNK)
+    gzip, rest = load_readers(), file.read(_CHUNK)
     while rest:
         if not rest.startswith(_GZIP[: len(rest)]):
             _only_padding(rest, file)
             return
-        member = isal_zlib.decompressobj(wbits=31)
-        rest = yield from _member(member, rest, file)
+        rest = yield from _member(gzip, rest, file)
 
 
-def _member(member: _Decompressor, rest: bytes, file: BinaryIO) -> Generator[bytes, None, bytes]:
-    from isal import isal_zlib  # noqa: PLC0415 - an extra
-
+def _member(gzip: _Gzip, rest: bytes, file: BinaryIO) -> Generator[bytes, None, bytes]:
+    member = gzip.decompressor()
     while not member.eof:
         try:
             chunk = member.decompress(rest, _CHUNK)
-        except isal_zlib.IsalError as exc:  # type: ignore[misc]  # its stub forgot type[]
+        except gzip.error as exc:
             raise DamagedVolumeError(f"a corrupt gzip stream ({exc})") from exc
         yield chunk
         rest = member.unconsumed_tail
@@ -258,48 +314,35 @@ def _only_padding(rest: bytes, file: BinaryIO) -> None:
 
 def _read_header(start: bytes) -> _Header:
     """Read a NIfTI-1 or NIfTI-2 header in either byte order."""
-    from nibabel.nifti1 import Nifti1Header  # noqa: PLC0415 - an extra, and heavy
-    from nibabel.nifti2 import Nifti2Header  # noqa: PLC0415
-
     if start.startswith(_GZIP):
         raise DamagedVolumeError("a volume that was gzipped twice")
-    kinds: dict[int, Any] = {kind.sizeof_hdr: kind for kind in (Nifti1Header, Nifti2Header)}
-    for order in ("little", "big"):
-        length = int.from_bytes(start[:4].ljust(4, b"\0"), order)
-        if length in kinds:
+    for sign in "<>":
+        (length,) = struct.unpack(f"{sign}i", start[:4].ljust(4, b"\0"))
+        if length in _KINDS:
             break
     else:
         raise DamagedVolumeError("no NIfTI header at its beginning")
     if len(start) < length:
         raise DamagedVolumeError(f"{len(start)} bytes, less than a NIfTI header")
-    # check=False: nibabel's checks mend or warn of what the checks here refuse.
-    header = kinds[length](start[:length], endianness=order, check=False)
-    magic = header["magic"].item()
-    if magic not in (b"n+1", b"n+2"):
-        kind = "half of an .hdr/.img pair" if magic[:2] == b"ni" else "an Analyze 7.5 header"
-        raise DamagedVolumeError(f"{kind}, not a NIfTI volume in one file")
-    dims: list[int] = header["dim"].tolist()
-    shape = tuple(dims[1 : 1 + dims[0]]) if 1 <= dims[0] <= 7 else ()
+    kind = _KINDS[length]
+
+    def field(place: tuple[int, str]) -> tuple[Any, ...]:
+        return struct.unpack_from(sign + place[1], start, place[0])
+
+    (magic,) = field(kind.magic)
+    if magic.rstrip(b"\0") not in (b"n+1", b"n+2"):
+        what = "half of an .hdr/.img pair" if magic[:2] == b"ni" else "an Analyze 7.5 header"
+        raise DamagedVolumeError(f"{what}, not a NIfTI volume in one file")
+    dims = field(kind.dims)
+    shape = dims[1 : 1 + dims[0]] if 1 <= dims[0] <= 7 else ()
     if not shape or min(shape) < 1:
-        raise DamagedVolumeError(f"a NIfTI header with impossible dimensions {tuple(dims)}")
-    datatype = int(header["datatype"])
-    bits = _bits(datatype)
+        raise DamagedVolumeError(f"a NIfTI header with impossible dimensions {dims}")
+    (datatype,) = field(kind.datatype)
+    bits = _BITS.get(datatype, 0)
     if not bits:
         raise DamagedVolumeError(f"a NIfTI header with an unknown data type ({datatype})")
-    offset = header["vox_offset"].item()
+    (offset,) = field(kind.vox_offset)
     if not 0 <= offset < 2**40:  # not a number is refused too
         raise DamagedVolumeError(f"a NIfTI header whose data begin at byte {offset}")
-    data_start = int(offset) or header.single_vox_offset
-    whole = data_start + math.ceil(math.prod(shape) * bits / 8)
-    version = 1 if length == Nifti1Header.sizeof_hdr else 2
-    return _Header(shape, datatype, order == "little", version, whole)
-
-
-def _bits(datatype: int) -> int:
-    """Return the bits of one voxel; 0 for a data type that NIfTI does not have."""
-    from nibabel.nifti1 import data_type_codes  # noqa: PLC0415
-
-    dtypes: Any = data_type_codes.dtype
-    if datatype not in dtypes:
-        return 0
-    return int(8 * dtypes[datatype].itemsize) or _BITS_WITHOUT_DTYPE.get(datatype, 0)
+    whole = (int(offset) or kind.data_start) + -(-math.prod(shape) * bits // 8)
+    return _Header(shape, datatype, sign == "<", kind.version, whole)

@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from neurofetch.errors import VerificationError
+from neurofetch.errors import UnknownValueError, VerificationError
+from neurofetch.extras import need
 from neurofetch.neurovault.catalogues.ingest import (
     FORMAT,
     Update,
@@ -26,6 +27,7 @@ from neurofetch.neurovault.catalogues.ingest import (
     merge,
     table_format,
 )
+from neurofetch.neurovault.catalogues.nothing import unknown_fields, why_nothing
 from neurofetch.neurovault.catalogues.search import COLUMNS, Kind, Query
 from neurofetch.store.atomic import replacing
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from neurofetch.neurovault.records import CollectionRecord, ImageRecord, Record
 
-__all__ = ["Catalogue", "Update"]
+__all__ = ["Catalogue", "Update", "need_catalogue"]
 
 # Compression by zstd needs the newer file format.
 _WRITING: dict[str, str | bool | int | float | list[str]] = {
@@ -45,6 +47,17 @@ _WRITING: dict[str, str | bool | int | float | list[str]] = {
 }
 _MOST_OPENINGS = 100
 _STALE = 86_400.0  # seconds after which the draft of another process counts as abandoned
+
+
+def need_catalogue() -> None:
+    """See that what the catalogue needs is installed.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not; it names the extra.
+    """
+    need("the catalogue of NeuroVault", "neurovault")
 
 
 @dataclass(frozen=True)
@@ -115,6 +128,7 @@ class Catalogue:
         Readers see nothing of an update before it is done. When an iterable raises, the catalogue
         stays as it was.
         """
+        need_catalogue()
         import duckdb  # noqa: PLC0415 - heavy
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,10 +188,39 @@ class Catalogue:
         -------
         list of int
             As :func:`fetch_neurovault_ids` takes them.
+
+        Raises
+        ------
+        UsageError
+            If a value cannot be one of its field, or `limit` is no number from 1.
+        UnknownValueError
+            If no record has a field of this name; the message has the nearest names.
         """
         query = Query(kind, text, collection_text, fields, limit)
         with self._reading() as connection:
-            return [] if connection is None else query.ids(connection)
+            found = [] if connection is None else query.ids(connection)
+            if connection is not None and not found:
+                _check_fields(connection, query)
+            return found
+
+    def why_nothing(
+        self,
+        text: str | None = None,
+        *,
+        kind: Kind = "images",
+        collection_text: str | None = None,
+        **fields: object,
+    ) -> str:
+        """Return why a search finds nothing: which condition, and what is near it.
+
+        Parameters
+        ----------
+        text, kind, collection_text, **fields
+            As for :meth:`ids`.
+        """
+        query = Query(kind, text, collection_text, fields, None)
+        with self._reading() as connection:
+            return "" if connection is None else why_nothing(connection, query)
 
     def table(
         self,
@@ -189,12 +232,15 @@ class Catalogue:
         **fields: object,
     ) -> pd.DataFrame:
         """Search as :meth:`ids` does, and return the main fields as a table, one row a record."""
+        need_catalogue()
         import pandas as pd  # noqa: PLC0415 - heavy
 
         names = list(COLUMNS[kind])
         query = Query(kind, text, collection_text, fields, limit)
         with self._reading() as connection:
             rows = [] if connection is None else query.rows(connection, names)
+            if connection is not None and not rows:
+                _check_fields(connection, query)
         return pd.DataFrame(rows, columns=names)
 
     @overload
@@ -236,6 +282,7 @@ class Catalogue:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection | None]:
         """Open the file for reading; None when there is none, or one of another format."""
+        need_catalogue()
         import duckdb  # noqa: PLC0415 - heavy
 
         if not _is_database(self.path):
@@ -247,6 +294,18 @@ class Catalogue:
                 yield connection if table_format(connection) == FORMAT else None
         except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException) as exc:
             raise _translated(self.path, exc) from exc
+
+
+def _check_fields(connection: duckdb.DuckDBPyConnection, query: Query) -> None:
+    """See that the fields of a query that found nothing are fields of any record.
+
+    Raises
+    ------
+    UnknownValueError
+        If one is not.
+    """
+    if problems := unknown_fields(connection, query):
+        raise UnknownValueError("\n".join(problems))
 
 
 def _opened(path: Path) -> duckdb.DuckDBPyConnection:

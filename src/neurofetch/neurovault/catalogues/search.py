@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from neurofetch.errors import UsageError
+from neurofetch.neurovault.catalogues.values import (
+    bound,
+    checked_limit,
+    checked_text,
+    comparable,
+)
 from neurofetch.neurovault.filters import (
     GreaterOrEqual,
     GreaterThan,
@@ -18,7 +24,6 @@ from neurofetch.neurovault.filters import (
     ResultFilter,
     SpecialValue,
 )
-from neurofetch.neurovault.records import as_time
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,6 +35,7 @@ __all__ = [
     "Query",
     "columns_sql",
     "fresh_sql",
+    "words_of",
 ]
 
 Kind = Literal["images", "collections"]
@@ -150,6 +156,9 @@ class Query:
             raise UsageError(f"kind must be 'images' or 'collections', not {self.kind!r}.")
         if self.collection_text is not None and self.kind != "images":
             raise UsageError("collection_text searches images; for collections, use text.")
+        checked_text("text", self.text)
+        checked_text("collection_text", self.collection_text)
+        object.__setattr__(self, "limit", checked_limit(self.limit))
 
     def ids(self, connection: duckdb.DuckDBPyConnection) -> list[int]:
         """Return the ids of the rows that match, sorted."""
@@ -200,12 +209,13 @@ class Query:
             wanted = list(wanted.accepted_)
         operator = _OPERATORS.get(type(wanted))
         if operator and isinstance(wanted, _ORDERS) and sql_type in ("TIMESTAMP", "BIGINT"):
-            return f'"{name}" {operator} ?', [_bound(wanted.bound_, sql_type, name)]
+            return f'"{name}" {operator} ?', [bound(wanted.bound_, sql_type, name)]
         if isinstance(wanted, SpecialValue):
             return self._special(connection, name, wanted)
         values = list(wanted) if _is_many(wanted) else [wanted]
-        good = [_bound(value, sql_type, name) for value in values if value is not None]
-        return _among(name, sql_type, good, null=len(good) < len(values))
+        given = [value for value in values if value is not None]
+        good = comparable(given, sql_type, name)
+        return _among(name, sql_type, good, null=len(given) < len(values))
 
     def _special(
         self, connection: duckdb.DuckDBPyConnection, name: str, wanted: SpecialValue
@@ -222,9 +232,14 @@ def _among(name: str, sql_type: str, values: list[object], *, null: bool) -> _Cl
     return f'("{name}" IN (SELECT unnest(?::{sql_type}[])){unknown})', [values]
 
 
+def words_of(text: str | None) -> list[str]:
+    """Return the words of a search; what stands in double quotes is one."""
+    return [quoted or bare for quoted, bare in _WORD.findall(text or "")]
+
+
 def _words(column: str, text: str | None) -> list[_Clause]:
-    words = [quoted or bare for quoted, bare in _WORD.findall(text or "")]
-    return [(f"contains({column}, ?)", [word.lower()]) for word in words]
+    words = (word.lower().encode("utf-8", "replace").decode() for word in words_of(text))
+    return [(f"contains({column}, ?)", [word]) for word in words]
 
 
 def _and(clauses: list[_Clause]) -> str:
@@ -237,17 +252,3 @@ def _values(clauses: list[_Clause]) -> list[object]:
 
 def _is_many(value: object) -> TypeGuard[Iterable[object]]:
     return isinstance(value, Iterable) and not isinstance(value, str | SpecialValue)
-
-
-def _bound(value: object, sql_type: str, name: str) -> object:
-    """Return a value as its column compares it."""
-    if hasattr(value, "item"):  # a NumPy scalar
-        value = value.item()
-    if sql_type == "TIMESTAMP":
-        time = as_time(value)
-        if time is None:
-            raise UsageError(
-                f"{name} must be a date such as '2020-07-20T22:14:26Z', not {value!r}."
-            )
-        return time.replace(tzinfo=None)
-    return value

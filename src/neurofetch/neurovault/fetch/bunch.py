@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from neurofetch.model import IncompleteError
 from neurofetch.neurovault.fetch.neurosynth import read_words, vectorize
-from neurofetch.neurovault.problems import message
+from neurofetch.neurovault.problems import UnansweredError, message, unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,14 +67,18 @@ def raise_or_warn(call: Call, report: Report, stacklevel: int) -> None:
     Raises
     ------
     IncompleteError
-        With ``on_error="raise"``.
+        With ``on_error="raise"``; an `UnansweredError` where no request was answered.
     """
     texts = [*call.notes]
+    away = call.away
+    if away is not None and call.problems:
+        texts.insert(0, unanswered(away))
     if call.problems:
         texts.append(message(call.problems, call.settings.offline))
     if call.words_problem:
         texts.append(call.words_problem)
     if call.problems and call.settings.on_error == "raise":
-        raise IncompleteError("\n".join(texts), report)
+        kind = IncompleteError if away is None else UnansweredError
+        raise kind("\n".join(texts), report)
     if texts:
         warnings.warn("\n".join(texts), UserWarning, stacklevel=stacklevel + 1)

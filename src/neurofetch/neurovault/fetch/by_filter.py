@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import NeurofetchError
+from neurofetch.neurovault.fetch.seen import Seen
 from neurofetch.neurovault.filters import (
     Filter,
     IsIn,
@@ -53,6 +54,8 @@ class Filters:
     collection_filter: Filter = empty_filter
     image_filter: Filter = empty_filter
     max_images: int | None = None
+    _images: Seen = field(default_factory=lambda: Seen("image"), compare=False)
+    _collections: Seen = field(default_factory=lambda: Seen("collection"), compare=False)
 
     @classmethod
     def of(
@@ -87,11 +90,24 @@ class Filters:
 
     def collection(self, record: CollectionRecord) -> bool:
         """Say whether a collection passes."""
+        self._collections.note(record, self.collection_terms)
         return ResultFilter(self.collection_terms, self.collection_filter)(record)
 
     def image(self, record: ImageRecord) -> bool:
         """Say whether an image passes."""
+        self._images.note(record, self.image_terms)
         return ResultFilter(self.image_terms, self.image_filter)(record)
+
+    def why_nothing(self) -> str:
+        """Return why nothing passed, as far as that is known from what was looked at."""
+        images, collections = self._images, self._collections
+        lines = [
+            f"No image passes the filters. {collections.number:,} collections and "
+            f"{images.number:,} images were looked at, and nothing was fetched.",
+            *collections.problems(self.collection_terms),
+            *images.problems(self.image_terms),
+        ]
+        return "\n".join(lines)
 
     @property
     def collection_ids(self) -> list[int] | None:

@@ -22,6 +22,7 @@ from neurofetch.neurovault.settings import api_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from neurofetch.errors import UnreachableError
     from neurofetch.neurovault.cache.layout import Cache
     from neurofetch.neurovault.records import (
         ImageRecord,
@@ -91,6 +92,11 @@ class Call:
                 raise RuntimeError(msg)
             self._finder = Finder(self.connections.neurovault)
         return self._finder
+
+    @property
+    def away(self) -> UnreachableError | None:
+        """Why NeuroVault cannot be reached, if it answered no request of this call; else None."""
+        return None if self.connections is None else self.connections.neurovault.away
 
     # -- what is here ------------------------------------------------------------------------
 

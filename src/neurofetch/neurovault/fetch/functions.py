@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
+from neurofetch.errors import SelectionWarning
 from neurofetch.neurovault.fetch.bunch import raise_or_warn
 from neurofetch.neurovault.fetch.by_filter import Filters
 from neurofetch.neurovault.fetch.run import begin, finish, plan_ids, run_filters, run_ids
@@ -110,7 +112,8 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     UsageError
         When an argument makes no sense; nothing was fetched.
     IncompleteError
-        With ``on_error="raise"``, at the end.
+        With ``on_error="raise"``, at the end. Where NeuroVault answered no request, it is an
+        `UnreachableError` too.
     DestinationError
         When the cache cannot be written; `DiskFullError` when the volumes do not fit.
 
@@ -185,6 +188,9 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     -----
     UserWarning
         As `fetch_neurovault_ids`.
+    SelectionWarning
+        When no image passes; it names the fields that no record has, and the terms that none
+        fulfils, with the nearest names and values.
     """
     settings = Settings.of(locals())
     filters = Filters.of(
@@ -195,7 +201,10 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
         image_filter,
     )
     call = begin(settings, data_dir)
-    return finish(call, run_filters(call, filters))
+    found = run_filters(call, filters)
+    if not found and not call.problems and filters.max_images != 0:
+        warnings.warn(filters.why_nothing(), SelectionWarning, stacklevel=2)
+    return finish(call, found)
 
 
 def plan_neurovault_ids(
@@ -221,6 +230,13 @@ def plan_neurovault_ids(
     -------
     Plan
         Its notes name what the server does not have. The sizes are those in the records.
+
+    Raises
+    ------
+    UsageError
+        When an argument makes no sense.
+    UnreachableError
+        When the server is needed and answers no request.
     """
     call = begin(Settings.of(locals()), data_dir)
     return plan_ids(call, collection_ids, image_ids)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import UsageError
+from neurofetch.extras import need
 
 if TYPE_CHECKING:
     import os
@@ -13,7 +14,7 @@ __all__ = ["check_resampling", "resampled_bytes"]
 
 # Voxels of 3 mm in the box of the MNI template: what nilearn resamples NeuroVault's images to.
 _GRID = ((3, 0, 0, -90), (0, 3, 0, -126), (0, 0, 3, -72), (0, 0, 0, 1))
-_PACK = 2  # gzip level of isal
+_PACK = 1  # gzip level: resampling takes far longer than packing
 
 
 def check_resampling() -> None:
@@ -21,16 +22,10 @@ def check_resampling() -> None:
 
     Raises
     ------
-    UsageError
+    MissingExtraError
         If it is not; it names the extra.
     """
-    try:
-        import nilearn.image  # noqa: F401, PLC0415 - an extra, and heavy
-    except ImportError as error:
-        raise UsageError(
-            "resample=True needs nilearn, which is not installed. Nothing was fetched. Install it "
-            "with: pip install 'neurofetch[resample]'"
-        ) from error
+    need("resample=True", "resample")
 
 
 def resampled_bytes(source: str | os.PathLike[str], interpolation: str) -> bytes:
@@ -44,16 +39,15 @@ def resampled_bytes(source: str | os.PathLike[str], interpolation: str) -> bytes
     """
     import nibabel as nib  # noqa: PLC0415 - comes with nilearn
     import numpy as np  # noqa: PLC0415
-    from isal import igzip  # noqa: PLC0415 - an extra
     from nilearn.image import resample_img  # noqa: PLC0415 - an extra
 
     with open(source, "rb") as file:
         plain = file.read()
     if plain.startswith(b"\x1f\x8b"):
-        plain = igzip.decompress(plain)  # type: ignore[no-untyped-call]
+        plain = gzip.decompress(plain)
     second = nib.Nifti2Header.may_contain_header(plain)
     image = (nib.Nifti2Image if second else nib.Nifti1Image).from_bytes(plain)
     resampled = resample_img(
         image, target_affine=np.array(_GRID, dtype=float), interpolation=interpolation
     )
-    return bytes(igzip.compress(resampled.to_bytes(), _PACK))
+    return gzip.compress(resampled.to_bytes(), _PACK, mtime=0)

@@ -1,11 +1,14 @@
 """What the fetch functions return, as a type of its own.
 
-This module imports scikit-learn, which takes a while: import it where a result is made.
+Where scikit-learn is installed, the type is a kind of its `Bunch`, which scripts for nilearn may
+ask for. It is loaded here, which takes a while: import this module where a result is made.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from neurofetch.extras import is_installed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,14 +19,36 @@ if TYPE_CHECKING:
 
     # scikit-learn has no types. To a type checker the base is what it is: a dict with text keys.
     Bunch = dict[str, Any]
-else:
+elif is_installed("sklearn"):
     from sklearn.utils import Bunch
+else:
+
+    class Bunch(dict):
+        """A dict whose items are attributes too, as scikit-learn's is."""
+
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return self[name]
+            except KeyError as error:
+                raise AttributeError(name) from error
+
+        def __setattr__(self, name: str, value: object) -> None:
+            self[name] = value
+
+        def __dir__(self) -> list[str]:
+            return list(self)
+
+        def __setstate__(self, state: object) -> None:
+            """Take nothing but the items from a pickle, as scikit-learn's does."""
+
 
 __all__ = ["NeurovaultBunch"]
 
 
 class NeurovaultBunch(Bunch):
-    """Images with their metadata: a `sklearn.utils.Bunch` whose contents have types.
+    """Images with their metadata: a dict whose items are attributes too.
+
+    Where scikit-learn is installed, it is a `sklearn.utils.Bunch`, as nilearn's result is.
 
     Everything is there as an attribute and under a key: ``result.images`` is ``result["images"]``.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import warnings
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch._threads import start
 from neurofetch.errors import DestinationError
+from neurofetch.extras import need
 from neurofetch.neurovault.cache.layout import STATE, Cache, find_root
 from neurofetch.neurovault.cache.volume_check import load_readers
 from neurofetch.neurovault.fetch.bunch import bunch_of, raise_or_warn
@@ -43,9 +43,16 @@ def begin(settings: Settings, data_dir: str | os.PathLike[str] | None) -> Call:
     -----
     UserWarning
         When the cache cannot be written.
+
+    Raises
+    ------
+    MissingExtraError
+        When a library is not installed that this call needs.
     """
     if settings.resample:
         check_resampling()
+    if settings.fetch_neurosynth_words and settings.vectorize_words:
+        need("vectorize_words=True", "neurovault", "numpy")
     root = find_root(data_dir)
     if not settings.offline and not _writable(root):
         warnings.warn(
@@ -70,7 +77,13 @@ def _by_ids(call: Call, collection_ids: object, image_ids: object) -> ByIds:
 
 
 def plan_ids(call: Call, collection_ids: object, image_ids: object) -> Plan:
-    """Check what is here and ask the server; return what `run_ids` would fetch."""
+    """Check what is here and ask the server; return what `run_ids` would fetch.
+
+    Raises
+    ------
+    UnreachableError
+        When the server answers no request.
+    """
     wanted, settings = _by_ids(call, collection_ids, image_ids), call.settings
     images: list[WantedImage] = []
     if not settings.overwrite:
@@ -80,6 +93,8 @@ def plan_ids(call: Call, collection_ids: object, image_ids: object) -> Plan:
     elif wanted.incomplete:
         with connect(settings) as call.connections:
             images = wanted.ask_server()
+    if call.away is not None:
+        raise call.away
     return call.plan(images, wanted.order(every=True))
 
 
@@ -130,18 +145,12 @@ def run_filters(call: Call, filters: Filters) -> list[int]:
 def connect(settings: Settings) -> Connections:
     """Return the connections of a call, to be used in a ``with`` statement.
 
-    What reads volumes and checksums is loaded meanwhile: the first answer takes longer.
+    What reads volumes is loaded meanwhile: the first answer takes longer.
     """
     from neurofetch.neurovault.server.api import Connections  # noqa: PLC0415 - not needed offline
 
-    start(_warm_up, 1, "neurofetch-warm-up")
+    start(load_readers, 1, "neurofetch-warm-up")
     return Connections(settings)
-
-
-def _warm_up() -> None:
-    """Load what is needed when the first volume comes; whoever needs it says what is missing."""
-    with contextlib.suppress(ImportError):
-        load_readers()
 
 
 def _words_missing(call: Call) -> bool:

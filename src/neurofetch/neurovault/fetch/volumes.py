@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WantedImage", "fetch_volumes", "plan_images"]
 
-_DATASET = Dataset("NeuroVault", state=STATE)
+_DATASET = Dataset("NeuroVault", state=STATE, kind="neurovault")
 
 
 @dataclass(frozen=True)

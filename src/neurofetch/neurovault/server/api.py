@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from neurofetch.display.progress import listener
 from neurofetch.errors import (
+    InterruptedTransferError,
     NeurofetchError,
     ProtocolError,
     ServerError,
@@ -32,12 +33,17 @@ if TYPE_CHECKING:
     from neurofetch.neurovault.records import CollectionRecord, ImageRecord, ListPage
     from neurofetch.neurovault.settings import Settings
 
-__all__ = ["PAGE", "Connections", "Listing", "Server"]
+__all__ = ["ADVICE", "PAGE", "Connections", "Listing", "Server"]
 
 PAGE = 1000
 """Rows to ask for at once; the server may give fewer."""
 _LARGEST = 256 << 20
 """Bytes of one response, at most."""
+ADVICE = (
+    "See whether https://neurovault.org opens in a browser, and try again later: what came is "
+    "kept. To wait longer for the network, raise patience (--patience); to use what is here "
+    'already, take mode="offline" (--mode offline); NEUROVAULT_API_URL names a mirror.'
+)
 _GAP = 8
 """Between two records with ids so close, the id of a broken record is looked for."""
 
@@ -126,6 +132,13 @@ class Server:
         self._client = client
         self._attempts = attempts
         self._unanswered = 0  # requests in a row
+        self._answered = False
+        self._unreached: UnreachableError | None = None
+
+    @property
+    def away(self) -> UnreachableError | None:
+        """Why the server cannot be reached, if no request of this call was answered; else None."""
+        return None if self._answered else self._unreached
 
     # -- records -----------------------------------------------------------------------------
 
@@ -252,9 +265,22 @@ class Server:
             if isinstance(error.__cause__, _OneRecordError):
                 raise BrokenPageError(str(error.__cause__)) from error
             self._unanswered += 1
+            raise self._not_answered(url, error) from error
+        except InterruptedTransferError:
             raise
-        self._unanswered = 0
+        except NeurofetchError:
+            self._answered = True  # it has an answer, if no good one
+            raise
+        self._unanswered, self._answered = 0, True
         return response
+
+    def _not_answered(self, url: str, error: UnreachableError) -> UnreachableError:
+        """Return the error that says what was asked, too; the first is remembered."""
+        where = Request(url).shown_url
+        said = UnreachableError(str(error) if where in str(error) else f"{where}: {error}")
+        said.advice = error.advice or ADVICE
+        self._unreached = self._unreached or said
+        return said
 
     def _send(self, url: str, *, halve: bool) -> tuple[bytes, dict[str, object]]:
         request = Request(url, {"Accept": "application/json"})

@@ -1,0 +1,48 @@
+"""The other name of an argument: ``ses`` for ``session``, ``sub`` for ``subject``."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from neurofetch.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["also_named"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def also_named(**others: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator of functions that take an argument by another name, too.
+
+    Type checkers know the first name alone.
+
+    Parameters
+    ----------
+    **others : str
+        The name that the signature has, by its other name.
+
+    Raises
+    ------
+    UsageError
+        By the function, if an argument is given by both its names.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def named(*args: P.args, **keywords: P.kwargs) -> R:
+            for other, name in others.items():
+                if other in keywords:
+                    if name in keywords:
+                        msg = f"{other} and {name} are the same, but both were given"
+                        raise UsageError(msg)
+                    keywords[name] = keywords.pop(other)
+            return function(*args, **keywords)
+
+        return named
+
+    return decorate

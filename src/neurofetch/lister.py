@@ -1,0 +1,364 @@
+"""List what lies at a URL of a bucket: no more than can be wanted, and from the data set's root on.
+
+`planning/listing.py` decides which folders matter; here they are asked for, many at once. A first
+page of all files is asked for at the same time as the first level: where it is the only page, it is
+all that there is, for one round trip.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
+
+from neurofetch.errors import MissingRemoteError, NothingMatchedError, ProtocolError, RefusedError
+from neurofetch.planning.listing import Kind, Narrowing, Place, ancestors, root_by_subject
+from neurofetch.planning.suggest import nearest, shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from neurofetch.model import RemoteFile
+    from neurofetch.sources.source import Level
+
+__all__ = ["Ask", "Found", "Lister", "PagedSource"]
+
+T = TypeVar("T")
+
+_DESCRIPTION = "dataset_description.json"
+_PAGE = 1000
+_SAMPLE = 8
+"""Subject folders that are walked before it is told whether to walk all of them is cheaper."""
+
+
+class PagedSource(Protocol):
+    """A source that can say what its first page holds; see `neurofetch.sources.source.Source`."""
+
+    base: str
+    """The prefix at which the data set begins: names are kept relative to it."""
+
+    def walk(self, prefix: str) -> list[RemoteFile]:
+        """Return every file whose key begins with `prefix`."""
+        ...
+
+    def level(self, prefix: str) -> Level:
+        """Return the files and folders whose names begin so, none of those in the folders."""
+        ...
+
+    def first_page(self, prefix: str) -> tuple[list[RemoteFile], bool]:
+        """Return the first files whose keys begin with `prefix`, and whether they are all."""
+        ...
+
+
+class Ask(Protocol):
+    """Makes calls at the same time, and returns what they return, in their order."""
+
+    def __call__(self, calls: Iterable[Callable[[], T]]) -> list[T]:
+        """Make them."""
+        ...
+
+
+class Found(NamedTuple):
+    """What lies at a URL.
+
+    Parameters
+    ----------
+    base : str
+        The root of the data set: "" or ending in "/".
+    scope : str
+        What the URL names, below the base; "" for all of it.
+    files : list of RemoteFile
+        In the order of their keys. Those of the folders between root and URL are among them.
+    walks : tuple of str
+        Prefixes whose every file is among them.
+    levels : tuple of str
+        Prefixes of which only the files directly below are.
+    named : dict of str to frozenset of str
+        Values that folders are named by, those that were passed over included, by filter.
+    hides : bool
+        Whether what was passed over could explain why nothing is chosen from these files.
+    """
+
+    base: str
+    scope: str
+    files: list[RemoteFile]
+    walks: tuple[str, ...]
+    levels: tuple[str, ...] = ()
+    named: dict[str, frozenset[str]] = {}  # noqa: RUF012 - never changed
+    hides: bool = False
+
+    def has_all(self, folder: str) -> bool:
+        """Whether all that lies in a folder was listed ("" or ending in "/", below the base)."""
+        return f"{self.base}{folder}".startswith(self.walks)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What came so far. Pieces are put together by their first key: no two of them overlap."""
+
+    walks: dict[str, list[RemoteFile]] = field(default_factory=dict)
+    levels: dict[str, list[RemoteFile]] = field(default_factory=dict)
+
+    def files(self) -> list[RemoteFile]:
+        """Return all files, in the order of their keys, each once."""
+        if len(self.walks) == 1 and not self.levels:
+            return next(iter(self.walks.values()))
+        walks = tuple(self.walks)
+        pieces = list(self.walks.items())
+        for files in self.levels.values():
+            pieces += [(file.key, [file]) for file in files if not file.key.startswith(walks)]
+        found: list[RemoteFile] = []
+        for _, piece in sorted(pieces, key=lambda pair: pair[0]):
+            found += piece
+        return found
+
+
+class _Peek(NamedTuple):
+    """A first look at the URL itself."""
+
+    files: list[RemoteFile]
+    whole: bool
+    level: Level | None
+
+
+class Lister:
+    """Lists what lies at a URL.
+
+    Parameters
+    ----------
+    source : PagedSource
+    ask : callable
+        Makes calls at the same time.
+    bucket : str
+        As it stands in a URL, for messages.
+    """
+
+    def __init__(self, source: PagedSource, ask: Ask, bucket: str) -> None:
+        self._source = source
+        self._ask = ask
+        self._bucket = bucket
+
+    def find(self, prefix: str, narrowing: Narrowing) -> Found:
+        """List what can be wanted of what lies at a prefix, and what describes it above.
+
+        Parameters
+        ----------
+        prefix : str
+            Of a folder or a file; with or without a slash at its end.
+        narrowing : Narrowing
+
+        Raises
+        ------
+        NothingMatchedError
+            If there is nothing. It says what there is instead.
+        ServerError
+        """
+        key = prefix.rstrip("/")
+        place = f"{key}/" if key else ""
+        self._source.base = place
+        peek = self._peek(place, narrowing)
+        if not peek.files:
+            return self._one_file(key)
+        base = self._root(place, peek)
+        self._source.base = base
+        gathered = _Gathered()
+        if peek.whole:
+            gathered.walks[place] = peek.files
+        above = [folder for folder in ancestors(place)[1:] if folder.startswith(base)]
+        if place != base:
+            levels = self._ask([partial(self._level, folder) for folder in above])
+            gathered.levels = {
+                folder: level.files for folder, level in zip(above, levels, strict=True) if level
+            }
+        if not peek.whole:
+            start = Place().below(place[len(base) :])
+            self._narrow(base, start, peek.level, narrowing, gathered)
+        return Found(
+            base,
+            key[len(base) :],
+            gathered.files(),
+            tuple(gathered.walks),
+            tuple(gathered.levels),
+            narrowing.named,
+            narrowing.hides,
+        )
+
+    def _peek(self, place: str, narrowing: Narrowing) -> _Peek:
+        if not narrowing.narrows:
+            (files,) = self._ask([partial(self._source.walk, place)])
+            return _Peek(files, whole=True, level=None)
+        calls: list[Callable[[], object]] = [
+            partial(self._source.first_page, place),
+            partial(self._level, place),
+        ]
+        first, level = self._ask(calls)
+        files, whole = cast("tuple[list[RemoteFile], bool]", first)
+        if not files and not whole:  # much was deleted here: pages come that are empty
+            (files,), whole = self._ask([partial(self._source.walk, place)]), True
+        return _Peek(files, whole, cast("Level | None", level))
+
+    def _level(self, prefix: str) -> Level | None:
+        """Return a level; None where the server does not know what that is."""
+        try:
+            return self._source.level(prefix)
+        except ProtocolError:
+            return None
+
+    # -- the root of the data set ------------------------------------------------------------
+
+    def _root(self, place: str, peek: _Peek) -> str:
+        """Return the root of the data set that a folder lies in: "" or ending in "/".
+
+        It is the nearest folder, from this one on upwards, that holds a description of a data set;
+        else the folder of the first subject folder in the path; else the folder itself.
+        """
+        own = f"{place}{_DESCRIPTION}"
+        if _has(peek.files, own) or (peek.level and _has(peek.level.files, own)):
+            return place
+        folders = ancestors(place)
+        if peek.whole or peek.level:
+            del folders[0]  # it was seen to have none
+        told = self._ask([partial(self._is_described, folder) for folder in folders])
+        described = dict(zip(folders, told, strict=True))
+        for folder, is_root in described.items():
+            if is_root:
+                return folder
+        by_subject = root_by_subject(place)
+        # What may not be listed cannot be the root: what describes the files could not come along.
+        return place if by_subject is None or described.get(by_subject) is None else by_subject
+
+    def _is_described(self, folder: str) -> bool | None:
+        """Whether a folder holds the description of a data set; None where it may not be listed."""
+        name = f"{folder}{_DESCRIPTION}"
+        try:
+            return any(file.key == name for file in self._source.walk(name))
+        except (MissingRemoteError, RefusedError):
+            return None
+        except ProtocolError:
+            return False
+
+    # -- a file, or nothing ------------------------------------------------------------------
+
+    def _one_file(self, key: str) -> Found:
+        """Return the one file of this key, with those of the folders above it."""
+        near = self._level(key) if key else None
+        if near is None or all(file.key != key for file in near.files):
+            raise NothingMatchedError(self._nothing(key, near))
+        folder = key[: key.rfind("/") + 1]
+        base = self._root(folder, _Peek(near.files, whole=False, level=None))
+        self._source.base = base
+        above = [one for one in ancestors(folder) if one.startswith(base)]
+        levels = self._ask([partial(self._level, one) for one in above])
+        gathered = _Gathered()
+        gathered.levels = {
+            one: level.files for one, level in zip(above, levels, strict=True) if level
+        }
+        if folder not in gathered.levels:
+            gathered.levels[key] = [file for file in near.files if file.key == key]
+        return Found(base, key[len(base) :], gathered.files(), (), tuple(gathered.levels))
+
+    def _nothing(self, key: str, near: Level | None) -> str:
+        """Return the message for a URL of nothing: what would match, or what part of it exists."""
+        url = f"s3://{self._bucket}/"
+        there = [] if near is None else _names(near)
+        start = f"there is nothing at {url}{key}."
+        if there:
+            names = shorten((f"{url}{name}" for name in there), 12)
+            return f"{start} Nothing was fetched. What begins so: {names}. Name one of these."
+        for folder in ancestors(key):
+            level = self._level(folder)
+            below = [] if level is None else [name[len(folder) :] for name in _names(level)]
+            if below:
+                missing = key[len(folder) :].partition("/")[0]
+                close = nearest(missing, [name.rstrip("/") for name in below])
+                hint = f" Did you mean {url}{folder}{close[0]}?" if close else ""
+                return (
+                    f"{start} Nothing was fetched.{hint} {url}{folder} exists and holds: "
+                    f"{shorten(below, 12)}."
+                )
+        return f"{start} Nothing was fetched. There are no files in the bucket."
+
+    # -- only what can be wanted -------------------------------------------------------------
+
+    def _narrow(
+        self,
+        base: str,
+        start: Place,
+        level: Level | None,
+        narrowing: Narrowing,
+        gathered: _Gathered,
+    ) -> None:
+        """Look at one level after another, and walk what no name rules out."""
+        walks: list[str] = []
+        groups: list[tuple[str, list[str], int]] = []
+        looked: list[tuple[Place, Level | None]] = [(start, level)]
+        while looked:
+            looks: list[Place] = []
+            for place, found in looked:
+                here = f"{base}{place.path}"
+                if found is None:
+                    walks.append(here)
+                    continue
+                gathered.levels[here] = found.files
+                names = [folder[len(here) : -1] for folder in found.folders]
+                split = narrowing.split(place, names)
+                looks += split.looks
+                walks += [f"{base}{path}" for path in split.walks]
+                if split.subjects:
+                    paths = [f"{base}{path}" for path in split.subjects]
+                    groups.append((f"{here}sub-", paths, split.there))
+            looked = self._looked(base, looks, gathered)
+        self._walk(walks, groups, gathered)
+
+    def _looked(
+        self, base: str, places: Sequence[Place], gathered: _Gathered
+    ) -> list[tuple[Place, Level | None]]:
+        """Return the levels of some folders, but of small subjects: those are here whole."""
+        parts = [place for place in places if place.kind in (Kind.SUBJECT, Kind.SESSION)]
+        prefixes = [f"{base}{place.path}" for place in parts]
+        pages = self._ask([partial(self._source.first_page, prefix) for prefix in prefixes])
+        large = [place for place in places if place not in parts]
+        for place, prefix, (files, whole) in zip(parts, prefixes, pages, strict=True):
+            if whole:
+                gathered.walks[prefix] = files
+            else:
+                large.append(place)
+        levels = self._ask([partial(self._level, f"{base}{place.path}") for place in large])
+        return list(zip(large, levels, strict=True))
+
+    def _walk(
+        self,
+        walks: list[str],
+        groups: list[tuple[str, list[str], int]],
+        gathered: _Gathered,
+    ) -> None:
+        """Walk folders; where many subjects are wanted, see whether to walk all is cheaper."""
+        sampled = [prefix for _, paths, _ in groups for prefix in paths[:_SAMPLE]]
+        gathered.walks.update(self._walked([*walks, *sampled]))
+        rest: list[str] = []
+        for prefix, paths, there in groups:
+            sample, more = paths[:_SAMPLE], paths[_SAMPLE:]
+            keys = sum(len(gathered.walks[path]) for path in sample) / len(sample)
+            if len(more) > there * keys / _PAGE + 1:
+                for path in sample:
+                    del gathered.walks[path]
+                rest.append(prefix)
+            else:
+                rest += more
+        gathered.walks.update(self._walked(rest))
+
+    def _walked(self, prefixes: list[str]) -> dict[str, list[RemoteFile]]:
+        walks = self._ask([partial(self._source.walk, prefix) for prefix in prefixes])
+        return dict(zip(prefixes, walks, strict=True))
+
+
+def _has(files: Sequence[RemoteFile], key: str) -> bool:
+    """Whether a file is among these, which are in the order of their keys."""
+    at = bisect_left(files, key, key=attrgetter("key"))
+    return at < len(files) and files[at].key == key
+
+
+def _names(level: Level) -> list[str]:
+    return [*level.folders, *(file.key for file in level.files)]

@@ -1,0 +1,460 @@
+"""What a data directory remembers of where its files come from.
+
+It lies beside the receipts, in the state folder: ``source.json`` for the data set that the
+directory is of, and a file ``source-ID.json`` for each further one, where several were asked for.
+Each is written as a whole. The first is only ever made where there is none, so of two runs that
+begin at once with different data sets one is refused; the others have names of their own, so no run
+undoes what another wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from neurofetch._shown import shown
+from neurofetch.errors import DestinationError, OtherDatasetError, UnsafeNameError
+from neurofetch.store.atomic import read_regular
+from neurofetch.store.folder import Folder
+from neurofetch.store.owner import process_token
+from neurofetch.store.partials import name_of
+from neurofetch.store.receipts import read_receipts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "DataSource",
+    "check_source",
+    "described",
+    "plain_url",
+    "read_sources",
+    "remember",
+    "state_folders",
+]
+
+VERSION = 1
+"""Of the file: a newer one may say what this program does not understand."""
+_FIRST = "source.json"
+_FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
+_OURS = (".neurofetch", ".laion_fmri")
+"""Names of state folders; a package for another data set may choose its own."""
+_TRIES = 5
+_LARGEST = 1 << 20
+"""Bytes. What is larger is no such file, and no description of a data set."""
+_RECENT = 60.0
+"""Seconds: so long the time of the last run is not written anew."""
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EMLINK)
+"""What disks say that give no file two names."""
+_VERSION_IN_DOI = re.compile(r"\.v([0-9][\w.]*)$")
+_VERSION_IN_CHANGES = re.compile(rb"\s*v?([0-9]+(?:\.[0-9]+)+)[\s,:-]+\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """A data set, and where it was fetched from.
+
+    Parameters
+    ----------
+    kind : str
+        "bids" for a bucket in BIDS layout, "laion-fmri", "neurovault", or what a package for a
+        data set calls it.
+    url : str
+        Bucket and prefix of the data set's root, ``s3://BUCKET/PREFIX``; of NeuroVault the address
+        of its API. Without user, password or signature.
+    endpoint : str
+        Host of the S3 server, where it is not AWS.
+    name, doi, version : str
+        As the data set describes itself, where that is here; else "".
+    tidy_labels : bool
+        Whether local names lack the hyphens inside of ``label-``.
+    tool : str
+        The program and its version that fetched last.
+    first, last : str
+        When the first and the last run began, UTC, in ISO 8601.
+    """
+
+    kind: str
+    url: str
+    endpoint: str = ""
+    name: str = ""
+    doi: str = ""
+    version: str = ""
+    tidy_labels: bool = False
+    tool: str = ""
+    first: str = ""
+    last: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other data sets: not the server, which may be a mirror."""
+        return self.kind if self.kind == "neurovault" else self.url.rstrip("/")
+
+    @property
+    def key(self) -> str:
+        """A short name that depends on the identity alone."""
+        return hashlib.sha256(self.identity.encode()).hexdigest()[:12]
+
+    def __str__(self) -> str:
+        place = f"{self.url}, at {self.endpoint}" if self.endpoint else self.url
+        return f"{shown(self.name)} ({shown(place)})" if self.name else shown(place)
+
+
+def plain_url(url: str) -> str:
+    """Return a URL without user, password, query and fragment.
+
+    Parameters
+    ----------
+    url : str
+
+    Examples
+    --------
+    >>> plain_url("https://me:secret@example.org:8080/api?key=1")
+    'https://example.org:8080/api'
+    """
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def state_folders(root: Path) -> list[Path]:
+    """Return the folders of a directory in which programs of ours keep what they know of it.
+
+    Parameters
+    ----------
+    root : Path
+    """
+    try:
+        with os.scandir(root) as entries:
+            hidden = [Path(entry.path) for entry in entries if entry.name.startswith(".")]
+    except OSError:
+        return []
+    return sorted(folder for folder in hidden if _is_state(folder))
+
+
+def _is_state(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        if folder.is_symlink() or not folder.is_dir():
+            return False
+        receipts = folder / "receipts"
+        if folder.name in _OURS:
+            return (folder / _FIRST).is_file() or receipts.is_dir()
+        return any(receipts.glob("*.jsonl"))
+    return False
+
+
+def read_sources(state: Path) -> tuple[DataSource, ...]:
+    """Return what a state folder remembers: first the data set that the directory is of.
+
+    Parameters
+    ----------
+    state : Path
+
+    Returns
+    -------
+    tuple of DataSource
+        Empty where nothing is remembered, as of a directory of an older version.
+
+    Raises
+    ------
+    DestinationError
+        If a newer version wrote it, or it cannot be read.
+    """
+    names = sorted(filter(_FURTHER.fullmatch, _names(state)))
+    found = [_read(state / name) for name in (_FIRST, *names)]
+    return tuple(source for source in found if source is not None)
+
+
+def _opened(state: Path) -> Folder:
+    """Open a state folder; the data directory itself may be reached through links."""
+    with Folder.root(state.parent) as root:
+        return root.below([state.name])
+
+
+def _names(state: Path) -> list[str]:
+    try:
+        with _opened(state) as folder:
+            return folder.names()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        msg = (
+            f"the folder {state}, where it is written down what was fetched, cannot be read: "
+            f"{error.strerror or error}. Nothing was fetched. Ask its owner to let you in (as by "
+            "chmod -R g+rwX), or choose another data directory."
+        )
+        raise DestinationError(msg) from error
+
+
+def _read(path: Path) -> DataSource | None:
+    for _ in range(_TRIES):
+        try:
+            content = _content(path)
+        except OSError as error:
+            if error.errno == errno.ESTALE:  # so NFS says that another run has replaced it
+                continue
+            msg = f"{path}, which tells of which data set this directory is, cannot be read: "
+            raise DestinationError(
+                f"{msg}{error.strerror or error}. Nothing was fetched."
+            ) from error
+        return None if content is None else _parsed(path, content)
+    return None
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        with _opened(path.parent) as folder:
+            return folder.read(path.name, _LARGEST)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _parsed(path: Path, content: bytes) -> DataSource:
+    """Return what a file says.
+
+    Raises
+    ------
+    DestinationError
+    """
+    try:
+        data: dict[str, Any] = json.loads(content)
+        version = data["format_version"]
+        if isinstance(version, int) and version > VERSION:
+            msg = (
+                f"this data directory was used by a newer version of neurofetch ({path} has format "
+                f"{version}, this version reads {VERSION}). Nothing was changed. Update with: "
+                "pip install -U neurofetch"
+            )
+            raise DestinationError(msg)
+        texts = ("kind", "url", "endpoint", "name", "doi", "version", "tool", "first", "last")
+        source = DataSource(
+            **{name: str(data.get(name, "")) for name in texts},
+            tidy_labels=data.get("tidy_labels") is True,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        source = DataSource("", "")
+        cause: Exception | None = error
+    else:
+        cause = None
+    if not source.kind or not source.identity:
+        msg = (
+            f"{path} does not tell of which data set this directory is: it is damaged. Nothing was "
+            "changed. Remove that file; the next run writes it anew. Files and receipts are not "
+            "touched by that."
+        )
+        raise DestinationError(msg) from cause
+    return source
+
+
+def check_source(root: Path, state: Path, source: DataSource, base: str = "", *, mix: bool) -> str:
+    """See that a data directory is of this data set, of none yet, or that several are wanted.
+
+    Parameters
+    ----------
+    root, state : Path
+        The data directory, and the folder in it of the package that fetches.
+    source : DataSource
+        What was asked for.
+    base : str
+        The prefix of its keys, to tell it by the receipts of an older version.
+    mix : bool
+        Whether several are wanted.
+
+    Returns
+    -------
+    str
+        How its receipts name it: "" for the data set that the directory is of, else its key.
+
+    Raises
+    ------
+    OtherDatasetError
+        If it is of another one.
+    DestinationError
+        As `read_sources` does.
+    """
+    known = {folder: read_sources(folder) for folder in {state, *state_folders(root)}}
+    every = [one for sources in known.values() for one in sources]
+    if every and not mix and source.identity not in {one.identity for one in every}:
+        raise _refusal(root, ", and ".join(map(str, every)), source)
+    mine = known[state]
+    if mine:
+        return "" if mine[0].identity == source.identity else source.key
+    if not every and not mix and source.url.startswith("s3://"):
+        other = _other_base(state, base)
+        if other is not None:
+            raise _refusal(root, f"files from {shown(other) or 'the top of a bucket'}", source)
+    return ""
+
+
+def _refusal(root: Path, what: str, source: DataSource) -> OtherDatasetError:
+    return OtherDatasetError(
+        f"{root} holds another data set: {what}. You asked for {source}. Nothing was fetched. "
+        "Choose another data directory; or, if you want both in this one, say so with --mix "
+        "(mix=True)."
+    )
+
+
+def _other_base(state: Path, base: str) -> str | None:
+    """Return the prefix of what an older version fetched, if it is neither above nor below ours."""
+    receipts = read_receipts(state)
+    bases = set()
+    for path in receipts:
+        key = receipts[path].key
+        if key.endswith(path):
+            bases.add(key[: len(key) - len(path)])
+    if not bases or any(base.startswith(one) or one.startswith(base) for one in bases):
+        return None
+    return min(bases)
+
+
+def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None = None) -> str:
+    """Write down that a data set is fetched into a data directory; say how its receipts name it.
+
+    Parameters
+    ----------
+    state : Path
+        It is made if need be.
+    source : DataSource
+    mix : bool
+        Whether it may be one beside others.
+    now : datetime, optional
+
+    Returns
+    -------
+    str
+        "" for the data set that the directory is of, else the key of the source.
+
+    Raises
+    ------
+    OtherDatasetError
+        If another run has made it the directory of another data set meanwhile.
+    DestinationError
+        As `read_sources` does.
+    OSError
+        If it cannot be written.
+    """
+    when = (now or datetime.now(UTC)).isoformat(timespec="seconds")
+    source = replace(source, first=when, last=when)
+    first = _read(state / _FIRST)
+    if first is None and _make(state, described(state.parent, source)):
+        return ""
+    first = first or _read(state / _FIRST)
+    if first is not None and first.identity == source.identity:
+        _renew(state, _FIRST, first, described(state.parent, source))
+        return ""
+    name = f"source-{source.key}.json"
+    known = _read(state / name)
+    if known is None and not mix:
+        raise _refusal(state.parent, str(first), source)
+    _renew(state, name, known, source)
+    return source.key
+
+
+def _make(state: Path, source: DataSource) -> bool:
+    """Write the first file; False where another run has just done that."""
+    with _drafts(state) as (folder, drafts):
+        draft = _draft(drafts, source)
+        try:
+            os.link(draft, _FIRST, src_dir_fd=drafts.fd, dst_dir_fd=folder.fd)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if folder.look(_FIRST) is not None:
+                return False
+            drafts.rename(draft, folder, _FIRST)
+        finally:
+            drafts.remove(draft)
+        folder.sync()
+    return True
+
+
+def _renew(state: Path, name: str, known: DataSource | None, source: DataSource) -> None:
+    """Write what is new of a data set; what is known of it and not told anew, stays."""
+    if known is not None:
+        source = replace(
+            source,
+            kind=known.kind,
+            first=known.first or source.first,
+            name=source.name or known.name,
+            doi=source.doi or known.doi,
+            version=source.version or known.version,
+        )
+        if replace(source, last=known.last) == known and _is_recent(known.last, source.last):
+            return
+    with _drafts(state) as (folder, drafts):
+        drafts.rename(_draft(drafts, source), folder, name)
+        folder.sync()
+
+
+def _is_recent(before: str, now: str) -> bool:
+    try:
+        seconds = (datetime.fromisoformat(now) - datetime.fromisoformat(before)).total_seconds()
+    except (ValueError, TypeError):
+        return False
+    return 0 <= seconds < _RECENT
+
+
+@contextlib.contextmanager
+def _drafts(state: Path) -> Iterator[tuple[Folder, Folder]]:
+    """Open the state folder, and the one of temporary files in it."""
+    os.makedirs(state.parent, exist_ok=True)
+    with (
+        Folder.root(state.parent) as root,
+        root.below([state.name], make=True) as folder,
+        folder.below(["partial"], make=True) as drafts,
+    ):
+        yield folder, drafts
+
+
+def _draft(drafts: Folder, source: DataSource) -> str:
+    """Write a temporary file, of a name that the next run removes should this one be killed."""
+    name = f"{name_of(_FIRST)}.{process_token()}.{secrets.token_hex(8)}.tmp"
+    content = {"format_version": VERSION, **asdict(source)}
+    drafts.write(name, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+    return name
+
+
+def described(root: Path, source: DataSource) -> DataSource:
+    """Return a source with what the data set says of itself, as far as that is here.
+
+    Name and DOI are those of ``dataset_description.json``. The version is the one in the DOI, as
+    OpenNeuro makes them, or the first in ``CHANGES``, where the newest comes first
+    (https://bids-specification.readthedocs.io/en/stable/modality-agnostic-files/data-summary-files.html).
+
+    Parameters
+    ----------
+    root : Path
+    source : DataSource
+    """
+    description: object = None
+    with contextlib.suppress(OSError, ValueError, RecursionError, UnsafeNameError):
+        description = json.loads(_beginning(root / "dataset_description.json"))
+    said = description if isinstance(description, dict) else {}
+    name, doi = (_text(said.get(word)) for word in ("Name", "DatasetDOI"))
+    found = _VERSION_IN_DOI.search(doi)
+    version = found[1] if found else ""
+    with contextlib.suppress(OSError):
+        changes = _VERSION_IN_CHANGES.match(_beginning(root / "CHANGES"))
+        version = version or (changes[1].decode() if changes else "")
+    return replace(source, name=name, doi=doi, version=version)
+
+
+def _text(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _beginning(path: Path) -> bytes:
+    if path.stat().st_size > _LARGEST:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return read_regular(path)

@@ -1,0 +1,190 @@
+"""What results look like to a notebook and to a program: tables, mappings, HTML."""
+
+import json
+import pickle
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+
+from neurofetch.model import Plan, Report
+from neurofetch.store.findings import Audit
+from tests.display.results import ROOT, audit_of, run_of, step, study
+from tests.display.schema import validate
+from tests.display.test_groups import plans, run_of_any
+
+PLAN = study(12)
+RESULTS = {"plan": PLAN, "report": run_of(PLAN), "audit": audit_of(PLAN)}
+EMPTY = {
+    "plan": Plan(ROOT, ()),
+    "report": Report(ROOT, ()),
+    "audit": Audit(ROOT, (), 0.0),
+}
+VOID = {"br", "hr", "img", "meta", "link"}
+
+
+class Reader(HTMLParser):
+    """Reads a page as a browser does: what is on it, and whether each tag is closed."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.texts, self.open, self.attributes = [], [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def read(html):
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+@pytest.mark.parametrize("results", [RESULTS, EMPTY], ids=["full", "empty"])
+def test_a_notebook_shows_a_table_and_nothing_from_elsewhere(kind, results):
+    html = results[kind]._repr_html_()
+    page = read(html)
+    assert page.tags.count("table") == 1
+    assert not {"script", "style", "img", "link", "iframe", "a"} & set(page.tags)
+    assert not re.search(r"url\(|https?:|javascript|[^-]color:#|@import", html)
+    assert html == results[kind]._repr_html_(), "the same each time"
+    assert page.attributes <= {"style", "class", "scope", "colspan"}
+
+
+@settings(max_examples=40)
+@given(plans(most=20))
+def test_no_name_or_note_becomes_markup(plan):
+    hostile = Plan(
+        plan.root,
+        (*plan.steps, step("<script>alert(1)</script>&<b>", why="</table>", reason="\"'<i>")),
+        (*plan.notes, "<img src=x onerror=y>"),
+    )
+    expected = {"div", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "details"}
+    for result in (hostile, run_of_any(hostile), audit_of(hostile)):
+        page = read(result._repr_html_())
+        assert set(page.tags) <= expected | {"summary", "code"}
+        assert "<script>alert(1)</script>&<b>" in "".join(page.texts)
+
+
+def test_a_notebook_lists_no_more_paths_than_a_page_can_hold():
+    html = study(5000)._repr_html_()
+    assert len(html) < 300_000
+    assert "29,000 more" in html or re.search(r"… and [\d,]+ more: see to_dict", html)
+    assert html.count("<code>") == 1000
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_one_line_in_a_list_and_the_whole_when_printed(kind):
+    class Printer:
+        said = ""
+
+        def text(self, text):
+            self.said += text
+
+    result, printer = RESULTS[kind], Printer()
+    assert "\n" not in repr(result)
+    result._repr_pretty_(printer, cycle=False)
+    assert printer.said == repr(result)
+    assert len(str(result).splitlines()) > 1
+    assert kind == "audit" or max(map(len, str(result).splitlines())) <= 80
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+@pytest.mark.parametrize("results", [RESULTS, EMPTY], ids=["full", "empty"])
+def test_a_table_has_a_row_for_each_file_in_the_words_of_json(kind, results):
+    result = results[kind]
+    document = result.to_dict()
+    validate(document)
+    assert json.loads(json.dumps(document)) == document
+    table = result.to_dataframe()
+    assert len(table) == len(document["files"])
+    words = set(RESULTS[kind].to_dict()["files"][0]) - {"checksum"}
+    more = set() if kind == "audit" else {"checksum_algorithm", "checksum_value"}
+    assert set(table.columns) == words | more
+    if kind != "audit" and len(table):
+        assert table["size"].sum() == sum(row["size"] for row in document["files"])
+
+
+def test_an_unknown_size_stays_unknown_in_a_table():
+    table = Plan(ROOT, (step("a", None), step("b", 5))).to_dataframe()
+    assert table["size"].isna().tolist() == [True, False]
+    assert table["size"].dtype == "Int64"
+
+
+def test_what_came_is_told_with_its_checksum():
+    rows = run_of(PLAN).to_dict()["files"]
+    told = {row["verification"]: row["checksum"] for row in rows if row["status"] == "fetched"}
+    assert told == {
+        "md5-etag": {"algorithm": "md5", "value": "9e107d9d372bb6826bd81d3542a419d6"},
+        "checksum": {"algorithm": "crc64nvme", "value": "0011223344556677"},
+    }
+    assert all(row["url"] and row["etag"] and row["key"] for row in rows)
+
+
+def test_a_table_without_pandas_is_an_error_that_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"pip install 'neurofetch\[loader\]'"):
+        PLAN.to_dataframe()
+    assert PLAN.to_dict()
+
+
+def test_a_result_that_was_kept_in_a_file_has_its_faces_in_another_process(tmp_path):
+    (tmp_path / "plan").write_bytes(pickle.dumps(PLAN))
+    script = (
+        "import pickle, sys; plan = pickle.load(open('plan', 'rb'));"
+        "print('pandas' in sys.modules, plan.to_dict()['files_total'], len(plan._repr_html_()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[:2] == ["False", str(len(PLAN))]
+
+
+def test_a_plan_of_many_files_is_printed_without_being_held_in_memory(monkeypatch):
+    """The rows are made one by one: no list of all of them is."""
+    from neurofetch import console  # noqa: PLC0415
+    from neurofetch.display import words  # noqa: PLC0415
+
+    alive, most = 0, 0
+
+    class Row(dict):
+        def __init__(self, *values):
+            nonlocal alive, most
+            super().__init__(*values)
+            alive += 1
+            most = max(most, alive)
+
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    kept = []
+    monkeypatch.setattr(console, "output", lambda text, end="\n": kept.append(text + end))
+    head, rows = words.plan_head(PLAN), (Row(row) for row in words.plan_rows(PLAN))
+    console._emit_files(head, rows, {"error": {"code": "x"}})
+    assert most <= 2
+    printed = json.loads("".join(kept))
+    assert printed == {**PLAN.to_dict(), "error": {"code": "x"}}
+
+
+def test_names_that_are_no_text_are_shown_and_told(tmp_path):
+    odd = "sub-01/\udcff\x1b[2J.txt"
+    plan = Plan(Path("/data"), (step(odd),))
+    assert "\x1b" not in plan._repr_html_() + str(plan)
+    assert plan.to_dict()["files"][0]["path"] == odd
