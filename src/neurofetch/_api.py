@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,9 +13,10 @@ from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
 from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.lister import Found
 from neurofetch.notes import warn_of_notes
-from neurofetch.planning.dataset import Dataset, make_selection
+from neurofetch.planning.dataset import BIDS_RULES, Dataset, coming_along, make_selection
 from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
+from neurofetch.planning.suggest import shorten
 from neurofetch.sources.s3 import parse_s3_url
 from neurofetch.store.directory import DataDirectory
 
@@ -48,6 +50,9 @@ def plan(
     shard: tuple[int, int] | None = None,
     region: str | None = None,
     follow: bool = False,
+    bare: bool = False,
+    permissive: bool = False,
+    derivatives: Values = None,
     mix: bool = False,
     **entities: Values,
 ) -> Plan:
@@ -111,13 +116,14 @@ def plan(
         include=include,
         exclude=exclude,
         **entities,
-    )
+    ).with_derivatives(derivatives)
+    choice = _Choice(url, wanted if permissive else wanted.strictly(), follow, derivatives is None)
     settings = RunSettings.checked(
         shard=shard, overwrite=overwrite, progress="none", dry_run=True, mix=mix
     )
     root = _root(dest, data_dir)
-    with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:
-        plan = fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
+    with Fetcher(_dataset(url, region, bare=bare), root, network=settings.network, new=True) as fetcher:
+        plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
     warn_of_notes(plan)
     return plan
 
@@ -140,6 +146,9 @@ def get(
     progress: str | bool | Callable[[Event], None] | None = None,
     region: str | None = None,
     follow: bool = False,
+    bare: bool = False,
+    permissive: bool = False,
+    derivatives: Values = None,
     mix: bool = False,
     **entities: Values,
 ) -> Report:
@@ -186,7 +195,8 @@ def get(
         include=include,
         exclude=exclude,
         **entities,
-    )
+    ).with_derivatives(derivatives)
+    choice = _Choice(url, wanted if permissive else wanted.strictly(), follow, derivatives is None)
     settings = RunSettings.checked(
         n_jobs=n_jobs,
         shard=shard,
@@ -197,8 +207,8 @@ def get(
         mix=mix,
     )
     root = _root(dest, data_dir)
-    with Fetcher(_dataset(url, region), root, network=settings.network, new=True) as fetcher:
-        plan = fetcher.prepare(lambda: _choose_named(fetcher, url, wanted, follow), settings)
+    with Fetcher(_dataset(url, region, bare=bare), root, network=settings.network, new=True) as fetcher:
+        plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
         warn_of_notes(plan)
         return fetcher.run(plan, settings)
 
@@ -403,15 +413,28 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
     return root
 
 
-def _dataset(url: str, region: str | None) -> Dataset:
+def _dataset(url: str, region: str | None, *, bare: bool = False) -> Dataset:
     bucket, prefix = parse_s3_url(url)
     base = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
-    return Dataset(url, bucket, region, base)
+    return Dataset(url, bucket, region, base, Rules() if bare else BIDS_RULES)
 
 
-def _choose_named(fetcher: Fetcher, url: str, wanted: Query, follow: bool) -> Selection:
+class _Choice(NamedTuple):
+    """What is to be chosen."""
+
+    url: str
+    wanted: Query
+    follow: bool
+    tell_derivatives: bool
+    """Whether to say that derivatives are among it: nobody asked for them."""
+
+
+def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:
     """Choose files, and look at what they name."""
-    selection, found = _choose(fetcher, url, wanted)
+    wanted = choice.wanted
+    selection, found = _choose(fetcher, choice.url, wanted)
+    if choice.tell_derivatives:
+        selection = selection._replace(notes=(*selection.notes, *_derivatives_in(selection)))
     if len(selection.wants) == len(found.files) and not found.hides:
         return selection
     from neurofetch.named import with_named  # noqa: PLC0415 - not while the first page is awaited
@@ -421,7 +444,7 @@ def _choose_named(fetcher: Fetcher, url: str, wanted: Query, follow: bool) -> Se
 
 def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found]:
     """Choose from what lies at a URL: a folder of a data set, or one file of it."""
-    found = fetcher.find(wanted, getattr(wanted, "derivatives", None))
+    found = fetcher.find(wanted, wanted.derivatives)
     try:
         selection = _selected(fetcher, found, wanted)
     except (NothingMatchedError, UnknownValueError):

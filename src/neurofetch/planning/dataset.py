@@ -10,29 +10,21 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.model import Want
+from neurofetch.planning.companions import companions
 from neurofetch.planning.entities import full, parse
 from neurofetch.planning.local_path import left_out, local_name, meet, placed, tidy_label
+from neurofetch.planning.match import entries
+from neurofetch.planning.query import glob_test
 from neurofetch.planning.select import Chosen, Query, Rules, select
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Dataset", "Selection", "Withheld", "extended", "make_selection", "without_clashes"]
+__all__ = ["BIDS_RULES", "Dataset", "Selection", "Withheld", "coming_along", "extended", "make_selection", "without_clashes"]
 
-BIDS_ROOT_FILES = (
-    "dataset_description.json",
-    "participants.tsv",
-    "participants.json",
-    "README",
-    "README.md",
-    "CHANGES",
-    "LICENSE",
-)
-"""Files that describe a whole BIDS dataset and lie at its root."""
-
-BIDS_RULES = Rules(root_files=BIDS_ROOT_FILES, sidecars=True)
+BIDS_RULES = Rules(companions=True)
 """What comes along in any BIDS dataset."""
 
 
@@ -179,6 +171,45 @@ def extended(selection: Selection, more: Iterable[Chosen], dataset: Dataset) -> 
     return selection._replace(wants=without_clashes(wants, dataset.base))
 
 
+def coming_along(
+    files: Sequence[RemoteFile],
+    selection: Selection,
+    query: Query,
+    dataset: Dataset,
+    more: Sequence[RemoteFile],
+) -> list[Chosen]:
+    """Return what comes along with further files, such as those that chosen ones name.
+
+    Parameters
+    ----------
+    files : sequence of RemoteFile
+        The listing.
+    selection : Selection
+    query : Query
+        What its exclude globs leave out does not come along.
+    dataset : Dataset
+    more : sequence of RemoteFile
+        Some of them may not be in the listing.
+    """
+    if not dataset.rules.companions:
+        return []
+    by_key = {file.key: file for file in (*files, *more)}
+    listed = entries(list(by_key.values()), dataset.base)
+    excluded = glob_test(query.exclude) if query.exclude else None
+    asked = {file.key for file in more}
+    there = {want.remote.key for want in selection.wants}
+    found = companions(
+        [entry.path for entry in listed],
+        [entry.remote.key in asked for entry in listed],
+        lambda number: excluded is None or excluded(listed[number].path) is None,
+    )
+    return [
+        Chosen(listed[number].remote, why)
+        for number, why in found.items()
+        if listed[number].remote.key not in there
+    ]
+
+
 def without_clashes(
     wants: Iterable[Want],
     base: str | None = None,
@@ -245,8 +276,6 @@ def _wants(chosen: Iterable[Chosen], dataset: Dataset) -> Iterator[Want]:
 
 
 def _missing_root_files(wants: tuple[Want, ...], query: Query, dataset: Dataset) -> tuple[str, ...]:
-    if dataset.rules is BIDS_RULES:  # its root files are those that may be there
-        return ()
     roots = frozenset(dataset.rules.root_files)
     there = {want.path for want in wants if want.path in roots}
     missing = [name for name in dataset.rules.root_files if name not in there]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from neurofetch.model import names_in
 from neurofetch.planning.entities import Entities, Pairs, Reader, datatype_of, parse
 from neurofetch.planning.query import Query, glob_test
+from neurofetch.planning.units import unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Entry", "Family", "Matcher", "Rules", "entries"]
+__all__ = ["Entry", "Family", "Matcher", "Rules", "entries", "passing"]
 
 _Left = tuple[str, ...]
 """The entities with a filter that the folders of a file do not tell of."""
@@ -38,6 +40,11 @@ class Entry:
     def says(self) -> Entities:
         """What its name says."""
         return parse(self.path)
+
+    @property
+    def unit(self) -> str:
+        """The recording that it is a piece of, where that is a folder; else empty."""
+        return unit_of(self.path)
 
     @property
     def datatype(self) -> str:
@@ -113,6 +120,9 @@ class Rules:
     sidecars : bool
         Whether the JSON sidecar of a file that a filter on the suffix chose comes along, though
         a filter on the extension leaves it out.
+    companions : bool
+        Whether all comes along that BIDS has beside what was asked for: see
+        `neurofetch.planning.companions`.
     """
 
     root_files: tuple[str, ...] = ()
@@ -121,6 +131,7 @@ class Rules:
     sessionless: tuple[Family, ...] = ()
     mirrored: tuple[Family, ...] = ()
     sidecars: bool = False
+    companions: bool = False
 
     def always(self, entry: Entry) -> str:
         """Return the rule that chooses a file whatever the filters; empty where none does."""
@@ -129,6 +140,29 @@ class Rules:
         if not self.mirrored:
             return ""
         return next((family.why for family in self.mirrored if family.holds(entry)), "")
+
+
+_ASKED = "asked for"
+
+
+@lru_cache(maxsize=256)
+def passing(lacks: tuple[str, ...]) -> str:
+    """Return why a file was chosen that lacks some of the entities with a filter.
+
+    Examples
+    --------
+    >>> passing(()), passing(("proc", "run"))
+    ('asked for', 'has no proc, no run: passes')
+    """
+    return f"has {', '.join(f'no {entity}' for entity in lacks)}: passes" if lacks else _ASKED
+
+
+def _matches(test: Callable[[str], object], entry: Entry) -> bool:
+    """Whether a glob matches a file, or the recording that it is a piece of."""
+    if test(entry.path) is not None:
+        return True
+    unit = entry.unit
+    return bool(unit) and test(unit) is not None
 
 
 class Matcher:
@@ -162,8 +196,8 @@ class Matcher:
         self._sessionless = rules.sessionless if sessions else ()
 
     @property
-    def by_name(self) -> Callable[[str], bool] | None:
-        """The test of a path where nothing else counts, but the files of the root; else None."""
+    def by_name(self) -> Callable[[str], str] | None:
+        """What tells of a path why it is chosen, where its name alone counts; else None."""
         rules = self.rules
         families = rules.mirrored or self.companions or self._sessionless
         others = families or self._include or self._exclude or self._datatype or self.query.scope
@@ -171,23 +205,31 @@ class Matcher:
 
     def excluded(self, entry: Entry) -> bool:
         """Whether a glob drops a file, whatever else speaks for it."""
-        return self._exclude is not None and self._exclude(entry.path) is not None
+        return self._exclude is not None and _matches(self._exclude, entry)
+
+    def excluded_as_one(self, unit: str) -> bool:
+        """Whether a glob drops a recording that is a folder, by its own name."""
+        return self._exclude is not None and self._exclude(unit) is not None
 
     def passes(self, entry: Entry, *, any_session: bool = False) -> bool:
         """Whether a file passes every filter (but perhaps that on the session)."""
-        if self._include is not None and not self._include(entry.path):
-            return False
+        return bool(self.why(entry, any_session=any_session))
+
+    def why(self, entry: Entry, *, any_session: bool = False) -> str:
+        """Return why a file passes every filter; empty where it does not."""
+        if self._include is not None and not _matches(self._include, entry):
+            return ""
         scope = self.query.scope
         if scope and entry.path != scope and not entry.path.startswith(f"{scope}/"):
-            return False
+            return ""
         if self._datatype and entry.datatype not in self._datatype:
-            return False
+            return ""
         if not self._reads:
-            return True
+            return _ASKED
         return (self._says_with_any_session if any_session else self._says)(entry.path)
 
-    def _reader(self, wanted: Mapping[str, frozenset[str]]) -> Reader[_Left | None, bool]:
-        """Return what tells of a path whether its name passes the filters on what it says."""
+    def _reader(self, wanted: Mapping[str, frozenset[str]]) -> Reader[_Left | None, str]:
+        """Return what tells of a path why its name passes the filters on what it says."""
 
         def of_head(pairs: Pairs) -> _Left | None:
             """Return the filters that are left for the rest of the name; None: it does not pass."""
@@ -196,19 +238,22 @@ class Matcher:
                 return None
             return tuple(entity for entity in wanted if entity not in said)
 
-        def of_rest(left: _Left | None, rest: str) -> bool:
+        def of_rest(left: _Left | None, rest: str) -> str:
             if left is None:
-                return False
+                return ""
             says = parse(rest)
             if (self._suffix and says.suffix not in self._suffix) or (
                 self._extension and says.extension not in self._extension
             ):
-                return False
+                return ""
+            lacks = []
             for entity in left:
                 value = says.get(entity)
-                if not (self._lacking(entity) if value is None else value in wanted[entity]):
-                    return False
-            return True
+                if value is None and self._lacking(entity):
+                    lacks.append(entity)
+                elif value not in wanted[entity]:
+                    return ""
+            return passing(tuple(lacks))
 
         return Reader(of_head, of_rest)
 
@@ -234,7 +279,7 @@ class Matcher:
         """Return why the filters choose a file; empty where they do not."""
         if rule := self.sessionless(entry):
             return rule if self.passes(entry, any_session=True) else ""
-        return "asked for" if self.passes(entry) else ""
+        return self.why(entry)
 
     @property
     def permissive(self) -> frozenset[str]:

@@ -42,6 +42,8 @@ class Query:
         any other entity passes the filter on it.
     scope : str
         A folder or a file below the prefix: only that, or what lies in it, is wanted.
+    derivatives : tuple of str or None
+        Folders in ``derivatives/`` that count; none for none of them, None for all.
     """
 
     entities: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -52,6 +54,7 @@ class Query:
     exclude: tuple[str, ...] = ()
     strict: frozenset[str] = STRICT
     scope: str = ""
+    derivatives: tuple[str, ...] | None = None
 
     def strictly(self) -> Query:
         """Return a query that leaves out each file that lacks an entity that was asked for.
@@ -62,6 +65,41 @@ class Query:
         ['run', 'ses', 'sub', 'task']
         """
         return replace(self, strict=STRICT.union(entity for entity, _ in self.entities))
+
+    def with_derivatives(self, given: Values) -> Query:
+        """Return a query of the raw data and some of its derivatives.
+
+        Parameters
+        ----------
+        given : {"all", "none"}, str or sequence of str, optional
+            Names of folders in ``derivatives/``; by default all.
+
+        Raises
+        ------
+        UsageError
+
+        Examples
+        --------
+        >>> query().with_derivatives("fmriprep").derivatives
+        ('fmriprep',)
+        >>> query().with_derivatives("none").derivatives
+        ()
+        """
+        problems: list[str] = []
+        names = tuple(
+            name.rstrip("/").removeprefix("derivatives/")
+            for name in _texts("derivatives", given, problems)
+        )
+        problems += [
+            f"derivatives {word!r} goes with no other name"
+            for word in ("all", "none")
+            if word in names and len(names) > 1
+        ]
+        if problems:
+            msg = f"these filters cannot be used: {'; '.join(problems)}. Nothing was fetched."
+            raise UsageError(msg)
+        wanted = {(): None, ("all",): None, ("none",): ()}.get(names, names)
+        return replace(self, derivatives=wanted)
 
     def get(self, entity: str) -> tuple[str, ...]:
         """Return the values asked for of an entity (short name); empty without a filter."""

@@ -3,7 +3,9 @@
 The rules, in the order in which they speak for a file: an exclude glob drops it, whatever else
 speaks for it; a root file and a mirrored family come along always; a companion comes along when
 sessions are named; all other files must pass every filter. A filter on a strict entity (subject,
-session) drops the files that lack the entity; any other filter lets them pass.
+session) drops the files that lack the entity; any other filter lets them pass. In a plain BIDS
+dataset every filter is strict, and what comes along follows from the specification (see
+`companions`). A recording that is a folder is chosen whole or not at all.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import NothingMatchedError, UnknownValueError
+from neurofetch.planning.companions import companions
 from neurofetch.planning.entities import Reader, full, parse
 from neurofetch.planning.explain import explain
 from neurofetch.planning.match import Entry, Family, Matcher, Rules, entries
 from neurofetch.planning.query import Query, glob_test, query
-from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, spell
+from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, nearest, shorten, spell
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -96,12 +99,51 @@ def select(
         each filter leaves, which two contradict each other, and what exists.
     """
     rules = rules or Rules()
-    listed = entries(files, base)
-    resolved, notes = _resolve(listed, query, rules, elsewhere or {})
+    elsewhere = elsewhere or {}
+    listed = _without_derivatives(entries(files, base), query, elsewhere.get("derivatives", ()))
+    resolved, notes = _resolve(listed, query, rules, elsewhere)
     matcher = Matcher(resolved, rules)
-    chosen = _choose(listed, matcher)
-    notes += _judge(listed, matcher) + _idle_globs(listed, query)
+    chosen, more = _choose(listed, matcher)
+    notes += [*more, *_judge(listed, matcher), *_idle_globs(listed, query)]
     return Selection(tuple(chosen), tuple(notes), resolved)
+
+
+def _without_derivatives(
+    listed: list[Entry], query: Query, elsewhere: Collection[str]
+) -> list[Entry]:
+    """Return the files without those of derivatives that do not count.
+
+    Raises
+    ------
+    UnknownValueError
+        If one of those that count does not exist.
+    """
+    if query.derivatives is None:
+        return listed
+    derived = [_derivative(entry.path) for entry in listed]
+    there = {name for name in derived if name} | {*elsewhere}
+    unknown = [name for name in query.derivatives if name not in there]
+    if unknown:
+        have = f"It has {shorten(there, 12)}." if there else "It has none."
+        near = nearest(unknown[0], there)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        msg = (
+            f"the data set has no derivatives named {', '.join(unknown)}. {have}{meant} "
+            "Nothing was fetched."
+        )
+        raise UnknownValueError(msg)
+    return [
+        entry
+        for entry, name in zip(listed, derived, strict=True)
+        if not name or name in query.derivatives
+    ]
+
+
+def _derivative(path: str) -> str:
+    """Return the folder in ``derivatives/`` that a file lies in; empty for raw data."""
+    if not path.startswith("derivatives/"):
+        return ""
+    return path.split("/", 2)[1]
 
 
 def choose(
@@ -114,7 +156,7 @@ def choose(
     files, query, rules, base
         As for `select`; values are compared letter by letter.
     """
-    return tuple(_choose(entries(files, base), Matcher(query, rules or Rules())))
+    return tuple(_choose(entries(files, base), Matcher(query, rules or Rules()))[0])
 
 
 def resolve(
@@ -136,7 +178,20 @@ def resolve(
     return resolved, tuple(notes)
 
 
-def _choose(listed: Sequence[Entry], matcher: Matcher) -> list[Chosen]:
+def _choose(
+    listed: Sequence[Entry], matcher: Matcher
+) -> tuple[list[Chosen], list[str]]:
+    """Return what is chosen and why, and what is to be said of it."""
+    reasons, sidecars = _asked_for(listed, matcher)
+    notes = _whole_units(listed, matcher, reasons)
+    if matcher.rules.companions and not all(reasons):
+        _add_companions(listed, matcher, reasons)
+        notes += _scans_left_out(listed, reasons)
+    return list(_with_sidecars(listed, matcher, reasons, sidecars)), notes
+
+
+def _asked_for(listed: Sequence[Entry], matcher: Matcher) -> tuple[list[str], dict[str, str]]:
+    """Return why each file was asked for, and the sidecars of those that bring one by rule."""
     chosen: list[str] = []
     sidecars: dict[str, str] = {}
     json_wanted = _json_wanted(matcher.query)
@@ -146,8 +201,8 @@ def _choose(listed: Sequence[Entry], matcher: Matcher) -> list[Chosen]:
         roots = frozenset(matcher.rules.root_files)
         for entry in listed:
             path = entry.path
-            chosen.append("root file" if path in roots else "asked for" if passes(path) else "")
-        return list(_with_sidecars(listed, matcher, chosen, sidecars))
+            chosen.append("root file" if path in roots else passes(path))
+        return chosen, sidecars
     for entry in listed:
         excluded = matcher.excluded(entry)
         why = "" if excluded else matcher.rules.always(entry)
@@ -160,7 +215,75 @@ def _choose(listed: Sequence[Entry], matcher: Matcher) -> list[Chosen]:
                 sidecars[_sidecar(entry)] = entry.path
             why = why or asked
         chosen.append(why)
-    return list(_with_sidecars(listed, matcher, chosen, sidecars))
+    return chosen, sidecars
+
+
+def _whole_units(listed: Sequence[Entry], matcher: Matcher, reasons: list[str]) -> list[str]:
+    """See that each recording that is a folder is chosen whole or not at all.
+
+    Only globs can tell its files apart. One that matches some of them chooses the recording; one
+    that excludes some of them does nothing, and a note says so.
+    """
+    if not (matcher.query.include or matcher.query.exclude):
+        return []
+    units: dict[str, list[int]] = {}
+    for number, entry in enumerate(listed):
+        if unit := entry.unit:
+            units.setdefault(unit, []).append(number)
+    kept = []
+    for unit, numbers in units.items():
+        why = next(filter(None, (reasons[number] for number in numbers)), "")
+        if not why or matcher.excluded_as_one(unit):
+            continue
+        if any(matcher.excluded(listed[number]) for number in numbers):
+            kept.append(unit)
+        for number in numbers:
+            reasons[number] = why
+    if not kept:
+        return []
+    more = f" and {len(kept) - 1:,} more" if len(kept) > 1 else ""
+    return [
+        f"{kept[0]}{more}: a recording that is a folder comes whole, though --exclude names some "
+        "of its files"
+    ]
+
+
+def _add_companions(listed: Sequence[Entry], matcher: Matcher, reasons: list[str]) -> None:
+    """Write in what comes along by the rules of BIDS."""
+    found = companions(
+        [entry.path for entry in listed],
+        [bool(why) for why in reasons],
+        lambda number: not matcher.excluded(listed[number]),
+    )
+    for number, why in found.items():
+        reasons[number] = why
+
+
+def _scans_left_out(listed: Sequence[Entry], reasons: Sequence[str]) -> list[str]:
+    """Note the lists of scans that would name files that are not here."""
+    folders = {entry.path.rpartition("/")[0] for entry, why in zip(listed, reasons, strict=True) if why}
+    above = {parent for folder in folders for parent in _parents(folder)}
+    left = sum(
+        1
+        for entry, why in zip(listed, reasons, strict=True)
+        if not why
+        and entry.path.endswith("_scans.tsv")
+        and entry.path.rpartition("/")[0] in above
+    )
+    if not left:
+        return []
+    files = "scans.tsv lists" if left == 1 else f"{left:,} scans.tsv list"
+    return [
+        f"{files} also files that are not chosen, and a data set with it would not be valid: left "
+        "out (filter by subject or session alone, or add the suffix scans, to have it)"
+    ]
+
+
+def _parents(folder: str) -> Iterator[str]:
+    yield folder
+    while folder:
+        folder = folder.rpartition("/")[0]
+        yield folder
 
 
 def _with_sidecars(
