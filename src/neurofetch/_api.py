@@ -55,7 +55,8 @@ def plan(
     datatype : str or list of str, optional
         Only files in a folder of this name (``"func"``, ``"perf"``), or below it.
     include, exclude : str or list of str, optional
-        Globs on the path below the prefix; one without a slash applies to the file name.
+        Globs on the path below the prefix; one without a slash is the name of a file or folder.
+        ``Query`` in `neurofetch.engine` has the rules.
     overwrite : bool
         Fetch also what is here.
     shard : tuple of (int, int), optional
@@ -83,6 +84,7 @@ def plan(
         datatype=datatype,
         include=include,
         exclude=exclude,
+        permissive=True,
         **entities,
     )
     settings = RunSettings.checked(shard=shard, overwrite=overwrite, progress="none", dry_run=True)
@@ -144,6 +146,7 @@ def get(
         datatype=datatype,
         include=include,
         exclude=exclude,
+        permissive=True,
         **entities,
     )
     settings = RunSettings.checked(
