@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from neurofetch.errors import NothingMatchedError, UnknownValueError
 from neurofetch.planning.entities import Reader, full, parse
 from neurofetch.planning.explain import explain
+from neurofetch.planning.globs import glob_note
 from neurofetch.planning.match import Entry, Family, Matcher, Rules, entries
-from neurofetch.planning.query import Query, glob_test, query
+from neurofetch.planning.query import Query, query
 from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, spell
 
 if TYPE_CHECKING:
@@ -207,12 +208,9 @@ def _judge(listed: Sequence[Entry], matcher: Matcher) -> list[str]:
 
 def _idle_globs(listed: Sequence[Entry], query: Query) -> list[str]:
     """Note every glob that matches nothing: it may be misspelt."""
-    return [
-        f"{name} {pattern} matches no file"
-        for name, patterns in (("include", query.include), ("exclude", query.exclude))
-        for pattern in patterns
-        if not any(map(glob_test([pattern]), map(attrgetter("path"), listed)))
-    ]
+    globs = [("include", one) for one in query.include] + [("exclude", o) for o in query.exclude]
+    paths = [entry.path for entry in listed] if globs else []
+    return [note for name, pattern in globs if (note := glob_note(name, pattern, paths))]
 
 
 def _counts(entry: Entry, matcher: Matcher) -> bool:
