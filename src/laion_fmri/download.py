@@ -196,7 +196,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         derivatives, the raw BIDS data, or the localizers. The filters apply to raw data; but for
         `ses`, to anatomy and localizers; not to embeddings and surfaces.
     include, exclude : str or sequence of str, optional
-        Globs on the key; one without a slash applies to the file name.
+        Globs on the key; one without a slash is the name of a file or folder.
     dry_run : bool
         Return the plan and fetch nothing.
     verify : bool

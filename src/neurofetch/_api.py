@@ -72,7 +72,8 @@ def plan(
     datatype : str or list of str, optional
         Only files in a folder of this name (``"func"``, ``"perf"``), or below it.
     include, exclude : str or list of str, optional
-        Globs on the path below the root; one without a slash applies to the file name.
+        Globs on the path below the root; one without a slash is the name of a file or folder.
+        ``Query`` in `neurofetch.engine` has the rules.
     overwrite : bool
         Fetch also what is here.
     shard : tuple of (int, int), optional

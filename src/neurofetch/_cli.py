@@ -33,7 +33,7 @@ _FILTERS = (
     ("datatype", "such as func or perf: the folder that a file lies in"),
     ("suffix", "such as bold or T1w"),
     ("extension", "such as nii.gz"),
-    ("include", "globs on the path below the prefix; without a slash, on the file name"),
+    ("include", "globs on the path below the prefix; without a slash, names of files or folders"),
     ("exclude", "globs of files to leave out"),
 )
 _LISTED = {name for names, _ in _FILTERS for name in names.split()}

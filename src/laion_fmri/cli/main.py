@@ -29,7 +29,7 @@ _FILTERS = (
     ("run", "of the raw data, such as 1"),
     ("echo", "of the raw data, such as 2"),
     ("part", "of the raw data: mag or phase"),
-    ("include", "globs on the key; without a slash, on the file name"),
+    ("include", "globs on the key; without a slash, names of files or folders"),
     ("exclude", "globs of files to leave out"),
 )
 _CONFIGURED = "the one that was configured"

@@ -6,8 +6,9 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
+from neurofetch.planning.globs import glob_note
 from neurofetch.planning.match import Matcher, Rules
-from neurofetch.planning.query import Query
+from neurofetch.planning.query import STRICT, Query
 from neurofetch.planning.suggest import shorten, spell
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def explain(listed: Sequence[Entry], query: Query, rules: Rules) -> str:
         f"No file was chosen by {', '.join(one.text for one in filters)}. Nothing was fetched.",
         *(_alone(one, listed) for one in filters),
         *_contradictions(filters, listed),
+        *_idle_globs(listed, query),
     ]
     if query.exclude:
         lines.append(f"  left out: whatever matches {', '.join(query.exclude)}")
@@ -87,8 +89,17 @@ def _alone(one: _Filter, listed: Sequence[Entry]) -> str:
     line = f"  {one.text} alone leaves {len(passing)} of {len(listed)} files"
     if one.matcher.permissive:
         carrying = sum(map(one.matcher.carries, passing))
-        line += f" ({carrying} have it in their names; the others do not)"
+        return f"{line} ({carrying} have it in their names; the others do not)"
+    if one.name in one.matcher.query.strict - STRICT:
+        lacking = sum(one.value(entry) is None for entry in listed)
+        line += f" ({lacking} have no {one.name} in their names: --permissive lets them pass)"
     return line
+
+
+def _idle_globs(listed: Sequence[Entry], query: Query) -> list[str]:
+    paths = [entry.path for entry in listed] if query.include else []
+    notes = (glob_note("include", pattern, paths) for pattern in query.include)
+    return [f"  {note}" for note in notes if note]
 
 
 def _contradictions(filters: Sequence[_Filter], listed: Sequence[Entry]) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
+from typing import SupportsIndex, TypeAlias
 
 from neurofetch.errors import UsageError
 from neurofetch.planning.entities import ENTITY_NAMES, bare
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from neurofetch.planning.globs import glob_problem, glob_test
 
 __all__ = ["STRICT", "Query", "Values", "glob_test", "query"]
 
@@ -35,8 +32,7 @@ class Query:
     datatype : tuple of str
         Names of folders (``func``); a file that lies in none does not pass.
     include, exclude : tuple of str
-        Globs on the path below the prefix: ``*`` stays in a folder, ``**`` does not, and a
-        pattern without a slash applies to the file name alone.
+        Globs on the path below the prefix; see the notes.
     strict : frozenset of str
         Entities whose absence excludes a file when there is a filter on them. A file that lacks
         any other entity passes the filter on it.
@@ -44,6 +40,24 @@ class Query:
         A folder or a file below the prefix: only that, or what lies in it, is wanted.
     derivatives : tuple of str or None
         Folders in ``derivatives/`` that count; none for none of them, None for all.
+
+    Notes
+    -----
+    A glob matches files, and folders with everything in them. Upper and lower case differ.
+
+    ======================  =====================================================================
+    ``*.json``, ``anat``    without a slash: the name of a file or folder, at any depth
+    ``sub-0[1-3]``
+    ``sub-01/``             only folders of that name, at any depth
+    ``*/anat/*``            with a slash: the path from the root on, and ``*`` passes over
+                            folders, as in `fnmatch`: ``sub-01/anat/…``, ``sub-01/ses-1/anat/…``
+    ``/*.json``             with a slash (or ``./``) in front: the path from the root on, and
+    ``./sub-*/anat``        ``*`` stays in its folder, as in a shell: only the root's files
+    ``sub-01/**/*.json``    ``**/`` is any number of folders, also none
+    ``?``, ``[ab]``         one letter, one of these, none of these; never a slash
+    ``[!ab]``
+    ``{anat,func}``         either
+    ======================  =====================================================================
     """
 
     entities: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -201,52 +215,5 @@ def _text(item: object) -> str | None:
 
 def _globs(argument: str, given: Values, problems: list[str]) -> tuple[str, ...]:
     patterns = _texts(argument, given, problems)
-    for pattern in patterns:
-        try:
-            re.compile(_regex(pattern))
-        except re.error as error:
-            problems.append(f"{argument} has the malformed glob {pattern!r} ({error})")
+    problems += [f"{argument} {found}" for found in map(glob_problem, patterns) if found]
     return patterns
-
-
-def glob_test(patterns: Sequence[str]) -> Callable[[str], object]:
-    """Return a test of whether a path matches any of these globs.
-
-    Parameters
-    ----------
-    patterns : sequence of str
-        See `Query`; at least one.
-
-    Examples
-    --------
-    >>> test = glob_test(["sub-01/**/*.json", "*.tsv"])
-    >>> [bool(test(path)) for path in ("sub-01/ses-01/func/a.json", "sub-01/b.tsv", "c.json")]
-    [True, True, False]
-    """
-    return re.compile("|".join(map(_regex, patterns)), re.DOTALL).fullmatch
-
-
-_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^]]*\]|.", re.DOTALL)
-_WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-
-
-def _regex(pattern: str) -> str:
-    """Return a glob as a regular expression; a trailing slash stands for all that is below."""
-    body = pattern.removeprefix("/")
-    if body.endswith("/"):
-        body += "**"
-    anywhere = "" if "/" in pattern else "(?:.*/)?"
-    return anywhere + _TOKEN.sub(_token, body)
-
-
-def _token(match: re.Match[str]) -> str:
-    token = match[0]
-    if token in _WILD:
-        return _WILD[token]
-    if token[0] != "[" or len(token) == 1:
-        return re.escape(token)
-    negated = token[1] in "!^"
-    inner = (
-        token[2 if negated else 1 : -1].replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]")
-    )
-    return f"(?!/)[{'^' if negated else ''}{inner}]"

@@ -18,8 +18,9 @@ from neurofetch.errors import NothingMatchedError, UnknownValueError
 from neurofetch.planning.companions import companions
 from neurofetch.planning.entities import Reader, full, parse
 from neurofetch.planning.explain import explain
+from neurofetch.planning.globs import glob_note
 from neurofetch.planning.match import Entry, Family, Matcher, Rules, entries
-from neurofetch.planning.query import Query, glob_test, query
+from neurofetch.planning.query import Query, query
 from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, nearest, shorten, spell
 
 if TYPE_CHECKING:
@@ -330,12 +331,9 @@ def _judge(listed: Sequence[Entry], matcher: Matcher) -> list[str]:
 
 def _idle_globs(listed: Sequence[Entry], query: Query) -> list[str]:
     """Note every glob that matches nothing: it may be misspelt."""
-    return [
-        f"{name} {pattern} matches no file"
-        for name, patterns in (("include", query.include), ("exclude", query.exclude))
-        for pattern in patterns
-        if not any(map(glob_test([pattern]), map(attrgetter("path"), listed)))
-    ]
+    globs = [("include", one) for one in query.include] + [("exclude", o) for o in query.exclude]
+    paths = [entry.path for entry in listed] if globs else []
+    return [note for name, pattern in globs if (note := glob_note(name, pattern, paths))]
 
 
 def _counts(entry: Entry, matcher: Matcher) -> bool:
