@@ -143,14 +143,16 @@ class Shell:
         """
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-        process = subprocess.Popen(
-            [sys.executable, "-c", _CONTROLLED, *line.split()],
-            cwd=self.home,
-            env=self.with_env(TERM="xterm", **env),
-            stdin=slave,
-            stdout=subprocess.PIPE,
-            stderr=slave,
-        )
+        printed = self.home / "stdout"  # a file, since nobody reads a pipe meanwhile
+        with printed.open("wb") as stdout:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _CONTROLLED, *line.split()],
+                cwd=self.home,
+                env=self.with_env(TERM="xterm", **env),
+                stdin=slave,
+                stdout=stdout,
+                stderr=slave,
+            )
         os.close(slave)
         screen, until = b"", time.monotonic() + 30
         while time.monotonic() < until:
@@ -168,9 +170,8 @@ class Shell:
             code = process.wait(10)
         finally:
             process.kill()
-        assert process.stdout is not None
-        screen += b"\n--stdout--\n" + process.stdout.read()
-        process.stdout.close()
+        screen += b"\n--stdout--\n" + printed.read_bytes()
+        printed.unlink()
         os.close(master)
         return code, screen.decode()
 

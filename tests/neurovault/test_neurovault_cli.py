@@ -178,7 +178,10 @@ def test_a_search_that_finds_nothing_says_why_and_what_is_near(filled, arguments
     for more in ((), ("--json",), ("--ids",)):
         found, out, err = filled("search", *arguments, *more)
         assert found == code, err
-        assert out.strip() in ("", "[]")
+        if "--json" in more:
+            assert json.loads(out)["error"]["exit"] == code
+        else:
+            assert not out
         assert all(word in err for word in words), err
         assert "duckdb" not in err.lower()
         assert "SELECT" not in err
