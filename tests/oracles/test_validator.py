@@ -5,25 +5,10 @@ import pytest
 from testbed.bids import KINDS
 from tests.oracles.allowed import ALLOWANCES
 from tests.oracles.judge import verdicts
-from tests.oracles.trees import ARCHIVE, TREES, parts_of, read_tree, sample_of, unpack
+from tests.oracles.trees import TREES, needs_trees, parts_of, read_tree, sample_of, write
 from tests.oracles.validator import complaints
 
 pytestmark = pytest.mark.slow
-
-needs_trees = pytest.mark.skipif(not ARCHIVE.exists(), reason=f"{ARCHIVE.name} is not here")
-
-
-@pytest.fixture(scope="session")
-def trees(tmp_path_factory):
-    """Return the folder of the real trees, unpacked once for each process of tests."""
-    return unpack(tmp_path_factory.mktemp("trees"))
-
-
-def written(files, root):
-    for path, content in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(content)
-    return root
 
 
 @needs_trees
@@ -42,7 +27,7 @@ def test_the_names_of_the_trees_are_those_of_the_archive(trees):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_part_of_each_kind_of_data_set_is_valid(tmp_path, kind):
-    root = written(KINDS[kind](), tmp_path / "whole")
+    root = write(KINDS[kind](), tmp_path / "whole")
     assert not complaints(root)
     tree = read_tree(root)
     bad = [str(verdict) for verdict in verdicts(tree, parts_of(tree)) if not verdict.good]
@@ -62,7 +47,7 @@ def test_a_part_of_each_kind_of_data_set_is_valid(tmp_path, kind):
 def test_the_judge_sees_what_is_lost(tmp_path, kind, lost, code):
     files = KINDS[kind]()
     del files[lost]
-    assert code in {issue.code for issue in complaints(written(files, tmp_path))}
+    assert code in {issue.code for issue in complaints(write(files, tmp_path))}
 
 
 def test_every_allowance_says_why_and_covers_a_code_once():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from bidsschematools.schema import load_schema
 
 from neurofetch.model import RemoteFile
@@ -21,13 +22,15 @@ from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.query import query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from neurofetch.model import Want
 
 ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "bids-trees.tar.xz"
 
-_NAMED = re.compile(
+needs_trees = pytest.mark.skipif(not ARCHIVE.exists(), reason=f"{ARCHIVE.name} is not here")
+
+NAMED = re.compile(
     r"(?P<entities>(?:[a-zA-Z]+-[^_/]+_)+)(?P<suffix>[A-Za-z0-9]+)(?P<extension>\.[^/]*)?"
 )
 """The name of a BIDS file, or of a folder that is one, read without the project's own parser."""
@@ -141,6 +144,14 @@ def unpack(folder: Path) -> Path:
     return folder
 
 
+def write(files: Mapping[str, bytes], root: Path) -> Path:
+    """Write a data set into a folder; return the folder."""
+    for path, content in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    return root
+
+
 def read_tree(root: Path) -> Tree:
     """List a tree as a bucket would be listed: every file, its name and its size."""
     found = []
@@ -184,7 +195,7 @@ def recordings(paths: frozenset[str]) -> Iterator[Named]:
         if parts[0] in {"derivatives", "sourcedata", "code", "stimuli", "phenotype"}:
             continue
         for depth, name in enumerate(parts):
-            told = _NAMED.fullmatch(name)
+            told = NAMED.fullmatch(name)
             if told is None or (depth < len(parts) - 1 and not told["extension"]):
                 continue
             whole = "/".join(parts[: depth + 1])
