@@ -10,7 +10,7 @@ import bids2table
 from bids import BIDSLayout, BIDSLayoutIndexer
 from bidsschematools.schema import load_schema
 
-from tests.oracles.trees import DATATYPES, NAMED, recordings
+from tests.oracles.trees import DATATYPES, is_recording, recordings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,8 +74,7 @@ def whole(path: str) -> str:
     """Return the recording that a file belongs to: the folder with a BIDS name around it, or it."""
     parts = path.split("/")
     for depth, name in enumerate(parts[:-1]):
-        told = NAMED.fullmatch(name)
-        if told is not None and told["extension"]:
+        if is_recording(name):
             return "/".join(parts[: depth + 1])
     return path
 

@@ -184,6 +184,15 @@ def lay(tree: Tree, wants: tuple[Want, ...], folder: Path) -> Path:
     return folder
 
 
+def is_recording(folder: str) -> bool:
+    """Whether a folder of this name is itself a recording: it has an extension, or it is a run.
+
+    Runs of BTi/4D and KIT machines have none: their suffix says what they are.
+    """
+    told = NAMED.fullmatch(folder)
+    return told is not None and bool(told["extension"] or told["suffix"] == "meg")
+
+
 def recordings(paths: frozenset[str]) -> Iterator[Named]:
     """Return every file with a BIDS name, and every folder that is one, once.
 
@@ -196,7 +205,7 @@ def recordings(paths: frozenset[str]) -> Iterator[Named]:
             continue
         for depth, name in enumerate(parts):
             told = NAMED.fullmatch(name)
-            if told is None or (depth < len(parts) - 1 and not told["extension"]):
+            if told is None or (depth < len(parts) - 1 and not is_recording(name)):
                 continue
             whole = "/".join(parts[: depth + 1])
             if whole not in seen:
