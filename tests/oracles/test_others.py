@@ -12,6 +12,7 @@ from neurofetch.errors import NeurofetchError
 from testbed.bids import KINDS
 from tests.oracles.others import BESIDE, Bids2table, Pybids, Question, questions, whole
 from tests.oracles.trees import (
+    NAMED,
     TREES,
     choose,
     lay,
@@ -48,6 +49,13 @@ DIFFERENCES = (
         "suffix are in the names of metadata files too.",
     ),
     Difference(
+        "bids2table",
+        "ours",
+        lambda path, _: NAMED.fullmatch(path.rpartition("/")[2]) is None,
+        "Its table has no row for a name that is not of BIDS. 'Common principles', 'File name "
+        "structure': all data of a subject lie in the folder of the subject; so does such a file.",
+    ),
+    Difference(
         "pybids",
         "ours",
         lambda path, asked: path.endswith(".ds") and asked.get("extension") == ".ds",
@@ -64,6 +72,10 @@ DIFFERENCES = (
 )
 
 
+DESCRIBE = {"dataset_description.json", "participants.tsv", "participants.json", "README"}
+"""Files that come along whatever the query: no judge is needed for them here."""
+
+
 def answer(tree, question):
     """Return what we choose because it was asked for, each recording once; nothing is none."""
     try:
@@ -71,7 +83,7 @@ def answer(tree, question):
     except NeurofetchError:
         return set()
     asked = {whole(want.remote.key) for want in wants if want.why == "asked for"}
-    return {path for path in asked if path.split("/")[0] not in BESIDE}
+    return {path for path in asked - DESCRIBE if path.split("/")[0] not in BESIDE}
 
 
 def differences(tree):
@@ -79,7 +91,7 @@ def differences(tree):
     found = []
     for other in (Pybids(tree.root), Bids2table(tree.root)):
         for question in filter(other.knows, questions(tree)):
-            ours, theirs = answer(tree, question), other.answer(question)
+            ours, theirs = answer(tree, question), other.answer(question) - DESCRIBE
             if other.name == "bids2table":  # it looks into the folders of subjects
                 ours = {path for path in ours if path.startswith("sub-") and "/" in path}
             for only, paths in (("ours", ours - theirs), ("theirs", theirs - ours)):
