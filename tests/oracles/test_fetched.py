@@ -1,4 +1,4 @@
-"""What the command fetched from a server is valid where it lies, beside the package's own folder."""
+"""What the command fetched is valid where it lies, beside the package's own folder."""
 
 import pytest
 
