@@ -85,13 +85,22 @@ def plan(
         Choose also what the content of chosen files names: the stimuli of events, the empty-room
         recording of an MEG recording, what a field map is for, and what these name in turn. By
         default the plan only says what there is.
+    bare : bool
+        Choose only what was asked for. By default all comes along that is needed to use it: the
+        metadata that applies to it (also from folders above), the events, channels, electrodes
+        and the like that belong to a recording, and the files that describe its data set.
+    permissive : bool
+        Let files pass that lack an entity that was asked for (but not subject or session).
+    derivatives : {"all", "none"}, str or list of str, optional
+        Names of folders in ``derivatives/``, besides the raw data. By default all, and the plan
+        says so.
     mix : bool
         The data directory may be of another data set. By default that is an error, since two data
         sets would lie in each other's folders. A file of one is never replaced by one of the other.
     **entities : str, int or list, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
         ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
-        A filter does not exclude files that lack its entity, except for subject and session.
+        A file that lacks an entity that was asked for is not chosen; see `permissive`.
 
     Raises
     ------
@@ -123,7 +132,9 @@ def plan(
         shard=shard, overwrite=overwrite, progress="none", dry_run=True, mix=mix
     )
     root = _root(dest, data_dir)
-    with Fetcher(_dataset(url, region, bare=bare), root, network=settings.network, new=True) as fetcher:
+    with Fetcher(
+        _dataset(url, region, bare=bare), root, network=settings.network, new=True
+    ) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
     warn_of_notes(plan)
     return plan
@@ -158,7 +169,7 @@ def get(
     Parameters
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
-    overwrite, shard, region, follow, mix, **entities
+    overwrite, shard, region, follow, bare, permissive, derivatives, mix, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -208,7 +219,9 @@ def get(
         mix=mix,
     )
     root = _root(dest, data_dir)
-    with Fetcher(_dataset(url, region, bare=bare), root, network=settings.network, new=True) as fetcher:
+    with Fetcher(
+        _dataset(url, region, bare=bare), root, network=settings.network, new=True
+    ) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
         warn_of_notes(plan)
         return fetcher.run(plan, settings)
@@ -440,7 +453,26 @@ def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:
         return selection
     from neurofetch.named import with_named  # noqa: PLC0415 - not while the first page is awaited
 
-    return with_named(fetcher, selection, found.files, wanted, follow=follow, listed=found.has_all)
+    return with_named(
+        fetcher,
+        selection,
+        found.files,
+        wanted,
+        follow=choice.follow,
+        along=partial(coming_along, found.files, selection, wanted, fetcher.dataset),
+        listed=found.has_all,
+    )
+
+
+def _derivatives_in(selection: Selection) -> Iterable[str]:
+    """Say which derivatives are chosen, since nobody named them."""
+    paths = (want.path for want in selection.wants if want.path.startswith("derivatives/"))
+    names = {path.split("/", 2)[1] for path in paths}
+    if names:
+        yield (
+            f"derivatives: all that match ({shorten(names, 6)}); --derivatives none leaves them "
+            "out, --derivatives NAME chooses"
+        )
 
 
 def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found]:

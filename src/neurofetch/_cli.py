@@ -90,6 +90,23 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "what a field map is for",
     )
     parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="only what was asked for: no sidecars, no events, no descriptions of the data set",
+    )
+    parser.add_argument(
+        "--permissive",
+        action="store_true",
+        help="let files pass that lack an entity that was asked for (not subject or session)",
+    )
+    parser.add_argument(
+        "--derivatives",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="none, all (the default), or names of folders in derivatives/",
+    )
+    parser.add_argument(
         "--mix",
         action="store_true",
         help="fetch into a data directory of another data set; no file of one replaces one of "
@@ -140,6 +157,9 @@ def _get(arguments: argparse.Namespace) -> int:
         "region": arguments.region,
         "follow": arguments.follow,
         "mix": arguments.mix,
+        "bare": arguments.bare,
+        "permissive": arguments.permissive,
+        "derivatives": arguments.derivatives,
         **filters,
     }
     where = (arguments.url, arguments.data_dir)

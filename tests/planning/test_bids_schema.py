@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import neurofetch
 from neurofetch.planning import bids_schema
-from neurofetch.planning.dataset import BIDS_ROOT_FILES
+from neurofetch.planning.companions import describes_dataset
 from neurofetch.planning.entities import (
     ENTITY_NAMES,
     EXTRA_ENTITIES,
@@ -136,8 +136,8 @@ def test_raw_data_and_derivatives_have_entities_of_their_own():
 
 def test_the_files_at_the_root_are_those_that_come_along_and_more():
     files = bids_schema.ROOT_FILES
-    assert set(BIDS_ROOT_FILES) < files
-    assert files - set(BIDS_ROOT_FILES) >= {"samples.tsv", "CITATION.cff", "README.rst"}
+    assert files >= {"dataset_description.json", "samples.tsv", "CITATION.cff", "README.rst"}
+    assert all(map(describes_dataset, files))
     rules = regexify_filename_rules(SCHEMA.rules.files.common, SCHEMA, level=2)
     assert all(any(re.match(rule["regex"], name) for rule in rules) for name in files)
 

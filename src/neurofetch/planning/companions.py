@@ -39,7 +39,7 @@ _PIECES: Final = (
     frozenset({".kdf", ".chn", ".trg"}),
     frozenset({".hdr", ".img"}),
 )
-"""Extensions of files that are one recording together: BrainVision, EEGLAB, ITAB, KRISS, Analyze."""
+"""Extensions that make one recording together: BrainVision, EEGLAB, ITAB, KRISS, ANALYZE."""
 
 
 class _Tie(NamedTuple):
@@ -178,7 +178,7 @@ class _Drawer:
     that it belongs to has that pair too.
     """
 
-    __slots__ = ("_filed", "_few", "_unfiled")
+    __slots__ = ("_few", "_filed", "_unfiled")
 
     def __init__(self) -> None:
         self._few: list[_Candidate] = []
@@ -188,7 +188,9 @@ class _Drawer:
     def put(self, candidate: _Candidate) -> None:
         self._few.append(candidate)
 
-    def near(self, pairs: frozenset[tuple[str, str]], extra: frozenset[str]) -> Iterable[_Candidate]:
+    def near(
+        self, pairs: frozenset[tuple[str, str]], extra: frozenset[str]
+    ) -> Iterable[_Candidate]:
         """Return those that may belong to data with these pairs."""
         if extra or len(self._few) < 16:
             return self._few
@@ -202,7 +204,9 @@ class _Drawer:
         filed: dict[tuple[str, str], list[_Candidate]] = {}
         for one in self._few:
             if one.pairs:
-                filed.setdefault(min(one.pairs, key=lambda pair: (often[pair], pair)), []).append(one)
+                filed.setdefault(min(one.pairs, key=lambda pair: (often[pair], pair)), []).append(
+                    one
+                )
             else:
                 self._unfiled.append(one)
         self._filed = filed
@@ -222,13 +226,16 @@ class _Search:
         self._roots = {
             path.removesuffix(_DESCRIPTION).rstrip("/")
             for path in paths
-            if path.endswith(_DESCRIPTION) and path[-len(_DESCRIPTION) - 1 : -len(_DESCRIPTION)] in ("", "/")
+            if path.endswith(_DESCRIPTION)
+            and path[-len(_DESCRIPTION) - 1 : -len(_DESCRIPTION)] in ("", "/")
         } | {""}
         self._above: dict[str, tuple[str, ...]] = {}
 
     def found(self, first: Sequence[int]) -> dict[int, str]:
         """Return all that comes along."""
-        folders = {folder for number in first for folder in self._folders(_home(self._paths[number]))}
+        folders = {
+            folder for number in first for folder in self._folders(_home(self._paths[number]))
+        }
         self._drawers = self._candidates(folders)
         todo = list(first)
         while todo:

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["BIDS_RULES", "Dataset", "Selection", "Withheld", "coming_along", "extended", "make_selection", "without_clashes"]
+__all__ = [
+    "BIDS_RULES",
+    "Dataset",
+    "Selection",
+    "Withheld",
+    "coming_along",
+    "extended",
+    "make_selection",
+    "without_clashes",
+]
 
 BIDS_RULES = Rules(companions=True)
 """What comes along in any BIDS dataset."""

@@ -150,7 +150,7 @@ def _cut(chunk: str) -> tuple[str, str, str]:
     """Return a last chunk and its extension where the first dot may be that of a number."""
     value = _DECIMAL.match(chunk)
     if value is None:
-        return chunk.partition(".")  # type: ignore[return-value]
+        return chunk.partition(".")
     return value[0], chunk[value.end() : value.end() + 1], chunk[value.end() + 1 :]
 
 

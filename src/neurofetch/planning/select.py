@@ -179,9 +179,7 @@ def resolve(
     return resolved, tuple(notes)
 
 
-def _choose(
-    listed: Sequence[Entry], matcher: Matcher
-) -> tuple[list[Chosen], list[str]]:
+def _choose(listed: Sequence[Entry], matcher: Matcher) -> tuple[list[Chosen], list[str]]:
     """Return what is chosen and why, and what is to be said of it."""
     reasons, sidecars = _asked_for(listed, matcher)
     notes = _whole_units(listed, matcher, reasons)
@@ -262,14 +260,14 @@ def _add_companions(listed: Sequence[Entry], matcher: Matcher, reasons: list[str
 
 def _scans_left_out(listed: Sequence[Entry], reasons: Sequence[str]) -> list[str]:
     """Note the lists of scans that would name files that are not here."""
-    folders = {entry.path.rpartition("/")[0] for entry, why in zip(listed, reasons, strict=True) if why}
+    folders = {
+        entry.path.rpartition("/")[0] for entry, why in zip(listed, reasons, strict=True) if why
+    }
     above = {parent for folder in folders for parent in _parents(folder)}
     left = sum(
         1
         for entry, why in zip(listed, reasons, strict=True)
-        if not why
-        and entry.path.endswith("_scans.tsv")
-        and entry.path.rpartition("/")[0] in above
+        if not why and entry.path.endswith("_scans.tsv") and entry.path.rpartition("/")[0] in above
     )
     if not left:
         return []
