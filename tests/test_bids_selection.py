@@ -322,7 +322,7 @@ def test_a_filter_on_subjects_lists_the_folders_of_these_subjects(bucket, derive
     names = [
         f"sub-{sub:02d}/anat/sub-{sub:02d}_run-{run:03d}_T1w.nii.gz"
         for sub in range(1, 21)
-        for run in range(100)
+        for run in range(400)
     ]
     names += [f"derivatives/smooth/{name}" for name in names] if derived else []
     bucket.holds(["dataset_description.json", *names])

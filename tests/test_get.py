@@ -73,6 +73,7 @@ def paths(plan):
     return {step.want.path for step in plan.steps}
 
 
+INHERITED = {"task-rest_bold.json"}
 ROOT = {"dataset_description.json", "participants.tsv", "README.md", "CHANGES"}
 
 
@@ -169,12 +170,12 @@ def test_the_help_names_every_entity(shell):
 
 def test_a_subject_leaves_out_the_others_and_brings_the_root_files(dest):
     chosen = paths(neurofetch.plan(URL, dest, subject="01"))
-    assert chosen == ROOT | {path for path in FILES if path.startswith("sub-01/")}
+    assert chosen == ROOT | INHERITED | {path for path in FILES if path.startswith("sub-01/")}
 
 
 def test_a_session_is_strict(dest):
     chosen = paths(neurofetch.plan(URL, dest, ses="b"))
-    assert chosen == ROOT | {path for path in FILES if "/ses-b/" in path}
+    assert chosen == ROOT | INHERITED | {path for path in FILES if "/ses-b/" in path}
 
 
 def test_a_suffix_brings_its_sidecars(dest):
@@ -204,7 +205,8 @@ def test_what_does_not_exist_is_an_error_with_what_does(shell, dest):
 
 def test_one_key(dest):
     report = neurofetch.get(f"{URL}/{LARGE}", dest)
-    assert on_disk(dest) == {LARGE, *ROOT}
+    beside = {LARGE.replace("bold.nii.gz", name) for name in ("bold.json", "events.tsv")}
+    assert on_disk(dest) == {LARGE, *beside, *INHERITED, *ROOT}
     assert (dest / LARGE).stat().st_size == 20 << 20
     assert any("paths are relative" in note for note in report.notes)
 
@@ -214,7 +216,7 @@ def test_one_key(dest):
     ("below", "chosen"),
     [
         ("sub-01/anat", {p for p in FILES if p.startswith("sub-01/anat/")}),
-        ("sub-01/ses-a", {p for p in FILES if p.startswith("sub-01/ses-a/")}),
+        ("sub-01/ses-a", {p for p in FILES if p.startswith("sub-01/ses-a/")} | INHERITED),
         ("code", {"code/run.sh"}),
         ("participants.tsv", {"participants.tsv"}),
         ("task-rest_bold.json", {"task-rest_bold.json"}),
@@ -222,7 +224,7 @@ def test_one_key(dest):
 )
 def test_a_url_below_the_root_gives_paths_below_the_root(dest, below, chosen, slash):
     plan = neurofetch.plan(f"{URL}/{below}{slash}", dest)
-    assert paths(plan) == chosen | ROOT
+    assert paths(plan) == (chosen if below == "participants.tsv" else chosen | ROOT)
     assert any("lies in the data set s3://openneuro.org/public/ds000777" in n for n in plan.notes)
 
 

@@ -423,7 +423,7 @@ def check_subjects(
 
 
 def _check_not_all_withheld(selection: Selection) -> None:
-    asked = [want for want in selection.wants if want.why == "asked for"]
+    asked = [w for w in selection.wants if w.why == "asked for" or w.why.endswith(": passes")]
     if asked and all(want.refused for want in asked):
         reasons = "; ".join(dict.fromkeys(want.refused for want in asked))
         msg = (

@@ -85,7 +85,7 @@ def test_any_text_parses(path: str) -> None:
 
 
 words = st.text(st.sampled_from("abcXYZ019"), min_size=1, max_size=6)
-values = st.lists(words, min_size=1, max_size=3).map("-".join)
+values = st.lists(words, min_size=1, max_size=3).map("-".join) | st.sampled_from(["0.7mm", "1.25"])
 valid = st.builds(
     Entities,
     values=st.lists(
@@ -95,7 +95,39 @@ valid = st.builds(
     ).map(tuple),
     suffix=st.just("") | words,
     extension=st.lists(words, max_size=3).map(lambda parts: "".join(f".{part}" for part in parts)),
+).filter(lambda says: says.suffix or not says.extension[1:2].isdigit())  # else part of a number
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "suffix", "extension"),
+    [
+        ("sub-01/anat/sub-01_acq-0.7mm_T1w.nii.gz", "sub-01 acq-0.7mm", "T1w", ".nii.gz"),
+        ("sub-01_res-0.7mm.nii.gz", "sub-01 res-0.7mm", "", ".nii.gz"),
+        ("sub-1.5/func/sub-1.5_bold.json", "sub-1.5", "bold", ".json"),
+        ("sub-01_run-1.1D", "sub-01 run-1", "", ".1D"),
+        ("x_1.5.txt", "", "1", ".5.txt"),
+    ],
 )
+def test_values_with_dots(path: str, values: str, suffix: str, extension: str) -> None:
+    says = parse(path)
+    assert [f"{entity}-{value}" for entity, value in says.values] == values.split()
+    assert (says.suffix, says.extension) == (suffix, extension)
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("sub-01_ses-2011/anat/x.nii", "sub-01 ses-2011"),
+        ("sub-01_task-rest.feat/stats/zstat1.nii.gz", "sub-01 task-rest"),
+        ("derivatives/fsl/sub-02_ses-1_run-3.feat/design.fsf", "sub-02 ses-1 run-3"),
+        ("sub-01/sub-01_task-x.ica/melodic.nii", "sub-01 task-x"),
+        ("sub-01/meg/sub-01_task-AEF_meg.ds/hz.ds/sub-99_x.txt", "sub-01 task-AEF"),
+        ("sub-01/meg/sub-01_task-bti_meg/c,rfDC", "sub-01 task-bti"),
+        ("not_sub-01_x/y.nii", ""),
+    ],
+)
+def test_folders_named_by_several_entities(path: str, values: str) -> None:
+    assert [f"{entity}-{value}" for entity, value in parse(path).values] == values.split()
 
 
 @given(valid)

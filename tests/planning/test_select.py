@@ -115,7 +115,7 @@ def reasons(selection: Selection) -> dict[str, str]:
 
 
 def asked(**filters: object) -> set[str]:
-    return {key for key, why in pick(**filters).items() if why == "asked for"}
+    return {key for key, why in pick(**filters).items() if why == "asked for" or "passes" in why}
 
 
 def mean_map(sub: str = "sub-03", extension: str = ".nii.gz") -> str:

@@ -250,7 +250,8 @@ class Matcher:
             for entity in left:
                 value = says.get(entity)
                 if value is None and self._lacking(entity):
-                    lacks.append(entity)
+                    if entity in self._permissive:
+                        lacks.append(entity)
                 elif value not in wanted[entity]:
                     return ""
             return passing(tuple(lacks))

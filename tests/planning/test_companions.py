@@ -1,0 +1,193 @@
+"""What comes along with chosen files: by inheritance, by the schema's ties, and described."""
+
+from __future__ import annotations
+
+import pytest
+
+from neurofetch.errors import UnknownValueError, UsageError
+from neurofetch.model import RemoteFile
+from neurofetch.planning.companions import companions
+from neurofetch.planning.dataset import BIDS_RULES, Dataset, coming_along, make_selection
+from neurofetch.planning.query import query
+from neurofetch.planning.units import is_unit, unit_of
+
+
+def chosen(paths, bare=False, permissive=False, derivatives=None, **filters):
+    wanted = query(**filters).with_derivatives(derivatives)
+    wanted = wanted if permissive else wanted.strictly()
+    dataset = Dataset("x", "b", rules=BIDS_RULES)
+    found = make_selection([RemoteFile(path, 1, "e") for path in sorted(paths)], wanted, dataset)
+    return {want.path: want.why for want in found.wants}, found.notes
+
+
+def along(paths, asked):
+    paths = sorted(paths)
+    found = companions(paths, [path in asked for path in paths], lambda _: True)
+    return {paths[number]: why for number, why in found.items()}
+
+
+BOLD = "sub-01/ses-1/func/sub-01_ses-1_task-rest_run-1_bold.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("path", "comes"),
+    [
+        ("bold.json", True),
+        ("task-rest_bold.json", True),
+        ("run-1_bold.json", True),
+        ("sub-01/sub-01_bold.json", True),
+        ("sub-01/ses-1/sub-01_ses-1_task-rest_bold.json", True),
+        ("sub-01/ses-1/func/sub-01_ses-1_task-rest_bold.json", True),
+        ("task-rest_run-1_events.tsv", True),
+        ("task-rest_events.json", False),  # it describes events, and there are none
+        ("task-other_bold.json", False),
+        ("task-rest_run-2_bold.json", False),
+        ("task-rest_echo-1_bold.json", False),  # an entity more than the data has
+        ("sub-01/anat/sub-01_bold.json", False),  # in no folder above
+        ("sub-02/sub-02_bold.json", False),
+        ("task-rest_T1w.json", False),
+        ("derivatives/x/task-rest_bold.json", False),
+        ("sub-01/ses-1/func/sub-01_ses-1_task-rest_run-1_recording-pulse_physio.tsv.gz", True),
+        ("sub-01/ses-1/func/sub-01_ses-1_task-rest_run-1_sbref.nii.gz", True),
+        ("sub-01/ses-1/func/sub-01_ses-1_task-rest_run-2_sbref.nii.gz", False),
+        ("sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", False),
+    ],
+)
+def test_metadata_applies_by_suffix_entities_and_folder(path, comes):
+    assert (path in along([BOLD, path], {BOLD})) is comes
+
+
+def test_many_files_of_a_suffix_in_one_folder_are_told_apart():
+    """The class: a quick index that forgets a rule of the slow search."""
+    runs = [f"sub-01/func/sub-01_task-x_run-{n:03}_bold" for n in range(60)]
+    paths = [run + end for run in runs for end in (".nii.gz", ".json")]
+    paths += ["sub-01/func/sub-01_bold.json", "sub-01/func/sub-01_task-y_bold.json"]
+    found = along(paths, {runs[7] + ".nii.gz", runs[8] + ".nii.gz"})
+    assert set(found) == {runs[7] + ".json", runs[8] + ".json", "sub-01/func/sub-01_bold.json"}
+    assert set(found.values()) == {"sidecar of chosen bold files"}
+
+
+def test_what_comes_along_has_companions_of_its_own():
+    ieeg = "sub-01/ieeg/sub-01_task-x_ieeg.edf"
+    chain = {
+        "sub-01/ieeg/sub-01_space-A_electrodes.tsv": "electrodes of chosen ieeg files",
+        "sub-01/ieeg/sub-01_space-A_electrodes.json": "sidecar of chosen electrodes files",
+        "sub-01/ieeg/sub-01_space-A_coordsystem.json": "coordsystem of chosen",
+        "task-x_channels.tsv": "channels of chosen ieeg files",
+        "channels.json": "sidecar of chosen channels files",
+        "task-x_ieeg.json": "inherited by chosen ieeg files",
+    }
+    found = along([ieeg, *chain, "space-A_coordsystem.tsv"], {ieeg})
+    assert set(found) == set(chain)
+    assert all(found[path].startswith(why) for path, why in chain.items())
+
+
+@pytest.mark.parametrize(
+    ("asked", "pieces"),
+    [
+        ("sub-01/eeg/sub-01_eeg.vhdr", {"sub-01/eeg/sub-01_eeg.vmrk", "sub-01/eeg/sub-01_eeg.eeg"}),
+        ("sub-01/eeg/sub-01_eeg.set", {"sub-01/eeg/sub-01_eeg.fdt"}),
+    ],
+)
+def test_pieces_of_one_recording_stay_together(asked, pieces):
+    assert set(along([asked, *pieces, "sub-01/eeg/sub-01_run-1_eeg.eeg"], {asked})) == pieces
+
+
+def test_each_data_set_a_chosen_file_lies_in_is_described():
+    nested = "derivatives/a/derivatives/b/sub-01/func/sub-01_bold.nii.gz"
+    roots = ["", "derivatives/a/", "derivatives/a/derivatives/b/"]
+    expected = {root + "dataset_description.json" for root in roots} | {"README.md", ".bidsignore"}
+    other = {"derivatives/c/dataset_description.json", "derivatives/a/code/README", "code/README"}
+    assert set(along([nested, *expected, *other], {nested})) == expected
+
+
+def test_a_description_alone_brings_nothing():
+    paths = ["README", "participants.tsv", "dataset_description.json", "participants.json"]
+    assert along(paths, {"participants.tsv"}) == {}
+
+
+def test_lists_of_scans_come_where_all_they_list_is_chosen():
+    scans = "sub-01/ses-1/sub-01_ses-1_scans.tsv"
+    both = [BOLD, "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz"]
+    assert along([scans, *both], {*both}) == {scans: "lists the chosen scans"}
+    assert scans not in along([scans, *both], {BOLD})
+    _, notes = chosen([scans, *both], suffix="bold")
+    assert any("scans.tsv lists also files that are not chosen" in note for note in notes)
+    assert scans in chosen([scans, *both], session="1")[0]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "sub-01/meg/sub-01_task-x_meg.ds",
+        "sub-01/meg/sub-01_task-x_meg",
+        "sub-01/micr/sub-01_sample-A_SPIM.ome.zarr",
+        "sub-01/ieeg/sub-01_task-x_ieeg.mefd",
+        "sourcedata/sub-01/eeg/sub-01_task-x_eeg.mff",
+    ],
+)
+@pytest.mark.parametrize("name", ["a", "b/c", "d.ds/e.acq"])
+def test_globs_choose_a_recording_that_is_a_folder_whole_or_not_at_all(unit, name):
+    pieces = {f"{unit}/{piece}" for piece in ("a", "b/c", "d.ds/e.acq")}
+    other = "sub-01/anat/sub-01_T1w.nii.gz"
+    assert unit_of(f"{unit}/{name}") == unit
+    found, _ = chosen([*pieces, other], include=f"**/{unit.rpartition('/')[2]}/{name}")
+    assert set(found) == pieces
+    found, notes = chosen([*pieces, other], exclude=f"{unit}/{name}")
+    assert set(found) == {*pieces, other}
+    assert any("comes whole" in note for note in notes)
+    assert set(chosen([*pieces, other], exclude=unit)[0]) == {other}
+
+
+def test_folders_that_are_no_recordings():
+    for name in ("meg", ".zarr", "sub-01", "sub-01_task-rest.feat", "code_meg", "anat"):
+        assert not is_unit(name)
+
+
+def test_a_strict_filter_chooses_only_what_has_the_entity_and_a_permissive_one_says_what_lacks_it():
+    rest, t1 = "sub-01/func/sub-01_task-rest_bold.nii.gz", "sub-01/anat/sub-01_T1w.nii.gz"
+    assert set(chosen([rest, t1], task="rest")[0]) == {rest}
+    found, _ = chosen([rest, t1], permissive=True, task="rest")
+    assert found == {rest: "asked for", t1: "has no task: passes"}
+
+
+DERIVED = [
+    "sub-01/anat/sub-01_T1w.nii.gz",
+    "derivatives/fmriprep/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
+    "derivatives/freesurfer/sub-01/anat/sub-01_mask.nii.gz",
+    "derivatives/README",
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        (None, DERIVED),
+        ("all", DERIVED),
+        ("none", DERIVED[:1]),
+        ("fmriprep", DERIVED[:2]),
+        ("derivatives/fmriprep/", DERIVED[:2]),
+        (["fmriprep", "freesurfer"], DERIVED[:3]),
+    ],
+)
+def test_derivatives_are_all_none_or_those_named(given, left):
+    assert set(chosen(DERIVED, derivatives=given)[0]) == set(left)
+
+
+def test_derivatives_that_are_not_there_are_told_with_those_that_are():
+    with pytest.raises(
+        UnknownValueError, match=r"no derivatives named fmriprp.*freesurfer.*mean fmri"
+    ):
+        chosen(DERIVED, derivatives="fmriprp")
+    with pytest.raises(UsageError, match="goes with no other name"):
+        chosen(DERIVED, derivatives=["all", "fmriprep"])
+
+
+def test_what_is_followed_brings_its_own_companions():
+    noise = RemoteFile("sub-emptyroom/meg/sub-emptyroom_task-noise_meg.fif", 1, "e")
+    paths = [noise.key, "task-noise_meg.json", "sub-01/meg/sub-01_task-x_meg.fif", "README"]
+    files = [RemoteFile(path, 1, "e") for path in sorted(paths)]
+    dataset = Dataset("x", "b", rules=BIDS_RULES)
+    selection = make_selection(files, query(subject="01").strictly(), dataset)
+    more = coming_along(files, selection, query(), dataset, [noise])
+    assert {one.remote.key for one in more} == {"task-noise_meg.json"}
