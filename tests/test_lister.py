@@ -338,7 +338,8 @@ def test_filters_hold_in_a_folder_below_the_root(served, tmp_path):
     plan = neurofetch.plan("s3://b/ds/derivatives", tmp_path, subject="0007", ses="01", run=3)
     chosen = {path for path in paths(plan) if "/" in path}
     stem = "sub-0007_ses-01_task-rest_run-03_bold.tsv"
-    assert chosen == {f"derivatives/fmriprep/sub-0007/ses-01/func/{stem}"}
+    described = "derivatives/fmriprep/dataset_description.json"
+    assert chosen == {described, f"derivatives/fmriprep/sub-0007/ses-01/func/{stem}"}
     assert not any(prefix.startswith("ds/sub-") for prefix, _ in asked(server))
 
 

@@ -94,7 +94,7 @@ def test_what_is_named_and_not_in_the_bucket_is_told(s3, tmp_path):
 @pytest.mark.parametrize("suffix", ["T1w", "bold"])
 def test_where_nothing_chosen_can_name_anything_nothing_is_read(s3, tmp_path, suffix):
     for follow in (False, True):
-        plan = neurofetch.plan(URL, tmp_path, suffix=suffix, follow=follow)
+        plan = neurofetch.plan(URL, tmp_path, suffix=suffix, follow=follow, bare=True)
         assert not plan.notes
     assert asked(s3) == []
 
@@ -186,9 +186,12 @@ def test_the_description_of_an_atlas_that_a_name_names_is_told_and_followed(s3, 
     put(s3, "derivatives/p/sub-01/anat/sub-01_atlas-DK_dseg.nii.gz", b"{}")
     put(s3, "derivatives/p/atlas-DK_description.json", b"{}")
     put(s3, "derivatives/p/sub-01/anat/sub-01_atlas-none_dseg.nii.gz", b"{}")
-    (note,) = neurofetch.plan(URL, tmp_path, suffix="dseg").notes
+    how = {"suffix": "dseg", "derivatives": "all", "bare": True}
+    (note,) = neurofetch.plan(URL, tmp_path, **how).notes
     assert note.startswith("atlas of 2 chosen files names 2 files")
-    followed = whys(neurofetch.plan(URL, tmp_path, suffix="dseg", follow=True))
+    by_rule = whys(neurofetch.plan(URL, tmp_path, suffix="dseg"))
+    assert by_rule["atlas-AAL_description.json"] == "atlas description of chosen dseg files"
+    followed = whys(neurofetch.plan(URL, tmp_path, **how, follow=True))
     assert followed["atlas-AAL_description.json"] == "describes an atlas"
     assert "derivatives/p/atlas-DK_description.json" in followed
     assert asked(s3) == []
