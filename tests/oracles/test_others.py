@@ -69,6 +69,13 @@ DIFFERENCES = (
         "Its list of datatypes is older than EMG. 'Modality specific files', 'Electromyography': "
         "the datatype is emg.",
     ),
+    Difference(
+        "pybids",
+        "ours",
+        lambda path, asked: "flip" in asked and f"_flip-{int(asked['flip'])}_" in path,
+        "It compares flips letter by letter, and runs and echoes as numbers. 'Common principles', "
+        "'Definitions': an index is a number, perhaps with zeros in front: flip-01 is flip-1.",
+    ),
 )
 
 
