@@ -129,7 +129,8 @@ def _search(stage: Stage) -> None:
     heading("A local catalogue, filled once, searched without a request")
     stage.run("neurofetch neurovault search hand --update")
     found = stage.run('neurofetch neurovault search hand --field map_type="T map" --json')
-    say(f"ids for fetch_neurovault_ids: {[record['id'] for record in json.loads(found)['records']]}")
+    records = json.loads(found)["records"]
+    say(f"ids for fetch_neurovault_ids: {[record['id'] for record in records]}")
 
 
 def _draw(images: Sequence[str]) -> None:
