@@ -73,6 +73,9 @@ def paths(plan):
 def test_a_small_data_set_comes_with_one_page(served, tmp_path):
     server = served(study(5, runs=2))
     neurofetch.plan("s3://b/ds", tmp_path, subject="0001")
+    assert sorted(asked(server)[8:]) == [("ds/", ""), ("ds/", "/")]
+    server.clear_log()
+    neurofetch.plan("s3://b/ds", tmp_path, subject=["0001", "0002"])
     assert sorted(asked(server)) == [("ds/", ""), ("ds/", "/")]
     server.clear_log()
     neurofetch.plan("s3://b/ds", tmp_path)
@@ -89,8 +92,8 @@ def test_one_subject_of_many_is_listed_without_the_others(served, tmp_path):
     assert ("ds/sub-0003/", "") in listed
     assert ("ds/derivatives/fmriprep/sub-0003/", "") in listed
     assert not any("sub-0004" in prefix for prefix, _ in listed)
-    assert len(listed) <= 10
-    assert sum(delimiter == "" for _, delimiter in listed) == len({p for p, d in listed if not d})
+    assert len(listed) <= 8 + 9
+    assert len(listed) == len(set(listed))
 
 
 def test_a_narrowed_listing_chooses_what_a_whole_one_chooses(served, tmp_path):
@@ -123,8 +126,8 @@ def test_one_subject_of_five_thousand(served, tmp_path):
     assert len(paths(plan)) == 5
     listed = asked(server)
     levels = [prefix for prefix, delimiter in listed if delimiter]
-    assert levels == ["ds/"] * 6  # 5,000 names, and a file
-    assert [prefix for prefix, delimiter in listed if not delimiter] == ["ds/", "ds/sub-4321/"]
+    assert sorted(levels) == ["ds/"] * 6 + ["ds/sub-4321/"]  # 5,000 names, and a file
+    assert [p for p, delimiter in listed if not delimiter] == ["ds/sub-4321/", "ds/"]
     with pytest.raises(UnknownValueError, match=r"sub-43210 does not exist. Nearest: 4321"):
         neurofetch.plan("s3://b/ds", tmp_path, subject="43210")
 
@@ -169,7 +172,8 @@ def test_an_unknown_subject_gets_its_near_names_and_no_file_is_listed(served, tm
     server = served(study(60))
     with pytest.raises(UnknownValueError, match=r"sub-0061 does not exist. Nearest: 0060"):
         neurofetch.plan("s3://b/ds", tmp_path, subject="0061")
-    assert not any("sub-" in prefix for prefix, _ in asked(server))
+    walked = {prefix for prefix, _ in asked(server) if "sub-" in prefix}
+    assert walked == {"ds/sub-0061/", "ds/sub-061/", "ds/sub-61/"}
 
 
 def test_filters_that_contradict_each_other_are_told_by_all_there_is(served, tmp_path):
@@ -183,19 +187,55 @@ def test_filters_that_contradict_each_other_are_told_by_all_there_is(served, tmp
         neurofetch.plan("s3://b/ds", tmp_path, subject="1", ses="3")
 
 
-def test_a_server_that_knows_no_levels_is_walked(served, tmp_path):
-    """Its answer is the flat listing, whatever the delimiter."""
-    server = served(study(30))
-    honest = server._list
+def without_delimiters(server):
+    """Make each answer the flat listing, and return how many keys each had."""
+    honest, listed = server._list, []
 
     def flat(request):
         request.query = {k: v for k, v in request.query.items() if k != "delimiter"}
-        return honest(request)
+        reply = honest(request)
+        listed.append(reply.body.count(b"<Contents>"))
+        return reply
 
     server._list = flat
-    plan = neurofetch.plan("s3://b/ds", tmp_path, subject="0030")
-    assert sum("sub-0030/" in path for path in paths(plan)) == 83
-    assert not any("sub-0029/" in path for path in paths(plan))
+    return listed
+
+
+@pytest.mark.parametrize("subject", ["0030", "30", "0003"])
+def test_without_delimiters_one_subject_is_listed_without_the_others(served, tmp_path, subject):
+    files = study(30)
+    files |= {f"sub-{subject}_ses-pilot/anat/sub-{subject}_ses-pilot_T1w.nii.gz": b""}
+    files |= {"sourcedata/sub-0030/anat/sub-0030_T1w.dcm": b"", "samples.tsv": b"", "swi.json": b""}
+    server = served(files)
+    listed = without_delimiters(server)
+    plan = neurofetch.plan("s3://b/ds", tmp_path, subject=subject)
+    assert sum(subject in path for path in paths(plan)) > 80
+    assert not any("ds/sub-0029/anat".startswith(prefix) for prefix, _ in asked(server))
+    assert sum(listed) < len(files)
+    with Fetcher(Dataset("ds", "b", base="ds/"), tmp_path) as fetcher:
+        whole = fetcher.choose(query(subject=subject), Prefixes(("ds/",)))
+    assert [step.want for step in plan.steps] == list(whole.wants)
+
+
+@pytest.mark.parametrize("filters", [{"subject": ["0030", "7"]}, {"datatype": "anat"}])
+def test_a_server_that_knows_no_levels_is_walked(served, tmp_path, filters):
+    files = study(30)
+    server = served(files)
+    without_delimiters(server)
+    plan = neurofetch.plan("s3://b/ds", tmp_path, **filters)
+    with Fetcher(Dataset("ds", "b", base="ds/"), tmp_path) as fetcher:
+        whole = fetcher.choose(query(**filters), Prefixes(("ds/",)))
+    assert [step.want for step in plan.steps] == list(whole.wants)
+
+
+def test_without_delimiters_a_contradiction_is_told_by_all_there_is(served, tmp_path):
+    files = study(30)
+    files["sub-0007/ses-extra/anat/sub-0007_ses-extra_T1w.nii.gz"] = b""
+    without_delimiters(served(files))
+    with pytest.raises(NothingMatchedError, match="no file has both sub-0001 and ses-extra"):
+        neurofetch.plan("s3://b/ds", tmp_path, subject="0001", ses="extra")
+    with pytest.raises(UnknownValueError, match=r"sub-0061 does not exist. Nearest: 00"):
+        neurofetch.plan("s3://b/ds", tmp_path, subject="0061")
 
 
 def test_a_first_page_without_files_is_not_the_end(served, tmp_path):

@@ -3,25 +3,30 @@
 `planning/listing.py` decides which folders matter; here they are asked for, many at once. A first
 page of all files is asked for at the same time as the first level: where it is the only page, it is
 all that there is, for one round trip.
+
+If one subject is asked for, its folder is guessed before. That tells whether the server knows what
+a level is; where it does not, a level would be the whole data set.
 """
 
 from __future__ import annotations
 
+import string
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 from neurofetch.errors import MissingRemoteError, NothingMatchedError, ProtocolError, RefusedError
 from neurofetch.planning.listing import Kind, Narrowing, Place, ancestors, root_by_subject
 from neurofetch.planning.suggest import nearest, shorten
+from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.model import RemoteFile
-    from neurofetch.sources.source import Level
 
 __all__ = ["Ask", "Found", "Lister", "PagedSource"]
 
@@ -31,6 +36,11 @@ _DESCRIPTION = "dataset_description.json"
 _PAGE = 1000
 _SAMPLE = 8
 """Subject folders that are walked before it is told whether to walk all of them is cheaper."""
+_NO_SUBJECT = (
+    *sorted({*string.ascii_letters, *string.digits, ".", "_"} - {"s"}),
+    *(f"s{letter}" for letter in string.ascii_lowercase if letter != "u"),
+)
+"""How the names in a data set's root begin, but for the subjects': 88 short lists."""
 
 
 class PagedSource(Protocol):
@@ -139,6 +149,10 @@ class Lister:
         self._source = source
         self._ask = ask
         self._bucket = bucket
+        self._here: dict[str, list[RemoteFile]] = {}
+        """Folders that are listed already."""
+        self._in_part: set[str] = set()
+        """Levels that lack folders which were ruled out."""
 
     def find(self, prefix: str, narrowing: Narrowing) -> Found:
         """List what can be wanted of what lies at a prefix, and what describes it above.
@@ -189,6 +203,12 @@ class Lister:
         if not narrowing.narrows:
             (files,) = self._ask([partial(self._source.walk, place)])
             return _Peek(files, whole=True, level=None)
+        if root_by_subject(place) is None:
+            subjects = self._guess(place, narrowing.guesses)
+            if subjects:
+                root = self._level_by_letters(place, subjects)
+                there = sorted(chain(root.files, *self._here.values()), key=attrgetter("key"))
+                return _Peek(there, whole=False, level=root)
         calls: list[Callable[[], object]] = [
             partial(self._source.first_page, place),
             partial(self._level, place),
@@ -199,8 +219,50 @@ class Lister:
             (files,), whole = self._ask([partial(self._source.walk, place)]), True
         return _Peek(files, whole, cast("Level | None", level))
 
+    def _guess(self, place: str, names: Sequence[str]) -> list[str]:
+        """Ask for subject folders, and keep those that are there.
+
+        Returns
+        -------
+        list of str
+            The folders, if the server answers as if it knew no delimiter, and any of them is there.
+        """
+        folders = [f"{place}{name}/" for name in names]
+        calls: list[Callable[[], object]] = [
+            *(partial(self._source.first_page, folder) for folder in folders),
+            *(partial(self._level, folder) for folder in folders),
+        ]
+        answers = self._ask(calls)
+        pages = cast("list[tuple[list[RemoteFile], bool]]", answers[: len(folders)])
+        self._here = {
+            folder: files for folder, (files, whole) in zip(folders, pages, strict=True) if whole
+        }
+        if all(level is not None for level in answers[len(folders) :]):
+            return []
+        return folders if any(files for files, _ in pages) else []
+
+    def _level_by_letters(self, place: str, subjects: Sequence[str]) -> Level:
+        """Return a data set's root without a delimiter, and only with these subjects' folders.
+
+        The prefix of a list needs no delimiter: every prefix is asked for that a name may begin
+        with, but for the subjects'. A name that begins with another letter than a-z, a digit, ``.``
+        or ``_`` is not seen.
+        """
+        begun = [
+            *(f"{folder[:-1]}{end}" for folder in subjects for end in ("/", "_")),
+            *(f"{place}{start}" for start in _NO_SUBJECT),
+        ]
+        walks = self._ask([partial(self._source.walk, prefix) for prefix in begun])
+        files = sorted((file for files in walks for file in files), key=attrgetter("key"))
+        level, self._here = _divided(place, files)
+        self._in_part.add(place)
+        return level
+
     def _level(self, prefix: str) -> Level | None:
         """Return a level; None where the server does not know what that is."""
+        files = self._listed(prefix)
+        if files is not None:
+            return _divided(prefix, files)[0]
         try:
             return self._source.level(prefix)
         except ProtocolError:
@@ -303,7 +365,7 @@ class Lister:
                     continue
                 gathered.levels[here] = found.files
                 names = [folder[len(here) : -1] for folder in found.folders]
-                split = narrowing.split(place, names)
+                split = narrowing.split(place, names, all_of_them=here not in self._in_part)
                 looks += split.looks
                 walks += [f"{base}{path}" for path in split.walks]
                 if split.subjects:
@@ -318,7 +380,7 @@ class Lister:
         """Return the levels of some folders, but of small subjects: those are here whole."""
         parts = [place for place in places if place.kind in (Kind.SUBJECT, Kind.SESSION)]
         prefixes = [f"{base}{place.path}" for place in parts]
-        pages = self._ask([partial(self._source.first_page, prefix) for prefix in prefixes])
+        pages = self._ask([partial(self._first_page, prefix) for prefix in prefixes])
         large = [place for place in places if place not in parts]
         for place, prefix, (files, whole) in zip(parts, prefixes, pages, strict=True):
             if whole:
@@ -327,6 +389,10 @@ class Lister:
                 large.append(place)
         levels = self._ask([partial(self._level, f"{base}{place.path}") for place in large])
         return list(zip(large, levels, strict=True))
+
+    def _first_page(self, prefix: str) -> tuple[list[RemoteFile], bool]:
+        files = self._listed(prefix)
+        return self._source.first_page(prefix) if files is None else (files, True)
 
     def _walk(
         self,
@@ -350,14 +416,38 @@ class Lister:
         gathered.walks.update(self._walked(rest))
 
     def _walked(self, prefixes: list[str]) -> dict[str, list[RemoteFile]]:
-        walks = self._ask([partial(self._source.walk, prefix) for prefix in prefixes])
+        walks = self._ask([partial(self._walk_or_listed, prefix) for prefix in prefixes])
         return dict(zip(prefixes, walks, strict=True))
+
+    def _walk_or_listed(self, prefix: str) -> list[RemoteFile]:
+        files = self._listed(prefix)
+        return self._source.walk(prefix) if files is None else files
+
+    def _listed(self, prefix: str) -> list[RemoteFile] | None:
+        """Return the files below a prefix if they are listed already."""
+        for folder, files in self._here.items():
+            if prefix.startswith(folder):
+                return [file for file in files if file.key.startswith(prefix)]
+        return None
 
 
 def _has(files: Sequence[RemoteFile], key: str) -> bool:
     """Whether a file is among these, which are in the order of their keys."""
     at = bisect_left(files, key, key=attrgetter("key"))
     return at < len(files) and files[at].key == key
+
+
+def _divided(place: str, files: Iterable[RemoteFile]) -> tuple[Level, dict[str, list[RemoteFile]]]:
+    """Return the level that files below a place make, and the files of each of its folders."""
+    direct: list[RemoteFile] = []
+    below: dict[str, list[RemoteFile]] = {}
+    for file in files:
+        name, slash, _ = file.key[len(place) :].partition("/")
+        if slash:
+            below.setdefault(f"{place}{name}/", []).append(file)
+        else:
+            direct.append(file)
+    return Level(direct, list(below)), below
 
 
 def _names(level: Level) -> list[str]:

@@ -35,6 +35,10 @@ _COLLECTIONS = frozenset({"derivatives", "rawdata", "sourcedata"})
 """Folders of a data set whose folders are data sets, or are laid out as if they were."""
 _DEPTH = 2
 """Levels of folders in a collection that are looked at, if they are no subject's."""
+_GUESSES = 4
+"""More folders than this are not guessed: that is two requests each, all at the same time."""
+_DIGITS = 4
+"""Labels that are numbers have up to so many digits, with zeros before them."""
 _MANY = 32
 """More subjects than this are not looked into, one by one: a request lists 1,000 files."""
 
@@ -172,7 +176,22 @@ class Narrowing:
         """
         return self._passed_over and not self._missing
 
-    def split(self, place: Place, folders: Sequence[str]) -> Split:
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """Names of subject folders, one of which will do for each subject that was asked for.
+
+        None where a guess is no use: no subject was asked for, or many were.
+
+        Examples
+        --------
+        >>> Narrowing(Query(entities={"sub": ("3",)})).guesses
+        ('sub-3', 'sub-03', 'sub-003', 'sub-0003')
+        """
+        values = self._asked.get("sub", ())
+        labels = dict.fromkeys(one for value in values for one in _spellings(value))
+        return tuple(f"{_SUBJECT}{label}" for label in labels) if len(labels) <= _GUESSES else ()
+
+    def split(self, place: Place, folders: Sequence[str], *, all_of_them: bool = True) -> Split:
         """Say what to do with the folders of a level.
 
         Parameters
@@ -180,8 +199,11 @@ class Narrowing:
         place : Place
         folders : sequence of str
             The names of its folders, without slashes.
+        all_of_them : bool, optional
+            False if some were ruled out before.
         """
         kept = self._kept(place, folders)
+        self._passed_over |= not all_of_them
         subjects = [child for child in kept if _is_of_subject(place, child)]
         within = self._inside(Kind.SUBJECT) and len(subjects) <= _MANY
         looks, walks, plain = [], [], []
@@ -194,10 +216,10 @@ class Narrowing:
                 plain.append(child.path)
             else:
                 walks.append(child.path)
-        if len(kept) == len(folders) and not looks:
+        if all_of_them and len(kept) == len(folders) and not looks:
             return Split((place.path,))  # nothing is ruled out
         there = sum(name.startswith(_SUBJECT) for name in folders)
-        if len(plain) == there > 1:
+        if all_of_them and len(plain) == there > 1:
             return Split((*walks, f"{place.path}{_SUBJECT}"), tuple(looks))
         return Split(tuple(walks), tuple(looks), tuple(plain), there)
 
@@ -242,6 +264,15 @@ class Narrowing:
         if of_all or (place.kind is Kind.COLLECTION and place.path.endswith("derivatives/")):
             label["derivatives"] = name
         return {what: value for what, value in label.items() if what in self._asked}
+
+
+def _spellings(value: str) -> list[str]:
+    """Return the labels that a value is likely to stand for, the most likely one first."""
+    if not (value.isascii() and value.isdecimal()):
+        return [value]
+    number = value.lstrip("0") or "0"
+    padded = [number.zfill(digits) for digits in range(len(number), _DIGITS + 1)]
+    return list(dict.fromkeys([value, *padded]))
 
 
 def _is_of_subject(place: Place, child: Place) -> bool:
