@@ -756,6 +756,30 @@ class Want(Value):
         _, refused, _, problem = self._rest
         return not refused and not problem and not self._remote._in.withheld
 
+    @classmethod
+    def all_free(
+        cls, files: Iterable[RemoteFile], paths: Iterable[str], reasons: Iterable[str]
+    ) -> list[Want]:
+        """Return files that nobody keeps back, and nothing keeps from their names.
+
+        Parameters
+        ----------
+        files : iterable of RemoteFile
+        paths, reasons : iterable of str
+            The path of each, and why it was chosen.
+        """
+        made = []
+        before, rest = None, _same_want(("", "", False, ""))
+        for file, path, why in zip(files, paths, reasons, strict=True):
+            if why != before:
+                before, rest = why, _same_want((why, "", False, ""))
+            one = _new(cls)
+            one._remote = file
+            one._path = path
+            one._rest = rest
+            made.append(one)
+        return made
+
     def same_for(self, remote: RemoteFile, path: str) -> Want:
         """Return another file that was chosen for the same reason, and is kept like this one."""
         made = _new(Want)
@@ -913,6 +937,15 @@ class Step(Value):
         """Whether it is the same for two files, as far as can be told at a glance."""
         return self._rest is other._rest
 
+    def is_twin(self, other: Step) -> bool:
+        """Whether two files also were chosen for one reason, and lie in one storage class."""
+        want, its = self._want, other._want
+        return (
+            self._rest is other._rest
+            and want._rest is its._rest
+            and want._remote._in is its._remote._in
+        )
+
     def same_for(self, want: Want) -> Step:
         """Return the same step for another file."""
         made = _new(Step)
@@ -953,17 +986,37 @@ class Step(Value):
     @property
     def archived(self) -> bool:
         """Whether it is asked for although it will most likely be refused: it is archived."""
-        return self.moves and self.want.remote.archived
+        return self._want._remote._in.storage_class in _ARCHIVES and self.moves
 
     @property
     def remaining(self) -> int:
         """Bytes still to come; those of an archived file are not expected."""
         if not self.moves or self.archived:
             return 0
-        return max(0, (self.want.remote.size or 0) - self.have)
+        return max(0, (self._want._remote._size or 0) - self._rest[2])
 
 
 _MOVING = (Action.FETCH, Action.RESUME, Action.REPLACE)
+
+
+class _Sorted(NamedTuple):
+    """The steps of a plan by their action: they are asked for again and again."""
+
+    by_action: dict[Action, tuple[Step, ...]]
+    moving: tuple[Step, ...]
+    archived: tuple[Step, ...]
+    bytes_to_fetch: int
+
+
+def _sorted_by_action(steps: tuple[Step, ...]) -> _Sorted:
+    by_action: dict[Action, list[Step]] = {action: [] for action in Action}
+    for step in steps:
+        by_action[step._rest[0]].append(step)
+    some = {action: tuple(found) for action, found in by_action.items()}
+    kinds = [some[action] for action in _MOVING if some[action]]
+    moving = kinds[0] if len(kinds) == 1 else tuple(step for step in steps if step.moves)
+    archived = tuple(step for step in moving if step.archived)
+    return _Sorted(some, moving, archived, sum(step.remaining for step in moving))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -985,6 +1038,7 @@ class Plan(Faced):
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
     free: int | None = None
+    _found: _Sorted | None = field(default=None, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -999,22 +1053,32 @@ class Plan(Faced):
 
     def of(self, *actions: Action) -> tuple[Step, ...]:
         """Return the steps with one of these actions."""
+        if len(actions) == 1:
+            return self._sorted.by_action[actions[0]]
         return tuple(step for step in self.steps if step.action in actions)
+
+    @property
+    def _sorted(self) -> _Sorted:
+        found = self._found
+        if found is None:
+            found = _sorted_by_action(self.steps)
+            object.__setattr__(self, "_found", found)
+        return found
 
     @property
     def moving(self) -> tuple[Step, ...]:
         """The steps for which bytes will move, or are asked for at least."""
-        return tuple(step for step in self.steps if step.moves)
+        return self._sorted.moving
 
     @property
     def archived(self) -> tuple[Step, ...]:
         """Those of `moving` whose files are archived: they come only if they were restored."""
-        return tuple(step for step in self.steps if step.archived)
+        return self._sorted.archived
 
     @property
     def bytes_to_fetch(self) -> int:
         """Bytes still to come, partial files subtracted."""
-        return sum(step.remaining for step in self.steps)
+        return self._sorted.bytes_to_fetch
 
     @property
     def bytes_here(self) -> int:

@@ -82,19 +82,30 @@ def _steps(
     adopt: bool,
 ) -> Iterable[Step]:
     """Return the steps of some files, in their order."""
-    same: list[Step | None] = [None] * len(wants)
-    if not overwrite and receipts.are_any:
-        same = kept(wants, directory.unchanged(wants, receipts))
-        if None not in same:
-            return same  # type: ignore[return-value]
+    if overwrite or not receipts.are_any:
+        return _new_steps(directory, wants, receipts, held, overwrite=overwrite, adopt=adopt)
+    same = kept(wants, directory.unchanged(wants, receipts))
     rest = [want for want, step in zip(wants, same, strict=True) if step is None]
-    looked_at = [want for want in rest if not want.problem]
-    local = directory.survey((want.path for want in looked_at), receipts)
+    new = iter(_new_steps(directory, rest, receipts, held, overwrite=False, adopt=adopt))
+    return [step or next(new) for step in same]
+
+
+def _new_steps(
+    directory: DataDirectory,
+    wants: Sequence[Want],
+    receipts: Receipts,
+    held: Mapping[str, int],
+    *,
+    overwrite: bool,
+    adopt: bool,
+) -> list[Step]:
+    """Return the steps of files of which nothing is known to be as it was."""
+    looked_at = [want for want in wants if not want.problem]
+    local = directory.survey([want.path for want in looked_at], receipts)
     if not overwrite:
         local = recognised(directory, looked_at, local, adopt=adopt)
-    others = make_steps(rest, local, held, overwrite=overwrite)
-    following = (_own(directory, step, local) for step in others)
-    return [step or next(following) for step in same]
+    steps = make_steps(wants, local, held, overwrite=overwrite)
+    return [_own(directory, step, local) for step in steps] if local else steps
 
 
 def _own(directory: DataDirectory, step: Step, local: Mapping[str, LocalFile]) -> Step:
@@ -177,8 +188,10 @@ def _not_through_links(directory: DataDirectory, wants: tuple[Want, ...]) -> tup
     """Return the same files; where a link leads two to one place, one of them has a problem."""
     led = {
         folder: real
-        for folder in {want.path.rpartition("/")[0] for want in wants if not want.problem}
-        if folder and (real := directory.led_to(folder)) != folder
+        for folder in directory.existing(
+            {want.path.rpartition("/")[0] for want in wants if not want.problem}
+        )
+        if (real := directory.led_to(folder)) != folder
     }
     if not led:
         return wants

@@ -105,6 +105,38 @@ def test_every_file_is_in_one_group_and_the_sums_are_those_of_the_plan(plan):
     assert sum(len(section.steps) for section in sections(plan.steps)) == len(plan)
 
 
+def test_a_value_with_a_dot_is_no_extension():
+    names = ["sub-1_acq-0.7mm_T1w.nii.gz", "sub-1_acq-1mm_T1w.nii.gz", "sub-1_acq-0.7mm_T1w.json"]
+    (section,) = sections([step(f"sub-1/anat/{name}") for name in names])
+    assert [(one.what, one.files) for one in section.groups] == [
+        ("anat/T1w.nii.gz", 2),
+        ("anat/T1w.json", 1),
+    ]
+
+
+def test_files_that_differ_in_kind_subject_or_class_are_told_apart_in_one_folder():
+    steps = [
+        step("code/sub-1_bold.txt"),
+        step("code/sub-2_bold.txt"),
+        step("sub-3/func/sub-3_bold.nii.gz"),
+        step("sub-3/func/sub-3_bold.nii.gz", action=Action.KEEP),
+        step("sub-3/func/sub-3_run-1_bold.nii.gz", storage_class="GLACIER"),
+        step("sub-3/func/sub-3_run-2_bold.nii.gz", action=Action.RESUME, have=400),
+        step("sub-3/func/sub-3_run-3_bold.nii.gz"),
+        step("sub-3/func/readme_bold.nii.gz"),
+    ]
+    first, second = sections(steps)
+    assert [one.label for one in first.groups] == [
+        "code/bold.txt: sub-1, sub-2",
+        "func/bold.nii.gz: sub-3; 1 partly here",
+        "func/*.gz: sub-3",
+    ]
+    bold = first.groups[1]
+    assert (bold.files, bold.bytes, bold.here, bold.to_fetch) == (4, 4000, 1400, 2600)
+    assert second.why == "asked for; archived (GLACIER)"
+    assert [(one.files, one.to_fetch) for one in second.groups] == [(1, 0)]
+
+
 @given(st.lists(WORDS, max_size=12), st.integers(1, 80))
 def test_breaking_a_text_loses_no_word(words, width):
     text = shown(" ".join(words))

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from neurofetch.errors import UnsafeNameError
 from neurofetch.planning import local_path as _names
-from neurofetch.planning.local_path import left_out, local_name, placed, tidy_label, twins
+from neurofetch.planning.local_path import (
+    all_plain,
+    left_out,
+    local_name,
+    meet,
+    placed,
+    tidy_label,
+    twins,
+)
 
 OWN = frozenset({".neurofetch", ".laion_fmri"})
 
@@ -139,6 +147,17 @@ def test_what_passes_stays_below_the_root(key: str) -> None:
     assert all(0 < len(part.encode()) <= 255 for part in path.split("/"))
 
 
+@given(st.lists(nasty | st.sampled_from(["a/b", ".x", "..", "a/.", ".neurofetch"]), max_size=4))
+@example(["x" * 255])
+@example(["x" * 256])
+def test_what_is_plain_all_at_once_is_plain_one_by_one(keys: list[str]) -> None:
+    if all_plain(keys, reserved=OWN):
+        assert [placed(key, reserved=OWN) for key in keys] == [(key, "") for key in keys]
+    elif all(key.isascii() and "\n" not in key and len(key) < 256 for key in keys):
+        problems = [placed(key, reserved=OWN)[1] for key in keys]
+        assert any(problems) or any(key.startswith(tuple(OWN)) for key in keys)
+
+
 def test_what_passes_can_be_written(tmp_path: Path) -> None:
     for number, key in enumerate(ORDINARY):  # each in a folder: some are a file and a folder
         target = tmp_path / str(number) / local_name(key)
@@ -254,3 +273,13 @@ def test_what_is_left_can_be_kept_side_by_side_and_no_more_is_left_out(
         assert any(other == mine or other.startswith(mine + "/") for other in others)
     if not folds and left_out(files.items(), case=True, accents=True) != found:
         assert twins(files.values())
+
+
+@given(st.lists(st.text(st.sampled_from("aA-/0"), min_size=1, max_size=4)), st.booleans())
+def test_whether_paths_meet_is_the_same_in_any_order(paths: list[str], case: bool) -> None:
+    paths = [path.strip("/") for path in paths]
+    folded = [path.lower() if case else path for path in paths]
+    folders = {path[:at] for path in folded for at, one in enumerate(path) if one == "/" and at}
+    expected = len(set(folded)) < len(folded) or not folders.isdisjoint(folded)
+    assert meet(paths, case=case) == expected
+    assert meet(sorted(paths), case=case) == expected

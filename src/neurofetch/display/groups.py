@@ -66,26 +66,27 @@ class Group:
     subjects: dict[str, None] = field(default_factory=dict)
     pieces: int = 0
 
-    def add(self, step: Step, kind: _Kind) -> None:
-        """Count one file.
+    def add(self, alike: _Alike, kind: _Kind) -> None:
+        """Count files.
 
         Parameters
         ----------
-        step : Step
+        alike : _Alike
         kind : _Kind
-            What it is.
+            What they are.
         """
-        size = step.want.remote.size or 0
-        self.files += 1
+        step, sizes = alike
+        files, size, have = len(sizes), sum(sizes), len(sizes) * step.have
+        self.files += files
         self.bytes += size
-        self.here += size if step.action is Action.KEEP else step.have
-        self.partly += step.action is Action.RESUME
-        self.to_fetch += step.remaining
+        self.here += size if step.action is Action.KEEP else have
+        self.partly += files * (step.action is Action.RESUME)
+        self.to_fetch += max(0, size - have) if step.moves and not step.archived else 0
         if kind.name and (kind.unit or len(self.names) <= _ROWS):
             self.names[kind.name] = None
         if kind.subject:
             self.subjects[kind.subject] = None
-        self.pieces += kind.unit
+        self.pieces += files * kind.unit
 
     def join(self, other: Group) -> None:
         """Take in another group."""
@@ -142,6 +143,14 @@ class _Kind(NamedTuple):
     unit: bool
 
 
+class _Alike(NamedTuple):
+    """The sizes of files of one kind, folder and reason, for which the same is done."""
+
+    step: Step
+    """Of one of them."""
+    sizes: list[int]
+
+
 def sections(steps: Iterable[Step]) -> list[Section]:
     """Return the steps of a plan in sections: what is fetched or here first.
 
@@ -149,17 +158,39 @@ def sections(steps: Iterable[Step]) -> list[Section]:
     ----------
     steps : iterable of Step
     """
-    found: dict[tuple[int, str], tuple[dict[str, Group], list[Step]]] = {}
+    found: dict[tuple[int, str], tuple[list[_Alike], list[Step]]] = {}
+    seen: dict[tuple[object, ...], dict[str, list[int]]] = {}
+    before = twin = None
     for step in steps:
-        groups, mine = found.setdefault(_reason(step), ({}, []))
+        want = step.want
+        folder, _, name = want.path.rpartition("/")
+        if folder != before or twin is None or not step.is_twin(twin):
+            before, twin = folder, step
+            reason, of_subject = _reason(step), bool(_place(folder).subject)
+            alike, mine = found.setdefault(reason, ([], []))
+            by_end = seen.setdefault((reason, step.action, step.have, folder), {})
         mine.append(step)
-        kind = _kind_of(step.want.path)
+        # Of a subject's files, a folder and the end of the name tell the kind.
+        end = name.rpartition("_")[2] if of_subject and name[:4] == "sub-" else name
+        sizes = by_end.get(end)
+        if sizes is None:
+            sizes = by_end[end] = []
+            alike.append(_Alike(step, sizes))
+        sizes.append(want.remote.size or 0)
+    ordered = sorted(found.items(), key=lambda one: one[0][0])
+    made = [Section(why, _few(_grouped(alike)), mine) for (_, why), (alike, mine) in ordered]
+    return _few_sections(made)
+
+
+def _grouped(every: Iterable[_Alike]) -> dict[str, Group]:
+    """Return files by their kind."""
+    groups: dict[str, Group] = {}
+    for alike in every:
+        kind = _kind_of(alike.step.want.path)
         if kind.what not in groups:
             groups[kind.what] = Group(kind.what)
-        groups[kind.what].add(step, kind)
-    ordered = sorted(found.items(), key=lambda one: one[0][0])
-    made = [Section(why, _few(groups), mine) for (_, why), (groups, mine) in ordered]
-    return _few_sections(made)
+        groups[kind.what].add(alike, kind)
+    return groups
 
 
 def _few(groups: dict[str, Group]) -> list[Group]:
@@ -233,10 +264,9 @@ def _place(folder: str) -> _Place:
 
 def _kind_of_name(name: str, where: str) -> str:
     """Return the kind of data that a BIDS name tells; "" where it is none."""
-    stem, dot, extension = name.partition(".")
-    first, _, rest = stem.partition("_")
-    suffix = rest.rpartition("_")[2]
-    if not suffix or "-" in suffix or "-" not in first:
+    head, _, end = name.rpartition("_")
+    suffix, dot, extension = end.partition(".")
+    if not suffix or "-" in suffix or "-" not in head.partition("_")[0]:
         return ""
     return f"{where}/{suffix}{dot}{extension}" if where else f"{suffix}{dot}{extension}"
 

@@ -9,10 +9,17 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch.model import Want
+from neurofetch.model import Want, names_in
 from neurofetch.planning.companions import companions
 from neurofetch.planning.entities import full, parse
-from neurofetch.planning.local_path import left_out, local_name, meet, placed, tidy_label
+from neurofetch.planning.local_path import (
+    all_plain,
+    left_out,
+    local_name,
+    meet,
+    placed,
+    tidy_label,
+)
 from neurofetch.planning.match import entries
 from neurofetch.planning.query import glob_test
 from neurofetch.planning.select import Chosen, Query, Rules, select
@@ -265,7 +272,18 @@ def _own_path(want: Want, base: str | None) -> str:
     return want.path if base is None else want.remote.key.removeprefix(base)
 
 
-def _wants(chosen: Iterable[Chosen], dataset: Dataset) -> Iterator[Want]:
+def _wants(chosen: Sequence[Chosen], dataset: Dataset) -> Iterable[Want]:
+    """Return chosen files with their local paths; at once, where nothing is to be said of any."""
+    names = None
+    if not (dataset.tidy_labels or dataset.withheld):
+        names = names_in([one.remote for one in chosen], dataset.base)
+    if not names or not all_plain(names, reserved=_one(dataset.state)):
+        return _wants_one_by_one(chosen, dataset)
+    remotes, reasons = zip(*chosen, strict=True)
+    return Want.all_free(remotes, names, reasons)
+
+
+def _wants_one_by_one(chosen: Iterable[Chosen], dataset: Dataset) -> Iterator[Want]:
     base, reserved, last = dataset.base, _one(dataset.state), None
     for remote, why in chosen:
         name = remote.name_in(base)

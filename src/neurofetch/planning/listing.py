@@ -184,7 +184,8 @@ class Narrowing:
 
         Examples
         --------
-        >>> Narrowing(Query(entities={"sub": ("3",)})).guesses
+        >>> from neurofetch.planning.query import query
+        >>> Narrowing(query(subject="3")).guesses
         ('sub-3', 'sub-03', 'sub-003', 'sub-0003')
         """
         values = self._asked.get("sub", ())

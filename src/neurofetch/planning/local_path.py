@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnsafeNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["left_out", "local_name", "meet", "placed", "tidy_label", "twins"]
+__all__ = ["all_plain", "left_out", "local_name", "meet", "placed", "tidy_label", "twins"]
 
 MAX_COMPONENT = 255  # bytes: NAME_MAX of every common file system
 
+_STRETCH = 4096
+"""Paths that are looked at as one text."""
 _NO_NAMES = frozenset({"", ".", ".."})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _IGNORED = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff]")  # HFS+ does not see these
@@ -92,6 +96,41 @@ def placed(key: str, *, strip: str = "", reserved: frozenset[str] = frozenset())
         if _is_reserved(top, reserved):
             return path, f"{top!r} is a folder of this package's own"
     return path, ""
+
+
+def all_plain(paths: Sequence[str], *, reserved: frozenset[str] = frozenset()) -> bool:
+    """Whether `placed` would take each of these paths as it is; no is said once in a while for yes.
+
+    Parameters
+    ----------
+    paths : sequence of str
+    reserved
+        As for `local_name`.
+
+    Examples
+    --------
+    >>> all_plain(["a/b.c", ".d/e"]), all_plain(["a/../b"]), all_plain(["a", "b//c"])
+    (True, False, False)
+    """
+    return all(
+        _are_plain(paths[first : first + _STRETCH], reserved)
+        for first in range(0, len(paths), _STRETCH)
+    )
+
+
+def _are_plain(paths: Sequence[str], reserved: frozenset[str]) -> bool:
+    if max(map(len, paths)) > MAX_COMPONENT:
+        return False
+    text = "\n".join(("", *paths, ""))
+    if not text.isascii() or "\0" in text or text.count("\n") != len(paths) + 1:
+        return False
+    names = text.replace("\n", "/")  # each name of a folder or file between two slashes
+    if "//" in names or ("/." in names and ("/./" in names or "/../" in names)):
+        return False
+    if not reserved:
+        return True
+    lower = text.lower()
+    return not any(f"\n{name.lower()}" in lower for name in reserved)
 
 
 @lru_cache(maxsize=1024)
@@ -220,12 +259,21 @@ def meet(paths: Iterable[str], *, case: bool = False, accents: bool = False) -> 
     (False, True, False, True)
     """
     paths = paths if isinstance(paths, list) else list(paths)
-    if all(map(str.isascii, paths)):
+    plain = all(map(str.isascii, paths))
+    if plain and not case and all(map(str.__lt__, paths, islice(paths, 1, None))):
+        return any(_is_among(folder, paths) for folder in _all_folders(paths))
+    if plain:
         hashes = set(map(hash, map(str.lower, paths) if case else paths))
     else:
         hashes = {hash(_fold(path, case=case, accents=accents)) for path in paths}
     if len(hashes) < len(paths):
         return True
+    folded = (_fold(folder, case=case, accents=accents) for folder in _all_folders(paths))
+    return any(hash(folder) in hashes for folder in folded)
+
+
+def _all_folders(paths: Iterable[str]) -> set[str]:
+    """Return every folder of these paths, and those above it."""
     folders: set[str] = set()
     before = ""
     for path in paths:
@@ -233,11 +281,16 @@ def meet(paths: Iterable[str], *, case: bool = False, accents: bool = False) -> 
         if folder == before:
             continue
         before = folder
-        folder = _fold(folder, case=case, accents=accents)
         while folder and folder not in folders:
             folders.add(folder)
             folder = folder.rpartition("/")[0]
-    return any(hash(folder) in hashes for folder in folders)
+    return folders
+
+
+def _is_among(path: str, paths: list[str]) -> bool:
+    """Whether a path is one of these, which are sorted."""
+    at = bisect_left(paths, path)
+    return at < len(paths) and paths[at] == path
 
 
 def twins(paths: Iterable[str]) -> bool:

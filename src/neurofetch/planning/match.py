@@ -157,6 +157,10 @@ def passing(lacks: tuple[str, ...]) -> str:
     return f"has {', '.join(f'no {entity}' for entity in lacks)}: passes" if lacks else _ASKED
 
 
+def _asked_for(_: str) -> str:
+    return _ASKED
+
+
 def _matches(test: Callable[[str], object], entry: Entry) -> bool:
     """Whether a glob matches a file, or the recording that it is a piece of."""
     if test(entry.path) is not None:
@@ -200,8 +204,9 @@ class Matcher:
         """What tells of a path why it is chosen, where its name alone counts; else None."""
         rules = self.rules
         families = rules.mirrored or self.companions or self._sessionless
-        others = families or self._include or self._exclude or self._datatype or self.query.scope
-        return None if others or not self._reads else self._says
+        if families or self._include or self._exclude or self._datatype or self.query.scope:
+            return None
+        return self._says if self._reads else _asked_for
 
     def excluded(self, entry: Entry) -> bool:
         """Whether a glob drops a file, whatever else speaks for it."""

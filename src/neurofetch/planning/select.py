@@ -11,6 +11,7 @@ dataset every filter is strict, and what comes along follows from the specificat
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -186,7 +187,7 @@ def _choose(listed: Sequence[Entry], matcher: Matcher) -> tuple[list[Chosen], li
     if matcher.rules.companions and not all(reasons):
         _add_companions(listed, matcher, reasons)
         notes += _scans_left_out(listed, reasons)
-    return list(_with_sidecars(listed, matcher, reasons, sidecars)), notes
+    return _with_sidecars(listed, matcher, reasons, sidecars), notes
 
 
 def _asked_for(listed: Sequence[Entry], matcher: Matcher) -> tuple[list[str], dict[str, str]]:
@@ -198,10 +199,10 @@ def _asked_for(listed: Sequence[Entry], matcher: Matcher) -> tuple[list[str], di
     passes = None if for_suffix else matcher.by_name
     if passes is not None:
         roots = frozenset(matcher.rules.root_files)
-        for entry in listed:
-            path = entry.path
-            chosen.append("root file" if path in roots else passes(path))
-        return chosen, sidecars
+        paths = map(attrgetter("path"), listed)
+        if roots:
+            return ["root file" if path in roots else passes(path) for path in paths], sidecars
+        return list(map(passes, paths)), sidecars
     for entry in listed:
         excluded = matcher.excluded(entry)
         why = "" if excluded else matcher.rules.always(entry)
@@ -287,13 +288,14 @@ def _parents(folder: str) -> Iterator[str]:
 
 def _with_sidecars(
     listed: Sequence[Entry], matcher: Matcher, chosen: Sequence[str], sidecars: dict[str, str]
-) -> Iterator[Chosen]:
-    for entry, why in zip(listed, chosen, strict=True):
-        if why:
-            yield Chosen(entry.remote, why)
-        elif entry.path in sidecars and not matcher.excluded(entry):
+) -> list[Chosen]:
+    reasons = list(chosen)
+    for number, entry in enumerate(listed) if sidecars else ():
+        if not reasons[number] and entry.path in sidecars and not matcher.excluded(entry):
             name = sidecars[entry.path].rpartition("/")[2]
-            yield Chosen(entry.remote, f"sidecar of {name}")
+            reasons[number] = f"sidecar of {name}"
+    remotes = map(attrgetter("remote"), compress(listed, reasons))
+    return list(map(Chosen, remotes, filter(None, reasons)))
 
 
 def _sidecar(entry: Entry) -> str:

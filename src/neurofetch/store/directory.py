@@ -246,6 +246,24 @@ class DataDirectory:
             return isinstance(error, FileNotFoundError)
         return False
 
+    def existing(self, folders: Iterable[str]) -> list[str]:
+        """Return the folders of which at least the topmost one is here, or a link.
+
+        Parameters
+        ----------
+        folders : iterable of str
+            Relative to the root; the root itself is none.
+        """
+        tops: dict[str, bool] = {"": False}
+        found = []
+        for folder in folders:
+            top = folder.partition("/")[0]
+            if top not in tops:
+                tops[top] = not _is_nothing(self._base + top)
+            if tops[top]:
+                found.append(folder)
+        return found
+
     def led_to(self, folder: str) -> str:
         """Return where a folder lies when links are followed, relative to the root.
 
