@@ -436,8 +436,26 @@ class _RemoteShape:
     storage_class: str = ""
 
 
-Listed = tuple[str, int | None, str | None, str | None, str]
-"""Key, size, ETag, time and storage class of a file, as a listing has them."""
+class Listed(NamedTuple):
+    """The files of a page of a listing, column by column: each has its place in all of them.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        One without a key has an empty one.
+    sizes : sequence of int or None
+        Bytes.
+    etags, times : sequence of str or None
+        As the server wrote them, ETags without quotation marks.
+    classes : sequence of str
+        Storage classes; "" for nothing special.
+    """
+
+    keys: Sequence[str] = ()
+    sizes: Sequence[int | None] = ()
+    etags: Sequence[str | None] = ()
+    times: Sequence[str | None] = ()
+    classes: Sequence[str] = ()
 
 
 class Folder(NamedTuple):
@@ -549,23 +567,19 @@ class RemoteFile(Value):
 
     @classmethod
     def page_of(
-        cls, rows: Iterable[Listed], length: int, folder_of: Callable[[str], Folder]
+        cls, page: Listed, length: int, folder_of: Callable[[str], Folder]
     ) -> list[RemoteFile]:
         """Return the files of a page of a listing: see `below`.
 
         Parameters
         ----------
-        rows : iterable of tuple
-            Key, size, ETag, time and storage class of each.
+        page : Listed
         length : int
-            Of the prefix that its key begins with.
+            Of the prefix that its keys begin with.
         folder_of : callable
             Returns what the files of a storage class have in common.
         """
-        rows = list(rows)
-        if not rows:
-            return []
-        keys, sizes, etags, times, classes = zip(*rows, strict=True)
+        keys, sizes, etags, times, classes = page
         files = []
         before, folder = None, Folder()
         for key, size, told, kept in zip(keys, sizes, pack_all(etags, times), classes, strict=True):

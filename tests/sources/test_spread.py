@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from neurofetch.engine import Attempts, Bucket, Client, S3Source
 from neurofetch.errors import ProtocolError, UnreachableError
 from neurofetch.model import RemoteFile
-from neurofetch.sources.spread import DisorderError, Spread
+from neurofetch.sources.spread import DisorderError, Spread, Stride
 from testbed.s3 import S3Server
 from tests.sources.contract import NETWORK, QUICK, Served, ended_within, keys
 from tests.sources.test_s3 import LISTING, listing
@@ -258,7 +258,7 @@ def test_a_token_that_has_expired_before_any_name_came_loses_no_place():
 
     with Lister(page) as lister:
         pages = list(lister.source._walked("", "b"))
-    assert [file.key for files, _ in pages for file in files] == ["c"]
+    assert [file.key for page in pages for file in page.files] == ["c"]
 
 
 # -- the seam, without a server --------------------------------------------------------------------
@@ -286,8 +286,9 @@ def test_any_hint_and_any_order_make_the_same_list(world):
         if after:
             at = min(max(0, at + slips[len(after) % len(slips)]), len(names))
         for start in range(at, len(names), size):
-            page = [RemoteFile(name, "", 1) for name in names[start : start + size]]
-            yield page, start + size < len(names)
+            some = names[start : start + size]
+            page = [RemoteFile(name, "", 1) for name in some]
+            yield Stride(some, page, start + size < len(names))
 
     def ahead(folder, after):
         return sorted(hint for hint in hints if hint > after)

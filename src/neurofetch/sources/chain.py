@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
@@ -103,9 +104,10 @@ class Chain:
 
     def _note(self, page: Page) -> None:
         """Keep the last name, and whether all came in order; a folder may come twice."""
-        keys = [row.key for row in page.rows]
-        for names in (keys, page.folders):
-            if names and (names[0] < self._last or any(map(str.__gt__, names, names[1:]))):
+        for names in (page.files.keys, page.folders):
+            if names and (
+                names[0] < self._last or any(map(str.__gt__, names, islice(names, 1, None)))
+            ):
                 self._orderly = False
         self._last = max(self._last, page.last_name())
 

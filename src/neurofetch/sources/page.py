@@ -8,18 +8,20 @@ rows of that kind are read by one regular expression, and all the rest by the pa
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from neurofetch.errors import ProtocolError, TransientError
+from neurofetch.model import Listed
 from neurofetch.sources.etag import read_etag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from xml.etree.ElementTree import Element
 
-__all__ = ["ADVICE", "Page", "Row"]
+__all__ = ["ADVICE", "Page"]
+
+_Row = tuple[str, int | None, str | None, str | None, str]
 
 _SIZE = re.compile(r"[0-9]{1,18}")
 _TAG_LIMIT = 1_200_000
@@ -67,23 +69,12 @@ _FIRST, _LAST = "<Contents>", "</Contents>"
 _DECLARED = re.compile(r"""\A<\?xml version=["']1\.0["'](?: encoding=["'](?i:utf-8)["'])?\s?\?>""")
 
 
-class Row(NamedTuple):
-    """A file in a listing. The fields are those of `RemoteFile`."""
-
-    key: str
-    size: int | None
-    etag: str | None
-    modified: str | None
-    storage_class: str
-
-
 class Page(NamedTuple):
     """One page of a listing.
 
     Parameters
     ----------
-    rows : list of Row
-        The files. One without a key has an empty one.
+    files : Listed
     folders : list of str
         Common prefixes.
     goes_on : str
@@ -92,7 +83,7 @@ class Page(NamedTuple):
         How to ask for the next page; "" where that is not said.
     """
 
-    rows: list[Row]
+    files: Listed
     folders: list[str]
     goes_on: str
     token: str
@@ -115,30 +106,30 @@ class Page(NamedTuple):
         ProtocolError
             If it is something else.
         """
-        quick = _quick_rows(body)
+        quick = _quick_files(body)
         if quick is not None:
-            rows, rest = quick
+            files, rest = quick
             document = _Document.parse(rest, shown_url)
             if len(document.root.findall(f"{document.ns}Contents")) == 1:  # where the rows were
                 if document.encoded and (b"%" in body or b"+" in body):
-                    rows = [row._replace(key=_unquoted(row.key)) for row in rows]
-                return document.page(rows)
+                    files = files._replace(keys=list(map(_unquoted, files.keys)))
+                return document.page(files)
         document = _Document.parse(body, shown_url)
-        return document.page(document.rows())
+        return document.page(document.files())
 
     def last_name(self) -> str:
         """Return the last key or folder of the page; "" where it names none."""
-        last = self.rows[-1].key if self.rows else ""
+        last = self.files.keys[-1] if self.files.keys else ""
         return max(last, self.folders[-1]) if self.folders else last
 
     def names(self) -> Iterator[str]:
         """Yield the keys and folders of the page."""
-        yield from (row.key for row in self.rows)
+        yield from self.files.keys
         yield from self.folders
 
 
-def _quick_rows(body: bytes) -> tuple[list[Row], bytes] | None:
-    """Return the rows of a page and the page with one empty row in their place.
+def _quick_files(body: bytes) -> tuple[Listed, bytes] | None:
+    """Return the files of a page and the page with one empty row in their place.
 
     None where the page is not, to the letter, what S3 writes: one row after another, each as
     `_ROWS` says, nothing in between, and nothing elsewhere that could be one or hide one.
@@ -167,9 +158,8 @@ def _quick_rows(body: bytes) -> tuple[list[Row], bytes] | None:
     if length != len(text) or any(mark in one for mark in ("&", "]]") for one in together[:2]):
         return None
     kept = ["" if one == "STANDARD" else one for one in classes]
-    values = zip(keys, map(int, sizes), etags, modified, kept, strict=True)
-    rows: list[Row] = list(map(partial(tuple.__new__, Row), values))
-    return rows, around.encode("ascii")
+    files = Listed(keys, list(map(int, sizes)), etags, modified, kept)
+    return files, around.encode("ascii")
 
 
 def _unquoted(text: str) -> str:
@@ -254,26 +244,27 @@ class _Document(NamedTuple):
         document = cls(root, ns + brace, encoded=False)
         return document._replace(encoded=document.plain(root, "EncodingType") == "url")
 
-    def page(self, rows: list[Row]) -> Page:
-        """Return the page with these rows."""
+    def page(self, files: Listed) -> Page:
+        """Return the page with these files."""
         entries = self.root.iterfind(f"{self.ns}CommonPrefixes")
         return Page(
-            rows,
+            files,
             [self.text(entry, "Prefix") for entry in entries],
             self.plain(self.root, "IsTruncated").strip().lower(),
             self.plain(self.root, "NextContinuationToken"),
             self.text(self.root, "NextMarker"),
         )
 
-    def rows(self) -> list[Row]:
+    def files(self) -> Listed:
         """Return the files."""
-        return [self._row(entry) for entry in self.root.iterfind(f"{self.ns}Contents")]
+        rows = list(map(self._row, self.root.iterfind(f"{self.ns}Contents")))
+        return Listed(*zip(*rows, strict=True)) if rows else Listed()
 
-    def _row(self, entry: Element) -> Row:
+    def _row(self, entry: Element) -> _Row:
         # A size that is none says nothing of the other files, nor that this one is not there:
         # its response says how long it is.
         size = self.plain(entry, "Size").strip()
-        return Row(
+        return (
             self.text(entry, "Key"),
             int(size) if _SIZE.fullmatch(size) else None,
             self._etag(entry),

@@ -39,7 +39,7 @@ from neurofetch.net.settings import REGION, aws_domain
 from neurofetch.sources.chain import Chain, StalePlaceError, in_query, start_after
 from neurofetch.sources.page import ADVICE, Page
 from neurofetch.sources.source import Level
-from neurofetch.sources.spread import DisorderError, Spread
+from neurofetch.sources.spread import DisorderError, Spread, Stride
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,7 +213,7 @@ class S3Source:
         except DisorderError:
             return Spread(walk, ahead, prefix, threading.Semaphore(0)).files()
 
-    def _walked(self, prefix: str, after: str) -> Iterator[tuple[list[RemoteFile], bool]]:
+    def _walked(self, prefix: str, after: str) -> Iterator[Stride]:
         """Give the files of one page after another, and whether more follow."""
         chain = self._chain(prefix, "", after)
         for page in chain:
@@ -222,7 +222,7 @@ class S3Source:
                 raise self._senseless(f"has folders in the place of files below {prefix!r}")
             with self._lock:
                 self._files_listed += len(files)
-            yield files, chain.goes_on
+            yield Stride(page.files.keys, files, chain.goes_on)
 
     def _folders_ahead(self, folder: str, after: str) -> list[str]:
         place = start_after(after) if after.startswith(folder) and after != folder else ""
@@ -238,8 +238,7 @@ class S3Source:
         ------
         MissingBucketError, RefusedError, UnreachableError, ProtocolError
         """
-        files, more = next(self._walked(prefix, ""))
-        keys = [file.key for file in files]
+        keys, files, more = next(self._walked(prefix, ""))
         if any(map(str.__ge__, keys, keys[1:])):
             unique = dict(zip(keys, files, strict=True))
             files = [unique[key] for key in sorted(unique)]
@@ -378,13 +377,13 @@ class S3Source:
 
     def _files(self, page: Page, prefix: str) -> list[RemoteFile]:
         start = self.base if prefix.startswith(self.base) else ""
-        keys = [row[0] for row in page.rows]
+        keys = page.files.keys
         ends = (min(keys), max(keys)) if keys else ()  # what is between these begins as they do
         for key in keys if not all(end and end.startswith(prefix) for end in ends) else ():
             if not key.startswith(prefix) or not key:
                 what = f"has {key!r}, which does not begin with {prefix!r}"
                 raise self._senseless(what if key else "has an entry without a key")
-        return RemoteFile.page_of(page.rows, len(start), partial(self._folder, start))
+        return RemoteFile.page_of(page.files, len(start), partial(self._folder, start))
 
     def _folder(self, start: str, storage_class: str) -> Folder:
         """Return what files have in common that begin so and are kept so."""

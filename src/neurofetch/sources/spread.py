@@ -16,23 +16,24 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from functools import partial
+from itertools import islice
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._threads import started
 from neurofetch.errors import InterruptedTransferError, ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from neurofetch.model import RemoteFile
 
-    Walk = Callable[[str], Iterator[tuple[list[RemoteFile], bool]]]
-    """Gives the files of one page after another, from after a name on, and whether more follow."""
+    Walk = Callable[[str], Iterator["Stride"]]
+    """Gives one page after another, from after a name on."""
     Ahead = Callable[[str, str], list[str]]
     """Returns the folders directly below a folder and after a name, sorted."""
 
-__all__ = ["DisorderError", "Spread"]
+__all__ = ["DisorderError", "Spread", "Stride"]
 
 FIRST = 4
 """Pages that a stretch brings before it is worth a request to see what lies ahead."""
@@ -41,6 +42,14 @@ WORTH = 3
 DEPTH = 6
 """Folders that are asked for at most, to see what lies ahead."""
 _KEY = attrgetter("key")
+
+
+class Stride(NamedTuple):
+    """The files of one page, with their keys, and whether more follow."""
+
+    keys: Sequence[str]
+    files: list[RemoteFile]
+    more: bool
 
 
 class _Stretch:
@@ -141,10 +150,10 @@ class Spread:
     def _go(self, stretch: _Stretch) -> None:
         """Walk one stretch to its end."""
         try:
-            for page, more in self._walk(stretch.after):
+            for page in self._walk(stretch.after):
                 if self._ended or stretch.dropped or self._take(stretch, page):
                     return
-                if more and stretch.orderly and stretch.pages >= stretch.look_at:
+                if page.more and stretch.orderly and stretch.pages >= stretch.look_at:
                     self._look_ahead(stretch)
             with self._news:
                 while stretch.next is not None:  # nothing follows, whatever was expected
@@ -156,30 +165,33 @@ class Spread:
                 stretch.over = True
                 self._news.notify_all()
 
-    def _take(self, stretch: _Stretch, page: list[RemoteFile]) -> bool:
+    def _take(self, stretch: _Stretch, page: Stride) -> bool:
         """Take a page; whether it reached the next stretch."""
         stretch.pages += 1
-        if not page:
+        keys = page.keys
+        if not keys:
             return False
-        keys = [file.key for file in page]
         last = stretch.files[-1].key if stretch.files else stretch.after
-        if stretch.orderly and (keys[0] <= last or any(map(str.__ge__, keys, keys[1:]))):
+        if stretch.orderly and (
+            keys[0] <= last or any(map(str.__ge__, keys, islice(keys, 1, None)))
+        ):
             if stretch.after:
                 raise DisorderError
             stretch.orderly = False  # it walks to the end by itself, and sorts
             with self._news:
                 while stretch.next is not None:
                     self._drop_next(stretch)
-        if self._meets_next(stretch, page, keys):
+        if self._meets_next(stretch, page):
             return True
-        stretch.files += page
+        stretch.files += page.files
         return False
 
-    def _meets_next(self, stretch: _Stretch, page: list[RemoteFile], keys: list[str]) -> bool:
+    def _meets_next(self, stretch: _Stretch, page: Stride) -> bool:
         """Whether the first key of the next stretch is in a page; if so, what is before it counts.
 
         A next stretch that does not begin with the key that comes next is dropped.
         """
+        keys = page.keys
         with self._news:
             if stretch.first is None:
                 stretch.first = keys[0]
@@ -188,7 +200,7 @@ class Spread:
                 self._news.wait_for(partial(_has_begun, following))
                 at = bisect_right(keys, following.after)
                 if following.first == keys[at]:
-                    stretch.files += page[:at]
+                    stretch.files += page.files[:at]
                     return True
                 self._drop_next(stretch)
         return False
