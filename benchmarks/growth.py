@@ -250,6 +250,26 @@ def _measure(count: int, port: int, root: str) -> None:
     print(json.dumps(stages.rows))
 
 
+def _plan(port: int, root: str) -> None:
+    """Plan for everything in an empty data directory, and print what each stage took."""
+    from neurofetch._threads import few_collections  # noqa: PLC0415
+    from neurofetch.display.text import plan_text  # noqa: PLC0415
+    from neurofetch.engine import Dataset, Fetcher, Listing, make_selection, query  # noqa: PLC0415
+
+    os.environ["AWS_ENDPOINT_URL_S3"] = f"http://127.0.0.1:{port}"
+    dataset = Dataset(BASE, "b", "us-west-2", BASE)
+    stages = _Stages()
+    with Fetcher(dataset, root) as fetcher:
+        fetcher.files(Listing((f"{BASE}sub-9999/",)))  # what is loaded once is not counted
+        stages.begin()
+        held = [stages.run("list", lambda: fetcher.files(Listing((BASE,))))]
+        with few_collections():
+            held = [stages.run("select", partial(make_selection, held.pop(), query(), dataset))]
+        plan = stages.run("plan", partial(fetcher.plan_for, held.pop()))
+    stages.run("show", partial(plan_text, plan))
+    print(json.dumps(stages.rows))
+
+
 def _list(port: int, at_once: int) -> None:
     """List everything, and print the seconds on the clock and the files."""
     from neurofetch.engine import Attempts, Bucket, Client, Network, S3Source  # noqa: PLC0415
@@ -288,6 +308,29 @@ def _one(count: int, folder: str) -> dict[str, tuple[float, float, int]]:
         return rows
     finally:
         shutil.rmtree(root)
+
+
+def _from_nothing(count: int) -> None:
+    """Print what a key costs in a plan for an empty data directory: medians of 3."""
+    print(f"\n  a plan for {count:,} keys, of which none is here: microseconds of the processor")
+    found: dict[str, list[float]] = {}
+    together: list[float] = []
+    for _ in range(3):
+        with (
+            tempfile.TemporaryDirectory(prefix="growth-") as root,
+            _child("serve", count, 7, 0, stdin=subprocess.PIPE) as server,
+        ):
+            assert server.stdout is not None
+            assert server.stdin is not None
+            with _child("plan", server.stdout.readline().strip(), root) as worker:
+                rows = json.loads(worker.communicate()[0])
+            server.stdin.close()
+        for name, (spent, _, _) in rows.items():
+            found.setdefault(name, []).append(1e6 * spent / count)
+        together.append(sum(each[-1] for each in found.values()))
+    found["together"] = together
+    cells = (f"{name} {statistics.median(each):.1f}" for name, each in found.items())
+    print(f"  {', '.join(cells)}", flush=True)
 
 
 def _from_afar() -> None:
@@ -333,6 +376,7 @@ def main(sizes: tuple[int, ...] = SIZES) -> None:
             f"{1e6 * spent / count:8.1f} ({1e6 * clock / count:6.1f}) {most / count / 1000:6.2f}"
         )
         print("  " + f"{count:>9,}" + "".join(cells), flush=True)
+    _from_nothing(sizes[-1])
     _from_afar()
 
 
@@ -342,6 +386,10 @@ if __name__ == "__main__":
         _serve(int(rest[0]), int(rest[1]), float(rest[2]))
     elif what == "list":
         _list(int(rest[0]), int(rest[1]))
+    elif what == "plan":
+        _plan(int(rest[0]), rest[1])
+    elif what == "nothing":
+        _from_nothing(int(rest[0]))
     elif what == "measure":
         _measure(int(rest[0]), int(rest[1]), rest[2])
     else:
