@@ -136,12 +136,12 @@ def perfusion() -> Files:
     return _described(files)
 
 
-def field_maps() -> Files:
+def field_maps(what: str = "task-rest") -> Files:
     """Return field maps, of which one image is of no use without the others."""
     files: Files = {"task-rest_bold.json": _json(TaskName="rest", RepetitionTime=2.0)}
     for sub in SUBJECTS[:2]:
         stem = f"sub-{sub}/fmap/sub-{sub}"
-        bold = f"sub-{sub}/func/sub-{sub}_task-rest_bold.nii.gz"
+        bold = f"sub-{sub}/func/sub-{sub}_{what}_bold.nii.gz"
         files[bold] = nifti(4, 4, 4, 6, seed=int(sub))
         for name in ("magnitude1", "magnitude2", "phasediff"):
             files[f"{stem}_{name}.nii.gz"] = nifti(4, 4, 4, seed=int(sub))
@@ -256,7 +256,8 @@ def derivative() -> Files:
 
 def everything() -> Files:
     """Return one data set of all that a subject may need: for a demonstration."""
-    maps = {path: data for path, data in field_maps().items() if "/fmap/" in path}
+    maps = field_maps("task-rest_run-1")
+    maps = {path: data for path, data in maps.items() if "/fmap/" in path}
     return {**maps, **ctf_folders(), **inherited_gradients(), **derivative()}
 
 
