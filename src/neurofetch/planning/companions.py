@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from neurofetch.planning.entities import Entities
 
-__all__ = ["companions", "describes_dataset"]
+__all__ = ["companions", "describes_dataset", "with_all_above"]
 
 _DESCRIPTION = "dataset_description.json"
 _IMAGES = frozenset({".nii", ".nii.gz"})
@@ -343,7 +343,7 @@ class _Search:
         within: set[str] = set()
         for number in (*first, *self._found):
             within.add(_home(self._paths[number]))
-        above = {folder for home in within for folder in _all_above(home)}
+        above = {folder for home in within for folder in with_all_above(home)}
         roots = above & self._roots
         for number, path in enumerate(self._paths):
             if self._chosen[number] or number in self._found:
@@ -372,7 +372,14 @@ def _home(path: str) -> str:
     return (unit_of(path) or path).rpartition("/")[0]
 
 
-def _all_above(folder: str) -> Iterator[str]:
+def with_all_above(folder: str) -> Iterator[str]:
+    """Give a folder and those above it, the deepest first; the root is "".
+
+    Examples
+    --------
+    >>> list(with_all_above("sub-01/anat"))
+    ['sub-01/anat', 'sub-01', '']
+    """
     yield folder
     while folder:
         folder = folder.rpartition("/")[0]

@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import NothingMatchedError, UnknownValueError
-from neurofetch.planning.companions import companions
+from neurofetch.planning.companions import companions, with_all_above
 from neurofetch.planning.entities import Reader, full, parse
 from neurofetch.planning.explain import explain
 from neurofetch.planning.globs import glob_note
@@ -25,7 +25,7 @@ from neurofetch.planning.query import Query, query
 from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, nearest, shorten, spell
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from neurofetch.model import RemoteFile
     from neurofetch.planning.entities import Pairs
@@ -264,7 +264,7 @@ def _scans_left_out(listed: Sequence[Entry], reasons: Sequence[str]) -> list[str
     folders = {
         entry.path.rpartition("/")[0] for entry, why in zip(listed, reasons, strict=True) if why
     }
-    above = {parent for folder in folders for parent in _parents(folder)}
+    above = {parent for folder in folders for parent in with_all_above(folder)}
     left = sum(
         1
         for entry, why in zip(listed, reasons, strict=True)
@@ -277,13 +277,6 @@ def _scans_left_out(listed: Sequence[Entry], reasons: Sequence[str]) -> list[str
         f"{files} also files that are not chosen, and a data set with it would not be valid: left "
         "out (filter by subject or session alone, or add the suffix scans, to have it)"
     ]
-
-
-def _parents(folder: str) -> Iterator[str]:
-    yield folder
-    while folder:
-        folder = folder.rpartition("/")[0]
-        yield folder
 
 
 def _with_sidecars(
