@@ -783,14 +783,14 @@ class Want(Value):
             The path of each, and why it was chosen.
         """
         made = []
-        before, rest = None, _same_want(("", "", False, ""))
+        rests: dict[str, tuple[str, str, bool, str]] = {}
         for file, path, why in zip(files, paths, reasons, strict=True):
-            if why != before:
-                before, rest = why, _same_want((why, "", False, ""))
+            if why not in rests:
+                rests[why] = _same_want((why, "", False, ""))
             one = _new(cls)
             one._remote = file
             one._path = path
-            one._rest = rest
+            one._rest = rests[why]
             made.append(one)
         return made
 
