@@ -25,6 +25,8 @@ __all__ = [
     "EXTRA_ENTITIES",
     "INDEX_ENTITIES",
     "Entities",
+    "Name",
+    "NameReader",
     "Pairs",
     "Reader",
     "bare",
