@@ -533,10 +533,12 @@ class Fetcher:
     def _check_source(self, *, mix: bool) -> None:
         """See that the data directory is not of another data set."""
         from neurofetch.store.data_source import check_source  # noqa: PLC0415
+        from neurofetch.store.others import Others  # noqa: PLC0415
 
         where = self.directory
         source = self.data_source
         where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
+        where.others = Others(where.root, where.state, source.identity)
 
     def _remember(self, plan: Plan, *, mix: bool) -> None:
         """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""

@@ -37,6 +37,7 @@ __all__ = [
     "DataSource",
     "check_source",
     "described",
+    "has_further",
     "plain_url",
     "read_sources",
     "remember",
@@ -174,6 +175,16 @@ def read_sources(state: Path) -> tuple[DataSource, ...]:
     return tuple(source for source in found if source is not None)
 
 
+def has_further(state: Path) -> bool:
+    """Whether a directory is of several data sets, as far as one state folder tells.
+
+    Parameters
+    ----------
+    state : Path
+    """
+    return any(map(_FURTHER.fullmatch, _names(state)))
+
+
 def _opened(state: Path) -> Folder:
     """Open a state folder; the data directory itself may be reached through links."""
     with Folder.root(state.parent) as root:
@@ -296,10 +307,12 @@ def check_source(root: Path, state: Path, source: DataSource, base: str = "", *,
 
 
 def _refusal(root: Path, what: str, source: DataSource) -> OtherDatasetError:
+    more = "; or, if you want both in this one, say so with --mix (mix=True)"
+    if source.kind != "bids":  # a package for one data set does not offer that
+        more = ""
     return OtherDatasetError(
         f"{root} holds another data set: {what}. You asked for {source}. Nothing was fetched. "
-        "Choose another data directory; or, if you want both in this one, say so with --mix "
-        "(mix=True)."
+        f"Choose another data directory{more}."
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import Want
     from neurofetch.store.known import Receipts
+    from neurofetch.store.others import Others
     from neurofetch.store.partials import Temporary
 
 __all__ = ["FULL", "DataDirectory"]
@@ -71,6 +72,8 @@ class DataDirectory:
         self._folder: Folder | None = None
         self.source: str = ""
         """What the receipts of this run say of the data set; see `remember` in `data_source`."""
+        self.others: Others | None = None
+        """What is known of the files of other data sets here; None where nobody asked."""
         self.surveyed: Receipts | None = None
         """The receipts that the last survey was made with; a run needs to know how they count."""
 
