@@ -1,6 +1,7 @@
 """``neurofetch get`` and its Python twin, on a bucket of which nothing is known beforehand."""
 
 import json
+import os
 import pickle
 import re
 import time
@@ -311,7 +312,39 @@ def test_verify_finds_and_adopts(dest):
     (dest / "CHANGES").write_bytes(b"2.0")
     found = {f.path: f.state for f in neurofetch.verify(dest, read_all=True, url=URL).findings}
     assert found == {"README.md": "adopted", "CHANGES": "differs"}
-    assert [f.path for f in neurofetch.verify(dest).findings] == ["README.md"]
+    assert {f.path: f.state for f in neurofetch.verify(dest).findings} == {
+        "README.md": "unchanged",
+        "CHANGES": "differs",
+    }
+
+
+def damaged(dest):
+    """Fetch a file, and change it behind the back of the program; return what it held."""
+    neurofetch.get(URL, dest, include="README.md", progress="none")
+    file = dest / "README.md"
+    before, info = file.read_bytes(), file.stat()
+    file.write_bytes(b"x" * len(before))
+    os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
+    return before
+
+
+def test_get_replaces_damaged_files_when_it_is_told_to_read_them(dest):
+    before = damaged(dest)
+    assert not neurofetch.plan(URL, dest, include="README.md").moving
+    planned = neurofetch.plan(URL, dest, include="README.md", verify=True)
+    assert [step.want.path for step in planned.moving] == ["README.md"]
+    assert neurofetch.verify(dest).ok, "a plan writes nothing down"
+    neurofetch.get(URL, dest, include="README.md", verify=True, progress="none")
+    assert (dest / "README.md").read_bytes() == before
+
+
+def test_damage_that_verify_names_is_repaired_by_the_same_get_again(shell, dest):
+    before = damaged(dest)
+    assert shell(f"neurofetch verify {dest} --hash").code == ExitCode.INCOMPLETE
+    assert shell(f"neurofetch get {URL} --data-dir {dest} --include README.md").code == 0
+    assert (dest / "README.md").read_bytes() == before
+    assert shell(f"neurofetch verify {dest} --hash").code == 0
+    assert shell(f"neurofetch get {URL} --data-dir {dest} --include README.md --verify").code == 0
 
 
 def test_a_destination_that_is_a_file(shell):

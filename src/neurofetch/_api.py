@@ -54,6 +54,7 @@ def plan(
     permissive: bool = False,
     derivatives: Values = None,
     mix: bool = False,
+    verify: bool = False,
     **entities: Values,
 ) -> Plan:
     """Say what `get` would do: every file, its bytes, what is here already, and why.
@@ -97,6 +98,8 @@ def plan(
     mix : bool
         The data directory may be of another data set. By default that is an error, since two data
         sets would lie in each other's folders. A file of one is never replaced by one of the other.
+    verify : bool
+        Read every byte of the files that are here: damaged ones are to be fetched again.
     **entities : str, int or list, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
         ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
@@ -129,7 +132,7 @@ def plan(
     ).with_derivatives(derivatives)
     choice = _Choice(url, wanted if permissive else wanted.strictly(), follow, derivatives is None)
     settings = RunSettings.checked(
-        shard=shard, overwrite=overwrite, progress="none", dry_run=True, mix=mix
+        shard=shard, overwrite=overwrite, progress="none", verify=verify, dry_run=True, mix=mix
     )
     root = _root(dest, data_dir)
     with Fetcher(
@@ -162,6 +165,7 @@ def get(
     permissive: bool = False,
     derivatives: Values = None,
     mix: bool = False,
+    verify: bool = False,
     **entities: Values,
 ) -> Report:
     """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
@@ -169,7 +173,7 @@ def get(
     Parameters
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
-    overwrite, shard, region, follow, bare, permissive, derivatives, mix, **entities
+    overwrite, shard, region, follow, bare, permissive, derivatives, mix, verify, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -216,6 +220,7 @@ def get(
         patience=patience,
         progress=progress,
         overwrite=overwrite,
+        verify=verify,
         mix=mix,
     )
     root = _root(dest, data_dir)
@@ -391,6 +396,7 @@ def _against(dataset: Dataset, root: Path, how: _How, *, several: Sequence[Datas
             of = {path: one.source for path, one in read_receipts(fetcher.directory.state).items()}
             wants = [want for want in wants if of.get(want.path, key) == key]
             only = {path for path, one in of.items() if one == key} | {want.path for want in wants}
+            fetcher.directory.source = key  # of the receipts that are written
         return fetcher.audit(
             wants, read_all=how.read_all, listing=listing, only=only, listen=how.listen
         )

@@ -113,6 +113,11 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "the other",
     )
     console.add_transfer(parser)
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="also read every byte of the files that are here, and fetch damaged ones again",
+    )
     console.add_output(parser)
     parser.set_defaults(handler=_get)
 
@@ -157,6 +162,7 @@ def _get(arguments: argparse.Namespace) -> int:
         "region": arguments.region,
         "follow": arguments.follow,
         "mix": arguments.mix,
+        "verify": arguments.verify,
         "bare": arguments.bare,
         "permissive": arguments.permissive,
         "derivatives": arguments.derivatives,

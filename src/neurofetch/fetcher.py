@@ -388,7 +388,7 @@ class Fetcher:
             self._check_source(mix=settings.mix)
             plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
         if settings.verify:
-            plan = self._repaired(plan, settings.listen)
+            plan = self._repaired(plan, settings)
         return plan.shard(*settings.shard) if settings.shard is not None else plan
 
     def plan_for(
@@ -413,10 +413,16 @@ class Fetcher:
                 self.directory, selection.wants, notes, overwrite=overwrite, adopt=adopt
             )
 
-    def _repaired(self, plan: Plan, listen: Callable[[Event], None]) -> Plan:
+    def _repaired(self, plan: Plan, settings: RunSettings) -> Plan:
         """Read every byte of the files that a plan keeps; return a plan that replaces bad ones."""
         kept = {step.want.path: step.want for step in plan.of(Action.KEEP)}
-        found = self.audit(kept.values(), read_all=True, only=kept.keys(), listen=listen)
+        found = self.audit(
+            kept.values(),
+            read_all=True,
+            only=kept.keys(),
+            listen=settings.listen,
+            write=not settings.dry_run,
+        )
         bad = {finding.path: finding.detail for finding in found.problems}
         steps = tuple(
             replace(
@@ -564,6 +570,7 @@ class Fetcher:
         listing: Listing | None = None,
         only: Iterable[str] | None = None,
         listen: Callable[[Event], None] | None = None,
+        write: bool = True,
     ) -> Audit:
         """Compare the data directory with its receipts, and with what the source has.
 
@@ -580,6 +587,8 @@ class Fetcher:
             Look at these paths and no others.
         listen : callable, optional
             With `read_all`, gets a `Checking` event now and then, and one at the end.
+        write : bool
+            Whether what `read_all` finds is written down, as receipts.
         """
         from neurofetch.store.audit import audit  # noqa: PLC0415 - few runs need it
         from neurofetch.survey import for_this_disk  # noqa: PLC0415
@@ -594,6 +603,7 @@ class Fetcher:
             listed=listed,
             only=None if only is None else frozenset(only),
             listen=listen,
+            write=write,
         )
 
     def _absent(self, listing: Listing, receipt: Receipt) -> str:

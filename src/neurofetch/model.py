@@ -821,6 +821,8 @@ class Receipt:
     source : str
         The key of the data set that it is of, where that is not the one that the data directory is
         of; else "".
+    damaged : bool
+        Whether the file of this size and time was read since, and has other bytes.
     """
 
     path: str
@@ -834,6 +836,7 @@ class Receipt:
     listed: str = ""
     seq: int = field(default=0, compare=False)
     source: str = ""
+    damaged: bool = False
 
     def is_of(self, remote: RemoteFile) -> bool:
         """Whether this is the object that a listing tells of, by its ETag.
@@ -872,7 +875,7 @@ class LocalFile:
     @property
     def content(self) -> str:
         """The digest of what is here, as far as it is known without reading it again."""
-        if self.digest or self.receipt is None or self.touched:
+        if self.digest or self.receipt is None or self.touched or self.receipt.damaged:
             return self.digest
         return self.receipt.digest
 
@@ -882,6 +885,11 @@ class LocalFile:
         if digest is None or content.partition(":")[0] != digest.algorithm:
             return None
         return content == str(digest)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it was read before, and had other bytes than it should; it is as it was then."""
+        return self.receipt is not None and self.receipt.damaged and not self.touched
 
     @property
     def touched(self) -> bool:

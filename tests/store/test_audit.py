@@ -11,7 +11,7 @@ from neurofetch.display.text import audit_text
 from neurofetch.engine import Listing, State, query
 from neurofetch.errors import DestinationError
 from neurofetch.events import Checking
-from neurofetch.model import VerificationLevel, Want
+from neurofetch.model import Action, VerificationLevel, Want
 from neurofetch.store.audit import audit
 from tests.engine_world import PART, World, noise
 
@@ -93,6 +93,7 @@ def test_a_byte_changed_without_a_trace_is_found_by_reading_all(world):
     assert "its bytes changed since it was fetched (crc64nvme" in detail
 
 
+DAMAGED = "an earlier verify found other bytes in it than were fetched"
 COPIED = "times changed (copied?); contents not read: use --hash"
 
 
@@ -102,7 +103,63 @@ def test_a_changed_time_is_no_damage_and_changed_bytes_are(world):
     assert look(world)["small.txt"] == (State.TIMES_CHANGED, COPIED)
     assert look(world, remote=True)["small.txt"] == (State.TIMES_CHANGED, COPIED)
     assert states(world, read_all=True)["small.txt"] is State.DIFFERS
-    assert states(world)["small.txt"] is State.TIMES_CHANGED, "what differs gets no receipt"
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_damage_that_was_found_is_remembered_and_the_next_run_repairs_it(world, keep_time):
+    world.fetch()
+    spoil(world.root / "small.txt", keep_time=keep_time)
+    assert world.plan().moving == (), "nobody has read it"
+    assert states(world, read_all=True)["small.txt"] is State.DIFFERS
+    state, detail = look(world)["small.txt"]
+    assert (state, detail) == (State.DIFFERS, DAMAGED)
+    (step,) = world.plan().moving
+    assert (step.want.path, step.action) == ("small.txt", Action.REPLACE)
+    assert "damaged" in step.reason
+    world.fetch()
+    assert (world.root / "small.txt").read_bytes() == SMALL
+    assert states(world)["small.txt"] is State.UNCHANGED
+    assert states(world, read_all=True)["small.txt"] is State.GOOD
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_damage_that_was_mended_by_hand_is_forgotten(world, keep_time):
+    world.fetch()
+    before = (world.root / "small.txt").stat()
+    spoil(world.root / "small.txt", keep_time=keep_time)
+    states(world, read_all=True)
+    (world.root / "small.txt").write_bytes(SMALL)
+    os.utime(world.root / "small.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert states(world, read_all=True)["small.txt"] is State.GOOD
+    assert states(world)["small.txt"] is State.UNCHANGED
+    assert world.plan().moving == ()
+
+
+def test_damage_is_remembered_when_receipts_are_merged(world):
+    world.fetch()
+    spoil(world.root / "small.txt", keep_time=True)
+    states(world, read_all=True)
+    for number in range(10):
+        os.utime(world.root / "large.bin", (number, number))
+        states(world, read_all=True)
+    assert states(world)["small.txt"] is State.DIFFERS
+
+
+def test_an_etag_that_changed_and_no_byte_is_no_damage_for_who_reads(world):
+    world.fetch()
+    world.put("small.txt", SMALL, part_size=5)
+    assert states(world, remote=True)["small.txt"] is State.DIFFERS
+    assert states(world, read_all=True, remote=True)["small.txt"] is State.GOOD
+    assert states(world, remote=True)["small.txt"] is State.UNCHANGED, "that is written down"
+    assert world.plan().moving == ()
+
+
+def test_another_version_on_the_server_is_not_called_damage_of_the_file(world):
+    world.fetch()
+    world.put("small.txt", bytes(len(SMALL)))
+    state, detail = look(world, read_all=True, remote=True)["small.txt"]
+    assert (state, detail) == (State.DIFFERS, "changed on the server since it was fetched")
+    assert states(world, read_all=True)["small.txt"] is State.GOOD
 
 
 def test_a_copy_of_a_data_directory_is_read_once_and_then_known(world, tmp_path):
@@ -330,7 +387,9 @@ def test_a_file_of_another_tool_with_other_bytes_is_not_adopted(world, how, veri
     assert state is State.DIFFERS
     assert detail.startswith("not the server's file: ")
     assert verification.value in detail
-    assert world.receipts() == {}
+    assert world.receipts()["other.bin"].damaged, "so the next run replaces it"
+    steps = {step.want.path: step.action for step in world.plan().moving}
+    assert steps["other.bin"] is Action.REPLACE
 
 
 def test_what_the_server_cannot_vouch_for_is_not_called_its_bytes(world):

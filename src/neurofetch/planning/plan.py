@@ -155,6 +155,8 @@ def _possible(want: Want, here: LocalFile | None, have: int, overwrite: bool) ->
     if overwrite:
         return Step(want, Action.REPLACE, "here, to be fetched again")
     action, reason = _compare(want, here)
+    if here.damaged and not here.matches(want.remote.digest):
+        action, reason = Action.REPLACE, "here, but damaged: verify has read other bytes in it"
     if action is Action.REPLACE:
         return Step(want, action, reason, have)
     if here.matches(want.remote.digest):

@@ -249,14 +249,15 @@ class Receipts(Mapping[str, Receipt]):
         size, mtime_ns : int
             Of the file: bytes, nanoseconds since the epoch.
         """
-        if self.rivals:
-            for rival in self.rivals.get(path, ()):
-                if (rival.size, rival.mtime_ns) == (size, mtime_ns):
-                    return rival
         row = self._rows.get(path)
         if row is None or type(row) is int:
             return None
-        return row if type(row) is Receipt else self._receipt(path, row)  # type: ignore[arg-type]
+        holds = row if type(row) is Receipt else self._receipt(path, row)  # type: ignore[arg-type]
+        rivals = self.rivals.get(path, ()) if self.rivals else ()
+        if not rivals or (holds.size, holds.mtime_ns) == (size, mtime_ns):
+            return holds
+        same = (one for one in rivals if (one.size, one.mtime_ns) == (size, mtime_ns))
+        return next(same, holds)
 
     def seen(self, path: str) -> tuple[int, int, int, int, int, bytes] | None:
         """Return what tells at a glance whether a file is as it was fetched, and as it is listed.
@@ -342,6 +343,7 @@ def _from_line(line: bytes) -> Receipt | None:
             data.get("listed", ""),
             data.get("seq", 0),
             data.get("source", ""),
+            data.get("damaged") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
