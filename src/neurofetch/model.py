@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "STATE_FOLDERS",
     "Action",
     "Digest",
     "Folder",
@@ -45,6 +46,10 @@ __all__ = [
     "Want",
     "names_in",
 ]
+
+STATE_FOLDERS = (".neurofetch", ".laion_fmri")
+"""Names of the folders in a data directory in which programs of ours keep what they know of it. A
+package for another data set may choose its own."""
 
 
 class VerificationLevel(enum.StrEnum):

@@ -420,6 +420,8 @@ DAMAGED = {
     "no version": b'{"kind": "bids", "url": "s3://b"}',
     "no kind": b'{"format_version": 1, "url": "s3://b"}',
     "no URL": b'{"format_version": 1, "kind": "bids"}',
+    "a number for a kind": b'{"format_version": 1, "kind": 5, "url": "s3://b"}',
+    "a list for a URL": b'{"format_version": 1, "kind": "bids", "url": []}',
     "zeros": bytes(100),
     "no UTF-8": b"\xff\xfe",
     "deep": b"[" * 100_000,
@@ -452,7 +454,18 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(dest, state, tmp_path):
     state.mkdir(parents=True)
     (tmp_path / "outside").write_text("{}")
     (state / "source.json").symlink_to(tmp_path / "outside")
-    assert read_sources(state) == ()
+    with pytest.raises(DestinationError, match=r"source\.json.*damaged"):
+        read_sources(state)
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(s3, dest, state):
+    get("s3://b/ds1", dest)
+    (state / "source.json").unlink()
+    (state / "source.json").mkdir()
+    with pytest.raises(DestinationError, match=r"source\.json.*damaged"):
+        get("s3://b/ds1", dest)
+    with pytest.raises(DestinationError, match=r"source\.json.*damaged"):
+        neurofetch.verify(dest, remote=True)
 
 
 def test_a_disk_without_second_names_will_do(state, monkeypatch):

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from neurofetch._shown import shown
 from neurofetch.errors import DestinationError, OtherDatasetError, UnsafeNameError
+from neurofetch.model import STATE_FOLDERS
 from neurofetch.store.atomic import read_regular
 from neurofetch.store.folder import Folder
 from neurofetch.store.owner import process_token
@@ -48,8 +49,6 @@ VERSION = 1
 """Of the file: a newer one may say what this program does not understand."""
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
-_OURS = (".neurofetch", ".laion_fmri")
-"""Names of state folders; a package for another data set may choose its own."""
 _TRIES = 5
 _LARGEST = 1 << 20
 """Bytes. What is larger is no such file, and no description of a data set."""
@@ -147,7 +146,7 @@ def _is_state(folder: Path) -> bool:
         if folder.is_symlink() or not folder.is_dir():
             return False
         receipts = folder / "receipts"
-        if folder.name in _OURS:
+        if folder.name in STATE_FOLDERS:
             return (folder / _FIRST).is_file() or receipts.is_dir()
         return any(receipts.glob("*.jsonl"))
     return False
@@ -224,9 +223,14 @@ def _read(path: Path) -> DataSource | None:
 def _content(path: Path) -> bytes | None:
     try:
         with _opened(path.parent) as folder:
-            return folder.read(path.name, _LARGEST)
+            try:
+                return folder.read(path.name, _LARGEST)
+            except FileNotFoundError:
+                if folder.look(path.name) is None:
+                    return None
     except (FileNotFoundError, NotADirectoryError):
         return None
+    raise _damaged(path)  # a folder, or a link, which is not followed
 
 
 def _parsed(path: Path, content: bytes) -> DataSource:
@@ -247,23 +251,30 @@ def _parsed(path: Path, content: bytes) -> DataSource:
             )
             raise DestinationError(msg)
         texts = ("kind", "url", "endpoint", "name", "doi", "version", "tool", "first", "last")
-        source = DataSource(
-            **{name: str(data.get(name, "")) for name in texts},
-            tidy_labels=data.get("tidy_labels") is True,
-        )
+        said = {name: _checked_text(data.get(name, "")) for name in texts}
+        source = DataSource(**said, tidy_labels=data.get("tidy_labels") is True)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         source = DataSource("", "")
         cause: Exception | None = error
     else:
         cause = None
     if not source.kind or not source.identity:
-        msg = (
-            f"{path} does not tell of which data set this directory is: it is damaged. Nothing was "
-            "changed. Remove that file; the next run writes it anew. Files and receipts are not "
-            "touched by that."
-        )
-        raise DestinationError(msg) from cause
+        raise _damaged(path) from cause
     return source
+
+
+def _checked_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _damaged(path: Path) -> DestinationError:
+    return DestinationError(
+        f"{path} does not tell of which data set this directory is: it is damaged. Nothing was "
+        "changed. Remove that file; the next run writes it anew. Files and receipts are not "
+        "touched by that."
+    )
 
 
 def check_source(root: Path, state: Path, source: DataSource, base: str = "", *, mix: bool) -> str:
