@@ -496,8 +496,10 @@ def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found
     if not found.scope:
         return selection, found
     root = f"s3://{fetcher.dataset.bucket}/{found.base}".rstrip("/")
-    note = f"{url} lies in the data set {root}: paths are relative to that"
-    return selection._replace(notes=(note, *selection.notes)), found
+    notes = [f"{url} lies in the data set {root}: paths are relative to that"]
+    if url.rstrip("/").rpartition("/")[2] != found.scope.rpartition("/")[2]:
+        notes.append(f"{found.scope}: a recording that is a folder comes whole")
+    return selection._replace(notes=(*notes, *selection.notes)), found
 
 
 def _selected(fetcher: Fetcher, found: Found, wanted: Query) -> Selection:
