@@ -347,6 +347,20 @@ def test_damage_that_verify_names_is_repaired_by_the_same_get_again(shell, dest)
     assert shell(f"neurofetch get {URL} --data-dir {dest} --include README.md --verify").code == 0
 
 
+def test_an_empty_name_is_not_the_current_directory(shell):
+    for line in (f"get {URL} --data-dir ''", "verify ''", f"get {URL} --data-dir '' --dry-run"):
+        done = shell(f"neurofetch {line}")
+        assert done.code == ExitCode.USAGE
+        assert "data directory" in done.err
+    assert on_disk(shell.home) == set()
+
+
+def test_a_destination_of_an_impossible_name(shell):
+    done = shell(f"neurofetch get {URL} --data-dir {'n' * 300}")
+    assert done.code == ExitCode.DISK
+    assert "cannot be used: File name too long. Choose another." in done.err
+
+
 def test_a_destination_that_is_a_file(shell):
     (shell.home / "file").touch()
     done = shell(f"neurofetch get {URL} --dest file")

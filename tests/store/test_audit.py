@@ -84,6 +84,38 @@ def test_a_file_that_is_gone_is_missing(world, how):
     assert states(world, **how) == {"large.bin": other, "small.txt": State.MISSING}
 
 
+def test_what_a_link_leads_out_is_named_and_all_the_rest_is_checked(world, tmp_path):
+    world.put("sub-01/a.txt", SMALL)
+    world.fetch()
+    (world.root / "sub-01").rename(tmp_path / "elsewhere")
+    (world.root / "sub-01").symlink_to(tmp_path / "elsewhere")
+    for how in ({}, {"read_all": True}, {"remote": True}):
+        found = look(world, **how)
+        state, detail = found["sub-01/a.txt"]
+        assert state is State.DIFFERS
+        assert "a link leads its folder out of the data directory" in detail
+        assert found["small.txt"][0] in (State.GOOD, State.UNCHANGED)
+        assert found["large.bin"][0] in (State.GOOD, State.UNCHANGED)
+
+
+def test_what_the_system_does_not_show_is_not_called_missing(world):
+    world.put("sub-01/a.txt", SMALL)
+    world.fetch()
+    (world.root / "sub-01" / "a.txt").unlink()
+    (world.root / "sub-01").rmdir()
+    (world.root / "sub-01").symlink_to("sub-01")
+    state, detail = look(world)["sub-01/a.txt"]
+    assert state is State.DIFFERS
+    assert detail.startswith("cannot be looked at: ")
+
+
+def test_a_folder_in_the_place_of_a_file_is_not_called_missing(world):
+    world.fetch()
+    (world.root / "small.txt").unlink()
+    (world.root / "small.txt").mkdir()
+    assert look(world)["small.txt"] == (State.DIFFERS, "in its place is something that is no file")
+
+
 def test_a_byte_changed_without_a_trace_is_found_by_reading_all(world):
     world.fetch()
     spoil(world.root / "large.bin", keep_time=True)
@@ -500,7 +532,7 @@ def test_a_receipt_for_what_cannot_be_a_file_here_costs_itself_only(world):
 
 
 @pytest.mark.parametrize("thing", ["folder", "link to itself", "file in the place of its folder"])
-def test_what_stands_in_the_place_of_a_file_makes_it_missing_and_ends_nothing(world, thing):
+def test_what_stands_in_the_place_of_a_file_is_damage_and_ends_nothing(world, thing):
     world.put("d/f.bin", SMALL)
     assert world.fetch().ok
     path = world.root / "d" / "f.bin"
@@ -513,7 +545,7 @@ def test_what_stands_in_the_place_of_a_file_makes_it_missing_and_ends_nothing(wo
         path.parent.rmdir()
         path.parent.write_text("x")
     assert states(world) == {
-        "d/f.bin": State.MISSING,
+        "d/f.bin": State.MISSING if thing.startswith("file") else State.DIFFERS,
         "large.bin": State.UNCHANGED,
         "small.txt": State.UNCHANGED,
     }

@@ -295,6 +295,8 @@ class _Inspector:
     def look(self, path: str, here: LocalFile | None) -> Finding:
         """Look at one file."""
         try:
+            if here is None and (why := self._directory.obstacle(path)):
+                return Finding(path, State.DIFFERS, why)
             if here is None:
                 return Finding(path, State.MISSING, "fetched before, now missing")
             return self._look(path, here)
