@@ -78,6 +78,14 @@ def test_several_data_directories_are_checked_together(data, tmp_path):
         neurofetch.verify(tmp_path, url="s3://b/ds1")
 
 
+def test_data_directories_at_two_depths_are_all_checked(data, tmp_path, capsys):
+    neurofetch.get("s3://b/ds2", tmp_path / "ds2", progress="none")
+    (data / T1W).unlink()
+    assert f"all/data/{T1W}" in states(neurofetch.verify(tmp_path))
+    assert main(["verify", str(tmp_path)]) == ExitCode.INCOMPLETE
+    assert f"checked: {tmp_path / 'ds2'}, {data}" in capsys.readouterr().err
+
+
 def test_the_nearest_is_taken(data):
     inner = data / "derivatives" / "mine"
     neurofetch.get("s3://b/ds2", inner, progress="none")

@@ -40,6 +40,45 @@ def states(done):
     return {f["path"]: f["state"] for f in json.loads(done.out)["files"]}
 
 
+@pytest.mark.parametrize("where", ["data", "data/derivatives", "."])
+def test_the_data_directory_is_found_from_folders_in_it_and_above_it(shell, where):
+    done = shell(f"cd {where} && laion-fmri verify --json", LAION_FMRI_DATA_DIR=None)
+    assert (done.code, len(states(done))) == (0, len(on_disk(shell.data)))
+    done = shell(f"laion-fmri verify --data-dir {where} --json")
+    assert (done.code, len(states(done))) == (0, len(on_disk(shell.data)))
+    (shell.data / R2MEAN).unlink()
+    done = shell(f"cd {where} && laion-fmri verify", LAION_FMRI_DATA_DIR=None)
+    assert done.code == ExitCode.INCOMPLETE
+    assert f"missing: {R2MEAN}" in done.out
+
+
+def test_where_no_data_directory_is_chosen_and_none_is_here_that_is_said(shell):
+    (shell.home / "empty").mkdir()
+    shutil.move(shell.data, shell.home / "a")
+    (shell.home / "a" / "b").mkdir()
+    shutil.move(shell.home / "a" / ".laion_fmri", shell.home / "a" / "b" / ".gone")
+    done = shell("cd empty && laion-fmri verify", LAION_FMRI_DATA_DIR=None)
+    assert done.code == ExitCode.USAGE
+    assert "no data directory is set" in done.err
+
+
+def test_several_data_directories_are_named_and_none_is_guessed(shell):
+    shutil.copytree(shell.data, shell.home / "copy")
+    done = shell("laion-fmri verify --data-dir .")
+    assert done.code == ExitCode.USAGE
+    assert str(shell.data) in done.err
+    assert str(shell.home / "copy") in done.err
+
+
+def test_what_neurofetch_get_fetched_is_not_called_nothing(shell):
+    raw = shell.home / "raw"
+    get = f"neurofetch get s3://laion-fmri/sub-03/ses-01/anat --data-dir {raw} --bare"
+    assert shell(get).code == 0
+    done = shell(f"laion-fmri verify --data-dir {raw}")
+    assert done.code == ExitCode.NOTHING_MATCHED
+    assert f"Use: neurofetch verify {raw}" in done.err
+
+
 def flip(path, *, keep_time=True):
     """Turn the bits of one byte in the middle; size and, if told so, time stay."""
     info = path.stat()

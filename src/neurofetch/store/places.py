@@ -45,21 +45,22 @@ def find_places(start: str | os.PathLike[str]) -> list[Place]:
     Returns
     -------
     list of Place
-        Those of the nearest folder: itself, then the folders above it. Where these have none, those
-        in it, up to two folders down. Empty where there is none.
+        Those of the nearest folder: itself, then the folders above it. Where these have none, all
+        that lie in it, up to two folders down. Empty where there is none.
     """
     here = Path(os.path.abspath(start))
     for folder in (here, *here.parents):
         found = _at(folder)
         if found:
             return found
-    level = [here]
+    level, all_found = [here], []
     for _ in range(_DEEP):
         level = [below for folder in level for below in _folders(folder)]
         found = [place for folder in level for place in _at(folder)]
-        if found:
-            return found
-    return []
+        all_found += found
+        roots = {place.root for place in found} | {place.root.parent for place in found}
+        level = [folder for folder in level if folder not in roots]
+    return all_found
 
 
 def _at(folder: Path) -> list[Place]:
