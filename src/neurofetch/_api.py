@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.events import Event
-    from neurofetch.model import Plan, Report, Want
+    from neurofetch.model import Plan, Receipt, Report, Want
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
     from neurofetch.store.data_source import DataSource
@@ -410,14 +410,20 @@ def _merged(audits: Sequence[Audit]) -> Audit:
 
     root = Path(os.path.commonpath([audit.root for audit in audits]))
     found: dict[str, Finding] = {}
-    for audit in audits:
+    known: dict[str, Receipt] = {}
+    sources: dict[str, DataSource] = {}
+    for number, audit in enumerate(audits):
         folder = audit.root.relative_to(root)
         for finding in audit.findings:
             path = (folder / finding.path).as_posix() if folder.parts else finding.path
             if path not in found or finding.state is not State.UNKNOWN:
                 found[path] = replace(finding, path=path)
+                receipt = audit.known.get(finding.path)
+                if receipt is not None:
+                    known[path] = replace(receipt, source=f"{number}{receipt.source}")
+        sources |= {f"{number}{key}": source for key, source in audit.sources.items()}
     findings = tuple(found[path] for path in sorted(found))
-    return Audit(root, findings, sum(audit.seconds for audit in audits))
+    return Audit(root, findings, sum(audit.seconds for audit in audits), known, sources)
 
 
 def _root(dest: Where | None, data_dir: Where | None, default: Where | None = None) -> Where:

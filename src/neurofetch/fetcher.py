@@ -511,17 +511,18 @@ class Fetcher:
         """The data set, as a data directory remembers it."""
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
-        dataset, endpoint = self.dataset, ""
+        dataset, endpoint, address = self.dataset, "", ""
         if dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
             server = bucket_of(dataset).endpoint
-            endpoint = plain_url(server).rpartition("://")[2] if server else ""
+            address = plain_url(server) if server else ""
+            endpoint = address.rpartition("://")[2]
         else:
             name = str(getattr(self.source, "name", ""))
             url = plain_url(name) if "://" in name else dataset.name
         tool = f"neurofetch {__version__}"
         tidy = dataset.tidy_labels
-        return DataSource(dataset.kind, url, endpoint, tool=tool, tidy_labels=tidy)
+        return DataSource(dataset.kind, url, endpoint, tool=tool, tidy_labels=tidy, server=address)
 
     def _check_bucket(self, *, mix: bool) -> None:
         """See, before anything is listed, that it is not another bucket's directory."""

@@ -22,6 +22,7 @@ from neurofetch.integrity.verification import (
     read_blocks,
 )
 from neurofetch.model import LocalFile, Receipt, RemoteFile, VerificationLevel, Want
+from neurofetch.store.data_source import read_sources
 from neurofetch.store.findings import Audit, Finding, State
 from neurofetch.store.names import encodable
 from neurofetch.store.receipts import Journal, read_receipts
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from neurofetch.events import Listener
+    from neurofetch.store.data_source import DataSource
     from neurofetch.store.directory import DataDirectory
     from neurofetch.store.known import Receipts
 
@@ -102,6 +104,7 @@ def audit(
     size = max(1, len(asked)) if read_all else _STRETCH
     findings: list[Finding] = []
     journal = Journal(directory.state) if write else None
+    written: list[Receipt] = []
     try:
         for first in range(0, len(asked), size):
             some = asked[first : first + size]
@@ -109,7 +112,14 @@ def audit(
             paths = [path for path in some if path in receipts or path in local]
             meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
             inspector = _Inspector(
-                directory, journal, wants, checksum, meter, listed=listed, read_all=read_all
+                directory,
+                journal,
+                wants,
+                checksum,
+                meter,
+                written=written,
+                listed=listed,
+                read_all=read_all,
             )
             looks = [partial(inspector.look, path, local.get(path)) for path in paths]
             if not read_all:
@@ -123,7 +133,18 @@ def audit(
         if journal is not None:
             journal.close()
     findings = sorted([*findings, *unnamed], key=attrgetter("path"))
-    return Audit(directory.root, tuple(findings), time.monotonic() - began)
+    for receipt in written:
+        every.add(replace(receipt, seq=(every.seq(receipt.path) or 0) + 1))
+    seconds = time.monotonic() - began
+    return Audit(directory.root, tuple(findings), seconds, every, _sources(directory))
+
+
+def _sources(directory: DataDirectory) -> dict[str, DataSource]:
+    """Return the data sets that receipts are of, by what receipts call them."""
+    found: tuple[DataSource, ...] = ()
+    with contextlib.suppress(DestinationError):  # what cannot be told is left out
+        found = read_sources(directory.state)
+    return {one.key: one for one in found} | dict(zip([""], found, strict=False))
 
 
 def _tell(listen: Listener, meter: _Meter) -> None:
@@ -281,6 +302,7 @@ class _Inspector:
         checksum: Callable[[RemoteFile], ServerChecksum] | None,
         meter: _Meter,
         *,
+        written: list[Receipt],
         listed: Callable[[Receipt], str] | None,
         read_all: bool,
     ) -> None:
@@ -289,6 +311,7 @@ class _Inspector:
         self._wants = wants
         self._checksum = checksum
         self._meter = meter
+        self._written = written
         self._listed = listed
         self._read_all = read_all
 
@@ -369,6 +392,7 @@ class _Inspector:
 
     def _noted(self, receipt: Receipt) -> str:
         """Write down what was found; say so where that cannot be."""
+        self._written.append(receipt)
         try:
             if self._journal is not None:
                 self._journal.append(receipt)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from neurofetch._compact import quoted
 from neurofetch._shown import shown
 from neurofetch.errors import DestinationError, OtherDatasetError, UnsafeNameError
 from neurofetch.model import STATE_FOLDERS
@@ -49,6 +50,7 @@ VERSION = 1
 """Of the file: a newer one may say what this program does not understand."""
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
+_TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "tool", "first", "last"]
 _TRIES = 5
 _LARGEST = 1 << 20
 """Bytes. What is larger is no such file, and no description of a data set."""
@@ -82,6 +84,8 @@ class DataSource:
         The program and its version that fetched last.
     first, last : str
         When the first and the last run began, UTC, in ISO 8601.
+    server : str
+        Address of the S3 server, where it is not AWS; "" also where an older version wrote it down.
     """
 
     kind: str
@@ -94,6 +98,7 @@ class DataSource:
     tool: str = ""
     first: str = ""
     last: str = ""
+    server: str = ""
 
     @property
     def identity(self) -> str:
@@ -104,6 +109,30 @@ class DataSource:
     def key(self) -> str:
         """A short name that depends on the identity alone."""
         return hashlib.sha256(self.identity.encode()).hexdigest()[:12]
+
+    def object_url(self, key: str) -> str:
+        """Return the address of an object; "" where that is not known.
+
+        Parameters
+        ----------
+        key : str
+
+        Examples
+        --------
+        >>> DataSource("bids", "s3://openneuro.org/ds000001").object_url("ds000001/README")
+        'https://s3.amazonaws.com/openneuro.org/ds000001/README'
+        """
+        scheme, _, place = self.url.partition("://")
+        bucket = place.partition("/")[0]
+        if scheme != "s3" or (self.endpoint and not self.server):
+            return ""
+        if self.server:
+            base = f"{self.server.rstrip('/')}/{bucket}"
+        elif "." in bucket:  # the certificate covers one level of names only
+            base = f"https://s3.amazonaws.com/{bucket}"
+        else:
+            base = f"https://{bucket}.s3.amazonaws.com"
+        return f"{base}/{quoted(key)}"
 
     def __str__(self) -> str:
         place = f"{self.url}, at {self.endpoint}" if self.endpoint else self.url
@@ -250,8 +279,7 @@ def _parsed(path: Path, content: bytes) -> DataSource:
                 "pip install -U neurofetch"
             )
             raise DestinationError(msg)
-        texts = ("kind", "url", "endpoint", "name", "doi", "version", "tool", "first", "last")
-        said = {name: _checked_text(data.get(name, "")) for name in texts}
+        said = {name: _checked_text(data.get(name, "")) for name in _TEXTS}
         source = DataSource(**said, tidy_labels=data.get("tidy_labels") is True)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         source = DataSource("", "")
