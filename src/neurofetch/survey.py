@@ -31,6 +31,10 @@ _UNREAD = (
     "receipts that cannot be read: {}. Files that only they tell of count as those of another "
     "program."
 )
+_DAMAGED = (
+    "receipts: {} of their lines are damaged. Files that only these tell of count as those of "
+    "another program."
+)
 
 
 def plan_wants(
@@ -69,7 +73,8 @@ def plan_wants(
         steps += _steps(directory, some, receipts, held, overwrite=overwrite, adopt=adopt)
     directory.surveyed = receipts
     receipts.forget()
-    notes = (*notes, *map(_UNREAD.format, receipts.unread), *unresumed(steps))
+    damaged = [_DAMAGED.format(f"{receipts.damaged:,}")] if receipts.damaged else []
+    notes = (*notes, *map(_UNREAD.format, receipts.unread), *damaged, *unresumed(steps))
     return Plan(directory.root, tuple(steps), notes, directory.free())
 
 

@@ -116,6 +116,27 @@ def test_a_folder_in_the_place_of_a_file_is_not_called_missing(world):
     assert look(world)["small.txt"] == (State.DIFFERS, "in its place is something that is no file")
 
 
+def test_receipts_that_the_disk_has_lost_are_told_of_and_found_again(world):
+    world.fetch()
+    (journal,) = (world.state / "receipts").iterdir()
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], bytes(50) + b"\n", b'{"path": "small.txt"}\n']))
+    with pytest.warns(UserWarning, match=r"2 lines of the receipts in .* are damaged"):
+        assert len(look(world)) == 1
+    assert any("2 of their lines are damaged" in note for note in world.plan().notes)
+    with pytest.warns(UserWarning, match="damaged"):
+        found = states(world, read_all=True, remote=True)
+    assert set(found.values()) == {State.GOOD, State.ADOPTED}
+
+
+def test_a_line_that_is_just_being_written_is_no_damage(world, recwarn):
+    world.fetch()
+    (journal,) = (world.state / "receipts").iterdir()
+    journal.write_bytes(journal.read_bytes()[:-20])
+    assert len(look(world)) == 1
+    assert not recwarn.list
+
+
 def test_a_byte_changed_without_a_trace_is_found_by_reading_all(world):
     world.fetch()
     spoil(world.root / "large.bin", keep_time=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import warnings
 from dataclasses import replace
 from functools import cache, partial
 from operator import attrgetter
@@ -44,6 +45,10 @@ _STRETCH = 2000
 _COPIED = "times changed (copied?); contents not read: use --hash"
 _NO_DIGEST = "; its receipt has no checksum of the content: use --hash --remote"
 _DAMAGED = "an earlier verify found other bytes in it than were fetched"
+_LOST = (
+    "{} lines of the receipts in {} are damaged. Files that only these told of are not checked: "
+    "--hash --remote checks them, and makes them known again."
+)
 _UNNAMED = "its name cannot be written in this locale: set LC_ALL=C.UTF-8 (or PYTHONUTF8=1)"
 
 
@@ -90,6 +95,8 @@ def audit(
     """
     began = time.monotonic()
     every = _read_all(directory)
+    if every.damaged:
+        warnings.warn(_LOST.format(f"{every.damaged:,}", directory.state), stacklevel=4)
     placed = {path for path in every if _is_below(path)}  # another is nothing that we wrote
     receipts = {path for path in placed if encodable(path)}
     unnamed = [
