@@ -338,6 +338,24 @@ def test_get_replaces_damaged_files_when_it_is_told_to_read_them(dest):
     assert (dest / "README.md").read_bytes() == before
 
 
+def test_what_is_known_by_its_size_alone_is_not_called_verified(shell, dest):
+    get = f"neurofetch get {URL} --data-dir {dest} --include README.md CHANGES --bare"
+    assert shell(get).code == 0
+    os.utime(dest / "CHANGES", (1, 1))
+    (dest / "README.md").unlink()
+    (dest / ".neurofetch" / "receipts").rename(dest / ".neurofetch" / "gone")
+    (dest / "README.md").write_bytes(b"x" * len(FILES["README.md"]))
+    done = shell(get)
+    assert done.code == 0
+    assert "verified when they came" not in done.err
+    assert "of the right size, and not read: 2 of another tool" in done.err
+    done = shell(f"{get} --verify")
+    assert (dest / "README.md").read_bytes() == FILES["README.md"]
+    assert "not read" not in shell(get).err, "and now it is known"
+    os.utime(dest / "CHANGES", (2, 2))
+    assert "not read: 1 modified since they came" in shell(get).err
+
+
 def test_damage_that_verify_names_is_repaired_by_the_same_get_again(shell, dest):
     before = damaged(dest)
     assert shell(f"neurofetch verify {dest} --hash").code == ExitCode.INCOMPLETE
