@@ -285,6 +285,15 @@ def test_a_url_in_a_recording_that_is_a_folder_stands_for_all_of_it(served, tmp_
     assert told == (inside not in ("", "/"))
 
 
+def test_the_address_in_a_plan_is_one_that_can_be_asked_for(served, tmp_path):
+    odd = "sub-01/anat/sub-01_acq-a b+c%é_T1w.json"
+    served({"dataset_description.json": b"{}", odd: b"{}"})
+    (step,) = [one for one in neurofetch.plan("s3://b/ds", tmp_path).steps if one.want.path == odd]
+    plan = neurofetch.plan(step.want.remote.url, tmp_path)
+    assert paths(plan) == {odd, "dataset_description.json"}
+    assert not any("recording" in note for note in plan.notes)
+
+
 def test_a_data_set_in_a_folder_that_is_called_like_a_recording_is_none(served, tmp_path):
     served(
         {"all.zarr/dataset_description.json": b"{}", "all.zarr/sub-01/anat/sub-01_T1w.json": b""}

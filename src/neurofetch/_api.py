@@ -62,7 +62,8 @@ def plan(
     Parameters
     ----------
     url : str
-        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one.
+        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one. The
+        web address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
     dest : path
         The data directory; it is created if it does not exist. Paths in it are relative to the
         root of the data set, also where `url` names a part of it.
@@ -503,7 +504,7 @@ def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found
         return selection, found
     root = f"s3://{fetcher.dataset.bucket}/{found.base}".rstrip("/")
     notes = [f"{url} lies in the data set {root}: paths are relative to that"]
-    if url.rstrip("/").rpartition("/")[2] != found.scope.rpartition("/")[2]:
+    if parse_s3_url(url)[1].rstrip("/") != f"{found.base}{found.scope}":
         notes.append(f"{found.scope}: a recording that is a folder comes whole")
     return selection._replace(notes=(*notes, *selection.notes)), found
 
