@@ -13,6 +13,7 @@ from neurofetch.engine import State
 from neurofetch.errors import DestinationError, NothingMatchedError, UsageError
 from neurofetch.store.data_source import DataSource, remember
 from neurofetch.store.places import Place, find_places
+from neurofetch.store.receipts import read_receipts
 from testbed.s3 import S3Server
 
 pytest_plugins = ["tests.neurovault_fixtures"]
@@ -112,6 +113,23 @@ def test_where_the_server_is_not_known_no_address_is_made_up(data):
     said = json.loads(file.read_text())
     file.write_text(json.dumps({word: text for word, text in said.items() if word != "server"}))
     assert {row["url"] for row in neurofetch.verify(data).to_dict()["files"]} == {None}
+
+
+@pytest.mark.parametrize("first", ["ds1", "ds2"])
+def test_in_a_mixed_directory_each_file_is_adopted_for_its_own_data_set(data, s3, first):
+    second = {"ds1": "ds2", "ds2": "ds1"}[first]
+    shutil.rmtree(data)
+    neurofetch.get(f"s3://b/{first}", data, exclude="*.json", progress="none")
+    neurofetch.get(f"s3://b/{second}", data, mix=True, progress="none")
+    receipts = data / ".neurofetch" / "receipts"
+    sources = {path: one.key for path, one in read_receipts(receipts.parent).items()}
+    shutil.rmtree(receipts)
+    found = neurofetch.verify(data, remote=True, read_all=True)
+    assert set(states(found).values()) == {State.ADOPTED}
+    assert {path: one.key for path, one in read_receipts(receipts.parent).items()} == sources
+    for ds in (first, second):
+        assert not neurofetch.plan(f"s3://b/{ds}", data, mix=True, exclude="*.json").moving
+    assert neurofetch.get(f"s3://b/{second}", data, mix=True, progress="none").ok
 
 
 def test_data_directories_at_two_depths_are_all_checked(data, tmp_path, capsys):

@@ -294,6 +294,20 @@ def test_the_address_in_a_plan_is_one_that_can_be_asked_for(served, tmp_path):
     assert not any("recording" in note for note in plan.notes)
 
 
+def test_a_name_whose_accents_are_encoded_otherwise_is_the_nearest(served, tmp_path):
+    there = "sub-01/anat/sub-01_acq-e\u0301_T1w.json"
+    served({there: b"{}", "sub-01/anat/sub-01_acq-\u00e9x_T1w.json": b"{}"})
+    with pytest.raises(NothingMatchedError, match="accents are encoded in another way") as caught:
+        neurofetch.plan("s3://b/ds/sub-01/anat/sub-01_acq-\u00e9_T1w.json", tmp_path)
+    assert f"Did you mean s3://b/ds/{there}?" in str(caught.value)
+
+
+def test_an_empty_folder_is_called_so(served, tmp_path):
+    served({"dataset_description.json": b"{}", "sub-01/": b"", "sub-01/anat/": b""})
+    with pytest.raises(NothingMatchedError, match=r"^There is nothing in sub-01/anat\. Nothing"):
+        neurofetch.plan("s3://b/ds/sub-01/anat", tmp_path)
+
+
 def test_a_data_set_in_a_folder_that_is_called_like_a_recording_is_none(served, tmp_path):
     served(
         {"all.zarr/dataset_description.json": b"{}", "all.zarr/sub-01/anat/sub-01_T1w.json": b""}

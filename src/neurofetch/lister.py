@@ -11,6 +11,7 @@ a level is; where it does not, a level would be the whole data set.
 from __future__ import annotations
 
 import string
+import unicodedata
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import partial
@@ -370,6 +371,8 @@ class Lister:
                 missing = key[len(folder) :].partition("/")[0]
                 close = nearest(missing, [name.rstrip("/") for name in below])
                 hint = f" Did you mean {url}{folder}{close[0]}?" if close else ""
+                if close and _same_letters(close[0], missing):
+                    hint += " (The same letters, but the accents are encoded in another way.)"
                 return (
                     f"{start} Nothing was fetched.{hint} {url}{folder} exists and holds: "
                     f"{shorten(below, 12)}."
@@ -463,6 +466,10 @@ class Lister:
             if prefix.startswith(folder):
                 return [file for file in files if file.key.startswith(prefix)]
         return None
+
+
+def _same_letters(one: str, other: str) -> bool:
+    return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
 
 
 def _recording_around(key: str, base: str) -> str:

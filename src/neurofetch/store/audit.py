@@ -23,7 +23,7 @@ from neurofetch.integrity.verification import (
     read_blocks,
 )
 from neurofetch.model import LocalFile, Receipt, RemoteFile, VerificationLevel, Want
-from neurofetch.store.data_source import read_sources
+from neurofetch.store.data_source import has_further, read_sources
 from neurofetch.store.findings import Audit, Finding, State
 from neurofetch.store.names import encodable
 from neurofetch.store.receipts import Journal, read_receipts
@@ -321,6 +321,7 @@ class _Inspector:
         self._written = written
         self._listed = listed
         self._read_all = read_all
+        self._of_one = not has_further(directory.state)
 
     def look(self, path: str, here: LocalFile | None) -> Finding:
         """Look at one file."""
@@ -428,8 +429,10 @@ class _Inspector:
         except VerificationError as error:
             if otherwise:
                 return Finding(here.path, State.DIFFERS, otherwise)
-            wrong = _receipt(self._directory, here, want, VerificationLevel.NONE, "")
-            more = self._noted(replace(wrong, damaged=True))
+            more = ""
+            if here.receipt is not None or self._of_one:  # else it may be good, of another data set
+                wrong = _receipt(self._directory, here, want, VerificationLevel.NONE, "")
+                more = self._noted(replace(wrong, damaged=True))
             return Finding(here.path, State.DIFFERS, f"not the server's file: {error}{more}")
         detail = f"the same bytes as on the server ({verified.verification.value})"
         if verified.verification in (VerificationLevel.SIZE, VerificationLevel.NONE):
