@@ -122,11 +122,11 @@ def test_in_a_mixed_directory_each_file_is_adopted_for_its_own_data_set(data, s3
     neurofetch.get(f"s3://b/{first}", data, exclude="*.json", progress="none")
     neurofetch.get(f"s3://b/{second}", data, mix=True, progress="none")
     receipts = data / ".neurofetch" / "receipts"
-    sources = {path: one.key for path, one in read_receipts(receipts.parent).items()}
+    sources = {path: one.source for path, one in read_receipts(receipts.parent).items()}
     shutil.rmtree(receipts)
     found = neurofetch.verify(data, remote=True, read_all=True)
     assert set(states(found).values()) == {State.ADOPTED}
-    assert {path: one.key for path, one in read_receipts(receipts.parent).items()} == sources
+    assert {p: one.source for p, one in read_receipts(receipts.parent).items()} == sources
     for ds in (first, second):
         assert not neurofetch.plan(f"s3://b/{ds}", data, mix=True, exclude="*.json").moving
     assert neurofetch.get(f"s3://b/{second}", data, mix=True, progress="none").ok
