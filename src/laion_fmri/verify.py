@@ -73,7 +73,8 @@ def verify(
     UsageError
         If there are several in the folder.
     NothingMatchedError
-        If what is there was fetched by ``neurofetch get``, which has receipts of its own.
+        If nothing is there that was fetched, or ``neurofetch get`` fetched it, which has receipts
+        of its own.
     ServerError
         With `remote`, if the bucket cannot be listed.
 
@@ -120,6 +121,14 @@ def _root(data_dir: str | os.PathLike[str] | None, *, remote: bool) -> str | os.
         msg = (
             f"what is in {places[0].root} was fetched by neurofetch get, and laion-fmri has no "
             f"receipts of it. Nothing was checked. Use: neurofetch verify {places[0].root}"
+        )
+        raise NothingMatchedError(msg)
+    if not ours and not remote:
+        DataDirectory(named)  # raises where there is no folder
+        msg = (
+            f"nothing that laion-fmri fetched is in {os.path.abspath(named)}, nor in a folder "
+            "above or below it. Nothing was checked. Name the data directory. To compare files of other "
+            "tools with the bucket, use --hash --remote (read_all=True, remote=True)."
         )
         raise NothingMatchedError(msg)
     return ours[0] if ours else named

@@ -212,9 +212,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     named = os.path.abspath(arguments.data_dir or found.root)
     if str(found.root) != named:
         console.remark(f"checked: {found.root}", arguments)
-    if not found.findings and not arguments.remote:
-        text = "To compare files of other tools with the bucket, use --hash --remote."
-        console.remark(text, arguments)
     return console.show_audit(found, arguments)
 
 
