@@ -127,8 +127,8 @@ def _root(data_dir: str | os.PathLike[str] | None, *, remote: bool) -> str | os.
         DataDirectory(named)  # raises where there is no folder
         msg = (
             f"nothing that laion-fmri fetched is in {os.path.abspath(named)}, nor in a folder "
-            "above or below it. Nothing was checked. Name the data directory. To compare files of other "
-            "tools with the bucket, use --hash --remote (read_all=True, remote=True)."
+            "above or below it. Nothing was checked. Name the data directory. To compare files of "
+            "other tools with the bucket, use --hash --remote (read_all=True, remote=True)."
         )
         raise NothingMatchedError(msg)
     return ours[0] if ours else named
