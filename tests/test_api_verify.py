@@ -156,6 +156,7 @@ def test_the_nearest_is_taken(data):
         ".neurofetch",
         ".other/receipts/x.txt",
         "collection_x/a",
+        "collection_1/a",
         "a/b/c",
     ],
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Place", "find_places"]
 
 _COLLECTION = re.compile(r"collection_\d+")
+_RECORD = re.compile(r"collection_metadata\.json|image_\d+[._]")
 _VAULT = "neurovault"
 _DEEP = 2
 """Folders below the one that was named in which a data directory is looked for."""
@@ -70,8 +71,16 @@ def _at(folder: Path) -> list[Place]:
 
 
 def _is_vault(folder: Path) -> bool:
-    """Whether it is a cache in the layout of nilearn: a folder for each collection."""
-    return any(_COLLECTION.fullmatch(below.name) for below in _folders(folder))
+    """Whether it is a cache in the layout of nilearn: a folder for each collection, and files."""
+    collections = (below for below in _folders(folder) if _COLLECTION.fullmatch(below.name))
+    return any(map(_has_records, collections))
+
+
+def _has_records(collection: Path) -> bool:
+    try:
+        return any(map(_RECORD.match, os.listdir(collection)))
+    except OSError:
+        return False
 
 
 def _folders(folder: Path) -> Iterator[Path]:
