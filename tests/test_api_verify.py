@@ -13,6 +13,7 @@ from neurofetch.engine import State
 from neurofetch.errors import DestinationError, NothingMatchedError, UsageError
 from neurofetch.store.data_source import DataSource, remember
 from neurofetch.store.places import Place, find_places
+from neurofetch.store.receipts import read_receipts
 from testbed.s3 import S3Server
 
 pytest_plugins = ["tests.neurovault_fixtures"]
@@ -78,6 +79,67 @@ def test_several_data_directories_are_checked_together(data, tmp_path):
         neurofetch.verify(tmp_path, url="s3://b/ds1")
 
 
+def test_what_is_written_down_of_a_file_is_in_its_row(data, s3, tmp_path):
+    rows = {row["path"]: row for row in neurofetch.verify(data).to_dict()["files"]}
+    planned = neurofetch.plan("s3://b/ds1", tmp_path / "new").to_dict()["files"]
+    for row in planned:
+        words = ("key", "url", "etag", "size")
+        assert [rows[row["path"]][word] for word in words] == [row[word] for word in words]
+        assert rows[row["path"]]["checksum"]["algorithm"] == "crc64nvme"
+
+
+def test_rows_of_several_directories_each_have_their_own(data, s3, tmp_path):
+    neurofetch.get("s3://b/ds2", data.parent / "other", progress="none")
+    neurofetch.get("s3://b/ds1", data.parent / "other", mix=True, exclude="*.json", progress="none")
+    rows = {row["path"]: row for row in neurofetch.verify(tmp_path).to_dict()["files"]}
+    keys = {path: row["key"] for path, row in rows.items()}
+    assert keys[f"data/{T1W}"] == keys[f"other/{T1W}"] == f"ds1/{T1W}"
+    assert rows[f"other/{T1W}"]["url"] == f"{s3.url}/b/ds1/{T1W}"
+    assert keys["other/sub-02/anat/sub-02_T1w.nii.gz"].startswith("ds2/")
+
+
+def test_a_row_of_a_file_of_another_tool_has_them_once_it_was_adopted(data, s3):
+    (data / ".neurofetch").rename(data.parent / "gone")
+    url = "s3://b/ds1"
+    rows = neurofetch.verify(data, url=url).to_dict()["files"]
+    assert {(row["state"], row["key"], row["url"]) for row in rows} == {("unknown", None, None)}
+    rows = neurofetch.verify(data, url=url, read_all=True).to_dict()["files"]
+    assert {row["state"] for row in rows} == {"adopted"}
+    assert all(row["key"].startswith("ds1/") and row["etag"] and row["checksum"] for row in rows)
+
+
+def test_where_the_server_is_not_known_no_address_is_made_up(data):
+    file = data / ".neurofetch" / "source.json"
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps({word: text for word, text in said.items() if word != "server"}))
+    assert {row["url"] for row in neurofetch.verify(data).to_dict()["files"]} == {None}
+
+
+@pytest.mark.parametrize("first", ["ds1", "ds2"])
+def test_in_a_mixed_directory_each_file_is_adopted_for_its_own_data_set(data, s3, first):
+    second = {"ds1": "ds2", "ds2": "ds1"}[first]
+    shutil.rmtree(data)
+    neurofetch.get(f"s3://b/{first}", data, exclude="*.json", progress="none")
+    neurofetch.get(f"s3://b/{second}", data, mix=True, progress="none")
+    receipts = data / ".neurofetch" / "receipts"
+    sources = {path: one.source for path, one in read_receipts(receipts.parent).items()}
+    shutil.rmtree(receipts)
+    found = neurofetch.verify(data, remote=True, read_all=True)
+    assert set(states(found).values()) == {State.ADOPTED}
+    assert {p: one.source for p, one in read_receipts(receipts.parent).items()} == sources
+    for ds in (first, second):
+        assert not neurofetch.plan(f"s3://b/{ds}", data, mix=True, exclude="*.json").moving
+    assert neurofetch.get(f"s3://b/{second}", data, mix=True, progress="none").ok
+
+
+def test_data_directories_at_two_depths_are_all_checked(data, tmp_path, capsys):
+    neurofetch.get("s3://b/ds2", tmp_path / "ds2", progress="none")
+    (data / T1W).unlink()
+    assert f"all/data/{T1W}" in states(neurofetch.verify(tmp_path))
+    assert main(["verify", str(tmp_path)]) == ExitCode.INCOMPLETE
+    assert f"checked: {tmp_path / 'ds2'}, {data}" in capsys.readouterr().err
+
+
 def test_the_nearest_is_taken(data):
     inner = data / "derivatives" / "mine"
     neurofetch.get("s3://b/ds2", inner, progress="none")
@@ -94,6 +156,7 @@ def test_the_nearest_is_taken(data):
         ".neurofetch",
         ".other/receipts/x.txt",
         "collection_x/a",
+        "collection_1/a",
         "a/b/c",
     ],
 )

@@ -1,6 +1,7 @@
 """``neurofetch get`` and its Python twin, on a bucket of which nothing is known beforehand."""
 
 import json
+import os
 import pickle
 import re
 import time
@@ -311,7 +312,71 @@ def test_verify_finds_and_adopts(dest):
     (dest / "CHANGES").write_bytes(b"2.0")
     found = {f.path: f.state for f in neurofetch.verify(dest, read_all=True, url=URL).findings}
     assert found == {"README.md": "adopted", "CHANGES": "differs"}
-    assert [f.path for f in neurofetch.verify(dest).findings] == ["README.md"]
+    assert {f.path: f.state for f in neurofetch.verify(dest).findings} == {
+        "README.md": "unchanged",
+        "CHANGES": "differs",
+    }
+
+
+def damaged(dest):
+    """Fetch a file, and change it behind the back of the program; return what it held."""
+    neurofetch.get(URL, dest, include="README.md", progress="none")
+    file = dest / "README.md"
+    before, info = file.read_bytes(), file.stat()
+    file.write_bytes(b"x" * len(before))
+    os.utime(file, ns=(info.st_atime_ns, info.st_mtime_ns))
+    return before
+
+
+def test_get_replaces_damaged_files_when_it_is_told_to_read_them(dest):
+    before = damaged(dest)
+    assert not neurofetch.plan(URL, dest, include="README.md").moving
+    planned = neurofetch.plan(URL, dest, include="README.md", verify=True)
+    assert [step.want.path for step in planned.moving] == ["README.md"]
+    assert neurofetch.verify(dest).ok, "a plan writes nothing down"
+    neurofetch.get(URL, dest, include="README.md", verify=True, progress="none")
+    assert (dest / "README.md").read_bytes() == before
+
+
+def test_what_is_known_by_its_size_alone_is_not_called_verified(shell, dest):
+    get = f"neurofetch get {URL} --data-dir {dest} --include README.md CHANGES --bare"
+    assert shell(get).code == 0
+    os.utime(dest / "CHANGES", (1, 1))
+    (dest / "README.md").unlink()
+    (dest / ".neurofetch" / "receipts").rename(dest / ".neurofetch" / "gone")
+    (dest / "README.md").write_bytes(b"x" * len(FILES["README.md"]))
+    done = shell(get)
+    assert done.code == 0
+    assert "verified when they came" not in done.err
+    assert "of the right size, and not read: 2 of another tool" in done.err
+    done = shell(f"{get} --verify")
+    assert (dest / "README.md").read_bytes() == FILES["README.md"]
+    assert "not read" not in shell(get).err, "and now it is known"
+    os.utime(dest / "CHANGES", (2, 2))
+    assert "not read: 1 modified since they came" in shell(get).err
+
+
+def test_damage_that_verify_names_is_repaired_by_the_same_get_again(shell, dest):
+    before = damaged(dest)
+    assert shell(f"neurofetch verify {dest} --hash").code == ExitCode.INCOMPLETE
+    assert shell(f"neurofetch get {URL} --data-dir {dest} --include README.md").code == 0
+    assert (dest / "README.md").read_bytes() == before
+    assert shell(f"neurofetch verify {dest} --hash").code == 0
+    assert shell(f"neurofetch get {URL} --data-dir {dest} --include README.md --verify").code == 0
+
+
+def test_an_empty_name_is_not_the_current_directory(shell):
+    for line in (f"get {URL} --data-dir ''", "verify ''", f"get {URL} --data-dir '' --dry-run"):
+        done = shell(f"neurofetch {line}")
+        assert done.code == ExitCode.USAGE
+        assert "data directory" in done.err
+    assert on_disk(shell.home) == set()
+
+
+def test_a_destination_of_an_impossible_name(shell):
+    done = shell(f"neurofetch get {URL} --data-dir {'n' * 300}")
+    assert done.code == ExitCode.DISK
+    assert "cannot be used: File name too long. Choose another." in done.err
 
 
 def test_a_destination_that_is_a_file(shell):

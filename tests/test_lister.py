@@ -238,6 +238,84 @@ def test_without_delimiters_a_contradiction_is_told_by_all_there_is(served, tmp_
         neurofetch.plan("s3://b/ds", tmp_path, subject="0061")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ds/sub-0007",
+        "ds/sub-0007/ses-01/func",
+        "ds/sub-0007/ses-01/anat/sub-0007_ses-01_T1w.nii.gz",
+        "ds/participants.tsv",
+        "ds/derivatives/fmriprep/sub-0007",
+    ],
+)
+def test_without_delimiters_what_describes_a_part_comes_along_all_the_same(served, tmp_path, url):
+    files = study(30)
+    files["sub-0007/ses-01/sub-0007_ses-01_task-rest_bold.json"] = b"{}"
+    server = served(files)
+    there = neurofetch.plan(f"s3://b/{url}", tmp_path)
+    without_delimiters(server)
+    plan = neurofetch.plan(f"s3://b/{url}", tmp_path)
+    assert [step.want for step in plan.steps] == [step.want for step in there.steps]
+    assert "task-rest_bold.json" in paths(plan) or "func" not in url
+
+
+def test_without_delimiters_a_url_of_nothing_says_what_begins_so(served, tmp_path):
+    without_delimiters(served(study(30)))
+    with pytest.raises(NothingMatchedError, match=r"What begins so: s3://b/ds/sub-0010/, s3://b/d"):
+        neurofetch.plan("s3://b/ds/sub-001", tmp_path)
+    with pytest.raises(NothingMatchedError, match=r"s3://b/ds/ exists and holds: code/, dataset_"):
+        neurofetch.plan("s3://b/ds/nothing", tmp_path)
+
+
+RECORDING = "sub-01/meg/sub-01_task-AEF_meg.ds"
+PIECES = [f"{RECORDING}/{name}" for name in ("a.meg4", "hz.ds/hz.acq", "params.dsc")]
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["levels", "without delimiters"])
+@pytest.mark.parametrize("inside", ["", "/", "/a.meg4", "/hz.ds", "/hz.ds/", "/hz.ds/hz.acq"])
+def test_a_url_in_a_recording_that_is_a_folder_stands_for_all_of_it(served, tmp_path, inside, flat):
+    beside = ["sub-01/meg/sub-01_task-AEF_meg.json", "sub-01/meg/sub-01_task-AEF_channels.tsv"]
+    more = ["dataset_description.json", "sub-01/meg/sub-01_task-rest_meg.fif", "sub-02/a.txt"]
+    server = served(dict.fromkeys([*PIECES, *beside, *more], b"{}"))
+    if flat:
+        without_delimiters(server)
+    plan = neurofetch.plan(f"s3://b/ds/{RECORDING}{inside}", tmp_path)
+    assert paths(plan) == {*PIECES, *beside, "dataset_description.json"}
+    told = any("a recording that is a folder comes whole" in note for note in plan.notes)
+    assert told == (inside not in ("", "/"))
+
+
+def test_the_address_in_a_plan_is_one_that_can_be_asked_for(served, tmp_path):
+    odd = "sub-01/anat/sub-01_acq-a b+c%é_T1w.json"
+    served({"dataset_description.json": b"{}", odd: b"{}"})
+    (step,) = [one for one in neurofetch.plan("s3://b/ds", tmp_path).steps if one.want.path == odd]
+    plan = neurofetch.plan(step.want.remote.url, tmp_path)
+    assert paths(plan) == {odd, "dataset_description.json"}
+    assert not any("recording" in note for note in plan.notes)
+
+
+def test_a_name_whose_accents_are_encoded_otherwise_is_the_nearest(served, tmp_path):
+    there = "sub-01/anat/sub-01_acq-e\u0301_T1w.json"
+    served({there: b"{}", "sub-01/anat/sub-01_acq-\u00e9x_T1w.json": b"{}"})
+    with pytest.raises(NothingMatchedError, match="accents are encoded in another way") as caught:
+        neurofetch.plan("s3://b/ds/sub-01/anat/sub-01_acq-\u00e9_T1w.json", tmp_path)
+    assert f"Did you mean s3://b/ds/{there}?" in str(caught.value)
+
+
+def test_an_empty_folder_is_called_so(served, tmp_path):
+    served({"dataset_description.json": b"{}", "sub-01/": b"", "sub-01/anat/": b""})
+    with pytest.raises(NothingMatchedError, match=r"^There is nothing in sub-01/anat\. Nothing"):
+        neurofetch.plan("s3://b/ds/sub-01/anat", tmp_path)
+
+
+def test_a_data_set_in_a_folder_that_is_called_like_a_recording_is_none(served, tmp_path):
+    served(
+        {"all.zarr/dataset_description.json": b"{}", "all.zarr/sub-01/anat/sub-01_T1w.json": b""}
+    )
+    plan = neurofetch.plan("s3://b/ds/all.zarr/sub-01", tmp_path)
+    assert paths(plan) == {"dataset_description.json", "sub-01/anat/sub-01_T1w.json"}
+
+
 def test_a_first_page_without_files_is_not_the_end(served, tmp_path):
     server = served(study(3, runs=1))
     honest, began = server._list, []

@@ -108,7 +108,7 @@ def test_missing_files_are_told_although_the_report_cannot_be_printed(s3, shell)
         "neurofetch get --help",
         "neurofetch --version",
         f"{GET} --dry-run",
-        "laion-fmri verify",
+        "neurofetch clean data",
         "laion-fmri config",
         "neurofetch neurovault verify --data-dir data",
     ],

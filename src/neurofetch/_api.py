@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.events import Event
-    from neurofetch.model import Plan, Report, Want
+    from neurofetch.model import Plan, Receipt, Report, Want
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
     from neurofetch.store.data_source import DataSource
@@ -54,6 +54,7 @@ def plan(
     permissive: bool = False,
     derivatives: Values = None,
     mix: bool = False,
+    verify: bool = False,
     **entities: Values,
 ) -> Plan:
     """Say what `get` would do: every file, its bytes, what is here already, and why.
@@ -61,7 +62,8 @@ def plan(
     Parameters
     ----------
     url : str
-        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one.
+        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one. The
+        web address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
     dest : path
         The data directory; it is created if it does not exist. Paths in it are relative to the
         root of the data set, also where `url` names a part of it.
@@ -97,6 +99,8 @@ def plan(
     mix : bool
         The data directory may be of another data set. By default that is an error, since two data
         sets would lie in each other's folders. A file of one is never replaced by one of the other.
+    verify : bool
+        Read every byte of the files that are here: damaged ones are to be fetched again.
     **entities : str, int or list, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
         ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
@@ -129,7 +133,7 @@ def plan(
     ).with_derivatives(derivatives)
     choice = _Choice(url, wanted if permissive else wanted.strictly(), follow, derivatives is None)
     settings = RunSettings.checked(
-        shard=shard, overwrite=overwrite, progress="none", dry_run=True, mix=mix
+        shard=shard, overwrite=overwrite, progress="none", verify=verify, dry_run=True, mix=mix
     )
     root = _root(dest, data_dir)
     with Fetcher(
@@ -162,6 +166,7 @@ def get(
     permissive: bool = False,
     derivatives: Values = None,
     mix: bool = False,
+    verify: bool = False,
     **entities: Values,
 ) -> Report:
     """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
@@ -169,7 +174,7 @@ def get(
     Parameters
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
-    overwrite, shard, region, follow, bare, permissive, derivatives, mix, **entities
+    overwrite, shard, region, follow, bare, permissive, derivatives, mix, verify, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -216,6 +221,7 @@ def get(
         patience=patience,
         progress=progress,
         overwrite=overwrite,
+        verify=verify,
         mix=mix,
     )
     root = _root(dest, data_dir)
@@ -391,6 +397,7 @@ def _against(dataset: Dataset, root: Path, how: _How, *, several: Sequence[Datas
             of = {path: one.source for path, one in read_receipts(fetcher.directory.state).items()}
             wants = [want for want in wants if of.get(want.path, key) == key]
             only = {path for path, one in of.items() if one == key} | {want.path for want in wants}
+            fetcher.directory.source = key  # of the receipts that are written
         return fetcher.audit(
             wants, read_all=how.read_all, listing=listing, only=only, listen=how.listen
         )
@@ -404,14 +411,20 @@ def _merged(audits: Sequence[Audit]) -> Audit:
 
     root = Path(os.path.commonpath([audit.root for audit in audits]))
     found: dict[str, Finding] = {}
-    for audit in audits:
+    known: dict[str, Receipt] = {}
+    sources: dict[str, DataSource] = {}
+    for number, audit in enumerate(audits):
         folder = audit.root.relative_to(root)
         for finding in audit.findings:
             path = (folder / finding.path).as_posix() if folder.parts else finding.path
             if path not in found or finding.state is not State.UNKNOWN:
                 found[path] = replace(finding, path=path)
+                receipt = audit.known.get(finding.path)
+                if receipt is not None:
+                    known[path] = replace(receipt, source=f"{number}{receipt.source}")
+        sources |= {f"{number}{key}": source for key, source in audit.sources.items()}
     findings = tuple(found[path] for path in sorted(found))
-    return Audit(root, findings, sum(audit.seconds for audit in audits))
+    return Audit(root, findings, sum(audit.seconds for audit in audits), known, sources)
 
 
 def _root(dest: Where | None, data_dir: Where | None, default: Where | None = None) -> Where:
@@ -421,7 +434,7 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
         raise UsageError(msg)
     root = data_dir if dest is None else dest
     root = default if root is None else root
-    if root is None:
+    if root is None or not os.fspath(root):  # an empty one is a variable that was not set
         msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
         raise UsageError(msg)
     return root
@@ -490,8 +503,10 @@ def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found
     if not found.scope:
         return selection, found
     root = f"s3://{fetcher.dataset.bucket}/{found.base}".rstrip("/")
-    note = f"{url} lies in the data set {root}: paths are relative to that"
-    return selection._replace(notes=(note, *selection.notes)), found
+    notes = [f"{url} lies in the data set {root}: paths are relative to that"]
+    if parse_s3_url(url)[1].rstrip("/") != f"{found.base}{found.scope}":
+        notes.append(f"{found.scope}: a recording that is a folder comes whole")
+    return selection._replace(notes=(*notes, *selection.notes)), found
 
 
 def _selected(fetcher: Fetcher, found: Found, wanted: Query) -> Selection:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurofetch import console
@@ -113,6 +115,11 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "the other",
     )
     console.add_transfer(parser)
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="also read every byte of the files that are here, and fetch damaged ones again",
+    )
     console.add_output(parser)
     parser.set_defaults(handler=_get)
 
@@ -157,6 +164,7 @@ def _get(arguments: argparse.Namespace) -> int:
         "region": arguments.region,
         "follow": arguments.follow,
         "mix": arguments.mix,
+        "verify": arguments.verify,
         "bare": arguments.bare,
         "permissive": arguments.permissive,
         "derivatives": arguments.derivatives,
@@ -173,6 +181,7 @@ def _get(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from neurofetch._api import verify  # noqa: PLC0415 - not needed for --help
+    from neurofetch.store.places import find_places  # noqa: PLC0415
 
     where, url = getattr(arguments, "data_dir", None), arguments.remote
     if url and where is None and "://" not in url:  # `verify --remote DIR`
@@ -185,6 +194,10 @@ def _verify(arguments: argparse.Namespace) -> int:
         region=arguments.region,
         progress=console.progress(arguments),
     )
+    named = Path(os.path.abspath(where or "."))
+    checked = list(dict.fromkeys(place.root for place in find_places(named))) or [named]
+    if checked != [named]:
+        console.remark(f"checked: {', '.join(map(str, checked))}", arguments)
     return console.show_audit(found, arguments)
 
 

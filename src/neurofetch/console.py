@@ -354,6 +354,9 @@ def show_audit(audit: Audit, arguments: argparse.Namespace) -> ExitCode:
         show_text(audit_text(audit))
     if not audit.findings:
         return ExitCode.NOTHING_MATCHED
+    if not audit.ok:
+        text = "What is damaged or missing comes anew if you run what fetched it once more."
+        remark(text, arguments)
     return ExitCode.OK if audit.ok else ExitCode.INCOMPLETE
 
 

@@ -24,6 +24,7 @@ from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import Level, ListedSource, Source
 from neurofetch.store.audit import Audit, Finding, State, audit
 from neurofetch.store.directory import DataDirectory
+from neurofetch.store.places import Place, find_places
 from neurofetch.store.receipts import read_receipts
 from neurofetch.survey import plan_wants
 from neurofetch.transfer.options import Options, checked_jobs, checked_shard
@@ -46,6 +47,7 @@ __all__ = [
     "Listing",
     "Network",
     "Options",
+    "Place",
     "Query",
     "Request",
     "Response",
@@ -65,6 +67,7 @@ __all__ = [
     "checked_shard",
     "datatype_of",
     "failure",
+    "find_places",
     "listener",
     "make_selection",
     "nearest",

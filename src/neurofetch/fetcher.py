@@ -388,7 +388,7 @@ class Fetcher:
             self._check_source(mix=settings.mix)
             plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
         if settings.verify:
-            plan = self._repaired(plan, settings.listen)
+            plan = self._repaired(plan, settings)
         return plan.shard(*settings.shard) if settings.shard is not None else plan
 
     def plan_for(
@@ -413,10 +413,16 @@ class Fetcher:
                 self.directory, selection.wants, notes, overwrite=overwrite, adopt=adopt
             )
 
-    def _repaired(self, plan: Plan, listen: Callable[[Event], None]) -> Plan:
+    def _repaired(self, plan: Plan, settings: RunSettings) -> Plan:
         """Read every byte of the files that a plan keeps; return a plan that replaces bad ones."""
         kept = {step.want.path: step.want for step in plan.of(Action.KEEP)}
-        found = self.audit(kept.values(), read_all=True, only=kept.keys(), listen=listen)
+        found = self.audit(
+            kept.values(),
+            read_all=True,
+            only=kept.keys(),
+            listen=settings.listen,
+            write=not settings.dry_run,
+        )
         bad = {finding.path: finding.detail for finding in found.problems}
         steps = tuple(
             replace(
@@ -505,17 +511,18 @@ class Fetcher:
         """The data set, as a data directory remembers it."""
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
-        dataset, endpoint = self.dataset, ""
+        dataset, endpoint, address = self.dataset, "", ""
         if dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
             server = bucket_of(dataset).endpoint
-            endpoint = plain_url(server).rpartition("://")[2] if server else ""
+            address = plain_url(server) if server else ""
+            endpoint = address.rpartition("://")[2]
         else:
             name = str(getattr(self.source, "name", ""))
             url = plain_url(name) if "://" in name else dataset.name
         tool = f"neurofetch {__version__}"
         tidy = dataset.tidy_labels
-        return DataSource(dataset.kind, url, endpoint, tool=tool, tidy_labels=tidy)
+        return DataSource(dataset.kind, url, endpoint, tool=tool, tidy_labels=tidy, server=address)
 
     def _check_bucket(self, *, mix: bool) -> None:
         """See, before anything is listed, that it is not another bucket's directory."""
@@ -533,10 +540,12 @@ class Fetcher:
     def _check_source(self, *, mix: bool) -> None:
         """See that the data directory is not of another data set."""
         from neurofetch.store.data_source import check_source  # noqa: PLC0415
+        from neurofetch.store.others import Others  # noqa: PLC0415
 
         where = self.directory
         source = self.data_source
         where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
+        where.others = Others(where.root, where.state, source.identity)
 
     def _remember(self, plan: Plan, *, mix: bool) -> None:
         """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""
@@ -562,6 +571,7 @@ class Fetcher:
         listing: Listing | None = None,
         only: Iterable[str] | None = None,
         listen: Callable[[Event], None] | None = None,
+        write: bool = True,
     ) -> Audit:
         """Compare the data directory with its receipts, and with what the source has.
 
@@ -578,6 +588,8 @@ class Fetcher:
             Look at these paths and no others.
         listen : callable, optional
             With `read_all`, gets a `Checking` event now and then, and one at the end.
+        write : bool
+            Whether what `read_all` finds is written down, as receipts.
         """
         from neurofetch.store.audit import audit  # noqa: PLC0415 - few runs need it
         from neurofetch.survey import for_this_disk  # noqa: PLC0415
@@ -592,6 +604,7 @@ class Fetcher:
             listed=listed,
             only=None if only is None else frozenset(only),
             listen=listen,
+            write=write,
         )
 
     def _absent(self, listing: Listing, receipt: Receipt) -> str:

@@ -11,6 +11,7 @@ a level is; where it does not, a level would be the whole data set.
 from __future__ import annotations
 
 import string
+import unicodedata
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 from neurofetch.errors import MissingRemoteError, NothingMatchedError, ProtocolError, RefusedError
 from neurofetch.planning.listing import Kind, Narrowing, Place, ancestors, root_by_subject
 from neurofetch.planning.suggest import nearest, shorten
+from neurofetch.planning.units import unit_of
 from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:
@@ -157,6 +159,8 @@ class Lister:
     def find(self, prefix: str, narrowing: Narrowing) -> Found:
         """List what can be wanted of what lies at a prefix, and what describes it above.
 
+        A recording that is a folder is one: a prefix in it stands for all of it.
+
         Parameters
         ----------
         prefix : str
@@ -174,18 +178,17 @@ class Lister:
         self._source.base = place
         peek = self._peek(place, narrowing)
         if not peek.files:
-            return self._one_file(key)
+            return self._one_file(key, narrowing)
         base = self._root(place, peek)
+        if whole := _recording_around(place, base):
+            return self.find(whole, narrowing)
         self._source.base = base
         gathered = _Gathered()
         if peek.whole:
             gathered.walks[place] = peek.files
         above = [folder for folder in ancestors(place)[1:] if folder.startswith(base)]
         if place != base:
-            levels = self._ask([partial(self._level, folder) for folder in above])
-            gathered.levels = {
-                folder: level.files for folder, level in zip(above, levels, strict=True) if level
-            }
+            gathered.levels = self._directly_in(above, base)
         if not peek.whole:
             start = Place().below(place[len(base) :])
             self._narrow(base, start, peek.level, narrowing, gathered)
@@ -303,39 +306,73 @@ class Lister:
 
     # -- a file, or nothing ------------------------------------------------------------------
 
-    def _one_file(self, key: str) -> Found:
+    def _one_file(self, key: str, narrowing: Narrowing) -> Found:
         """Return the one file of this key, with those of the folders above it."""
-        near = self._level(key) if key else None
-        if near is None or all(file.key != key for file in near.files):
+        near = self._near(key) if key else Level([], [])
+        if all(file.key != key for file in near.files):
             raise NothingMatchedError(self._nothing(key, near))
         folder = key[: key.rfind("/") + 1]
         base = self._root(folder, _Peek(near.files, whole=False, level=None))
+        if whole := _recording_around(key, base):
+            return self.find(whole, narrowing)
         self._source.base = base
-        above = [one for one in ancestors(folder) if one.startswith(base)]
-        levels = self._ask([partial(self._level, one) for one in above])
         gathered = _Gathered()
-        gathered.levels = {
-            one: level.files for one, level in zip(above, levels, strict=True) if level
-        }
-        if folder not in gathered.levels:
-            gathered.levels[key] = [file for file in near.files if file.key == key]
+        gathered.levels = self._directly_in(
+            [one for one in ancestors(folder) if one.startswith(base)], base
+        )
         return Found(base, key[len(base) :], gathered.files(), (), tuple(gathered.levels))
 
-    def _nothing(self, key: str, near: Level | None) -> str:
+    def _near(self, prefix: str) -> Level:
+        """Return the files and folders whose names begin so, as far as the server tells them."""
+        level = self._level(prefix)
+        if level is not None:
+            return level
+        files, _ = self._source.first_page(prefix)
+        direct = [file for file in files if "/" not in file.key[len(prefix) :]]
+        folders = {
+            file.key[: file.key.index("/", len(prefix)) + 1]
+            for file in files
+            if "/" in file.key[len(prefix) :]
+        }
+        return Level(direct, sorted(folders))
+
+    def _directly_in(self, folders: Sequence[str], base: str) -> dict[str, list[RemoteFile]]:
+        """Return the files directly in folders of the data set: those that describe what is below.
+
+        Where the server does not know what that is, a subject's folder is walked, and of another
+        folder what does not lie in those of subjects.
+        """
+        levels = self._ask([partial(self._level, folder) for folder in folders])
+        found = {}
+        for folder, level in zip(folders, levels, strict=True):
+            if level is not None:
+                found[folder] = level.files
+                continue
+            starts = ("",) if root_by_subject(folder[len(base) :]) is not None else _NO_SUBJECT
+            walks = self._ask([partial(self._source.walk, f"{folder}{start}") for start in starts])
+            files = (file for files in walks for file in files)
+            found[folder] = sorted(
+                (file for file in files if "/" not in file.key[len(folder) :]),
+                key=attrgetter("key"),
+            )
+        return found
+
+    def _nothing(self, key: str, near: Level) -> str:
         """Return the message for a URL of nothing: what would match, or what part of it exists."""
         url = f"s3://{self._bucket}/"
-        there = [] if near is None else _names(near)
+        there = _names(near)
         start = f"there is nothing at {url}{key}."
         if there:
             names = shorten((f"{url}{name}" for name in there), 12)
             return f"{start} Nothing was fetched. What begins so: {names}. Name one of these."
         for folder in ancestors(key):
-            level = self._level(folder)
-            below = [] if level is None else [name[len(folder) :] for name in _names(level)]
+            below = [name[len(folder) :] for name in _names(self._near(folder))]
             if below:
                 missing = key[len(folder) :].partition("/")[0]
                 close = nearest(missing, [name.rstrip("/") for name in below])
                 hint = f" Did you mean {url}{folder}{close[0]}?" if close else ""
+                if close and _same_letters(close[0], missing):
+                    hint += " (The same letters, but the accents are encoded in another way.)"
                 return (
                     f"{start} Nothing was fetched.{hint} {url}{folder} exists and holds: "
                     f"{shorten(below, 12)}."
@@ -429,6 +466,16 @@ class Lister:
             if prefix.startswith(folder):
                 return [file for file in files if file.key.startswith(prefix)]
         return None
+
+
+def _same_letters(one: str, other: str) -> bool:
+    return unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+
+
+def _recording_around(key: str, base: str) -> str:
+    """Return the recording that is a folder, and in which a key lies; "" where it lies in none."""
+    unit = unit_of(key[len(base) :])
+    return f"{base}{unit}" if unit and unit != key[len(base) :].rstrip("/") else ""
 
 
 def _has(files: Sequence[RemoteFile], key: str) -> bool:

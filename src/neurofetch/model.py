@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "STATE_FOLDERS",
     "Action",
     "Digest",
     "Folder",
@@ -45,6 +46,10 @@ __all__ = [
     "Want",
     "names_in",
 ]
+
+STATE_FOLDERS = (".neurofetch", ".laion_fmri")
+"""Names of the folders in a data directory in which programs of ours keep what they know of it. A
+package for another data set may choose its own."""
 
 
 class VerificationLevel(enum.StrEnum):
@@ -835,6 +840,8 @@ class Receipt:
     source : str
         The key of the data set that it is of, where that is not the one that the data directory is
         of; else "".
+    damaged : bool
+        Whether the file of this size and time was read since, and has other bytes.
     """
 
     path: str
@@ -848,6 +855,7 @@ class Receipt:
     listed: str = ""
     seq: int = field(default=0, compare=False)
     source: str = ""
+    damaged: bool = False
 
     def is_of(self, remote: RemoteFile) -> bool:
         """Whether this is the object that a listing tells of, by its ETag.
@@ -886,7 +894,7 @@ class LocalFile:
     @property
     def content(self) -> str:
         """The digest of what is here, as far as it is known without reading it again."""
-        if self.digest or self.receipt is None or self.touched:
+        if self.digest or self.receipt is None or self.touched or self.receipt.damaged:
             return self.digest
         return self.receipt.digest
 
@@ -896,6 +904,11 @@ class LocalFile:
         if digest is None or content.partition(":")[0] != digest.algorithm:
             return None
         return content == str(digest)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it was read before, and had other bytes than it should; it is as it was then."""
+        return self.receipt is not None and self.receipt.damaged and not self.touched
 
     @property
     def touched(self) -> bool:

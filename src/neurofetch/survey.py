@@ -12,6 +12,7 @@ from neurofetch.planning.local_path import meet, twins
 from neurofetch.planning.plan import kept, make_steps, unresumed
 from neurofetch.store.audit import recognised
 from neurofetch.store.names import Names
+from neurofetch.store.others import in_the_way
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
 
@@ -29,6 +30,10 @@ _STRETCH = 2000
 _UNREAD = (
     "receipts that cannot be read: {}. Files that only they tell of count as those of another "
     "program."
+)
+_DAMAGED = (
+    "receipts: {} of their lines are damaged. Files that only these tell of count as those of "
+    "another program."
 )
 
 
@@ -68,7 +73,8 @@ def plan_wants(
         steps += _steps(directory, some, receipts, held, overwrite=overwrite, adopt=adopt)
     directory.surveyed = receipts
     receipts.forget()
-    notes = (*notes, *map(_UNREAD.format, receipts.unread), *unresumed(steps))
+    damaged = [_DAMAGED.format(f"{receipts.damaged:,}")] if receipts.damaged else []
+    notes = (*notes, *map(_UNREAD.format, receipts.unread), *damaged, *unresumed(steps))
     return Plan(directory.root, tuple(steps), notes, directory.free())
 
 
@@ -102,6 +108,11 @@ def _new_steps(
     """Return the steps of files of which nothing is known to be as it was."""
     looked_at = [want for want in wants if not want.problem]
     local = directory.survey([want.path for want in looked_at], receipts)
+    if directory.others is not None and local:
+        known = directory.others.known
+        local |= {
+            want.path: known(want, local[want.path]) for want in looked_at if want.path in local
+        }
     if not overwrite:
         local = recognised(directory, looked_at, local, adopt=adopt)
     steps = make_steps(wants, local, held, overwrite=overwrite)
@@ -113,10 +124,7 @@ def _own(directory: DataDirectory, step: Step, local: Mapping[str, LocalFile]) -
     here = local.get(step.want.path) if step.moves else None
     if here is None or here.receipt is None or here.receipt.source == directory.source:
         return step
-    problem = (
-        "a file of another data set has this name here (it was "
-        f"{here.receipt.key!r} there), and it is not replaced"
-    )
+    problem = in_the_way(here.receipt)
     return Step(replace(step.want, problem=problem), Action.LEAVE, problem)
 
 

@@ -130,7 +130,7 @@ def test_files_of_others_that_cannot_be_adopted_are_not_called_damaged(s3, share
     found = verify(shared, read_all=True, remote=True)
     assert found.ok
     assert {finding.state for finding in found.findings} == {State.GOOD}
-    assert "no receipt can be written" in found.findings[0].detail
+    assert "that cannot be written down" in found.findings[0].detail
     seen = len(s3.requests())
     assert download("03", ses="averages", progress=False, verify=True).bytes_moved == 0
     assert not [request for request in s3.requests()[seen:] if request.method == "GET"]

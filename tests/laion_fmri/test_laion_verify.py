@@ -8,6 +8,7 @@ import pytest
 
 from laion_fmri.verify import verify
 from neurofetch.console import ExitCode
+from neurofetch.errors import NothingMatchedError
 from neurofetch.events import Listing
 from testbed.laion import write_local
 from testbed.s3 import S3Object
@@ -38,6 +39,45 @@ def shell(tmp_path, s3):
 
 def states(done):
     return {f["path"]: f["state"] for f in json.loads(done.out)["files"]}
+
+
+@pytest.mark.parametrize("where", ["data", "data/derivatives", "."])
+def test_the_data_directory_is_found_from_folders_in_it_and_above_it(shell, where):
+    done = shell(f"cd {where} && laion-fmri verify --json", LAION_FMRI_DATA_DIR=None)
+    assert (done.code, len(states(done))) == (0, len(on_disk(shell.data)))
+    done = shell(f"laion-fmri verify --data-dir {where} --json")
+    assert (done.code, len(states(done))) == (0, len(on_disk(shell.data)))
+    (shell.data / R2MEAN).unlink()
+    done = shell(f"cd {where} && laion-fmri verify", LAION_FMRI_DATA_DIR=None)
+    assert done.code == ExitCode.INCOMPLETE
+    assert f"missing: {R2MEAN}" in done.out
+
+
+def test_where_no_data_directory_is_chosen_and_none_is_here_that_is_said(shell):
+    (shell.home / "empty").mkdir()
+    shutil.move(shell.data, shell.home / "a")
+    (shell.home / "a" / "b").mkdir()
+    shutil.move(shell.home / "a" / ".laion_fmri", shell.home / "a" / "b" / ".gone")
+    done = shell("cd empty && laion-fmri verify", LAION_FMRI_DATA_DIR=None)
+    assert done.code == ExitCode.USAGE
+    assert "no data directory is set" in done.err
+
+
+def test_several_data_directories_are_named_and_none_is_guessed(shell):
+    shutil.copytree(shell.data, shell.home / "copy")
+    done = shell("laion-fmri verify --data-dir .")
+    assert done.code == ExitCode.USAGE
+    assert str(shell.data) in done.err
+    assert str(shell.home / "copy") in done.err
+
+
+def test_what_neurofetch_get_fetched_is_not_called_nothing(shell):
+    raw = shell.home / "raw"
+    get = f"neurofetch get s3://laion-fmri/sub-03/ses-01/anat --data-dir {raw} --bare"
+    assert shell(get).code == 0
+    done = shell(f"laion-fmri verify --data-dir {raw}")
+    assert done.code == ExitCode.NOTHING_MATCHED
+    assert f"Use: neurofetch verify {raw}" in done.err
 
 
 def flip(path, *, keep_time=True):
@@ -169,7 +209,7 @@ def test_a_damaged_file_of_another_tool_is_not_adopted_but_named(theirs):
     done = theirs("laion-fmri verify --hash --remote")
     assert done.code == ExitCode.INCOMPLETE
     assert "differs: README: not the server's file" in done.out
-    assert "README" not in states(theirs("laion-fmri verify --json"))
+    assert states(theirs("laion-fmri verify --json"))["README"] == "differs", "not adopted"
 
 
 def test_a_file_of_another_tool_whose_etag_says_nothing_is_held_against_the_checksum(s3, theirs):
@@ -202,11 +242,14 @@ def test_what_the_bucket_does_not_have_any_more_is_counted_as_such(s3, shell):
 
 def test_a_folder_with_nothing_in_it_says_so_by_its_exit_code(tmp_path, s3):
     shell = Shell(tmp_path, s3.url)
-    for flags in ("", "--hash --remote"):
-        done = shell(f"laion-fmri verify {flags}")
-        assert done.code == ExitCode.NOTHING_MATCHED
-        assert done.out.startswith("no files: ")
-        assert ("compare files of other tools" in done.err) == (not flags)
+    done = shell("laion-fmri verify --hash --remote")
+    assert done.code == ExitCode.NOTHING_MATCHED
+    assert done.out.startswith("no files: ")
+    done = shell("laion-fmri verify")
+    assert done.code == ExitCode.NOTHING_MATCHED
+    assert "compare files of other tools" in done.err
+    with pytest.raises(NothingMatchedError, match="nothing that laion-fmri fetched is in"):
+        verify(shell.data)
 
 
 def test_a_data_directory_can_be_moved(shell):

@@ -214,6 +214,48 @@ def test_where_a_bucket_is(bucket_, base):
     assert bucket_.url("a b/c+%?#é") == base + "a%20b/c%2B%25%3F%23%C3%A9"
 
 
+@pytest.mark.parametrize("key", ["ds/sub-01/a b+c%2Bé?#.nii.gz", "ds", ""])
+@pytest.mark.parametrize("name", ["b", "a.b"])
+@pytest.mark.parametrize("region", [None, "us-west-2", "cn-north-1"])
+@pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:9"])
+def test_the_web_address_of_an_object_names_the_object(name, region, endpoint, key, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    if endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    assert parse_s3_url(Bucket(name, region, endpoint).url(key)) == (name, key)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "S3://b/ds/x",
+        "https://b.s3-us-west-2.amazonaws.com/ds/x",
+        "https://b.s3.dualstack.us-west-2.amazonaws.com/ds/x",
+        "HTTPS://B.S3.amazonaws.com/ds/x".replace("B.", "b."),
+        "http://s3.amazonaws.com/b/ds/x",
+    ],
+)
+def test_other_spellings_of_an_address_will_do(url):
+    assert parse_s3_url(url) == ("b", "ds/x")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://b.s3.amazonaws.com/ds/x?versionId=3",
+        "https://b.s3.amazonaws.com.evil.org/ds/x",
+        "https://evil.org/b.s3.amazonaws.com/ds/x",
+        "https://s3.amazonaws.com/",
+        "https://s3.amazonaws.com",
+        "ftp://s3.amazonaws.com/b/ds",
+    ],
+)
+def test_what_is_no_address_of_an_object_is_none(url):
+    with pytest.raises(UsageError, match=r"s3://openneuro\.org/ds000001"):
+        parse_s3_url(url)
+
+
 @pytest.mark.parametrize(
     "url", ["", "b", "http://b/p", "s3://", "s3:///p", "s3://b?x/p", "s3://b c/"]
 )

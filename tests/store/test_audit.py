@@ -11,7 +11,7 @@ from neurofetch.display.text import audit_text
 from neurofetch.engine import Listing, State, query
 from neurofetch.errors import DestinationError
 from neurofetch.events import Checking
-from neurofetch.model import VerificationLevel, Want
+from neurofetch.model import Action, VerificationLevel, Want
 from neurofetch.store.audit import audit
 from tests.engine_world import PART, World, noise
 
@@ -84,6 +84,59 @@ def test_a_file_that_is_gone_is_missing(world, how):
     assert states(world, **how) == {"large.bin": other, "small.txt": State.MISSING}
 
 
+def test_what_a_link_leads_out_is_named_and_all_the_rest_is_checked(world, tmp_path):
+    world.put("sub-01/a.txt", SMALL)
+    world.fetch()
+    (world.root / "sub-01").rename(tmp_path / "elsewhere")
+    (world.root / "sub-01").symlink_to(tmp_path / "elsewhere")
+    for how in ({}, {"read_all": True}, {"remote": True}):
+        found = look(world, **how)
+        state, detail = found["sub-01/a.txt"]
+        assert state is State.DIFFERS
+        assert "a link leads its folder out of the data directory" in detail
+        assert found["small.txt"][0] in (State.GOOD, State.UNCHANGED)
+        assert found["large.bin"][0] in (State.GOOD, State.UNCHANGED)
+
+
+def test_what_the_system_does_not_show_is_not_called_missing(world):
+    world.put("sub-01/a.txt", SMALL)
+    world.fetch()
+    (world.root / "sub-01" / "a.txt").unlink()
+    (world.root / "sub-01").rmdir()
+    (world.root / "sub-01").symlink_to("sub-01")
+    state, detail = look(world)["sub-01/a.txt"]
+    assert state is State.DIFFERS
+    assert detail.startswith("cannot be looked at: ")
+
+
+def test_a_folder_in_the_place_of_a_file_is_not_called_missing(world):
+    world.fetch()
+    (world.root / "small.txt").unlink()
+    (world.root / "small.txt").mkdir()
+    assert look(world)["small.txt"] == (State.DIFFERS, "in its place is something that is no file")
+
+
+def test_receipts_that_the_disk_has_lost_are_told_of_and_found_again(world):
+    world.fetch()
+    (journal,) = (world.state / "receipts").iterdir()
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], bytes(50) + b"\n", b'{"path": "small.txt"}\n']))
+    with pytest.warns(UserWarning, match=r"2 lines of the receipts in .* are damaged"):
+        assert len(look(world)) == 1
+    assert any("2 of their lines are damaged" in note for note in world.plan().notes)
+    with pytest.warns(UserWarning, match="damaged"):
+        found = states(world, read_all=True, remote=True)
+    assert set(found.values()) == {State.GOOD, State.ADOPTED}
+
+
+def test_a_line_that_is_just_being_written_is_no_damage(world, recwarn):
+    world.fetch()
+    (journal,) = (world.state / "receipts").iterdir()
+    journal.write_bytes(journal.read_bytes()[:-20])
+    assert len(look(world)) == 1
+    assert not recwarn.list
+
+
 def test_a_byte_changed_without_a_trace_is_found_by_reading_all(world):
     world.fetch()
     spoil(world.root / "large.bin", keep_time=True)
@@ -93,6 +146,7 @@ def test_a_byte_changed_without_a_trace_is_found_by_reading_all(world):
     assert "its bytes changed since it was fetched (crc64nvme" in detail
 
 
+DAMAGED = "an earlier verify found other bytes in it than were fetched"
 COPIED = "times changed (copied?); contents not read: use --hash"
 
 
@@ -102,7 +156,63 @@ def test_a_changed_time_is_no_damage_and_changed_bytes_are(world):
     assert look(world)["small.txt"] == (State.TIMES_CHANGED, COPIED)
     assert look(world, remote=True)["small.txt"] == (State.TIMES_CHANGED, COPIED)
     assert states(world, read_all=True)["small.txt"] is State.DIFFERS
-    assert states(world)["small.txt"] is State.TIMES_CHANGED, "what differs gets no receipt"
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_damage_that_was_found_is_remembered_and_the_next_run_repairs_it(world, keep_time):
+    world.fetch()
+    spoil(world.root / "small.txt", keep_time=keep_time)
+    assert world.plan().moving == (), "nobody has read it"
+    assert states(world, read_all=True)["small.txt"] is State.DIFFERS
+    state, detail = look(world)["small.txt"]
+    assert (state, detail) == (State.DIFFERS, DAMAGED)
+    (step,) = world.plan().moving
+    assert (step.want.path, step.action) == ("small.txt", Action.REPLACE)
+    assert "damaged" in step.reason
+    world.fetch()
+    assert (world.root / "small.txt").read_bytes() == SMALL
+    assert states(world)["small.txt"] is State.UNCHANGED
+    assert states(world, read_all=True)["small.txt"] is State.GOOD
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+def test_damage_that_was_mended_by_hand_is_forgotten(world, keep_time):
+    world.fetch()
+    before = (world.root / "small.txt").stat()
+    spoil(world.root / "small.txt", keep_time=keep_time)
+    states(world, read_all=True)
+    (world.root / "small.txt").write_bytes(SMALL)
+    os.utime(world.root / "small.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert states(world, read_all=True)["small.txt"] is State.GOOD
+    assert states(world)["small.txt"] is State.UNCHANGED
+    assert world.plan().moving == ()
+
+
+def test_damage_is_remembered_when_receipts_are_merged(world):
+    world.fetch()
+    spoil(world.root / "small.txt", keep_time=True)
+    states(world, read_all=True)
+    for number in range(10):
+        os.utime(world.root / "large.bin", (number, number))
+        states(world, read_all=True)
+    assert states(world)["small.txt"] is State.DIFFERS
+
+
+def test_an_etag_that_changed_and_no_byte_is_no_damage_for_who_reads(world):
+    world.fetch()
+    world.put("small.txt", SMALL, part_size=5)
+    assert states(world, remote=True)["small.txt"] is State.DIFFERS
+    assert states(world, read_all=True, remote=True)["small.txt"] is State.GOOD
+    assert states(world, remote=True)["small.txt"] is State.UNCHANGED, "that is written down"
+    assert world.plan().moving == ()
+
+
+def test_another_version_on_the_server_is_not_called_damage_of_the_file(world):
+    world.fetch()
+    world.put("small.txt", bytes(len(SMALL)))
+    state, detail = look(world, read_all=True, remote=True)["small.txt"]
+    assert (state, detail) == (State.DIFFERS, "changed on the server since it was fetched")
+    assert states(world, read_all=True)["small.txt"] is State.GOOD
 
 
 def test_a_copy_of_a_data_directory_is_read_once_and_then_known(world, tmp_path):
@@ -330,7 +440,9 @@ def test_a_file_of_another_tool_with_other_bytes_is_not_adopted(world, how, veri
     assert state is State.DIFFERS
     assert detail.startswith("not the server's file: ")
     assert verification.value in detail
-    assert world.receipts() == {}
+    assert world.receipts()["other.bin"].damaged, "so the next run replaces it"
+    steps = {step.want.path: step.action for step in world.plan().moving}
+    assert steps["other.bin"] is Action.REPLACE
 
 
 def test_what_the_server_cannot_vouch_for_is_not_called_its_bytes(world):
@@ -441,7 +553,7 @@ def test_a_receipt_for_what_cannot_be_a_file_here_costs_itself_only(world):
 
 
 @pytest.mark.parametrize("thing", ["folder", "link to itself", "file in the place of its folder"])
-def test_what_stands_in_the_place_of_a_file_makes_it_missing_and_ends_nothing(world, thing):
+def test_what_stands_in_the_place_of_a_file_is_damage_and_ends_nothing(world, thing):
     world.put("d/f.bin", SMALL)
     assert world.fetch().ok
     path = world.root / "d" / "f.bin"
@@ -454,7 +566,7 @@ def test_what_stands_in_the_place_of_a_file_makes_it_missing_and_ends_nothing(wo
         path.parent.rmdir()
         path.parent.write_text("x")
     assert states(world) == {
-        "d/f.bin": State.MISSING,
+        "d/f.bin": State.MISSING if thing.startswith("file") else State.DIFFERS,
         "large.bin": State.UNCHANGED,
         "small.txt": State.UNCHANGED,
     }

@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import neurofetch
+from neurofetch.engine import Dataset, Fetcher, Listing, query
 from neurofetch.errors import DestinationError, OtherDatasetError, UnsafeNameError
-from neurofetch.model import Action
+from neurofetch.events import Planned
+from neurofetch.model import Action, Status
 from neurofetch.store.data_source import (
     DataSource,
     check_source,
@@ -58,11 +60,12 @@ def state(dest):
 
 
 def get(url, dest, **how):
-    return neurofetch.get(url, dest, progress="none", **how)
+    return neurofetch.get(url, dest, **{"progress": "none", **how})
 
 
 def content(dest):
-    found = (p for p in dest.rglob("*") if p.is_file() and ".neurofetch" not in p.parts)
+    states = {".neurofetch", ".another"}
+    found = (p for p in dest.rglob("*") if p.is_file() and states.isdisjoint(p.parts))
     return {p.relative_to(dest).as_posix(): p.read_bytes() for p in found}
 
 
@@ -313,6 +316,83 @@ def test_with_mix_what_is_the_same_to_the_byte_is_no_clash(s3, dest):
     }
 
 
+def during(act):
+    """Return a listener that does something once, when the plan is made and nothing has moved."""
+
+    def listen(event):
+        if isinstance(event, Planned):
+            act()
+
+    return listen
+
+
+@pytest.mark.parametrize("theirs", [b"one", b"two!"], ids=["same size", "other size"])
+def test_of_two_first_runs_that_mix_neither_takes_a_file_of_the_other_for_its_own(
+    s3, dest, state, theirs
+):
+    s3.put("ds1/README", b"uno", bucket="b")
+    s3.put("ds2/README", theirs, bucket="b")
+    with pytest.raises(neurofetch.IncompleteError) as caught:
+        get(
+            "s3://b/ds1",
+            dest,
+            mix=True,
+            exclude="*.json",
+            progress=during(lambda: get("s3://b/ds2", dest, mix=True, exclude="*.json")),
+        )
+    (failed,) = caught.value.report.of(Status.FAILED)
+    assert failed.path == "README"
+    assert "a file of another data set has this name here (it was 'ds2/README'" in failed.reason
+    assert content(dest) == {
+        "README": theirs,
+        "sub-01/anat/sub-01_T1w.nii.gz": b"1",
+        "sub-02/anat/sub-02_T1w.nii.gz": b"2",
+    }
+    assert neurofetch.verify(dest, read_all=True, remote=True).verified
+
+
+def test_what_another_run_of_the_same_data_set_fetched_meanwhile_is_not_fetched_again(s3, dest):
+    report = get("s3://b/ds1", dest, progress=during(lambda: get("s3://b/ds1", dest, mix=True)))
+    assert [outcome.status.value for outcome in report] == ["kept"] * 3
+
+
+def other_package(dest, base, kind="another"):
+    """Fetch a data set as a package of its own does, which has a state folder of its own."""
+    dataset = Dataset("Another", "b", base=base, state=".another", kind=kind)
+    dest.mkdir(exist_ok=True)
+    with Fetcher(dataset, dest) as fetcher:
+        listing = Listing((base,))
+        return fetcher.run(fetcher.prepare(lambda: fetcher.choose(query(), listing)))
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["before", "meanwhile"])
+def test_with_mix_no_file_of_another_package_is_replaced(s3, dest, meanwhile):
+    def theirs():
+        other_package(dest, "ds2/")
+
+    if not meanwhile:
+        theirs()
+    with pytest.raises(neurofetch.IncompleteError, match="'ds2/README' there"):
+        get("s3://b/ds1", dest, mix=True, progress=during(theirs) if meanwhile else "none")
+    assert content(dest)["README"] == b"two"
+    other_package(dest, "ds2/")
+    assert content(dest)["README"] == b"two", "and it needs nothing again"
+
+
+def test_a_package_of_its_own_is_not_told_of_an_option_that_it_lacks(s3, dest):
+    get("s3://b/ds1", dest)
+    with pytest.raises(OtherDatasetError, match=r"Choose another data directory\.$"):
+        other_package(dest, "ds2/")
+
+
+def test_the_same_data_set_by_another_package_shares_its_files(s3, dest):
+    other_package(dest, "ds1/")
+    s3.put("ds1/README", b"one, new", bucket="b")
+    report = get("s3://b/ds1", dest)
+    assert {outcome.path: outcome.status.value for outcome in report}["README"] == "fetched"
+    assert content(dest)["README"] == b"one, new"
+
+
 # -- what may be found in the file -----------------------------------------------------------------
 
 
@@ -340,6 +420,8 @@ DAMAGED = {
     "no version": b'{"kind": "bids", "url": "s3://b"}',
     "no kind": b'{"format_version": 1, "url": "s3://b"}',
     "no URL": b'{"format_version": 1, "kind": "bids"}',
+    "a number for a kind": b'{"format_version": 1, "kind": 5, "url": "s3://b"}',
+    "a list for a URL": b'{"format_version": 1, "kind": "bids", "url": []}',
     "zeros": bytes(100),
     "no UTF-8": b"\xff\xfe",
     "deep": b"[" * 100_000,
@@ -372,7 +454,18 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(dest, state, tmp_path):
     state.mkdir(parents=True)
     (tmp_path / "outside").write_text("{}")
     (state / "source.json").symlink_to(tmp_path / "outside")
-    assert read_sources(state) == ()
+    with pytest.raises(DestinationError, match=r"source\.json.*damaged"):
+        read_sources(state)
+
+
+def test_a_folder_in_the_place_of_the_file_is_named(s3, dest, state):
+    get("s3://b/ds1", dest)
+    (state / "source.json").unlink()
+    (state / "source.json").mkdir()
+    with pytest.raises(DestinationError, match=r"source\.json.*damaged"):
+        get("s3://b/ds1", dest)
+    with pytest.raises(DestinationError, match=r"source\.json.*damaged"):
+        neurofetch.verify(dest, remote=True)
 
 
 def test_a_disk_without_second_names_will_do(state, monkeypatch):

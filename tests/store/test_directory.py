@@ -42,6 +42,7 @@ HOSTILE = {
     "too long in bytes, not in letters": ["\u00e9" * 128],
     "our own folder": [".neurofetch/receipts/evil.jsonl"],
     "our own folder in capitals": [".NeuroFetch/claims/evil"],
+    "a folder of another package of ours": [".LAION_fmri/receipts/x", ".laion_fmri/source.json"],
     "a folder with content": ["sub-01/evil/"],
 }
 ODD = {

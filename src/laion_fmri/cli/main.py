@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,8 @@ def _add_verify(commands: Commands) -> None:
         "verify",
         help="check the files on the disk",
         description="Compare the data directory with the receipts that were written when its files "
-        "were fetched. Exits with 4 if a file is missing or differs, and names it.",
+        "were fetched: the one that was configured, or named, or the one around or in the folder "
+        "that is named. Exits with 4 if a file is missing or differs, and names it.",
         examples=("laion-fmri verify", "laion-fmri verify --hash --remote"),
     )
     parser.add_argument("--hash", action="store_true", help="read every byte")
@@ -207,9 +209,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         remote=arguments.remote,
         progress=console.progress(arguments),
     )
-    if not found.findings and not arguments.remote:
-        text = "To compare files of other tools with the bucket, use --hash --remote."
-        console.remark(text, arguments)
+    named = os.path.abspath(arguments.data_dir or found.root)
+    if str(found.root) != named:
+        console.remark(f"checked: {found.root}", arguments)
     return console.show_audit(found, arguments)
 
 

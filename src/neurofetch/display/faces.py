@@ -91,14 +91,12 @@ def _columns_of(result: Plan | Report | Audit) -> list[str]:
     if isinstance(result, Report):
         more = "status reason advice verification bytes_moved seconds retries"
         return [*_FILE, *more.split()]
-    return ["path", "unit", "state", "reason"]
+    return [*_FILE, "state", "reason"]
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    if "checksum" in row:
-        told = row.pop("checksum") or {"algorithm": None, "value": None}
-        row |= {"checksum_algorithm": told["algorithm"], "checksum_value": told["value"]}
-    return row
+    told = row.pop("checksum") or {"algorithm": None, "value": None}
+    return row | {"checksum_algorithm": told["algorithm"], "checksum_value": told["value"]}
 
 
 def text(result: Plan | Report | Audit) -> str:

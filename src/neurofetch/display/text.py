@@ -10,6 +10,7 @@ from neurofetch.display.groups import sections
 from neurofetch.display.width import NARROWEST, WIDTH, columns_of, padded, wrapped
 from neurofetch.events import NetworkAway, NetworkBack
 from neurofetch.model import Action, Plan, Report, Status, Step, VerificationLevel
+from neurofetch.planning.plan import ANOTHERS, MODIFIED
 from neurofetch.planning.units import unit_of
 
 if TYPE_CHECKING:
@@ -371,6 +372,10 @@ def _bytes(steps: Iterable[Step]) -> int:
 # -- reports ---------------------------------------------------------------------------------
 
 
+_UNREAD = {ANOTHERS: "of another tool", MODIFIED: "modified since they came"}
+"""Why a file that is here is known by its size alone."""
+
+
 def report_text(report: Report, plan: Plan | None = None, width: int = WIDTH) -> str:
     """Return what a run prints at its end: sums, how files were verified, what was withheld.
 
@@ -388,6 +393,7 @@ def report_text(report: Report, plan: Plan | None = None, width: int = WIDTH) ->
     fetched, told = report.of(Status.FETCHED), plan.of(Action.REFUSE) if plan else ()
     known = {step.want.path for step in told}
     sums = _sums(report) if fetched or not report.ok else _nothing_moved(report)
+    sums = "\n".join([sums, *_not_read(report)])
     lines = [part for line in sums.split("\n") for part in wrapped(line, width, indent="  ")]
     if fetched:
         lines += wrapped(f"verified: {_levels(fetched)}", width, indent="  ")
@@ -429,7 +435,18 @@ def _nothing_moved(report: Report) -> str:
     what = f"all {count(len(kept))} are" if len(kept) > 1 else "the file is"
     text = f"Nothing to fetch: {what} already here, {size(sum(o.size for o in kept))}{refused}."
     known = [one for one in kept if one.verification is not VerificationLevel.NONE]
+    known = [one for one in known if one.reason not in _UNREAD]
     return f"{text}\nverified when they came: {_levels(known)}" if known else text
+
+
+def _not_read(report: Report) -> Iterator[str]:
+    """Say how many of the files that are here nobody has read, so that only their size is known."""
+    count_of = Counter(one.reason for one in report.of(Status.KEPT) if one.reason in _UNREAD)
+    if count_of:
+        said = ", ".join(
+            f"{count_of[why]:,} {word}" for why, word in _UNREAD.items() if count_of[why]
+        )
+        yield f"of the right size, and not read: {said}; to read them, use --verify (verify=True)"
 
 
 def _named(word: str, reasons_and_paths: Iterable[tuple[str, str]], width: int) -> list[str]:

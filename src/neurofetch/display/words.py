@@ -290,13 +290,19 @@ def audit_rows(audit: Audit) -> Iterator[dict[str, Any]]:
     ----------
     audit : Audit
     """
-    return map(_finding, audit.findings)
+    return (_finding(finding, audit) for finding in audit.findings)
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding, audit: Audit) -> dict[str, Any]:
+    receipt = audit.known.get(finding.path)
     return {
         "path": finding.path,
         "unit": unit_of(finding.path) or None,
+        "key": receipt and receipt.key,
+        "url": (audit.url(receipt) or None) if receipt else None,
+        "etag": (receipt.etag or None) if receipt else None,
+        "checksum": _checksum(receipt.digest) if receipt else None,
+        "size": receipt and receipt.size,
         "state": finding.state.value,
         "reason": finding.detail,
     }

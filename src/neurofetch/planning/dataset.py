@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch.model import Want, names_in
+from neurofetch.model import STATE_FOLDERS, Want, names_in
 from neurofetch.planning.companions import companions
 from neurofetch.planning.entities import full, parse
 from neurofetch.planning.local_path import (
@@ -107,12 +107,12 @@ class Dataset:
         UnsafeNameError
             If it may not become one.
         """
-        path = local_name(key, strip=self.base, reserved=frozenset({self.state}))
+        path = local_name(key, strip=self.base, reserved=_reserved(self.state))
         return tidy_label(path) if self.tidy_labels else path
 
     def place(self, key: str) -> tuple[str, str]:
         """Return the local path of a key, and why it cannot be kept there; "" when it can."""
-        path, problem = placed(key, strip=self.base, reserved=_one(self.state))
+        path, problem = placed(key, strip=self.base, reserved=_reserved(self.state))
         return tidy_label(path) if self.tidy_labels and not problem else path, problem
 
     def refusal(self, key: str) -> str:
@@ -128,8 +128,9 @@ class Dataset:
 
 
 @lru_cache(maxsize=16)
-def _one(name: str) -> frozenset[str]:
-    return frozenset({name})
+def _reserved(state: str) -> frozenset[str]:
+    """Return the folders that no key may take: another package of ours may use the directory."""
+    return frozenset({state, *STATE_FOLDERS})
 
 
 class Selection(NamedTuple):
@@ -277,14 +278,14 @@ def _wants(chosen: Sequence[Chosen], dataset: Dataset) -> Iterable[Want]:
     names = None
     if not (dataset.tidy_labels or dataset.withheld):
         names = names_in([one.remote for one in chosen], dataset.base)
-    if not names or not all_plain(names, reserved=_one(dataset.state)):
+    if not names or not all_plain(names, reserved=_reserved(dataset.state)):
         return _wants_one_by_one(chosen, dataset)
     remotes, reasons = zip(*chosen, strict=True)
     return Want.all_free(remotes, names, reasons)
 
 
 def _wants_one_by_one(chosen: Iterable[Chosen], dataset: Dataset) -> Iterator[Want]:
-    base, reserved, last = dataset.base, _one(dataset.state), None
+    base, reserved, last = dataset.base, _reserved(dataset.state), None
     for remote, why in chosen:
         name = remote.name_in(base)
         if name and not dataset.tidy_labels:

@@ -54,6 +54,8 @@ def explain(listed: Sequence[Entry], query: Query, rules: Rules) -> str:
             "There is nothing to choose from: the server lists no file here. Nothing was fetched."
         )
     filters = _filters(query, rules)
+    if not filters and not query.exclude:
+        return f"There is nothing in {query.scope or 'the data set'}. Nothing was fetched."
     if not filters:
         return (
             f"The exclude globs ({', '.join(query.exclude)}) leave out all {len(listed)} files. "

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     from neurofetch.model import LocalFile, RemoteFile, Want
 
-__all__ = ["check_space", "kept", "make_plan", "make_steps", "unresumed"]
+__all__ = ["ANOTHERS", "MODIFIED", "check_space", "kept", "make_plan", "make_steps", "unresumed"]
 
 _SMALL = 256 * 1024
 """Bytes; a file up to this size comes at once, so there is nothing to resume."""
 _ABSENT = "not here"
+ANOTHERS = "here with the server's size, put there by another tool"
+MODIFIED = "here with the server's size, but modified since it was fetched"
 
 
 def make_plan(
@@ -155,6 +157,8 @@ def _possible(want: Want, here: LocalFile | None, have: int, overwrite: bool) ->
     if overwrite:
         return Step(want, Action.REPLACE, "here, to be fetched again")
     action, reason = _compare(want, here)
+    if here.damaged and not here.matches(want.remote.digest):
+        action, reason = Action.REPLACE, "here, but damaged: verify has read other bytes in it"
     if action is Action.REPLACE:
         return Step(want, action, reason, have)
     if here.matches(want.remote.digest):
@@ -180,11 +184,10 @@ def _compare(want: Want, here: LocalFile) -> tuple[Action, str]:
     if remote.size is not None and here.size != remote.size:
         return Action.REPLACE, f"here with {here.size} bytes, on the server {remote.size}"
     if receipt is None:
-        return Action.KEEP, "here with the server's size, put there by another tool"
+        return Action.KEEP, ANOTHERS
     if remote.etag and receipt.etag and not same_etag:
         return Action.REPLACE, "changed on the server since it was fetched"
-    touched = "here with the server's size, but modified since it was fetched"
-    return Action.KEEP, touched if here.touched else _verified(receipt.verification)
+    return Action.KEEP, MODIFIED if here.touched else _verified(receipt.verification)
 
 
 def _verified(level: VerificationLevel) -> str:

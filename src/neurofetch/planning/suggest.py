@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnknownValueError
@@ -61,7 +62,7 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
         return spellings
     if value in exists:
         return (value,)
-    folded = value.casefold()
+    folded = unicodedata.normalize("NFC", value).casefold()
     same = [other for other in exists if other.casefold() == folded]
     longer = [other for other in exists if _begins(other.casefold(), folded)]
     for candidates in (numbers, same, longer):
@@ -165,8 +166,9 @@ def _unknown(name: str, value: str, exists: Collection[str]) -> str:
 def nearest(value: str, exists: Iterable[str], count: int = 3, cutoff: float = 0.5) -> list[str]:
     """Return the names that look most like one that does not exist, nearest first.
 
-    Upper and lower case are the same here. Names that contain the one that was given come first;
-    of names that are equally alike, the one whose number at the end is nearer.
+    Upper and lower case are the same here, and so are the two ways to write an accent. Names that
+    contain the one that was given come first; of names that are equally alike, the one whose number
+    at the end is nearer.
 
     Parameters
     ----------
@@ -195,7 +197,7 @@ def nearest(value: str, exists: Iterable[str], count: int = 3, cutoff: float = 0
     number = _number_at_the_end(value)
     ranked = []
     for other in set(exists) if folded else ():
-        low = other.casefold()
+        low = unicodedata.normalize("NFC", other).casefold()
         likeness = SequenceMatcher(None, folded, low).ratio()
         contained = folded in low
         if (0.5 + likeness / 2 if contained else likeness) >= cutoff:

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from neurofetch._compact import Shared, quoted
 from neurofetch.errors import (
@@ -35,7 +36,7 @@ from neurofetch.net.failures import (
 )
 from neurofetch.net.http1 import Request
 from neurofetch.net.refusals import NOT_LISTED, NOT_PUBLIC
-from neurofetch.net.settings import REGION, aws_domain
+from neurofetch.net.settings import REGION, aws_domain, s3_endpoint
 from neurofetch.sources.chain import Chain, StalePlaceError, in_query, start_after
 from neurofetch.sources.page import ADVICE, Page
 from neurofetch.sources.source import Level
@@ -126,12 +127,17 @@ class Bucket:
 
 
 def parse_s3_url(url: str) -> tuple[str, str]:
-    """Return bucket and prefix of an ``s3://BUCKET/PREFIX`` URL.
+    """Return bucket and prefix of an ``s3://BUCKET/PREFIX`` URL, or of an object's web address.
+
+    A web address is one of AWS, in any of its spellings, or of the endpoint of the environment; it
+    may be percent-encoded, as browsers and `RemoteFile.url` have it.
 
     Raises
     ------
     UsageError
         If it is anything else.
+    ConfigError
+        If the endpoint in the environment is wrong.
 
     Examples
     --------
@@ -139,13 +145,38 @@ def parse_s3_url(url: str) -> tuple[str, str]:
     ('openneuro.org', 'ds000001/')
     """
     scheme, _, rest = url.partition("://")
-    bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or not bucket or set(bucket) - _BUCKET_CHARACTERS:
+    web = scheme.lower() in ("http", "https")
+    bucket, _, prefix = (_in_web_address(url) if web else rest).partition("/")
+    if not (web or scheme.lower() == "s3") or not bucket or set(bucket) - _BUCKET_CHARACTERS:
         msg = f"expected a URL such as s3://openneuro.org/ds000001, got {url!r}"
+        if "?" in url and web:
+            msg += ". Leave out what stands behind the question mark"
         raise UsageError(msg)
     return bucket, prefix
 
 
+def _in_web_address(url: str) -> str:
+    """Return what follows ``s3://`` in the other spelling of a web address; "" if there is none.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
+    """
+    if "?" in url or "#" in url:
+        return ""
+    endpoint = s3_endpoint()
+    if endpoint is not None and url.startswith(f"{endpoint}/"):
+        return unquote(url[len(endpoint) + 1 :], errors="surrogateescape")
+    host, _, path = url.partition("://")[2].partition("/")
+    found = _AWS_HOST.fullmatch(host.lower())
+    if found is None:
+        return ""
+    rest = unquote(path, errors="surrogateescape")
+    return f"{found[1]}/{rest}" if found[1] else rest
+
+
+_AWS_HOST = re.compile(
+    r"(?:(.+)\.)?s3(?:[.-](?:dualstack\.)?[a-z]{2,}-[a-z0-9-]+-\d+)?\.amazonaws\.com(?:\.cn)?"
+)
+"""Hosts of AWS, with the bucket in front or not."""
 _BUCKET_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 
 

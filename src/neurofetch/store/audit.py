@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import warnings
 from dataclasses import replace
 from functools import cache, partial
 from operator import attrgetter
@@ -22,6 +23,7 @@ from neurofetch.integrity.verification import (
     read_blocks,
 )
 from neurofetch.model import LocalFile, Receipt, RemoteFile, VerificationLevel, Want
+from neurofetch.store.data_source import has_further, read_sources
 from neurofetch.store.findings import Audit, Finding, State
 from neurofetch.store.names import encodable
 from neurofetch.store.receipts import Journal, read_receipts
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from neurofetch.events import Listener
+    from neurofetch.store.data_source import DataSource
     from neurofetch.store.directory import DataDirectory
     from neurofetch.store.known import Receipts
 
@@ -41,6 +44,11 @@ _STRETCH = 2000
 """Files that are looked at together."""
 _COPIED = "times changed (copied?); contents not read: use --hash"
 _NO_DIGEST = "; its receipt has no checksum of the content: use --hash --remote"
+_DAMAGED = "an earlier verify found other bytes in it than were fetched"
+_LOST = (
+    "{} lines of the receipts in {} are damaged. Files that only these told of are not checked: "
+    "--hash --remote checks them, and makes them known again."
+)
 _UNNAMED = "its name cannot be written in this locale: set LC_ALL=C.UTF-8 (or PYTHONUTF8=1)"
 
 
@@ -54,6 +62,7 @@ def audit(
     listed: Callable[[Receipt], str] | None = None,
     only: Collection[str] | None = None,
     listen: Listener | None = None,
+    write: bool = True,
 ) -> Audit:
     """Compare a data directory with its receipts, and with the server.
 
@@ -62,7 +71,8 @@ def audit(
     directory : DataDirectory
     read_all : bool
         Read every byte and compare it with the digest in the receipt. The receipt of a file whose
-        time changed, and whose bytes did not, is written anew, so that it is not read again.
+        time changed, and whose bytes did not, is written anew, so that it is not read again. That
+        of a file whose bytes changed says so from then on, and the next run replaces the file.
     remote : iterable of Want, optional
         What the server has. Each file that is here is compared with its size and ETag; with
         `read_all`, a file without a receipt is hashed and, when it is the server's, adopted: it
@@ -76,6 +86,8 @@ def audit(
         Look at these paths and no others.
     listen : callable, optional
         With `read_all`, gets a `Checking` event now and then, and one at the end.
+    write : bool
+        Whether what `read_all` finds is written down, as receipts.
 
     Returns
     -------
@@ -83,6 +95,8 @@ def audit(
     """
     began = time.monotonic()
     every = _read_all(directory)
+    if every.damaged:
+        warnings.warn(_LOST.format(f"{every.damaged:,}", directory.state), stacklevel=4)
     placed = {path for path in every if _is_below(path)}  # another is nothing that we wrote
     receipts = {path for path in placed if encodable(path)}
     unnamed = [
@@ -96,7 +110,8 @@ def audit(
     # Without reading, a look takes no time, and what is known of a file is soon forgotten again.
     size = max(1, len(asked)) if read_all else _STRETCH
     findings: list[Finding] = []
-    journal = Journal(directory.state)
+    journal = Journal(directory.state) if write else None
+    written: list[Receipt] = []
     try:
         for first in range(0, len(asked), size):
             some = asked[first : first + size]
@@ -104,7 +119,14 @@ def audit(
             paths = [path for path in some if path in receipts or path in local]
             meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
             inspector = _Inspector(
-                directory, journal, wants, checksum, meter, listed=listed, read_all=read_all
+                directory,
+                journal,
+                wants,
+                checksum,
+                meter,
+                written=written,
+                listed=listed,
+                read_all=read_all,
             )
             looks = [partial(inspector.look, path, local.get(path)) for path in paths]
             if not read_all:
@@ -115,9 +137,21 @@ def audit(
             if tell:
                 tell()
     finally:
-        journal.close()
+        if journal is not None:
+            journal.close()
     findings = sorted([*findings, *unnamed], key=attrgetter("path"))
-    return Audit(directory.root, tuple(findings), time.monotonic() - began)
+    for receipt in written:
+        every.add(replace(receipt, seq=(every.seq(receipt.path) or 0) + 1))
+    seconds = time.monotonic() - began
+    return Audit(directory.root, tuple(findings), seconds, every, _sources(directory))
+
+
+def _sources(directory: DataDirectory) -> dict[str, DataSource]:
+    """Return the data sets that receipts are of, by what receipts call them."""
+    found: tuple[DataSource, ...] = ()
+    with contextlib.suppress(DestinationError):  # what cannot be told is left out
+        found = read_sources(directory.state)
+    return {one.key: one for one in found} | dict(zip([""], found, strict=False))
 
 
 def _tell(listen: Listener, meter: _Meter) -> None:
@@ -222,9 +256,9 @@ def _receipt(
     return Receipt(here.path, key, etag, *stamp, level, digest, now, source=directory.source)
 
 
-def _renewed(receipt: Receipt, here: LocalFile) -> Receipt:
-    """Return the receipt of a file whose time changed, and whose bytes are found to be the same."""
-    return replace(receipt, mtime_ns=here.mtime_ns, when=time.time())
+def _renewed(receipt: Receipt, here: LocalFile, *, damaged: bool = False) -> Receipt:
+    """Return the receipt of a file that was read, and whose bytes are the same, or are not."""
+    return replace(receipt, mtime_ns=here.mtime_ns, when=time.time(), damaged=damaged)
 
 
 @cache
@@ -270,11 +304,12 @@ class _Inspector:
     def __init__(
         self,
         directory: DataDirectory,
-        journal: Journal,
+        journal: Journal | None,
         wants: Mapping[str, Want],
         checksum: Callable[[RemoteFile], ServerChecksum] | None,
         meter: _Meter,
         *,
+        written: list[Receipt],
         listed: Callable[[Receipt], str] | None,
         read_all: bool,
     ) -> None:
@@ -283,12 +318,16 @@ class _Inspector:
         self._wants = wants
         self._checksum = checksum
         self._meter = meter
+        self._written = written
         self._listed = listed
         self._read_all = read_all
+        self._of_one = not has_further(directory.state)
 
     def look(self, path: str, here: LocalFile | None) -> Finding:
         """Look at one file."""
         try:
+            if here is None and (why := self._directory.obstacle(path)):
+                return Finding(path, State.DIFFERS, why)
             if here is None:
                 return Finding(path, State.MISSING, "fetched before, now missing")
             return self._look(path, here)
@@ -302,6 +341,8 @@ class _Inspector:
     def _look(self, path: str, here: LocalFile) -> Finding:
         want = self._wants.get(path)
         problem = self._against_server(here, want) if want else ""
+        if problem and self._read_all and want and here.size == want.remote.size:
+            return self._without_receipt(here, want, problem)  # an ETag may change, and no byte
         if problem:
             return Finding(path, State.DIFFERS, problem)
         if here.receipt is None:
@@ -334,6 +375,8 @@ class _Inspector:
             return Finding(here.path, State.DIFFERS, detail)
         if self._read_all and receipt.digest:
             return self._against_digest(here, receipt)
+        if here.damaged:
+            return Finding(here.path, State.DIFFERS, _DAMAGED)
         more = _NO_DIGEST if self._read_all else ""
         if here.touched:
             detail = _COPIED.replace(": use --hash", more) if more else _COPIED
@@ -348,16 +391,34 @@ class _Inspector:
         found = digest.hexdigest()
         if found != expected:
             detail = f"its bytes changed since it was fetched ({algorithm} {found}, was {expected})"
+            detail += self._noted(_renewed(receipt, here, damaged=True))
             return Finding(here.path, State.DIFFERS, detail)
         detail = f"every byte as fetched ({algorithm})"
-        if here.touched:
-            try:
-                self._journal.append(_renewed(receipt, here))
-            except OSError as error:  # the file is good all the same
-                detail += f"; that cannot be written down: {error.strerror or error}"
+        if here.touched or receipt.damaged:
+            detail += self._noted(_renewed(receipt, here))
         return Finding(here.path, State.GOOD, detail)
 
-    def _without_receipt(self, here: LocalFile, want: Want | None) -> Finding:
+    def _noted(self, receipt: Receipt) -> str:
+        """Write down what was found; say so where that cannot be."""
+        self._written.append(receipt)
+        try:
+            if self._journal is not None:
+                self._journal.append(receipt)
+        except OSError as error:
+            return f"; that cannot be written down: {error.strerror or error}"
+        return ""
+
+    def _without_receipt(self, here: LocalFile, want: Want | None, otherwise: str = "") -> Finding:
+        """Look at a file of which the server tells more than a receipt, if there is one.
+
+        Parameters
+        ----------
+        here : LocalFile
+        want : Want or None
+            What the server has.
+        otherwise : str
+            What to say if it is not the server's file: then it is another version, not damaged.
+        """
         if want is None or not self._read_all:
             return Finding(here.path, State.UNKNOWN, "put there by another tool, not checked")
         checksum = ServerChecksum.of(want.remote)
@@ -366,17 +427,21 @@ class _Inspector:
         try:
             verified = self._verified(here, want.remote, checksum)
         except VerificationError as error:
-            return Finding(here.path, State.DIFFERS, f"not the server's file: {error}")
+            if otherwise:
+                return Finding(here.path, State.DIFFERS, otherwise)
+            more = ""
+            if here.receipt is not None or self._of_one:  # else it may be good, of another data set
+                wrong = _receipt(self._directory, here, want, VerificationLevel.NONE, "")
+                more = self._noted(replace(wrong, damaged=True))
+            return Finding(here.path, State.DIFFERS, f"not the server's file: {error}{more}")
         detail = f"the same bytes as on the server ({verified.verification.value})"
         if verified.verification in (VerificationLevel.SIZE, VerificationLevel.NONE):
             detail = "has the server's size; the server gives nothing else to check it by"
-        try:
-            self._adopt(here, want, verified.verification, verified.digest)
-        except OSError as error:  # the file is good all the same
-            detail += f"; no receipt can be written: {error.strerror or error}"
-            return Finding(here.path, State.GOOD, detail)
-        known = here.receipt is not None
-        return Finding(here.path, State.GOOD if known else State.ADOPTED, detail)
+        more = self._noted(
+            _receipt(self._directory, here, want, verified.verification, verified.digest)
+        )
+        known = here.receipt is not None or more
+        return Finding(here.path, State.GOOD if known else State.ADOPTED, detail + more)
 
     def _verified(self, here: LocalFile, remote: RemoteFile, checksum: ServerChecksum) -> Verified:
         """Compare a file with the server's checksum, or with its ETag where that is all."""
@@ -394,8 +459,3 @@ class _Inspector:
             for block in again():
                 piece.update(block)
             return piece.settle(again)
-
-    def _adopt(
-        self, here: LocalFile, want: Want, verification: VerificationLevel, digest: str
-    ) -> None:
-        self._journal.append(_receipt(self._directory, here, want, verification, digest))

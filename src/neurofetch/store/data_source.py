@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from neurofetch._compact import quoted
 from neurofetch._shown import shown
 from neurofetch.errors import DestinationError, OtherDatasetError, UnsafeNameError
+from neurofetch.model import STATE_FOLDERS
 from neurofetch.store.atomic import read_regular
 from neurofetch.store.folder import Folder
 from neurofetch.store.owner import process_token
@@ -37,6 +39,7 @@ __all__ = [
     "DataSource",
     "check_source",
     "described",
+    "has_further",
     "plain_url",
     "read_sources",
     "remember",
@@ -47,8 +50,7 @@ VERSION = 1
 """Of the file: a newer one may say what this program does not understand."""
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
-_OURS = (".neurofetch", ".laion_fmri")
-"""Names of state folders; a package for another data set may choose its own."""
+_TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "tool", "first", "last"]
 _TRIES = 5
 _LARGEST = 1 << 20
 """Bytes. What is larger is no such file, and no description of a data set."""
@@ -82,6 +84,8 @@ class DataSource:
         The program and its version that fetched last.
     first, last : str
         When the first and the last run began, UTC, in ISO 8601.
+    server : str
+        Address of the S3 server, where it is not AWS; "" also where an older version wrote it down.
     """
 
     kind: str
@@ -94,6 +98,7 @@ class DataSource:
     tool: str = ""
     first: str = ""
     last: str = ""
+    server: str = ""
 
     @property
     def identity(self) -> str:
@@ -104,6 +109,30 @@ class DataSource:
     def key(self) -> str:
         """A short name that depends on the identity alone."""
         return hashlib.sha256(self.identity.encode()).hexdigest()[:12]
+
+    def object_url(self, key: str) -> str:
+        """Return the address of an object; "" where that is not known.
+
+        Parameters
+        ----------
+        key : str
+
+        Examples
+        --------
+        >>> DataSource("bids", "s3://openneuro.org/ds000001").object_url("ds000001/README")
+        'https://s3.amazonaws.com/openneuro.org/ds000001/README'
+        """
+        scheme, _, place = self.url.partition("://")
+        bucket = place.partition("/")[0]
+        if scheme != "s3" or (self.endpoint and not self.server):
+            return ""
+        if self.server:
+            base = f"{self.server.rstrip('/')}/{bucket}"
+        elif "." in bucket:  # the certificate covers one level of names only
+            base = f"https://s3.amazonaws.com/{bucket}"
+        else:
+            base = f"https://{bucket}.s3.amazonaws.com"
+        return f"{base}/{quoted(key)}"
 
     def __str__(self) -> str:
         place = f"{self.url}, at {self.endpoint}" if self.endpoint else self.url
@@ -146,7 +175,7 @@ def _is_state(folder: Path) -> bool:
         if folder.is_symlink() or not folder.is_dir():
             return False
         receipts = folder / "receipts"
-        if folder.name in _OURS:
+        if folder.name in STATE_FOLDERS:
             return (folder / _FIRST).is_file() or receipts.is_dir()
         return any(receipts.glob("*.jsonl"))
     return False
@@ -172,6 +201,16 @@ def read_sources(state: Path) -> tuple[DataSource, ...]:
     names = sorted(filter(_FURTHER.fullmatch, _names(state)))
     found = [_read(state / name) for name in (_FIRST, *names)]
     return tuple(source for source in found if source is not None)
+
+
+def has_further(state: Path) -> bool:
+    """Whether a directory is of several data sets, as far as one state folder tells.
+
+    Parameters
+    ----------
+    state : Path
+    """
+    return any(map(_FURTHER.fullmatch, _names(state)))
 
 
 def _opened(state: Path) -> Folder:
@@ -213,9 +252,14 @@ def _read(path: Path) -> DataSource | None:
 def _content(path: Path) -> bytes | None:
     try:
         with _opened(path.parent) as folder:
-            return folder.read(path.name, _LARGEST)
+            try:
+                return folder.read(path.name, _LARGEST)
+            except FileNotFoundError:
+                if folder.look(path.name) is None:
+                    return None
     except (FileNotFoundError, NotADirectoryError):
         return None
+    raise _damaged(path)  # a folder, or a link, which is not followed
 
 
 def _parsed(path: Path, content: bytes) -> DataSource:
@@ -235,24 +279,30 @@ def _parsed(path: Path, content: bytes) -> DataSource:
                 "pip install -U neurofetch"
             )
             raise DestinationError(msg)
-        texts = ("kind", "url", "endpoint", "name", "doi", "version", "tool", "first", "last")
-        source = DataSource(
-            **{name: str(data.get(name, "")) for name in texts},
-            tidy_labels=data.get("tidy_labels") is True,
-        )
+        said = {name: _checked_text(data.get(name, "")) for name in _TEXTS}
+        source = DataSource(**said, tidy_labels=data.get("tidy_labels") is True)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         source = DataSource("", "")
         cause: Exception | None = error
     else:
         cause = None
     if not source.kind or not source.identity:
-        msg = (
-            f"{path} does not tell of which data set this directory is: it is damaged. Nothing was "
-            "changed. Remove that file; the next run writes it anew. Files and receipts are not "
-            "touched by that."
-        )
-        raise DestinationError(msg) from cause
+        raise _damaged(path) from cause
     return source
+
+
+def _checked_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _damaged(path: Path) -> DestinationError:
+    return DestinationError(
+        f"{path} does not tell of which data set this directory is: it is damaged. Nothing was "
+        "changed. Remove that file; the next run writes it anew. Files and receipts are not "
+        "touched by that."
+    )
 
 
 def check_source(root: Path, state: Path, source: DataSource, base: str = "", *, mix: bool) -> str:
@@ -296,10 +346,12 @@ def check_source(root: Path, state: Path, source: DataSource, base: str = "", *,
 
 
 def _refusal(root: Path, what: str, source: DataSource) -> OtherDatasetError:
+    more = "; or, if you want both in this one, say so with --mix (mix=True)"
+    if source.kind != "bids":  # a package for one data set does not offer that
+        more = ""
     return OtherDatasetError(
         f"{root} holds another data set: {what}. You asked for {source}. Nothing was fetched. "
-        "Choose another data directory; or, if you want both in this one, say so with --mix "
-        "(mix=True)."
+        f"Choose another data directory{more}."
     )
 
 

@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError
+from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError, UsageError
 from neurofetch.model import LocalFile, VerificationLevel
 from neurofetch.store.folder import Folder
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import Want
     from neurofetch.store.known import Receipts
+    from neurofetch.store.others import Others
     from neurofetch.store.partials import Temporary
 
 __all__ = ["FULL", "DataDirectory"]
@@ -50,14 +51,26 @@ class DataDirectory:
     ------
     DestinationError
         If `root` does not exist or is not a directory.
+    UsageError
+        If its name is empty.
     """
 
     def __init__(
         self, root: str | os.PathLike[str], state: str = ".neurofetch", *, new: bool = False
     ) -> None:
+        if not os.fspath(root):  # a variable that was not set: the current directory is not meant
+            msg = "the name of the data directory is empty. Nothing was done. Say where it is."
+            raise UsageError(msg)
         self.root: Path = Path(os.path.abspath(root))
         self.state: Path = self.root / state
-        there = self.root.exists()
+        try:
+            there = self.root.exists()
+        except OSError as error:  # such as for a name that is too long
+            msg = (
+                f"the data directory {self.root} cannot be used: {error.strerror or error}. "
+                "Choose another."
+            )
+            raise DestinationError(msg) from error
         if not there and not new:
             msg = f"the data directory {self.root} does not exist. Create it, or choose another."
             raise DestinationError(msg)
@@ -71,6 +84,8 @@ class DataDirectory:
         self._folder: Folder | None = None
         self.source: str = ""
         """What the receipts of this run say of the data set; see `remember` in `data_source`."""
+        self.others: Others | None = None
+        """What is known of the files of other data sets here; None where nobody asked."""
         self.surveyed: Receipts | None = None
         """The receipts that the last survey was made with; a run needs to know how they count."""
 
@@ -123,15 +138,15 @@ class DataDirectory:
             Relative to the root.
         receipts : Receipts
         strict : bool
-            Whether something that stands in the place of a file is an error. If not, the file
-            is not here.
+            Whether something that stands in the place of a file, or of its folder, is an error. If
+            not, the file is not here; see `obstacle`.
 
         Raises
         ------
         UnsafeNameError
             If a path leaves the root through a symlink.
         DestinationError
-            If something that is no file stands at a path.
+            If something that is no file stands at a path, or the system does not let us look.
         """
         found: dict[str, LocalFile] = {}
         base = self._base
@@ -139,18 +154,20 @@ class DataDirectory:
         receipt_of = receipts.of
         absent: dict[str, bool] = {}
         for path in paths:
-            if self._has_none(path, absent):
-                continue
             try:
+                if self._has_none(path, absent):
+                    continue
                 info = os.stat(base + path)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 if not strict or error.errno == errno.ELOOP:  # a link that leads to itself
                     continue
-                if error.errno == errno.ENOTDIR:
-                    raise self._in_the_way(path) from error
-                raise
+                raise self._unseen(path, error) from error
+            except UnsafeNameError:
+                if strict:
+                    raise
+                continue
             if not stat.S_ISREG(info.st_mode):
                 if not strict:
                     continue
@@ -203,6 +220,35 @@ class DataDirectory:
             if info.st_mtime_ns == mtime_ns and info.st_size == size and stat.S_ISREG(info.st_mode):
                 found[-1] = _LEVELS[level]
         return found
+
+    def obstacle(self, path: str) -> str:
+        """Say why a file that the survey did not find may be here all the same; "" if it may not.
+
+        Parameters
+        ----------
+        path : str
+            Relative to the root.
+        """
+        folder = path.rpartition("/")[0]
+        real = self._real_of(folder)
+        if not self._is_inside(real):
+            return f"a link leads its folder out of the data directory, to {real}; not looked at"
+        try:
+            info = os.stat(self._base + path)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        except OSError as error:
+            return f"cannot be looked at: {error.strerror or error}"
+        return "" if stat.S_ISREG(info.st_mode) else "in its place is something that is no file"
+
+    def _unseen(self, path: str, error: OSError) -> DestinationError:
+        """Return the error for a file of which the system does not say whether it is here."""
+        if error.errno == errno.ENOTDIR:
+            return self._in_the_way(path)
+        return DestinationError(
+            f"cannot look at {self._base}{path}: {error.strerror or error}. Nothing was fetched. "
+            "Make it and its folder readable, or choose another data directory."
+        )
 
     def _in_the_way(self, path: str) -> DestinationError:
         folders = [folder for folder in (self.root / path).parents if folder.is_file()]
@@ -293,8 +339,11 @@ class DataDirectory:
             self._check_inside(self._real_of(folder), path)
             self._known.add(folder)
 
+    def _is_inside(self, real: str) -> bool:
+        return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
+
     def _check_inside(self, real: str, path: str) -> None:
-        if real != self._real and not real.startswith(self._real.rstrip(os.sep) + os.sep):
+        if not self._is_inside(real):
             msg = (
                 f"{path} would be written to {real}, outside of the data directory {self.root}, "
                 "through a symbolic link. Nothing was written there. Remove the link, or use the "

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurofetch._faces import Faced
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from neurofetch.model import Receipt
+    from neurofetch.store.data_source import DataSource
 
 __all__ = ["Audit", "Finding", "State"]
 
@@ -84,11 +88,17 @@ class Audit(Faced):
     root : Path
     findings : tuple of Finding
     seconds : float
+    known : mapping of str to Receipt
+        By path: what was written down of a file when it came, or was found to be right.
+    sources : mapping of str to DataSource
+        By the name that receipts give them: the data sets that they are of.
     """
 
     root: Path
     findings: tuple[Finding, ...]
     seconds: float
+    known: Mapping[str, Receipt] = field(default_factory=dict, compare=False)
+    sources: Mapping[str, DataSource] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
         """Return one line: an audit may have thousands of findings, and notebooks print it."""
@@ -105,6 +115,17 @@ class Audit(Faced):
         *states : State
         """
         return tuple(finding for finding in self.findings if finding.state in states)
+
+    def url(self, receipt: Receipt) -> str:
+        """Return the address at which the object of a receipt is; "" where that is not known.
+
+        Parameters
+        ----------
+        receipt : Receipt
+        """
+        source = self.sources.get(receipt.source)
+        # Where the server tells no ETag, an access service gives addresses that are signed.
+        return source.object_url(receipt.key) if source is not None and receipt.etag else ""
 
     @property
     def counts(self) -> dict[State, int]:

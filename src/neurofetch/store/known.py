@@ -74,6 +74,8 @@ class Receipts(Mapping[str, Receipt]):
         version, and under the name still the old one.) In the order in which they were read.
     unread : list of str
         Journals that are there and could not be read, and why.
+    damaged : int
+        Lines that are no receipts: a crash cut them short, or the disk lost them.
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
@@ -83,6 +85,7 @@ class Receipts(Mapping[str, Receipt]):
         self._algorithms = _Numbers()
         self.rivals: dict[str, dict[Receipt, None]] = {}
         self.unread: list[str] = []
+        self.damaged: int = 0
 
     # -- what a mapping has ------------------------------------------------------------------
 
@@ -108,28 +111,30 @@ class Receipts(Mapping[str, Receipt]):
 
     # -- reading -----------------------------------------------------------------------------
 
-    def add_line(self, line: bytes) -> None:
-        """Take a line of a journal; one that is no whole receipt is passed over."""
+    def add_line(self, line: bytes) -> bool:
+        """Take a line of a journal; one that is no whole receipt is passed over: False."""
         found = _LINE.fullmatch(line)
         row = self._packed(found) if found is not None else None
         if row is None:
             receipt = _from_line(line)
             if receipt is not None:
                 self.add(receipt)
-            return
+            return receipt is not None
         path = found[1].decode("ascii")  # type: ignore[index]
         if self._rows.get(path) is None:
             self._rows[path] = row
         else:
             self.add(self._receipt(path, row))
+        return True
 
     def add_lines(self, lines: bytes) -> None:
         """Take whole lines of a journal, as `add_line` takes each."""
         quick = self._quick_rows(lines)
         if quick is None:
-            for line in lines.split(b"\n"):
-                if line:
-                    self.add_line(line)
+            *whole, last = lines.split(b"\n")
+            self.damaged += sum(not self.add_line(line) for line in whole if line)
+            if last:  # it may be written just now
+                self.add_line(last)
             return
         rows = self._rows
         for path, row in quick:
@@ -249,14 +254,15 @@ class Receipts(Mapping[str, Receipt]):
         size, mtime_ns : int
             Of the file: bytes, nanoseconds since the epoch.
         """
-        if self.rivals:
-            for rival in self.rivals.get(path, ()):
-                if (rival.size, rival.mtime_ns) == (size, mtime_ns):
-                    return rival
         row = self._rows.get(path)
         if row is None or type(row) is int:
             return None
-        return row if type(row) is Receipt else self._receipt(path, row)  # type: ignore[arg-type]
+        holds = row if type(row) is Receipt else self._receipt(path, row)  # type: ignore[arg-type]
+        rivals = self.rivals.get(path, ()) if self.rivals else ()
+        if not rivals or (holds.size, holds.mtime_ns) == (size, mtime_ns):
+            return holds
+        same = (one for one in rivals if (one.size, one.mtime_ns) == (size, mtime_ns))
+        return next(same, holds)
 
     def seen(self, path: str) -> tuple[int, int, int, int, int, bytes] | None:
         """Return what tells at a glance whether a file is as it was fetched, and as it is listed.
@@ -342,6 +348,7 @@ def _from_line(line: bytes) -> Receipt | None:
             data.get("listed", ""),
             data.get("seq", 0),
             data.get("source", ""),
+            data.get("damaged") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Place", "find_places"]
 
 _COLLECTION = re.compile(r"collection_\d+")
+_RECORD = re.compile(r"collection_metadata\.json|image_\d+[._]")
 _VAULT = "neurovault"
 _DEEP = 2
 """Folders below the one that was named in which a data directory is looked for."""
@@ -45,21 +46,22 @@ def find_places(start: str | os.PathLike[str]) -> list[Place]:
     Returns
     -------
     list of Place
-        Those of the nearest folder: itself, then the folders above it. Where these have none, those
-        in it, up to two folders down. Empty where there is none.
+        Those of the nearest folder: itself, then the folders above it. Where these have none, all
+        that lie in it, up to two folders down. Empty where there is none.
     """
     here = Path(os.path.abspath(start))
     for folder in (here, *here.parents):
         found = _at(folder)
         if found:
             return found
-    level = [here]
+    level, all_found = [here], []
     for _ in range(_DEEP):
         level = [below for folder in level for below in _folders(folder)]
         found = [place for folder in level for place in _at(folder)]
-        if found:
-            return found
-    return []
+        all_found += found
+        roots = {place.root for place in found} | {place.root.parent for place in found}
+        level = [folder for folder in level if folder not in roots]
+    return all_found
 
 
 def _at(folder: Path) -> list[Place]:
@@ -69,8 +71,16 @@ def _at(folder: Path) -> list[Place]:
 
 
 def _is_vault(folder: Path) -> bool:
-    """Whether it is a cache in the layout of nilearn: a folder for each collection."""
-    return any(_COLLECTION.fullmatch(below.name) for below in _folders(folder))
+    """Whether it is a cache in the layout of nilearn: a folder for each collection, and files."""
+    collections = (below for below in _folders(folder) if _COLLECTION.fullmatch(below.name))
+    return any(map(_has_records, collections))
+
+
+def _has_records(collection: Path) -> bool:
+    try:
+        return any(map(_RECORD.match, os.listdir(collection)))
+    except OSError:
+        return False
 
 
 def _folders(folder: Path) -> Iterator[Path]:

@@ -20,6 +20,7 @@ from neurofetch.errors import (
 from neurofetch.model import Outcome, Status, Step, VerificationLevel
 from neurofetch.sources.ask import ask
 from neurofetch.store.directory import FULL
+from neurofetch.store.others import in_the_way
 from neurofetch.transfer.etags import Etags
 from neurofetch.transfer.settler import FILE_GONE, LostTemporaryError
 
@@ -40,8 +41,9 @@ if TYPE_CHECKING:
     from neurofetch.transfer.settler import Settler
     from neurofetch.transfer.tally import Tally
 
-__all__ = ["FOLDER_GONE", "Buffers", "TransferContext"]
+__all__ = ["FOLDER_GONE", "UNKEPT", "Buffers", "TransferContext"]
 
+UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
 FOLDER_GONE = "the folder of its temporary file was removed by another process"
 
 
@@ -121,6 +123,8 @@ class TransferContext:
     def fetched_elsewhere(self, step: Step, before: int | None) -> Outcome | None:
         """Return the outcome of a file that another process put in its place since the plan.
 
+        One of another data set stays, and is told as what cannot be kept beside it.
+
         Parameters
         ----------
         step : Step
@@ -131,6 +135,11 @@ class TransferContext:
         info = self.directory.look(want.path)
         if info is None or info.st_mtime_ns == before:
             return None
+        others = self.directory.others
+        came = others and others.came(want, info.st_size, info.st_mtime_ns, self.directory.source)
+        if came:
+            reason = f"cannot be kept under its name: {in_the_way(came)}"
+            return Outcome.unmoved(want, Status.FAILED, reason, advice=UNKEPT)
         if want.remote.size not in (None, info.st_size) and self.inspect is None:
             return None
         reason = "another process fetched it meanwhile"

@@ -16,7 +16,7 @@ from neurofetch.planning.plan import check_space
 from neurofetch.store.owner import BEAT_SECONDS
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal
-from neurofetch.transfer.context import TransferContext
+from neurofetch.transfer.context import UNKEPT, TransferContext
 from neurofetch.transfer.crowd import crowd_for, free_descriptors
 from neurofetch.transfer.multipart import LargeFile, OpenLarge, ResumeWhole
 from neurofetch.transfer.news import telling
@@ -47,8 +47,6 @@ _LEAST = 28
 """Descriptors; with fewer than that, files do not wait for one another."""
 _LOOK_SECONDS, _FIRST_LOOKS = 0.05, 0.01
 """Between two looks at how much may be under way; and in the first second."""
-
-UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
 
 
 def transfer(
