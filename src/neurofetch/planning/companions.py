@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from neurofetch.planning.bids_schema import ASSOCIATIONS, ROOT_FILES
 from neurofetch.planning.entities import NameReader, datatype_of
@@ -55,17 +55,51 @@ class _Tie(NamedTuple):
     image: bool = False
     datatype: str = ""
     entity: str = ""
+    only: frozenset[tuple[str, str]] = frozenset()
+    """What tells the file from the data, where both have the same suffix."""
 
     def ties(self, suffix: str, extension: str, datatype: str) -> bool:
         """Whether data of this suffix, extension and datatype may have such files."""
         if extension not in _IMAGES if self.image else extension == ".json":
             return False
-        if self.of and suffix not in self.of:
+        if suffix not in self.of if self.of else suffix in _NO_RECORDINGS:
             return False
         return not self.datatype or datatype == self.datatype
 
+    def holds(self, one: _Candidate, data: frozenset[tuple[str, str]]) -> bool:
+        """Whether a file of its suffix belongs to data with these entities.
+
+        An extra entity may only be one that the data does not have.
+        """
+        if (self.extensions and one.extension not in self.extensions) or not self.only <= one.pairs:
+            return False
+        more = one.pairs - data - self.only
+        return not more or {name for name, _ in more} <= self.extra - {name for name, _ in data}
+
+
+_NO_RECORDINGS = frozenset(
+    {
+        "aslcontext",
+        "channels",
+        "coordsystem",
+        "electrodes",
+        "events",
+        "optodes",
+        "scans",
+        "sessions",
+    }
+)
+"""Suffixes of metadata. What is tied to any recording (its events, its physiology) is not tied to
+these: who asks for the events alone has no use for the recordings beside the data."""
 
 _RECORDING = frozenset({"recording"})
+_ACQ = frozenset({"acq"})
+
+
+def _acquired(what: str) -> frozenset[tuple[str, str]]:
+    return frozenset({("acq", what)})
+
+
 _OWN_TIES: Final = (
     # Beside those of the schema, from the text of the specification. A reference image ("MRI,
     # Single-band reference image") has the entities of its image. What was recorded beside data
@@ -78,7 +112,13 @@ _OWN_TIES: Final = (
     _Tie("blood", frozenset({"pet"}), "blood", frozenset({".tsv"}), _RECORDING, inherit=True),
     # "MEG, Landmark photos and head shape": without markers and head shape KIT data cannot be read.
     _Tie("headshape", frozenset({"meg"}), "headshape", frozenset(), frozenset({"acq", "space"})),
-    _Tie("markers", frozenset({"meg"}), "markers", frozenset(), frozenset({"acq"})),
+    _Tie("markers", frozenset({"meg"}), "markers", frozenset(), frozenset({"acq", "space"})),
+    # "MEG, Cross-talk and fine-calibration files": of the machine, in no task; without them a
+    # recording of Elekta/MEGIN cannot be filtered as its maker means it to be.
+    *(
+        _Tie(what, frozenset({"meg"}), "meg", frozenset({extension}), _ACQ, only=_acquired(what))
+        for what, extension in (("calibration", ".dat"), ("crosstalk", ".fif"))
+    ),
     _Tie("optodes", frozenset({"nirs"}), "optodes", frozenset({".tsv"}), inherit=True),
     # A recording in several coordinate systems ("iEEG, Coordinate System JSON") has a file of each.
     _Tie(
@@ -185,15 +225,14 @@ class _Drawer:
     """The candidates of one suffix in one folder.
 
     A folder may have thousands, so each is filed under its rarest pair of entity and value: data
-    that it belongs to has that pair too.
+    that it belongs to has that pair too. Entities that the data may lack do not count there.
     """
 
-    __slots__ = ("_few", "_filed", "_unfiled")
+    __slots__ = ("_few", "_filed")
 
     def __init__(self) -> None:
         self._few: list[_Candidate] = []
-        self._filed: dict[tuple[str, str], list[_Candidate]] | None = None
-        self._unfiled: list[_Candidate] = []
+        self._filed: dict[frozenset[str], _Filed] = {}
 
     def put(self, candidate: _Candidate) -> None:
         self._few.append(candidate)
@@ -201,26 +240,29 @@ class _Drawer:
     def near(
         self, pairs: frozenset[tuple[str, str]], extra: frozenset[str]
     ) -> Iterable[_Candidate]:
-        """Return those that may belong to data with these pairs."""
-        if extra or len(self._few) < _HANDFUL:
+        """Return those that may belong to data with these pairs, but for some extra entities."""
+        if len(self._few) < _HANDFUL:
             return self._few
-        if self._filed is None:
-            self._filed = self._by_rarest_pair()
-        found = self._unfiled
-        for some in filter(None, map(self._filed.get, pairs)):
+        filed = self._filed.get(extra)
+        if filed is None:
+            filed = self._filed[extra] = _filed(self._few, extra)
+        found = filed.get(None, [])
+        for some in filter(None, map(filed.get, pairs)):
             found = found + some
         return found
 
-    def _by_rarest_pair(self) -> dict[tuple[str, str], list[_Candidate]]:
-        often = Counter(pair for one in self._few for pair in one.pairs)
-        filed: dict[tuple[str, str], list[_Candidate]] = {}
-        for one in self._few:
-            if one.pairs:
-                rarest = min(one.pairs, key=often.__getitem__)
-                filed.setdefault(rarest, []).append(one)
-            else:
-                self._unfiled.append(one)
-        return filed
+
+_Filed: TypeAlias = "dict[tuple[str, str] | None, list[_Candidate]]"
+"""Candidates by their rarest pair; under None those that have none that counts."""
+
+
+def _filed(candidates: Sequence[_Candidate], extra: frozenset[str]) -> _Filed:
+    often = Counter(pair for one in candidates for pair in one.pairs)
+    filed: _Filed = {}
+    for one in candidates:
+        counting = (pair for pair in one.pairs if pair[0] not in extra) if extra else one.pairs
+        filed.setdefault(min(counting, key=often.__getitem__, default=None), []).append(one)
+    return filed
 
 
 class _Folder:
@@ -325,9 +367,7 @@ class _Search:
                 continue
             for drawer in folder.drawers_of(tie.suffix, inherit=tie.inherit):
                 for one in drawer.near(name.pairs, tie.extra):
-                    if tie.extensions and one.extension not in tie.extensions:
-                        continue
-                    if _belongs(one.pairs, name.pairs, tie.extra):
+                    if tie.holds(one, name.pairs):
                         self._take(one.number, why, new)
         return new
 
@@ -450,16 +490,3 @@ def with_all_above(folder: str) -> Iterator[str]:
     while folder:
         folder = folder.rpartition("/")[0]
         yield folder
-
-
-def _belongs(
-    pairs: frozenset[tuple[str, str]], data: frozenset[tuple[str, str]], extra: frozenset[str]
-) -> bool:
-    """Whether a file with these entities belongs to data with those.
-
-    An extra entity may only be one that the data does not have.
-    """
-    more = pairs - data
-    if not more:
-        return True
-    return {name for name, _ in more} <= extra - {name for name, _ in data}

@@ -220,6 +220,8 @@ class Name(NamedTuple):
     Parameters
     ----------
     pairs : frozenset of (entity, value)
+        The zeros before an index do not count: ``run-01`` is ``run-1``. A chunk that is no entity
+        (``group_T1w.tsv``) is there too, under no name: such a file applies to others so named.
     suffix, extension : str
     unit : str
         The recording that the file is a piece of, where that is a folder; else empty.
@@ -252,10 +254,11 @@ class NameReader:
         if folder != self._folder:
             head = _head_of(folder)
             self._folder, self._unit = folder, unit_of(path)
-            self._head, self._pairs = head.text, frozenset(head.pairs)
+            self._head, self._pairs = head.text, _comparable(head.pairs, "")
         if self._unit or not name.startswith(self._head):
             says = parse(path)
-            return Name(frozenset(says.values), says.suffix, says.extension, self._unit)
+            own = (self._unit or path).rpartition("/")[2]
+            return Name(_comparable(says.values, own), says.suffix, says.extension, self._unit)
         pairs, suffix, extension = _rest(name[len(self._head) :])
         return Name(self._pairs | pairs, suffix, extension)
 
@@ -263,7 +266,19 @@ class NameReader:
 @lru_cache(maxsize=16_384)
 def _rest(name: str) -> tuple[frozenset[tuple[str, str]], str, str]:
     says = _read(name)
-    return frozenset(says.values), says.suffix, says.extension
+    return _comparable(says.values, name), says.suffix, says.extension
+
+
+def _comparable(values: Pairs, name: str) -> frozenset[tuple[str, str]]:
+    """Return the entities of a name so that those that mean the same are the same."""
+    pairs = {
+        (entity, value.lstrip("0") or "0")
+        if entity in INDEX_ENTITIES and value.isdecimal()
+        else (entity, value)
+        for entity, value in values
+    }
+    pairs.update(("", chunk) for chunk in name.split("_")[:-1] if _pairs[chunk] is None)
+    return frozenset(pairs)
 
 
 class _Pairs(dict[str, tuple[str, str] | None]):
