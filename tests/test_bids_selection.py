@@ -330,3 +330,43 @@ def test_a_filter_on_subjects_lists_the_folders_of_these_subjects(bucket, derive
     assert listed(bucket, "--subject 01") < everything / 4
     assert listed(bucket, "--subject 3") < everything / 4
     assert listed(bucket, "--subject 01 02") < everything / 3
+
+
+def in_sessions(subjects):
+    return {
+        "dataset_description.json": b'{"Name": "x", "BIDSVersion": "1.10.0"}',
+        "participants.tsv": b"participant_id\n",
+        "task-a_bold.json": b"{}",
+        **{
+            f"sub-{sub}/ses-{ses}/{path.format(f'sub-{sub}_ses-{ses}')}": b"1"
+            for sub in subjects
+            for ses in ("pre", "post")
+            for path in ("anat/{}_T1w.nii.gz", "func/{}_task-a_bold.nii.gz", "{}_scans.tsv")
+        },
+        **{
+            f"derivatives/prep/sub-{sub}/anat/sub-{sub}_desc-x_T1w.nii.gz": b"1" for sub in subjects
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("below", "filters", "scans"),
+    [
+        ("", {"datatype": "anat"}, False),
+        ("", {"subject": "2", "datatype": "func"}, False),
+        ("", {"subject": "02", "ses": "pre"}, True),
+        ("", {"ses": "pre", "suffix": "T1w"}, False),
+        ("/sub-02/ses-pre/anat", {}, False),
+        ("/sub-02/ses-pre/func/sub-02_ses-pre_task-a_bold.nii.gz", {}, False),
+        ("/sub-02/ses-pre", {}, True),
+        ("/sub-02", {"datatype": "anat"}, False),
+    ],
+)
+def test_what_is_chosen_does_not_depend_on_how_much_of_the_bucket_was_listed(
+    bucket, below, filters, scans
+):
+    """The class: a rule that needs all files of a folder, and a folder of which few were seen."""
+    small = bucket.holds(in_sessions(["01", "02"])).got(f"{URL}{below}", **filters)
+    bucket.s3.page_size = 2  # folders are looked at, one level after the other
+    assert bucket.got(f"{URL}{below}", **filters) == small
+    assert bool([path for path in small if path.endswith("_scans.tsv")]) is scans

@@ -459,7 +459,9 @@ def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:
         found.files,
         wanted,
         follow=choice.follow,
-        along=partial(coming_along, found.files, selection, wanted, fetcher.dataset),
+        along=partial(
+            coming_along, found.files, selection, wanted, fetcher.dataset, whole=found.has_all
+        ),
         listed=found.has_all,
     )
 
@@ -485,7 +487,7 @@ def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found
             raise
         # What there is elsewhere tells which filters contradict each other, and what is meant.
         files = fetcher.files(Listing((found.base,)))
-        found = Found(found.base, found.scope, files, ())
+        found = Found(found.base, found.scope, files, (found.base,))
         selection = _selected(fetcher, found, wanted)
     if not found.scope:
         return selection, found
@@ -496,4 +498,6 @@ def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found
 
 def _selected(fetcher: Fetcher, found: Found, wanted: Query) -> Selection:
     wanted = replace(wanted, scope=found.scope)
-    return make_selection(found.files, wanted, fetcher.dataset, elsewhere=found.named)
+    return make_selection(
+        found.files, wanted, fetcher.dataset, elsewhere=found.named, whole=found.has_all
+    )

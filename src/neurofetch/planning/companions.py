@@ -188,7 +188,11 @@ def describes_dataset(name: str) -> bool:
 
 
 def companions(
-    paths: Sequence[str], chosen: Sequence[bool], allowed: Callable[[int], bool]
+    paths: Sequence[str],
+    chosen: Sequence[bool],
+    allowed: Callable[[int], bool],
+    *,
+    listed: Callable[[str], bool] | None = None,
 ) -> dict[int, str]:
     """Return what comes along with chosen files, by number, and why.
 
@@ -200,6 +204,9 @@ def companions(
         Whether each was asked for.
     allowed : callable
         Whether the file of a number may come along.
+    listed : callable, optional
+        Whether all that lies in a folder ("" or ending in "/") is among the paths; by default all
+        is. A list of the scans in a folder that was only looked at may name files that nobody saw.
 
     Examples
     --------
@@ -210,7 +217,7 @@ def companions(
     first = [number for number, asked in enumerate(chosen) if asked]
     if not any("/" in paths[n] or not describes_dataset(paths[n]) for n in first):
         return {}  # descriptions alone: there is nothing that they describe
-    return _Search(paths, chosen, allowed).found(first)
+    return _Search(paths, chosen, allowed, listed).found(first)
 
 
 class _Candidate(NamedTuple):
@@ -296,11 +303,16 @@ class _Search:
     """What comes along with what was chosen, until nothing new does."""
 
     def __init__(
-        self, paths: Sequence[str], chosen: Sequence[bool], allowed: Callable[[int], bool]
+        self,
+        paths: Sequence[str],
+        chosen: Sequence[bool],
+        allowed: Callable[[int], bool],
+        listed: Callable[[str], bool] | None,
     ) -> None:
         self._paths = paths
         self._chosen = chosen
         self._allowed = allowed
+        self._listed = listed
         self._found: dict[int, str] = {}
         self._read = NameReader()
         self._units: set[str] = set()
@@ -419,9 +431,12 @@ class _Search:
         chosen = self._and_above(map(self._home, self._all()))
         for number in lists:
             folder = self._home(number)
-            if folder in chosen and folder not in missing:
+            if folder in chosen and folder not in missing and self._is_listed(folder):
                 self._found[number] = "lists the chosen scans"
                 self._along(number)  # its sidecar has none of its own
+
+    def _is_listed(self, folder: str) -> bool:
+        return self._listed is None or self._listed(f"{folder}/" if folder else "")
 
     def _and_above(self, folders: Iterable[str]) -> set[str]:
         """Return folders, and those above each, up to the root of the data set it lies in."""

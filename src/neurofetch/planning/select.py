@@ -25,7 +25,7 @@ from neurofetch.planning.query import Query, query
 from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, nearest, shorten, spell
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from neurofetch.model import RemoteFile
     from neurofetch.planning.entities import Pairs
@@ -77,6 +77,7 @@ def select(
     *,
     base: str = "",
     elsewhere: Mapping[str, Collection[str]] | None = None,
+    whole: Callable[[str], bool] | None = None,
 ) -> Selection:
     """Choose the files that a query wants, and those that a dataset's rules add.
 
@@ -91,6 +92,9 @@ def select(
         The listed prefix, a folder: globs, root files and families are relative to it.
     elsewhere : mapping of str to collection of str, optional
         Values, by filter, that exist too, in folders of which not all files were listed.
+    whole : callable, optional
+        Whether all files of a folder were listed ("" or ending in "/", below the base); by default
+        those of each were.
 
     Raises
     ------
@@ -105,7 +109,7 @@ def select(
     listed = _without_derivatives(entries(files, base), query, elsewhere.get("derivatives", ()))
     resolved, notes = _resolve(listed, query, rules, elsewhere)
     matcher = Matcher(resolved, rules)
-    chosen, more = _choose(listed, matcher)
+    chosen, more = _choose(listed, matcher, whole)
     notes += [*more, *_judge(listed, matcher), *_idle_globs(listed, query)]
     return Selection(tuple(chosen), tuple(notes), resolved)
 
@@ -180,12 +184,14 @@ def resolve(
     return resolved, tuple(notes)
 
 
-def _choose(listed: Sequence[Entry], matcher: Matcher) -> tuple[list[Chosen], list[str]]:
+def _choose(
+    listed: Sequence[Entry], matcher: Matcher, whole: Callable[[str], bool] | None = None
+) -> tuple[list[Chosen], list[str]]:
     """Return what is chosen and why, and what is to be said of it."""
     reasons, sidecars = _asked_for(listed, matcher)
     notes = _whole_units(listed, matcher, reasons)
     if matcher.rules.companions and not all(reasons):
-        _add_companions(listed, matcher, reasons)
+        _add_companions(listed, matcher, reasons, whole)
         notes += _scans_left_out(listed, reasons)
     return _with_sidecars(listed, matcher, reasons, sidecars), notes
 
@@ -248,12 +254,18 @@ def _whole_units(listed: Sequence[Entry], matcher: Matcher, reasons: list[str]) 
     ]
 
 
-def _add_companions(listed: Sequence[Entry], matcher: Matcher, reasons: list[str]) -> None:
+def _add_companions(
+    listed: Sequence[Entry],
+    matcher: Matcher,
+    reasons: list[str],
+    whole: Callable[[str], bool] | None,
+) -> None:
     """Write in what comes along by the rules of BIDS."""
     found = companions(
         [entry.path for entry in listed],
         [bool(why) for why in reasons],
         lambda number: not matcher.excluded(listed[number]),
+        listed=whole,
     )
     for number, why in found.items():
         reasons[number] = why
