@@ -103,6 +103,8 @@ def test_a_recording_that_is_a_folder_comes_whole_or_not_at_all(bucket, folder):
             assert not elsewhere & got, filters
         for each in FOLDERS:
             assert inside(each) <= got or not inside(each) & got, (filters, each)
+    for piece in (folder, sorted(inside(folder))[0]):
+        assert inside(folder) <= bucket.got(f"{URL}/{piece}"), piece
 
 
 def test_folders_that_are_files_come_by_command_too(bucket):

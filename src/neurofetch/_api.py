@@ -14,6 +14,7 @@ from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.lister import Found
 from neurofetch.notes import warn_of_notes
 from neurofetch.planning.dataset import BIDS_RULES, Dataset, coming_along, make_selection
+from neurofetch.planning.entities import derivative_of
 from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
 from neurofetch.planning.suggest import shorten
@@ -468,8 +469,7 @@ def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:
 
 def _derivatives_in(selection: Selection) -> Iterable[str]:
     """Say which derivatives are chosen, since nobody named them."""
-    paths = (want.path for want in selection.wants if want.path.startswith("derivatives/"))
-    names = {path.split("/", 2)[1] for path in paths}
+    names = {derivative_of(want.path) for want in selection.wants} - {""}
     if names:
         yield (
             f"derivatives: all that match ({shorten(names, 6)}); --derivatives none leaves them "

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 from neurofetch.errors import MissingRemoteError, NothingMatchedError, ProtocolError, RefusedError
 from neurofetch.planning.listing import Kind, Narrowing, Place, ancestors, root_by_subject
 from neurofetch.planning.suggest import nearest, shorten
+from neurofetch.planning.units import unit_of
 from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class Lister:
             If there is nothing. It says what there is instead.
         ServerError
         """
-        key = prefix.rstrip("/")
+        key = _whole(prefix.rstrip("/"))
         place = f"{key}/" if key else ""
         self._source.base = place
         peek = self._peek(place, narrowing)
@@ -429,6 +430,20 @@ class Lister:
             if prefix.startswith(folder):
                 return [file for file in files if file.key.startswith(prefix)]
         return None
+
+
+def _whole(key: str) -> str:
+    """Return a key, or the recording that is a folder and that this is a piece of.
+
+    Only a subject's recordings count: a bucket may keep data sets in a folder named like one.
+
+    Examples
+    --------
+    >>> _whole("ds/sub-01/meg/sub-01_meg.ds/x.meg4"), _whole("stores.zarr/ds")
+    ('ds/sub-01/meg/sub-01_meg.ds', 'stores.zarr/ds')
+    """
+    unit = unit_of(f"{key}/")
+    return unit if unit.rpartition("/")[2].startswith("sub-") else key
 
 
 def _has(files: Sequence[RemoteFile], key: str) -> bool:

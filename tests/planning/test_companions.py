@@ -253,6 +253,52 @@ def test_derivatives_are_all_none_or_those_named(given, left):
     assert set(chosen(DERIVED, derivatives=given)[0]) == set(left)
 
 
+def test_files_directly_in_the_folder_of_derivatives_are_of_none_of_them():
+    """The class: a file taken for a folder."""
+    paths = ["T1w.json", "derivatives/README.md", "derivatives/dataset_description.json"]
+    paths += [f"derivatives/{name}/sub-01/anat/sub-01_desc-x_T1w.nii.gz" for name in ("a", "b")]
+    assert set(chosen(paths, derivatives="a")[0]) == {paths[0], *paths[2:4]}
+    assert set(chosen(paths, derivatives="none")[0]) == {"T1w.json"}
+    assert set(chosen(paths, derivatives="b", suffix="T1w", extension="nii.gz")[0]) == {
+        paths[2],
+        paths[4],
+    }
+    with pytest.raises(UnknownValueError, match=r"It has a, b\."):
+        chosen(paths, derivatives="README.md")
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["sub-01.feat", "sub-01.anat/x.ica", "sub-01_task-a.feat", "sub-01_ses-1.long.sub-01_base"],
+)
+def test_a_folder_with_an_extension_is_its_subjects(folder):
+    """The class: what a program puts behind a label, taken for a part of the label."""
+    mine, other = f"derivatives/x/{folder}/stats/map.nii.gz", "derivatives/x/sub-02.feat/map.nii.gz"
+    assert set(chosen([mine, other, "sub-01/anat/sub-01_T1w.nii.gz"], subject="1")[0]) == {
+        mine,
+        "sub-01/anat/sub-01_T1w.nii.gz",
+    }
+    if "ses-1" in folder:
+        assert set(chosen([mine, other], ses="1")[0]) == {mine}
+
+
+def test_labels_with_a_decimal_stay_whole():
+    paths = ["sub-01/ses-0.5/anat/notes.txt", "sub-01/ses-0/anat/notes.txt"]
+    assert set(chosen(paths, ses="0.5")[0]) == {paths[0]}
+
+
+@pytest.mark.parametrize(("sub", "ses"), [("01", "01"), ("02", "1"), ("03", "PRE")])
+def test_a_session_means_that_of_the_subjects_asked_for(sub, ses):
+    """The class: a value that exists elsewhere hides the spelling that was meant."""
+    own = {"01": "1", "02": "01", "03": "pre"}
+    paths = [f"sub-{s}/ses-{v}/anat/sub-{s}_ses-{v}_T1w.nii.gz" for s, v in own.items()]
+    paths += ["sub-04/ses-PRE/anat/sub-04_ses-PRE_T1w.nii.gz"]
+    found, notes = chosen(paths, subject=sub, ses=ses)
+    assert set(found) == {f"sub-{sub}/ses-{own[sub]}/anat/sub-{sub}_ses-{own[sub]}_T1w.nii.gz"}
+    assert f"ses-{ses} → ses-{own[sub]}" in notes
+    assert set(chosen(paths, subject=["01", "02"], ses="1")[0]) == {paths[0]}
+
+
 def test_derivatives_that_are_not_there_are_told_with_those_that_are():
     with pytest.raises(
         UnknownValueError, match=r"no derivatives named fmriprp.*freesurfer.*mean fmri"
