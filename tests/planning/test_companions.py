@@ -113,6 +113,17 @@ def test_markers_that_lack_an_entity_or_have_a_space_come_along():
     assert set(along([f"{start}_task-a_meg.con", *comes], {f"{start}_task-a_meg.con"})) == comes
 
 
+def test_a_recording_beside_data_brings_its_own_events_and_no_other_recording():
+    """The class: large files that nobody asked for, with one of their kind that was."""
+    run = "sub-01/func/sub-01_task-a_"
+    eye = f"{run}recording-eye1_physio.tsv.gz"
+    events = [f"{run}recording-eye1_physioevents.tsv.gz", f"{run}events.tsv"]
+    others = [f"{run}recording-pulse_physio.tsv.gz", f"{run}stim.tsv.gz", f"{run}physio.tsv.gz"]
+    assert set(along([eye, *events, *others], {eye})) == set(events)
+    bold = f"{run}bold.nii.gz"
+    assert set(along([bold, eye, *events, *others], {bold})) == {eye, *events, *others}
+
+
 @pytest.mark.parametrize("suffix", ["events.tsv", "channels.tsv", "electrodes.tsv"])
 def test_metadata_alone_does_not_bring_the_recordings_beside_the_data(suffix):
     """The class: large files that nobody asked for, with a table that was asked for."""

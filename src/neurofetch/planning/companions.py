@@ -57,12 +57,18 @@ class _Tie(NamedTuple):
     entity: str = ""
     only: frozenset[tuple[str, str]] = frozenset()
     """What tells the file from the data, where both have the same suffix."""
+    same: bool = False
+    """Whether the file has all entities of the data."""
 
     def ties(self, suffix: str, extension: str, datatype: str) -> bool:
         """Whether data of this suffix, extension and datatype may have such files."""
         if extension not in _IMAGES if self.image else extension == ".json":
             return False
-        if suffix not in self.of if self.of else suffix in _NO_RECORDINGS:
+        if self.of and suffix not in self.of:
+            return False
+        if not self.of and (
+            suffix in _NO_RECORDINGS or (suffix in _BESIDE and self.suffix in _BESIDE)
+        ):
             return False
         return not self.datatype or datatype == self.datatype
 
@@ -72,6 +78,8 @@ class _Tie(NamedTuple):
         An extra entity may only be one that the data does not have.
         """
         if (self.extensions and one.extension not in self.extensions) or not self.only <= one.pairs:
+            return False
+        if self.same and one.pairs != data:
             return False
         more = one.pairs - data - self.only
         return not more or {name for name, _ in more} <= self.extra - {name for name, _ in data}
@@ -92,6 +100,8 @@ _NO_RECORDINGS = frozenset(
 """Suffixes of metadata. What is tied to any recording (its events, its physiology) is not tied to
 these: who asks for the events alone has no use for the recordings beside the data."""
 
+_BESIDE = frozenset({"physio", "physioevents", "stim"})
+"""Suffixes of what was recorded beside data. One of these is not tied to the others."""
 _RECORDING = frozenset({"recording"})
 _ACQ = frozenset({"acq"})
 
@@ -109,6 +119,11 @@ _OWN_TIES: Final = (
     _Tie("physio", frozenset(), "physio", frozenset({".tsv.gz"}), _RECORDING),
     _Tie("physio", frozenset(), "physioevents", frozenset({".tsv.gz"}), _RECORDING),
     _Tie("stimulation", frozenset(), "stim", frozenset({".tsv.gz"}), _RECORDING),
+    # "Physiological recordings, Eye tracking": what a tracker found in its own recording.
+    *(
+        _Tie(what, frozenset({of}), what, frozenset({".tsv.gz"}), same=True)
+        for of, what in (("physio", "physioevents"), ("physioevents", "physio"))
+    ),
     _Tie("blood", frozenset({"pet"}), "blood", frozenset({".tsv"}), _RECORDING, inherit=True),
     # "MEG, Landmark photos and head shape": without markers and head shape KIT data cannot be read.
     _Tie("headshape", frozenset({"meg"}), "headshape", frozenset(), frozenset({"acq", "space"})),
