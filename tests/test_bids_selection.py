@@ -372,3 +372,34 @@ def test_what_is_chosen_does_not_depend_on_how_much_of_the_bucket_was_listed(
     bucket.s3.page_size = 2  # folders are looked at, one level after the other
     assert bucket.got(f"{URL}{below}", **filters) == small
     assert bool([path for path in small if path.endswith("_scans.tsv")]) is scans
+
+
+EMPTY = "sub-emptyroom/ses-1/meg/sub-emptyroom_ses-1_"
+NAMING = {
+    "dataset_description.json": b'{"Name": "x", "BIDSVersion": "1.10.0"}',
+    "sub-01/meg/sub-01_task-a_meg.fif": b"1",
+    "sub-01/meg/sub-01_task-a_meg.json": f'{{"AssociatedEmptyRoom": "{EMPTY}meg.ds"}}'.encode(),
+    "sub-01/anat/sub-01_T1w.nii.gz": b"1",
+    f"{EMPTY}meg.ds/a.meg4": b"1",
+    f"{EMPTY}meg.ds/b/c.res4": b"1",
+    f"{EMPTY}meg.json": b"{}",
+    f"{EMPTY}coordsystem.json": b"{}",
+    f"{EMPTY}task-b_meg.fif": b"1",
+    "sub-emptyroom/sub-emptyroom_meg.json": b"{}",
+    "sub-emptyroom/sub-emptyroom_sessions.tsv": b"session_id\nses-1\n",
+    "sub-emptyroom/ses-1/sub-emptyroom_ses-1_scans.tsv": b"filename\nmeg/x\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("below", "filters"),
+    [("", {"subject": "01", "datatype": "meg"}), ("/sub-01/meg", {}), ("/sub-01", {"task": "a"})],
+)
+def test_what_is_followed_brings_what_it_needs_however_much_was_listed(bucket, below, filters):
+    """The class: companions are looked for in a listing that lacks their folders."""
+    small = bucket.holds(NAMING).got(f"{URL}{below}", follow=True, **filters)
+    bucket.s3.page_size = 2
+    assert bucket.got(f"{URL}{below}", follow=True, **filters) == small
+    needed = {path for path in NAMING if path.startswith(EMPTY) and "task-b" not in path}
+    assert {*needed, "sub-emptyroom/sub-emptyroom_meg.json"} <= small
+    assert not any(path.endswith(("task-b_meg.fif", "_scans.tsv")) for path in small)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.events import Event
-    from neurofetch.model import Plan, Report, Want
+    from neurofetch.model import Plan, RemoteFile, Report, Want
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
+    from neurofetch.planning.select import Chosen
     from neurofetch.store.data_source import DataSource
     from neurofetch.store.findings import Audit, Finding
     from neurofetch.store.places import Place
@@ -450,8 +450,12 @@ def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:
     selection, found = _choose(fetcher, choice.url, wanted)
     if choice.tell_derivatives:
         selection = selection._replace(notes=(*selection.notes, *_derivatives_in(selection)))
-    if len(selection.wants) == len(found.files) and not found.hides:
-        return selection
+    if len(selection.wants) == len(found.files) and found.has_all(""):
+        return selection  # nothing is left that could be named
+
+    def along(more: Sequence[RemoteFile], files: Sequence[RemoteFile]) -> list[Chosen]:
+        return coming_along(files, selection, wanted, fetcher.dataset, more, whole=found.has_all)
+
     from neurofetch.named import with_named  # noqa: PLC0415 - not while the first page is awaited
 
     return with_named(
@@ -460,9 +464,7 @@ def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:
         found.files,
         wanted,
         follow=choice.follow,
-        along=partial(
-            coming_along, found.files, selection, wanted, fetcher.dataset, whole=found.has_all
-        ),
+        along=along if fetcher.dataset.rules.companions else None,
         listed=found.has_all,
     )
 
