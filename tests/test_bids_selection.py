@@ -103,6 +103,8 @@ def test_a_recording_that_is_a_folder_comes_whole_or_not_at_all(bucket, folder):
             assert not elsewhere & got, filters
         for each in FOLDERS:
             assert inside(each) <= got or not inside(each) & got, (filters, each)
+    for piece in (folder, sorted(inside(folder))[0]):
+        assert inside(folder) <= bucket.got(f"{URL}/{piece}"), piece
 
 
 def test_folders_that_are_files_come_by_command_too(bucket):
@@ -330,3 +332,74 @@ def test_a_filter_on_subjects_lists_the_folders_of_these_subjects(bucket, derive
     assert listed(bucket, "--subject 01") < everything / 4
     assert listed(bucket, "--subject 3") < everything / 4
     assert listed(bucket, "--subject 01 02") < everything / 3
+
+
+def in_sessions(subjects):
+    return {
+        "dataset_description.json": b'{"Name": "x", "BIDSVersion": "1.10.0"}',
+        "participants.tsv": b"participant_id\n",
+        "task-a_bold.json": b"{}",
+        **{
+            f"sub-{sub}/ses-{ses}/{path.format(f'sub-{sub}_ses-{ses}')}": b"1"
+            for sub in subjects
+            for ses in ("pre", "post")
+            for path in ("anat/{}_T1w.nii.gz", "func/{}_task-a_bold.nii.gz", "{}_scans.tsv")
+        },
+        **{
+            f"derivatives/prep/sub-{sub}/anat/sub-{sub}_desc-x_T1w.nii.gz": b"1" for sub in subjects
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("below", "filters", "scans"),
+    [
+        ("", {"datatype": "anat"}, False),
+        ("", {"subject": "2", "datatype": "func"}, False),
+        ("", {"subject": "02", "ses": "pre"}, True),
+        ("", {"ses": "pre", "suffix": "T1w"}, False),
+        ("/sub-02/ses-pre/anat", {}, False),
+        ("/sub-02/ses-pre/func/sub-02_ses-pre_task-a_bold.nii.gz", {}, False),
+        ("/sub-02/ses-pre", {}, True),
+        ("/sub-02", {"datatype": "anat"}, False),
+    ],
+)
+def test_what_is_chosen_does_not_depend_on_how_much_of_the_bucket_was_listed(
+    bucket, below, filters, scans
+):
+    """The class: a rule that needs all files of a folder, and a folder of which few were seen."""
+    small = bucket.holds(in_sessions(["01", "02"])).got(f"{URL}{below}", **filters)
+    bucket.s3.page_size = 2  # folders are looked at, one level after the other
+    assert bucket.got(f"{URL}{below}", **filters) == small
+    assert bool([path for path in small if path.endswith("_scans.tsv")]) is scans
+
+
+EMPTY = "sub-emptyroom/ses-1/meg/sub-emptyroom_ses-1_"
+NAMING = {
+    "dataset_description.json": b'{"Name": "x", "BIDSVersion": "1.10.0"}',
+    "sub-01/meg/sub-01_task-a_meg.fif": b"1",
+    "sub-01/meg/sub-01_task-a_meg.json": f'{{"AssociatedEmptyRoom": "{EMPTY}meg.ds"}}'.encode(),
+    "sub-01/anat/sub-01_T1w.nii.gz": b"1",
+    f"{EMPTY}meg.ds/a.meg4": b"1",
+    f"{EMPTY}meg.ds/b/c.res4": b"1",
+    f"{EMPTY}meg.json": b"{}",
+    f"{EMPTY}coordsystem.json": b"{}",
+    f"{EMPTY}task-b_meg.fif": b"1",
+    "sub-emptyroom/sub-emptyroom_meg.json": b"{}",
+    "sub-emptyroom/sub-emptyroom_sessions.tsv": b"session_id\nses-1\n",
+    "sub-emptyroom/ses-1/sub-emptyroom_ses-1_scans.tsv": b"filename\nmeg/x\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("below", "filters"),
+    [("", {"subject": "01", "datatype": "meg"}), ("/sub-01/meg", {}), ("/sub-01", {"task": "a"})],
+)
+def test_what_is_followed_brings_what_it_needs_however_much_was_listed(bucket, below, filters):
+    """The class: companions are looked for in a listing that lacks their folders."""
+    small = bucket.holds(NAMING).got(f"{URL}{below}", follow=True, **filters)
+    bucket.s3.page_size = 2
+    assert bucket.got(f"{URL}{below}", follow=True, **filters) == small
+    needed = {path for path in NAMING if path.startswith(EMPTY) and "task-b" not in path}
+    assert {*needed, "sub-emptyroom/sub-emptyroom_meg.json"} <= small
+    assert not any(path.endswith(("task-b_meg.fif", "_scans.tsv")) for path in small)

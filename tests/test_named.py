@@ -245,7 +245,7 @@ def test_what_is_named_is_followed_in_turn_and_rings_end(s3, fetcher):
         put(s3, f"sub-09/fmap/sub-09_acq-{one}_epi.json", body)
     listed = {file.key: file for file in fetcher.files(Listing(("ds/",)))}
 
-    def along(files):
+    def along(files, _):
         sidecars = [listed.get(file.key.replace(".nii.gz", ".json")) for file in files]
         return [Chosen(file, "sidecar") for file in sidecars if file is not None]
 

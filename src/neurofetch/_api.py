@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +13,7 @@ from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.lister import Found
 from neurofetch.notes import warn_of_notes
 from neurofetch.planning.dataset import BIDS_RULES, Dataset, coming_along, make_selection
+from neurofetch.planning.entities import derivative_of
 from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
 from neurofetch.planning.suggest import shorten
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.events import Event
-    from neurofetch.model import Plan, Receipt, Report, Want
+    from neurofetch.model import Plan, Receipt, RemoteFile, Report, Want
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
+    from neurofetch.planning.select import Chosen
     from neurofetch.store.data_source import DataSource
     from neurofetch.store.findings import Audit, Finding
     from neurofetch.store.places import Place
@@ -462,8 +463,12 @@ def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:
     selection, found = _choose(fetcher, choice.url, wanted)
     if choice.tell_derivatives:
         selection = selection._replace(notes=(*selection.notes, *_derivatives_in(selection)))
-    if len(selection.wants) == len(found.files) and not found.hides:
-        return selection
+    if len(selection.wants) == len(found.files) and found.has_all(""):
+        return selection  # nothing is left that could be named
+
+    def along(more: Sequence[RemoteFile], files: Sequence[RemoteFile]) -> list[Chosen]:
+        return coming_along(files, selection, wanted, fetcher.dataset, more, whole=found.has_all)
+
     from neurofetch.named import with_named  # noqa: PLC0415 - not while the first page is awaited
 
     return with_named(
@@ -472,15 +477,14 @@ def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:
         found.files,
         wanted,
         follow=choice.follow,
-        along=partial(coming_along, found.files, selection, wanted, fetcher.dataset),
+        along=along if fetcher.dataset.rules.companions else None,
         listed=found.has_all,
     )
 
 
 def _derivatives_in(selection: Selection) -> Iterable[str]:
     """Say which derivatives are chosen, since nobody named them."""
-    paths = (want.path for want in selection.wants if want.path.startswith("derivatives/"))
-    names = {path.split("/", 2)[1] for path in paths}
+    names = {derivative_of(want.path) for want in selection.wants} - {""}
     if names:
         yield (
             f"derivatives: all that match ({shorten(names, 6)}); --derivatives none leaves them "
@@ -498,7 +502,7 @@ def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found
             raise
         # What there is elsewhere tells which filters contradict each other, and what is meant.
         files = fetcher.files(Listing((found.base,)))
-        found = Found(found.base, found.scope, files, ())
+        found = Found(found.base, found.scope, files, (found.base,))
         selection = _selected(fetcher, found, wanted)
     if not found.scope:
         return selection, found
@@ -511,4 +515,6 @@ def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found
 
 def _selected(fetcher: Fetcher, found: Found, wanted: Query) -> Selection:
     wanted = replace(wanted, scope=found.scope)
-    return make_selection(found.files, wanted, fetcher.dataset, elsewhere=found.named)
+    return make_selection(
+        found.files, wanted, fetcher.dataset, elsewhere=found.named, whole=found.has_all
+    )

@@ -22,6 +22,7 @@ from neurofetch.errors import NetworkAwayError, ServerError, VerificationError
 from neurofetch.model import names_in
 from neurofetch.planning.dataset import Selection, extended
 from neurofetch.planning.entities import parse
+from neurofetch.planning.listing import ancestors
 from neurofetch.planning.query import glob_test
 from neurofetch.planning.references import (
     ATLAS,
@@ -33,6 +34,7 @@ from neurofetch.planning.references import (
     references,
 )
 from neurofetch.planning.select import Chosen
+from neurofetch.planning.units import unit_of
 from neurofetch.store.receipts import read_receipts
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from neurofetch.planning.query import Query
     from neurofetch.planning.references import Reference
 
-    Along = Callable[[Sequence[RemoteFile]], Iterable[Chosen]]
+    Along = Callable[[Sequence[RemoteFile], Sequence[RemoteFile]], Iterable[Chosen]]
 
 __all__ = ["with_named"]
 
@@ -80,7 +82,8 @@ def with_named(
     follow : bool
         Choose what is named, and what that names, until there is nothing new.
     along : callable, optional
-        Returns what comes along with files that were followed, such as their sidecars.
+        Returns what comes along with files that were followed, such as their sidecars. It takes
+        these, and all files that are known by then.
     listed : callable, optional
         Whether a folder ("" or ending in "/", below the data set's root) was listed with all that
         is in it. What is named in another is looked up. By default all were.
@@ -173,6 +176,20 @@ class _Tree:
         below = self._files.below(path + "/")
         return [file for file in below if file.size or not file.key.endswith("/")]
 
+    @property
+    def files(self) -> list[RemoteFile]:
+        """All files that are known."""
+        return self._files.files
+
+    def look_around(self, files: Iterable[RemoteFile]) -> None:
+        """List the folders of files and those above: what comes along with them lies there."""
+        paths = map(self.path, files)
+        folders = {(unit_of(path) or path).rpartition("/")[0] for path in paths}
+        # The root itself was looked at with the listing.
+        self.look_up(
+            above for one in folders for above in ancestors(f"{one}/" if one else "") if above
+        )
+
     def look_up(self, paths: Iterable[str]) -> None:
         """List the folders of paths that were not listed before."""
         if self._listed is None:
@@ -258,7 +275,10 @@ class _Search:
                 for one in read.found:
                     why = _WHY.get(one.field) or f"named in {one.field}"
                     new += self._taken(Chosen(file, why) for file in self._seen[one])
-            new += self._taken(along([one.remote for one in new]) if along and new else ())
+            if along and new:
+                followed = [one.remote for one in new]
+                self._tree.look_around(followed)
+                new += self._taken(along(followed, self._tree.files))
             wants = extended(Selection((), ()), new, self._fetcher.dataset).wants
             naming = [want for want in wants if can_name(want.path)]
         return self._more.values()

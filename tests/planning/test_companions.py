@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+
 import pytest
 
 from neurofetch.errors import UnknownValueError, UsageError
@@ -51,6 +53,11 @@ BOLD = "sub-01/ses-1/func/sub-01_ses-1_task-rest_run-1_bold.nii.gz"
         ("sub-01/ses-1/func/sub-01_ses-1_task-rest_run-1_sbref.nii.gz", True),
         ("sub-01/ses-1/func/sub-01_ses-1_task-rest_run-2_sbref.nii.gz", False),
         ("sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", False),
+        ("run-01_bold.json", True),  # an index is a number
+        ("sub-01/ses-1/func/sub-01_ses-1_task-rest_run-001_events.tsv", True),
+        ("task-rest_run-10_bold.json", False),
+        ("group_bold.tsv", False),  # of a group: that is no entity
+        ("sub-01/ses-1/func/sub-01_ses-1_old_task-rest_bold.json", False),
     ],
 )
 def test_metadata_applies_by_suffix_entities_and_folder(path, comes):
@@ -65,6 +72,89 @@ def test_many_files_of_a_suffix_in_one_folder_are_told_apart():
     found = along(paths, {runs[7] + ".nii.gz", runs[8] + ".nii.gz"})
     assert set(found) == {runs[7] + ".json", runs[8] + ".json", "sub-01/func/sub-01_bold.json"}
     assert set(found.values()) == {"sidecar of chosen bold files"}
+
+
+def test_what_is_no_entity_in_a_name_tells_its_metadata_too():
+    """The class: a name with a chunk that is no entity, taken for the name without it."""
+    tables = ["phenotype/adhd_rs.tsv", "phenotype/mdq_rs.tsv"]
+    paths = [*tables, "phenotype/adhd_rs.json", "phenotype/mdq_rs.json", "T1w.json"]
+    assert set(along(paths, {tables[0]})) == {"phenotype/adhd_rs.json"}
+    odd = "sub-01/anat/sub-01_old_T1w.nii.gz"
+    assert set(along([odd, *paths], {odd})) == {"T1w.json"}
+    atlas = ["dataset_description.json", "atlas-A_description.json", "sub-01/x_atlas-A_dseg.nii.gz"]
+    assert along(atlas, {atlas[2]}) == {
+        "dataset_description.json": "describes the data set",
+        "atlas-A_description.json": "atlas description of chosen dseg files",
+    }
+
+
+@pytest.mark.parametrize(
+    "asked", ["_task-a_meg.fif", "_acq-hires_task-a_meg.fif", "_task-a_split-02_meg.fif"]
+)
+def test_a_recording_brings_what_its_machine_was_calibrated_with(asked):
+    """The class: a file that belongs to data of its own suffix, told by a value."""
+    start = "sub-01/ses-1/meg/sub-01_ses-1"
+    comes = {
+        f"{start}_acq-calibration_meg.dat": "calibration of chosen meg files",
+        f"{start}_acq-crosstalk_meg.fif": "crosstalk of chosen meg files",
+    }
+    stays = {
+        f"{start}_acq-other_meg.fif",
+        f"{start}_task-b_meg.fif",
+        f"{start}_acq-crosstalk_task-b_meg.fif",
+        "sub-01/ses-2/meg/sub-01_ses-2_acq-calibration_meg.dat",
+    }
+    assert along([start + asked, *comes, *stays], {start + asked}) == comes
+
+
+def test_markers_that_lack_an_entity_or_have_a_space_come_along():
+    start = "sub-01/meg/sub-01"
+    comes = {f"{start}_space-A_acq-pre_markers.mrk", f"{start}_task-a_markers.sqd"}
+    assert set(along([f"{start}_task-a_meg.con", *comes], {f"{start}_task-a_meg.con"})) == comes
+
+
+def test_a_recording_beside_data_brings_its_own_events_and_no_other_recording():
+    """The class: large files that nobody asked for, with one of their kind that was."""
+    run = "sub-01/func/sub-01_task-a_"
+    eye = f"{run}recording-eye1_physio.tsv.gz"
+    events = [f"{run}recording-eye1_physioevents.tsv.gz", f"{run}events.tsv"]
+    others = [f"{run}recording-pulse_physio.tsv.gz", f"{run}stim.tsv.gz", f"{run}physio.tsv.gz"]
+    assert set(along([eye, *events, *others], {eye})) == set(events)
+    bold = f"{run}bold.nii.gz"
+    assert set(along([bold, eye, *events, *others], {bold})) == {eye, *events, *others}
+
+
+@pytest.mark.parametrize("suffix", ["events.tsv", "channels.tsv", "electrodes.tsv"])
+def test_metadata_alone_does_not_bring_the_recordings_beside_the_data(suffix):
+    """The class: large files that nobody asked for, with a table that was asked for."""
+    run = "sub-01/func/sub-01_task-a_"
+    beside = [f"{run}physio.tsv.gz", f"{run}recording-x_stim.tsv.gz", f"{run}bold.nii.gz"]
+    found = along([run + suffix, *beside, "task-a_events.json"], {run + suffix})
+    assert set(found) == ({"task-a_events.json"} if suffix == "events.tsv" else set())
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends"),
+    [
+        ("func", ("bold.nii.gz", "recording-x_physio.tsv.gz", "stim.tsv.gz", "events.tsv")),
+        ("ieeg", ("ieeg.edf", "space-A_electrodes.tsv", "space-A_coordsystem.json")),
+        ("pet", ("pet.nii.gz", "recording-manual_blood.tsv")),
+    ],
+)
+def test_the_work_grows_with_the_number_of_runs_in_a_folder_and_not_with_its_square(kind, ends):
+    """The class: each file of a folder held against each candidate in it."""
+
+    def calls(runs):
+        start = f"sub-01/{kind}/sub-01_task-a_run-"
+        paths = [f"{start}{run}_{end}" for run in range(runs) for end in ends]
+        profile = cProfile.Profile()
+        profile.enable()
+        found = along(paths, {path for path in paths if path.endswith(ends[0])})
+        profile.disable()
+        assert len(found) == len(paths) - runs
+        return sum(entry.callcount for entry in profile.getstats())
+
+    assert calls(800) < 6 * calls(200)
 
 
 def test_what_comes_along_has_companions_of_its_own():
@@ -172,6 +262,52 @@ DERIVED = [
 )
 def test_derivatives_are_all_none_or_those_named(given, left):
     assert set(chosen(DERIVED, derivatives=given)[0]) == set(left)
+
+
+def test_files_directly_in_the_folder_of_derivatives_are_of_none_of_them():
+    """The class: a file taken for a folder."""
+    paths = ["T1w.json", "derivatives/README.md", "derivatives/dataset_description.json"]
+    paths += [f"derivatives/{name}/sub-01/anat/sub-01_desc-x_T1w.nii.gz" for name in ("a", "b")]
+    assert set(chosen(paths, derivatives="a")[0]) == {paths[0], *paths[2:4]}
+    assert set(chosen(paths, derivatives="none")[0]) == {"T1w.json"}
+    assert set(chosen(paths, derivatives="b", suffix="T1w", extension="nii.gz")[0]) == {
+        paths[2],
+        paths[4],
+    }
+    with pytest.raises(UnknownValueError, match=r"It has a, b\."):
+        chosen(paths, derivatives="README.md")
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["sub-01.feat", "sub-01.anat/x.ica", "sub-01_task-a.feat", "sub-01_ses-1.long.sub-01_base"],
+)
+def test_a_folder_with_an_extension_is_its_subjects(folder):
+    """The class: what a program puts behind a label, taken for a part of the label."""
+    mine, other = f"derivatives/x/{folder}/stats/map.nii.gz", "derivatives/x/sub-02.feat/map.nii.gz"
+    assert set(chosen([mine, other, "sub-01/anat/sub-01_T1w.nii.gz"], subject="1")[0]) == {
+        mine,
+        "sub-01/anat/sub-01_T1w.nii.gz",
+    }
+    if "ses-1" in folder:
+        assert set(chosen([mine, other], ses="1")[0]) == {mine}
+
+
+def test_labels_with_a_decimal_stay_whole():
+    paths = ["sub-01/ses-0.5/anat/notes.txt", "sub-01/ses-0/anat/notes.txt"]
+    assert set(chosen(paths, ses="0.5")[0]) == {paths[0]}
+
+
+@pytest.mark.parametrize(("sub", "ses"), [("01", "01"), ("02", "1"), ("03", "PRE")])
+def test_a_session_means_that_of_the_subjects_asked_for(sub, ses):
+    """The class: a value that exists elsewhere hides the spelling that was meant."""
+    own = {"01": "1", "02": "01", "03": "pre"}
+    paths = [f"sub-{s}/ses-{v}/anat/sub-{s}_ses-{v}_T1w.nii.gz" for s, v in own.items()]
+    paths += ["sub-04/ses-PRE/anat/sub-04_ses-PRE_T1w.nii.gz"]
+    found, notes = chosen(paths, subject=sub, ses=ses)
+    assert set(found) == {f"sub-{sub}/ses-{own[sub]}/anat/sub-{sub}_ses-{own[sub]}_T1w.nii.gz"}
+    assert f"ses-{ses} → ses-{own[sub]}" in notes
+    assert set(chosen(paths, subject=["01", "02"], ses="1")[0]) == {paths[0]}
 
 
 def test_derivatives_that_are_not_there_are_told_with_those_that_are():

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from neurofetch.planning.bids_schema import ASSOCIATIONS, ROOT_FILES
 from neurofetch.planning.entities import NameReader, datatype_of
@@ -55,6 +55,10 @@ class _Tie(NamedTuple):
     image: bool = False
     datatype: str = ""
     entity: str = ""
+    only: frozenset[tuple[str, str]] = frozenset()
+    """What tells the file from the data, where both have the same suffix."""
+    same: bool = False
+    """Whether the file has all entities of the data."""
 
     def ties(self, suffix: str, extension: str, datatype: str) -> bool:
         """Whether data of this suffix, extension and datatype may have such files."""
@@ -62,10 +66,50 @@ class _Tie(NamedTuple):
             return False
         if self.of and suffix not in self.of:
             return False
+        if not self.of and (
+            suffix in _NO_RECORDINGS or (suffix in _BESIDE and self.suffix in _BESIDE)
+        ):
+            return False
         return not self.datatype or datatype == self.datatype
 
+    def holds(self, one: _Candidate, data: frozenset[tuple[str, str]]) -> bool:
+        """Whether a file of its suffix belongs to data with these entities.
 
+        An extra entity may only be one that the data does not have.
+        """
+        if (self.extensions and one.extension not in self.extensions) or not self.only <= one.pairs:
+            return False
+        if self.same and one.pairs != data:
+            return False
+        more = one.pairs - data - self.only
+        return not more or {name for name, _ in more} <= self.extra - {name for name, _ in data}
+
+
+_NO_RECORDINGS = frozenset(
+    {
+        "aslcontext",
+        "channels",
+        "coordsystem",
+        "electrodes",
+        "events",
+        "optodes",
+        "scans",
+        "sessions",
+    }
+)
+"""Suffixes of metadata. What is tied to any recording (its events, its physiology) is not tied to
+these: who asks for the events alone has no use for the recordings beside the data."""
+
+_BESIDE = frozenset({"physio", "physioevents", "stim"})
+"""Suffixes of what was recorded beside data. One of these is not tied to the others."""
 _RECORDING = frozenset({"recording"})
+_ACQ = frozenset({"acq"})
+
+
+def _acquired(what: str) -> frozenset[tuple[str, str]]:
+    return frozenset({("acq", what)})
+
+
 _OWN_TIES: Final = (
     # Beside those of the schema, from the text of the specification. A reference image ("MRI,
     # Single-band reference image") has the entities of its image. What was recorded beside data
@@ -75,10 +119,21 @@ _OWN_TIES: Final = (
     _Tie("physio", frozenset(), "physio", frozenset({".tsv.gz"}), _RECORDING),
     _Tie("physio", frozenset(), "physioevents", frozenset({".tsv.gz"}), _RECORDING),
     _Tie("stimulation", frozenset(), "stim", frozenset({".tsv.gz"}), _RECORDING),
+    # "Physiological recordings, Eye tracking": what a tracker found in its own recording.
+    *(
+        _Tie(what, frozenset({of}), what, frozenset({".tsv.gz"}), same=True)
+        for of, what in (("physio", "physioevents"), ("physioevents", "physio"))
+    ),
     _Tie("blood", frozenset({"pet"}), "blood", frozenset({".tsv"}), _RECORDING, inherit=True),
     # "MEG, Landmark photos and head shape": without markers and head shape KIT data cannot be read.
     _Tie("headshape", frozenset({"meg"}), "headshape", frozenset(), frozenset({"acq", "space"})),
-    _Tie("markers", frozenset({"meg"}), "markers", frozenset(), frozenset({"acq"})),
+    _Tie("markers", frozenset({"meg"}), "markers", frozenset(), frozenset({"acq", "space"})),
+    # "MEG, Cross-talk and fine-calibration files": of the machine, in no task; without them a
+    # recording of Elekta/MEGIN cannot be filtered as its maker means it to be.
+    *(
+        _Tie(what, frozenset({"meg"}), "meg", frozenset({extension}), _ACQ, only=_acquired(what))
+        for what, extension in (("calibration", ".dat"), ("crosstalk", ".fif"))
+    ),
     _Tie("optodes", frozenset({"nirs"}), "optodes", frozenset({".tsv"}), inherit=True),
     # A recording in several coordinate systems ("iEEG, Coordinate System JSON") has a file of each.
     _Tie(
@@ -148,7 +203,11 @@ def describes_dataset(name: str) -> bool:
 
 
 def companions(
-    paths: Sequence[str], chosen: Sequence[bool], allowed: Callable[[int], bool]
+    paths: Sequence[str],
+    chosen: Sequence[bool],
+    allowed: Callable[[int], bool],
+    *,
+    listed: Callable[[str], bool] | None = None,
 ) -> dict[int, str]:
     """Return what comes along with chosen files, by number, and why.
 
@@ -160,6 +219,9 @@ def companions(
         Whether each was asked for.
     allowed : callable
         Whether the file of a number may come along.
+    listed : callable, optional
+        Whether all that lies in a folder ("" or ending in "/") is among the paths; by default all
+        is. A list of the scans in a folder that was only looked at may name files that nobody saw.
 
     Examples
     --------
@@ -170,7 +232,7 @@ def companions(
     first = [number for number, asked in enumerate(chosen) if asked]
     if not any("/" in paths[n] or not describes_dataset(paths[n]) for n in first):
         return {}  # descriptions alone: there is nothing that they describe
-    return _Search(paths, chosen, allowed).found(first)
+    return _Search(paths, chosen, allowed, listed).found(first)
 
 
 class _Candidate(NamedTuple):
@@ -185,15 +247,14 @@ class _Drawer:
     """The candidates of one suffix in one folder.
 
     A folder may have thousands, so each is filed under its rarest pair of entity and value: data
-    that it belongs to has that pair too.
+    that it belongs to has that pair too. Entities that the data may lack do not count there.
     """
 
-    __slots__ = ("_few", "_filed", "_unfiled")
+    __slots__ = ("_few", "_filed")
 
     def __init__(self) -> None:
         self._few: list[_Candidate] = []
-        self._filed: dict[tuple[str, str], list[_Candidate]] | None = None
-        self._unfiled: list[_Candidate] = []
+        self._filed: dict[frozenset[str], _Filed] = {}
 
     def put(self, candidate: _Candidate) -> None:
         self._few.append(candidate)
@@ -201,26 +262,29 @@ class _Drawer:
     def near(
         self, pairs: frozenset[tuple[str, str]], extra: frozenset[str]
     ) -> Iterable[_Candidate]:
-        """Return those that may belong to data with these pairs."""
-        if extra or len(self._few) < _HANDFUL:
+        """Return those that may belong to data with these pairs, but for some extra entities."""
+        if len(self._few) < _HANDFUL:
             return self._few
-        if self._filed is None:
-            self._filed = self._by_rarest_pair()
-        found = self._unfiled
-        for some in filter(None, map(self._filed.get, pairs)):
+        filed = self._filed.get(extra)
+        if filed is None:
+            filed = self._filed[extra] = _filed(self._few, extra)
+        found = filed.get(None, [])
+        for some in filter(None, map(filed.get, pairs)):
             found = found + some
         return found
 
-    def _by_rarest_pair(self) -> dict[tuple[str, str], list[_Candidate]]:
-        often = Counter(pair for one in self._few for pair in one.pairs)
-        filed: dict[tuple[str, str], list[_Candidate]] = {}
-        for one in self._few:
-            if one.pairs:
-                rarest = min(one.pairs, key=often.__getitem__)
-                filed.setdefault(rarest, []).append(one)
-            else:
-                self._unfiled.append(one)
-        return filed
+
+_Filed: TypeAlias = "dict[tuple[str, str] | None, list[_Candidate]]"
+"""Candidates by their rarest pair; under None those that have none that counts."""
+
+
+def _filed(candidates: Sequence[_Candidate], extra: frozenset[str]) -> _Filed:
+    often = Counter(pair for one in candidates for pair in one.pairs)
+    filed: _Filed = {}
+    for one in candidates:
+        counting = (pair for pair in one.pairs if pair[0] not in extra) if extra else one.pairs
+        filed.setdefault(min(counting, key=often.__getitem__, default=None), []).append(one)
+    return filed
 
 
 class _Folder:
@@ -254,11 +318,16 @@ class _Search:
     """What comes along with what was chosen, until nothing new does."""
 
     def __init__(
-        self, paths: Sequence[str], chosen: Sequence[bool], allowed: Callable[[int], bool]
+        self,
+        paths: Sequence[str],
+        chosen: Sequence[bool],
+        allowed: Callable[[int], bool],
+        listed: Callable[[str], bool] | None,
     ) -> None:
         self._paths = paths
         self._chosen = chosen
         self._allowed = allowed
+        self._listed = listed
         self._found: dict[int, str] = {}
         self._read = NameReader()
         self._units: set[str] = set()
@@ -325,9 +394,7 @@ class _Search:
                 continue
             for drawer in folder.drawers_of(tie.suffix, inherit=tie.inherit):
                 for one in drawer.near(name.pairs, tie.extra):
-                    if tie.extensions and one.extension not in tie.extensions:
-                        continue
-                    if _belongs(one.pairs, name.pairs, tie.extra):
+                    if tie.holds(one, name.pairs):
                         self._take(one.number, why, new)
         return new
 
@@ -379,9 +446,12 @@ class _Search:
         chosen = self._and_above(map(self._home, self._all()))
         for number in lists:
             folder = self._home(number)
-            if folder in chosen and folder not in missing:
+            if folder in chosen and folder not in missing and self._is_listed(folder):
                 self._found[number] = "lists the chosen scans"
                 self._along(number)  # its sidecar has none of its own
+
+    def _is_listed(self, folder: str) -> bool:
+        return self._listed is None or self._listed(f"{folder}/" if folder else "")
 
     def _and_above(self, folders: Iterable[str]) -> set[str]:
         """Return folders, and those above each, up to the root of the data set it lies in."""
@@ -450,16 +520,3 @@ def with_all_above(folder: str) -> Iterator[str]:
     while folder:
         folder = folder.rpartition("/")[0]
         yield folder
-
-
-def _belongs(
-    pairs: frozenset[tuple[str, str]], data: frozenset[tuple[str, str]], extra: frozenset[str]
-) -> bool:
-    """Whether a file with these entities belongs to data with those.
-
-    An extra entity may only be one that the data does not have.
-    """
-    more = pairs - data
-    if not more:
-        return True
-    return {name for name, _ in more} <= extra - {name for name, _ in data}

@@ -25,7 +25,7 @@ from neurofetch.planning.query import glob_test
 from neurofetch.planning.select import Chosen, Query, Rules, select
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from neurofetch.model import RemoteFile
 
@@ -146,6 +146,7 @@ def make_selection(
     dataset: Dataset,
     *,
     elsewhere: Mapping[str, Collection[str]] | None = None,
+    whole: Callable[[str], bool] | None = None,
 ) -> Selection:
     """Choose files, and give each its local path, or say why it can have none.
 
@@ -157,6 +158,9 @@ def make_selection(
     dataset : Dataset
     elsewhere : mapping of str to collection of str, optional
         Values, by filter, that exist too, in folders of which not all files were listed.
+    whole : callable, optional
+        Whether all files of a folder were listed ("" or ending in "/", below the base); by default
+        those of each were.
 
     Raises
     ------
@@ -165,7 +169,9 @@ def make_selection(
     """
     # Consoles show an empty folder by an empty object whose name ends in a slash.
     listed = [file for file in files if file.size or not file.key.endswith("/")]
-    selection = select(listed, query, dataset.rules, base=dataset.base, elsewhere=elsewhere)
+    selection = select(
+        listed, query, dataset.rules, base=dataset.base, elsewhere=elsewhere, whole=whole
+    )
     wants = without_clashes(list(_wants(selection.files, dataset)), dataset.base)
     return Selection(wants, selection.notes + _missing_root_files(wants, query, dataset))
 
@@ -194,6 +200,8 @@ def coming_along(
     query: Query,
     dataset: Dataset,
     more: Sequence[RemoteFile],
+    *,
+    whole: Callable[[str], bool] | None = None,
 ) -> list[Chosen]:
     """Return what comes along with further files, such as those that chosen ones name.
 
@@ -207,6 +215,8 @@ def coming_along(
     dataset : Dataset
     more : sequence of RemoteFile
         Some of them may not be in the listing.
+    whole : callable, optional
+        As for `make_selection`.
     """
     if not dataset.rules.companions:
         return []
@@ -219,6 +229,7 @@ def coming_along(
         [entry.path for entry in listed],
         [entry.remote.key in asked for entry in listed],
         lambda number: excluded is None or excluded(listed[number].path) is None,
+        listed=whole,
     )
     return [
         Chosen(listed[number].remote, why)

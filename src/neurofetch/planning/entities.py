@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 __all__ = [
+    "DERIVATIVES",
     "ENTITY_NAMES",
     "EXTRA_ENTITIES",
     "INDEX_ENTITIES",
@@ -31,6 +32,8 @@ __all__ = [
     "Reader",
     "bare",
     "datatype_of",
+    "derivative_of",
+    "folder_label",
     "format",
     "full",
     "parse",
@@ -220,6 +223,8 @@ class Name(NamedTuple):
     Parameters
     ----------
     pairs : frozenset of (entity, value)
+        The zeros before an index do not count: ``run-01`` is ``run-1``. A chunk that is no entity
+        (``group_T1w.tsv``) is there too, under no name: such a file applies to others so named.
     suffix, extension : str
     unit : str
         The recording that the file is a piece of, where that is a folder; else empty.
@@ -252,10 +257,11 @@ class NameReader:
         if folder != self._folder:
             head = _head_of(folder)
             self._folder, self._unit = folder, unit_of(path)
-            self._head, self._pairs = head.text, frozenset(head.pairs)
+            self._head, self._pairs = head.text, _comparable(head.pairs, "")
         if self._unit or not name.startswith(self._head):
             says = parse(path)
-            return Name(frozenset(says.values), says.suffix, says.extension, self._unit)
+            own = (self._unit or path).rpartition("/")[2]
+            return Name(_comparable(says.values, own), says.suffix, says.extension, self._unit)
         pairs, suffix, extension = _rest(name[len(self._head) :])
         return Name(self._pairs | pairs, suffix, extension)
 
@@ -263,7 +269,19 @@ class NameReader:
 @lru_cache(maxsize=16_384)
 def _rest(name: str) -> tuple[frozenset[tuple[str, str]], str, str]:
     says = _read(name)
-    return frozenset(says.values), says.suffix, says.extension
+    return _comparable(says.values, name), says.suffix, says.extension
+
+
+def _comparable(values: Pairs, name: str) -> frozenset[tuple[str, str]]:
+    """Return the entities of a name so that those that mean the same are the same."""
+    pairs = {
+        (entity, value.lstrip("0") or "0")
+        if entity in INDEX_ENTITIES and value.isdecimal()
+        else (entity, value)
+        for entity, value in values
+    }
+    pairs.update(("", chunk) for chunk in name.split("_")[:-1] if _pairs[chunk] is None)
+    return frozenset(pairs)
 
 
 class _Pairs(dict[str, tuple[str, str] | None]):
@@ -289,6 +307,27 @@ class _Head(NamedTuple):
     text: str
 
 
+_LABEL_END = re.compile(r"\.[A-Za-z]")
+"""What ends a label in the name of a folder: ``sub-01.feat``, ``ses-1.long.sub-01_base``."""
+
+
+def folder_label(text: str) -> str:
+    """Return a label, or a chunk with one, without what a program put behind it in a folder's name.
+
+    Parameters
+    ----------
+    text : str
+        A chunk of the name of a folder.
+
+    Examples
+    --------
+    >>> folder_label("sub-01.feat"), folder_label("ses-0.5"), folder_label("acq-0.7mm.ica")
+    ('sub-01', 'ses-0.5', 'acq-0.7mm')
+    """
+    end = _LABEL_END.search(text)
+    return text if end is None else text[: end.start()]
+
+
 _ODD = "/"
 """Where names begin in no such way; none begins with this."""
 
@@ -304,17 +343,41 @@ def _head_of(folder: str) -> _Head:
     found: dict[str, str] = {}
     for component in folder.split("/"):
         if component.startswith("sub-") and "_" in component:
-            found.update(_read(component).values)
+            chunks = map(folder_label, component.split("_"))
+            found.update(filter(None, map(_pairs.__getitem__, chunks)))
             continue
         entity, _, value = component.partition("-")
         if value and entity in _INHERITED:
-            found[entity] = value
+            found[entity] = folder_label(value)
     first = tuple((entity, found.pop(entity)) for entity in _INHERITED if entity in found)
     pairs = (*first, *found.items())
     text = "".join(f"{entity}-{value}_" for entity, value in pairs)
     if text.count("_") > len(pairs):
         text = _ODD  # in a name this would mean something else
     return _Head(pairs, text)
+
+
+DERIVATIVES: Final = "derivatives/"
+"""The folder of a data set whose folders are derivatives of it."""
+
+
+def derivative_of(path: str) -> str:
+    """Return the folder in ``derivatives/`` that a file lies in; empty for raw data.
+
+    Parameters
+    ----------
+    path : str
+        Below the root of the data set, with forward slashes.
+
+    Examples
+    --------
+    >>> derivative_of("derivatives/fmriprep/sub-01/T1w.nii.gz"), derivative_of("derivatives/README")
+    ('fmriprep', '')
+    """
+    if not path.startswith(DERIVATIVES):
+        return ""
+    name, inside, _ = path[len(DERIVATIVES) :].partition("/")
+    return name if inside else ""
 
 
 def datatype_of(path: str) -> str:

@@ -20,6 +20,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.planning.bids_schema import DATATYPES
+from neurofetch.planning.entities import folder_label
 from neurofetch.planning.suggest import may_mean
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "Narrowing", "Place", "Split", "ancestors", "root_by_subject"]
 
-_WHOLE = re.compile(r"(sub|ses)-([^_]+)")
+_WHOLE = re.compile(r"(sub|ses)-((?:(?!\.[A-Za-z])[^_])+)")
+"""The name of a folder of a subject or session. ``sub-01.feat`` is none, though it is of one."""
 _SUBJECT = "sub-"
 _COLLECTIONS = frozenset({"derivatives", "rawdata", "sourcedata"})
 """Folders of a data set whose folders are data sets, or are laid out as if they were."""
@@ -287,9 +289,11 @@ def _labels(name: str) -> dict[str, str]:
     --------
     >>> _labels("sub-01_ses-2011"), _labels("ses-02"), _labels("sub-01_task-rest.feat")
     ({'sub': '01', 'ses': '2011'}, {'ses': '02'}, {'sub': '01'})
+    >>> _labels("sub-01.feat")
+    {'sub': '01'}
     """
     found: dict[str, str] = {}
-    for chunk in name.split("_"):
+    for chunk in map(folder_label, name.split("_")):
         whole = _WHOLE.fullmatch(chunk)
         if whole is None:
             break

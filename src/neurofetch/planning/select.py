@@ -17,15 +17,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import NothingMatchedError, UnknownValueError
 from neurofetch.planning.companions import companions, with_all_above
-from neurofetch.planning.entities import Reader, full, parse
+from neurofetch.planning.entities import DERIVATIVES, Reader, derivative_of, full, parse
 from neurofetch.planning.explain import explain
 from neurofetch.planning.globs import glob_note
 from neurofetch.planning.match import Entry, Family, Matcher, Rules, entries
 from neurofetch.planning.query import Query, query
-from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, nearest, shorten, spell
+from neurofetch.planning.suggest import (
+    LOOSE_ENTITIES,
+    meant,
+    nearest,
+    same_but_for_zeros_or_case,
+    shorten,
+    spell,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from neurofetch.model import RemoteFile
     from neurofetch.planning.entities import Pairs
@@ -77,6 +84,7 @@ def select(
     *,
     base: str = "",
     elsewhere: Mapping[str, Collection[str]] | None = None,
+    whole: Callable[[str], bool] | None = None,
 ) -> Selection:
     """Choose the files that a query wants, and those that a dataset's rules add.
 
@@ -91,6 +99,9 @@ def select(
         The listed prefix, a folder: globs, root files and families are relative to it.
     elsewhere : mapping of str to collection of str, optional
         Values, by filter, that exist too, in folders of which not all files were listed.
+    whole : callable, optional
+        Whether all files of a folder were listed ("" or ending in "/", below the base); by default
+        those of each were.
 
     Raises
     ------
@@ -105,7 +116,7 @@ def select(
     listed = _without_derivatives(entries(files, base), query, elsewhere.get("derivatives", ()))
     resolved, notes = _resolve(listed, query, rules, elsewhere)
     matcher = Matcher(resolved, rules)
-    chosen, more = _choose(listed, matcher)
+    chosen, more = _choose(listed, matcher, whole)
     notes += [*more, *_judge(listed, matcher), *_idle_globs(listed, query)]
     return Selection(tuple(chosen), tuple(notes), resolved)
 
@@ -122,7 +133,7 @@ def _without_derivatives(
     """
     if query.derivatives is None:
         return listed
-    derived = [_derivative(entry.path) for entry in listed]
+    derived = [derivative_of(entry.path) for entry in listed]
     there = {name for name in derived if name} | {*elsewhere}
     unknown = [name for name in query.derivatives if name not in there]
     if unknown:
@@ -134,18 +145,15 @@ def _without_derivatives(
             "Nothing was fetched."
         )
         raise UnknownValueError(msg)
+    # What describes the folder as a data set describes each of them.
+    described = f"{DERIVATIVES}dataset_description.json" if query.derivatives else ""
     return [
         entry
         for entry, name in zip(listed, derived, strict=True)
-        if not name or name in query.derivatives
+        if name in query.derivatives
+        or entry.path == described
+        or not entry.path.startswith(DERIVATIVES)
     ]
-
-
-def _derivative(path: str) -> str:
-    """Return the folder in ``derivatives/`` that a file lies in; empty for raw data."""
-    if not path.startswith("derivatives/"):
-        return ""
-    return path.split("/", 2)[1]
 
 
 def choose(
@@ -180,12 +188,14 @@ def resolve(
     return resolved, tuple(notes)
 
 
-def _choose(listed: Sequence[Entry], matcher: Matcher) -> tuple[list[Chosen], list[str]]:
+def _choose(
+    listed: Sequence[Entry], matcher: Matcher, whole: Callable[[str], bool] | None = None
+) -> tuple[list[Chosen], list[str]]:
     """Return what is chosen and why, and what is to be said of it."""
     reasons, sidecars = _asked_for(listed, matcher)
     notes = _whole_units(listed, matcher, reasons)
     if matcher.rules.companions and not all(reasons):
-        _add_companions(listed, matcher, reasons)
+        _add_companions(listed, matcher, reasons, whole)
         notes += _scans_left_out(listed, reasons)
     return _with_sidecars(listed, matcher, reasons, sidecars), notes
 
@@ -248,12 +258,18 @@ def _whole_units(listed: Sequence[Entry], matcher: Matcher, reasons: list[str]) 
     ]
 
 
-def _add_companions(listed: Sequence[Entry], matcher: Matcher, reasons: list[str]) -> None:
+def _add_companions(
+    listed: Sequence[Entry],
+    matcher: Matcher,
+    reasons: list[str],
+    whole: Callable[[str], bool] | None,
+) -> None:
     """Write in what comes along by the rules of BIDS."""
     found = companions(
         [entry.path for entry in listed],
         [bool(why) for why in reasons],
         lambda number: not matcher.excluded(listed[number]),
+        listed=whole,
     )
     for number, why in found.items():
         reasons[number] = why
@@ -384,9 +400,13 @@ def _resolve(
                 notes.append(f"{spell(name, value)} → {spell(name, existing[0])}")
         return tuple(found)
 
+    found = {entity: real(entity, values) for entity, values in query.entities}
+    if "ses" in found and found.get("sub") and not problems:
+        found["ses"], more = _of_subjects(listed, found["ses"], found["sub"], rules.averages)
+        notes += more
     resolved = replace(
         query,
-        entities=tuple((entity, real(entity, values)) for entity, values in query.entities),
+        entities=tuple(found.items()),
         suffix=real("suffix", query.suffix),
         extension=real("extension", query.extension),
         datatype=real("datatype", query.datatype),
@@ -394,6 +414,38 @@ def _resolve(
     if problems:
         raise UnknownValueError("\n".join(problems))
     return resolved, notes
+
+
+def _of_subjects(
+    listed: Sequence[Entry], sessions: Sequence[str], subjects: Sequence[str], averages: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return sessions as the subjects that were asked for spell them, and a note of each change.
+
+    One subject may have ``ses-1`` where another one has ``ses-01``. Which of the folders were
+    listed must not decide what is meant.
+    """
+    there: set[str] = set()
+    wanted = frozenset(subjects)
+
+    def of_rest(told: Pairs, rest: str) -> bool:
+        says = dict((*parse(rest).values, *told))
+        if says.get("sub") in wanted and "ses" in says:
+            there.add(says["ses"])
+        return True
+
+    for _ in map(Reader(lambda pairs: pairs, of_rest), map(attrgetter("path"), listed)):
+        pass
+    found: dict[str, None] = {}
+    notes = []
+    for value in sessions:
+        own = value
+        if value not in there and value != averages:
+            same = [other for other in there if same_but_for_zeros_or_case(value, other)]
+            own = same[0] if len(same) == 1 else value
+        if own != value:
+            notes.append(f"{spell('ses', value)} → {spell('ses', own)}")
+        found[own] = None
+    return tuple(found), notes
 
 
 def _existing(
