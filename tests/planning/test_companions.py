@@ -331,6 +331,15 @@ def test_a_session_means_that_of_the_subjects_asked_for(sub, ses):
     assert set(chosen(paths, subject=["01", "02"], ses="1")[0]) == {paths[0]}
 
 
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("subjct", "subject"), ("Subject", "subject"), ("suffixes", "suffix"), ("runs", "run")],
+)
+def test_a_misspelt_filter_says_which_there_is(misspelt, meant):
+    with pytest.raises(UnknownValueError, match=f"Did you mean the filter {meant}\\?"):
+        chosen([BOLD], **{misspelt: "1"})
+
+
 def test_derivatives_that_are_not_there_are_told_with_those_that_are():
     with pytest.raises(
         UnknownValueError, match=r"no derivatives named fmriprp.*freesurfer.*mean fmri"
