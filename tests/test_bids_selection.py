@@ -415,3 +415,14 @@ def test_what_is_followed_brings_what_it_needs_however_much_was_listed(bucket, b
     if filters != {"subject": "02"}:
         assert {*needed, "sub-emptyroom/sub-emptyroom_meg.json"} <= small
     assert not any(path.endswith(("task-b_meg.fif", "_scans.tsv")) for path in small)
+
+
+@pytest.mark.parametrize(
+    ("glob", "comes"), [("*.meg4", True), ("*.ds", False), ("*_meg.ds/*", False), ("*.fif", True)]
+)
+def test_what_is_followed_comes_whole_or_not_at_all(bucket, glob, comes):
+    """The class: a recording that is a folder, without the pieces that a glob names."""
+    bucket.holds(NAMING)
+    got = bucket.got(follow=True, subject="01", datatype="meg", exclude=glob)
+    pieces = {path for path in NAMING if path.startswith(f"{EMPTY}meg.ds/")}
+    assert got & pieces == (pieces if comes else set())
