@@ -388,12 +388,23 @@ NAMING = {
     "sub-emptyroom/sub-emptyroom_meg.json": b"{}",
     "sub-emptyroom/sub-emptyroom_sessions.tsv": b"session_id\nses-1\n",
     "sub-emptyroom/ses-1/sub-emptyroom_ses-1_scans.tsv": b"filename\nmeg/x\n",
+    "sub-emptyroom/ses-2/meg/sub-emptyroom_ses-2_meg.fif": b"1",
+    "sub-emptyroom/ses-2/sub-emptyroom_ses-2_scans.tsv": b"filename\nmeg/x\n",
+    "sub-02/meg/sub-02_task-a_meg.fif": b"1",
+    "sub-02/meg/sub-02_task-a_meg.json": (
+        b'{"AssociatedEmptyRoom": "sub-emptyroom/ses-2/meg/sub-emptyroom_ses-2_meg.fif"}'
+    ),
 }
 
 
 @pytest.mark.parametrize(
     ("below", "filters"),
-    [("", {"subject": "01", "datatype": "meg"}), ("/sub-01/meg", {}), ("/sub-01", {"task": "a"})],
+    [
+        ("", {"subject": "01", "datatype": "meg"}),
+        ("", {"subject": "02"}),
+        ("/sub-01/meg", {}),
+        ("/sub-01", {"task": "a"}),
+    ],
 )
 def test_what_is_followed_brings_what_it_needs_however_much_was_listed(bucket, below, filters):
     """The class: companions are looked for in a listing that lacks their folders."""
@@ -401,5 +412,17 @@ def test_what_is_followed_brings_what_it_needs_however_much_was_listed(bucket, b
     bucket.s3.page_size = 2
     assert bucket.got(f"{URL}{below}", follow=True, **filters) == small
     needed = {path for path in NAMING if path.startswith(EMPTY) and "task-b" not in path}
-    assert {*needed, "sub-emptyroom/sub-emptyroom_meg.json"} <= small
+    if filters != {"subject": "02"}:
+        assert {*needed, "sub-emptyroom/sub-emptyroom_meg.json"} <= small
     assert not any(path.endswith(("task-b_meg.fif", "_scans.tsv")) for path in small)
+
+
+@pytest.mark.parametrize(
+    ("glob", "comes"), [("*.meg4", True), ("*.ds", False), ("*_meg.ds/*", False), ("*.fif", True)]
+)
+def test_what_is_followed_comes_whole_or_not_at_all(bucket, glob, comes):
+    """The class: a recording that is a folder, without the pieces that a glob names."""
+    bucket.holds(NAMING)
+    got = bucket.got(follow=True, subject="01", datatype="meg", exclude=glob)
+    pieces = {path for path in NAMING if path.startswith(f"{EMPTY}meg.ds/")}
+    assert got & pieces == (pieces if comes else set())

@@ -467,7 +467,7 @@ def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:
         return selection  # nothing is left that could be named
 
     def along(more: Sequence[RemoteFile], files: Sequence[RemoteFile]) -> list[Chosen]:
-        return coming_along(files, selection, wanted, fetcher.dataset, more, whole=found.has_all)
+        return coming_along(files, selection, wanted, fetcher.dataset, more)
 
     from neurofetch.named import with_named  # noqa: PLC0415 - not while the first page is awaited
 

@@ -291,8 +291,15 @@ class _Search:
 
     def _is_new(self, file: RemoteFile) -> bool:
         path = self._tree.path(file)
-        excluded = self._excluded is not None and self._excluded(path)
-        return not excluded and path not in self._more and path not in self._chosen
+        return path not in self._more and path not in self._chosen
+
+    def _is_excluded(self, files: Sequence[RemoteFile]) -> bool:
+        """Whether a glob leaves out a file, or all of a recording that is a folder, or its name."""
+        if self._excluded is None:
+            return False
+        paths = list(map(self._tree.path, files))
+        unit = unit_of(paths[0])
+        return all(map(self._excluded, paths)) or bool(unit and self._excluded(unit))
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -321,6 +328,8 @@ class _Search:
             return ()
         for path in one.paths:
             if found := self._tree.at(path):
+                if self._is_excluded(found):
+                    return ()
                 return tuple(file for file in found if self._is_new(file))
         if one.field == ATLAS:  # few atlases are described
             return ()

@@ -196,6 +196,27 @@ def test_a_description_alone_brings_nothing():
     assert along(paths, {"participants.tsv"}) == {}
 
 
+def test_lists_of_sessions_bring_their_sidecars_and_none_comes_without_its_list():
+    """The class: a sidecar of what is not there."""
+    first, second = (f"sub-{sub}/anat/sub-{sub}_T1w.nii.gz" for sub in ("01", "02"))
+    lists = {
+        "sub-01/sub-01_sessions.tsv": "lists the sessions of chosen subjects",
+        "sub-01/sub-01_sessions.json": "sidecar of chosen sessions files",
+        "sessions.json": "inherited by chosen sessions files",
+    }
+    assert along([first, second, *lists], {first}) == lists
+    assert along([first, second, *lists], {second}) == {}
+
+
+@pytest.mark.parametrize("store", ["sub-01_ieeg.nwb", "sub-01_ieeg.mefd", "sub-01_meg"])
+def test_the_datatype_of_a_recording_that_is_a_folder_is_not_read_inside_it(store):
+    """The class: a recording that comes in part, by a filter that reads the names in it."""
+    inside = {f"sub-01/ieeg/{store}/{name}" for name in ("x", "acquisition/eeg/0", "anat/0")}
+    other = "sub-01/eeg/sub-01_eeg.edf"
+    assert inside <= set(chosen([*inside, other], datatype="ieeg")[0])
+    assert set(chosen([*inside, other], datatype="eeg")[0]) == {other}
+
+
 def test_lists_of_scans_come_where_all_they_list_is_chosen():
     scans = "sub-01/ses-1/sub-01_ses-1_scans.tsv"
     both = [BOLD, "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz"]
@@ -308,6 +329,15 @@ def test_a_session_means_that_of_the_subjects_asked_for(sub, ses):
     assert set(found) == {f"sub-{sub}/ses-{own[sub]}/anat/sub-{sub}_ses-{own[sub]}_T1w.nii.gz"}
     assert f"ses-{ses} → ses-{own[sub]}" in notes
     assert set(chosen(paths, subject=["01", "02"], ses="1")[0]) == {paths[0]}
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("subjct", "subject"), ("Subject", "subject"), ("suffixes", "suffix"), ("runs", "run")],
+)
+def test_a_misspelt_filter_says_which_there_is(misspelt, meant):
+    with pytest.raises(UnknownValueError, match=f"Did you mean the filter {meant}\\?"):
+        chosen([BOLD], **{misspelt: "1"})
 
 
 def test_derivatives_that_are_not_there_are_told_with_those_that_are():

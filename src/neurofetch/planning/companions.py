@@ -349,7 +349,9 @@ class _Search:
         while todo:
             todo = [new for number in todo for new in self._along(number)]
         self._add_scans()
-        self._describe(first)
+        above = self._above()
+        self._add_sessions(above)
+        self._describe(above & self._roots)
         return self._found
 
     def _home(self, number: int) -> str:
@@ -465,34 +467,34 @@ class _Search:
         yield from (number for number, asked in enumerate(self._chosen) if asked)
         yield from tuple(self._found)
 
-    def _describe(self, first: Sequence[int]) -> None:
-        """Choose what describes the data sets, and the sessions of the subjects."""
-        within = {self._home(number) for number in (*first, *self._found)}
-        above = {folder for home in within for folder in with_all_above(home)}
-        roots = above & self._roots
+    def _above(self) -> set[str]:
+        """Return the folders of all that is chosen, and those above them up to the very root."""
+        within = set(map(self._home, self._all()))
+        return {folder for home in within for folder in with_all_above(home)}
+
+    def _add_sessions(self, above: set[str]) -> None:
+        """Choose the lists of the sessions of the subjects, with their sidecars."""
+        for number, path in enumerate(self._paths):
+            if not path.endswith("_sessions.tsv") or self._chosen[number]:
+                continue
+            if path.rpartition("/")[0] in above and self._allowed(number):
+                self._found[number] = "lists the sessions of chosen subjects"
+                self._along(number)
+
+    def _describe(self, roots: set[str]) -> None:
+        """Choose what describes the data sets."""
         for number, path in enumerate(self._paths):
             if self._chosen[number] or number in self._found:
                 continue
             folder, _, name = path.rpartition("/")
-            if folder in roots and describes_dataset(name):
-                where = folder or "the data set"
-                why = f"describes {where}"
-            elif folder in above and _lists_sessions(name):
-                why = "lists the sessions of chosen subjects"
-            else:
-                continue
-            if self._allowed(number):
-                self._found[number] = why
+            if folder in roots and describes_dataset(name) and self._allowed(number):
+                self._found[number] = f"describes {folder or 'the data set'}"
 
 
 _NONE: Final = frozenset[str]()
 _HANDFUL = 4
 """Fewer candidates than this are looked at one by one."""
 _NO_SCANS = (".json", "_scans.tsv", "_sessions.tsv", "_events.tsv", "_channels.tsv")
-
-
-def _lists_sessions(name: str) -> bool:
-    return name.endswith(("_sessions.tsv", "_sessions.json")) or name in ("sessions.json",)
 
 
 @lru_cache(maxsize=4096)

@@ -200,10 +200,10 @@ def coming_along(
     query: Query,
     dataset: Dataset,
     more: Sequence[RemoteFile],
-    *,
-    whole: Callable[[str], bool] | None = None,
 ) -> list[Chosen]:
     """Return what comes along with further files, such as those that chosen ones name.
+
+    Lists of scans do not: of the folders of these files, little is listed as a rule.
 
     Parameters
     ----------
@@ -215,8 +215,6 @@ def coming_along(
     dataset : Dataset
     more : sequence of RemoteFile
         Some of them may not be in the listing.
-    whole : callable, optional
-        As for `make_selection`.
     """
     if not dataset.rules.companions:
         return []
@@ -229,7 +227,7 @@ def coming_along(
         [entry.path for entry in listed],
         [entry.remote.key in asked for entry in listed],
         lambda number: excluded is None or excluded(listed[number].path) is None,
-        listed=whole,
+        listed=lambda _: False,
     )
     return [
         Chosen(listed[number].remote, why)

@@ -383,8 +383,9 @@ def derivative_of(path: str) -> str:
 def datatype_of(path: str) -> str:
     """Return the datatype of a file, which only its folders name; empty for a file of none.
 
-    The deepest folder of such a name counts: what lies in a folder below it (figures, recordings
-    that are folders) belongs to it too, and a pipeline may be called ``pet``.
+    The deepest folder of such a name counts: what lies in a folder below it (figures) belongs to
+    it too, and a pipeline may be called ``pet``. In a recording that is a folder, names mean what
+    its format says: all of it is of the datatype that the recording lies in.
 
     Parameters
     ----------
@@ -395,13 +396,17 @@ def datatype_of(path: str) -> str:
     --------
     >>> datatype_of("derivatives/pet/sub-01/func/figures/R2.png"), datatype_of("participants.tsv")
     ('func', '')
+    >>> datatype_of("sub-01/ieeg/sub-01_ieeg.nwb/acquisition/eeg/0")
+    'ieeg'
     """
     return _datatype_of_folder(path.rpartition("/")[0])
 
 
 @lru_cache(maxsize=4096)
 def _datatype_of_folder(folder: str) -> str:
-    return next((name for name in reversed(folder.split("/")) if name in DATATYPES), "")
+    unit = unit_of(f"{folder}/")
+    outside = unit.rpartition("/")[0] if unit else folder
+    return next((name for name in reversed(outside.split("/")) if name in DATATYPES), "")
 
 
 def format(entities: Entities) -> str:  # noqa: A001 - the counterpart of parse

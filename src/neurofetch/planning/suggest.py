@@ -7,7 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnknownValueError
-from neurofetch.planning.entities import INDEX_ENTITIES
+from neurofetch.planning.entities import ENTITY_NAMES, INDEX_ENTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -26,6 +26,7 @@ LOOSE_ENTITIES = INDEX_ENTITIES | {"label"}
 """Entities of which one value has several spellings: ``run-1`` and ``run-01``; ``label-FFA-1`` on
 a server and ``label-FFA1`` on disk."""
 
+_OTHER_FILTERS = ("suffix", "extension", "datatype", "include", "exclude")
 MANY = 30  # more values than this are not all listed in a message
 
 
@@ -177,9 +178,12 @@ def _ambiguous(name: str, value: str, candidates: Collection[str]) -> str:
 def _unknown(name: str, value: str, exists: Collection[str]) -> str:
     if not exists:
         where = "path" if name == "datatype" else "name"
+        known = {*ENTITY_NAMES, *ENTITY_NAMES.values(), *_OTHER_FILTERS}
+        near = [] if name in known else nearest(name, known, count=2, cutoff=0.7)
+        hint = f" Did you mean the filter {' or '.join(near)}?" if near else ""
         return (
             f"{spell(name, value)} does not exist: no file listed here has any {name!r} in its "
-            f"{where}. Nothing was fetched. Leave this filter out."
+            f"{where}.{hint} Nothing was fetched. Leave this filter out."
         )
     near = nearest(value, exists)
     hint = f" Nearest: {', '.join(near)}." if near else ""
