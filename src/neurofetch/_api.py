@@ -9,19 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.display.progress import listener
-from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
+from neurofetch.errors import (
+    NothingMatchedError,
+    UnknownArgumentError,
+    UnknownValueError,
+    UsageError,
+)
 from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.lister import Found
 from neurofetch.notes import warn_of_notes
 from neurofetch.planning.dataset import BIDS_RULES, Dataset, coming_along, make_selection
+from neurofetch.planning.entities import ENTITY_NAMES
 from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
-from neurofetch.planning.suggest import shorten
+from neurofetch.planning.suggest import FILTERS, nearest, shorten, unknown_argument
 from neurofetch.sources.s3 import parse_s3_url
 from neurofetch.store.directory import DataDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from neurofetch.events import Event
     from neurofetch.model import Plan, Report, Want
@@ -54,6 +60,7 @@ def plan(
     permissive: bool = False,
     derivatives: Values = None,
     mix: bool = False,
+    progress: str | bool | Callable[[Event], None] | None = "none",
     **entities: Values,
 ) -> Plan:
     """Say what `get` would do: every file, its bytes, what is here already, and why.
@@ -97,6 +104,9 @@ def plan(
     mix : bool
         The data directory may be of another data set. By default that is an error, since two data
         sets would lie in each other's folders. A file of one is never replaced by one of the other.
+    progress : {"none", "auto", "bar", "lines", "json"}, bool or callable, optional
+        How to show how far the listing is, and the reading of what files name; a callable gets
+        every event.
     **entities : str, int or list, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
         ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
@@ -106,6 +116,8 @@ def plan(
     ------
     UsageError
         If a filter cannot be used, names what does not exist, or nothing is left.
+    UnknownArgumentError
+        If a keyword is neither an argument nor can be an entity.
     ServerError
         If the bucket cannot be listed.
     DestinationError
@@ -119,6 +131,7 @@ def plan(
         Of each note of the plan (``Plan.notes``): a value that was taken for another, a glob that
         matches nothing; and of the files that are withheld.
     """
+    _check_keywords(plan, entities)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -129,15 +142,15 @@ def plan(
     ).with_derivatives(derivatives)
     choice = _Choice(url, wanted if permissive else wanted.strictly(), follow, derivatives is None)
     settings = RunSettings.checked(
-        shard=shard, overwrite=overwrite, progress="none", dry_run=True, mix=mix
+        shard=shard, overwrite=overwrite, progress=progress, dry_run=True, mix=mix
     )
     root = _root(dest, data_dir)
     with Fetcher(
         _dataset(url, region, bare=bare), root, network=settings.network, new=True
     ) as fetcher:
-        plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
-    warn_of_notes(plan)
-    return plan
+        made = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
+    warn_of_notes(made)
+    return made
 
 
 def get(
@@ -188,6 +201,8 @@ def get(
 
     Raises
     ------
+    UnknownArgumentError
+        If a keyword is neither an argument nor can be an entity.
     IncompleteError
         At the end, if files are missing; it names every file and cause, and what to do. Files that
         the server refuses (403), that are archived, or that cannot be kept under their names are
@@ -200,6 +215,7 @@ def get(
     SelectionWarning
         As `plan`, before any byte moves.
     """
+    _check_keywords(get, entities)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -295,6 +311,37 @@ def verify(
         "--hash --remote s3://BUCKET/PREFIX (read_all=True, url=...)."
     )
     raise NothingMatchedError(msg)
+
+
+_LIKE = 0.85
+"""How like an argument a keyword is (from 0 to 1) that is held for it, and not for an entity."""
+
+
+def _check_keywords(function: Callable[..., object], given: Mapping[str, object]) -> None:
+    """See that no keyword is a misspelt argument; what may be an entity, the file names will tell.
+
+    Raises
+    ------
+    UnknownArgumentError
+        It names every one, and the nearest that there is.
+    """
+    name = function.__name__
+    takes = ("url", "dest", *(function.__kwdefaults__ or ()))
+    of_get = {*(get.__kwdefaults__ or ())}.difference(takes)
+    problems = []
+    for keyword, value in given.items():
+        if keyword in ENTITY_NAMES or keyword in ENTITY_NAMES.values():
+            continue
+        own = nearest(keyword, {*takes, *of_get}.difference(FILTERS), 1, cutoff=_LIKE)
+        entity = keyword.isalnum() and not isinstance(value, bool | float)
+        if keyword.replace("_", "") == "dryrun":
+            problems.append(f"{name}() has no argument {keyword!r}: a dry run of get() is plan().")
+        elif own and own[0] in of_get:
+            problems.append(f"{name}() has no argument {keyword!r}: {own[0]}= is one of get().")
+        elif own or not entity:
+            problems.append(unknown_argument(name, keyword, [*takes, *ENTITY_NAMES]))
+    if problems:
+        raise UnknownArgumentError(f"{' '.join(problems)} Nothing was fetched.")
 
 
 class _How(NamedTuple):

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 from neurofetch._platform import check_platform
 from neurofetch._shown import shown, shown_lines
 from neurofetch.display.flags import (
+    ALONG,
+    CHOICE,
+    ENTITIES,
+    OUTPUT,
+    TRANSFER,
     ExitCode,
     Parser,
     UsageExit,
@@ -43,6 +48,7 @@ from neurofetch.display.flags import (
     add_progress,
     add_subject,
     add_transfer,
+    group_of,
 )
 from neurofetch.display.outlet import outlet
 from neurofetch.display.text import size, table
@@ -50,6 +56,11 @@ from neurofetch.display.width import WIDTH
 from neurofetch.errors import OutputError, SelectionWarning, ServerError
 
 __all__ = [
+    "ALONG",
+    "CHOICE",
+    "ENTITIES",
+    "OUTPUT",
+    "TRANSFER",
     "ExitCode",
     "Narrator",
     "Parser",
@@ -64,6 +75,7 @@ __all__ = [
     "add_transfer",
     "begin",
     "emit",
+    "group_of",
     "narrated",
     "output",
     "progress",

@@ -19,7 +19,7 @@ from neurofetch.planning.entities import ENTITY_NAMES, Entities, datatype_of
 from neurofetch.planning.entities import parse as parse_entities
 from neurofetch.planning.match import Family, Rules
 from neurofetch.planning.query import Query, query
-from neurofetch.planning.suggest import nearest
+from neurofetch.planning.suggest import nearest, unknown_argument
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import Level, ListedSource, Source
 from neurofetch.store.audit import Audit, Finding, State, audit
@@ -76,5 +76,6 @@ __all__ = [
     "read_receipts",
     "report_text",
     "stream",
+    "unknown_argument",
     "warn_of_notes",
 ]

@@ -58,6 +58,7 @@ def _add_fetch(parts: Commands) -> None:
             "neurofetch neurovault fetch --image 111 32980 --data-dir nilearn_data",
         ),
     )
+    parser.needs_words = True
     parser.add_argument(
         "--collection", type=int, action="extend", nargs="+", default=[], metavar="ID", help="whole"
     )
@@ -73,14 +74,15 @@ def _add_fetch(parts: Commands) -> None:
         "--resample", action="store_true", help="keep voxels of 3 mm (needs neurofetch[resample])"
     )
     parser.add_argument("--interpolation", choices=("continuous", "linear", "nearest"))
-    group = parser.add_argument_group("transfer")
-    group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
+    group = console.group_of(parser, console.TRANSFER)
     group.add_argument("--connections", type=int, metavar="N", help="requests at once (default: 4)")
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="for each (default: 10)")
     group.add_argument(
         "--max-failures", type=int, metavar="N", help="stop after N in a row (default: 100)"
     )
     console.add_patience(group)
+    group = console.group_of(parser, console.OUTPUT)
+    group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
     console.add_progress(group)
     group.add_argument(
         "--paths",
@@ -192,7 +194,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     from neurofetch.errors import NothingMatchedError  # noqa: PLC0415 - not needed for --help
-    from neurofetch.neurovault.tables import catalogue, search, update_catalogue  # noqa: PLC0415
+    from neurofetch.neurovault.tables import filled_catalogue, update_catalogue  # noqa: PLC0415
 
     if arguments.update:
         done = update_catalogue()
@@ -206,17 +208,18 @@ def _search(arguments: argparse.Namespace) -> int:
         **dict(map(_field, arguments.field)),
     }
     words = {name: value for name, value in query.items() if name != "limit"}
-    ids = search(arguments.text, **query)
+    known = filled_catalogue()
+    ids = known.ids(arguments.text, **query)
     if arguments.json:
         if ids:
-            records = catalogue().records(ids, kind=arguments.kind)
+            records = known.records(ids, kind=arguments.kind)
             console.emit("search", {"kind": arguments.kind, "records": list(records)})
     elif arguments.ids and ids:
         console.output("\n".join(map(str, ids)))
     elif ids:
-        _show_rows(catalogue().records(ids, kind=arguments.kind))
+        _show_rows(known.records(ids, kind=arguments.kind))
     if not ids:
-        raise NothingMatchedError(catalogue().why_nothing(arguments.text, **words))
+        raise NothingMatchedError(known.why_nothing(arguments.text, **words))
     return ExitCode.OK
 
 

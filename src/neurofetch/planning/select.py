@@ -22,7 +22,14 @@ from neurofetch.planning.explain import explain
 from neurofetch.planning.globs import glob_note
 from neurofetch.planning.match import Entry, Family, Matcher, Rules, entries
 from neurofetch.planning.query import Query, query
-from neurofetch.planning.suggest import LOOSE_ENTITIES, meant, nearest, shorten, spell
+from neurofetch.planning.suggest import (
+    LOOSE_ENTITIES,
+    meant,
+    nearest,
+    shorten,
+    spell,
+    twins_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -382,6 +389,8 @@ def _resolve(
             found.update(dict.fromkeys(existing))
             if value not in existing and name not in LOOSE_ENTITIES:
                 notes.append(f"{spell(name, value)} → {spell(name, existing[0])}")
+        if others := {twin for one in found for twin in twins_of(one, likely)}.difference(found):
+            notes.append(f"there is also {shorten(spell(name, one) for one in others)}: not chosen")
         return tuple(found)
 
     resolved = replace(

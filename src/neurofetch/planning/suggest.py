@@ -6,12 +6,26 @@ import re
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnknownValueError
-from neurofetch.planning.entities import INDEX_ENTITIES
+from neurofetch.planning.entities import ENTITY_NAMES, INDEX_ENTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["LOOSE_ENTITIES", "may_mean", "meant", "nearest", "shorten", "spell"]
+__all__ = [
+    "FILTERS",
+    "LOOSE_ENTITIES",
+    "may_mean",
+    "meant",
+    "nearest",
+    "or_list",
+    "shorten",
+    "spell",
+    "twins_of",
+    "unknown_argument",
+]
+
+FILTERS = ("suffix", "extension", "datatype", "include", "exclude")
+"""Filters that are no entities."""
 
 LOOSE_ENTITIES = INDEX_ENTITIES | {"label"}
 """Entities of which one value has several spellings: ``run-1`` and ``run-01``; ``label-FFA-1`` on
@@ -109,6 +123,29 @@ def _same_number(one: str, two: str) -> bool:
     return both and one.lstrip("0") == two.lstrip("0")
 
 
+_LEADING_ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
+
+
+def twins_of(value: str, exists: Iterable[str]) -> list[str]:
+    """Return the other values that differ only in case or in zeros before a number, sorted.
+
+    The zeros of a fraction count: ``0.07mm`` is not ``0.7mm``.
+
+    Examples
+    --------
+    >>> twins_of("day02", ["day2", "day20", "Day002", "day02"])
+    ['Day002', 'day2']
+    >>> twins_of("0.07mm", ["0.7mm", "07mm", "7mm", "00.07mm"])
+    ['00.07mm']
+    """
+    plain = _plain(value)
+    return sorted(other for other in exists if other != value and _plain(other) == plain)
+
+
+def _plain(value: str) -> str:
+    return _LEADING_ZEROS.sub("", value.casefold())
+
+
 def _without_hyphens(value: str, exists: Collection[str]) -> tuple[str, ...]:
     plain = value.replace("-", "")
     return tuple(sorted(other for other in exists if other.replace("-", "") == plain))
@@ -148,14 +185,23 @@ def _ambiguous(name: str, value: str, candidates: Collection[str]) -> str:
 
 
 def _unknown(name: str, value: str, exists: Collection[str]) -> str:
+    if not exists and name not in {*ENTITY_NAMES.values(), *FILTERS}:
+        near = nearest(name, [*ENTITY_NAMES, *ENTITY_NAMES.values(), *FILTERS], 1, cutoff=0.7)
+        hint = f" Did you mean {near[0]}=?" if near else ""
+        return (
+            f"{name} is no argument and no entity of BIDS, and no file listed here has any "
+            f"{name + '-…'!r} in its name.{hint} Nothing was fetched."
+        )
     if not exists:
         where = "path" if name == "datatype" else "name"
         return (
             f"{spell(name, value)} does not exist: no file listed here has any {name!r} in its "
             f"{where}. Nothing was fetched. Leave this filter out."
         )
+    twins = twins_of(value, exists)
     near = nearest(value, exists)
     hint = f" Nearest: {', '.join(near)}." if near else ""
+    hint = f" Did you mean {or_list(twins)}?" if twins else hint
     return (
         f"{spell(name, value)} does not exist.{hint} There are: {shorten(exists)}. "
         "Nothing was fetched. Use one of these, or leave the filter out."
@@ -202,6 +248,36 @@ def nearest(value: str, exists: Iterable[str], count: int = 3, cutoff: float = 0
             distance = abs(_number_at_the_end(other) - number)
             ranked.append((not contained, -likeness, distance, other))
     return [other for *_, other in sorted(ranked)[:count]]
+
+
+def unknown_argument(function: str, name: str, takes: Iterable[str]) -> str:
+    """Return what to say of a keyword that a function does not take.
+
+    Parameters
+    ----------
+    function, name : str
+    takes : iterable of str
+        The keywords that it does take.
+
+    Examples
+    --------
+    >>> unknown_argument("get", "n_job", ["n_jobs", "overwrite"])
+    "get() has no argument 'n_job'. Did you mean n_jobs=?"
+    """
+    near = nearest(name, takes, 2, cutoff=0.7)
+    hint = f" Did you mean {or_list([f'{one}=' for one in near])}?" if near else ""
+    return f"{function}() has no argument {name!r}.{hint}"
+
+
+def or_list(names: Sequence[str]) -> str:
+    """Return names as a choice between them.
+
+    Examples
+    --------
+    >>> or_list(["a", "b", "c"])
+    'a, b or c'
+    """
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _number_at_the_end(text: str) -> int:

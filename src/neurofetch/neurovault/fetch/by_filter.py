@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import NeurofetchError
+from neurofetch.errors import NeurofetchError, SelectionWarning, UnknownArgumentError
 from neurofetch.neurovault.fetch.seen import Seen
 from neurofetch.neurovault.filters import (
     Filter,
@@ -17,17 +17,18 @@ from neurofetch.neurovault.filters import (
     empty_filter,
 )
 from neurofetch.neurovault.problems import Problem, cause_of
-from neurofetch.neurovault.records import clean
+from neurofetch.neurovault.records import ImageRecord, clean
 from neurofetch.neurovault.server.api import PAGE
+from neurofetch.planning.suggest import nearest, unknown_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from neurofetch.neurovault.fetch.call import Call
     from neurofetch.neurovault.fetch.volumes import WantedImage
-    from neurofetch.neurovault.records import CollectionRecord, ImageRecord, LocalImageRecord
+    from neurofetch.neurovault.records import CollectionRecord, LocalImageRecord
 
-__all__ = ["ByFilter", "Filters"]
+__all__ = ["ByFilter", "Filters", "check_names"]
 
 _FIRST_PAGE = 100
 """Collections to ask for at once when only some images are wanted."""
@@ -124,6 +125,51 @@ class Filters:
         """The terms that are sent to the server."""
         terms = {key: self.collection_terms.get(key) for key in _SENT_ALONG}
         return {k: str(v) for k, v in terms.items() if isinstance(v, str | int)}
+
+
+_LIKE = 0.8
+"""How like an argument or a field a name is (from 0 to 1) that may be misspelt."""
+
+
+def check_names(given: Iterable[str], takes: Iterable[str]) -> None:
+    """See that the image terms of a call are not misspelt arguments, before any request.
+
+    Images may have fields that nobody but their uploader knows of. So a name that is like a known
+    field is only warned of.
+
+    Parameters
+    ----------
+    given : iterable of str
+        The names of the terms.
+    takes : iterable of str
+        The arguments of `fetch_neurovault`.
+
+    Raises
+    ------
+    UnknownArgumentError
+        When a name is much like an argument.
+
+    Warns
+    -----
+    SelectionWarning
+        When a name is much like a field.
+    """
+    fields = ImageRecord.__annotations__
+    takes = [*takes]
+    for name in given:
+        if name in fields:
+            continue
+        near = nearest(name, [*fields, *takes], 1, cutoff=_LIKE)
+        if near and near[0] in takes:
+            msg = unknown_argument("fetch_neurovault", name, takes)
+            field = f"If images have a field of this name, use image_terms={{{name!r}: …}}."
+            raise UnknownArgumentError(f"{msg} Nothing was fetched. {field}")
+        if near:
+            text = (
+                f"{name} is no field of images that is known. Did you mean {near[0]}=? All images "
+                "are looked at for it all the same."
+            )
+            warnings.warn(text, SelectionWarning, stacklevel=3)
 
 
 def _ids(wanted: object) -> list[int] | None:
