@@ -16,6 +16,7 @@ from neurofetch.engine import (
     Listing,
     Rules,
     audit,
+    check_switches,
     listener,
     make_selection,
     query,
@@ -73,6 +74,7 @@ def verify(
     UserWarning
         With `remote`, if the access service of the stimuli does not respond.
     """
+    check_switches(read_all=read_all, remote=remote)
     root = get_data_dir() if data_dir is None else data_dir
     listen = listener(progress)
     if not remote:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.display.progress import listener
 from neurofetch.errors import (
+    DestinationError,
     NothingMatchedError,
     UnknownArgumentError,
     UnknownValueError,
@@ -25,6 +26,8 @@ from neurofetch.planning.query import query
 from neurofetch.planning.suggest import FILTERS, nearest, shorten, unknown_argument
 from neurofetch.sources.s3 import parse_s3_url
 from neurofetch.store.directory import DataDirectory
+from neurofetch.store.folder import given_path
+from neurofetch.transfer.options import check_switches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -107,9 +110,10 @@ def plan(
     progress : {"none", "auto", "bar", "lines", "json"}, bool or callable, optional
         How to show how far the listing is, and the reading of what files name; a callable gets
         every event.
-    **entities : str, int or list, optional
+    **entities : str, int or several, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
-        ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
+        ``template="MNI152Lin"``), each with one value or several (a list, set, array, column of a
+        table): those of the BIDS schema, and any other that names carry.
         A file that lacks an entity that was asked for is not chosen; see `permissive`.
 
     Raises
@@ -132,6 +136,7 @@ def plan(
         matches nothing; and of the files that are withheld.
     """
     _check_keywords(plan, entities)
+    check_switches(follow=follow, bare=bare, permissive=permissive)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -216,6 +221,7 @@ def get(
         As `plan`, before any byte moves.
     """
     _check_keywords(get, entities)
+    check_switches(follow=follow, bare=bare, permissive=permissive)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -296,15 +302,19 @@ def verify(
     """
     from neurofetch.store.places import Place, find_places  # noqa: PLC0415 - see `_audited`
 
-    root = Path(os.path.abspath(_root(dest, data_dir, default=".")))
+    check_switches(read_all=read_all, remote=remote)
+    root = _root(dest, data_dir, default=".")
     how = _How(read_all, url, remote, region, listener(progress))
     if state is not None:
         return _audited(Place(root, state), how)
-    if root.is_dir() and (places := find_places(root)):
+    if os.path.isdir(root) and (places := find_places(root)):
         return _merged([_audited(place, how) for place in _compared(places, how)])
     if url is not None:
         return _audited(Place(root, ".neurofetch"), how)
     DataDirectory(root)  # raises where there is no folder
+    if not os.access(root, os.R_OK | os.X_OK):
+        msg = f"{root} cannot be read. Nothing was checked. Check who may read it."
+        raise DestinationError(msg)
     msg = (
         f"nothing that neurofetch fetched is in {root}, nor in a folder above or below it. Nothing "
         "was checked. Name the data directory. To compare files of other tools with a bucket, use "
@@ -461,7 +471,7 @@ def _merged(audits: Sequence[Audit]) -> Audit:
     return Audit(root, findings, sum(audit.seconds for audit in audits))
 
 
-def _root(dest: Where | None, data_dir: Where | None, default: Where | None = None) -> Where:
+def _root(dest: Where | None, data_dir: Where | None, default: Where | None = None) -> Path:
     """Return the data directory, which has two names."""
     if dest is not None and data_dir is not None:
         msg = "dest and data_dir are the same, but both were given. Nothing was done. Leave one out"
@@ -471,7 +481,7 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
     if root is None:
         msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
         raise UsageError(msg)
-    return root
+    return given_path(root)
 
 
 def _dataset(url: str, region: str | None, *, bare: bool = False) -> Dataset:

@@ -176,6 +176,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in a line or two, and where the help is."""
+        message = re.sub(r"ignored explicit argument ('.*')$", r"takes no value, not \1", message)
         asked, _, offered = message.partition(" (choose from ")
         if choice := re.search(r"invalid choice: '(.*)'$", asked):
             given, names = [choice[1]], set(re.findall(r"[\w.-]+", offered))
@@ -185,7 +186,8 @@ class Parser(argparse.ArgumentParser):
         hints = "".join(
             f"  {word}: did you mean {found[0]}?\n"
             for word in given
-            if word not in names and (found := nearest(word, names, 1, cutoff=0.75))
+            if word not in names
+            and (found := nearest(word, names, 1, cutoff=0.75 if word.startswith("--") else 0.6))
         )
         hints += self._swallowed(message)
         text = f"{self.prog}: {message}\n{hints}See {self.prog} --help\n"
@@ -483,9 +485,10 @@ def _patience(text: str) -> float:
 
 
 def _rate(text: str) -> float:
-    factor = {"k": 1e3, "m": 1e6, "g": 1e9}.get(text[-1:].lower(), 1.0)
+    plain = re.sub(r"(?:b|b/s)$", "", text.lower())  # 20MB/s is 20M
+    factor = {"k": 1e3, "m": 1e6, "g": 1e9}.get(plain[-1:], 1.0)
     try:
-        value = float(text if factor == 1.0 else text[:-1]) * factor
+        value = float(plain if factor == 1.0 else plain[:-1]) * factor
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from typing import TYPE_CHECKING, Literal
 
 from neurofetch import console
 from neurofetch.console import ExitCode
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Mapping, Sequence
 
     from neurofetch.events import Event
@@ -60,10 +61,22 @@ def _add_fetch(parts: Commands) -> None:
     )
     parser.needs_words = True
     parser.add_argument(
-        "--collection", type=int, action="extend", nargs="+", default=[], metavar="ID", help="whole"
+        "--collection",
+        type=_id_of("collections"),
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="whole",
     )
     parser.add_argument(
-        "--image", type=int, action="extend", nargs="+", default=[], metavar="ID", help="single"
+        "--image",
+        type=_id_of("images"),
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="single",
     )
     parser.add_argument("--mode", choices=("download_new", "overwrite", "offline"))
     _add_data_dir(parser)
@@ -134,7 +147,7 @@ def _add_info(parts: Commands) -> None:
             "neurofetch neurovault info 1952 --collection",
         ),
     )
-    parser.add_argument("id", type=int, metavar="ID")
+    parser.add_argument("id", type=_id_of("images"), metavar="ID")
     parser.add_argument("--collection", action="store_true", help="the id is a collection's")
     console.add_output(parser)
     parser.set_defaults(handler=_info)
@@ -151,7 +164,12 @@ def _add_verify(parts: Commands) -> None:
         ),
     )
     parser.add_argument(
-        "--collection", type=int, action="extend", nargs="+", metavar="ID", help="only these"
+        "--collection",
+        type=_id_of("collections"),
+        action="extend",
+        nargs="+",
+        metavar="ID",
+        help="only these",
     )
     _add_data_dir(parser)
     console.add_output(parser)
@@ -160,6 +178,19 @@ def _add_verify(parts: Commands) -> None:
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     console.add_data_dir(parser, "NILEARN_SHARED_DATA, NILEARN_DATA or ~/nilearn_data")
+
+
+def _id_of(kind: Literal["collections", "images"]) -> Callable[[str], int]:
+    """Return what reads an id of this kind; also that in the address of its page."""
+
+    def read(text: str) -> int:
+        found = re.fullmatch(rf"(?:https?://\S+/{kind}/)?(-?[0-9]+)/?", text.strip())
+        if found is None:
+            page = f"https://neurovault.org/{kind}/1952/"
+            raise argparse.ArgumentTypeError(f"{text!r} is no id: a whole number, as in {page}")
+        return int(found[1])
+
+    return read
 
 
 # -- what they do ----------------------------------------------------------------------------

@@ -202,10 +202,22 @@ def _unknown(name: str, value: str, exists: Collection[str]) -> str:
     near = nearest(value, exists)
     hint = f" Nearest: {', '.join(near)}." if near else ""
     hint = f" Did you mean {or_list(twins)}?" if twins else hint
+    hint = _not_one_value(value, exists) or hint
     return (
         f"{spell(name, value)} does not exist.{hint} There are: {shorten(exists)}. "
         "Nothing was fetched. Use one of these, or leave the filter out."
     )
+
+
+def _not_one_value(value: str, exists: Collection[str]) -> str:
+    """Say of a text that is no value what it is: several of them, or a glob."""
+    pieces = [piece for piece in re.split(r"[,;\s]+", value) if piece]
+    if len(pieces) > 1 and all(may_mean([piece], exists) for piece in pieces):
+        listed = ", ".join(map(repr, pieces))
+        return f" For several values, write {' '.join(pieces)}; in Python, [{listed}]."
+    if re.search(r"[*?\[{]", value):
+        return " A filter takes values. For globs there are --include and --exclude (include=)."
+    return ""
 
 
 def nearest(value: str, exists: Iterable[str], count: int = 3, cutoff: float = 0.5) -> list[str]:

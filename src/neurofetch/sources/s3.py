@@ -125,7 +125,7 @@ class Bucket:
         return self.base + quoted(key)
 
 
-def parse_s3_url(url: str) -> tuple[str, str]:
+def parse_s3_url(url: object) -> tuple[str, str]:
     """Return bucket and prefix of an ``s3://BUCKET/PREFIX`` URL.
 
     Raises
@@ -138,12 +138,46 @@ def parse_s3_url(url: str) -> tuple[str, str]:
     >>> parse_s3_url("s3://openneuro.org/ds000001/")
     ('openneuro.org', 'ds000001/')
     """
-    scheme, _, rest = url.partition("://")
+    if not isinstance(url, str):
+        kind = type(url).__name__
+        msg = f"expected a URL, as text, such as s3://openneuro.org/ds000001, got {url!r} ({kind})"
+        raise UsageError(f"{msg}. Nothing was done.")
+    scheme, _, rest = url.strip().partition("://")
     bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or not bucket or set(bucket) - _BUCKET_CHARACTERS:
-        msg = f"expected a URL such as s3://openneuro.org/ds000001, got {url!r}"
-        raise UsageError(msg)
+    if scheme.lower() != "s3" or not bucket or set(bucket) - _BUCKET_CHARACTERS:
+        meant = _meant(url.strip())
+        hint = f" Did you mean {meant}?" if meant else ""
+        shown = re.sub(r"(?<=://)[^/@]*:[^/@]*@", "…@", url)  # a password is for nobody's log
+        msg = f"expected a URL such as s3://openneuro.org/ds000001, got {shown!r}."
+        raise UsageError(f"{msg}{hint} Nothing was done.")
     return bucket, prefix
+
+
+def _meant(url: str) -> str:
+    """Return the address of what an address of a browser, or a bare name, leads to; or nothing.
+
+    Examples
+    --------
+    >>> _meant("https://openneuro.org/datasets/ds000117/versions/1.0.5")
+    's3://openneuro.org/ds000117'
+    >>> _meant("https://openneuro.org.s3.us-east-1.amazonaws.com/ds000117/")
+    's3://openneuro.org/ds000117/'
+    >>> _meant("openneuro.org/ds000117")
+    's3://openneuro.org/ds000117'
+    """
+    patterns = (
+        (r"(?:https?://)?(?:www\.)?openneuro\.org/datasets/(ds\d+)\b.*", r"s3://openneuro.org/\1"),
+        (r"(?:https?://)?s3[.\w-]*\.amazonaws\.com/([\w.-]+)(/.*)?", r"s3://\1\2"),
+        (r"(?:https?://)?([\w.-]+)\.s3[.\w-]*\.amazonaws\.com(/.*)?", r"s3://\1\2"),
+        (r"(ds\d{6})(/.*)?", r"s3://openneuro.org/\1\2"),
+        (r"s3:/?([\w-][\w.-]*)(/.*)?", r"s3://\1\2"),
+        (r"([\w-]+(?:\.[\w-]+)+)(/.+)", r"s3://\1\2"),
+    )
+    for pattern, address in patterns:
+        found = re.fullmatch(pattern, url, re.IGNORECASE)
+        if found:
+            return found.expand(address)
+    return ""
 
 
 _BUCKET_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from operator import index
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import NeurofetchError, SelectionWarning, UnknownArgumentError
+from neurofetch.errors import (
+    NeurofetchError,
+    SelectionWarning,
+    UnknownArgumentError,
+    UsageError,
+)
 from neurofetch.neurovault.fetch.seen import Seen
 from neurofetch.neurovault.filters import (
     Filter,
@@ -22,13 +29,13 @@ from neurofetch.neurovault.server.api import PAGE
 from neurofetch.planning.suggest import nearest, unknown_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from neurofetch.neurovault.fetch.call import Call
     from neurofetch.neurovault.fetch.volumes import WantedImage
     from neurofetch.neurovault.records import CollectionRecord, LocalImageRecord
 
-__all__ = ["ByFilter", "Filters", "check_names"]
+__all__ = ["ByFilter", "Filters", "check_names", "check_terms"]
 
 _FIRST_PAGE = 100
 """Collections to ask for at once when only some images are wanted."""
@@ -74,6 +81,7 @@ class Filters:
         UserWarning
             When the two name different collections.
         """
+        _check_arguments(max_images, collection_filter, image_filter)
         images, collections = dict(image_terms), dict(collection_terms)
         if "collection_id" in images:
             wanted = images["collection_id"]
@@ -125,6 +133,45 @@ class Filters:
         """The terms that are sent to the server."""
         terms = {key: self.collection_terms.get(key) for key in _SENT_ALONG}
         return {k: str(v) for k, v in terms.items() if isinstance(v, str | int)}
+
+
+def check_terms(**terms: object) -> None:
+    """See that terms are mappings of fields to values, or not given.
+
+    Raises
+    ------
+    UsageError
+    """
+    for name, value in terms.items():
+        if value is not None and not isinstance(value, Mapping):
+            msg = f"{name} must be a mapping such as {{'map_type': 'Z map'}}, not {value!r}."
+            raise UsageError(f"{msg} Nothing was fetched.")
+
+
+def _check_arguments(max_images: object, collection_filter: object, image_filter: object) -> None:
+    """See that a limit is a whole number, and that filters can be called.
+
+    Raises
+    ------
+    UsageError
+    """
+    if max_images is not None and (isinstance(max_images, bool) or not _whole(max_images)):
+        msg = f"max_images must be a whole number, or None for all, not {max_images!r}."
+        raise UsageError(f"{msg} Nothing was fetched.")
+    for name, value in (("collection_filter", collection_filter), ("image_filter", image_filter)):
+        if not callable(value):
+            msg = f"{name} must be callable: it gets each record, and says whether it passes;"
+            raise UsageError(f"{msg} not {value!r}. Nothing was fetched.")
+
+
+def _whole(value: object) -> bool:
+    if isinstance(value, float):
+        return value.is_integer()
+    try:
+        index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
 
 
 _LIKE = 0.8

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import SelectionWarning
 from neurofetch.neurovault.fetch.bunch import raise_or_warn
-from neurofetch.neurovault.fetch.by_filter import Filters, check_names
+from neurofetch.neurovault.fetch.by_filter import Filters, check_names, check_terms
 from neurofetch.neurovault.fetch.run import begin, finish, plan_ids, run_filters, run_ids
 from neurofetch.neurovault.filters import (
     Filter,
@@ -196,6 +196,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
         fulfils, with the nearest names and values.
     """
     settings = Settings.of(locals())
+    check_terms(image_terms=image_terms, collection_terms=collection_terms)
     check_names(kwarg_image_filters, _takes(fetch_neurovault))
     filters = Filters.of(
         max_images,
