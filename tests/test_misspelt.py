@@ -198,3 +198,27 @@ def test_a_value_that_has_a_twin_is_noted(s3, tmp_path):
         neurofetch.plan(URL, tmp_path, task="rest")
     both = neurofetch.plan(URL, tmp_path, task=["rest", "Rest", "REST"])
     assert not both.notes
+
+
+def test_many_values_are_told_in_a_few_lines(s3, tmp_path):
+    """The class: a message, or a warning, for each of a thousand values."""
+    for number in range(1, 301):
+        s3.put(f"ds/sub-{number:04}/anat/sub-{number:04}_T1w.nii.gz", b"x")
+    with pytest.warns(SelectionWarning) as caught:
+        plan = neurofetch.plan(URL, tmp_path, subject=range(3, 301), suffix="T1w", bare=True)
+    assert len(plan) == 298
+    (note,) = plan.notes
+    assert note.startswith("sub-3 → sub-0003, sub-4 → sub-0004, sub-5 → sub-0005 and 295 more")
+    assert len(caught) == 1
+    with pytest.raises(UnknownValueError) as error:
+        neurofetch.plan(URL, tmp_path, subject=[f"x{number}" for number in range(300)])
+    assert "sub-x0, sub-x1," in str(error.value)
+    assert "do not exist" in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+def test_a_label_that_begins_several_is_not_all_of_them(s3, tmp_path):
+    for name in ("pSTS-faces", "pSTS-bodies"):
+        s3.put(f"ds/sub-01/anat/sub-01_label-{name}_mask.nii.gz", b"x")
+    with pytest.raises(UnknownValueError, match="could mean 2 others"):
+        neurofetch.plan(URL, tmp_path, label="pSTS")

@@ -23,12 +23,13 @@ from neurofetch.planning.globs import glob_note
 from neurofetch.planning.match import Entry, Family, Matcher, Rules, entries
 from neurofetch.planning.query import Query, query
 from neurofetch.planning.suggest import (
+    FEW,
     LOOSE_ENTITIES,
-    meant,
+    Spellings,
+    all_meant,
     nearest,
     shorten,
     spell,
-    twins_of,
 )
 
 if TYPE_CHECKING:
@@ -375,22 +376,23 @@ def _resolve(
             there[name][1].update(values)
 
     def real(name: str, values: Sequence[str]) -> tuple[str, ...]:
-        found: dict[str, None] = {}
+        if not values:
+            return ()
         exists, likely = there.get(name, (set(), set()))
+        spellings = Spellings(likely)
+        unlikely = exists - likely
+        meaning, wrong = all_meant(name, [one for one in values if one not in unlikely], spellings)
+        problems.extend(wrong)
+        found: dict[str, None] = {}
+        others: list[str] = []
         for value in values:
-            if value in exists - likely:
-                found[value] = None
-                continue
-            try:
-                existing = meant(name, value, likely)
-            except UnknownValueError as error:
-                problems.append(str(error))
-                continue
+            existing = meaning.get(value, (value,) if value in unlikely else ())
             found.update(dict.fromkeys(existing))
-            if value not in existing and name not in LOOSE_ENTITIES:
-                notes.append(f"{spell(name, value)} → {spell(name, existing[0])}")
-        if others := {twin for one in found for twin in twins_of(one, likely)}.difference(found):
-            notes.append(f"there is also {shorten(spell(name, one) for one in others)}: not chosen")
+            if existing and value not in existing and name not in LOOSE_ENTITIES:
+                others.append(f"{spell(name, value)} → {spell(name, existing[0])}")
+        notes.extend(_few(others))
+        if twins := {twin for one in found for twin in spellings.twins(one)}.difference(found):
+            notes.append(f"there is also {shorten(spell(name, one) for one in twins)}: not chosen")
         return tuple(found)
 
     resolved = replace(
@@ -403,6 +405,13 @@ def _resolve(
     if problems:
         raise UnknownValueError("\n".join(problems))
     return resolved, notes
+
+
+def _few(notes: list[str]) -> list[str]:
+    """Return notes of one kind; many of them as one."""
+    if len(notes) <= FEW:
+        return notes
+    return [f"{', '.join(notes[:FEW])} and {len(notes) - FEW:,} more in the same way"]
 
 
 def _existing(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnknownValueError
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FILTERS",
     "LOOSE_ENTITIES",
+    "Spellings",
+    "all_meant",
     "may_mean",
     "meant",
     "nearest",
@@ -32,9 +36,72 @@ LOOSE_ENTITIES = INDEX_ENTITIES | {"label"}
 a server and ``label-FFA1`` on disk."""
 
 MANY = 30  # more values than this are not all listed in a message
+FEW = 3  # of more values than this, not each has a message of its own
 
 
-def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
+class Spellings:
+    """Values that exist, by all that they may be written as: each is found without a search.
+
+    Parameters
+    ----------
+    exists : iterable of str
+    """
+
+    def __init__(self, exists: Iterable[str]) -> None:
+        self.values: frozenset[str] = frozenset(exists)
+        self._ordered = sorted((value.casefold(), value) for value in self.values)
+        self._numbers: dict[str, list[str]] = {}
+        self._folded: dict[str, list[str]] = {}
+        self._heads: dict[str, list[str]] = {}
+        for low, value in self._ordered:
+            self._folded.setdefault(low, []).append(value)
+            if value.isdecimal():
+                self._numbers.setdefault(value.lstrip("0"), []).append(value)
+            elif "." in low:
+                self._heads.setdefault(low.partition(".")[0], []).append(value)
+
+    @classmethod
+    def of(cls, exists: Iterable[str] | Spellings) -> Spellings:
+        """Return what was made already, or make it."""
+        return exists if isinstance(exists, Spellings) else cls(exists)
+
+    def same_number(self, value: str) -> list[str]:
+        """Return the same number, however it is padded with zeros."""
+        return sorted(self._numbers.get(value.lstrip("0"), ())) if value.isdecimal() else []
+
+    def same_letters(self, value: str) -> list[str]:
+        """Return what differs only in case, if at all."""
+        return self._folded.get(value.casefold(), [])
+
+    def longer(self, value: str) -> list[str]:
+        """Return what begins with it, whatever the case, and is longer."""
+        low = value.casefold()
+        found = []
+        for number in range(bisect_left(self._ordered, (low,)), len(self._ordered)):
+            other, real = self._ordered[number]
+            if not other.startswith(low):
+                break
+            if _begins(other, low):
+                found.append(real)
+        return found
+
+    def headed(self, value: str) -> list[str]:
+        """Return what is this and an extension."""
+        return self._heads.get(value.casefold(), [])
+
+    def twins(self, value: str) -> list[str]:
+        """Return what differs only in case or in zeros before a number; see `twins_of`."""
+        return [other for other in self._plain.get(_plain(value), ()) if other != value]
+
+    @cached_property
+    def _plain(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for value in sorted(self.values):
+            found.setdefault(_plain(value), []).append(value)
+        return found
+
+
+def meant(name: str, value: str, exists: Collection[str] | Spellings) -> tuple[str, ...]:
     """Return the existing values that a value means.
 
     In this order: the value itself; the same number, however it is padded with zeros; one that
@@ -48,7 +115,7 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
         A short entity name, ``suffix``, ``extension`` or ``datatype``.
     value : str
         Bare.
-    exists : collection of str
+    exists : collection of str or Spellings
         The values that exist.
 
     Returns
@@ -68,25 +135,60 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
     >>> meant("run", "1", ["01", "1", "02"])
     ('01', '1')
     """
-    numbers = sorted(other for other in exists if _same_number(value, other))
-    if name in INDEX_ENTITIES and numbers:
-        return tuple(numbers)
-    if name == "label" and (spellings := _without_hyphens(value, exists)):
-        return spellings
-    if value in exists:
+    there = Spellings.of(exists)
+    spellings = _spellings(name, value, there)
+    candidates = spellings or _candidates(value, there)
+    if not candidates:
+        raise UnknownValueError(_unknown(name, value, there.values))
+    if len(candidates) > 1 and not spellings:
+        raise UnknownValueError(_ambiguous(name, value, candidates))
+    return candidates
+
+
+def all_meant(
+    name: str, values: Sequence[str], exists: Spellings
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return the existing values that each of some values means, and what is wrong with the rest.
+
+    Parameters
+    ----------
+    name, values, exists
+        As for `meant`.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    unknown: list[str] = []
+    problems: list[str] = []
+    for value in values:
+        if not (_spellings(name, value, exists) or _candidates(value, exists)):
+            unknown.append(value)
+            continue
+        try:
+            found[value] = meant(name, value, exists)
+        except UnknownValueError as error:
+            problems.append(str(error))
+    if len(unknown) <= FEW:
+        return found, [*problems, *(_unknown(name, one, exists.values) for one in unknown)]
+    listed = shorten((spell(name, one) for one in unknown), 2 * FEW)
+    there = f"There are: {shorten(exists.values)}." if exists.values else "There are none."
+    text = f"{listed} do not exist. {there} Nothing was fetched. Leave them out, or correct them."
+    return found, [*problems, text]
+
+
+def _spellings(name: str, value: str, there: Spellings) -> tuple[str, ...]:
+    """Return the spellings of a value that are all meant, where a value has several."""
+    if name in INDEX_ENTITIES:
+        return tuple(there.same_number(value))
+    return _without_hyphens(value, there.values) if name == "label" else ()
+
+
+def _candidates(value: str, there: Spellings) -> tuple[str, ...]:
+    """Return what comes into question first; see `meant`."""
+    if value in there.values:
         return (value,)
-    folded = value.casefold()
-    same = [other for other in exists if other.casefold() == folded]
-    longer = [other for other in exists if _begins(other.casefold(), folded)]
-    for candidates in (numbers, same, longer):
-        if len(candidates) == 1:
-            return tuple(candidates)
-        if candidates:
-            raise UnknownValueError(_ambiguous(name, value, candidates))
-    raise UnknownValueError(_unknown(name, value, exists))
+    return tuple(there.same_number(value) or there.same_letters(value) or there.longer(value))
 
 
-def may_mean(values: Iterable[str], exists: Collection[str]) -> frozenset[str]:
+def may_mean(values: Iterable[str], exists: Collection[str] | Spellings) -> frozenset[str]:
     """Return the existing values of which any value may be meant, as far as these tell.
 
     It is wider than `meant`, which has all that exists before it: there may be more elsewhere. Only
@@ -94,39 +196,35 @@ def may_mean(values: Iterable[str], exists: Collection[str]) -> frozenset[str]:
 
     Parameters
     ----------
-    values, exists : collection of str
-        What was asked for, and what there is here.
+    values : iterable of str
+        What was asked for.
+    exists : collection of str or Spellings
+        What there is here.
 
     Examples
     --------
     >>> sorted(may_mean(["3"], ["03", "3", "33"])), sorted(may_mean(["pilot"], ["pilot1", "02"]))
     (['03', '3'], ['pilot1'])
     """
+    there = Spellings.of(exists)
     found: set[str] = set()
     for value in values:
-        folded = value.casefold()
         spellings = {
-            other
-            for other in exists
-            if folded in (low := other.casefold(), low.partition(".")[0])
-            or _same_number(value, other)
+            *there.same_letters(value),
+            *there.headed(value),
+            *there.same_number(value),
         }
         if not spellings:
-            longer = [other for other in exists if _begins(other.casefold(), folded)]
+            longer = there.longer(value)
             spellings = set(longer) if len(longer) == 1 else set()
         found |= spellings
     return frozenset(found)
 
 
-def _same_number(one: str, two: str) -> bool:
-    both = one.isdecimal() and two.isdecimal()
-    return both and one.lstrip("0") == two.lstrip("0")
-
-
 _LEADING_ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
 
 
-def twins_of(value: str, exists: Iterable[str]) -> list[str]:
+def twins_of(value: str, exists: Iterable[str] | Spellings) -> list[str]:
     """Return the other values that differ only in case or in zeros before a number, sorted.
 
     The zeros of a fraction count: ``0.07mm`` is not ``0.7mm``.
@@ -138,8 +236,7 @@ def twins_of(value: str, exists: Iterable[str]) -> list[str]:
     >>> twins_of("0.07mm", ["0.7mm", "07mm", "7mm", "00.07mm"])
     ['00.07mm']
     """
-    plain = _plain(value)
-    return sorted(other for other in exists if other != value and _plain(other) == plain)
+    return Spellings.of(exists).twins(value)
 
 
 def _plain(value: str) -> str:
