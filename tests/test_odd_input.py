@@ -390,3 +390,12 @@ def test_an_error_of_the_system_has_no_number_and_says_where(shell):
     assert "Errno" not in done.err
     assert "Not a directory" in done.err
     assert str(catalogue) in done.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "no-such-host.invalid"])
+def test_a_server_that_is_not_there_is_told_without_numbers_of_the_system(shell, host):
+    done = shell(f"neurofetch get {URL} --dest d", AWS_ENDPOINT_URL=f"http://{host}")
+    assert done.code == 6
+    assert host.partition(":")[0] in done.err
+    assert "Errno" not in done.err
