@@ -222,3 +222,19 @@ def test_a_label_that_begins_several_is_not_all_of_them(s3, tmp_path):
         s3.put(f"ds/sub-01/anat/sub-01_label-{name}_mask.nii.gz", b"x")
     with pytest.raises(UnknownValueError, match="could mean 2 others"):
         neurofetch.plan(URL, tmp_path, label="pSTS")
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ({"datatype": "bold"}, "bold is a suffix: --suffix bold (suffix='bold')."),
+        ({"suffix": "func"}, "func is a datatype: --datatype func (datatype='func')."),
+        ({"suffix": "nii.gz"}, "nii.gz is an extension: --extension nii.gz (extension='nii.gz')."),
+        ({"extension": "T1w"}, "T1w is a suffix: --suffix T1w (suffix='T1w')."),
+        ({"task": "anat"}, "anat is a datatype: --datatype anat (datatype='anat')."),
+    ],
+)
+def test_a_value_of_another_filter_is_told_with_that_filter(s3, tmp_path, given, right):
+    with pytest.raises(UnknownValueError) as caught:
+        neurofetch.plan(URL, tmp_path, **given)
+    assert right in str(caught.value)

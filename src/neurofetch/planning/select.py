@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import NothingMatchedError, UnknownValueError
+from neurofetch.planning.bids_schema import DATATYPES
 from neurofetch.planning.companions import companions, with_all_above
 from neurofetch.planning.entities import Reader, full, parse
 from neurofetch.planning.explain import explain
@@ -33,7 +34,7 @@ from neurofetch.planning.suggest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from neurofetch.model import RemoteFile
     from neurofetch.planning.entities import Pairs
@@ -383,6 +384,10 @@ def _resolve(
         unlikely = exists - likely
         meaning, wrong = all_meant(name, [one for one in values if one not in unlikely], spellings)
         problems.extend(wrong)
+        if wrong:
+            asked = {name: [one for one in values if one not in meaning and one not in unlikely]}
+            everything = _existing(listed, replace(query, suffix=("any",)), rules)
+            problems.extend(_of_another_filter(asked, everything))
         found: dict[str, None] = {}
         others: list[str] = []
         for value in values:
@@ -405,6 +410,22 @@ def _resolve(
     if problems:
         raise UnknownValueError("\n".join(problems))
     return resolved, notes
+
+
+def _of_another_filter(
+    asked: Mapping[str, Sequence[str]], there: Mapping[str, tuple[set[str], set[str]]]
+) -> Iterator[str]:
+    """Say of values that do not exist that another filter has them: ``bold`` is no datatype."""
+    others = {name: there.get(name, (set(), set()))[1] for name in ("suffix", "extension")}
+    others["datatype"] = set(DATATYPES)
+    for name, values in asked.items():
+        for value in values:
+            for other, exists in others.items():
+                real = f".{value.lstrip('.')}" if other == "extension" else value.lstrip(".")
+                if other != name and real in exists:
+                    plain = real.lstrip(".")
+                    kind = "an extension" if other == "extension" else f"a {other}"
+                    yield f"{plain} is {kind}: --{other} {plain} ({other}={plain!r})."
 
 
 def _few(notes: list[str]) -> list[str]:
