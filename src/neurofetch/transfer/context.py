@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 __all__ = ["FOLDER_GONE", "Buffers", "TransferContext"]
 
 FOLDER_GONE = "the folder of its temporary file was removed by another process"
+_GONE = (
+    "Files that the server lists and does not have (404) may have been removed a moment ago: run "
+    "the same call again later. If they stay away, tell the owners of the data, or leave them out."
+)
 
 
 class Buffers:
@@ -200,6 +204,8 @@ class TransferContext:
         elif isinstance(error, FaultError) or not isinstance(error, NeurofetchError | OSError):
             self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted
         advice = error.advice if isinstance(error, ServerError) else ""
+        if isinstance(error, MissingRemoteError) and not advice:
+            advice = _GONE
         return Outcome(
             step.want.path,
             step.want.remote.key,
