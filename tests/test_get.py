@@ -293,6 +293,8 @@ def test_a_file_that_fails_is_named_after_the_rest_was_fetched(s3, dest):
     finally:
         s3.clear_faults()
     assert [o.path for o in caught.value.report.failures] == ["CHANGES"]
+    assert "the server lists and does not have (404)" in str(caught.value)
+    assert "fetches only the missing files" not in str(caught.value), "it would not"
     assert on_disk(dest) == (ROOT - {"CHANGES"}) | {p for p in FILES if "sub-01_T1w" in p}
 
 

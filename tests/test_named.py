@@ -6,6 +6,7 @@ import pytest
 
 import neurofetch
 from neurofetch.engine import Dataset, Fetcher, Listing, make_selection, query
+from neurofetch.events import Checking
 from neurofetch.named import with_named
 from neurofetch.planning.select import Chosen
 from testbed.s3 import S3Object, S3Server
@@ -327,3 +328,31 @@ def test_the_flag_does_what_the_argument_does(s3, tmp_path):
     done = shell(f"neurofetch get {URL} --dest x --sub 01 --suffix bold events --follow")
     assert done.code == 0, done.err
     assert "stimuli/cat.jpg" in on_disk(tmp_path / "x")
+
+
+# -- how far it is ---------------------------------------------------------------------------------
+
+
+def test_long_reading_of_what_files_name_is_shown(s3, tmp_path):
+    """The class: minutes of silence before a plan."""
+    for number in range(40):
+        put(s3, f"sub-03/func/sub-03_task-x_run-{number}_events.tsv", b"stim_file\ncat.jpg\n")
+    s3.latency = 0.5
+    events = []
+    plan = neurofetch.plan(URL, tmp_path, subject="03", follow=True, progress=events.append)
+    assert "stimuli/cat.jpg" in paths(plan)
+    reading = [event for event in events if isinstance(event, Checking)]
+    assert reading, "nothing was told"
+    assert all(event.files == 40 for event in reading)
+    assert [event.files_done for event in reading] == sorted(event.files_done for event in reading)
+    assert [event.over for event in reading] == [False] * (len(reading) - 1) + [True]
+
+
+def test_a_dry_run_of_the_command_shows_how_far_it_is(s3, tmp_path):
+    s3.latency = 1.5
+    done = Shell(tmp_path, s3.url)(
+        f"neurofetch get {URL} --dest d --subject 01 --follow --dry-run --progress json"
+    )
+    assert done.code == 0
+    told = [json.loads(line) for line in done.err.splitlines()]
+    assert {one["event"] for one in told} >= {"listing", "checking"}

@@ -130,14 +130,16 @@ def subject_label(text: object) -> str:
 
     Examples
     --------
-    >>> subject_label("03"), subject_label("sub-03")
-    ('sub-03', 'sub-03')
+    >>> subject_label("03"), subject_label("sub-03"), subject_label(3)
+    ('sub-03', 'sub-03', 'sub-3')
     """
+    if hasattr(text, "__index__") and not isinstance(text, bool):
+        text = str(text)
     found = _SUBJECT.fullmatch(text.strip()) if isinstance(text, str) else None
     if found is None:
         msg = (
             f"{text!r} is not a subject. Give its full name or bare value, "
-            "such as 'sub-03' or '03', or 'all'."
+            "such as 'sub-03' or '03', several of them one by one, or 'all'."
         )
         raise UsageError(msg)
     return f"sub-{found[1]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from neurofetch.errors import UsageError
+from neurofetch.errors import UnknownArgumentError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,13 +28,24 @@ def also_named(**others: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
     Raises
     ------
+    UnknownArgumentError
+        By the function, if it does not take a keyword; it names the nearest that it does.
     UsageError
         By the function, if an argument is given by both its names.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        code = function.__code__
+        takes = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
         @wraps(function)
         def named(*args: P.args, **keywords: P.kwargs) -> R:
+            unknown = [name for name in keywords if name not in takes and name not in others]
+            if unknown:
+                from neurofetch.engine import unknown_argument
+
+                msg = unknown_argument(function.__name__, unknown[0], (*takes, *others))
+                raise UnknownArgumentError(f"{msg} Nothing was done.")
             for other, name in others.items():
                 if other in keywords:
                     if name in keywords:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from laion_fmri.errors import DataDirNotSetError
-from neurofetch.errors import ConfigError, DestinationError, UsageError
+from neurofetch.errors import ConfigError, DestinationError
 from neurofetch.store.atomic import write_atomically
+from neurofetch.store.folder import given_path
 
 __all__ = [
     "DataDirNotSetError",
@@ -71,11 +72,7 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
     >>> get_data_dir() == chosen
     True
     """
-    text = os.fspath(path)
-    if not text:  # such as an unset variable of a shell; not the current directory
-        msg = "the data directory is an empty string. Choose a directory; '.' is the current one."
-        raise UsageError(msg)
-    chosen = _absolute(text)
+    chosen = given_path(path)
     if not os.path.exists(chosen):
         msg = f"the data directory {chosen} does not exist. Create it first: mkdir -p {chosen}"
         raise FileNotFoundError(msg)
@@ -84,14 +81,10 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
         raise NotADirectoryError(msg)
     _write({**_read(), "data_dir": str(chosen)})  # keys of other programs stay
     override = os.environ.get(_VARIABLE)
-    if override and _absolute(override) != chosen:
+    if override and given_path(override) != chosen:
         msg = f"{_VARIABLE}={override} has priority over {chosen}. To use {chosen}, unset it."
         warnings.warn(msg, UserWarning, stacklevel=2)
     return chosen
-
-
-def _absolute(text: str) -> Path:
-    return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def get_data_dir() -> Path:
@@ -116,7 +109,7 @@ def get_data_dir() -> Path:
             f"or set {_VARIABLE}."
         )
         raise DataDirNotSetError(msg)
-    return _absolute(text)
+    return given_path(text)
 
 
 def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -129,7 +122,7 @@ def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
     FileNotFoundError
         If it does not exist.
     """
-    root = Path(get_data_dir() if data_dir is None else data_dir)
+    root = get_data_dir() if data_dir is None else given_path(data_dir)
     if not root.is_dir():
         raise FileNotFoundError(f"The data directory {root} does not exist, or is not a directory.")
     return root

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
@@ -17,13 +16,17 @@ from neurofetch.engine import (
     RunSettings,
     S3Source,
     bucket_of,
+    check_switches,
+    items_of,
     make_selection,
     nearest,
     plan_summary,
     query,
+    twins_of,
     warn_of_notes,
 )
 from neurofetch.errors import NothingMatchedError, UsageError
+from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     import os
@@ -38,12 +41,13 @@ if TYPE_CHECKING:
         Source,
     )
     from neurofetch.events import Event
-    from neurofetch.model import Plan, Report
+    from neurofetch.model import Plan, RemoteFile, Report
 
-__all__ = ["check_subjects", "choose", "download", "fetcher_for", "labels_of", "subjects_of"]
+__all__ = ["choose", "download", "fetcher_for", "labels_of", "listed", "subjects_of"]
 
-Values = str | Sequence[str] | None
-Numbers = str | int | Sequence[str | int] | None
+Values = str | Iterable[str] | None
+Numbers = str | int | Iterable[str | int] | None
+Subjects = str | int | Iterable[str | int]
 
 
 class _Keywords(TypedDict, total=False):
@@ -72,7 +76,7 @@ class _Keywords(TypedDict, total=False):
 
 @overload
 def download(
-    subject: str | Sequence[str],
+    subject: Subjects,
     ses: Values = None,
     task: Values = None,
     space: Values = None,
@@ -90,7 +94,7 @@ def download(
 
 @overload
 def download(
-    subject: str | Sequence[str],
+    subject: Subjects,
     ses: Values = None,
     task: Values = None,
     space: Values = None,
@@ -108,7 +112,7 @@ def download(
 
 @overload
 def download(
-    subject: str | Sequence[str],
+    subject: Subjects,
     ses: Values = None,
     task: Values = None,
     space: Values = None,
@@ -126,7 +130,7 @@ def download(
 
 @also_named(sub="subject")
 def download(  # noqa: PLR0917 - the order of arguments is documented
-    subject: str | Sequence[str],
+    subject: Subjects,
     ses: Values = None,
     task: Values = None,
     space: Values = None,
@@ -167,20 +171,20 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
 
     Parameters
     ----------
-    subject : str or sequence of str
-        ``"sub-03"`` or ``"03"``; ``"all"`` for every subject that the bucket has.
-    ses : str or sequence of str, optional
+    subject : str, int or several
+        ``"sub-03"``, ``"03"`` or 3; ``"all"`` for every subject that the bucket has.
+    ses : str or several, optional
         Only these sessions (``"ses-01"`` or ``"01"``). ``"averages"`` stands for the subject-level
         summaries, which a session alone leaves out. The mean-R² map comes along with any session,
         since the loader derives the brain mask from it, and regions of interest come under any
         `ses`, since they belong to none. Sessions 31 to 34 are held out by the dataset's owners.
-    session : str or sequence of str, optional
+    session : str or several, optional
         Another name of `ses`.
-    task, space, desc, stat : str or sequence of str, optional
+    task, space, desc, stat : str or several, optional
         Entities, bare (``"T1w"``) or full (``"space-T1w"``).
-    suffix : str or sequence of str, optional
+    suffix : str or several, optional
         Such as ``"statmap"``. The JSON sidecars of the chosen files come along.
-    extension : str or sequence of str, optional
+    extension : str or several, optional
         Such as ``"nii.gz"``, with or without the leading dot.
     include_stimuli : bool
         Also mirror ``stimuli/``. What is gated by the data use agreement comes through the access
@@ -188,14 +192,14 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     n_jobs : int
         Large files in flight. Even one comes over many connections, and small files always come
         many at a time. A number that cannot work is replaced, with a warning.
-    run, echo, part : str, int or sequence, optional
+    run, echo, part : str, int or several, optional
         Entities of the raw data.
     include_embeddings, include_freesurfer, include_anatomical : bool
     include_raw, include_localizers : bool
         Also fetch the public embeddings of the stimuli, the FreeSurfer directory, the anatomical
         derivatives, the raw BIDS data, or the localizers. The filters apply to raw data; but for
         `ses`, to anatomy and localizers; not to embeddings and surfaces.
-    include, exclude : str or sequence of str, optional
+    include, exclude : str or several, optional
         Globs on the key; one without a slash is the name of a file or folder.
     dry_run : bool
         Return the plan and fetch nothing.
@@ -276,6 +280,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         exclude=exclude,
     )
     labels = labels_of(subject)
+    check_switches(**{f"include_{name}": value for name, value in extras._asdict().items()})
     settings = RunSettings.checked(
         n_jobs=n_jobs,
         shard=shard,
@@ -287,7 +292,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         dry_run=dry_run,
         stacklevel=4,  # past `also_named`
     )
-    root = Path(data_dir) if data_dir is not None else get_data_dir()
+    root = given_path(data_dir) if data_dir is not None else get_data_dir()
     with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not dry_run:
             _check_permission(fetcher.directory, accept_license)
@@ -301,6 +306,14 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
             require_license(root, accept_license, "" if told else plan_summary(plan))
 
         return fetcher.run(plan, settings, permit=permit, stacklevel=4)
+
+
+def _extras_meant(wanted: Query, extras: Extras) -> str:
+    """Say which flag lists what a glob names that is not listed by itself."""
+    words = {word.strip("*/").partition("/")[0].casefold() for word in wanted.include}
+    names = [name for name, given in extras._asdict().items() if name in words and not given]
+    flags = [f"--include-{name} (include_{name}=True)" for name in names]
+    return f"\nFor {' and '.join(names)} there is {' and '.join(flags)}." if flags else ""
 
 
 def fetcher_for(
@@ -354,8 +367,8 @@ def labels_of(subject: object) -> tuple[str, ...] | None:
     UsageError
         If it is no subject, nor several of them.
     """
-    given = [subject] if isinstance(subject, str) else subject
-    if not isinstance(given, Sequence) or not given:
+    given = items_of(subject)
+    if subject is None or not given:
         msg = f"subject must be a name such as 'sub-03', several of them, or 'all', not {subject!r}"
         raise UsageError(msg)
     if any(isinstance(one, str) and one.strip().lower() == "all" for one in given):
@@ -385,14 +398,13 @@ def choose(
         where = fetcher.source.name
         msg = f"there are no subjects in {where}. Nothing was fetched. Check the endpoint."
         raise NoMatchingDataError(msg)
-    files = fetcher.files(listing(subjects, extras))
-    check_subjects(fetcher, subjects, {file.key for file in files}, extras)
+    _, files, notes = listed(fetcher, subjects, extras)
     try:
         selection = make_selection(files, wanted, fetcher.dataset)
     except NothingMatchedError as error:
-        raise NoMatchingDataError(str(error)) from error
+        raise NoMatchingDataError(f"{error}{_extras_meant(wanted, extras)}") from error
     _check_not_all_withheld(selection)
-    return selection
+    return selection._replace(notes=(*notes, *selection.notes))
 
 
 def subjects_of(fetcher: Fetcher, extras: Extras) -> tuple[str, ...]:
@@ -402,24 +414,43 @@ def subjects_of(fetcher: Fetcher, extras: Extras) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name.startswith("sub-")))
 
 
-def check_subjects(
-    fetcher: Fetcher, subjects: Sequence[str], keys: set[str], extras: Extras
-) -> None:
-    """See that each subject has files; the bucket is only asked again when one has none."""
-    there = {piece for key in keys for piece in key.split("/") if piece.startswith("sub-")}
+def listed(
+    fetcher: Fetcher, subjects: Sequence[str], extras: Extras
+) -> tuple[tuple[str, ...], list[RemoteFile], list[str]]:
+    """Return subjects by the names that the bucket has, their files, and notes.
+
+    The bucket is only asked again when one of them has no files. ``sub-3`` means ``sub-03``.
+
+    Raises
+    ------
+    SubjectNotFoundError
+        If one does not exist.
+    """
+    files = fetcher.files(listing(tuple(subjects), extras))
+    pieces = (piece for file in files for piece in file.key.split("/"))
+    there = {piece for piece in pieces if piece.startswith("sub-")}
     missing = [subject for subject in subjects if subject not in there]
     if not missing:
-        return
+        return tuple(subjects), files, []
     exist = subjects_of(fetcher, extras)
+    meant = {one: twins_of(one, exist) for one in missing}
+    unknown = [subject for subject, names in meant.items() if len(names) != 1]
+    if unknown:
+        raise SubjectNotFoundError(_not_found(unknown, exist))
+    real = tuple(dict.fromkeys(meant[one][0] if one in meant else one for one in subjects))
+    notes = [f"{one} → {names[0]}" for one, names in meant.items()]
+    return real, fetcher.files(listing(real, extras)), notes
+
+
+def _not_found(missing: Sequence[str], exist: Sequence[str]) -> str:
     near = {subject: nearest(subject, exist) for subject in missing}
     lines = []
     for subject in missing:
         hint = f" Did you mean {near[subject][0]}?" if near[subject] else ""
         lines.append(f"there is no subject {subject}.{hint}")
     first = dict.fromkeys(name for names in near.values() for name in names)
-    listed = ", ".join([*first, *(name for name in exist if name not in first)]) or "none"
-    msg = "\n".join(lines) + f"\nThe bucket has {listed}. Nothing was fetched."
-    raise SubjectNotFoundError(msg)
+    there = ", ".join([*first, *(name for name in exist if name not in first)]) or "none"
+    return "\n".join(lines) + f"\nThe bucket has {there}. Nothing was fetched."
 
 
 def _check_not_all_withheld(selection: Selection) -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras, listing
+from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras
 from laion_fmri._names import also_named
 from laion_fmri.config import DataDirNotSetError, get_data_dir
-from laion_fmri.download import check_subjects, fetcher_for, labels_of, subjects_of
+from laion_fmri.download import Subjects, fetcher_for, labels_of, listed, subjects_of
 from neurofetch.console import size, table
 from neurofetch.engine import RunSettings, make_selection, parse_entities, query
 from neurofetch.model import Action
+from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Sequence
 
     from neurofetch.engine import Fetcher, Selection
@@ -83,7 +84,7 @@ class Info:
 
 @also_named(sub="subject")
 def info(
-    subject: str | Sequence[str] | None = None,
+    subject: Subjects | None = None,
     *,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Info:
@@ -91,7 +92,7 @@ def info(
 
     Parameters
     ----------
-    subject : str or sequence of str, optional
+    subject : str, int or several, optional
         Only these; by default all that the bucket has.
     data_dir : path, optional
         By default the one that was configured; where there is none, nothing is here.
@@ -112,18 +113,20 @@ def info(
         for one in info().subjects:
             print(one.subject, len(one.sessions), one.bytes, one.bytes_here)
     """
-    labels = labels_of(subject) if subject else None
+    labels = labels_of(subject) if subject is not None else None
     with _directory(data_dir) as (root, named), fetcher_for(Extras(), root) as fetcher:
         subjects = labels or subjects_of(fetcher, Extras())
         settings = RunSettings(dry_run=True)
-        plan = fetcher.prepare(lambda: _everything(fetcher, subjects), settings)
+        found: list[str] = []
+        plan = fetcher.prepare(lambda: _everything(fetcher, subjects, found), settings)
         name = fetcher.source.name
-    return Info(name, named, tuple(_subject(label, plan) for label in subjects))
+    return Info(name, named, tuple(_subject(label, plan) for label in found))
 
 
-def _everything(fetcher: Fetcher, subjects: tuple[str, ...]) -> Selection:
-    files = fetcher.files(listing(subjects, Extras()))
-    check_subjects(fetcher, subjects, {file.key for file in files}, Extras())
+def _everything(fetcher: Fetcher, subjects: Sequence[str], found: list[str]) -> Selection:
+    """Choose all files of some subjects, and say which these are."""
+    real, files, _ = listed(fetcher, subjects, Extras())
+    found += real
     return make_selection(files, query(), fetcher.dataset)
 
 
@@ -131,7 +134,7 @@ def _everything(fetcher: Fetcher, subjects: tuple[str, ...]) -> Selection:
 def _directory(named: str | os.PathLike[str] | None) -> Iterator[tuple[Path, str | None]]:
     """Give the data directory; an empty one, and None for its name, where none was chosen yet."""
     try:
-        chosen = get_data_dir() if named is None else Path(os.path.abspath(named))
+        chosen = get_data_dir() if named is None else given_path(named)
     except DataDirNotSetError:
         with TemporaryDirectory(prefix="laion-fmri-") as empty:
             yield Path(empty), None

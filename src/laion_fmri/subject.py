@@ -22,6 +22,7 @@ from laion_fmri.loader.torch_dataset import dataset_class
 from laion_fmri.loader.trials import read_trials
 from laion_fmri.loader.voxels import read_map, voxel_columns
 from laion_fmri.volumes.brain_mask import Brain, read_brain, voxel_coordinates
+from neurofetch.engine import twins_of
 from neurofetch.extras import need
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ T = TypeVar("T")
 
 @also_named(sub="subject")
 def load_subject(
-    subject: str,
+    subject: str | int,
     *,
     data_dir: str | os.PathLike[str] | None = None,
     store: StoreMode | None = None,
@@ -57,8 +58,8 @@ def load_subject(
 
     Parameters
     ----------
-    subject : str
-        ``"sub-03"`` or ``"03"``.
+    subject : str or int
+        ``"sub-03"``, ``"03"`` or 3.
     data_dir : str or path, optional
         Where the dataset is; default: the configured directory.
     store : {"auto", "read", "off"}, optional
@@ -86,7 +87,10 @@ def load_subject(
     root = data_directory(data_dir)
     layout = Layout(root, subject_id(subject))
     if not layout.exists():
-        here = ", ".join(get_subjects(data_dir=root)) or "none"
+        subjects = get_subjects(data_dir=root)
+        if len(meant := twins_of(layout.subject, subjects)) == 1:  # 3 is sub-03
+            return Subject(meant[0], root, store=store)
+        here = ", ".join(subjects) or "none"
         raise DataNotDownloadedError(
             f"Nothing of {layout.subject} is in {root}. Subjects here: {here}. This brings it:\n"
             f"{how_to_get(root, layout.subject)}"

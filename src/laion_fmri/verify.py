@@ -18,6 +18,7 @@ from neurofetch.engine import (
     Listing,
     Rules,
     audit,
+    check_switches,
     find_places,
     listener,
     make_selection,
@@ -83,6 +84,7 @@ def verify(
     UserWarning
         With `remote`, if the access service of the stimuli does not respond.
     """
+    check_switches(read_all=read_all, remote=remote)
     root = _root(data_dir, remote=remote)
     listen = listener(progress)
     if not remote:

@@ -8,20 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.display.progress import listener
-from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
+from neurofetch.errors import (
+    DestinationError,
+    NothingMatchedError,
+    UnknownArgumentError,
+    UnknownValueError,
+    UsageError,
+)
 from neurofetch.fetcher import Fetcher, Listing, RunSettings
 from neurofetch.lister import Found
 from neurofetch.notes import warn_of_notes
 from neurofetch.planning.dataset import BIDS_RULES, Dataset, coming_along, make_selection
-from neurofetch.planning.entities import derivative_of
+from neurofetch.planning.entities import ENTITY_NAMES, derivative_of
 from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
-from neurofetch.planning.suggest import shorten
+from neurofetch.planning.suggest import FILTERS, nearest, shorten, unknown_argument
 from neurofetch.sources.s3 import parse_s3_url
 from neurofetch.store.directory import DataDirectory
+from neurofetch.store.folder import given_path
+from neurofetch.transfer.options import check_switches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from neurofetch.events import Event
     from neurofetch.model import Plan, Receipt, RemoteFile, Report, Want
@@ -56,6 +64,7 @@ def plan(
     derivatives: Values = None,
     mix: bool = False,
     verify: bool = False,
+    progress: str | bool | Callable[[Event], None] | None = "none",
     **entities: Values,
 ) -> Plan:
     """Say what `get` would do: every file, its bytes, what is here already, and why.
@@ -102,15 +111,21 @@ def plan(
         sets would lie in each other's folders. A file of one is never replaced by one of the other.
     verify : bool
         Read every byte of the files that are here: damaged ones are to be fetched again.
-    **entities : str, int or list, optional
+    progress : {"none", "auto", "bar", "lines", "json"}, bool or callable, optional
+        How to show how far the listing is, and the reading of what files name; a callable gets
+        every event.
+    **entities : str, int or several, optional
         BIDS entities by long or short name (``subject="03"``, ``ses=["01", "02"]``, ``run=1``,
-        ``template="MNI152Lin"``): those of the BIDS schema, and any other that names carry.
+        ``template="MNI152Lin"``), each with one value or several (a list, set, array, column of a
+        table): those of the BIDS schema, and any other that names carry.
         A file that lacks an entity that was asked for is not chosen; see `permissive`.
 
     Raises
     ------
     UsageError
         If a filter cannot be used, names what does not exist, or nothing is left.
+    UnknownArgumentError
+        If a keyword is neither an argument nor can be an entity.
     ServerError
         If the bucket cannot be listed.
     DestinationError
@@ -124,6 +139,8 @@ def plan(
         Of each note of the plan (``Plan.notes``): a value that was taken for another, a glob that
         matches nothing; and of the files that are withheld.
     """
+    _check_keywords(plan, entities)
+    check_switches(follow=follow, bare=bare, permissive=permissive)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -134,15 +151,20 @@ def plan(
     ).with_derivatives(derivatives)
     choice = _Choice(url, wanted if permissive else wanted.strictly(), follow, derivatives is None)
     settings = RunSettings.checked(
-        shard=shard, overwrite=overwrite, progress="none", verify=verify, dry_run=True, mix=mix
+        shard=shard,
+        overwrite=overwrite,
+        progress=progress,
+        verify=verify,
+        dry_run=True,
+        mix=mix,
     )
     root = _root(dest, data_dir)
     with Fetcher(
         _dataset(url, region, bare=bare), root, network=settings.network, new=True
     ) as fetcher:
-        plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
-    warn_of_notes(plan)
-    return plan
+        made = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
+    warn_of_notes(made)
+    return made
 
 
 def get(
@@ -194,6 +216,8 @@ def get(
 
     Raises
     ------
+    UnknownArgumentError
+        If a keyword is neither an argument nor can be an entity.
     IncompleteError
         At the end, if files are missing; it names every file and cause, and what to do. Files that
         the server refuses (403), that are archived, or that cannot be kept under their names are
@@ -206,6 +230,8 @@ def get(
     SelectionWarning
         As `plan`, before any byte moves.
     """
+    _check_keywords(get, entities)
+    check_switches(follow=follow, bare=bare, permissive=permissive)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -287,21 +313,56 @@ def verify(
     """
     from neurofetch.store.places import Place, find_places  # noqa: PLC0415 - see `_audited`
 
-    root = Path(os.path.abspath(_root(dest, data_dir, default=".")))
+    check_switches(read_all=read_all, remote=remote)
+    root = _root(dest, data_dir, default=".")
     how = _How(read_all, url, remote, region, listener(progress))
     if state is not None:
         return _audited(Place(root, state), how)
-    if root.is_dir() and (places := find_places(root)):
+    if os.path.isdir(root) and (places := find_places(root)):
         return _merged([_audited(place, how) for place in _compared(places, how)])
     if url is not None:
         return _audited(Place(root, ".neurofetch"), how)
     DataDirectory(root)  # raises where there is no folder
+    if not os.access(root, os.R_OK | os.X_OK):
+        msg = f"{root} cannot be read. Nothing was checked. Check who may read it."
+        raise DestinationError(msg)
     msg = (
         f"nothing that neurofetch fetched is in {root}, nor in a folder above or below it. Nothing "
         "was checked. Name the data directory. To compare files of other tools with a bucket, use "
         "--hash --remote s3://BUCKET/PREFIX (read_all=True, url=...)."
     )
     raise NothingMatchedError(msg)
+
+
+_LIKE = 0.85
+"""How like an argument a keyword is (from 0 to 1) that is held for it, and not for an entity."""
+
+
+def _check_keywords(function: Callable[..., object], given: Mapping[str, object]) -> None:
+    """See that no keyword is a misspelt argument; what may be an entity, the file names will tell.
+
+    Raises
+    ------
+    UnknownArgumentError
+        It names every one, and the nearest that there is.
+    """
+    name = function.__name__
+    takes = ("url", "dest", *(function.__kwdefaults__ or ()))
+    of_get = {*(get.__kwdefaults__ or ())}.difference(takes)
+    problems = []
+    for keyword, value in given.items():
+        if keyword in ENTITY_NAMES or keyword in ENTITY_NAMES.values():
+            continue
+        own = nearest(keyword, {*takes, *of_get}.difference(FILTERS), 1, cutoff=_LIKE)
+        entity = keyword.isalnum() and not isinstance(value, bool | float)
+        if keyword.replace("_", "") == "dryrun":
+            problems.append(f"{name}() has no argument {keyword!r}: a dry run of get() is plan().")
+        elif own and own[0] in of_get:
+            problems.append(f"{name}() has no argument {keyword!r}: {own[0]}= is one of get().")
+        elif own or not entity:
+            problems.append(unknown_argument(name, keyword, [*takes, *ENTITY_NAMES]))
+    if problems:
+        raise UnknownArgumentError(f"{' '.join(problems)} Nothing was fetched.")
 
 
 class _How(NamedTuple):
@@ -428,7 +489,7 @@ def _merged(audits: Sequence[Audit]) -> Audit:
     return Audit(root, findings, sum(audit.seconds for audit in audits), known, sources)
 
 
-def _root(dest: Where | None, data_dir: Where | None, default: Where | None = None) -> Where:
+def _root(dest: Where | None, data_dir: Where | None, default: Where | None = None) -> Path:
     """Return the data directory, which has two names."""
     if dest is not None and data_dir is not None:
         msg = "dest and data_dir are the same, but both were given. Nothing was done. Leave one out"
@@ -438,7 +499,7 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
     if root is None or not os.fspath(root):  # an empty one is a variable that was not set
         msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
         raise UsageError(msg)
-    return root
+    return given_path(root)
 
 
 def _dataset(url: str, region: str | None, *, bare: bool = False) -> Dataset:

@@ -22,8 +22,15 @@ _FILTERS = (
     ("subject sub", "with or without sub-"),
     ("ses session", "with or without ses-; only files of these sessions"),
     ("task", "with or without task-"),
-    ("acq acquisition", "with or without acq-"),
     ("run", "with or without run-; a number"),
+    ("datatype", "such as func or perf: the folder that a file lies in"),
+    ("suffix", "such as bold or T1w"),
+    ("extension", "such as nii.gz"),
+    ("include", "globs on the path below the prefix; without a slash, names of files or folders"),
+    ("exclude", "globs of files to leave out"),
+)
+_ENTITIES = (
+    ("acq acquisition", "with or without acq-"),
     ("echo", "with or without echo-; a number"),
     ("part", "with or without part-"),
     ("space", "with or without space-"),
@@ -32,13 +39,8 @@ _FILTERS = (
     ("label", "with or without label-"),
     ("stat statistic", "with or without stat-"),
     ("desc description", "with or without desc-"),
-    ("datatype", "such as func or perf: the folder that a file lies in"),
-    ("suffix", "such as bold or T1w"),
-    ("extension", "such as nii.gz"),
-    ("include", "globs on the path below the prefix; without a slash, names of files or folders"),
-    ("exclude", "globs of files to leave out"),
 )
-_LISTED = {name for names, _ in _FILTERS for name in names.split()}
+_LISTED = {name for names, _ in (*_FILTERS, *_ENTITIES) for name in names.split()}
 _UNLISTED = [
     short if short == long else f"{short} {long}"
     for long, short in ENTITY_NAMES.items()
@@ -73,6 +75,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "get",
         help="fetch files of a public BIDS bucket",
+        usage="neurofetch get s3://BUCKET/PREFIX --data-dir DIR [which files] [options]",
         description="Fetch files of a public BIDS bucket, verified to the last byte. "
         "You can run it again: files that are already here are skipped.",
         examples=(
@@ -81,47 +84,61 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
             "neurofetch get s3://openneuro.org/ds000117 --data-dir ds000117 --sub 01 --follow",
         ),
     )
-    parser.add_argument("url", metavar="s3://BUCKET/PREFIX")
-    console.add_data_dir(parser, required=True)
-    parser.add_argument("--region", help="of the bucket (default: found out)")
-    console.add_filters(parser, _FILTERS, _UNLISTED)
     parser.add_argument(
-        "--follow",
-        action="store_true",
-        help="also fetch what chosen files name: stimuli of events, the empty-room recording, "
-        "what a field map is for",
+        "url", metavar="s3://BUCKET/PREFIX", help="a data set, or a folder or a file of one"
     )
-    parser.add_argument(
-        "--bare",
-        action="store_true",
-        help="only what was asked for: no sidecars, no events, no descriptions of the data set",
-    )
-    parser.add_argument(
-        "--permissive",
-        action="store_true",
-        help="let files pass that lack an entity that was asked for (not subject or session)",
-    )
-    parser.add_argument(
-        "--derivatives",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="none, all (the default), or names of folders in derivatives/",
-    )
-    parser.add_argument(
+    console.add_filters(parser, _FILTERS)
+    _add_choices(console.group_of(parser, console.CHOICE))
+    console.add_filters(parser, _ENTITIES, _UNLISTED, console.ENTITIES)
+    _add_along(console.group_of(parser, console.ALONG))
+    console.add_data_dir(parser, required=True, title=console.TRANSFER)
+    console.add_transfer(parser)
+    where = console.group_of(parser, console.TRANSFER)
+    where.add_argument("--region", help="of the bucket (default: found out)")
+    where.add_argument(
         "--mix",
         action="store_true",
         help="fetch into a data directory of another data set; no file of one replaces one of "
         "the other",
     )
-    console.add_transfer(parser)
-    parser.add_argument(
+    where.add_argument(
         "--verify",
         action="store_true",
         help="also read every byte of the files that are here, and fetch damaged ones again",
     )
     console.add_output(parser)
     parser.set_defaults(handler=_get)
+
+
+def _add_choices(group: argparse._ArgumentGroup) -> None:
+    """Add what else decides which files are asked for."""
+    group.add_argument(
+        "--derivatives",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="none, all (the default), or names of folders in derivatives/",
+    )
+    group.add_argument(
+        "--permissive",
+        action="store_true",
+        help="let files pass that lack an entity that was asked for (not subject or session)",
+    )
+
+
+def _add_along(group: argparse._ArgumentGroup) -> None:
+    """Add what decides what comes with the files that are asked for."""
+    group.add_argument(
+        "--bare",
+        action="store_true",
+        help="only what was asked for: no sidecars, no events, no descriptions of the data set",
+    )
+    group.add_argument(
+        "--follow",
+        action="store_true",
+        help="also fetch what chosen files name: stimuli of events, the empty-room recording, "
+        "what a field map is for",
+    )
 
 
 def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
@@ -156,7 +173,8 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
 def _get(arguments: argparse.Namespace) -> int:
     from neurofetch._api import get, plan  # noqa: PLC0415 - not needed for --help
 
-    names = [names.split()[0] for names in [*(names for names, _ in _FILTERS), *_UNLISTED]]
+    listed = (names for names, _ in (*_FILTERS, *_ENTITIES))
+    names = [names.split()[0] for names in (*listed, *_UNLISTED)]
     filters = {name: getattr(arguments, name) for name in names}
     common = {
         "overwrite": arguments.overwrite,
@@ -172,7 +190,8 @@ def _get(arguments: argparse.Namespace) -> int:
     }
     where = (arguments.url, arguments.data_dir)
     if arguments.dry_run:
-        console.show_plan(plan(*where, **common), arguments)
+        made = plan(*where, progress=console.progress(arguments), **common)
+        console.show_plan(made, arguments)
         return ExitCode.OK
     common |= {"n_jobs": arguments.n_jobs, "limit_rate": arguments.limit_rate}
     common |= {"patience": arguments.patience}

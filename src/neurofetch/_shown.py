@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["shown", "shown_lines"]
+__all__ = ["in_letters_of", "shown", "shown_lines"]
 
 # C0, DEL, C1; line and paragraph separators; marks that turn the direction of writing; what cannot
 # be seen; and lone surrogates, which stand for bytes that are no UTF-8.
@@ -46,6 +46,34 @@ def shown_lines(text: str) -> str:
     b
     """
     return text if text.isprintable() else _IN_LINES.sub(_escaped, text)
+
+
+_PLAIN = {ord("…"): "...", ord("→"): "->", ord("²"): "2"}
+"""What stands in messages of this program and is no ASCII."""
+
+
+def in_letters_of(encoding: str | None, text: str) -> str:
+    """Return a text for people as an encoding can write it: with plain signs where it has no other.
+
+    Letters of names that it lacks stay; whoever writes the text escapes them.
+
+    Parameters
+    ----------
+    encoding : str or None
+    text : str
+
+    Examples
+    --------
+    >>> in_letters_of("ascii", "sub-1 → sub-01"), in_letters_of("utf-8", "sub-1 → sub-01")
+    ('sub-1 -> sub-01', 'sub-1 → sub-01')
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode(encoding or "ascii", "surrogateescape")
+    except (LookupError, UnicodeEncodeError):
+        return text.translate(_PLAIN)
+    return text
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     from neurofetch.store.clean import Remains
 
 from neurofetch._platform import check_platform
-from neurofetch._shown import shown, shown_lines
+from neurofetch._shown import in_letters_of, shown, shown_lines
 from neurofetch.display.flags import (
+    ALONG,
+    CHOICE,
+    ENTITIES,
+    OUTPUT,
+    TRANSFER,
     ExitCode,
     Parser,
     UsageExit,
@@ -43,13 +48,19 @@ from neurofetch.display.flags import (
     add_progress,
     add_subject,
     add_transfer,
+    group_of,
 )
 from neurofetch.display.outlet import outlet
 from neurofetch.display.text import size, table
 from neurofetch.display.width import WIDTH
-from neurofetch.errors import OutputError, SelectionWarning, ServerError
+from neurofetch.errors import NeurofetchError, OutputError, SelectionWarning, ServerError
 
 __all__ = [
+    "ALONG",
+    "CHOICE",
+    "ENTITIES",
+    "OUTPUT",
+    "TRANSFER",
     "ExitCode",
     "Narrator",
     "Parser",
@@ -64,6 +75,7 @@ __all__ = [
     "add_transfer",
     "begin",
     "emit",
+    "group_of",
     "narrated",
     "output",
     "progress",
@@ -184,7 +196,7 @@ def _unwritten(error: OSError) -> OutputError:
 
 def show_text(text: str) -> None:
     """Print a result for people on stdout: nothing in it can move a cursor."""
-    output(shown_lines(text))
+    output(in_letters_of(getattr(sys.stdout, "encoding", None), shown_lines(text)))
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -436,10 +448,29 @@ def run(
 
 def _message(error: Exception) -> str:
     """Return what happened and what to do."""
+    if isinstance(error, OSError) and not isinstance(error, NeurofetchError):
+        return _of_system(error)
     advice = error.advice if isinstance(error, ServerError) else ""
     if advice in str(error):
         return str(error)
     return f"{error}. {advice}" if advice else str(error)
+
+
+def _of_system(error: OSError) -> str:
+    """Return what the system refused, without its number."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return (
+            "the current directory does not exist any more. Nothing was done. Go to one that does: "
+            "cd DIR."
+        )
+    except OSError:
+        pass  # such as one that we may not look into: then the error itself says most
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+    what = error.strerror or str(error) or type(error).__name__
+    where = f"{' and '.join(map(str, names))}: " if names else ""
+    return f"{where}{what}. Check the path, and who may read and write there."
 
 
 def _open_standard_streams() -> None:

@@ -18,8 +18,8 @@ from neurofetch.planning.dataset import Dataset, Selection, Withheld, make_selec
 from neurofetch.planning.entities import ENTITY_NAMES, Entities, datatype_of
 from neurofetch.planning.entities import parse as parse_entities
 from neurofetch.planning.match import Family, Rules
-from neurofetch.planning.query import Query, query
-from neurofetch.planning.suggest import nearest
+from neurofetch.planning.query import Query, items_of, query
+from neurofetch.planning.suggest import nearest, twins_of, unknown_argument
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import Level, ListedSource, Source
 from neurofetch.store.audit import Audit, Finding, State, audit
@@ -27,7 +27,7 @@ from neurofetch.store.directory import DataDirectory
 from neurofetch.store.places import Place, find_places
 from neurofetch.store.receipts import read_receipts
 from neurofetch.survey import plan_wants
-from neurofetch.transfer.options import Options, checked_jobs, checked_shard
+from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
 from neurofetch.transfer.stream import stream
 
 __all__ = [
@@ -62,12 +62,14 @@ __all__ = [
     "audit",
     "audit_text",
     "bucket_of",
+    "check_switches",
     "checked_endpoint",
     "checked_jobs",
     "checked_shard",
     "datatype_of",
     "failure",
     "find_places",
+    "items_of",
     "listener",
     "make_selection",
     "nearest",
@@ -79,5 +81,7 @@ __all__ = [
     "read_receipts",
     "report_text",
     "stream",
+    "twins_of",
+    "unknown_argument",
     "warn_of_notes",
 ]

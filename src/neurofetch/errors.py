@@ -24,6 +24,7 @@ __all__ = [
     "SelectionWarning",
     "ServerError",
     "TransientError",
+    "UnknownArgumentError",
     "UnknownValueError",
     "UnreachableError",
     "UnsafeNameError",
@@ -40,6 +41,7 @@ class NeurofetchError(Exception):
 
         NeurofetchError
         ├── UsageError (ValueError)              what was asked for cannot be done
+        │   ├── UnknownArgumentError (TypeError) a keyword that the function does not take
         │   ├── UnknownValueError                no such subject, session, task, …
         │   ├── NothingMatchedError (LookupError) the filters leave nothing
         │   ├── ConfigError                      a setting or environment variable is wrong
@@ -70,6 +72,10 @@ class NeurofetchError(Exception):
 
 class UsageError(NeurofetchError, ValueError):
     """What was asked for cannot be done; nothing was fetched."""
+
+
+class UnknownArgumentError(UsageError, TypeError):
+    """A keyword that the function does not take (the message has the nearest that it does)."""
 
 
 class UnknownValueError(UsageError):

@@ -89,7 +89,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Checking(Progress):
-    """How far the reading of files that are here is; a few times a second, and once at its end.
+    """How far the reading of files is: of those that are here, or of metadata for what it names.
+
+    It comes a few times a second, and once at its end.
 
     The fields are those of `Progress`, of bytes that are read; `rate` is since it began.
     """

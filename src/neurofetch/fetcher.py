@@ -34,7 +34,7 @@ from neurofetch.planning.listing import Narrowing
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.news import telling
-from neurofetch.transfer.options import Options, checked_jobs, checked_shard
+from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
 
 if TYPE_CHECKING:
     import os
@@ -161,6 +161,7 @@ class RunSettings:
         ConfigError
             If an environment variable is wrong.
         """
+        check_switches(overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix)
         network = Network.from_environment()
         patience = network.patience if patience is None else patience
         return cls(

@@ -9,6 +9,7 @@ read; without `follow` only a little is, since it is for a note.
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
 from collections import Counter
 from functools import partial
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._shown import shown
 from neurofetch._threads import together
+from neurofetch.display.log import logged
 from neurofetch.display.text import size
 from neurofetch.errors import NetworkAwayError, ServerError, VerificationError
+from neurofetch.events import Checking
 from neurofetch.model import names_in
 from neurofetch.planning.dataset import Selection, extended
 from neurofetch.planning.entities import parse
@@ -40,6 +43,7 @@ from neurofetch.store.receipts import read_receipts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from neurofetch.events import Event
     from neurofetch.fetcher import Fetcher
     from neurofetch.model import RemoteFile, Want
     from neurofetch.planning.query import Query
@@ -54,6 +58,8 @@ _FILES, _BYTES = 200, 4_000_000
 _LARGEST = 64_000_000
 """Bytes of one file, at most, also with `follow`: what is larger is no metadata."""
 _AT_ONCE = 16
+_QUICK = 1.0
+"""Seconds: nothing is said of reading that takes less."""
 _SHOWN = 3
 _DESCRIPTION = "dataset_description.json"
 _WHY = {STIM_FILE: "named by events", ATLAS: "describes an atlas"}
@@ -229,6 +235,57 @@ class _Read(NamedTuple):
     problem: str = ""
 
 
+class _Meter:
+    """How far the reading of some files is.
+
+    Parameters
+    ----------
+    naming : sequence of Want
+    listen : callable
+        Gets the events, in the thread that waits; none before a second is over.
+    """
+
+    def __init__(self, naming: Sequence[Want], listen: Callable[[Event], None]) -> None:
+        self._listen = listen
+        self._files = len(naming)
+        self._bytes = sum(want.remote.size or 0 for want in naming)
+        self._read: list[int] = []
+        self._began = time.monotonic()
+        self._told = False
+
+    def counted(self, call: Callable[[], _Read], want: Want) -> Callable[[], _Read]:
+        """Return a call that counts when it is made; it reads a file."""
+
+        def made() -> _Read:
+            found = call()
+            self._read.append(want.remote.size or 0)
+            return found
+
+        return made
+
+    def before(self, poll: Callable[[], None]) -> Callable[[], None]:
+        """Return a call that says how far it is, unless it has only begun, and makes another."""
+
+        def both() -> None:
+            if self._told or time.monotonic() - self._began >= _QUICK:
+                self._told = True
+                self._say(len(self._read))
+            poll()
+
+        return both
+
+    def over(self) -> None:
+        """Say that it is over, if anything was said before."""
+        if self._told:
+            self._say(self._files)
+
+    def _say(self, files: int) -> None:
+        seconds, read = time.monotonic() - self._began, sum(self._read)
+        event = Checking(files, self._files, read, self._bytes, seconds, read / seconds, 0)
+        logged(event)
+        self._listen(event)
+
+
 class _Search:
     """Reads what files name, and finds it."""
 
@@ -306,8 +363,13 @@ class _Search:
     def _read(self, wants: Sequence[Want], naming: Sequence[Want]) -> list[_Read]:
         """Read files, and find what they name, and what the names of all of them do."""
         here = self._here(naming)
+        meter = _Meter(naming, self._fetcher.listen)
         calls = [partial(self._read_one, want, want.path in here) for want in naming]
-        reads = together(calls, _AT_ONCE, self._fetcher.client.outages.poll)
+        poll = self._fetcher.client.outages.poll
+        try:
+            reads = together(map(meter.counted, calls, naming), _AT_ONCE, meter.before(poll))
+        finally:
+            meter.over()
         self._problems += [f"{read.want.path}: {read.problem}" for read in reads if read.problem]
         for want in wants:
             if "atlas-" in want.path:

@@ -165,7 +165,7 @@ def test_a_data_directory_with_and_without_a_flag_is_the_same(command, words):
     assert neurofetch().parse_args([command, *words]).data_dir == "data"
 
 
-@pytest.mark.parametrize("words", [[], ["a", "--data-dir", "b"], ["--json"]])
+@pytest.mark.parametrize("words", [["a", "--data-dir", "b"], ["--json"]])
 def test_a_data_directory_is_given_once(words, capsys):
     with pytest.raises(SystemExit, match="2"):
         neurofetch().parse_args(["clean", *words])

@@ -50,7 +50,7 @@ def nothing_was_fetched(s3, done, code):
 def test_a_data_directory_that_does_not_exist(s3, shell):
     done = shell(LINE, LAION_FMRI_DATA_DIR="/nowhere/at/all")
     nothing_was_fetched(s3, done, ExitCode.DISK)
-    assert "/nowhere/at/all does not exist. Create it, or choose another." in done.err
+    assert "/nowhere/at/all does not exist. Check the path, or create it." in done.err
     assert not s3.requests()
 
 
@@ -358,7 +358,7 @@ def test_a_directory_must_exist_before_it_is_chosen(unset, shell):
     (unset / "file").touch()
     with pytest.raises(NotADirectoryError):
         dataset_initialize(unset / "file")
-    with pytest.raises(TypeError):
+    with pytest.raises(UsageError, match="text or a path, not None"):
         dataset_initialize(None)
     assert not config_path().exists()
     done = shell("laion-fmri config --data-dir ./no")

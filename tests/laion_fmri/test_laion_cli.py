@@ -66,7 +66,7 @@ def test_0_when_all_is_there_and_again_when_it_was_there_before(shell):
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("laion-fmri download", "required: --subject"),
+        ("laion-fmri download --ses 01", "required: --subject"),
         ("laion-fmri donwload --subject 03", "did you mean download?"),
         ("laion-fmri download --subject 03 --sutfix bold", "--sutfix: did you mean --suffix?"),
         ("laion-fmri download --subject 03 --subj 01", "unrecognized arguments: --subj"),

@@ -236,7 +236,9 @@ def test_every_unknown_subject_is_named():
         plan(["03", "08", "99"])
 
 
-@pytest.mark.parametrize("subject", ["", " ", "sub-", "sub-0/3", "../03", 3, None, [], ["03", 3]])
+@pytest.mark.parametrize(
+    "subject", ["", " ", "sub-", "sub-0/3", "../03", 3.0, None, [], ["03", 3.0]]
+)
 def test_a_malformed_subject_is_told_before_a_server_is_asked(s3, subject):
     seen = len(s3.requests())
     with pytest.raises(UsageError, match="sub-03"):

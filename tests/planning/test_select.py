@@ -567,7 +567,7 @@ class TestQuery:
         "argument", ["ses", "suffix", "extension", "datatype", "include", "exclude"]
     )
     @pytest.mark.parametrize(
-        "value", ["", "  ", [], [""], True, 1.5, b"x", {"01"}, ["01", None], -1]
+        "value", ["", "  ", [], [""], True, 1.5, b"x", {"01": 1}, ["01", None], -1]
     )
     def test_what_cannot_be_used_names_its_argument(self, argument: str, value: object) -> None:
         with pytest.raises(UsageError, match=rf"\b{argument}\b"):

@@ -37,7 +37,7 @@ def downloads(flag: bool, where: os.PathLike[str]) -> None:
     assert_type(download(subject="all", data_dir=where, shard=(0, 8), dry_run=True), Plan)
     assert_type(download("03", progress=listener, accept_license="CC0-1.0"), Report)
     download("sub-03", dry_rum=True)  # type: ignore[call-overload]
-    download(3)  # type: ignore[call-overload]
+    download(3.0)  # type: ignore[call-overload]
     download("sub-03", dry_run="yes")  # type: ignore[call-overload]
     download("sub-03", shard=(0, 8, 1))  # type: ignore[arg-type]
     download("sub-03").bytes_to_fetch  # type: ignore[attr-defined]

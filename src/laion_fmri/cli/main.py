@@ -99,6 +99,7 @@ def _add_download(commands: Commands) -> None:
     parser = commands.add_parser(
         "download",
         help="fetch the files of some subjects",
+        usage="laion-fmri download --subject S ... [which files] [options]",
         description="Fetch files, verified to the last byte. You can run it again: files that are "
         "already here are skipped, and files that are partly here are resumed. The subject all "
         "stands for every subject.",
@@ -108,25 +109,27 @@ def _add_download(commands: Commands) -> None:
             "laion-fmri download --subject all --suffix statmap --accept-license CC0-1.0",
         ),
     )
+    which = console.group_of(parser, console.CHOICE)
     console.add_subject(
-        parser, action="extend", nargs="+", required=True, help="such as sub-03 or 03"
+        which, action="extend", nargs="+", required=True, help="such as sub-03 or 03"
     )
     console.add_filters(parser, _FILTERS)
-    extras = parser.add_argument_group("other data")
+    extras = console.group_of(parser, "other data")
     for name, text in _EXTRAS:
         extras.add_argument(f"--include-{name}", action="store_true", help=text)
+    console.add_data_dir(parser, _CONFIGURED, title=console.TRANSFER)
     console.add_transfer(parser)
-    parser.add_argument(
+    how = console.group_of(parser, console.TRANSFER)
+    how.add_argument(
         "--verify",
         action="store_true",
         help="also read every byte of the files that are here, and fetch damaged ones again",
     )
-    parser.add_argument(
+    how.add_argument(
         "--accept-license",
         metavar="CC0-1.0",
         help="accept the licence of the data by its name (or set LAION_FMRI_ACCEPT_LICENSE)",
     )
-    console.add_data_dir(parser, _CONFIGURED)
     console.add_output(parser)
     parser.set_defaults(handler=_download)
 

@@ -238,7 +238,9 @@ _WORD = "overflow-wrap:anywhere;"
 def _html(page: _Page) -> str:
     safe: Callable[[str], str] = lambda some: markup.escape(shown(some))  # noqa: E731
     pieces = [
-        '<div class="neurofetch" style="color:inherit;font-size:.95em">',
+        # A notebook would set what stands between two dollar signs as a formula.
+        '<div class="neurofetch tex2jax_ignore mathjax_ignore" '
+        'style="color:inherit;font-size:.95em">',
         f'<div style="font-weight:bold;{_WORD}">{safe(page.title)}</div>',
         f'<div style="{_WORD}">{safe(page.sums)}</div>',
         '<table style="border-collapse:collapse;margin:.5em 0;color:inherit">',

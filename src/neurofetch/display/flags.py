@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = [
+    "ALONG",
+    "CHOICE",
+    "ENTITIES",
+    "OUTPUT",
+    "TRANSFER",
     "ExitCode",
     "Parser",
     "UsageExit",
@@ -31,6 +36,7 @@ __all__ = [
     "add_progress",
     "add_subject",
     "add_transfer",
+    "group_of",
 ]
 
 
@@ -55,12 +61,14 @@ exit codes:
   0    success
   1    a fault in this program (please report it)
   2    wrong usage
-  3    nothing matches, or a subject or value does not exist, or was not downloaded
-  4    some files failed, were refused by the server, cannot be kept under their names, are
-       missing, or differ from what they should be
+  3    nothing matches, or a subject or value does not exist, or was not
+       downloaded
+  4    some files failed, were refused by the server, cannot be kept under
+       their names, are missing, or differ from what they should be
   5    the licence was not accepted
   6    the server cannot be reached, or does not allow listing
-  7    the data directory cannot be used (missing, read-only, full), or the output not be written
+  7    the data directory cannot be used (missing, read-only, full), or the
+       output not be written
   130  interrupted with Ctrl-C (143: terminated); run it again to continue
   141  the program that read the output ended too early
 """
@@ -80,6 +88,28 @@ class UsageExit(SystemExit):
         self.message = message
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help in which text is wrapped, commands and tables are not, and a value is named once."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = (
+            line if line.startswith(" ") else textwrap.fill(line, max(width - len(indent), 20))
+            for line in text.splitlines()
+        )
+        return textwrap.indent("\n".join(lines), indent) + "\n"
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        text = super()._format_args(action, default_metavar)
+        return re.sub(r"^(\S+) \[\1 \.\.\.\]$", r"\1 ...", text)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """Return the names of a flag, and what follows any of them (as Python 3.13 has it)."""
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, action.dest.upper())
+        return f"{', '.join(action.option_strings)} {value}"
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose help ends with examples and exit codes, and whose errors are short.
 
@@ -96,16 +126,57 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **keywords: Any) -> None:
         self.examples: tuple[str, ...] = tuple(examples)
+        self.needs_words = False
+        """Whether it does nothing without arguments, though argparse requires none."""
+        self._words: tuple[str, ...] = ()
         if examples:
             lines = "".join(f"  {line}\n" for line in examples)
             keywords.setdefault("epilog", f"examples:\n{lines}\n{EXIT_CODES}")
-        keywords.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        keywords.setdefault("formatter_class", _Help)
         keywords.setdefault("allow_abbrev", False)
         keywords.setdefault("epilog", EXIT_CODES)
         super().__init__(*args, **keywords)
 
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse words; a command that needs some and gets none shows its help.
+
+        Parameters
+        ----------
+        args, namespace
+            As argparse takes them.
+        """
+        if args is not None:
+            self._words = tuple(args)
+            if not args and self._needs_words():
+                self.print_help()
+                raise UsageExit(f"{self.prog} needs arguments")
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:  # said by the command that does not know them, and not by the one above it
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return known, rest
+
+    def _needs_words(self) -> bool:
+        groups = self._mutually_exclusive_groups
+        required = any(one.required for one in self._actions) or any(one.required for one in groups)
+        return self.needs_words or required
+
+    def _swallowed(self, message: str) -> str:
+        """Say which address was taken for a value of a flag, where one is missing."""
+        if "required: " not in message or "://" not in message:
+            return ""
+        flag = ""
+        for word in self._words:
+            if word.startswith("--"):
+                flag = word.partition("=")[0]
+            elif "://" in word and flag:
+                return f"  {word} was taken for a value of {flag}: write it before the flags\n"
+        return ""
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in a line or two, and where the help is."""
+        message = re.sub(r"ignored explicit argument ('.*')$", r"takes no value, not \1", message)
         asked, _, offered = message.partition(" (choose from ")
         if choice := re.search(r"invalid choice: '(.*)'$", asked):
             given, names = [choice[1]], set(re.findall(r"[\w.-]+", offered))
@@ -115,8 +186,10 @@ class Parser(argparse.ArgumentParser):
         hints = "".join(
             f"  {word}: did you mean {found[0]}?\n"
             for word in given
-            if word not in names and (found := nearest(word, names, 1, cutoff=0.75))
+            if word not in names
+            and (found := nearest(word, names, 1, cutoff=0.75 if word.startswith("--") else 0.6))
         )
+        hints += self._swallowed(message)
         text = f"{self.prog}: {message}\n{hints}See {self.prog} --help\n"
         self._print_message(text, sys.stderr)
         raise UsageExit("\n".join([message, *map(str.strip, hints.splitlines())]))
@@ -203,6 +276,7 @@ def add_data_dir(
     *,
     required: bool = False,
     positional: bool = False,
+    title: str = "",
 ) -> None:
     """Add the flag for the data directory, which has the same names in every command.
 
@@ -216,6 +290,8 @@ def add_data_dir(
     positional : bool
         Whether it may also be given without a flag; without a default, it must be given in one of
         the ways.
+    title : str
+        Of the group of flags in which it stands; by default it stands with those of no group.
     """
     text = f"{_DATA_DIR} (default: {default})" if default else _DATA_DIR
     flag: dict[str, Any] = {"metavar": "DIR", "dest": "data_dir", "help": text}
@@ -226,15 +302,16 @@ def add_data_dir(
         )
         group.add_argument("--data-dir", "--dest", **flag, default=argparse.SUPPRESS)
     else:
-        parser.add_argument("--data-dir", "--dest", **flag, required=required)
+        place = group_of(parser, title) if title else parser
+        place.add_argument("--data-dir", "--dest", **flag, required=required)
 
 
-def add_subject(parser: argparse.ArgumentParser, **how: Any) -> None:
+def add_subject(parser: argparse._ActionsContainer, **how: Any) -> None:
     """Add the flag for subjects where it is no filter.
 
     Parameters
     ----------
-    parser : argparse.ArgumentParser
+    parser : argparse.ArgumentParser or a group of one
     **how
         As `add_argument` takes it.
     """
@@ -266,20 +343,45 @@ def add_completion(parser: argparse.ArgumentParser) -> None:
     )
 
 
+CHOICE = "which files (one or more values each; a flag may be repeated)"
+ENTITIES = "other entities of BIDS (in the same way)"
+ALONG = "what comes along"
+TRANSFER = "where and how"
+OUTPUT = "output"
+"""The titles under which a help has its flags."""
+
+
+def group_of(
+    parser: argparse.ArgumentParser, title: str, text: str | None = None
+) -> argparse._ArgumentGroup:
+    """Return the group of flags of this title; it is made where there is none yet.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    title : str
+    text : str, optional
+        What stands below the title of a new group.
+    """
+    for group in parser._action_groups:
+        if group.title == title:
+            return group
+    return parser.add_argument_group(title, text)
+
+
 def add_output(parser: argparse.ArgumentParser) -> None:
     """Add the flags for what is printed, and how."""
-    group = parser.add_argument_group("output")
+    group = group_of(parser, OUTPUT)
     group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     group.add_argument("--quiet", "-q", action="store_true", help="print only warnings and errors")
 
 
 def add_transfer(parser: argparse.ArgumentParser) -> None:
     """Add the flags for how files are fetched."""
-    group = parser.add_argument_group("transfer")
+    group = group_of(parser, TRANSFER)
     group.add_argument(
         "--n-jobs", type=_whole, default=1, metavar="N", help="large files at once (default: 1)"
     )
-    group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
     group.add_argument(
         "--overwrite", action="store_true", help="also fetch files that are already here"
     )
@@ -296,13 +398,15 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         help="bytes a second over all connections, such as 20M",
     )
     add_patience(group)
-    add_progress(group)
+    group = group_of(parser, OUTPUT)
+    group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
     group.add_argument(
         "--paths",
         action="store_true",
         help="print on stdout the paths of all files that are here; with --dry-run, name every "
         "file of the plan",
     )
+    add_progress(group)
 
 
 def add_patience(parser: argparse._ActionsContainer) -> None:
@@ -330,6 +434,7 @@ def add_filters(
     parser: argparse.ArgumentParser,
     flags: Sequence[tuple[str, str]],
     unlisted: Sequence[str] = (),
+    title: str = CHOICE,
 ) -> None:
     """Add filters, each of which takes one or more values, and may be given several times.
 
@@ -341,12 +446,14 @@ def add_filters(
         name of an entity need not both be there.
     unlisted : sequence of str
         The same names, of filters that the help only names, all in one sentence.
+    title : str
+        Under which the help has them.
     """
-    title, also = "filters (one or more values each; a flag may be repeated)", None
+    also = None
     if unlisted:
         spellings = ", ".join("--" + " or --".join(names.split()) for names in unlisted)
-        also = textwrap.fill(f"Other entities are filters in the same way: {spellings}.", 80)
-    group = parser.add_argument_group(title, also)
+        also = f"Also {spellings}."
+    group = group_of(parser, title, also)
     for names, text in [*flags, *((names, argparse.SUPPRESS) for names in unlisted)]:
         name = names.split()[0]
         group.add_argument(
@@ -378,9 +485,10 @@ def _patience(text: str) -> float:
 
 
 def _rate(text: str) -> float:
-    factor = {"k": 1e3, "m": 1e6, "g": 1e9}.get(text[-1:].lower(), 1.0)
+    plain = re.sub(r"(?:b|b/s)$", "", text.lower())  # 20MB/s is 20M
+    factor = {"k": 1e3, "m": 1e6, "g": 1e9}.get(plain[-1:], 1.0)
     try:
-        value = float(text if factor == 1.0 else text[:-1]) * factor
+        value = float(plain if factor == 1.0 else plain[:-1]) * factor
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):

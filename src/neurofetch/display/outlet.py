@@ -18,6 +18,8 @@ import time
 from collections import deque
 from typing import TextIO
 
+from neurofetch._shown import in_letters_of
+
 __all__ = ["Outlet", "outlet"]
 
 PATIENCE = 2.0
@@ -145,7 +147,7 @@ class Outlet:
                 self.stream.write(text)
                 self.stream.flush()
             return
-        data = text.encode(self.encoding, "backslashreplace")
+        data = in_letters_of(self.encoding, text).encode(self.encoding, "backslashreplace")
         with self._news:
             if self._bytes + len(data) > most and self._bytes:
                 return

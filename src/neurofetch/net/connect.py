@@ -169,7 +169,7 @@ class Dialer:
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return sock
-        msg = f"cannot connect to {what}{host}:{port}: {problem}"
+        msg = f"cannot connect to {what}{host}:{port}: {_why(problem)}"
         raise TransientError(msg) from problem
 
     def _ordered(self, host: str, port: int, what: str) -> list[_Address]:
@@ -207,7 +207,7 @@ class Dialer:
             head = _read_head(sock, time.monotonic() + self._network.read_timeout)
         except OSError as error:
             sock.close()
-            msg = f"the proxy {host}:{port} closed the connection, or said nothing: {error}"
+            msg = f"the proxy {host}:{port} closed the connection, or said nothing: {_why(error)}"
             raise TransientError(msg) from error
         line = head.split(b"\r\n", 1)[0].decode("latin-1")[:80]
         status = line.partition(" ")[2].partition(" ")[0]
@@ -265,11 +265,16 @@ class _Address(NamedTuple):
     place: tuple[str, int]
 
 
+def _why(error: BaseException | None) -> str:
+    """Return what the system said, without its number."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def _look_up(host: str, port: int, what: str) -> list[_Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        msg = f"cannot find {what or 'the host '}{host!r}: {error}"
+        msg = f"cannot find {what or 'the host '}{host!r}: {_why(error)}"
         raise TransientError(msg) from error
     unique = dict.fromkeys(_Address(entry[0], entry[4]) for entry in found)  # type: ignore[arg-type]
     return list(unique)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 from typing import TYPE_CHECKING, Literal
 
 from neurofetch import console
 from neurofetch.console import ExitCode
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Mapping, Sequence
 
     from neurofetch.events import Event
@@ -58,11 +59,24 @@ def _add_fetch(parts: Commands) -> None:
             "neurofetch neurovault fetch --image 111 32980 --data-dir nilearn_data",
         ),
     )
+    parser.needs_words = True
     parser.add_argument(
-        "--collection", type=int, action="extend", nargs="+", default=[], metavar="ID", help="whole"
+        "--collection",
+        type=_id_of("collections"),
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="whole",
     )
     parser.add_argument(
-        "--image", type=int, action="extend", nargs="+", default=[], metavar="ID", help="single"
+        "--image",
+        type=_id_of("images"),
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="single",
     )
     parser.add_argument("--mode", choices=("download_new", "overwrite", "offline"))
     _add_data_dir(parser)
@@ -73,14 +87,15 @@ def _add_fetch(parts: Commands) -> None:
         "--resample", action="store_true", help="keep voxels of 3 mm (needs neurofetch[resample])"
     )
     parser.add_argument("--interpolation", choices=("continuous", "linear", "nearest"))
-    group = parser.add_argument_group("transfer")
-    group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
+    group = console.group_of(parser, console.TRANSFER)
     group.add_argument("--connections", type=int, metavar="N", help="requests at once (default: 4)")
     group.add_argument("--timeout", type=float, metavar="SECONDS", help="for each (default: 10)")
     group.add_argument(
         "--max-failures", type=int, metavar="N", help="stop after N in a row (default: 100)"
     )
     console.add_patience(group)
+    group = console.group_of(parser, console.OUTPUT)
+    group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
     console.add_progress(group)
     group.add_argument(
         "--paths",
@@ -132,7 +147,7 @@ def _add_info(parts: Commands) -> None:
             "neurofetch neurovault info 1952 --collection",
         ),
     )
-    parser.add_argument("id", type=int, metavar="ID")
+    parser.add_argument("id", type=_id_of("images"), metavar="ID")
     parser.add_argument("--collection", action="store_true", help="the id is a collection's")
     console.add_output(parser)
     parser.set_defaults(handler=_info)
@@ -149,7 +164,12 @@ def _add_verify(parts: Commands) -> None:
         ),
     )
     parser.add_argument(
-        "--collection", type=int, action="extend", nargs="+", metavar="ID", help="only these"
+        "--collection",
+        type=_id_of("collections"),
+        action="extend",
+        nargs="+",
+        metavar="ID",
+        help="only these",
     )
     _add_data_dir(parser)
     console.add_output(parser)
@@ -158,6 +178,19 @@ def _add_verify(parts: Commands) -> None:
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     console.add_data_dir(parser, "NILEARN_SHARED_DATA, NILEARN_DATA or ~/nilearn_data")
+
+
+def _id_of(kind: Literal["collections", "images"]) -> Callable[[str], int]:
+    """Return what reads an id of this kind; also that in the address of its page."""
+
+    def read(text: str) -> int:
+        found = re.fullmatch(rf"(?:https?://\S+/{kind}/)?(-?[0-9]+)/?", text.strip())
+        if found is None:
+            page = f"https://neurovault.org/{kind}/1952/"
+            raise argparse.ArgumentTypeError(f"{text!r} is no id: a whole number, as in {page}")
+        return int(found[1])
+
+    return read
 
 
 # -- what they do ----------------------------------------------------------------------------
@@ -192,7 +225,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     from neurofetch.errors import NothingMatchedError  # noqa: PLC0415 - not needed for --help
-    from neurofetch.neurovault.tables import catalogue, search, update_catalogue  # noqa: PLC0415
+    from neurofetch.neurovault.tables import filled_catalogue, update_catalogue  # noqa: PLC0415
 
     if arguments.update:
         done = update_catalogue()
@@ -206,17 +239,18 @@ def _search(arguments: argparse.Namespace) -> int:
         **dict(map(_field, arguments.field)),
     }
     words = {name: value for name, value in query.items() if name != "limit"}
-    ids = search(arguments.text, **query)
+    known = filled_catalogue()
+    ids = known.ids(arguments.text, **query)
     if arguments.json:
         if ids:
-            records = catalogue().records(ids, kind=arguments.kind)
+            records = known.records(ids, kind=arguments.kind)
             console.emit("search", {"kind": arguments.kind, "records": list(records)})
     elif arguments.ids and ids:
         console.output("\n".join(map(str, ids)))
     elif ids:
-        _show_rows(catalogue().records(ids, kind=arguments.kind))
+        _show_rows(known.records(ids, kind=arguments.kind))
     if not ids:
-        raise NothingMatchedError(catalogue().why_nothing(arguments.text, **words))
+        raise NothingMatchedError(known.why_nothing(arguments.text, **words))
     return ExitCode.OK
 
 

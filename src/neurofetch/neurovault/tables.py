@@ -8,7 +8,13 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from neurofetch.errors import MissingRemoteError, NothingMatchedError, ProtocolError, RefusedError
+from neurofetch.errors import (
+    MissingRemoteError,
+    NothingMatchedError,
+    ProtocolError,
+    RefusedError,
+    SelectionWarning,
+)
 from neurofetch.extras import need
 from neurofetch.model import IncompleteError, Report
 from neurofetch.neurovault.catalogues.catalogue import Catalogue, Update, need_catalogue
@@ -27,7 +33,15 @@ if TYPE_CHECKING:
     from neurofetch.neurovault.catalogues.search import Kind
     from neurofetch.neurovault.server.pages import PagedList
 
-__all__ = ["catalogue", "collections", "images", "one_record", "search", "update_catalogue"]
+__all__ = [
+    "catalogue",
+    "collections",
+    "filled_catalogue",
+    "images",
+    "one_record",
+    "search",
+    "update_catalogue",
+]
 
 _Row = TypeVar("_Row", bound=Record)
 _CATALOGUE = "NEUROFETCH_CATALOGUE"
@@ -167,6 +181,27 @@ def search(
         When there is no catalogue yet: `update_catalogue` makes it.
     UsageError, UnknownValueError
         As `Catalogue.ids`.
+
+    Warns
+    -----
+    SelectionWarning
+        When nothing is found: which word or field alone finds nothing, and what is near it.
+    """
+    known = filled_catalogue(path)
+    asked = {"kind": kind, "collection_text": collection_text, **fields}
+    found = known.ids(text, limit=limit, **asked)  # type: ignore[arg-type]
+    if not found:
+        warnings.warn(known.why_nothing(text, **asked), SelectionWarning, stacklevel=2)  # type: ignore[arg-type]
+    return found
+
+
+def filled_catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
+    """Return the local catalogue.
+
+    Raises
+    ------
+    NothingMatchedError
+        When there is none yet.
     """
     need_catalogue()
     known = catalogue(path)
@@ -175,7 +210,7 @@ def search(
             f"There is no catalogue at {known.path} yet. Fill it once with "
             "neurofetch.neurovault.update_catalogue() or: neurofetch neurovault search --update"
         )
-    return known.ids(text, kind=kind, collection_text=collection_text, limit=limit, **fields)
+    return known
 
 
 def update_catalogue(

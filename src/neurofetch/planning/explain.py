@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from neurofetch.planning.globs import glob_note
 from neurofetch.planning.match import Matcher, Rules
 from neurofetch.planning.query import STRICT, Query
-from neurofetch.planning.suggest import shorten, spell
+from neurofetch.planning.suggest import shorten, spell, twins_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ class _Filter(NamedTuple):
     name: str
     text: str
     matcher: Matcher
+    values: tuple[str, ...]
 
     def value(self, entry: Entry) -> str | None:
         """Return what a file says of this filter's entity."""
@@ -65,6 +67,7 @@ def explain(listed: Sequence[Entry], query: Query, rules: Rules) -> str:
         f"No file was chosen by {', '.join(one.text for one in filters)}. Nothing was fetched.",
         *(_alone(one, listed) for one in filters),
         *_contradictions(filters, listed),
+        *_instead(filters, listed),
         *_idle_globs(listed, query),
     ]
     if query.exclude:
@@ -75,15 +78,23 @@ def explain(listed: Sequence[Entry], query: Query, rules: Rules) -> str:
 def _filters(query: Query, rules: Rules) -> list[_Filter]:
     nothing = Query(strict=query.strict)
     found = [
-        (entity, [spell(entity, value) for value in values], replace(nothing, entities=(pair,)))
+        (entity, values, replace(nothing, entities=(pair,)))
         for pair in query.entities
         for entity, values in [pair]
     ]
-    for name in ("suffix", "extension", "datatype", "include"):
-        if values := getattr(query, name):
-            texts = [spell(name, v) if name != "include" else f"include {v}" for v in values]
-            found.append((name, texts, replace(nothing, **{name: values})))
-    return [_Filter(name, " or ".join(texts), Matcher(one, rules)) for name, texts, one in found]
+    found += [
+        (name, values, replace(nothing, **{name: values}))
+        for name in ("suffix", "extension", "datatype", "include")
+        if (values := getattr(query, name))
+    ]
+    return [
+        _Filter(name, " or ".join(_spelled(name, values)), Matcher(one, rules), values)
+        for name, values, one in found
+    ]
+
+
+def _spelled(name: str, values: Sequence[str]) -> list[str]:
+    return [f"include {value}" if name == "include" else spell(name, value) for value in values]
 
 
 def _alone(one: _Filter, listed: Sequence[Entry]) -> str:
@@ -96,6 +107,32 @@ def _alone(one: _Filter, listed: Sequence[Entry]) -> str:
         lacking = sum(one.value(entry) is None for entry in listed)
         line += f" ({lacking} have no {one.name} in their names: --permissive lets them pass)"
     return line
+
+
+def _instead(filters: Sequence[_Filter], listed: Sequence[Entry]) -> list[str]:
+    """Say which value, much like one that was asked for, would choose files.
+
+    It differs in case, in zeros, or in being compressed (``.nii`` and ``.nii.gz``).
+    """
+    lines = []
+    for one in filters:
+        others = [other for other in filters if other is not one]
+        there = Counter(
+            value
+            for entry in listed
+            if all(other.carries(entry) for other in others) and (value := one.value(entry))
+        )
+        for asked in one.values if one.name != "include" else ():
+            twins = twins_of(asked, there)
+            if one.name == "extension":
+                plain = asked.removesuffix(".gz")
+                twins = sorted({*twins, *{plain, f"{plain}.gz"}.intersection(there)} - {asked})
+            lines += [
+                f"  with {spell(one.name, twin)} instead of {spell(one.name, asked)}, "
+                f"{there[twin]:,} file{'s' if there[twin] > 1 else ''} would be chosen"
+                for twin in twins
+            ]
+    return lines
 
 
 def _idle_globs(listed: Sequence[Entry], query: Query) -> list[str]:

@@ -214,9 +214,11 @@ def _candidates(pattern: str, paths: Collection[str]) -> Iterator[str]:
     if "," in pattern and "{" not in pattern:
         yield "{" + re.sub(r"\s*,\s*", ",", pattern) + "}"
     if re.search(r"\.\*|\\[.d]|[$^]", pattern):
-        yield re.sub(r"\\d[+*]?", "*", pattern).replace("\\.", ".").replace(".*", "*").strip("^$")
+        meant = re.sub(r"\\d[+*]?", "*", pattern).replace("\\.", ".").replace(".*", "*")
+        yield from (meant.strip("^$"), meant.strip("^$") + "*")
     plain = re.sub(r"\A\w+:/+", "", pattern).replace("\\", "/").removeprefix("!")
     yield plain
+    yield re.sub(r"(?<=[^/])/(?:\.?/)+", "/", plain)
     floating = "**/" + plain.removeprefix(".").lstrip("/")
     yield floating
     parts = plain.removeprefix(".").strip("/").split("/")
@@ -227,6 +229,8 @@ def _candidates(pattern: str, paths: Collection[str]) -> Iterator[str]:
     if respelt:
         yield from (respelt, "**/" + respelt.lstrip("./"))
     yield from shorter
+    if not set(plain) & set("*?[{/"):
+        yield from (f"*{plain}", f"*{plain}*")  # a piece of a name, as a search has it
     if not plain.endswith(("*", "/")):
         yield from (one + end for end in (".gz", "*") for one in (plain, floating, *shorter))
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.planning.bids_schema import DATATYPES
 from neurofetch.planning.entities import folder_label
-from neurofetch.planning.suggest import may_mean
+from neurofetch.planning.suggest import Spellings, may_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -245,7 +245,8 @@ class Narrowing:
             for what, values in self._asked.items()
         }
         subjects = {label["sub"] for label in labels if "sub" in label}
-        self._missing = {one for one in self._missing if not may_mean([one], subjects)}
+        here = Spellings(subjects)
+        self._missing = {one for one in self._missing if not may_mean([one], here)}
         begun = tuple(map(str.casefold, self._asked.get("datatype", ())))
         wanted["datatype"] = frozenset(name for name in DATATYPES if name.startswith(begun))
         kept = []

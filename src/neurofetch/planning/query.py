@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, replace
+from operator import index
 from typing import SupportsIndex, TypeAlias
 
 from neurofetch.errors import UsageError
 from neurofetch.planning.entities import ENTITY_NAMES, bare
 from neurofetch.planning.globs import glob_problem, glob_test
 
-__all__ = ["STRICT", "Query", "Values", "glob_test", "query"]
+__all__ = ["STRICT", "Query", "Values", "glob_test", "items_of", "query"]
 
-Values: TypeAlias = str | SupportsIndex | Sequence[str | SupportsIndex] | None
-"""One value, several, or None for no filter."""
+Values: TypeAlias = str | SupportsIndex | Iterable[str | SupportsIndex] | None
+"""One value, several (a list, set, array, column of a table, …), or None for no filter."""
 
 STRICT = frozenset({"sub", "ses"})
 """Entities whose absence from a name excludes the file, when there is a filter on them."""
@@ -85,7 +86,7 @@ class Query:
 
         Parameters
         ----------
-        given : {"all", "none"}, str or sequence of str, optional
+        given : {"all", "none"}, str or several, optional
             Names of folders in ``derivatives/``; by default all.
 
         Raises
@@ -133,13 +134,13 @@ def query(
 
     Parameters
     ----------
-    suffix, extension : str or sequence of str, optional
+    suffix, extension : str or several, optional
         An extension with or without its leading dot.
-    datatype : str or sequence of str, optional
+    datatype : str or several, optional
         The folder of the data, such as ``"func"``.
-    include, exclude : str or sequence of str, optional
+    include, exclude : str or several, optional
         Globs; see `Query`.
-    **entities : str, int or sequence, optional
+    **entities : str, int or several, optional
         By short or long name; values bare (``"04"``) or full (``"ses-04"``).
 
     Raises
@@ -186,8 +187,7 @@ def _texts(argument: str, given: Values, problems: list[str], entity: str = "") 
     """Return the values of one argument as text, each once, and note what is wrong with them."""
     if given is None:
         return ()
-    several = isinstance(given, Sequence) and not isinstance(given, str | bytes | bytearray)
-    items: Sequence[object] = given if several else [given]  # type: ignore[assignment]
+    items = items_of(given)
     if not items:
         problems.append(f"{argument} is an empty list (leave it out to take everything)")
     texts: dict[str, None] = {}
@@ -203,13 +203,33 @@ def _texts(argument: str, given: Values, problems: list[str], entity: str = "") 
     return tuple(texts)
 
 
+def items_of(given: object) -> list[object]:
+    """Return what was given, one by one; text, and what holds pairs, is one thing.
+
+    Examples
+    --------
+    >>> items_of(range(2)), items_of({"b", "a"}), items_of("ab"), items_of(3)
+    ([0, 1], ['a', 'b'], ['ab'], [3])
+    """
+    if isinstance(given, str | bytes | bytearray | Mapping):
+        return [given]
+    try:
+        items = list(given)  # type: ignore[call-overload]
+    except TypeError:  # an array without dimensions has `__iter__`, too
+        return [given]
+    return sorted(items, key=str) if isinstance(given, Set) else items
+
+
 def _text(item: object) -> str | None:
     """Return a value as text: a text stripped, a whole number from 0 on; None for the rest."""
     if isinstance(item, str):
         return item.strip()
-    if isinstance(item, bool) or not hasattr(item, "__index__"):
+    if isinstance(item, bool):
         return None
-    number = int(item.__index__())
+    try:
+        number = index(item)  # type: ignore[arg-type]
+    except TypeError:
+        return None
     return str(number) if number >= 0 else None
 
 

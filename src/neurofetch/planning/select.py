@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import NothingMatchedError, UnknownValueError
+from neurofetch.planning.bids_schema import DATATYPES
 from neurofetch.planning.companions import companions, with_all_above
 from neurofetch.planning.entities import DERIVATIVES, Reader, derivative_of, full, parse
 from neurofetch.planning.explain import explain
@@ -23,8 +24,10 @@ from neurofetch.planning.globs import glob_note
 from neurofetch.planning.match import Entry, Family, Matcher, Rules, entries
 from neurofetch.planning.query import Query, query
 from neurofetch.planning.suggest import (
+    FEW,
     LOOSE_ENTITIES,
-    meant,
+    Spellings,
+    all_meant,
     nearest,
     same_but_for_zeros_or_case,
     shorten,
@@ -32,7 +35,7 @@ from neurofetch.planning.suggest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from neurofetch.model import RemoteFile
     from neurofetch.planning.entities import Pairs
@@ -384,26 +387,31 @@ def _resolve(
             there[name][1].update(values)
 
     def real(name: str, values: Sequence[str]) -> tuple[str, ...]:
-        found: dict[str, None] = {}
+        if not values:
+            return ()
         exists, likely = there.get(name, (set(), set()))
+        spellings = Spellings(likely)
+        unlikely = exists - likely
+        meaning, wrong = all_meant(name, [one for one in values if one not in unlikely], spellings)
+        problems.extend(wrong)
+        if wrong:
+            asked = {name: [one for one in values if one not in meaning and one not in unlikely]}
+            everything = _existing(listed, replace(query, suffix=("any",)), rules)
+            problems.extend(_of_another_filter(asked, everything))
+        found: dict[str, None] = {}
+        others: list[str] = []
         for value in values:
-            if value in exists - likely:
-                found[value] = None
-                continue
-            try:
-                existing = meant(name, value, likely)
-            except UnknownValueError as error:
-                problems.append(str(error))
-                continue
+            existing = meaning.get(value, (value,) if value in unlikely else ())
             found.update(dict.fromkeys(existing))
-            if value not in existing and name not in LOOSE_ENTITIES:
-                notes.append(f"{spell(name, value)} → {spell(name, existing[0])}")
+            if existing and value not in existing and name not in LOOSE_ENTITIES:
+                others.append(f"{spell(name, value)} → {spell(name, existing[0])}")
+        notes.extend(_few(others))
+        if twins := {twin for one in found for twin in spellings.twins(one)}.difference(found):
+            notes.append(f"there is also {shorten(spell(name, one) for one in twins)}: not chosen")
         return tuple(found)
 
     found = {entity: real(entity, values) for entity, values in query.entities}
-    if "ses" in found and found.get("sub") and not problems:
-        found["ses"], more = _of_subjects(listed, found["ses"], found["sub"], rules.averages)
-        notes += more
+    notes += _of_subjects(listed, found, rules.averages)
     resolved = replace(
         query,
         entities=tuple(found.items()),
@@ -417,13 +425,16 @@ def _resolve(
 
 
 def _of_subjects(
-    listed: Sequence[Entry], sessions: Sequence[str], subjects: Sequence[str], averages: str
-) -> tuple[tuple[str, ...], list[str]]:
-    """Return sessions as the subjects that were asked for spell them, and a note of each change.
+    listed: Sequence[Entry], asked: dict[str, tuple[str, ...]], averages: str
+) -> list[str]:
+    """Write in sessions as the subjects that were asked for spell them; note each change.
 
     One subject may have ``ses-1`` where another one has ``ses-01``. Which of the folders were
     listed must not decide what is meant.
     """
+    sessions, subjects = asked.get("ses"), asked.get("sub")
+    if not sessions or not subjects:
+        return []
     there: set[str] = set()
     wanted = frozenset(subjects)
 
@@ -445,7 +456,31 @@ def _of_subjects(
         if own != value:
             notes.append(f"{spell('ses', value)} → {spell('ses', own)}")
         found[own] = None
-    return tuple(found), notes
+    asked["ses"] = tuple(found)
+    return notes
+
+
+def _of_another_filter(
+    asked: Mapping[str, Sequence[str]], there: Mapping[str, tuple[set[str], set[str]]]
+) -> Iterator[str]:
+    """Say of values that do not exist that another filter has them: ``bold`` is no datatype."""
+    others = {name: there.get(name, (set(), set()))[1] for name in ("suffix", "extension")}
+    others["datatype"] = set(DATATYPES)
+    for name, values in asked.items():
+        for value in values:
+            for other, exists in others.items():
+                real = f".{value.lstrip('.')}" if other == "extension" else value.lstrip(".")
+                if other != name and real in exists:
+                    plain = real.lstrip(".")
+                    kind = "an extension" if other == "extension" else f"a {other}"
+                    yield f"{plain} is {kind}: --{other} {plain} ({other}={plain!r})."
+
+
+def _few(notes: list[str]) -> list[str]:
+    """Return notes of one kind; many of them as one."""
+    if len(notes) <= FEW:
+        return notes
+    return [f"{', '.join(notes[:FEW])} and {len(notes) - FEW:,} more in the same way"]
 
 
 def _existing(

@@ -4,33 +4,106 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnknownValueError
 from neurofetch.planning.entities import ENTITY_NAMES, INDEX_ENTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
 __all__ = [
+    "FILTERS",
     "LOOSE_ENTITIES",
+    "Spellings",
+    "all_meant",
     "may_mean",
     "meant",
     "nearest",
+    "or_list",
     "same_but_for_zeros_or_case",
     "shorten",
     "spell",
+    "twins_of",
+    "unknown_argument",
 ]
+
+FILTERS = ("suffix", "extension", "datatype", "include", "exclude")
+"""Filters that are no entities."""
 
 LOOSE_ENTITIES = INDEX_ENTITIES | {"label"}
 """Entities of which one value has several spellings: ``run-1`` and ``run-01``; ``label-FFA-1`` on
 a server and ``label-FFA1`` on disk."""
 
-_OTHER_FILTERS = ("suffix", "extension", "datatype", "include", "exclude")
 MANY = 30  # more values than this are not all listed in a message
+FEW = 3  # of more values than this, not each has a message of its own
 
 
-def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
+class Spellings:
+    """Values that exist, by all that they may be written as: each is found without a search.
+
+    Parameters
+    ----------
+    exists : iterable of str
+    """
+
+    def __init__(self, exists: Iterable[str]) -> None:
+        self.values: frozenset[str] = frozenset(exists)
+        self._ordered = sorted((_folded(value), value) for value in self.values)
+        self._numbers: dict[str, list[str]] = {}
+        self._folded: dict[str, list[str]] = {}
+        self._heads: dict[str, list[str]] = {}
+        for low, value in self._ordered:
+            self._folded.setdefault(low, []).append(value)
+            if value.isdecimal():
+                self._numbers.setdefault(value.lstrip("0"), []).append(value)
+            elif "." in low:
+                self._heads.setdefault(low.partition(".")[0], []).append(value)
+
+    @classmethod
+    def of(cls, exists: Iterable[str] | Spellings) -> Spellings:
+        """Return what was made already, or make it."""
+        return exists if isinstance(exists, Spellings) else cls(exists)
+
+    def same_number(self, value: str) -> list[str]:
+        """Return the same number, however it is padded with zeros."""
+        return sorted(self._numbers.get(value.lstrip("0"), ())) if value.isdecimal() else []
+
+    def same_letters(self, value: str) -> list[str]:
+        """Return what differs only in case, if at all."""
+        return self._folded.get(_folded(value), [])
+
+    def longer(self, value: str) -> list[str]:
+        """Return what begins with it, whatever the case, and is longer."""
+        low = _folded(value)
+        found = []
+        for number in range(bisect_left(self._ordered, (low,)), len(self._ordered)):
+            other, real = self._ordered[number]
+            if not other.startswith(low):
+                break
+            if _begins(other, low):
+                found.append(real)
+        return found
+
+    def headed(self, value: str) -> list[str]:
+        """Return what is this and an extension."""
+        return self._heads.get(_folded(value), [])
+
+    def twins(self, value: str) -> list[str]:
+        """Return what differs only in case or in zeros before a number; see `twins_of`."""
+        return [other for other in self._plain.get(_plain(value), ()) if other != value]
+
+    @cached_property
+    def _plain(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for value in sorted(self.values):
+            found.setdefault(_plain(value), []).append(value)
+        return found
+
+
+def meant(name: str, value: str, exists: Collection[str] | Spellings) -> tuple[str, ...]:
     """Return the existing values that a value means.
 
     In this order: the value itself; the same number, however it is padded with zeros; one that
@@ -44,7 +117,7 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
         A short entity name, ``suffix``, ``extension`` or ``datatype``.
     value : str
         Bare.
-    exists : collection of str
+    exists : collection of str or Spellings
         The values that exist.
 
     Returns
@@ -64,25 +137,60 @@ def meant(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
     >>> meant("run", "1", ["01", "1", "02"])
     ('01', '1')
     """
-    numbers = sorted(other for other in exists if _same_number(value, other))
-    if name in INDEX_ENTITIES and numbers:
-        return tuple(numbers)
-    if name == "label" and (spellings := _without_hyphens(value, exists)):
-        return spellings
-    if value in exists:
+    there = Spellings.of(exists)
+    spellings = _spellings(name, value, there)
+    candidates = spellings or _candidates(value, there)
+    if not candidates:
+        raise UnknownValueError(_unknown(name, value, there.values))
+    if len(candidates) > 1 and not spellings:
+        raise UnknownValueError(_ambiguous(name, value, candidates))
+    return candidates
+
+
+def all_meant(
+    name: str, values: Sequence[str], exists: Spellings
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return the existing values that each of some values means, and what is wrong with the rest.
+
+    Parameters
+    ----------
+    name, values, exists
+        As for `meant`.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    unknown: list[str] = []
+    problems: list[str] = []
+    for value in values:
+        if not (_spellings(name, value, exists) or _candidates(value, exists)):
+            unknown.append(value)
+            continue
+        try:
+            found[value] = meant(name, value, exists)
+        except UnknownValueError as error:
+            problems.append(str(error))
+    if len(unknown) <= FEW:
+        return found, [*problems, *(_unknown(name, one, exists.values) for one in unknown)]
+    listed = shorten((spell(name, one) for one in unknown), 2 * FEW)
+    there = f"There are: {shorten(exists.values)}." if exists.values else "There are none."
+    text = f"{listed} do not exist. {there} Nothing was fetched. Leave them out, or correct them."
+    return found, [*problems, text]
+
+
+def _spellings(name: str, value: str, there: Spellings) -> tuple[str, ...]:
+    """Return the spellings of a value that are all meant, where a value has several."""
+    if name in INDEX_ENTITIES:
+        return tuple(there.same_number(value))
+    return _without_hyphens(value, there.values) if name == "label" else ()
+
+
+def _candidates(value: str, there: Spellings) -> tuple[str, ...]:
+    """Return what comes into question first; see `meant`."""
+    if value in there.values:
         return (value,)
-    folded = unicodedata.normalize("NFC", value).casefold()
-    same = [other for other in exists if other.casefold() == folded]
-    longer = [other for other in exists if _begins(other.casefold(), folded)]
-    for candidates in (numbers, same, longer):
-        if len(candidates) == 1:
-            return tuple(candidates)
-        if candidates:
-            raise UnknownValueError(_ambiguous(name, value, candidates))
-    raise UnknownValueError(_unknown(name, value, exists))
+    return tuple(there.same_number(value) or there.same_letters(value) or there.longer(value))
 
 
-def may_mean(values: Iterable[str], exists: Collection[str]) -> frozenset[str]:
+def may_mean(values: Iterable[str], exists: Collection[str] | Spellings) -> frozenset[str]:
     """Return the existing values of which any value may be meant, as far as these tell.
 
     It is wider than `meant`, which has all that exists before it: there may be more elsewhere. Only
@@ -90,25 +198,26 @@ def may_mean(values: Iterable[str], exists: Collection[str]) -> frozenset[str]:
 
     Parameters
     ----------
-    values, exists : collection of str
-        What was asked for, and what there is here.
+    values : iterable of str
+        What was asked for.
+    exists : collection of str or Spellings
+        What there is here.
 
     Examples
     --------
     >>> sorted(may_mean(["3"], ["03", "3", "33"])), sorted(may_mean(["pilot"], ["pilot1", "02"]))
     (['03', '3'], ['pilot1'])
     """
+    there = Spellings.of(exists)
     found: set[str] = set()
     for value in values:
-        folded = value.casefold()
         spellings = {
-            other
-            for other in exists
-            if folded in (low := other.casefold(), low.partition(".")[0])
-            or _same_number(value, other)
+            *there.same_letters(value),
+            *there.headed(value),
+            *there.same_number(value),
         }
         if not spellings:
-            longer = [other for other in exists if _begins(other.casefold(), folded)]
+            longer = there.longer(value)
             spellings = set(longer) if len(longer) == 1 else set()
         found |= spellings
     return frozenset(found)
@@ -129,12 +238,35 @@ def same_but_for_zeros_or_case(one: str, two: str) -> bool:
     >>> same_but_for_zeros_or_case("1", "10")
     False
     """
-    return one.casefold() == two.casefold() or _same_number(one, two)
+    there = Spellings([two])
+    return bool(there.same_letters(one) or there.same_number(one))
 
 
-def _same_number(one: str, two: str) -> bool:
-    both = one.isdecimal() and two.isdecimal()
-    return both and one.lstrip("0") == two.lstrip("0")
+_LEADING_ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
+
+
+def twins_of(value: str, exists: Iterable[str] | Spellings) -> list[str]:
+    """Return the other values that differ only in case or in zeros before a number, sorted.
+
+    The zeros of a fraction count: ``0.07mm`` is not ``0.7mm``.
+
+    Examples
+    --------
+    >>> twins_of("day02", ["day2", "day20", "Day002", "day02"])
+    ['Day002', 'day2']
+    >>> twins_of("0.07mm", ["0.7mm", "07mm", "7mm", "00.07mm"])
+    ['00.07mm']
+    """
+    return Spellings.of(exists).twins(value)
+
+
+def _folded(value: str) -> str:
+    """Return what two values share that differ only in case, or in how accents are written."""
+    return unicodedata.normalize("NFC", value).casefold()
+
+
+def _plain(value: str) -> str:
+    return _LEADING_ZEROS.sub("", _folded(value))
 
 
 def _without_hyphens(value: str, exists: Collection[str]) -> tuple[str, ...]:
@@ -176,21 +308,42 @@ def _ambiguous(name: str, value: str, candidates: Collection[str]) -> str:
 
 
 def _unknown(name: str, value: str, exists: Collection[str]) -> str:
+    if not exists and name not in {*ENTITY_NAMES.values(), *FILTERS}:
+        near = nearest(name, [*ENTITY_NAMES, *ENTITY_NAMES.values(), *FILTERS], 1, cutoff=0.7)
+        hint = f" Did you mean {near[0]}=?" if near else ""
+        return (
+            f"{name} is no argument and no entity of BIDS, and no file listed here has any "
+            f"{name + '-…'!r} in its name.{hint} Nothing was fetched."
+        )
     if not exists:
         where = "path" if name == "datatype" else "name"
-        known = {*ENTITY_NAMES, *ENTITY_NAMES.values(), *_OTHER_FILTERS}
+        known = {*ENTITY_NAMES, *ENTITY_NAMES.values(), *FILTERS}
         near = [] if name in known else nearest(name, known, count=2, cutoff=0.7)
         hint = f" Did you mean the filter {' or '.join(near)}?" if near else ""
         return (
             f"{spell(name, value)} does not exist: no file listed here has any {name!r} in its "
             f"{where}.{hint} Nothing was fetched. Leave this filter out."
         )
+    twins = twins_of(value, exists)
     near = nearest(value, exists)
     hint = f" Nearest: {', '.join(near)}." if near else ""
+    hint = f" Did you mean {or_list(twins)}?" if twins else hint
+    hint = _not_one_value(value, exists) or hint
     return (
         f"{spell(name, value)} does not exist.{hint} There are: {shorten(exists)}. "
         "Nothing was fetched. Use one of these, or leave the filter out."
     )
+
+
+def _not_one_value(value: str, exists: Collection[str]) -> str:
+    """Say of a text that is no value what it is: several of them, or a glob."""
+    pieces = [piece for piece in re.split(r"[,;\s]+", value) if piece]
+    if len(pieces) > 1 and all(may_mean([piece], exists) for piece in pieces):
+        listed = ", ".join(map(repr, pieces))
+        return f" For several values, write {' '.join(pieces)}; in Python, [{listed}]."
+    if re.search(r"[*?\[{]", value):
+        return " A filter takes values. For globs there are --include and --exclude (include=)."
+    return ""
 
 
 def nearest(value: str, exists: Iterable[str], count: int = 3, cutoff: float = 0.5) -> list[str]:
@@ -234,6 +387,36 @@ def nearest(value: str, exists: Iterable[str], count: int = 3, cutoff: float = 0
             distance = abs(_number_at_the_end(other) - number)
             ranked.append((not contained, -likeness, distance, other))
     return [other for *_, other in sorted(ranked)[:count]]
+
+
+def unknown_argument(function: str, name: str, takes: Iterable[str]) -> str:
+    """Return what to say of a keyword that a function does not take.
+
+    Parameters
+    ----------
+    function, name : str
+    takes : iterable of str
+        The keywords that it does take.
+
+    Examples
+    --------
+    >>> unknown_argument("get", "n_job", ["n_jobs", "overwrite"])
+    "get() has no argument 'n_job'. Did you mean n_jobs=?"
+    """
+    near = nearest(name, takes, 2, cutoff=0.7)
+    hint = f" Did you mean {or_list([f'{one}=' for one in near])}?" if near else ""
+    return f"{function}() has no argument {name!r}.{hint}"
+
+
+def or_list(names: Sequence[str]) -> str:
+    """Return names as a choice between them.
+
+    Examples
+    --------
+    >>> or_list(["a", "b", "c"])
+    'a, b or c'
+    """
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _number_at_the_end(text: str) -> int:

@@ -126,7 +126,7 @@ class Bucket:
         return self.base + quoted(key)
 
 
-def parse_s3_url(url: str) -> tuple[str, str]:
+def parse_s3_url(url: object) -> tuple[str, str]:
     """Return bucket and prefix of an ``s3://BUCKET/PREFIX`` URL, or of an object's web address.
 
     A web address is one of AWS, in any of its spellings, or of the endpoint of the environment; it
@@ -144,14 +144,22 @@ def parse_s3_url(url: str) -> tuple[str, str]:
     >>> parse_s3_url("s3://openneuro.org/ds000001/")
     ('openneuro.org', 'ds000001/')
     """
+    if not isinstance(url, str):
+        kind = type(url).__name__
+        msg = f"expected a URL, as text, such as s3://openneuro.org/ds000001, got {url!r} ({kind})"
+        raise UsageError(f"{msg}. Nothing was done.")
+    url = url.strip()
     scheme, _, rest = url.partition("://")
     web = scheme.lower() in ("http", "https")
     bucket, _, prefix = (_in_web_address(url) if web else rest).partition("/")
     if not (web or scheme.lower() == "s3") or not bucket or set(bucket) - _BUCKET_CHARACTERS:
-        msg = f"expected a URL such as s3://openneuro.org/ds000001, got {url!r}"
-        if "?" in url and web:
-            msg += ". Leave out what stands behind the question mark"
-        raise UsageError(msg)
+        # A password or a signature is for nobody's log.
+        shown = re.sub(r"(?<=://)[^/@]*:[^/@]*@", "…@", url.partition("?")[0])
+        hint = " Leave out what stands behind the question mark." if "?" in url and web else ""
+        meant = _meant(url)
+        hint = f" Did you mean {meant}?" if meant else hint
+        msg = f"expected a URL such as s3://openneuro.org/ds000001, got {shown!r}."
+        raise UsageError(f"{msg}{hint} Nothing was done.")
     return bucket, prefix
 
 
@@ -177,6 +185,33 @@ _AWS_HOST = re.compile(
     r"(?:(.+)\.)?s3(?:[.-](?:dualstack\.)?[a-z]{2,}-[a-z0-9-]+-\d+)?\.amazonaws\.com(?:\.cn)?"
 )
 """Hosts of AWS, with the bucket in front or not."""
+
+
+def _meant(url: str) -> str:
+    """Return the address of what an address of a browser, or a bare name, leads to; or nothing.
+
+    Examples
+    --------
+    >>> _meant("https://openneuro.org/datasets/ds000117/versions/1.0.5")
+    's3://openneuro.org/ds000117'
+    >>> _meant("openneuro.org/ds000117")
+    's3://openneuro.org/ds000117'
+    """
+    patterns = (
+        (r"(?:https?://)?(?:www\.)?openneuro\.org/datasets/(ds\d+)\b.*", r"s3://openneuro.org/\1"),
+        (r"s3[.\w-]*\.amazonaws\.com/([\w.-]+)(/.*)?", r"s3://\1\2"),
+        (r"([\w.-]+)\.s3[.\w-]*\.amazonaws\.com(/.*)?", r"s3://\1\2"),
+        (r"(ds\d{6})(/.*)?", r"s3://openneuro.org/\1\2"),
+        (r"s3:/?([\w-][\w.-]*)(/.*)?", r"s3://\1\2"),
+        (r"([\w-]+(?:\.[\w-]+)+)(/.+)", r"s3://\1\2"),
+    )
+    for pattern, address in patterns:
+        found = re.fullmatch(pattern, url, re.IGNORECASE)
+        if found:
+            return found.expand(address)
+    return ""
+
+
 _BUCKET_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 
 

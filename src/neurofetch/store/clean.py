@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError
-from neurofetch.store.folder import Folder
+from neurofetch.store.folder import Folder, given_path
 from neurofetch.store.owner import Life
 from neurofetch.store.partials import Partials
 from neurofetch.store.receipts import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from neurofetch.store.partials import Leftover
 
@@ -85,11 +85,11 @@ def clean(root: str | os.PathLike[str], *, dry_run: bool = False) -> list[Remain
     UnsafeNameError
         If a link stands in the place of a folder of the program's own.
     """
-    folder = Path(os.path.abspath(root))
-    if not folder.is_dir():
+    folder = given_path(root)
+    found: list[Remains] = []
+    if not _may_be(folder):
         msg = f"the data directory {folder} does not exist. Nothing was removed. Check the path."
         raise DestinationError(msg)
-    found: list[Remains] = []
     try:
         for state in _states(folder):
             found += _cleaned(state, dry_run=dry_run)
@@ -97,6 +97,14 @@ def clean(root: str | os.PathLike[str], *, dry_run: bool = False) -> list[Remain
         msg = f"cannot clean {folder}: {error.strerror or error}. Check who may write there."
         raise DestinationError(msg) from error
     return found
+
+
+def _may_be(folder: Path) -> bool:
+    """Whether there is such a folder, as far as we may look."""
+    try:
+        return folder.is_dir()
+    except PermissionError:
+        return True
 
 
 def _states(root: Path) -> list[Path]:

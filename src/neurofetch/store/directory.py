@@ -13,15 +13,15 @@ import os
 import secrets
 import shutil
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError, UsageError
+from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError
 from neurofetch.model import LocalFile, VerificationLevel
-from neurofetch.store.folder import Folder
+from neurofetch.store.folder import Folder, given_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from neurofetch.model import Want
     from neurofetch.store.known import Receipts
@@ -49,30 +49,27 @@ class DataDirectory:
 
     Raises
     ------
-    DestinationError
-        If `root` does not exist or is not a directory.
     UsageError
-        If its name is empty.
+        If `root` is no path.
+    DestinationError
+        If `root` does not exist, cannot be looked at, or is not a directory.
     """
 
     def __init__(
         self, root: str | os.PathLike[str], state: str = ".neurofetch", *, new: bool = False
     ) -> None:
-        if not os.fspath(root):  # a variable that was not set: the current directory is not meant
-            msg = "the name of the data directory is empty. Nothing was done. Say where it is."
-            raise UsageError(msg)
-        self.root: Path = Path(os.path.abspath(root))
+        self.root: Path = given_path(root)
         self.state: Path = self.root / state
         try:
             there = self.root.exists()
-        except OSError as error:  # such as for a name that is too long
+        except OSError as error:  # nobody lets us look into a folder above it, a name is too long
             msg = (
-                f"the data directory {self.root} cannot be used: {error.strerror or error}. "
-                "Choose another."
+                f"the data directory {self.root} cannot be looked at: {error.strerror or error}. "
+                "Nothing was done. Check the path, and who may read it."
             )
             raise DestinationError(msg) from error
         if not there and not new:
-            msg = f"the data directory {self.root} does not exist. Create it, or choose another."
+            msg = f"the data directory {self.root} does not exist. Check the path, or create it."
             raise DestinationError(msg)
         if there and not self.root.is_dir():
             msg = f"the data directory {self.root} is a file. Choose a directory."

@@ -16,15 +16,16 @@ import random
 import stat
 import time
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import UnsafeNameError
+from neurofetch.errors import DestinationError, UnsafeNameError, UsageError
 from neurofetch.store.atomic import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Folder"]
+__all__ = ["Folder", "given_path"]
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else ""
@@ -36,6 +37,56 @@ _PAUSE = 0.002
 """Seconds, at most, between two of the later tries."""
 _LINKS = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
 """What systems say when the last name of a path is a link, and was to be a folder."""
+
+
+def given_path(given: object) -> Path:
+    """Return the whole path of a folder that a user named; ``~`` is the home folder.
+
+    An empty text is not the current directory: as a rule it is a variable of a shell that was
+    never set.
+
+    Parameters
+    ----------
+    given : object
+        Text or a path.
+
+    Raises
+    ------
+    UsageError
+        If it is neither, or empty.
+    DestinationError
+        If it is relative to a current directory that is gone.
+
+    Examples
+    --------
+    >>> given_path("/scratch/ds000001/")
+    PosixPath('/scratch/ds000001')
+    >>> given_path("")
+    Traceback (most recent call last):
+        ...
+    neurofetch.errors.UsageError: the data directory is an empty string. Nothing was done. Choose \
+a directory; '.' is the current one.
+    """
+    try:
+        text = os.fsdecode(given)  # type: ignore[arg-type]
+    except TypeError:
+        msg = f"the data directory is text or a path, not {given!r} ({type(given).__name__})."
+        raise UsageError(f"{msg} Nothing was done.") from None
+    if not text.strip() or "\0" in text:
+        kind = "an empty string" if not text.strip() else f"no path: {text!r}"
+        msg = f"the data directory is {kind}. Nothing was done. Choose a directory; '.' is the "
+        raise UsageError(f"{msg}current one.")
+    expanded = os.path.expanduser(text)
+    if expanded == "~" or expanded.startswith("~/"):
+        msg = (
+            f"the data directory is {text!r}, and this system tells of no home folder. Nothing was "
+        )
+        raise UsageError(f"{msg}done. Give the whole path, or set HOME.")
+    try:
+        return Path(os.path.abspath(expanded))
+    except FileNotFoundError as error:
+        msg = "the current directory does not exist any more. Nothing was done. Go to one that does"
+        raise DestinationError(f"{msg}: cd DIR.") from error
 
 
 class Folder:

@@ -45,6 +45,10 @@ __all__ = ["FOLDER_GONE", "UNKEPT", "Buffers", "TransferContext"]
 
 UNKEPT = "Files that cannot be kept under their names can be left out with --exclude (or exclude=)."
 FOLDER_GONE = "the folder of its temporary file was removed by another process"
+_GONE = (
+    "Files that the server lists and does not have (404) may have been removed a moment ago: run "
+    "the same call again later. If they stay away, tell the owners of the data, or leave them out."
+)
 
 
 class Buffers:
@@ -209,6 +213,8 @@ class TransferContext:
         elif isinstance(error, FaultError) or not isinstance(error, NeurofetchError | OSError):
             self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted
         advice = error.advice if isinstance(error, ServerError) else ""
+        if isinstance(error, MissingRemoteError) and not advice:
+            advice = _GONE
         return Outcome(
             step.want.path,
             step.want.remote.key,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import os
 import warnings
 from dataclasses import dataclass, field
@@ -13,7 +15,25 @@ from neurofetch.net.retry import RetryRules
 if TYPE_CHECKING:
     from neurofetch.model import VerificationLevel, Want
 
-__all__ = ["Inspect", "Options", "checked_jobs", "checked_shard"]
+__all__ = ["Inspect", "Options", "check_switches", "checked_jobs", "checked_shard"]
+
+
+def check_switches(**switches: object) -> None:
+    """See that no text stands for yes or no: ``follow="no"`` would be a yes.
+
+    Parameters
+    ----------
+    **switches : object
+        What the user gave, by the names of the arguments.
+
+    Raises
+    ------
+    UsageError
+    """
+    wrong = [f"{name}={value!r}" for name, value in switches.items() if isinstance(value, str)]
+    if wrong:
+        msg = f"{', '.join(wrong)} is neither True nor False. Nothing was done. Write one of them."
+        raise UsageError(msg)
 
 
 def checked_jobs(n_jobs: object, stacklevel: int = 3) -> int:
@@ -38,6 +58,9 @@ def checked_jobs(n_jobs: object, stacklevel: int = 3) -> int:
     4
     """
     most = max(32, 2 * (os.cpu_count() or 1))
+    if not isinstance(n_jobs, bool):
+        with contextlib.suppress(TypeError):
+            n_jobs = operator.index(n_jobs)  # type: ignore[arg-type]  # also one of NumPy
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, int):
         problem, jobs = f"n_jobs={n_jobs!r} is no whole number", 1
     elif n_jobs < 1:
@@ -71,10 +94,10 @@ def checked_shard(shard: object) -> tuple[int, int] | None:
     if shard is None:
         return None
     if isinstance(shard, tuple | list) and len(shard) == 2:
-        index, count = shard
-        whole = all(type(number) is int for number in (index, count))
-        if whole and 0 <= index < count:
-            return index, count
+        with contextlib.suppress(TypeError):
+            index, count = map(operator.index, shard)
+            if not any(isinstance(one, bool) for one in shard) and 0 <= index < count:
+                return index, count
     msg = f"shard is (index, count), and the index runs from 0 to count - 1; got {shard!r}"
     raise UsageError(msg)
 

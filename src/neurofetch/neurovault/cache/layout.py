@@ -33,7 +33,7 @@ from neurofetch.neurovault.records import (
 )
 from neurofetch.store.atomic import read_regular
 from neurofetch.store.directory import FULL, DataDirectory
-from neurofetch.store.folder import Folder
+from neurofetch.store.folder import Folder, given_path
 from neurofetch.store.owner import process_token
 from neurofetch.store.partials import name_of
 
@@ -85,13 +85,15 @@ def candidate_dirs(
     ['/scratch', '/home/me/data']
     """
     if data_dir is not None:
+        given_path(data_dir)  # raises where it is no path
         texts = [os.fspath(data_dir)]
     else:
         environ = os.environ if environ is None else environ
         texts = [environ.get(name, "") for name in ("NILEARN_SHARED_DATA", "NILEARN_DATA")]
         texts.append("~/nilearn_data")
     parts = [part for text in texts for part in text.split(os.pathsep) if part]
-    return [Path(part).expanduser() for part in parts]
+    expanded = map(os.path.expanduser, parts)
+    return [Path(part) for part in expanded if not part.startswith("~/")]  # no home is known
 
 
 def find_root(
@@ -121,7 +123,7 @@ def find_root(
     for root in roots:
         if _can_be_created(root):
             return root
-    listed = "".join(f"\n  {root}" for root in roots)
+    listed = "".join(f"\n  {root}" for root in roots) or "\n  (no home folder is known)"
     raise DestinationError(
         f"None of these folders exists, and none can be created:{listed}\n"
         "Pass a data_dir that you may write to, or set NILEARN_DATA."

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neurofetch.neurovault.catalogues.search import COLUMNS, Kind, Query, words_of
-from neurofetch.planning.suggest import nearest
+from neurofetch.planning.suggest import nearest, or_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,8 @@ __all__ = ["unknown_fields", "why_nothing"]
 
 _FEW = 12
 """So many values of a field are all listed."""
+_ARGUMENTS = ("text", "kind", "collection_text", "limit", "path")
+"""What a search takes beside fields."""
 _LIKE = 0.82
 """How alike two words must be (Jaro and Winkler's measure, from 0 to 1)."""
 
@@ -39,8 +41,11 @@ def unknown_fields(connection: duckdb.DuckDBPyConnection, query: Query) -> list[
     lines = []
     for name in own:
         if name not in there:
-            near = nearest(name, there)
-            meant = f" Did you mean {_or(near)}?" if near else ""
+            if near := nearest(name, _ARGUMENTS, 1, cutoff=0.8):
+                near = [f"{near[0]}= (an argument of the search)"]
+            else:
+                near = nearest(name, there)
+            meant = f" Did you mean {or_list(near)}?" if near else ""
             lines.append(f"No record of the {query.kind} has a field {name!r}.{meant}")
     return lines
 
@@ -105,7 +110,7 @@ def _near_words(connection: duckdb.DuckDBPyConnection, kind: Kind, word: str) ->
         " ORDER BY jaro_winkler_similarity(word, $1) DESC, count(*) DESC, word LIMIT 3",
         [word.lower(), _LIKE],
     ).fetchall()
-    return f" Did you mean {_or([row[0] for row in rows])}?" if rows else ""
+    return f" Did you mean {or_list([row[0] for row in rows])}?" if rows else ""
 
 
 def _near_values(
@@ -118,12 +123,12 @@ def _near_values(
         return f" The values go from {low} to {high}." if low is not None else ""
     there = _values(connection, query, name)
     if sql_type == "BOOLEAN":
-        return f" The values are {_or(there)}." if there else ""
+        return f" The values are {or_list(there)}." if there else ""
     near = nearest(value, there) if isinstance(value, str) else []
     if near:
-        return f" Did you mean {_or([repr(one) for one in near])}?"
+        return f" Did you mean {or_list([repr(one) for one in near])}?"
     if 0 < len(there) <= _FEW:
-        return f" The values are {_or([repr(one) for one in there])}."
+        return f" The values are {or_list([repr(one) for one in there])}."
     return ""
 
 
@@ -139,7 +144,3 @@ def _values(connection: duckdb.DuckDBPyConnection, query: Query, name: str) -> l
     )
     rows = connection.execute(sql, values).fetchall()
     return [str(row[0]).lower() if isinstance(row[0], bool) else str(row[0]) for row in rows]
-
-
-def _or(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

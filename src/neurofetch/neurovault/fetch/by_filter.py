@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from operator import index
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import NeurofetchError
+from neurofetch.errors import (
+    NeurofetchError,
+    SelectionWarning,
+    UnknownArgumentError,
+    UsageError,
+)
 from neurofetch.neurovault.fetch.seen import Seen
 from neurofetch.neurovault.filters import (
     Filter,
@@ -17,17 +24,18 @@ from neurofetch.neurovault.filters import (
     empty_filter,
 )
 from neurofetch.neurovault.problems import Problem, cause_of
-from neurofetch.neurovault.records import clean
+from neurofetch.neurovault.records import ImageRecord, clean
 from neurofetch.neurovault.server.api import PAGE
+from neurofetch.planning.suggest import nearest, unknown_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from neurofetch.neurovault.fetch.call import Call
     from neurofetch.neurovault.fetch.volumes import WantedImage
-    from neurofetch.neurovault.records import CollectionRecord, ImageRecord, LocalImageRecord
+    from neurofetch.neurovault.records import CollectionRecord, LocalImageRecord
 
-__all__ = ["ByFilter", "Filters"]
+__all__ = ["ByFilter", "Filters", "check_names", "check_terms"]
 
 _FIRST_PAGE = 100
 """Collections to ask for at once when only some images are wanted."""
@@ -73,6 +81,7 @@ class Filters:
         UserWarning
             When the two name different collections.
         """
+        _check_arguments(max_images, collection_filter, image_filter)
         images, collections = dict(image_terms), dict(collection_terms)
         if "collection_id" in images:
             wanted = images["collection_id"]
@@ -124,6 +133,90 @@ class Filters:
         """The terms that are sent to the server."""
         terms = {key: self.collection_terms.get(key) for key in _SENT_ALONG}
         return {k: str(v) for k, v in terms.items() if isinstance(v, str | int)}
+
+
+def check_terms(**terms: object) -> None:
+    """See that terms are mappings of fields to values, or not given.
+
+    Raises
+    ------
+    UsageError
+    """
+    for name, value in terms.items():
+        if value is not None and not isinstance(value, Mapping):
+            msg = f"{name} must be a mapping such as {{'map_type': 'Z map'}}, not {value!r}."
+            raise UsageError(f"{msg} Nothing was fetched.")
+
+
+def _check_arguments(max_images: object, collection_filter: object, image_filter: object) -> None:
+    """See that a limit is a whole number, and that filters can be called.
+
+    Raises
+    ------
+    UsageError
+    """
+    if max_images is not None and (isinstance(max_images, bool) or not _whole(max_images)):
+        msg = f"max_images must be a whole number, or None for all, not {max_images!r}."
+        raise UsageError(f"{msg} Nothing was fetched.")
+    for name, value in (("collection_filter", collection_filter), ("image_filter", image_filter)):
+        if not callable(value):
+            msg = f"{name} must be callable: it gets each record, and says whether it passes;"
+            raise UsageError(f"{msg} not {value!r}. Nothing was fetched.")
+
+
+def _whole(value: object) -> bool:
+    if isinstance(value, float):
+        return value.is_integer()
+    try:
+        index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return False
+    return True
+
+
+_LIKE = 0.8
+"""How like an argument or a field a name is (from 0 to 1) that may be misspelt."""
+
+
+def check_names(given: Iterable[str], takes: Iterable[str]) -> None:
+    """See that the image terms of a call are not misspelt arguments, before any request.
+
+    Images may have fields that nobody but their uploader knows of. So a name that is like a known
+    field is only warned of.
+
+    Parameters
+    ----------
+    given : iterable of str
+        The names of the terms.
+    takes : iterable of str
+        The arguments of `fetch_neurovault`.
+
+    Raises
+    ------
+    UnknownArgumentError
+        When a name is much like an argument.
+
+    Warns
+    -----
+    SelectionWarning
+        When a name is much like a field.
+    """
+    fields = ImageRecord.__annotations__
+    takes = [*takes]
+    for name in given:
+        if name in fields:
+            continue
+        near = nearest(name, [*fields, *takes], 1, cutoff=_LIKE)
+        if near and near[0] in takes:
+            msg = unknown_argument("fetch_neurovault", name, takes)
+            field = f"If images have a field of this name, use image_terms={{{name!r}: …}}."
+            raise UnknownArgumentError(f"{msg} Nothing was fetched. {field}")
+        if near:
+            text = (
+                f"{name} is no field of images that is known. Did you mean {near[0]}=? All images "
+                "are looked at for it all the same."
+            )
+            warnings.warn(text, SelectionWarning, stacklevel=3)
 
 
 def _ids(wanted: object) -> list[int] | None:

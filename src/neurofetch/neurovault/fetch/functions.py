@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import SelectionWarning
 from neurofetch.neurovault.fetch.bunch import raise_or_warn
-from neurofetch.neurovault.fetch.by_filter import Filters
+from neurofetch.neurovault.fetch.by_filter import Filters, check_names, check_terms
 from neurofetch.neurovault.fetch.run import begin, finish, plan_ids, run_filters, run_ids
 from neurofetch.neurovault.filters import (
     Filter,
@@ -181,6 +181,8 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
 
     Raises
     ------
+    UnknownArgumentError
+        When a keyword is no field of an image, and much like an argument.
     UsageError, IncompleteError, DestinationError
         As `fetch_neurovault_ids`.
 
@@ -189,10 +191,13 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     UserWarning
         As `fetch_neurovault_ids`.
     SelectionWarning
-        When no image passes; it names the fields that no record has, and the terms that none
+        At once when a keyword is much like a field of images, and is none that is known. When no
+        image passes; it names the fields that no record has, and the terms that none
         fulfils, with the nearest names and values.
     """
     settings = Settings.of(locals())
+    check_terms(image_terms=image_terms, collection_terms=collection_terms)
+    check_names(kwarg_image_filters, _takes(fetch_neurovault))
     filters = Filters.of(
         max_images,
         basic_collection_terms() if collection_terms is None else collection_terms,
@@ -205,6 +210,12 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     if not found and not call.problems and filters.max_images != 0:
         warnings.warn(filters.why_nothing(), SelectionWarning, stacklevel=2)
     return finish(call, found)
+
+
+def _takes(function: Callable[..., object]) -> tuple[str, ...]:
+    """Return the arguments of a function, but for those that it takes by any name."""
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def plan_neurovault_ids(
