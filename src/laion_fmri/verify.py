@@ -25,6 +25,7 @@ from neurofetch.engine import (
     query,
 )
 from neurofetch.errors import NothingMatchedError, UsageError
+from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ def _root(data_dir: str | os.PathLike[str] | None, *, remote: bool) -> str | os.
     """Return the data directory that is meant: this one, or the one above or below it."""
     named: str | os.PathLike[str] = "."
     try:
-        named = get_data_dir() if data_dir is None else data_dir
+        named = get_data_dir() if data_dir is None else given_path(data_dir)
     except DataDirNotSetError:
         if not _places("."):
             raise

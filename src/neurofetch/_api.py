@@ -496,7 +496,7 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
         raise UsageError(msg)
     root = data_dir if dest is None else dest
     root = default if root is None else root
-    if root is None or not os.fspath(root):  # an empty one is a variable that was not set
+    if root is None:
         msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
         raise UsageError(msg)
     return given_path(root)

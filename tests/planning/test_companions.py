@@ -336,7 +336,7 @@ def test_a_session_means_that_of_the_subjects_asked_for(sub, ses):
     [("subjct", "subject"), ("Subject", "subject"), ("suffixes", "suffix"), ("runs", "run")],
 )
 def test_a_misspelt_filter_says_which_there_is(misspelt, meant):
-    with pytest.raises(UnknownValueError, match=f"Did you mean the filter {meant}\\?"):
+    with pytest.raises(UnknownValueError, match=rf"Did you mean {meant}=\?"):
         chosen([BOLD], **{misspelt: "1"})
 
 

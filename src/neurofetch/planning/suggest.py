@@ -317,12 +317,9 @@ def _unknown(name: str, value: str, exists: Collection[str]) -> str:
         )
     if not exists:
         where = "path" if name == "datatype" else "name"
-        known = {*ENTITY_NAMES, *ENTITY_NAMES.values(), *FILTERS}
-        near = [] if name in known else nearest(name, known, count=2, cutoff=0.7)
-        hint = f" Did you mean the filter {' or '.join(near)}?" if near else ""
         return (
             f"{spell(name, value)} does not exist: no file listed here has any {name!r} in its "
-            f"{where}.{hint} Nothing was fetched. Leave this filter out."
+            f"{where}. Nothing was fetched. Leave this filter out."
         )
     twins = twins_of(value, exists)
     near = nearest(value, exists)
