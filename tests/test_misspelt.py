@@ -5,6 +5,7 @@ import json
 import pytest
 
 import neurofetch
+from laion_fmri._names import also_named
 from laion_fmri.download import download
 from laion_fmri.subject import Subject
 from neurofetch.errors import (
@@ -119,6 +120,14 @@ def test_an_entity_that_bids_does_not_have_is_a_filter_all_the_same(s3, tmp_path
 def test_a_misspelt_argument_of_laion_fmri_is_told(function, given, meant):
     with pytest.raises(UnknownArgumentError, match=rf"Did you mean .*{meant}=.*\?"):
         function(**given)
+
+
+def test_a_function_that_hands_keywords_on_takes_them(tmp_path):
+    @also_named(ses="session")
+    def outer(session, **keywords):
+        return session, keywords
+
+    assert outer(ses="01", roi="FFA") == ("01", {"roi": "FFA"})
 
 
 # -- flags -----------------------------------------------------------------------------------------

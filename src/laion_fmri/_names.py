@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
+from inspect import CO_VARKEYWORDS
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from neurofetch.errors import UnknownArgumentError, UsageError
@@ -41,6 +42,8 @@ def also_named(**others: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         @wraps(function)
         def named(*args: P.args, **keywords: P.kwargs) -> R:
             unknown = [name for name in keywords if name not in takes and name not in others]
+            if code.co_flags & CO_VARKEYWORDS:
+                unknown = []  # it hands them on
             if unknown:
                 from neurofetch.engine import unknown_argument
 

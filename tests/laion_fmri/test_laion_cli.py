@@ -134,7 +134,7 @@ def test_4_when_files_failed_each_named_once_with_its_cause(s3, faulty):
         (line,) = [line for line in done.err.splitlines() if line.startswith(f"  {name}: ")]
         assert "404" in line
     assert "2 of " in done.err
-    assert "Run the same call again" in done.err
+    assert "un the same call again" in done.err
     assert "README" in on_disk(faulty.data)
 
 

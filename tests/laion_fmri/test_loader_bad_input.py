@@ -61,7 +61,7 @@ def roi_path(tree: Path, name: str = "FFA1", res: str = "1pt8") -> Path:
 # --- not here ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", "sub-", "sub-03/../x", 3, None, "s ub"])
+@pytest.mark.parametrize("name", ["", "sub-", "sub-03/../x", 3.0, None, "s ub"])
 def test_what_cannot_be_a_subject(whole, name):
     with pytest.raises(SubjectNotFoundError, match="expected its BIDS name"):
         load_subject(name, data_dir=whole)
