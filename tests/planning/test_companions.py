@@ -124,6 +124,21 @@ def test_a_recording_beside_data_brings_its_own_events_and_no_other_recording():
     assert set(along([bold, eye, *events, *others], {bold})) == {eye, *events, *others}
 
 
+@pytest.mark.parametrize("end", ["motion.tsv", "events.tsv", "beh.tsv", "desc-a_timeseries.tsv"])
+def test_a_table_is_no_metadata_of_another_table(end):
+    """The class: a recording that nobody asked for, taken for the metadata of another one."""
+    run, whole = f"sub-01/motion/sub-01_task-a_run-2_{end}", f"sub-01/motion/sub-01_task-a_{end}"
+    suffix = end.removesuffix(".tsv").rpartition("_")[2]
+    found = along([run, whole, f"task-a_{suffix}.json"], {run})
+    assert set(found) == {f"task-a_{suffix}.json"}
+
+
+def test_a_table_of_labels_comes_with_its_image():
+    image = "derivatives/x/sub-01/anat/sub-01_desc-aseg_dseg.nii.gz"
+    table = "derivatives/x/desc-aseg_dseg.tsv"
+    assert set(along([image, table], {image})) == {table}
+
+
 @pytest.mark.parametrize("suffix", ["events.tsv", "channels.tsv", "electrodes.tsv"])
 def test_metadata_alone_does_not_bring_the_recordings_beside_the_data(suffix):
     """The class: large files that nobody asked for, with a table that was asked for."""

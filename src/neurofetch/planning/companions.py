@@ -33,6 +33,8 @@ _DESCRIPTION = "dataset_description.json"
 _IMAGES = frozenset({".nii", ".nii.gz"})
 _METADATA = frozenset({".json", ".tsv", ".bval", ".bvec"})
 """Extensions of files that apply to other files of their suffix, also in folders below."""
+_JSON = frozenset({".json"})
+_TABLES = frozenset({".tsv", ".tsv.gz"})
 _PIECES: Final = (
     frozenset({".vhdr", ".vmrk", ".eeg"}),
     frozenset({".set", ".fdt"}),
@@ -413,11 +415,13 @@ class _Search:
         """Choose the metadata of a file, and the other pieces of its recording."""
         pairs, suffix = name.pairs, name.suffix
         pieces = _pieces_with(name.extension)
+        # A table has no table for metadata: another one of its suffix is another recording.
+        metadata = _JSON if name.extension in _TABLES else _METADATA
         where = "sidecar of"
         for level in (folder, *folder.above):
             drawer = level.drawers.get(suffix)
             for one in drawer.near(pairs, _NONE) if drawer else ():
-                if one.extension in _METADATA:
+                if one.extension in metadata:
                     if one.pairs <= pairs:
                         self._take(one.number, f"{where} chosen {suffix} files", new)
                 elif level is folder and one.extension in pieces and one.pairs == pairs:
