@@ -6,7 +6,7 @@ import cProfile
 
 import pytest
 
-from neurofetch.errors import UnknownValueError, UsageError
+from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
 from neurofetch.model import RemoteFile
 from neurofetch.planning.companions import companions
 from neurofetch.planning.dataset import BIDS_RULES, Dataset, coming_along, make_selection
@@ -344,6 +344,11 @@ def test_a_session_means_that_of_the_subjects_asked_for(sub, ses):
     assert set(found) == {f"sub-{sub}/ses-{own[sub]}/anat/sub-{sub}_ses-{own[sub]}_T1w.nii.gz"}
     assert f"ses-{ses} → ses-{own[sub]}" in notes
     assert set(chosen(paths, subject=["01", "02"], ses="1")[0]) == {paths[0]}
+    assert set(chosen(paths, subject="04", ses="Pre")[0]) == {paths[3]}
+    with pytest.raises(UnknownValueError, match="could mean 2 others: PRE, pre"):
+        chosen(paths, ses="Pre")
+    with pytest.raises(NothingMatchedError, match="no file has both"):
+        chosen(paths, subject="01", ses="pre")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,6 @@ from neurofetch.planning.suggest import (
     LOOSE_ENTITIES,
     meant,
     nearest,
-    same_but_for_zeros_or_case,
     shorten,
     spell,
 )
@@ -383,7 +382,7 @@ def _resolve(
             there[name][0].update(values)
             there[name][1].update(values)
 
-    def real(name: str, values: Sequence[str]) -> tuple[str, ...]:
+    def real(name: str, values: Sequence[str], nearer: Collection[str] = ()) -> tuple[str, ...]:
         found: dict[str, None] = {}
         exists, likely = there.get(name, (set(), set()))
         for value in values:
@@ -391,7 +390,7 @@ def _resolve(
                 found[value] = None
                 continue
             try:
-                existing = meant(name, value, likely)
+                existing = _meant_first(name, value, nearer) or meant(name, value, likely)
             except UnknownValueError as error:
                 problems.append(str(error))
                 continue
@@ -400,13 +399,16 @@ def _resolve(
                 notes.append(f"{spell(name, value)} → {spell(name, existing[0])}")
         return tuple(found)
 
-    found = {entity: real(entity, values) for entity, values in query.entities}
-    if "ses" in found and found.get("sub") and not problems:
-        found["ses"], more = _of_subjects(listed, found["ses"], found["sub"], rules.averages)
-        notes += more
+    found = {"sub": real("sub", query.get("sub"))}
+    if found["sub"] and query.get("ses"):
+        own = _sessions_of(listed, found["sub"], rules.averages)
+        found["ses"] = real("ses", query.get("ses"), own)
     resolved = replace(
         query,
-        entities=tuple(found.items()),
+        entities=tuple(
+            (entity, found[entity] if entity in found else real(entity, values))
+            for entity, values in query.entities
+        ),
         suffix=real("suffix", query.suffix),
         extension=real("extension", query.extension),
         datatype=real("datatype", query.datatype),
@@ -416,15 +418,21 @@ def _resolve(
     return resolved, notes
 
 
-def _of_subjects(
-    listed: Sequence[Entry], sessions: Sequence[str], subjects: Sequence[str], averages: str
-) -> tuple[tuple[str, ...], list[str]]:
-    """Return sessions as the subjects that were asked for spell them, and a note of each change.
+def _meant_first(name: str, value: str, exists: Collection[str]) -> tuple[str, ...]:
+    """Return the existing values that a value means; none where that is not clear."""
+    try:
+        return meant(name, value, exists) if exists else ()
+    except UnknownValueError:
+        return ()
 
-    One subject may have ``ses-1`` where another one has ``ses-01``. Which of the folders were
-    listed must not decide what is meant.
+
+def _sessions_of(listed: Sequence[Entry], subjects: Sequence[str], averages: str) -> frozenset[str]:
+    """Return the sessions of some subjects.
+
+    One subject may have ``ses-1`` where another one has ``ses-01``: what a session means is told
+    by the subjects that were asked for, whatever else was listed.
     """
-    there: set[str] = set()
+    there: set[str] = {averages} - {""}
     wanted = frozenset(subjects)
 
     def of_rest(told: Pairs, rest: str) -> bool:
@@ -435,17 +443,7 @@ def _of_subjects(
 
     for _ in map(Reader(lambda pairs: pairs, of_rest), map(attrgetter("path"), listed)):
         pass
-    found: dict[str, None] = {}
-    notes = []
-    for value in sessions:
-        own = value
-        if value not in there and value != averages:
-            same = [other for other in there if same_but_for_zeros_or_case(value, other)]
-            own = same[0] if len(same) == 1 else value
-        if own != value:
-            notes.append(f"{spell('ses', value)} → {spell('ses', own)}")
-        found[own] = None
-    return tuple(found), notes
+    return frozenset(there)
 
 
 def _existing(

@@ -16,7 +16,6 @@ __all__ = [
     "may_mean",
     "meant",
     "nearest",
-    "same_but_for_zeros_or_case",
     "shorten",
     "spell",
 ]
@@ -111,24 +110,6 @@ def may_mean(values: Iterable[str], exists: Collection[str]) -> frozenset[str]:
             spellings = set(longer) if len(longer) == 1 else set()
         found |= spellings
     return frozenset(found)
-
-
-def same_but_for_zeros_or_case(one: str, two: str) -> bool:
-    """Whether two values are the same number, or the same but for upper and lower case.
-
-    Parameters
-    ----------
-    one, two : str
-        Bare.
-
-    Examples
-    --------
-    >>> same_but_for_zeros_or_case("1", "001"), same_but_for_zeros_or_case("Pre", "pre")
-    (True, True)
-    >>> same_but_for_zeros_or_case("1", "10")
-    False
-    """
-    return one.casefold() == two.casefold() or _same_number(one, two)
 
 
 def _same_number(one: str, two: str) -> bool:
