@@ -88,6 +88,16 @@ def test_what_is_no_entity_in_a_name_tells_its_metadata_too():
     }
 
 
+def test_parts_of_one_split_recording_stay_together():
+    """The class: a recording that cannot be read without a file that nobody named."""
+    start = "sub-01/meg/sub-01_task-a_"
+    parts = [f"{start}run-1_split-{part}_meg.fif" for part in ("01", "02", "03")]
+    others = [f"{start}run-2_split-02_meg.fif", f"{start}run-1_acq-b_split-02_meg.fif"]
+    others += [f"{start}run-1_meg.fif", "sub-02/meg/sub-02_task-a_run-1_split-02_meg.fif"]
+    found = along([*parts, *others], {parts[1]})
+    assert found == dict.fromkeys((parts[0], parts[2]), "piece of chosen meg files")
+
+
 @pytest.mark.parametrize(
     "asked", ["_task-a_meg.fif", "_acq-hires_task-a_meg.fif", "_task-a_split-02_meg.fif"]
 )

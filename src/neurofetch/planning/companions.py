@@ -60,7 +60,7 @@ class _Tie(NamedTuple):
     only: frozenset[tuple[str, str]] = frozenset()
     """What tells the file from the data, where both have the same suffix."""
     same: bool = False
-    """Whether the file has all entities of the data."""
+    """Whether the file has the entities of the data and no other; only extra ones may differ."""
 
     def ties(self, suffix: str, extension: str, datatype: str) -> bool:
         """Whether data of this suffix, extension and datatype may have such files."""
@@ -81,8 +81,9 @@ class _Tie(NamedTuple):
         """
         if (self.extensions and one.extension not in self.extensions) or not self.only <= one.pairs:
             return False
-        if self.same and one.pairs != data:
-            return False
+        if self.same:
+            differing = {name for name, _ in one.pairs ^ data}
+            return len(one.pairs) == len(data) and differing <= self.extra
         more = one.pairs - data - self.only
         return not more or {name for name, _ in more} <= self.extra - {name for name, _ in data}
 
@@ -130,6 +131,16 @@ _OWN_TIES: Final = (
     # "MEG, Landmark photos and head shape": without markers and head shape KIT data cannot be read.
     _Tie("headshape", frozenset({"meg"}), "headshape", frozenset(), frozenset({"acq", "space"})),
     _Tie("markers", frozenset({"meg"}), "markers", frozenset(), frozenset({"acq", "space"})),
+    # "MEG, Neuromag/Elekta/MEGIN": a file of more than 2 GB is split, and each part names the next.
+    _Tie(
+        "piece",
+        frozenset({"meg"}),
+        "meg",
+        frozenset({".fif"}),
+        frozenset({"split"}),
+        entity="split",
+        same=True,
+    ),
     # "MEG, Cross-talk and fine-calibration files": of the machine, in no task; without them a
     # recording of Elekta/MEGIN cannot be filtered as its maker means it to be.
     *(
