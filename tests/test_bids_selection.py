@@ -345,9 +345,7 @@ def in_sessions(subjects):
             for ses in ("pre", "post")
             for path in ("anat/{}_T1w.nii.gz", "func/{}_task-a_bold.nii.gz", "{}_scans.tsv")
         },
-        **{
-            f"derivatives/prep/sub-{sub}/anat/sub-{sub}_desc-x_T1w.nii.gz": b"1" for sub in subjects
-        },
+        **{f"derivatives/x/sub-{sub}/anat/sub-{sub}_desc-x_T1w.nii.gz": b"1" for sub in subjects},
     }
 
 
@@ -362,13 +360,18 @@ def in_sessions(subjects):
         ("/sub-02/ses-pre/func/sub-02_ses-pre_task-a_bold.nii.gz", {}, False),
         ("/sub-02/ses-pre", {}, True),
         ("/sub-02", {"datatype": "anat"}, False),
+        ("", {"subject": "02", "ses": "PRE"}, True),
+        ("", {"subject": "02", "derivatives": "x", "datatype": "anat"}, False),
     ],
 )
 def test_what_is_chosen_does_not_depend_on_how_much_of_the_bucket_was_listed(
     bucket, below, filters, scans
 ):
     """The class: a rule that needs all files of a folder, and a folder of which few were seen."""
-    small = bucket.holds(in_sessions(["01", "02"])).got(f"{URL}{below}", **filters)
+    files = in_sessions(["01", "02"])
+    files["derivatives/x/derivatives/y/sub-02/anat/sub-02_T1w.nii.gz"] = b"1"
+    files["sub-03/ses-Pre/anat/sub-03_ses-Pre_T1w.nii.gz"] = b"1"
+    small = bucket.holds(files).got(f"{URL}{below}", **filters)
     bucket.s3.page_size = 2  # folders are looked at, one level after the other
     assert bucket.got(f"{URL}{below}", **filters) == small
     assert bool([path for path in small if path.endswith("_scans.tsv")]) is scans

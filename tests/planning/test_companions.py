@@ -6,7 +6,7 @@ import cProfile
 
 import pytest
 
-from neurofetch.errors import UnknownValueError, UsageError
+from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
 from neurofetch.model import RemoteFile
 from neurofetch.planning.companions import companions
 from neurofetch.planning.dataset import BIDS_RULES, Dataset, coming_along, make_selection
@@ -88,6 +88,16 @@ def test_what_is_no_entity_in_a_name_tells_its_metadata_too():
     }
 
 
+def test_parts_of_one_split_recording_stay_together():
+    """The class: a recording that cannot be read without a file that nobody named."""
+    start = "sub-01/meg/sub-01_task-a_"
+    parts = [f"{start}run-1_split-{part}_meg.fif" for part in ("01", "02", "03")]
+    others = [f"{start}run-2_split-02_meg.fif", f"{start}run-1_acq-b_split-02_meg.fif"]
+    others += [f"{start}run-1_meg.fif", "sub-02/meg/sub-02_task-a_run-1_split-02_meg.fif"]
+    found = along([*parts, *others], {parts[1]})
+    assert found == dict.fromkeys((parts[0], parts[2]), "piece of chosen meg files")
+
+
 @pytest.mark.parametrize(
     "asked", ["_task-a_meg.fif", "_acq-hires_task-a_meg.fif", "_task-a_split-02_meg.fif"]
 )
@@ -122,6 +132,21 @@ def test_a_recording_beside_data_brings_its_own_events_and_no_other_recording():
     assert set(along([eye, *events, *others], {eye})) == set(events)
     bold = f"{run}bold.nii.gz"
     assert set(along([bold, eye, *events, *others], {bold})) == {eye, *events, *others}
+
+
+@pytest.mark.parametrize("end", ["motion.tsv", "events.tsv", "beh.tsv", "desc-a_timeseries.tsv"])
+def test_a_table_is_no_metadata_of_another_table(end):
+    """The class: a recording that nobody asked for, taken for the metadata of another one."""
+    run, whole = f"sub-01/motion/sub-01_task-a_run-2_{end}", f"sub-01/motion/sub-01_task-a_{end}"
+    suffix = end.removesuffix(".tsv").rpartition("_")[2]
+    found = along([run, whole, f"task-a_{suffix}.json"], {run})
+    assert set(found) == {f"task-a_{suffix}.json"}
+
+
+def test_a_table_of_labels_comes_with_its_image():
+    image = "derivatives/x/sub-01/anat/sub-01_desc-aseg_dseg.nii.gz"
+    table = "derivatives/x/desc-aseg_dseg.tsv"
+    assert set(along([image, table], {image})) == {table}
 
 
 @pytest.mark.parametrize("suffix", ["events.tsv", "channels.tsv", "electrodes.tsv"])
@@ -329,6 +354,11 @@ def test_a_session_means_that_of_the_subjects_asked_for(sub, ses):
     assert set(found) == {f"sub-{sub}/ses-{own[sub]}/anat/sub-{sub}_ses-{own[sub]}_T1w.nii.gz"}
     assert f"ses-{ses} → ses-{own[sub]}" in notes
     assert set(chosen(paths, subject=["01", "02"], ses="1")[0]) == {paths[0]}
+    assert set(chosen(paths, subject="04", ses="Pre")[0]) == {paths[3]}
+    with pytest.raises(UnknownValueError, match="could mean 2 others: PRE, pre"):
+        chosen(paths, ses="Pre")
+    with pytest.raises(NothingMatchedError, match="no file has both"):
+        chosen(paths, subject="01", ses="pre")
 
 
 @pytest.mark.parametrize(

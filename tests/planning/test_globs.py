@@ -174,6 +174,10 @@ def test_a_folder_stands_for_all_that_is_in_it(pattern: str, path: str, name: st
 
 
 @given(GLOBS.filter(usable))
+@example(".[!]*")
+@example("[!]")
+@example("[^]")
+@example("[]")
 def test_include_and_exclude_are_complementary(pattern: str) -> None:
     files = [RemoteFile(path, f"http://x/{path}", 1) for path in PATHS]
 

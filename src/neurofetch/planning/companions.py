@@ -33,6 +33,8 @@ _DESCRIPTION = "dataset_description.json"
 _IMAGES = frozenset({".nii", ".nii.gz"})
 _METADATA = frozenset({".json", ".tsv", ".bval", ".bvec"})
 """Extensions of files that apply to other files of their suffix, also in folders below."""
+_JSON = frozenset({".json"})
+_TABLES = frozenset({".tsv", ".tsv.gz"})
 _PIECES: Final = (
     frozenset({".vhdr", ".vmrk", ".eeg"}),
     frozenset({".set", ".fdt"}),
@@ -58,7 +60,7 @@ class _Tie(NamedTuple):
     only: frozenset[tuple[str, str]] = frozenset()
     """What tells the file from the data, where both have the same suffix."""
     same: bool = False
-    """Whether the file has all entities of the data."""
+    """Whether the file has the entities of the data and no other; only extra ones may differ."""
 
     def ties(self, suffix: str, extension: str, datatype: str) -> bool:
         """Whether data of this suffix, extension and datatype may have such files."""
@@ -79,8 +81,9 @@ class _Tie(NamedTuple):
         """
         if (self.extensions and one.extension not in self.extensions) or not self.only <= one.pairs:
             return False
-        if self.same and one.pairs != data:
-            return False
+        if self.same:
+            differing = {name for name, _ in one.pairs ^ data}
+            return len(one.pairs) == len(data) and differing <= self.extra
         more = one.pairs - data - self.only
         return not more or {name for name, _ in more} <= self.extra - {name for name, _ in data}
 
@@ -128,6 +131,16 @@ _OWN_TIES: Final = (
     # "MEG, Landmark photos and head shape": without markers and head shape KIT data cannot be read.
     _Tie("headshape", frozenset({"meg"}), "headshape", frozenset(), frozenset({"acq", "space"})),
     _Tie("markers", frozenset({"meg"}), "markers", frozenset(), frozenset({"acq", "space"})),
+    # "MEG, Neuromag/Elekta/MEGIN": a file of more than 2 GB is split, and each part names the next.
+    _Tie(
+        "piece",
+        frozenset({"meg"}),
+        "meg",
+        frozenset({".fif"}),
+        frozenset({"split"}),
+        entity="split",
+        same=True,
+    ),
     # "MEG, Cross-talk and fine-calibration files": of the machine, in no task; without them a
     # recording of Elekta/MEGIN cannot be filtered as its maker means it to be.
     *(
@@ -413,11 +426,13 @@ class _Search:
         """Choose the metadata of a file, and the other pieces of its recording."""
         pairs, suffix = name.pairs, name.suffix
         pieces = _pieces_with(name.extension)
+        # A table has no table for metadata: another one of its suffix is another recording.
+        metadata = _JSON if name.extension in _TABLES else _METADATA
         where = "sidecar of"
         for level in (folder, *folder.above):
             drawer = level.drawers.get(suffix)
             for one in drawer.near(pairs, _NONE) if drawer else ():
-                if one.extension in _METADATA:
+                if one.extension in metadata:
                     if one.pairs <= pairs:
                         self._take(one.number, f"{where} chosen {suffix} files", new)
                 elif level is folder and one.extension in pieces and one.pairs == pairs:

@@ -15,9 +15,10 @@ __all__ = ["glob_note", "glob_problem", "glob_test", "meant_glob"]
 
 MANY = 1000  # no glob that a person writes has more alternatives in braces
 
-_TOKEN = re.compile(
-    r"(?P<deep>(?<![^/])\*\*/(?:\*\*/)*)|(?P<star>\*+)|\?|\[[!^]?\]?[^]]*\]|.", re.S
-)
+_SET = re.compile(
+    r"\[[!^]?+\]?+[^]]*+\]"
+)  # a bracket that stands first in it is one of its letters
+_TOKEN = re.compile(rf"(?P<deep>(?<![^/])\*\*/(?:\*\*/)*)|(?P<star>\*+)|\?|{_SET.pattern}|.", re.S)
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _ANY, _HERE = ".*", "[^/]*"
 _BOUND = "(?<![^/])"  # at the beginning of a part of the path
@@ -137,7 +138,7 @@ def _read(pattern: str) -> _Glob:
 
 
 def _wild(token: str) -> bool:
-    return token[0] in "*?" or (token[0] == "[" and token[-1] == "]" and len(token) > 2)
+    return token[0] in "*?" or _SET.fullmatch(token) is not None
 
 
 def _one(token: str, literal: Callable[[str], str]) -> str:

@@ -20,7 +20,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.planning.bids_schema import DATATYPES
-from neurofetch.planning.entities import folder_label
+from neurofetch.planning.entities import DERIVATIVES, folder_label
 from neurofetch.planning.suggest import Spellings, may_mean
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ class Narrowing:
         if place.kind in (Kind.SUBJECT, Kind.SESSION) and name in DATATYPES:
             label["datatype"] = name
         of_all = place.kind is Kind.DATASET and name == "derivatives" and not self._derivatives
-        if of_all or (place.kind is Kind.COLLECTION and place.path.endswith("derivatives/")):
+        if of_all or place.path == DERIVATIVES:
             label["derivatives"] = name
         return {what: value for what, value in label.items() if what in self._asked}
 

@@ -29,7 +29,6 @@ from neurofetch.planning.suggest import (
     Spellings,
     all_meant,
     nearest,
-    same_but_for_zeros_or_case,
     shorten,
     spell,
 )
@@ -378,64 +377,103 @@ def _resolve(
     elsewhere: Mapping[str, Collection[str]],
 ) -> tuple[Query, list[str]]:
     """Replace the values asked for by those that exist; every unknown one is in the error."""
-    notes: list[str] = []
-    problems: list[str] = []
     there = _existing(listed, query, rules)
     for name, values in elsewhere.items():
         if name in there:
             there[name][0].update(values)
             there[name][1].update(values)
-
-    def real(name: str, values: Sequence[str]) -> tuple[str, ...]:
-        if not values:
-            return ()
-        exists, likely = there.get(name, (set(), set()))
-        spellings = Spellings(likely)
-        unlikely = exists - likely
-        meaning, wrong = all_meant(name, [one for one in values if one not in unlikely], spellings)
-        problems.extend(wrong)
-        if wrong:
-            asked = {name: [one for one in values if one not in meaning and one not in unlikely]}
-            everything = _existing(listed, replace(query, suffix=("any",)), rules)
-            problems.extend(_of_another_filter(asked, everything))
-        found: dict[str, None] = {}
-        others: list[str] = []
-        for value in values:
-            existing = meaning.get(value, (value,) if value in unlikely else ())
-            found.update(dict.fromkeys(existing))
-            if existing and value not in existing and name not in LOOSE_ENTITIES:
-                others.append(f"{spell(name, value)} → {spell(name, existing[0])}")
-        notes.extend(_few(others))
-        if twins := {twin for one in found for twin in spellings.twins(one)}.difference(found):
-            notes.append(f"there is also {shorten(spell(name, one) for one in twins)}: not chosen")
-        return tuple(found)
-
-    found = {entity: real(entity, values) for entity, values in query.entities}
-    notes += _of_subjects(listed, found, rules.averages)
+    wanted = _Values(there, lambda: _existing(listed, replace(query, suffix=("any",)), rules))
+    found = {"sub": wanted.real("sub", query.get("sub"))}
+    if found["sub"] and query.get("ses"):
+        own = _sessions_of(listed, found["sub"], rules.averages)
+        found["ses"] = wanted.real("ses", query.get("ses"), own)
     resolved = replace(
         query,
-        entities=tuple(found.items()),
-        suffix=real("suffix", query.suffix),
-        extension=real("extension", query.extension),
-        datatype=real("datatype", query.datatype),
+        entities=tuple(
+            (entity, found[entity] if entity in found else wanted.real(entity, asked))
+            for entity, asked in query.entities
+        ),
+        suffix=wanted.real("suffix", query.suffix),
+        extension=wanted.real("extension", query.extension),
+        datatype=wanted.real("datatype", query.datatype),
     )
-    if problems:
-        raise UnknownValueError("\n".join(problems))
-    return resolved, notes
+    if wanted.problems:
+        raise UnknownValueError("\n".join(wanted.problems))
+    return resolved, wanted.notes
 
 
-def _of_subjects(
-    listed: Sequence[Entry], asked: dict[str, tuple[str, ...]], averages: str
-) -> list[str]:
-    """Write in sessions as the subjects that were asked for spell them; note each change.
+class _Values:
+    """The values that exist, and what is to be said of those that were asked for.
 
-    One subject may have ``ses-1`` where another one has ``ses-01``. Which of the folders were
-    listed must not decide what is meant.
+    Parameters
+    ----------
+    there : dict of str to tuple of two sets
+        Values that exist, and those that a near miss may mean, by filter.
+    of_all : callable
+        Returns the same of the filters for which nothing was asked.
     """
-    sessions, subjects = asked.get("ses"), asked.get("sub")
-    if not sessions or not subjects:
-        return []
-    there: set[str] = set()
+
+    def __init__(
+        self,
+        there: Mapping[str, tuple[set[str], set[str]]],
+        of_all: Callable[[], Mapping[str, tuple[set[str], set[str]]]],
+    ) -> None:
+        self._there = there
+        self._of_all = of_all
+        self.notes: list[str] = []
+        self.problems: list[str] = []
+
+    def real(
+        self, name: str, values: Sequence[str], nearer: Collection[str] = ()
+    ) -> tuple[str, ...]:
+        """Return the existing values that are meant.
+
+        Parameters
+        ----------
+        name : str
+        values : sequence of str
+        nearer : collection of str, optional
+            Those that are meant rather than others.
+        """
+        if not values:
+            return ()
+        exists, likely = self._there.get(name, (set(), set()))
+        near, spellings = Spellings(nearer), Spellings(likely)
+        unlikely = exists - likely
+        meaning: dict[str, tuple[str, ...]] = {one: (one,) for one in values if one in unlikely}
+        meaning |= all_meant(name, values, near)[0] if nearer else {}
+        others, wrong = all_meant(name, [one for one in values if one not in meaning], spellings)
+        meaning |= others
+        if wrong:
+            self.problems += wrong
+            asked = {name: [one for one in values if one not in meaning]}
+            self.problems += _of_another_filter(asked, self._of_all())
+        found = dict.fromkeys(one for value in values for one in meaning.get(value, ()))
+        if name not in LOOSE_ENTITIES:
+            self.notes += _few(_taken_for(name, meaning))
+        twins = {twin for one in found for twin in (near if nearer else spellings).twins(one)}
+        if twins := twins.difference(found):
+            listed = shorten(spell(name, one) for one in twins)
+            self.notes.append(f"there is also {listed}: not chosen")
+        return tuple(found)
+
+
+def _taken_for(name: str, meaning: Mapping[str, Sequence[str]]) -> list[str]:
+    """Say of each value that does not exist for which one it was taken."""
+    return [
+        f"{spell(name, value)} → {spell(name, existing[0])}"
+        for value, existing in meaning.items()
+        if value not in existing
+    ]
+
+
+def _sessions_of(listed: Sequence[Entry], subjects: Sequence[str], averages: str) -> frozenset[str]:
+    """Return the sessions of some subjects.
+
+    One subject may have ``ses-1`` where another one has ``ses-01``: what a session means is told
+    by the subjects that were asked for, whatever else was listed.
+    """
+    there: set[str] = {averages} - {""}
     wanted = frozenset(subjects)
 
     def of_rest(told: Pairs, rest: str) -> bool:
@@ -446,18 +484,7 @@ def _of_subjects(
 
     for _ in map(Reader(lambda pairs: pairs, of_rest), map(attrgetter("path"), listed)):
         pass
-    found: dict[str, None] = {}
-    notes = []
-    for value in sessions:
-        own = value
-        if value not in there and value != averages:
-            same = [other for other in there if same_but_for_zeros_or_case(value, other)]
-            own = same[0] if len(same) == 1 else value
-        if own != value:
-            notes.append(f"{spell('ses', value)} → {spell('ses', own)}")
-        found[own] = None
-    asked["ses"] = tuple(found)
-    return notes
+    return frozenset(there)
 
 
 def _of_another_filter(

@@ -23,7 +23,6 @@ __all__ = [
     "meant",
     "nearest",
     "or_list",
-    "same_but_for_zeros_or_case",
     "shorten",
     "spell",
     "twins_of",
@@ -221,25 +220,6 @@ def may_mean(values: Iterable[str], exists: Collection[str] | Spellings) -> froz
             spellings = set(longer) if len(longer) == 1 else set()
         found |= spellings
     return frozenset(found)
-
-
-def same_but_for_zeros_or_case(one: str, two: str) -> bool:
-    """Whether two values are the same number, or the same but for upper and lower case.
-
-    Parameters
-    ----------
-    one, two : str
-        Bare.
-
-    Examples
-    --------
-    >>> same_but_for_zeros_or_case("1", "001"), same_but_for_zeros_or_case("Pre", "pre")
-    (True, True)
-    >>> same_but_for_zeros_or_case("1", "10")
-    False
-    """
-    there = Spellings([two])
-    return bool(there.same_letters(one) or there.same_number(one))
 
 
 _LEADING_ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
