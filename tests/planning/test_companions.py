@@ -143,6 +143,14 @@ def test_a_table_is_no_metadata_of_another_table(end):
     assert set(found) == {f"task-a_{suffix}.json"}
 
 
+def test_gradients_have_no_metadata_of_their_own():
+    """The class: metadata taken for data, and a wrong reason in the plan."""
+    image, asked = "sub-01/dwi/sub-01_dir-PA_dwi.nii.gz", "dir-PA_dwi.bvec"
+    inherited = {"dwi.bval": "inherited by chosen dwi files"}
+    assert along([image, asked, *inherited], {image, asked}) == inherited
+    assert along([image, asked, *inherited], {asked}) == {}
+
+
 def test_a_table_of_labels_comes_with_its_image():
     image = "derivatives/x/sub-01/anat/sub-01_desc-aseg_dseg.nii.gz"
     table = "derivatives/x/desc-aseg_dseg.tsv"

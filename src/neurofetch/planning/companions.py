@@ -34,6 +34,8 @@ _IMAGES = frozenset({".nii", ".nii.gz"})
 _METADATA = frozenset({".json", ".tsv", ".bval", ".bvec"})
 """Extensions of files that apply to other files of their suffix, also in folders below."""
 _JSON = frozenset({".json"})
+_OF_OTHERS = _METADATA - {".tsv"}
+"""Extensions of files that are nothing but metadata, and have none of their own."""
 _TABLES = frozenset({".tsv", ".tsv.gz"})
 _PIECES: Final = (
     frozenset({".vhdr", ".vmrk", ".eeg"}),
@@ -398,7 +400,7 @@ class _Search:
         """Choose what belongs to one file; return what is new."""
         path = self._paths[number]
         name = self._read(path)
-        if not name.suffix or name.extension == ".json" or not self._is_new(name):
+        if not name.suffix or name.extension in _OF_OTHERS or not self._is_new(name):
             return []
         new: list[int] = []
         inner = path.rpartition("/")[0]
