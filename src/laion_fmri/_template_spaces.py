@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 __all__ = [
     "SIDES",
     "Hemisphere",
-    "MaskSource",
     "Maps",
+    "MaskSource",
     "OfSubject",
     "in_mni305",
     "maps_of",
     "on_fsaverage",
     "on_own_surface",
     "one_of",
+    "sphere_weights",
     "without_nan",
 ]
 
@@ -293,18 +294,65 @@ def _when(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=4)
 def _resampler(sphere: Path, _sphere: object, template: Path, _template: object) -> Any:
-    """Return the weights between two spheres, kept as long as the files are the same.
-
-    They take about a minute of processor time for 163,842 vertices.
-    """
+    """Return the weights between two spheres, kept as long as the files are the same."""
     from nibabel.freesurfer import io as freesurfer
     from nitransforms.base import SurfaceMesh
     from nitransforms.surface import SurfaceResampler
 
     read: Any = freesurfer.read_geometry
     points, faces = read(sphere)
-    moving = SurfaceMesh.from_arrays(points, faces)
-    return SurfaceResampler(SurfaceMesh(str(template)), moving)
+    moving, reference = SurfaceMesh.from_arrays(points, faces), SurfaceMesh(str(template))
+    # Its own weights are the same, but take minutes for 163,842 vertices.
+    weights = sphere_weights(reference._coords, points, faces)
+    return SurfaceResampler(reference, moving, mat=weights)
+
+
+def sphere_weights(targets: NDArray[Any], points: NDArray[Any], faces: NDArray[Any]) -> Any:
+    """Return barycentric weights: where the ray to each target meets a triangle of a sphere.
+
+    Parameters
+    ----------
+    targets, points : numpy.ndarray
+        Shape (n_targets, 3) and (n_points, 3), on spheres about the origin.
+    faces : numpy.ndarray
+        Shape (n_faces, 3): each triangle's points.
+
+    Returns
+    -------
+    scipy.sparse.csr_array
+        Shape (n_points, n_targets); each column adds up to 1.
+    """
+    import numpy as np
+    from scipy.sparse import csr_array
+    from scipy.spatial import KDTree
+
+    rays = targets / np.linalg.norm(targets, axis=1, keepdims=True)
+    a, b, c = (points / np.linalg.norm(points, axis=1, keepdims=True))[faces].swapaxes(0, 1)
+    volume = np.einsum("ij,ij->i", a, np.cross(b, c))
+    flat = np.abs(volume) < 1e-15  # no ray meets such a triangle in one place
+    volume[flat] = 1
+    # A ray is u a + v b + w c, where u is its triple product with b and c over that of a, b and c.
+    normals = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
+    normals /= volume[:, None, None]
+    near = KDTree(a + b + c)
+    chosen = np.zeros(len(rays), dtype=np.intp)
+    weights = np.zeros((len(rays), 3))
+    left = np.arange(len(rays))
+    for neighbours in (6, 48, 384):  # uneven triangles: their middles may be far
+        _, candidates = near.query(3 * rays[left], k=min(neighbours, len(faces)))
+        shares = np.einsum("tkij,tj->tki", normals[candidates], rays[left])
+        shares[flat[candidates]] = -1
+        best = shares.min(axis=2).argmax(axis=1)
+        rows = np.arange(len(left))
+        chosen[left], weights[left] = candidates[rows, best], shares[rows, best]
+        left = left[weights[left].min(axis=1) < -1e-9]
+        if not len(left):
+            break
+    weights = np.clip(weights, 0, None)  # beside the triangle by rounding, or in a gap
+    weights /= weights.sum(axis=1, keepdims=True)
+    columns = np.repeat(np.arange(len(rays)), 3)
+    shape = len(points), len(rays)
+    return csr_array((weights.ravel(), (faces[chosen].ravel(), columns)), shape=shape)
 
 
 # --- templates ------------------------------------------------------------------------------------

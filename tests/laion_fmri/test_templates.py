@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from laion_fmri._template_spaces import sphere_weights
 from laion_fmri.errors import DataNotDownloadedError
 from laion_fmri.subject import load_subject
 from laion_fmri.templates import to_template
@@ -144,6 +145,36 @@ def test_values_of_own_surfaces_go_to_fsaverage(sub, tmp_path):
     assert written.meta["AnatomicalStructurePrimary"] == "CortexRight"
     single = sub.surface_to_template(constant["L"], hemi="L")
     assert np.array_equal(single, found["L"])
+
+
+def test_weights_between_spheres_are_those_of_nitransforms():
+    surface = pytest.importorskip("nitransforms.surface")
+    mesh = pytest.importorskip("nitransforms.base").SurfaceMesh
+    points, faces = sphere(3)
+    rng = np.random.default_rng(3)
+    uneven = points + rng.normal(0, 0.02, points.shape)
+    uneven /= np.linalg.norm(uneven, axis=1, keepdims=True)
+    targets, about = sphere(4)
+    slow = surface.SurfaceResampler(
+        mesh.from_arrays(100 * targets, about), mesh.from_arrays(100 * uneven, faces)
+    )
+    values = rng.random((2, len(points)))
+    weights = sphere_weights(targets, uneven, faces)
+    assert np.allclose(weights.sum(axis=0), 1)
+    assert np.allclose(values @ weights, slow.apply(values), atol=2e-3)  # it allows that much
+    met = (uneven.T @ weights).T
+    assert np.allclose(met / np.linalg.norm(met, axis=1, keepdims=True), targets, atol=1e-9)
+
+
+def test_a_ray_through_a_vertex_an_edge_or_a_flat_triangle_finds_its_place():
+    points, faces = sphere(2)
+    flat = np.concatenate([faces, [[0, 0, 1]]])  # no area
+    edge = points[faces[0][:2]].sum(axis=0)
+    targets = np.array([points[5], edge / np.linalg.norm(edge)])
+    weights = sphere_weights(targets, 100 * points, flat).toarray()
+    assert np.allclose(weights[:, 0], np.arange(len(points)) == 5)
+    assert np.allclose(weights[faces[0][:2], 1], 0.5)
+    assert np.allclose(weights.sum(axis=0), 1)
 
 
 def test_a_hole_in_a_surface_is_zero_and_does_not_spread(sub):
