@@ -18,6 +18,7 @@ TemplateFlow's: it fetches them once, into ``TEMPLATEFLOW_HOME``.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -40,7 +41,6 @@ from neurofetch.store.atomic import replacing
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
 
     import numpy as np
     from nibabel.nifti1 import Nifti1Image
@@ -254,25 +254,20 @@ def surface_to_template(
     """
     need("surface_to_template()", "template", "nibabel", "nitransforms", "templateflow")
     _kind("surface_to_template", target, "surface")
-    import numpy as np
-
     density = DENSITIES[one_of("fsaverage_density", fsaverage_density, DENSITIES)]
     names = _Names(subject.subject_id, target, desc=desc, session=session, folder=output_dir)
-    given: Mapping[str, NDArray[Any]]
-    if isinstance(values, np.ndarray):
-        if hemi is None:
-            raise UsageError("values is an array: say with hemi='L' or 'R' which hemisphere.")
-        given = {hemi: values}
-    else:
-        given = dict(values)
-        if hemi is not None and hemi not in given:
-            raise UsageError(f"hemi={hemi!r}, but values has {', '.join(given) or 'nothing'}.")
+    single = not isinstance(values, Mapping)
+    given: Mapping[Any, Any] = {hemi: values} if single else values
+    if single and hemi is None:
+        raise UsageError("values is an array: say with hemi='L' or 'R' which hemisphere.")
+    if hemi is not None and hemi not in given:
+        raise UsageError(f"hemi={hemi!r}, but values has {', '.join(given) or 'nothing'}.")
     found: dict[str, Floats] = {}
     for name, array in given.items():
         side = _sides(name)[0]
         found[side] = on_fsaverage(subject, without_nan(array), side, density)
         names.write_surface(found[side], side, density)
-    return found[str(hemi)] if isinstance(values, np.ndarray) else found
+    return found[str(hemi)] if single else found
 
 
 # --- what is asked for ----------------------------------------------------------------------------

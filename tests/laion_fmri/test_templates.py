@@ -143,7 +143,7 @@ def test_values_of_own_surfaces_go_to_fsaverage(sub, tmp_path):
     written = nib.load(tmp_path / "new" / names[1])
     assert np.array_equal(np.array(written.agg_data()), found["R"])
     assert written.meta["AnatomicalStructurePrimary"] == "CortexRight"
-    single = sub.surface_to_template(constant["L"], hemi="L")
+    single = sub.surface_to_template(constant["L"].tolist(), hemi="L")
     assert np.array_equal(single, found["L"])
 
 
