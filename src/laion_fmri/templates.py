@@ -256,8 +256,8 @@ def surface_to_template(
     _kind("surface_to_template", target, "surface")
     density = DENSITIES[one_of("fsaverage_density", fsaverage_density, DENSITIES)]
     names = _Names(subject.subject_id, target, desc=desc, session=session, folder=output_dir)
-    single = not isinstance(values, Mapping)
-    given: Mapping[Any, Any] = {hemi: values} if single else values
+    given: Mapping[Any, Any] = values if isinstance(values, Mapping) else {hemi: values}
+    single = given is not values
     if single and hemi is None:
         raise UsageError("values is an array: say with hemi='L' or 'R' which hemisphere.")
     if hemi is not None and hemi not in given:
