@@ -100,7 +100,7 @@ def lay_out(root: Path, *subjects: str) -> None:
     kept = {
         key: content
         for key, content in objects().items()
-        if "/ses-31/" not in key.replace("derivatives/localizers", "")
+        if ("/ses-31/" not in key or key.startswith("derivatives/localizers"))
         and (not key.startswith(("derivatives", "sub-")) or any(one in key for one in subjects))
     }
     write_local(kept, root)
