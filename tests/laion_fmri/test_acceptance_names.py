@@ -1,4 +1,4 @@
-"""Names, signatures and errors that scripts for the public package use are where they expect them."""
+"""What scripts for the public package use is where they expect it: names, signatures, errors."""
 
 from __future__ import annotations
 
