@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RECIPE = Recipe(held_out=(), figures_per_session=1)
 SESSIONS = list(RECIPE.sessions)
 GLM = "derivatives/glmsingle-tedana"
-MASK = "rsquare"
+MASK = "anatomical"
 """Which mask the naive functions take where none is named: the accessors' default."""
 
 
