@@ -287,14 +287,14 @@ class Subject:
 
     @also_named(rois="queries")
     def get_roi_masks(
-        self, queries: RoiQuery = "all", mask_source: MaskSource = MASK_SOURCE
+        self, queries: RoiQuery | None = None, mask_source: MaskSource = MASK_SOURCE
     ) -> dict[str, NDArray[np.bool_]]:
         """Return ROIs by what was asked.
 
         Parameters
         ----------
-        queries : str or list of str
-            Each as in `get_roi_mask`.
+        queries : str or list of str, optional
+            Each as in `get_roi_mask`; default: the name of every ROI on disk.
         mask_source : {"anatomical", "rsquare"}
 
         Returns
@@ -303,6 +303,8 @@ class Subject:
             For each word, the union of what it means: bool, shape (n_voxels,).
         """
         here, brain = self.rois, brain_of(self.layout, mask_source)
+        if queries is None:
+            queries = here.resolve("all")
         words = [queries] if isinstance(queries, str) else list(queries)
         return {word: here.on(brain, word) for word in words}
 

@@ -85,7 +85,7 @@ def session_id(session: object) -> str:
     >>> session_id("04"), session_id("ses-04"), session_id(4)
     ('ses-04', 'ses-04', 'ses-04')
     """
-    if session in (None, ""):
+    if session is None or (isinstance(session, str) and not session):
         raise ValueError("session is required: one such as 'ses-04', or a list of them.")
     if isinstance(session, (int, np.integer)) and not isinstance(session, bool):
         session = f"{session:02d}"
