@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
+from laion_fmri import templates
 from laion_fmri._names import also_named
 from laion_fmri.brain import volume_image, write_image
 from laion_fmri.config import data_directory
@@ -585,6 +586,22 @@ class Subject:
         if output_path is not None:
             write_image(image, Path(output_path))
         return image
+
+    def to_template(self, values: Any, target: str, **keywords: Any) -> Any:
+        """Take voxel values to a template; see `laion_fmri.templates.to_template`."""
+        return templates.to_template(self, values, target, **keywords)
+
+    def volume_to_surface(self, values: Any, target: str = "fsaverage", **keywords: Any) -> Any:
+        """Take voxel values to a surface; see `laion_fmri.templates.volume_to_surface`."""
+        return templates.volume_to_surface(self, values, target, **keywords)
+
+    def volume_to_template(self, values: Any, target: str, **keywords: Any) -> Nifti1Image:
+        """Take voxel values to a volume; see `laion_fmri.templates.volume_to_template`."""
+        return templates.volume_to_template(self, values, target, **keywords)
+
+    def surface_to_template(self, values: Any, target: str = "fsaverage", **keywords: Any) -> Any:
+        """Take values of surfaces to a template; see `laion_fmri.templates.surface_to_template`."""
+        return templates.surface_to_template(self, values, target, **keywords)
 
     @also_named(ses="session")
     def to_torch_dataset(

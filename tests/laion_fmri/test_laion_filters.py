@@ -350,9 +350,10 @@ def test_mirrored_extras_meet_no_filter(extra):
 
 def test_anatomy_belongs_to_no_session_of_the_task():
     made = plan(include_anatomical=True, ses="01", suffix="T1w", extension="nii.gz")
+    base = "derivatives/anatomical/sub-03/ses-PrismaAnat/anat/sub-03_ses-PrismaAnat_space-T1w_"
     assert {key for key in keys(made) if "T1w.nii.gz" in key} == {
-        "derivatives/anatomical/sub-03/ses-PrismaAnat/anat/"
-        "sub-03_ses-PrismaAnat_desc-preproc_T1w.nii.gz"
+        f"{base}T1w.nii.gz",
+        f"{base}res-1pt8_T1w.nii.gz",
     }
 
 
