@@ -22,6 +22,7 @@ from laion_fmri.loader.rois import Rois
 from laion_fmri.loader.torch_dataset import dataset_class
 from laion_fmri.loader.trials import read_trials
 from laion_fmri.loader.voxels import read_map, voxel_columns
+from laion_fmri.trial_stimuli import WithStimuli
 from laion_fmri.volumes.brain_mask import Brain, read_brain, voxel_coordinates
 from neurofetch.extras import need
 
@@ -100,7 +101,7 @@ def _need_libraries() -> None:
     need("reading a subject", "loader", "numpy", "nibabel", "pandas", "isal")
 
 
-class Subject:
+class Subject(WithStimuli):
     """The data of one subject on disk.
 
     The voxels of all results are those of the brain mask (mean R² above 0; NaN is not brain), in
