@@ -41,6 +41,7 @@ FRONT_DOORS = (
     "laion_fmri.io",
     "laion_fmri.stimuli",
     "laion_fmri.subject",
+    "laion_fmri.templates",
     "laion_fmri.verify",
 )
 """Modules that people import from: pyright is to know each type in them without a guess."""

@@ -15,6 +15,7 @@ import laion_fmri.volumes  # noqa: F401 - names the extra where numpy is missing
 # isort: split
 import numpy as np
 
+from laion_fmri import templates
 from laion_fmri._names import also_named
 from laion_fmri.brain import volume_image, write_image
 from laion_fmri.config import data_directory
@@ -35,6 +36,7 @@ from laion_fmri.loader.rois import Rois
 from laion_fmri.loader.torch_dataset import dataset_class
 from laion_fmri.loader.trials import read_trials
 from laion_fmri.loader.voxels import check_source, read_map, voxel_columns
+from laion_fmri.trial_stimuli import WithStimuli
 from laion_fmri.volumes.brain_mask import Brain, voxel_coordinates
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.voxel_array import on_mask
@@ -118,7 +120,7 @@ def _need_libraries() -> None:
     need("reading a subject", "loader", "numpy", "nibabel", "pandas", "isal")
 
 
-class Subject:
+class Subject(WithStimuli):
     """The data of one subject on disk.
 
     The voxels of all results are those of a brain mask, in the order of a C-order ravel of the
@@ -797,6 +799,22 @@ class Subject:
         if output_path is not None:
             write_image(image, Path(output_path))
         return image
+
+    def to_template(self, values: Any, target: str, **keywords: Any) -> Any:
+        """Take voxel values to a template; see `laion_fmri.templates.to_template`."""
+        return templates.to_template(self, values, target, **keywords)
+
+    def volume_to_surface(self, values: Any, target: str = "fsaverage", **keywords: Any) -> Any:
+        """Take voxel values to a surface; see `laion_fmri.templates.volume_to_surface`."""
+        return templates.volume_to_surface(self, values, target, **keywords)
+
+    def volume_to_template(self, values: Any, target: str, **keywords: Any) -> Nifti1Image:
+        """Take voxel values to a volume; see `laion_fmri.templates.volume_to_template`."""
+        return templates.volume_to_template(self, values, target, **keywords)
+
+    def surface_to_template(self, values: Any, target: str = "fsaverage", **keywords: Any) -> Any:
+        """Take values of surfaces to a template; see `laion_fmri.templates.surface_to_template`."""
+        return templates.surface_to_template(self, values, target, **keywords)
 
     @also_named(ses="session")
     def to_torch_dataset(

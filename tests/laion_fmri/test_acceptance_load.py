@@ -297,7 +297,9 @@ def test_the_table_of_all_trials_goes_with_the_stacked_betas(here, sub):
     kinds = [name.split("_")[0] for _, _, name in expected]
     assert table["unique_or_shared"].tolist() == kinds
     rows = pd.read_csv(here.data / "stimuli/task-images_metadata.csv")["image_name"]
-    assert rows.iloc[sub.metadata["stim_idx"]].tolist() == [name for _, _, name in expected]
+    assert rows.iloc[sub.metadata["stim_idx"].astype(int)].tolist() == [
+        name for _, _, name in expected
+    ]
 
 
 def test_pictures_of_trials_are_as_displayed(here, sub):

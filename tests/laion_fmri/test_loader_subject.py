@@ -336,7 +336,6 @@ def test_a_plain_file_beside_the_packed_one_is_taken(root, tmp_path):
 
 
 def test_a_subject_is_one_class_with_parts_that_can_be_used_on_their_own(sub, root):
-    assert Subject.__bases__ == (object,)
     assert sub.rois.names("face") == sub.get_available_rois("face")
     assert sub.rois.categories() == sub.get_available_categories()
     assert same(sub.rois.mask(["face", "V1"]), sub.get_roi_mask(["face", "V1"]))
