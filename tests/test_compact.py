@@ -24,7 +24,7 @@ from neurofetch.model import (
     VerificationLevel,
     Want,
 )
-from neurofetch.sources.page import Page
+from neurofetch.sources.page import Page, _quick_files
 from testbed.s3 import S3Server
 from tests.sources.test_s3 import listing
 
@@ -134,6 +134,13 @@ ROWS = st.builds(
     size=st.sampled_from(["0", "12", "", "-1", "9" * 19]),
     kept=st.sampled_from(["STANDARD", "GLACIER", "", "odd one"]),
 )
+PLAIN = st.builds(
+    ROW.format,
+    key=st.text("ab/+%20=-~", min_size=1, max_size=12),
+    etag=st.sampled_from(["0" * 32, "a" * 32 + "-7"]),
+    size=st.sampled_from(["0", "12"]),
+    kept=st.sampled_from(["STANDARD", "GLACIER"]),
+)
 BETWEEN = st.sampled_from(
     ["", "", "", "\n", "<!-- ", " -->", "<![CDATA[", "]]>", "<x>", "</x>", "<Contents>", "<?x?>"]
 )
@@ -150,18 +157,29 @@ def test_a_page_that_is_read_quickly_says_what_the_parser_says(rows, last, decla
         except Exception as error:  # noqa: BLE001 - what kind it is, is compared
             return type(error)
 
+    assert_as_the_parser(read)
+
+
+@given(st.lists(PLAIN, min_size=1, max_size=5), st.sampled_from(["&quot;", '"']))
+def test_a_page_of_plain_rows_says_what_the_parser_says(rows, quote):
+    page = listing("".join(rows).replace("&quot;", quote), token="t")
+    assert _quick_files(page) is not None
+    assert_as_the_parser(lambda: Page.parse(page, "u"))
+
+
+def assert_as_the_parser(read):
     quick = read()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("neurofetch.sources.page._quick_rows", lambda _: None)
+        patch.setattr("neurofetch.sources.page._quick_files", lambda _: None)
         assert read() == quick
 
 
 def test_a_page_as_s3_writes_it_is_read_quickly(monkeypatch):
-    monkeypatch.setattr("neurofetch.sources.page._Document.rows", None)
+    monkeypatch.setattr("neurofetch.sources.page._Document.files", None)
     rows = [ROW.format(key=f"a/{n}%20b", etag="0" * 32, size=n, kept="GLACIER") for n in range(9)]
     page = Page.parse(listing(*rows), "u")
-    assert [row.key for row in page.rows] == [f"a/{n} b" for n in range(9)]
-    assert {row.storage_class for row in page.rows} == {"GLACIER"}
+    assert page.files.keys == tuple(f"a/{n} b" for n in range(9))
+    assert set(page.files.classes) == {"GLACIER"}
 
 
 # -- memory ----------------------------------------------------------------------------------------

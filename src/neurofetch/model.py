@@ -441,21 +441,21 @@ class Listed(NamedTuple):
 
     Parameters
     ----------
-    keys : sequence of str
+    keys : tuple of str
         One without a key has an empty one.
-    sizes : sequence of int or None
+    sizes : tuple of int or None
         Bytes.
-    etags, times : sequence of str or None
+    etags, times : tuple of str or None
         As the server wrote them, ETags without quotation marks.
-    classes : sequence of str
+    classes : tuple of str
         Storage classes; "" for nothing special.
     """
 
-    keys: Sequence[str] = ()
-    sizes: Sequence[int | None] = ()
-    etags: Sequence[str | None] = ()
-    times: Sequence[str | None] = ()
-    classes: Sequence[str] = ()
+    keys: tuple[str, ...] = ()
+    sizes: tuple[int | None, ...] = ()
+    etags: tuple[str | None, ...] = ()
+    times: tuple[str | None, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 class Folder(NamedTuple):
@@ -783,14 +783,14 @@ class Want(Value):
             The path of each, and why it was chosen.
         """
         made = []
-        before, rest = None, _same_want(("", "", False, ""))
+        rests: dict[str, tuple[str, str, bool, str]] = {}
         for file, path, why in zip(files, paths, reasons, strict=True):
-            if why != before:
-                before, rest = why, _same_want((why, "", False, ""))
+            if why not in rests:
+                rests[why] = _same_want((why, "", False, ""))
             one = _new(cls)
             one._remote = file
             one._path = path
-            one._rest = rest
+            one._rest = rests[why]
             made.append(one)
         return made
 

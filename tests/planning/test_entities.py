@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neurofetch.planning.entities import ENTITY_NAMES, Entities, Reader, bare, full, parse
+from neurofetch.planning.entities import (
+    ENTITY_NAMES,
+    Entities,
+    NameReader,
+    Reader,
+    bare,
+    full,
+    parse,
+)
 from neurofetch.planning.entities import format as write
+from neurofetch.planning.units import unit_of
 
 BETAS = (
     "derivatives/glmsingle-tedana/sub-01/ses-02/func/"
@@ -197,3 +206,25 @@ def test_each_rest_of_a_name_is_read_once() -> None:
         read(f"sub-{sub}/ses-1/func/sub-{sub}_task-a_bold.nii.gz")
     own = [f"sub-{sub}/ses-1/func/sub-{sub}_task-a_bold.nii.gz" for sub in ("01", "02", "03")]
     assert sorted(seen) == sorted(["task-a_bold.nii.gz", *own])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from((*FOLDERS, "sub-01_meg.ds", "sub-01_meg")), max_size=4),
+            st.lists(st.sampled_from(CHUNKS), min_size=1, max_size=4),
+            st.sampled_from((".nii.gz", "", ".5mm.json", ".ds")),
+        ),
+        max_size=5,
+    )
+)
+def test_many_names_are_read_as_each_is_read_alone(
+    files: list[tuple[list[str], list[str], str]],
+) -> None:
+    read = NameReader()
+    for folders, chunks, extension in files:
+        path = "/".join([*folders, "_".join(chunks) + extension])
+        says, name = parse(path), read(path)
+        assert name.pairs == frozenset(says.values), path
+        assert (name.suffix, name.extension) == (says.suffix, says.extension), path
+        assert name.unit == unit_of(path)

@@ -14,17 +14,18 @@ each of these a sidecar. Pure: names alone decide.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from neurofetch.planning.bids_schema import ASSOCIATIONS, ROOT_FILES
-from neurofetch.planning.entities import datatype_of, parse
+from neurofetch.planning.entities import NameReader, datatype_of
 from neurofetch.planning.units import unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from neurofetch.planning.entities import Entities
+    from neurofetch.planning.entities import Name
 
 __all__ = ["companions", "describes_dataset", "with_all_above"]
 
@@ -55,15 +56,13 @@ class _Tie(NamedTuple):
     datatype: str = ""
     entity: str = ""
 
-    def ties(self, says: Entities, datatype: str) -> bool:
-        """Whether data of this name and datatype has such files."""
-        if says.extension not in _IMAGES if self.image else says.extension == ".json":
+    def ties(self, suffix: str, extension: str, datatype: str) -> bool:
+        """Whether data of this suffix, extension and datatype may have such files."""
+        if extension not in _IMAGES if self.image else extension == ".json":
             return False
-        if self.of and says.suffix not in self.of:
+        if self.of and suffix not in self.of:
             return False
-        if self.datatype and datatype != self.datatype:
-            return False
-        return not self.entity or says.get(self.entity) is not None
+        return not self.datatype or datatype == self.datatype
 
 
 _RECORDING = frozenset({"recording"})
@@ -114,6 +113,17 @@ _TIES: Final = (
     ),
     *_OWN_TIES,
 )
+
+
+@lru_cache(maxsize=1024)
+def _ties_of(suffix: str, extension: str, datatype: str) -> tuple[tuple[_Tie, str], ...]:
+    """Return the ties of such data, each with what the plan says of it."""
+    return tuple(
+        (tie, f"{tie.what} of chosen {suffix} files")
+        for tie in _TIES
+        if tie.ties(suffix, extension, datatype)
+    )
+
 
 _STEMS = frozenset(name.partition(".")[0] for name in ROOT_FILES) | {""}
 
@@ -192,24 +202,52 @@ class _Drawer:
         self, pairs: frozenset[tuple[str, str]], extra: frozenset[str]
     ) -> Iterable[_Candidate]:
         """Return those that may belong to data with these pairs."""
-        if extra or len(self._few) < 16:
+        if extra or len(self._few) < _HANDFUL:
             return self._few
         if self._filed is None:
-            self._file()
-        filed = self._filed or {}
-        return [*self._unfiled, *(one for pair in pairs for one in filed.get(pair, ()))]
+            self._filed = self._by_rarest_pair()
+        found = self._unfiled
+        for some in filter(None, map(self._filed.get, pairs)):
+            found = found + some
+        return found
 
-    def _file(self) -> None:
+    def _by_rarest_pair(self) -> dict[tuple[str, str], list[_Candidate]]:
         often = Counter(pair for one in self._few for pair in one.pairs)
         filed: dict[tuple[str, str], list[_Candidate]] = {}
         for one in self._few:
             if one.pairs:
-                filed.setdefault(min(one.pairs, key=lambda pair: (often[pair], pair)), []).append(
-                    one
-                )
+                rarest = min(one.pairs, key=often.__getitem__)
+                filed.setdefault(rarest, []).append(one)
             else:
                 self._unfiled.append(one)
-        self._filed = filed
+        return filed
+
+
+class _Folder:
+    """A folder in which data lies: what may belong to it, and what lies above."""
+
+    __slots__ = ("above", "drawers", "path")
+
+    def __init__(self, path: str, above: tuple[_Folder, ...]) -> None:
+        self.path = path
+        self.above = above
+        """The folders above it, up to the root of the data set it lies in, the nearest first."""
+        self.drawers: dict[str, _Drawer] = {}
+        """Those that may come along, by suffix."""
+
+    def put(self, suffix: str, candidate: _Candidate) -> None:
+        if suffix not in self.drawers:
+            self.drawers[suffix] = _Drawer()
+        self.drawers[suffix].put(candidate)
+
+    def drawers_of(self, suffix: str, *, inherit: bool) -> Iterator[_Drawer]:
+        """Give the candidates of a suffix, of this folder and perhaps of those above."""
+        if suffix in self.drawers:
+            yield self.drawers[suffix]
+        if inherit:
+            for folder in self.above:
+                if suffix in folder.drawers:
+                    yield folder.drawers[suffix]
 
 
 class _Search:
@@ -222,21 +260,22 @@ class _Search:
         self._chosen = chosen
         self._allowed = allowed
         self._found: dict[int, str] = {}
-        self._done: set[tuple[str, Entities]] = set()
+        self._read = NameReader()
+        self._units: set[str] = set()
+        """Recordings that are folders of which one piece was looked at."""
         self._roots = {
             path.removesuffix(_DESCRIPTION).rstrip("/")
             for path in paths
             if path.endswith(_DESCRIPTION)
             and path[-len(_DESCRIPTION) - 1 : -len(_DESCRIPTION)] in ("", "/")
         } | {""}
-        self._above: dict[str, tuple[str, ...]] = {}
+        self._folders: dict[str, _Folder] = {}
 
     def found(self, first: Sequence[int]) -> dict[int, str]:
         """Return all that comes along."""
-        folders = {
-            folder for number in first for folder in self._folders(_home(self._paths[number]))
-        }
-        self._drawers = self._candidates(folders)
+        for number in first:
+            self._folder(self._home(number))
+        self._fill_drawers()
         todo = list(first)
         while todo:
             todo = [new for number in todo for new in self._along(number)]
@@ -244,71 +283,82 @@ class _Search:
         self._describe(first)
         return self._found
 
-    def _folders(self, folder: str) -> tuple[str, ...]:
-        """Return a folder and those above it, up to the root of the data set it lies in."""
-        known = self._above.get(folder)
+    def _home(self, number: int) -> str:
+        """Return the folder that a file lies in; of a piece of a recording, the recording's."""
+        return _home_of_files_in(self._paths[number].rpartition("/")[0])
+
+    def _folder(self, path: str) -> _Folder:
+        """Return a folder, which is made with those above it."""
+        known = self._folders.get(path)
         if known is None:
-            below = () if folder in self._roots else self._folders(folder.rpartition("/")[0])
-            known = self._above[folder] = (folder, *below)
+            above: tuple[_Folder, ...] = ()
+            if path not in self._roots:
+                parent = self._folder(path.rpartition("/")[0])
+                above = (parent, *parent.above)
+            known = self._folders[path] = _Folder(path, above)
         return known
 
-    def _candidates(self, folders: set[str]) -> dict[tuple[str, str], _Drawer]:
+    def _fill_drawers(self) -> None:
         """Sort the files that were not asked for by folder and suffix."""
-        drawers: dict[tuple[str, str], _Drawer] = defaultdict(_Drawer)
         for number, (path, asked) in enumerate(zip(self._paths, self._chosen, strict=True)):
-            if asked or _home(path) not in folders:
+            if asked:
                 continue
-            says = parse(path)
-            if says.suffix:
-                candidate = _Candidate(number, frozenset(says.values), says.extension)
-                drawers[_home(path), says.suffix].put(candidate)
-        return drawers
+            folder = self._folders.get(self._home(number))
+            if folder is not None:
+                name = self._read(path)
+                if name.suffix:
+                    candidate = _Candidate(number, name.pairs, name.extension)
+                    folder.put(name.suffix, candidate)
 
-    def _along(self, number: int) -> Iterator[int]:
-        """Choose what belongs to one file; yield what is new."""
+    def _along(self, number: int) -> list[int]:
+        """Choose what belongs to one file; return what is new."""
         path = self._paths[number]
-        says, home = parse(path), _home(path)
-        if not says.suffix or (home, says) in self._done:
-            return
-        self._done.add((home, says))
-        pairs = frozenset(says.values)
-        yield from self._applying(says, pairs, home)
-        datatype = datatype_of(path)
-        for tie in _TIES:
-            if not tie.ties(says, datatype):
+        name = self._read(path)
+        if not name.suffix or name.extension == ".json" or not self._is_new(name):
+            return []
+        new: list[int] = []
+        inner = path.rpartition("/")[0]
+        folder = self._folder(_home_of_files_in(inner))
+        self._add_applying(name, folder, new)
+        for tie, why in _ties_of(name.suffix, name.extension, datatype_of(path)):
+            if tie.entity and all(entity != tie.entity for entity, _ in name.pairs):
                 continue
-            why = f"{tie.what} of chosen {says.suffix} files"
-            for folder in self._folders(home) if tie.inherit else (home,):
-                drawer = self._drawers.get((folder, tie.suffix))
-                if drawer is None:
-                    continue
-                for one in drawer.near(pairs, tie.extra):
+            for drawer in folder.drawers_of(tie.suffix, inherit=tie.inherit):
+                for one in drawer.near(name.pairs, tie.extra):
                     if tie.extensions and one.extension not in tie.extensions:
                         continue
-                    if _belongs(one.pairs, pairs, tie.extra):
-                        yield from self._take(one.number, why)
+                    if _belongs(one.pairs, name.pairs, tie.extra):
+                        self._take(one.number, why, new)
+        return new
 
-    def _applying(
-        self, says: Entities, pairs: frozenset[tuple[str, str]], home: str
-    ) -> Iterator[int]:
+    def _is_new(self, name: Name) -> bool:
+        """Whether it is no piece of a recording of which another was looked at."""
+        if not name.unit:
+            return True
+        if name.unit in self._units:
+            return False
+        self._units.add(name.unit)
+        return True
+
+    def _add_applying(self, name: Name, folder: _Folder, new: list[int]) -> None:
         """Choose the metadata of a file, and the other pieces of its recording."""
-        pieces = next((some for some in _PIECES if says.extension in some), frozenset[str]())
-        for folder in self._folders(home):
-            drawer = self._drawers.get((folder, says.suffix))
-            if drawer is None:
-                continue
-            where = "sidecar of" if folder == home else "inherited by"
-            for one in drawer.near(pairs, frozenset()):
-                if one.extension in _METADATA and says.extension != ".json":
+        pairs, suffix = name.pairs, name.suffix
+        pieces = _pieces_with(name.extension)
+        where = "sidecar of"
+        for level in (folder, *folder.above):
+            drawer = level.drawers.get(suffix)
+            for one in drawer.near(pairs, _NONE) if drawer else ():
+                if one.extension in _METADATA:
                     if one.pairs <= pairs:
-                        yield from self._take(one.number, f"{where} chosen {says.suffix} files")
-                elif folder == home and one.extension in pieces and one.pairs == pairs:
-                    yield from self._take(one.number, f"piece of chosen {says.suffix} files")
+                        self._take(one.number, f"{where} chosen {suffix} files", new)
+                elif level is folder and one.extension in pieces and one.pairs == pairs:
+                    self._take(one.number, f"piece of chosen {suffix} files", new)
+            where = "inherited by"
 
-    def _take(self, number: int, why: str) -> Iterator[int]:
+    def _take(self, number: int, why: str, new: list[int]) -> None:
         if number not in self._found and self._allowed(number):
             self._found[number] = why
-            yield number
+            new.append(number)
 
     def _add_scans(self) -> None:
         """Choose lists of scans where all that they can list is chosen, as the validator asks."""
@@ -319,20 +369,27 @@ class _Search:
         ]
         if not lists:
             return
-        folders = {_home(self._paths[number]): True for number in lists}
-        for number, path in enumerate(self._paths):
-            if self._chosen[number] or number in self._found or path.endswith(_NO_SCANS):
-                continue
-            for folder in self._folders(_home(path)):
-                if folder in folders:
-                    folders[folder] = False
-        chosen = {folder for n in self._all() for folder in self._folders(_home(self._paths[n]))}
+        missing = self._and_above(
+            self._home(number)
+            for number, path in enumerate(self._paths)
+            if not self._chosen[number]
+            and number not in self._found
+            and not path.endswith(_NO_SCANS)
+        )
+        chosen = self._and_above(map(self._home, self._all()))
         for number in lists:
-            folder = _home(self._paths[number])
-            if folders[folder] and folder in chosen:
+            folder = self._home(number)
+            if folder in chosen and folder not in missing:
                 self._found[number] = "lists the chosen scans"
-                for _ in self._along(number):
-                    pass  # its sidecar has none of its own
+                self._along(number)  # its sidecar has none of its own
+
+    def _and_above(self, folders: Iterable[str]) -> set[str]:
+        """Return folders, and those above each, up to the root of the data set it lies in."""
+        return {
+            above
+            for folder in {self._folder(path) for path in set(folders)}
+            for above in (folder.path, *(one.path for one in folder.above))
+        }
 
     def _all(self) -> Iterator[int]:
         yield from (number for number, asked in enumerate(self._chosen) if asked)
@@ -340,9 +397,7 @@ class _Search:
 
     def _describe(self, first: Sequence[int]) -> None:
         """Choose what describes the data sets, and the sessions of the subjects."""
-        within: set[str] = set()
-        for number in (*first, *self._found):
-            within.add(_home(self._paths[number]))
+        within = {self._home(number) for number in (*first, *self._found)}
         above = {folder for home in within for folder in with_all_above(home)}
         roots = above & self._roots
         for number, path in enumerate(self._paths):
@@ -360,6 +415,9 @@ class _Search:
                 self._found[number] = why
 
 
+_NONE: Final = frozenset[str]()
+_HANDFUL = 4
+"""Fewer candidates than this are looked at one by one."""
 _NO_SCANS = (".json", "_scans.tsv", "_sessions.tsv", "_events.tsv", "_channels.tsv")
 
 
@@ -367,9 +425,17 @@ def _lists_sessions(name: str) -> bool:
     return name.endswith(("_sessions.tsv", "_sessions.json")) or name in ("sessions.json",)
 
 
-def _home(path: str) -> str:
-    """Return the folder that a file lies in; of a piece of a recording, that of the recording."""
-    return (unit_of(path) or path).rpartition("/")[0]
+@lru_cache(maxsize=4096)
+def _home_of_files_in(folder: str) -> str:
+    """Return the folder itself, or that of the recording that it is, or that it lies in."""
+    unit = unit_of(f"{folder}/")
+    return unit.rpartition("/")[0] if unit else folder
+
+
+@lru_cache(maxsize=256)
+def _pieces_with(extension: str) -> frozenset[str]:
+    """Return the extensions that make one recording with this one."""
+    return next((some for some in _PIECES if extension in some), _NONE)
 
 
 def with_all_above(folder: str) -> Iterator[str]:

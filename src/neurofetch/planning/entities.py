@@ -25,6 +25,8 @@ __all__ = [
     "EXTRA_ENTITIES",
     "INDEX_ENTITIES",
     "Entities",
+    "Name",
+    "NameReader",
     "Pairs",
     "Reader",
     "bare",
@@ -210,6 +212,58 @@ class Reader(Generic[K, T]):
         known = head.text, kind, self._rests.setdefault(kind, {})
         self._folders[folder] = known
         return known
+
+
+class Name(NamedTuple):
+    """What a path says, in a form that is quick to compare.
+
+    Parameters
+    ----------
+    pairs : frozenset of (entity, value)
+    suffix, extension : str
+    unit : str
+        The recording that the file is a piece of, where that is a folder; else empty.
+    """
+
+    pairs: frozenset[tuple[str, str]]
+    suffix: str
+    extension: str
+    unit: str = ""
+
+
+class NameReader:
+    """Reads what `parse` reads, of a million paths: what a folder says is worked out once."""
+
+    def __init__(self) -> None:
+        self._folder: str | None = None
+        self._unit = ""
+        self._head = ""
+        self._pairs = frozenset[tuple[str, str]]()
+
+    def __call__(self, path: str) -> Name:
+        """Return what a path says.
+
+        Parameters
+        ----------
+        path : str
+            A key or a relative path, with forward slashes.
+        """
+        folder, _, name = path.rpartition("/")
+        if folder != self._folder:
+            head = _head_of(folder)
+            self._folder, self._unit = folder, unit_of(path)
+            self._head, self._pairs = head.text, frozenset(head.pairs)
+        if self._unit or not name.startswith(self._head):
+            says = parse(path)
+            return Name(frozenset(says.values), says.suffix, says.extension, self._unit)
+        pairs, suffix, extension = _rest(name[len(self._head) :])
+        return Name(self._pairs | pairs, suffix, extension)
+
+
+@lru_cache(maxsize=16_384)
+def _rest(name: str) -> tuple[frozenset[tuple[str, str]], str, str]:
+    says = _read(name)
+    return frozenset(says.values), says.suffix, says.extension
 
 
 class _Pairs(dict[str, tuple[str, str] | None]):

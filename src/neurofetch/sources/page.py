@@ -112,7 +112,7 @@ class Page(NamedTuple):
             document = _Document.parse(rest, shown_url)
             if len(document.root.findall(f"{document.ns}Contents")) == 1:  # where the rows were
                 if document.encoded and (b"%" in body or b"+" in body):
-                    files = files._replace(keys=list(map(_unquoted, files.keys)))
+                    files = files._replace(keys=tuple(map(_unquoted, files.keys)))
                 return document.page(files)
         document = _Document.parse(body, shown_url)
         return document.page(document.files())
@@ -157,8 +157,8 @@ def _quick_files(body: bytes) -> tuple[Listed, bytes] | None:
     length += (len(found) - classes.count("")) * _CLASS
     if length != len(text) or any(mark in one for mark in ("&", "]]") for one in together[:2]):
         return None
-    kept = ["" if one == "STANDARD" else one for one in classes]
-    files = Listed(keys, list(map(int, sizes)), etags, modified, kept)
+    kept = tuple("" if one == "STANDARD" else one for one in classes)
+    files = Listed(keys, tuple(map(int, sizes)), etags, modified, kept)
     return files, around.encode("ascii")
 
 
