@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from laion_fmri._models import embedding_key, embedding_models
 from neurofetch.engine import Dataset, Family, Listing, Rules, Withheld
 from neurofetch.errors import UsageError
 
@@ -18,7 +19,6 @@ ROOT_FILES = ("dataset_description.json", "participants.tsv", "participants.json
 BETAS = "derivatives/glmsingle-tedana/"
 ROIS = "derivatives/rois/"
 OLD_ROIS = "derivatives/atlases/"
-EMBEDDINGS = "stimuli/task-images_desc-"
 
 GATED = ("stimuli/task-images_stimuli.h5", "stimuli/task-images_metadata.csv")
 """Keys that LIST shows and GET refuses: a data use agreement opens them, at an access service."""
@@ -33,10 +33,13 @@ _SUBJECT = re.compile(r"(?:sub-)?([0-9A-Za-z]+)")
 
 
 class Extras(NamedTuple):
-    """What else to fetch beside betas and regions of interest; each is off by default."""
+    """What else to fetch beside betas and regions of interest; each is off by default.
+
+    Of embeddings, True stands for those of all models, and labels for some.
+    """
 
     stimuli: bool = False
-    embeddings: bool = False
+    embeddings: bool | tuple[str, ...] = False
     freesurfer: bool = False
     anatomical: bool = False
     raw: bool = False
@@ -49,7 +52,8 @@ def _families(extras: Extras) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
     if extras.stimuli:
         whole.append(Family("stimuli: include_stimuli", prefixes=("stimuli/",)))
     if extras.embeddings:
-        whole.append(Family("embeddings: include_embeddings", prefixes=(EMBEDDINGS,)))
+        prefixes = tuple(map(embedding_key, embedding_models(extras.embeddings)))
+        whole.append(Family("embeddings: include_embeddings", prefixes=prefixes))
     if extras.freesurfer:
         freesurfer = ("derivatives/freesurfer/",)
         whole.append(Family("surfaces: include_freesurfer", prefixes=freesurfer))
@@ -115,8 +119,8 @@ def listing(subjects: tuple[str, ...], extras: Extras) -> Listing:
     walks = [f"{tree}{subject}/" for subject in subjects for tree in subject_trees(extras)]
     if extras.stimuli:
         walks.append("stimuli/")
-    elif extras.embeddings:
-        walks.append(EMBEDDINGS)
+    else:
+        walks += map(embedding_key, embedding_models(extras.embeddings))
     return Listing(walks=tuple(walks), levels=("",))
 
 

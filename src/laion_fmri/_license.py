@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["LICENSE", "check_license", "is_accepted", "require_license"]
+__all__ = ["LICENSE", "can_ask", "check_license", "is_accepted", "require_license"]
 
 LICENSE = "CC0-1.0"
 URL = "https://creativecommons.org/publicdomain/zero/1.0/"
@@ -68,7 +68,7 @@ def check_license(root: Path, named: str | None = None) -> None:
     UsageError
         If `named`, or the environment variable, names another licence.
     """
-    if not is_accepted(root) and not _named(named) and not (_terminal() or _in_notebook()):
+    if not is_accepted(root) and not _named(named) and not can_ask():
         raise LicenseNotAcceptedError(_nobody("there is no terminal to ask at"))
 
 
@@ -127,6 +127,11 @@ def _nobody(why: str) -> str:
 
 
 # -- asking --------------------------------------------------------------------------------------
+
+
+def can_ask() -> bool:
+    """Whether there is somebody who can answer: at a terminal, or in a notebook."""
+    return _terminal() or _in_notebook()
 
 
 def _terminal() -> bool:

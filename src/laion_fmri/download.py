@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
 from laion_fmri._license import check_license, is_accepted, require_license
+from laion_fmri._models import embedding_models
 from laion_fmri._names import also_named
 from laion_fmri.access.gated_files import StimuliSource
 from laion_fmri.config import get_data_dir
 from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError
+from laion_fmri.stimulus_downloads import (
+    download_captions,
+    download_embeddings,
+    download_segmentations,
+    download_stimuli,
+    request_stimulus_access,
+)
 from neurofetch.engine import (
     Fetcher,
     RunSettings,
@@ -40,7 +48,19 @@ if TYPE_CHECKING:
     from neurofetch.events import Event
     from neurofetch.model import Plan, Report
 
-__all__ = ["check_subjects", "choose", "download", "fetcher_for", "labels_of", "subjects_of"]
+__all__ = [
+    "check_subjects",
+    "choose",
+    "download",
+    "download_captions",
+    "download_embeddings",
+    "download_segmentations",
+    "download_stimuli",
+    "fetcher_for",
+    "labels_of",
+    "request_stimulus_access",
+    "subjects_of",
+]
 
 Values = str | Sequence[str] | None
 Numbers = str | int | Sequence[str | int] | None
@@ -53,7 +73,7 @@ class _Keywords(TypedDict, total=False):
     run: Numbers
     echo: Numbers
     part: Values
-    include_embeddings: bool
+    include_embeddings: bool | str | Sequence[str]
     include_freesurfer: bool
     include_anatomical: bool
     include_raw: bool
@@ -141,7 +161,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     run: Numbers = None,
     echo: Numbers = None,
     part: Values = None,
-    include_embeddings: bool = False,
+    include_embeddings: bool | str | Sequence[str] = False,
     include_freesurfer: bool = False,
     include_anatomical: bool = False,
     include_raw: bool = False,
@@ -190,11 +210,13 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         many at a time. A number that cannot work is replaced, with a warning.
     run, echo, part : str, int or sequence, optional
         Entities of the raw data.
-    include_embeddings, include_freesurfer, include_anatomical : bool
-    include_raw, include_localizers : bool
-        Also fetch the public embeddings of the stimuli, the FreeSurfer directory, the anatomical
-        derivatives, the raw BIDS data, or the localizers. The filters apply to raw data; but for
-        `ses`, to anatomy and localizers; not to embeddings and surfaces.
+    include_embeddings : bool, str or sequence of str
+        Also fetch embeddings of the stimuli: of all models (True), or of those that you name
+        (``["CLIP"]``; see `laion_fmri.embeddings`). No filter applies to them.
+    include_freesurfer, include_anatomical, include_raw, include_localizers : bool
+        Also fetch the FreeSurfer directory, the anatomical derivatives, the raw BIDS data, or the
+        localizers. The filters apply to raw data; but for `ses`, to anatomy and localizers; not to
+        surfaces.
     include, exclude : str or sequence of str, optional
         Globs on the key; one without a slash is the name of a file or folder.
     dry_run : bool
@@ -254,7 +276,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     """
     extras = Extras(
         include_stimuli,
-        include_embeddings,
+        embedding_models(include_embeddings),
         include_freesurfer,
         include_anatomical,
         include_raw,

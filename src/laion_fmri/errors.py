@@ -29,6 +29,7 @@ __all__ = [
     "LicenseNotAcceptedError",
     "NoMatchingDataError",
     "NotFiniteError",
+    "NotInBucketError",
     "StimuliNotDownloadedError",
     "SubjectNotFoundError",
     "TermsNotAcceptedError",
@@ -71,6 +72,10 @@ class NoMatchingDataError(NothingMatchedError, DataNotFoundError):
     """The filters leave nothing."""
 
 
+class NotInBucketError(NoMatchingDataError, RuntimeError):
+    """A file that the data set should have is not in the bucket."""
+
+
 class LicenseNotAcceptedError(NeurofetchError, RuntimeError):
     """The licence of the data was not accepted for this data directory."""
 
@@ -79,12 +84,29 @@ class TermsNotAcceptedError(LicenseNotAcceptedError):
     """The terms of the stimuli were not accepted; there is no default for this consent."""
 
 
-class AccessError(ServerError):
+class AccessError(ServerError, RuntimeError):
     """The access service of the stimuli cannot be reached, or refuses."""
 
 
 class TermsOutdatedError(AccessError):
-    """The terms that were accepted are no longer in force."""
+    """The terms that were accepted are no longer in force.
+
+    Parameters
+    ----------
+    message : str
+    accept_url : str
+        Where the terms in force can be read and accepted.
+    terms_version : str
+        Their version.
+    """
+
+    def __init__(self, message: str, accept_url: str = "", terms_version: str = "") -> None:
+        super().__init__(message)
+        self.accept_url: str = accept_url
+        self.terms_version: str = terms_version
+
+    def __reduce__(self) -> tuple[type[TermsOutdatedError], tuple[str, str, str]]:
+        return (type(self), (str(self), self.accept_url, self.terms_version))
 
 
 class AccessRevokedError(AccessError):

@@ -321,7 +321,7 @@ def test_raw_entities_may_be_numbers():
 
 
 STIMULI = under("stimuli/")
-EMBEDDINGS = {key for key in STIMULI if "desc-" in key}
+EMBEDDINGS = {key for key in STIMULI if key.endswith("_embeddings.h5")}
 
 
 @pytest.mark.parametrize(
