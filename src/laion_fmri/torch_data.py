@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from laion_fmri.loader.masks import MASK_SOURCE
-from laion_fmri.loader.torch_dataset import LazyTrials
+from laion_fmri.loader.torch_dataset import LazyTrials, dataset_base
 from laion_fmri.loader.voxels import voxel_columns
 from neurofetch.extras import need
 
@@ -26,15 +25,16 @@ if TYPE_CHECKING:
 __all__ = ["LaionFMRIDataset"]
 
 
-def _base() -> Any:
-    """Return PyTorch's class of datasets; without PyTorch, `need` says so when one is made."""
-    try:
-        return importlib.import_module("torch.utils.data").Dataset
-    except ImportError:
-        return object
+if TYPE_CHECKING:
+
+    class _Base:
+        """PyTorch's class of datasets."""
+
+else:
+    _Base = dataset_base()
 
 
-class LaionFMRIDataset(LazyTrials, _base()):  # type: ignore[misc]
+class LaionFMRIDataset(LazyTrials, _Base):
     """A ``torch.utils.data.Dataset`` of the trials of one session.
 
     Items are those of `laion_fmri.subject.Subject.to_torch_dataset`, with images.

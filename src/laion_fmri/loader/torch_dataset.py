@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from laion_fmri.loader.layout import Layout
     from laion_fmri.loader.trials import Trials
 
-__all__ = ["LazyTrials", "dataset_class"]
+__all__ = ["LazyTrials", "dataset_base", "dataset_class"]
 
 _made: dict[str, type] = {}
 
@@ -47,6 +47,15 @@ def dataset_class() -> type[Any]:
         }
         _made["TrialDataset"] = type("TrialDataset", (LazyTrials, data.Dataset), names)
     return _made["TrialDataset"]
+
+
+def dataset_base() -> type[Any]:
+    """Return PyTorch's class of datasets; without PyTorch, `object`."""
+    try:
+        base: type[Any] = importlib.import_module("torch.utils.data").Dataset
+    except ImportError:
+        return object
+    return base
 
 
 def __getattr__(name: str) -> Any:
