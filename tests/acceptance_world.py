@@ -6,10 +6,9 @@ nibabel and numpy, used naively.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nibabel as nib
@@ -21,14 +20,15 @@ from testbed.laion import GATED, Recipe, make_bucket, write_local
 from testbed.s3 import S3Server
 from tests.faces import LICENSE
 from tests.loader_tree import naive_roi
+from tests.split_lists import RECORDS, mirror, true_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 RECIPE = Recipe(figures_per_session=1, unfitted=3, object_localizer=True)
 HELD_OUT = ("*glmsingle-tedana/*ses-31*", "sub-*/ses-31/*")  # not the localizer of that name
 CATEGORIES = ["body", "character", "face", "laion", "motion", "object", "place", "retinotopy"]
-RECORDS = Path(__file__).parents[2] / "shared" / "records" / "laion-fmri-splits"
 
 #: One process has one data directory after another here, which a download says.
 QUIET = pytest.mark.filterwarnings("ignore:.*data director:UserWarning")
@@ -79,6 +79,7 @@ def world(home: Path, *, agreed: bool = True) -> Iterator[World]:
     with (
         S3Server({"laion-fmri": objects()}, forbidden=(*HELD_OUT, *GATED)) as s3,
         AccessServer(gated) as service,
+        mirror(true_files()) if RECORDS.is_dir() else nullcontext() as lists,
         pytest.MonkeyPatch.context() as patch,
     ):
         data = home / "laion_fmri_data"
@@ -88,6 +89,8 @@ def world(home: Path, *, agreed: bool = True) -> Iterator[World]:
             patch.delenv(name, raising=False)
         for name, text in made.env.items():
             patch.setenv(name, text)
+        if lists is not None:
+            patch.setenv("LAION_FMRI_SPLITS_URL", lists.url)
         if agreed:
             patch.setenv("LAION_FMRI_REQUEST_ID", service.grant())
             for name, text in LICENSE.items():

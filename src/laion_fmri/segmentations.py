@@ -140,7 +140,7 @@ class Segmentations:
 
     def _truth(self, column: pd.Series[Any]) -> pd.Series[bool]:
         """Return a column of yes and no; pandas reads it as text where one of them is missing."""
-        said = column.astype(str).str.strip().str.lower()
+        said = column.map(lambda value: str(value).strip().lower())
         if not said.isin(["true", "false", "1", "0", "1.0", "0.0", "", "nan"]).all():
             raise BadDataError(str(self._table), "localized is neither true nor false everywhere")
         truth: pd.Series[bool] = said.isin(["true", "1", "1.0"])

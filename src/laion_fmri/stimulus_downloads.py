@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laion_fmri._dataset import DATASET
+from laion_fmri._dataset import DATASET, GATED
 from laion_fmri._license import can_ask, check_license, is_accepted, require_license
 from laion_fmri._models import embedding_key, embedding_models
 from laion_fmri.access.gated_files import StimuliSource
@@ -35,7 +35,7 @@ from neurofetch.engine import (
     warn_of_notes,
 )
 from neurofetch.errors import UsageError
-from neurofetch.model import Want
+from neurofetch.model import RemoteFile, Want
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from neurofetch.engine import Attempts, DataDirectory, Source
     from neurofetch.events import Event
-    from neurofetch.model import Plan, RemoteFile
+    from neurofetch.model import Plan
 
     Progress = str | bool | Callable[[Event], None] | None
 
@@ -306,16 +306,24 @@ def _fetch_gated(
     made: list[StimuliSource] = []
 
     def source(client: Client, attempts: Attempts, directory: DataDirectory) -> Source:
-        nothing = ListedSource((), "the access service")
+        # What is gated, for a service that cannot say so itself: what is here is kept then.
+        gated = [RemoteFile(key, f"https://example.invalid/{key}", None) for key in GATED]
+        known = ListedSource(gated, "the access service")
         made.append(
             StimuliSource(
-                nothing, client, directory, DATASET.path, stop=attempts.stop, url=url, ask=True
+                known, client, directory, DATASET.path, stop=attempts.stop, url=url, ask=True
             )
         )
         return made[0]
 
     with Fetcher(DATASET, root, network=settings.network, make_source=source) as fetcher:
-        plan = fetcher.prepare(lambda: _wants(fetcher, fetcher.source.walk("stimuli/")), settings)
+
+        def choose() -> Selection:
+            files = fetcher.source.walk("stimuli/")
+            told = [file for file in files if file.digest is not None]
+            return _wants(fetcher, told if made[0].error is None else files)
+
+        plan = fetcher.prepare(choose, settings)
         if not plan.steps or any(not _is_here(root, step.want.path) for step in plan.steps):
             if made[0].error is not None:
                 return {}, made[0].error
@@ -387,7 +395,10 @@ def request_stimulus_access(server_url: str | None = None) -> dict[str, Any]:
         answers: list[dict[str, Any]] = []
 
         def ask() -> str:
-            answers.append(service.apply({**form, **consent}))
+            try:
+                answers.append(service.apply({**form, **consent}))
+            except UsageError as error:
+                raise AccessError(str(error)) from error
             return str(answers[0]["request_id"])
 
         known = keep_new_id(ask, service.url)

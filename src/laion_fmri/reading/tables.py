@@ -16,6 +16,23 @@ if TYPE_CHECKING:
 
 __all__ = ["as_index", "read_table"]
 
+_ABSENT = [
+    "",
+    "None",
+    "n/a",
+    "N/A",
+    "#N/A",
+    "NA",
+    "<NA>",
+    "nan",
+    "NaN",
+    "-nan",
+    "-NaN",
+    "null",
+    "NULL",
+]
+"""What stands for no value, in columns that are no texts; as pandas takes it by default."""
+
 
 def read_table(path: Path, columns: Sequence[str], texts: Sequence[str]) -> pd.DataFrame:
     """Read a CSV file.
@@ -38,7 +55,14 @@ def read_table(path: Path, columns: Sequence[str], texts: Sequence[str]) -> pd.D
 
     try:
         # utf-8-sig: a spreadsheet may have added a byte order mark to the first column's name.
-        table = pd.read_csv(path, encoding="utf-8-sig", converters=dict.fromkeys(texts, str))
+        head = pd.read_csv(path, encoding="utf-8-sig", nrows=0).columns
+        table = pd.read_csv(
+            path,
+            encoding="utf-8-sig",
+            dtype=dict.fromkeys(texts, str),
+            keep_default_na=False,
+            na_values={name: _ABSENT for name in head if name not in texts},
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as exc:
         raise BadDataError(str(path), f"is not a table of comma-separated values ({exc})") from exc
     absent = [name for name in columns if name not in table.columns]
