@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RECIPE = Recipe(held_out=(), figures_per_session=1)
 SESSIONS = list(RECIPE.sessions)
 GLM = "derivatives/glmsingle-tedana"
-MASK = "rsquare"
+MASK = "anatomical"
 """Which mask the naive functions take where none is named: the accessors' default."""
 
 
@@ -95,3 +95,9 @@ def rewrite(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> N
     """Replace a volume's values, and its affine where one is given."""
     image = nib.load(path)
     nib.save(nib.Nifti1Image(data, image.affine if affine is None else affine), path)
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two arrays are the same, NaN in the same places included."""
+    left, right = np.asarray(one), np.asarray(other)
+    return np.array_equal(left, right, equal_nan=left.dtype.kind == right.dtype.kind == "f")

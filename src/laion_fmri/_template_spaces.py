@@ -8,16 +8,16 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from laion_fmri.errors import BadDataError, DataNotDownloadedError
-from laion_fmri.loader.layout import how_to_get
-from laion_fmri.volumes.byte_stream import open_file
-from laion_fmri.volumes.masking import whole_volume
+from laion_fmri.loader.layout import Layout, how_to_get
+from laion_fmri.loader.masks import brain_of
+from laion_fmri.loader.voxels import check_source
 from neurofetch.errors import UnknownValueError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable
 
     import numpy as np
     from nibabel.nifti1 import Nifti1Image
@@ -63,7 +63,7 @@ class OfSubject(Protocol):
         ...
 
 
-def one_of(what: str, value: object, known: Mapping[str, object]) -> str:
+def one_of(what: str, value: object, known: Iterable[str]) -> str:
     """Return a word that is one of those that are known.
 
     Raises
@@ -115,7 +115,10 @@ def maps_of(subject: OfSubject, values: Any, mask_source: str) -> Maps:
     if hasattr(values, "dataobj"):
         return _of_image(values)
     array = np.asarray(values)
-    voxels, grid, affine = _mask(subject, mask_source)
+    source = cast("MaskSource", one_of("mask_source", mask_source, ("anatomical", "rsquare")))
+    brain = brain_of(Layout(Path(subject.data_dir), subject.subject_id), source)
+    check_source(values, brain, "the array of values")
+    voxels, grid, affine = brain.voxels.indices, brain.header.grid, brain.header.affine
     if array.ndim not in (1, 2) or array.shape[-1] != len(voxels):
         raise UsageError(
             f"values have the shape {array.shape}; expected ({len(voxels)},), or (n_trials, "
@@ -152,29 +155,6 @@ def without_nan(values: Any) -> Floats:
     array = np.array(values, dtype=np.float32)
     array[np.isnan(array)] = 0
     return array
-
-
-def _mask(
-    subject: OfSubject, source: str
-) -> tuple[NDArray[np.intp], tuple[int, int, int], NDArray[np.float64]]:
-    """Return the voxels of a mask (in C order), its grid and its affine."""
-    import numpy as np
-
-    name = subject.subject_id
-    anat = f"derivatives/anatomical/{name}/ses-PrismaAnat/anat/{name}_ses-PrismaAnat"
-    glm = f"derivatives/glmsingle-tedana/{name}/{name}_task-images"
-    files: dict[str, tuple[str, dict[str, str | bool]]] = {
-        "anatomical": (
-            f"{anat}_space-T1w_res-1pt8_desc-brain_mask.nii.gz",
-            {"include_anatomical": True},
-        ),
-        "rsquare": (f"{glm}_space-T1w_stat-rsquare_desc-R2mean_statmap.nii.gz", {}),
-    }
-    relative, also = files[one_of("mask_source", source, files)]
-    with open_file(_here(subject, relative, ses="averages", **also)) as reader:
-        reader.header.need(3)
-        inside = np.flatnonzero(np.nan_to_num(whole_volume(reader)).ravel())
-        return inside, reader.header.grid, reader.header.affine
 
 
 def _here(subject: OfSubject, relative: str, **how: str | bool) -> Path:

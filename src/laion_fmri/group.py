@@ -34,15 +34,16 @@ class _Where(TypedDict, total=False):
 
     roi: str | Iterable[str] | None
     mask: NDArray[Any] | None
+    mask_source: Literal["anatomical", "rsquare"]
 
 
 class _SharedBetas(_Where, total=False):
     """The keywords of `Subject.get_betas` but one."""
 
     nc_threshold: float | None
-    streaming: bool | None
+    streaming: bool
     stream: bool
-    nan: Literal["raise", "keep"]
+    nan: Literal["keep", "raise", "zero"]
 
 
 class _Betas(_SharedBetas, total=False):
