@@ -49,7 +49,7 @@ STIMULI_LICENSE_TEXT = STIMULI_LICENSE_BODY + STIMULI_LICENSE_PROMPT
 TERMS_OF_USE_TEXT = LICENSE_AGREEMENT_BODY + STIMULI_LICENSE_BODY
 
 
-def resolve_subject_id(subject: str) -> str:
+def resolve_subject_id(subject: object) -> str:
     """Return a subject's full name; whether there is such a subject is not looked up.
 
     Parameters

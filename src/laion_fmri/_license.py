@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["LICENSE", "PHRASE", "URL", "can_ask", "check_license", "is_accepted", "require_license"]
+__all__ = [
+    "LICENSE",
+    "PHRASE",
+    "URL",
+    "agree",
+    "can_ask",
+    "check_license",
+    "is_accepted",
+    "require_license",
+]
 
 LICENSE = "CC0-1.0"
 URL = "https://creativecommons.org/publicdomain/zero/1.0/"
@@ -97,6 +106,38 @@ def require_license(root: Path, named: str | None = None, plan: str = "") -> Non
     if not how:
         how = _asked(plan)
     if not is_accepted(root):  # another process may have written it down meanwhile
+        _write_down(root, how)
+
+
+def agree(*, data_dir: str | os.PathLike[str] | None = None) -> None:
+    """Show the licence of the data and ask for it, once for each data directory.
+
+    The text goes to the standard output, and the answer is read from the standard input, be it a
+    terminal or not; where ``LAION_FMRI_ACCEPT_LICENSE`` names the licence, nothing is asked.
+
+    Parameters
+    ----------
+    data_dir : path, optional
+        By default the one that was configured.
+
+    Raises
+    ------
+    LicenseNotAcceptedError
+        If the answer is another one than ``I AGREE``, or yes in other words.
+    """
+    from laion_fmri._constants import LICENSE_AGREEMENT_BODY
+    from laion_fmri.config import data_directory
+
+    root = data_directory(data_dir)
+    if is_accepted(root):
+        return
+    how = _named(None)
+    if not how:
+        if sys.stdin is None and not _in_notebook():
+            raise LicenseNotAcceptedError(_nobody("there is no input to read an answer from"))
+        print(LICENSE_AGREEMENT_BODY, flush=True)
+        how = _asked("")
+    if not is_accepted(root):
         _write_down(root, how)
 
 

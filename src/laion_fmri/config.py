@@ -136,7 +136,8 @@ def get_data_dir() -> DataDir:
     Returns
     -------
     DataDir
-        Text that can be used as a path, too: ``LAION_FMRI_DATA_DIR`` if that is set, else what `dataset_initialize` chose.
+        Text that can be used as a path, too: ``LAION_FMRI_DATA_DIR`` if that is set, else what
+        `dataset_initialize` chose.
 
     Raises
     ------

@@ -35,6 +35,7 @@ __all__ = [
     "TermsNotAcceptedError",
     "TermsOutdatedError",
     "TrialMismatchError",
+    "UnknownFilterError",
     "UnknownRequestError",
     "UnknownRoiError",
 ]
@@ -53,6 +54,8 @@ class DataNotFoundError(NeurofetchError, FileNotFoundError):
         ├── DataNotDownloadedError
         │   └── StimuliNotDownloadedError
         └── NoMatchingDataError (LookupError, ValueError)
+            ├── UnknownFilterError
+            └── NotInBucketError (RuntimeError)
     """
 
 
@@ -70,6 +73,10 @@ class SubjectNotFoundError(UnknownValueError):
 
 class NoMatchingDataError(NothingMatchedError, DataNotFoundError):
     """The filters leave nothing."""
+
+
+class UnknownFilterError(UnknownValueError, NoMatchingDataError):
+    """A filter names a value that no file has; the message lists the nearest that exist."""
 
 
 class NotInBucketError(NoMatchingDataError, RuntimeError):
@@ -124,9 +131,9 @@ class BadDataError(VerificationError):
 
         BadDataError (ValueError)
         ├── CorruptFileError (OSError)   damaged gzip, truncated, no NIfTI header
-        ├── GridMismatchError            another shape or affine than the brain mask's
+        ├── GridMismatchError            another shape or affine than the brain mask's, another mask
         ├── TrialMismatchError           the rows of trials.tsv do not match the volumes
-        └── NotFiniteError               NaN or infinite values among the voxels asked for
+        └── NotFiniteError               NaN or infinite values, where they are to be an error
 
     Parameters
     ----------

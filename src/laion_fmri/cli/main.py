@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from laion_fmri.cli.parts import add_parts
 from laion_fmri.cli.show import add_show
 from laion_fmri.cli.stimuli import add_stimuli
 from neurofetch import console
@@ -36,7 +37,6 @@ _FILTERS = (
 _CONFIGURED = "the one that was configured"
 _EXTRAS = (
     ("stimuli", "also fetch stimuli/; the images need access"),
-    ("embeddings", "also fetch the public embeddings of the stimuli"),
     ("freesurfer", "also fetch the FreeSurfer directory"),
     ("anatomical", "also fetch the anatomical derivatives"),
     ("raw", "also fetch the raw BIDS data"),
@@ -64,9 +64,16 @@ def build_parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_download(commands)
     _add_verify(commands)
+    add_parts(commands)
     add_stimuli(commands)
     add_show(commands)
+    parser.set_defaults(handler=lambda _: _help(parser))
     return parser
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return ExitCode.OK
 
 
 def _add_config(commands: Commands) -> None:
@@ -115,6 +122,19 @@ def _add_download(commands: Commands) -> None:
     extras = parser.add_argument_group("other data")
     for name, text in _EXTRAS:
         extras.add_argument(f"--include-{name}", action="store_true", help=text)
+    extras.add_argument(
+        "--include-embeddings",
+        action="extend",
+        nargs="*",
+        metavar="MODEL",
+        help="also fetch the public embeddings of the stimuli; of these models, or of all",
+    )
+    parser.add_argument(
+        "--mix",
+        action="store_true",
+        help="fetch into a data directory of another data set; no file of one replaces one of "
+        "the other",
+    )
     console.add_transfer(parser)
     parser.add_argument(
         "--verify",
@@ -196,8 +216,10 @@ def _download(arguments: argparse.Namespace) -> int:
 def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [name for name, _ in _FILTERS] + [f"include_{name}" for name, _ in _EXTRAS]
     names += ["subject", "n_jobs", "verify", "overwrite", "shard", "limit_rate", "patience"]
-    names += ["accept_license", "data_dir"]
-    return {name: getattr(arguments, name) for name in names}
+    names += ["accept_license", "data_dir", "mix"]
+    models = arguments.include_embeddings  # None: no flag; []: the flag alone
+    embeddings = False if models is None else models or True
+    return {**{name: getattr(arguments, name) for name in names}, "include_embeddings": embeddings}
 
 
 def _verify(arguments: argparse.Namespace) -> int:
