@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from laion_fmri._dataset import subject_label
-from laion_fmri._license import LICENSE, PHRASE, URL
+from laion_fmri._license import PHRASE, TEXT
 from laion_fmri.access.service import URL as _SERVICE
 from laion_fmri.access.service import VARIABLE as _SERVICE_VARIABLE
 from laion_fmri.errors import SubjectNotFoundError
@@ -29,11 +29,7 @@ __all__ = [
 ACCESS_SERVICE_URL = (os.environ.get(_SERVICE_VARIABLE, "").strip() or _SERVICE).rstrip("/")
 """The access service of the stimuli, as the environment named it when this was imported."""
 
-LICENSE_AGREEMENT_BODY = (
-    f"The LAION-fMRI data are in the public domain under {LICENSE} (CC0 1.0 Universal):\n  {URL}\n"
-    "You may use, change and share them without asking. The stimulus pictures are not part of\n"
-    "this: they have terms of their own, and come from an access service.\n"
-)
+LICENSE_AGREEMENT_BODY = TEXT
 """What the licence of the data is."""
 LICENSE_AGREEMENT_PROMPT = f"Type {PHRASE} to continue: "
 LICENSE_AGREEMENT_TEXT = LICENSE_AGREEMENT_BODY + LICENSE_AGREEMENT_PROMPT

@@ -17,6 +17,7 @@ __all__ = [
     "DATASET",
     "EXTRA_TREES",
     "GATED",
+    "WHOLE_TREES",
     "Extras",
     "dataset",
     "listing",
@@ -32,6 +33,8 @@ OLD_ROIS = "derivatives/atlases/"
 ANATOMY = "derivatives/anatomical/"
 LOCALIZERS = "derivatives/localizers/"
 EXTRA_TREES = (ANATOMY, LOCALIZERS)
+"""Trees that come whole, and whose files can be meant by a filter nevertheless."""
+WHOLE_TREES = ("derivatives/freesurfer/", *EXTRA_TREES)
 """Trees that come whole: no filter applies to them."""
 
 GATED = ("stimuli/task-images_stimuli.h5", "stimuli/task-images_metadata.csv")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LICENSE",
     "PHRASE",
+    "TEXT",
     "URL",
     "agree",
     "can_ask",
@@ -36,6 +37,12 @@ __all__ = [
 
 LICENSE = "CC0-1.0"
 URL = "https://creativecommons.org/publicdomain/zero/1.0/"
+TEXT = (
+    f"The LAION-fMRI data are in the public domain under {LICENSE} (CC0 1.0 Universal):\n  {URL}\n"
+    "You may use, change and share them without asking. The stimulus pictures are not part of\n"
+    "this: they have terms of their own, and come from an access service.\n"
+)
+"""What the licence of the data is."""
 VARIABLE = "LAION_FMRI_ACCEPT_LICENSE"
 PHRASE = "I AGREE"
 _QUESTIONS = 3
@@ -109,33 +116,26 @@ def require_license(root: Path, named: str | None = None, plan: str = "") -> Non
         _write_down(root, how)
 
 
-def agree(*, data_dir: str | os.PathLike[str] | None = None) -> None:
+def agree(root: Path) -> None:
     """Show the licence of the data and ask for it, once for each data directory.
-
-    The text goes to the standard output, and the answer is read from the standard input, be it a
-    terminal or not; where ``LAION_FMRI_ACCEPT_LICENSE`` names the licence, nothing is asked.
 
     Parameters
     ----------
-    data_dir : path, optional
-        By default the one that was configured.
+    root : Path
+        The data directory.
 
     Raises
     ------
     LicenseNotAcceptedError
         If the answer is another one than ``I AGREE``, or yes in other words.
     """
-    from laion_fmri._constants import LICENSE_AGREEMENT_BODY
-    from laion_fmri.config import data_directory
-
-    root = data_directory(data_dir)
     if is_accepted(root):
         return
     how = _named(None)
     if not how:
         if sys.stdin is None and not _in_notebook():
             raise LicenseNotAcceptedError(_nobody("there is no input to read an answer from"))
-        print(LICENSE_AGREEMENT_BODY, flush=True)
+        print(TEXT, flush=True)
         how = _asked("")
     if not is_accepted(root):
         _write_down(root, how)

@@ -6,9 +6,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
-from laion_fmri._dataset import EXTRA_TREES, Extras, dataset, listing, subject_label, subject_trees
-from laion_fmri._license import agree as accept_license
-from laion_fmri._license import check_license, is_accepted, require_license
+from laion_fmri._dataset import (
+    EXTRA_TREES,
+    WHOLE_TREES,
+    Extras,
+    dataset,
+    listing,
+    subject_label,
+    subject_trees,
+)
+from laion_fmri._license import agree, check_license, is_accepted, require_license
 from laion_fmri._models import embedding_models
 from laion_fmri._names import also_named
 from laion_fmri._stimulus_access import (
@@ -17,7 +24,7 @@ from laion_fmri._stimulus_access import (
     TermsOutdatedError,
 )
 from laion_fmri.access.gated_files import StimuliSource
-from laion_fmri.config import get_data_dir
+from laion_fmri.config import data_directory, get_data_dir
 from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError, UnknownFilterError
 from laion_fmri.stimulus_downloads import (
     download_captions,
@@ -443,6 +450,20 @@ def download_raw(  # noqa: PLR0917 - the public package's order
     )
 
 
+def accept_license() -> None:
+    """Show the licence of the data and ask for it, once for each data directory.
+
+    The text goes to the standard output, and the answer is read from the standard input, be it a
+    terminal or not; where ``LAION_FMRI_ACCEPT_LICENSE`` names the licence, nothing is asked.
+
+    Raises
+    ------
+    LicenseNotAcceptedError
+        If the answer is another one than ``I AGREE``, or yes in other words.
+    """
+    agree(data_directory())
+
+
 def accept_licenses(include_stimuli: bool = False) -> None:
     """Ask for the licence of the data, as `accept_license`, by the name of older versions.
 
@@ -549,7 +570,12 @@ def choose(
     except UnknownValueError as error:
         raise UnknownFilterError(str(error)) from error
     except NothingMatchedError as error:
-        raise NoMatchingDataError(str(error)) from error
+        whole = [file for file in files if file.key.startswith(WHOLE_TREES)]
+        if not whole:
+            raise NoMatchingDataError(str(error)) from error
+        found = make_selection(whole, query(), fetcher.dataset)
+        note = "no other file has what the filters say: only what comes whole was chosen"
+        selection = found._replace(notes=(*found.notes, note))
     _check_not_all_withheld(selection)
     return selection
 

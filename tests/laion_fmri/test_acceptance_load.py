@@ -243,7 +243,6 @@ def test_regions_come_by_name_by_category_and_all_together(here, sub):
 
 def test_regions_on_surfaces_have_the_vertices_of_the_subjects_own(here, sub):
     from laion_fmri._paths import freesurfer_surf_path
-
     from laion_fmri.config import get_data_dir
 
     stem = here.data / f"derivatives/rois/{ONE}/face/{ONE}"

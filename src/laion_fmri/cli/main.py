@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laion_fmri.cli.parts import add_parts
@@ -15,6 +16,8 @@ from neurofetch.console import ExitCode
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from neurofetch.model import Report
 
     Commands = argparse._SubParsersAction[console.Parser]
 
@@ -210,7 +213,16 @@ def _download(arguments: argparse.Namespace) -> int:
         plan = download(dry_run=True, progress=console.progress(arguments), **keywords)
         console.show_plan(plan, arguments)
         return ExitCode.OK
-    return console.narrated(lambda listen: download(progress=listen, **keywords), arguments)
+
+    def fetch(listen: console.Narrator) -> Report:
+        from neurofetch.model import Report
+
+        done: Report | None = download(progress=listen, **keywords)
+        return (
+            Report(Path(), ()) if done is None else done
+        )  # a script's own function may return nothing
+
+    return console.narrated(fetch, arguments)
 
 
 def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
