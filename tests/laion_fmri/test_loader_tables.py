@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from laion_fmri import brain, discovery, io
-from laion_fmri.discovery import get_subjects
 from laion_fmri.errors import BadDataError, CorruptFileError, DataNotDownloadedError
 from laion_fmri.group import load_subjects
+from laion_fmri.loader.layout import subjects_on_disk
 from testbed.laion import write_local
 from tests.loader_tree import (
     SESSIONS,
@@ -58,7 +58,7 @@ def test_a_group_of_all_or_of_some(root):
 def test_all_leaves_out_who_has_no_results_here(tmp_path):
     tree = write_tree(tmp_path / "tree", subjects=("sub-01", "sub-03"))
     shutil.rmtree(glm(tree, "trials.tsv", "ses-01", "sub-01").parents[2])  # their ROIs stay
-    assert get_subjects(data_dir=tree) == ["sub-01", "sub-03"]
+    assert subjects_on_disk(tree) == ["sub-01", "sub-03"]
     assert load_subjects("all", data_dir=tree).subject_ids == ["sub-03"]
 
 
@@ -89,13 +89,15 @@ def test_a_group_gives_what_its_subjects_give(root):
     assert len(group.get_trial_info("01")["sub-01"]) == 24
 
 
-def test_discovery(root, capsys):
-    assert discovery.get_subjects(data_dir=root) == ["sub-01", "sub-03"]
-    assert discovery.get_rois("03", "face", data_dir=root) == ["FFA1", "FFA2", "OFA", "pSTSfaces"]
-    discovery.describe(data_dir=root)
-    said = capsys.readouterr().out
-    assert "sub-03: 2 sessions (ses-01 … ses-02), 21 ROIs" in said
-    assert "face: FFA1, FFA2, OFA, pSTSfaces" in said
+def test_discovery_without_a_network_is_of_the_disk_and_says_so(root, monkeypatch, capsys):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.warns(UserWarning, match="cannot be reached, so this is what is in") as caught:
+        found = discovery.get_rois("03", "face", data_dir=root)
+    assert found == ["FFA1", "FFA2", "OFA", "pSTSfaces"]
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match="cannot be reached"):
+        discovery.describe(data_dir=root)
+    assert "2 (sub-01, sub-03)" in capsys.readouterr().out
 
 
 def test_participants(root, tmp_path):
