@@ -4,19 +4,24 @@ Every function is a pure map from values to content: no clock, no file name and 
 gets into the bytes, so one seed gives one bucket.
 """
 
+import csv
 import gzip
 import io
 import json
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import h5py
 import nibabel as nib
 import numpy as np
+from nibabel.freesurfer.io import write_geometry
 from nibabel.gifti.gifti import GiftiDataArray, GiftiImage
 from numpy.typing import NDArray
+from PIL import Image
 
 
 def nifti(data: NDArray[Any], affine: NDArray[np.float64], tr: float | None = None) -> bytes:
@@ -54,10 +59,57 @@ def json_text(values: Mapping[str, object]) -> bytes:
     return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
 
 
+def mesh(
+    vertices: NDArray[np.float64], faces: NDArray[np.int32], c_ras: Sequence[float] = (0, 0, 0)
+) -> bytes:
+    """Encode a surface as FreeSurfer does: about the middle of the volume, told in the footer."""
+    volume = {
+        "head": np.array([2, 0, 20], dtype=np.int32),
+        "valid": "1  # volume info valid",
+        "filename": "../mri/filled-pretess255.mgz",
+        "volume": np.array([256, 256, 256]),
+        "voxelsize": np.ones(3),
+        "xras": np.array([-1.0, 0.0, 0.0]),
+        "yras": np.array([0.0, 0.0, -1.0]),
+        "zras": np.array([0.0, 1.0, 0.0]),
+        "cras": np.asarray(c_ras, dtype=float),
+    }
+    middle = vertices - np.asarray(c_ras)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "surface"
+        write_geometry(path, middle, faces, create_stamp="created by testbed", volume_info=volume)
+        return path.read_bytes()
+
+
+def lta(matrix: NDArray[np.float64], grid: Sequence[int], affine: NDArray[np.float64]) -> bytes:
+    """Encode a linear transform from scanner to scanner coordinates as FreeSurfer's ``.lta``."""
+    rows = [" ".join(f"{value: .15e}" for value in row) for row in matrix]
+    centre = affine @ [*(size / 2 for size in grid), 1]
+    zooms = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+    lines = ["type      = 1 # LINEAR_RAS_TO_RAS", "nxforms   = 1", "mean      = 0.0 0.0 0.0"]
+    lines += ["sigma     = 1.0", "1 4 4", *rows]
+    for side in ("src", "dst"):
+        lines += [f"{side} volume info", "valid = 1  # volume info valid", "filename = orig.mgz"]
+        lines.append(f"volume = {' '.join(str(size) for size in grid)}")
+        lines.append(f"voxelsize = {' '.join(f'{zoom:.15e}' for zoom in zooms)}")
+        for name, column in zip(("xras", "yras", "zras"), (affine[:3, :3] / zooms).T, strict=True):
+            lines.append(f"{name}   = {' '.join(f'{value: .15e}' for value in column)}")
+        lines.append(f"cras   = {' '.join(f'{value: .15e}' for value in centre[:3])}")
+    return ("\n".join(lines) + "\n").encode()
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], sep: str = "\t") -> bytes:
-    """Encode rows as a TSV (or, with ``sep=","``, a CSV without quoting)."""
-    lines = [columns, *rows]
-    return ("\n".join(sep.join(map(str, line)) for line in lines) + "\n").encode()
+    """Encode rows as a TSV (or, with ``sep=","``, a CSV), with quotes where they are needed."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=sep, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue().encode()
+
+
+def picture(pixels: NDArray[np.uint8], kind: str) -> bytes:
+    """Encode colours, shape (height, width, 3 or 4), as ``JPEG`` or ``PNG``."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
@@ -73,20 +125,25 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def hdf5(datasets: Mapping[str, NDArray[Any] | Sequence[bytes]]) -> bytes:
-    """Encode named arrays as an HDF5 file; a list of bytes becomes variable-length uint8."""
+def hdf5(datasets: Mapping[str, NDArray[Any] | Sequence[bytes] | Sequence[str]]) -> bytes:
+    """Encode named arrays as an HDF5 file.
+
+    A list of texts becomes strings, a list of bytes variable-length uint8; ``masks`` are packed.
+    """
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for name, values in datasets.items():
             if isinstance(values, np.ndarray):
-                file.create_dataset(name, data=values, track_times=False)
+                packed = {"compression": "gzip", "shuffle": True} if name == "masks" else {}
+                file.create_dataset(name, data=values, track_times=False, **packed)
             else:
-                _blobs(file, name, values)
+                _entries(file, name, values)
     return buffer.getvalue()
 
 
-def _blobs(file: Any, name: str, values: Sequence[bytes]) -> None:
-    kind = h5py.vlen_dtype(np.dtype("uint8"))
+def _entries(file: Any, name: str, values: Sequence[bytes] | Sequence[str]) -> None:
+    texts = bool(values) and isinstance(values[0], str)
+    kind = h5py.string_dtype() if texts else h5py.vlen_dtype(np.dtype("uint8"))
     dataset = file.create_dataset(name, (len(values),), dtype=kind, track_times=False)
     for index, value in enumerate(values):
-        dataset[index] = np.frombuffer(value, dtype=np.uint8)
+        dataset[index] = np.frombuffer(value, np.uint8) if isinstance(value, bytes) else value

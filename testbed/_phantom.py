@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 VOXEL_MM = 1.8
 FINE_MM = 1.5
-N_VERTICES = 642
+N_VERTICES = {"L": 642, "R": 643}
 N_FEATURES = 6
 NOISE_SD = 1.0
 PREFERENCE = 2.0
@@ -57,11 +57,14 @@ class Head:
         For example ``sub-01``; two subjects differ in everything but the plan of the regions.
     grid
         The shape of a volume, in voxels of 1.8 mm.
+    unfitted
+        How many voxels of the brain have no model in a session: NaN in its maps.
     """
 
     seed: int
     subject: str
     grid: tuple[int, int, int]
+    unfitted: int = 0
 
     @cached_property
     def affine(self) -> NDArray[np.float64]:
@@ -77,6 +80,19 @@ class Head:
     def brain(self) -> NDArray[np.bool_]:
         """The ellipsoid."""
         return self.radius < 1.0
+
+    def anatomical_mask(self, grid: tuple[int, int, int]) -> NDArray[np.bool_]:
+        """Return the anatomical brain mask on a grid of any resolution.
+
+        It is wider than the brain that responds, and lacks a bit of it at the bottom.
+        """
+        where = ellipsoid_coordinates(grid)
+        return np.asarray((np.sqrt((where**2).sum(axis=0)) < 1.08) & (where[2] > -0.93))
+
+    def without_model(self, session: str) -> NDArray[np.intp]:
+        """Return the brain voxels, as positions among them, that have no model in a session."""
+        rng = stream(self.seed, self.subject, session, "unfitted")
+        return np.sort(rng.choice(self.gain.size, self.unfitted, replace=False))
 
     @cached_property
     def rois(self) -> dict[str, NDArray[np.bool_]]:
@@ -141,9 +157,10 @@ class Head:
         return self.volume(jitter + 60 * explained)
 
     def volume(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Put brain values, shape (voxels, ...), on the grid: a rim of NaN, then zeros."""
+        """Put brain values, shape (voxels, ...), on the grid: NaN on a part of the rim, else 0."""
         volume = np.zeros(self.grid + values.shape[1:], dtype=np.float32)
-        volume[(self.radius >= 1.0) & (self.radius < 1.2)] = np.nan
+        right = np.arange(self.grid[0])[:, None, None] >= self.grid[0] // 2
+        volume[(self.radius >= 1.0) & (self.radius < 1.2) & right] = np.nan
         volume[self.brain] = values
         return volume
 
@@ -154,7 +171,9 @@ class Head:
         betas = self.gain[:, None] * (1 + PREFERENCE * preferred)
         betas = betas + self.weights @ np.stack([image_features(label) for label in labels], axis=1)
         noise = stream(self.seed, self.subject, session, "noise").normal(0, NOISE_SD, betas.shape)
-        return self.volume(betas + noise)
+        betas = betas + noise
+        betas[self.without_model(session)] = np.nan
+        return self.volume(betas)
 
 
 def image_features(label: str) -> NDArray[np.float64]:

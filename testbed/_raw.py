@@ -11,6 +11,13 @@ from testbed._phantom import Head, stream
 TR_SECONDS = 1.9
 TRIAL_SECONDS = 3.0
 ECHOES = (1, 2, 3)
+EVENTS = (
+    *("onset", "duration", "trial_number", "trial_type"),
+    *("response", "response_correct", "response_changed", "response_time"),
+    *("stim_number", "stim_name", "stim_occurrence", "stim_occurrence_run"),
+    *("stim_occurrence_session", "stim_duration"),
+    *("isi_onset", "isi_duration", "pulse_number", "pulse_onset"),
+)
 Files = Iterator[tuple[str, bytes]]
 
 
@@ -40,9 +47,24 @@ def _run(head: Head, stem: str, labels: list[str]) -> Files:
     name = f"{stem}echo-1_part-mag_sbref"
     yield name + ".nii.gz", enc.nifti(_scan(head, name, 1), head.affine)
     yield name + ".json", enc.json_text(_timing(1))
-    rows = [(TRIAL_SECONDS * index, 2.5, label) for index, label in enumerate(labels)]
-    yield stem + "events.tsv", enc.table(("onset", "duration", "stim_file"), rows)
-    yield stem + "events.json", enc.json_text({"stim_file": {"Description": "shown image"}})
+    yield stem + "events.tsv", enc.table(EVENTS, _events(labels))
+    described = {"stim_name": {"Description": "shown image"}}
+    yield stem + "events.json", enc.json_text(described)
+
+
+def _events(labels: list[str]) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each trial, and before the first one for a blank: more rows than betas."""
+    for number, label in enumerate(["", *labels]):
+        onset = TRIAL_SECONDS * number
+        seen = labels[:number].count(label)
+        shown = (number, label, seen, seen, seen, 2.5) if label else ("n/a",) * 6
+        response = ("n/a", "n/a", "n/a", "n/a") if number % 4 else (1, int(number > 0), 0, 0.6)
+        yield (
+            *(onset, 2.5, number, "image" if label else "blank"),
+            *response,
+            *shown,
+            *(onset + 2.5, 0.5, 2 * number + 1, onset),
+        )
 
 
 def _timing(echo: int) -> dict[str, object]:

@@ -11,23 +11,17 @@ volume's place in the beta file), ``label`` (the stimulus' file name).
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from testbed import _encode as enc
-from testbed._phantom import (
-    FINE_MM,
-    IMAGE_CATEGORIES,
-    N_VERTICES,
-    ROIS,
-    Head,
-    category_of,
-    fine_grid,
-    grid_affine,
-    stream,
-)
+from testbed._anatomy import anatomical, freesurfer, localizers, rois
+from testbed._phantom import IMAGE_CATEGORIES, ROIS, Head, category_of, stream
+from testbed._pictures import shared_pictures, unique_pictures
 from testbed._raw import raw_files
+from testbed._stimuli import stimuli_files
 
 __all__ = [
     "GATED",
@@ -70,6 +64,11 @@ class Recipe:
         Runs in a session.
     figures_per_session
         PNGs without entities beside a session's maps; raise it for a long listing.
+    unfitted
+        Voxels of the brain that have no model in a session: NaN in its maps. Which, differs from
+        session to session.
+    object_localizer
+        Also the localizer of objects: it lies under ``ses-31``, as the held-out session is named.
     """
 
     seed: int = 2026
@@ -80,6 +79,8 @@ class Recipe:
     trials_per_session: int = 24
     runs: int = 2
     figures_per_session: int = 80
+    unfitted: int = 0
+    object_localizer: bool = False
 
     def trials(self, session: str) -> int:
         """Return the number of trials of a session: two a run where it is held out."""
@@ -103,7 +104,7 @@ def make_bucket(recipe: Recipe | None = None) -> dict[str, bytes]:
     recipe = recipe or Recipe()
     objects = dict(_root_files(recipe))
     for subject in recipe.subjects:
-        head = Head(recipe.seed, subject, recipe.grid)
+        head = Head(recipe.seed, subject, recipe.grid, recipe.unfitted)
         objects |= dict(_subject_files(recipe, head))
     objects |= dict(_stimuli(recipe))
     return dict(sorted(objects.items()))
@@ -139,18 +140,20 @@ def trial_labels(recipe: Recipe, subject: str, session: str) -> list[str]:
     total = recipe.trials(session)
     rng = stream(recipe.seed, subject, session, "trials")
     shared = rng.choice(_pool(recipe), size=max(1, total // 4), replace=False).tolist()
-    number = subject.removeprefix("sub-") + session.removeprefix("ses-")
-    mine = [
-        f"unique_LAION_cluster_{number}_i{image}.jpg"
-        for image in range((total - 2 * len(shared) + 1) // 2)
-    ]
+    before = recipe.all_sessions[: recipe.all_sessions.index(session)]
+    start = sum(_own(recipe.trials(earlier)) for earlier in before)
+    mine = list(islice(unique_pictures(subject), start, start + _own(total)))
     order = (shared * 2 + mine * 2)[:total]
     return [str(order[index]) for index in rng.permutation(total)]
 
 
+def _own(total: int) -> int:
+    """Return how many pictures of the subject's own a session of so many trials shows."""
+    return (total - 2 * max(1, total // 4) + 1) // 2
+
+
 def _pool(recipe: Recipe) -> list[str]:
-    numbers = range(recipe.trials_per_session // 2 + 1)
-    return [f"shared_{4 if n % 3 else 12}rep_LAION_cluster_{1000 + n}_i0.jpg" for n in numbers]
+    return shared_pictures(recipe.trials_per_session // 2 + 1)
 
 
 def _root_files(recipe: Recipe) -> Files:
@@ -178,10 +181,10 @@ def _subject_files(recipe: Recipe, head: Head) -> Files:
             head, session, recipe.runs, trial_labels(recipe, head.subject, session)
         )
     yield from _summaries(recipe, head)
-    yield from _rois(head)
-    yield from _freesurfer(head)
-    yield from _anatomical(head)
-    yield from _localizers(head)
+    yield from rois(head)
+    yield from freesurfer(head)
+    yield from anatomical(head)
+    yield from localizers(head, objects=recipe.object_localizer)
 
 
 def _session_files(recipe: Recipe, head: Head, session: str) -> Files:
@@ -214,6 +217,7 @@ def _session_maps(recipe: Recipe, head: Head, session: str, labels: list[str]) -
     )
     yield "space-T1w_stat-rsquare_desc-R2_statmap.nii.gz", enc.nifti(rsquare, head.affine)
     ceiling = head.noise_ceiling(1)
+    ceiling[tuple(np.argwhere(head.brain)[head.without_model(session)].T)] = np.nan
     yield "space-T1w_desc-Noiseceiling_statmap.nii.gz", enc.nifti(ceiling, head.affine)
     index = np.nan_to_num(hrf).astype(np.int16)
     yield "space-T1w_desc-HRFindex_dseg.nii.gz", enc.nifti(index, head.affine)
@@ -239,97 +243,14 @@ def _summaries(recipe: Recipe, head: Head) -> Files:
     yield stem + ".json", _sidecar("R2 in percent, mean over sessions")
 
 
-def _rois(head: Head) -> Files:
-    for category, labels in ROIS.items():
-        for label in labels:
-            stem = f"derivatives/rois/{head.subject}/{category}/{head.subject}"
-            yield from _roi_files(head, stem, label)
-
-
-def _roi_files(head: Head, stem: str, label: str) -> Files:
-    fine = fine_grid(head.grid)
-    coarse_mask = head.rois[label].astype(np.uint8)
-    fine_mask = head.roi_mask(label, fine).astype(np.uint8)
-    name = f"label-{label}_mask"
-    yield f"{stem}_space-T1w_res-1pt8_{name}.nii.gz", enc.nifti(coarse_mask, head.affine)
-    affine = grid_affine(fine, FINE_MM)
-    yield f"{stem}_space-T1w_res-1pt5_{name}.nii.gz", enc.nifti(fine_mask, affine)
-    for hemi in ("L", "R"):
-        start = int(stream(head.seed, head.subject, label, hemi).integers(0, N_VERTICES - 40))
-        vertices = range(start, start + 40)
-        mask = np.zeros(N_VERTICES, dtype=np.float32)
-        mask[start : start + 40] = 1
-        surface = f"{stem}_hemi-{hemi}_space-fsnative_{name}"
-        yield surface + ".func.gii", enc.gifti(mask)
-        yield surface + ".label", enc.freesurfer_label(vertices, head.subject)
-
-
-def _freesurfer(head: Head) -> Files:
-    base = f"derivatives/freesurfer/{head.subject}/"
-    anatomy = (100 * head.brain).astype(np.uint8)
-    yield base + "mri/brain.mgz", enc.mgz(anatomy, head.affine)
-    yield base + "mri/aseg.mgz", enc.mgz((anatomy // 50).astype(np.int32), head.affine)
-    for hemi in ("lh", "rh"):
-        cortex = range(0, N_VERTICES, 2)
-        yield f"{base}label/{hemi}.cortex.label", enc.freesurfer_label(cortex, head.subject)
-    yield base + "scripts/recon-all.done", f"SUBJECT {head.subject}\n".encode()
-
-
-def _anatomical(head: Head) -> Files:
-    session = "ses-PrismaAnat"
-    base = f"derivatives/anatomical/{head.subject}/{session}/anat/{head.subject}_{session}_"
-    anatomy = (100 * head.brain).astype(np.int16)
-    for name in ("desc-preproc_T1w", "desc-preproc_T2w", "desc-brain_mask"):
-        yield f"{base}{name}.nii.gz", enc.nifti(anatomy, head.affine)
-        yield f"{base}{name}.json", _sidecar(name)
-
-
-def _localizers(head: Head) -> Files:
-    base = f"derivatives/localizers/{head.subject}/{head.subject}_task-fLoc_space-T1w_"
-    for index, category in enumerate(IMAGE_CATEGORIES):
-        noise = stream(head.seed, head.subject, category).normal(0, 1, head.gain.size)
-        stem = f"{base}contrast-{category}_stat-t_statmap"
-        values = head.volume(4.0 * (head.preference == index) + noise)
-        yield stem + ".nii.gz", enc.nifti(values, head.affine)
-        yield stem + ".json", _sidecar(f"t of {category} against the rest")
-
-
 def _stimuli(recipe: Recipe) -> Files:
-    shown_to = _who_saw_what(recipe)
-    labels = sorted(shown_to)
-    base = "stimuli/task-images_"
-    images = [enc.png(stream(label).integers(0, 255, (16, 16), dtype=np.uint8)) for label in labels]
-    names = np.array([label.encode() for label in labels])
-    yield base + "stimuli.h5", enc.hdf5({"images": images})
-    columns = ("image_name", "dataset", "participant", "unique_or_shared", "n_reps", "category")
-    rows = [_metadata_row(label, shown_to[label]) for label in labels]
-    yield base + "metadata.csv", enc.table(columns, rows, sep=",")
-    for model in ("CLIP", "DINOv2", "PEcore", "SigLIP2"):
-        vectors = stream(recipe.seed, model).normal(0, 1, (len(labels), 32)).astype(np.float32)
-        content = enc.hdf5({"embeddings": vectors, "image_name": names})
-        yield f"{base}desc-{model}_embeddings.h5", content
-    captions = [(label, f"a picture of a {category_of(label)}") for label in labels]
-    yield base + "desc-captions.csv", enc.table(("image_name", "caption"), captions, sep=",")
-    masks = stream(recipe.seed, "masks").integers(0, 2, (len(labels), 16, 16), dtype=np.uint8)
-    yield base + "desc-segmentations.h5", enc.hdf5({"masks": masks, "image_name": names})
-    shapes = [(label, category_of(label)) for label in labels]
-    yield base + "desc-segmentations_metadata.csv", enc.table(("image_name", "class"), shapes, ",")
-
-
-def _who_saw_what(recipe: Recipe) -> dict[str, list[str]]:
-    shown_to: dict[str, list[str]] = {}
+    shown_to = dict.fromkeys(_pool(recipe), "")
+    shown_to |= dict.fromkeys(islice(unique_pictures("sub-07"), 2), "sub-07")  # no data of theirs
     for subject in recipe.subjects:
-        for session in recipe.sessions:
-            for label in dict.fromkeys(trial_labels(recipe, subject, session)):
-                seen = shown_to.setdefault(label, [])
-                seen.extend([subject] * (subject not in seen))
-    return shown_to
-
-
-def _metadata_row(label: str, subjects: list[str]) -> tuple[str, ...]:
-    kind, repeats = label.split("_")[:2]
-    repeats = repeats if kind == "shared" else "4rep"
-    return label, "LAION", ";".join(subjects), kind, repeats, category_of(label)
+        for session in recipe.all_sessions:
+            for label in trial_labels(recipe, subject, session):
+                shown_to.setdefault(label, subject)
+    yield from stimuli_files(recipe.seed, shown_to)
 
 
 def _summary(trials: int, runs: int) -> bytes:

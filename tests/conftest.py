@@ -59,6 +59,7 @@ LONG = {
     "test_s3_listings.py",
     "test_settler.py",
     "test_talk.py",
+    "test_templates.py",
     "test_testbed_faults.py",
     "test_testbed_laion.py",
     "test_testbed_s3.py",

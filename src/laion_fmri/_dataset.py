@@ -8,17 +8,34 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from laion_fmri._models import embedding_key, embedding_models
 from neurofetch.engine import Dataset, Family, Listing, Rules, Withheld
 from neurofetch.errors import UsageError
 
-__all__ = ["DATASET", "GATED", "Extras", "dataset", "listing", "subject_label", "subject_trees"]
+__all__ = [
+    "BETAS",
+    "DATASET",
+    "EXTRA_TREES",
+    "GATED",
+    "WHOLE_TREES",
+    "Extras",
+    "dataset",
+    "listing",
+    "subject_label",
+    "subject_trees",
+]
 
 ROOT_FILES = ("dataset_description.json", "participants.tsv", "participants.json", "README")
 
 BETAS = "derivatives/glmsingle-tedana/"
 ROIS = "derivatives/rois/"
 OLD_ROIS = "derivatives/atlases/"
-EMBEDDINGS = "stimuli/task-images_desc-"
+ANATOMY = "derivatives/anatomical/"
+LOCALIZERS = "derivatives/localizers/"
+EXTRA_TREES = (ANATOMY, LOCALIZERS)
+"""Trees that come whole, and whose files can be meant by a filter nevertheless."""
+WHOLE_TREES = ("derivatives/freesurfer/", *EXTRA_TREES)
+"""Trees that come whole: no filter applies to them."""
 
 GATED = ("stimuli/task-images_stimuli.h5", "stimuli/task-images_metadata.csv")
 """Keys that LIST shows and GET refuses: a data use agreement opens them, at an access service."""
@@ -27,20 +44,26 @@ HELD_OUT = Withheld(
     "ses",
     frozenset({"31", "32", "33", "34"}),
     "held out by the dataset's owners (not public, not a fault)",
+    prefixes=(BETAS, "sub-"),  # a localizer that was run in one of them is public
 )
 
 _SUBJECT = re.compile(r"(?:sub-)?([0-9A-Za-z]+)")
 
 
 class Extras(NamedTuple):
-    """What else to fetch beside betas and regions of interest; each is off by default."""
+    """What else to fetch beside betas and regions of interest; each is off by default.
+
+    Of embeddings, True stands for those of all models, and labels for some.
+    """
 
     stimuli: bool = False
-    embeddings: bool = False
+    embeddings: bool | tuple[str, ...] = False
     freesurfer: bool = False
     anatomical: bool = False
     raw: bool = False
     localizers: bool = False
+    results: bool = True
+    """Betas and regions of interest themselves."""
 
 
 def _families(extras: Extras) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
@@ -49,18 +72,25 @@ def _families(extras: Extras) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
     if extras.stimuli:
         whole.append(Family("stimuli: include_stimuli", prefixes=("stimuli/",)))
     if extras.embeddings:
-        whole.append(Family("embeddings: include_embeddings", prefixes=(EMBEDDINGS,)))
+        prefixes = tuple(map(embedding_key, embedding_models(extras.embeddings)))
+        whole.append(Family("embeddings: include_embeddings", prefixes=prefixes))
     if extras.freesurfer:
         freesurfer = ("derivatives/freesurfer/",)
         whole.append(Family("surfaces: include_freesurfer", prefixes=freesurfer))
-    loose = [Family("ROI: belongs to no session", prefixes=(ROIS, OLD_ROIS))]
     if extras.anatomical:
-        prefixes = ("derivatives/anatomical/",)
-        loose.append(Family("anatomy: belongs to no session", prefixes=prefixes))
+        whole.append(Family("anatomy: include_anatomical", prefixes=(ANATOMY,)))
     if extras.localizers:
-        prefixes = ("derivatives/localizers/",)
-        loose.append(Family("localizer: belongs to no session", prefixes=prefixes))
+        whole.append(Family("localizers: include_localizers", prefixes=(LOCALIZERS,)))
+    loose = [Family("ROI: belongs to no session", prefixes=(ROIS, OLD_ROIS))]
+    if not extras.anatomical:
+        loose.append(_brain_mask("brain mask: belongs to no session"))
     return tuple(whole), tuple(loose)
+
+
+def _brain_mask(why: str, extension: str = "") -> Family:
+    """Return the mask on the grid of the functional data, alone of the whole anatomy."""
+    entities = (("res", "1pt8"), ("desc", "brain"))
+    return Family(why, prefixes=(ANATOMY,), entities=entities, extension=extension)
 
 
 def dataset(extras: Extras = Extras()) -> Dataset:  # noqa: B008 - a frozen value
@@ -76,6 +106,7 @@ def dataset(extras: Extras = Extras()) -> Dataset:  # noqa: B008 - a frozen valu
                 entities=(("desc", "R2mean"), ("stat", "rsquare")),
                 extension=".nii.gz",
             ),
+            _brain_mask("brain mask: its voxels are the columns of what is loaded", ".nii.gz"),
         ),
         sessionless=loose,
         mirrored=whole,
@@ -98,11 +129,11 @@ DATASET = dataset()
 
 def subject_trees(extras: Extras = Extras()) -> tuple[str, ...]:  # noqa: B008 - a frozen value
     """Return the prefixes below which there is one folder a subject."""
-    trees = [BETAS, ROIS, OLD_ROIS]
+    trees = [BETAS, ROIS, OLD_ROIS] if extras.results else []
     for wanted, tree in (
         (extras.freesurfer, "derivatives/freesurfer/"),
-        (extras.anatomical, "derivatives/anatomical/"),
-        (extras.localizers, "derivatives/localizers/"),
+        (extras.anatomical, ANATOMY),
+        (extras.localizers, LOCALIZERS),
         (extras.raw, ""),
     ):
         if wanted:
@@ -113,10 +144,13 @@ def subject_trees(extras: Extras = Extras()) -> tuple[str, ...]:  # noqa: B008 -
 def listing(subjects: tuple[str, ...], extras: Extras) -> Listing:
     """Return what to list for some subjects (full labels, such as "sub-03")."""
     walks = [f"{tree}{subject}/" for subject in subjects for tree in subject_trees(extras)]
+    if extras.results and not extras.anatomical:  # of the anatomy, its brain mask alone
+        anat = "{0}{1}/ses-PrismaAnat/anat/{1}_ses-PrismaAnat_space-T1w_res-1pt8_desc-brain_mask"
+        walks += [anat.format(ANATOMY, subject) for subject in subjects]
     if extras.stimuli:
         walks.append("stimuli/")
-    elif extras.embeddings:
-        walks.append(EMBEDDINGS)
+    else:
+        walks += map(embedding_key, embedding_models(extras.embeddings))
     return Listing(walks=tuple(walks), levels=("",))
 
 

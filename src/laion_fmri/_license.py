@@ -23,12 +23,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["LICENSE", "check_license", "is_accepted", "require_license"]
+__all__ = [
+    "LICENSE",
+    "PHRASE",
+    "TEXT",
+    "URL",
+    "agree",
+    "can_ask",
+    "check_license",
+    "is_accepted",
+    "require_license",
+]
 
 LICENSE = "CC0-1.0"
 URL = "https://creativecommons.org/publicdomain/zero/1.0/"
+TEXT = (
+    f"The LAION-fMRI data are in the public domain under {LICENSE} (CC0 1.0 Universal):\n  {URL}\n"
+    "You may use, change and share them without asking. The stimulus pictures are not part of\n"
+    "this: they have terms of their own, and come from an access service.\n"
+)
+"""What the licence of the data is."""
 VARIABLE = "LAION_FMRI_ACCEPT_LICENSE"
-_PHRASE = "I AGREE"
+PHRASE = "I AGREE"
 _QUESTIONS = 3
 """So many times it is asked, if the answer is neither yes nor no."""
 _YES = frozenset({
@@ -68,7 +84,7 @@ def check_license(root: Path, named: str | None = None) -> None:
     UsageError
         If `named`, or the environment variable, names another licence.
     """
-    if not is_accepted(root) and not _named(named) and not (_terminal() or _in_notebook()):
+    if not is_accepted(root) and not _named(named) and not can_ask():
         raise LicenseNotAcceptedError(_nobody("there is no terminal to ask at"))
 
 
@@ -97,6 +113,31 @@ def require_license(root: Path, named: str | None = None, plan: str = "") -> Non
     if not how:
         how = _asked(plan)
     if not is_accepted(root):  # another process may have written it down meanwhile
+        _write_down(root, how)
+
+
+def agree(root: Path) -> None:
+    """Show the licence of the data and ask for it, once for each data directory.
+
+    Parameters
+    ----------
+    root : Path
+        The data directory.
+
+    Raises
+    ------
+    LicenseNotAcceptedError
+        If the answer is another one than ``I AGREE``, or yes in other words.
+    """
+    if is_accepted(root):
+        return
+    how = _named(None)
+    if not how:
+        if sys.stdin is None and not _in_notebook():
+            raise LicenseNotAcceptedError(_nobody("there is no input to read an answer from"))
+        print(TEXT, flush=True)
+        how = _asked("")
+    if not is_accepted(root):
         _write_down(root, how)
 
 
@@ -129,6 +170,11 @@ def _nobody(why: str) -> str:
 # -- asking --------------------------------------------------------------------------------------
 
 
+def can_ask() -> bool:
+    """Whether there is somebody who can answer: at a terminal, or in a notebook."""
+    return _terminal() or _in_notebook()
+
+
 def _terminal() -> bool:
     try:
         return sys.stdin is not None and sys.stdin.isatty()
@@ -159,7 +205,7 @@ def _asked(plan: str) -> str:
     shown = f"{plan}\n\n" if plan else ""
     console.say(
         f"{shown}The LAION-fMRI data are in the public domain under {LICENSE}:\n  {URL}\n"
-        f"Type {_PHRASE} to continue."
+        f"Type {PHRASE} to continue."
     )
     for left in reversed(range(_QUESTIONS)):
         answer = _answer(read)
@@ -167,10 +213,10 @@ def _asked(plan: str) -> str:
             return where
         if _normal(answer) in _NO or not left:
             break
-        console.say(f"{answer.strip()!r} is neither yes nor no. Type {_PHRASE}, or no.")
+        console.say(f"{answer.strip()!r} is neither yes nor no. Type {PHRASE}, or no.")
     msg = (
         f"the licence was not accepted: you answered {answer.strip()!r}. Nothing was fetched. Run "
-        f"this again and type {_PHRASE}, or name the licence: --accept-license {LICENSE}, "
+        f"this again and type {PHRASE}, or name the licence: --accept-license {LICENSE}, "
         f"accept_license={LICENSE!r} in Python, or {VARIABLE}={LICENSE}."
     )
     raise LicenseNotAcceptedError(msg)
@@ -198,7 +244,7 @@ def _answer(read: Callable[[], str]) -> str:
 
 
 def _read_notebook() -> str:
-    return input(f"{_PHRASE}? ")
+    return input(f"{PHRASE}? ")
 
 
 def _read_terminal() -> str:

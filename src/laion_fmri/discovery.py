@@ -1,63 +1,242 @@
-"""What is in the data directory. Nothing here uses the network."""
+"""What there is: subjects and regions of interest, as the bucket lists them.
+
+Where there is no network, the answer is of what is on disk, and a warning says so.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+import warnings
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from laion_fmri._constants import resolve_subject_id
+from laion_fmri._dataset import BETAS, DATASET, OLD_ROIS, ROIS, Extras
 from laion_fmri._names import also_named
-from laion_fmri.config import data_directory
-from laion_fmri.loader.layout import GLM, Layout, how_to_get, subject_id
-from laion_fmri.loader.rois import Rois
+from laion_fmri.config import DataDirNotSetError, data_directory
+from laion_fmri.download import fetcher_for
+from laion_fmri.info import directory_or_none
+from neurofetch.engine import Listing
+from neurofetch.errors import UnreachableError
 from neurofetch.extras import need
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     import pandas as pd
 
-__all__ = ["describe", "get_participants", "get_rois", "get_subjects"]
+    from neurofetch.engine import Fetcher
 
-_TREES = (GLM, "derivatives/rois", "derivatives/atlases")
+    Directory = str | os.PathLike[str] | None
+
+__all__ = [
+    "SUBJECT_PREFIXES",
+    "describe",
+    "get_participants",
+    "get_rois",
+    "get_subjects",
+    "inspect_bucket",
+]
+
+SUBJECT_PREFIXES = (BETAS, ROIS, "derivatives/freesurfer/", "derivatives/anatomical/")
+"""Where the bucket has a folder for each subject."""
+
+_REGION = re.compile(
+    r"derivatives/rois/[^/]+/([^/]+)/[^/]*_space-T1w_res-1pt8_[^/]*"
+    r"label-([A-Za-z0-9-]+)_mask\.nii(?:\.gz)?"
+)
+_OLD_REGION = re.compile(r"derivatives/atlases/[^/]+/(?:[^/]+/)*([^/.]+)\.[^/]+")
+
+T = TypeVar("T")
 
 
-def get_subjects(*, data_dir: str | os.PathLike[str] | None = None) -> list[str]:
-    """Return the subjects with any results or ROIs on disk, sorted.
+class _Region(NamedTuple):
+    category: str
+    name: str
+
+
+def get_subjects(*, data_dir: Directory = None) -> list[str]:
+    """Return the subjects that the bucket has, sorted.
 
     Parameters
     ----------
     data_dir : str or path, optional
-        Default: the configured directory.
+        Where to look if there is no network; default: the configured directory.
+
+    Warns
+    -----
+    UserWarning
+        If there are none, or if the answer is of the disk.
+
+    Raises
+    ------
+    ServerError
+        If the bucket cannot be asked, and no data directory is there either.
     """
-    root = data_directory(data_dir)
-    found = {path.name for tree in _TREES for path in root.glob(f"{tree}/sub-*") if path.is_dir()}
-    return sorted(found)
+    found = _asked(_subjects, _subjects_on_disk, data_dir)
+    if not found:
+        warnings.warn("The bucket has no subjects. Check the endpoint.", UserWarning, stacklevel=2)
+    return found
 
 
 @also_named(sub="subject")
 def get_rois(
-    subject: str, category: str | None = None, *, data_dir: str | os.PathLike[str] | None = None
+    subject: str | None = None, category: str | None = None, *, data_dir: Directory = None
 ) -> list[str]:
-    """Return the ROIs of a subject that are on disk, sorted.
+    """Return the regions of interest that the bucket has of a subject, sorted.
 
     Parameters
     ----------
-    subject : str
-        ``"sub-03"`` or ``"03"``.
+    subject : str, optional
+        ``"sub-03"`` or ``"03"``; default: the first subject.
     category : str, optional
         Such as ``"face"``; default: all.
     data_dir : str or path, optional
-        Default: the configured directory.
+        Where to look if there is no network; default: the configured directory.
+
+    Warns
+    -----
+    UserWarning
+        If there are none, or if the answer is of the disk.
 
     Raises
     ------
-    UnknownRoiError
-        If there is no such category.
+    SubjectNotFoundError
+        If it cannot be a subject's name.
+    ServerError
+        If the bucket cannot be asked, and no data directory is there either.
     """
-    return Rois(Layout(data_directory(data_dir), subject_id(subject))).names(category)
+    name = None if subject is None else resolve_subject_id(subject)
+    name, regions = _asked(
+        lambda fetcher: _regions(fetcher, name), lambda root: _on_disk(root, name), data_dir
+    )
+    found = sorted({one.name for one in regions if category in {None, one.category}})
+    if name and not found:
+        there = ", ".join(sorted({one.category for one in regions})) or "none"
+        what = "regions of interest" if category is None else f"regions of {category!r}"
+        text = f"The bucket has no {what} of {name}. Categories that it has: {there}."
+        warnings.warn(text, UserWarning, stacklevel=3)  # past `also_named`
+    return found
 
 
-def get_participants(*, data_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """Return ``participants.tsv``, one row per participant; ``n/a`` is missing.
+def _asked(
+    bucket: Callable[[Fetcher], T], disk: Callable[[Path], T], data_dir: Directory = None
+) -> T:
+    """Ask the bucket; where there is no network, look on the disk, and say so."""
+    try:
+        with (
+            directory_or_none(data_dir) as (root, _),
+            fetcher_for(Extras(), root) as fetcher,
+        ):
+            return bucket(fetcher)
+    except UnreachableError as error:
+        try:
+            here = data_directory(data_dir)
+        except (DataDirNotSetError, FileNotFoundError):
+            raise error from None  # there is nothing else to answer from
+        text = f"The bucket cannot be reached, so this is what is in {here} ({error})"
+        warnings.warn(text, UserWarning, stacklevel=4)
+        return disk(here)
+
+
+def _folders(fetcher: Fetcher, prefixes: Iterable[str]) -> list[list[str]]:
+    levels = fetcher.levels(list(prefixes))
+    return [[one.rstrip("/").rpartition("/")[2] for one in level.folders] for level in levels]
+
+
+def _subjects(fetcher: Fetcher) -> list[str]:
+    found = {name for names in _folders(fetcher, SUBJECT_PREFIXES) for name in names}
+    return sorted(name for name in found if name.startswith("sub-"))
+
+
+def _subjects_on_disk(root: Path) -> list[str]:
+    trees = (*SUBJECT_PREFIXES, OLD_ROIS)
+    return sorted({path.name for tree in trees for path in root.glob(f"{tree}sub-*")})
+
+
+def _regions(fetcher: Fetcher, subject: str | None) -> tuple[str, list[_Region]]:
+    """Return the regions of a subject (of the first one if none is named), and its name."""
+    name = subject or next(iter(_subjects(fetcher)), "")
+    if not name:
+        return "", []
+    walks = (f"{ROIS}{name}/", f"{OLD_ROIS}{name}/")
+    return name, _read(file.key for file in fetcher.files(Listing(walks=walks)))
+
+
+def _on_disk(root: Path, subject: str | None) -> tuple[str, list[_Region]]:
+    name = subject or next(iter(_subjects_on_disk(root)), "")
+    if not name:
+        return "", []
+    paths = [path for tree in (ROIS, OLD_ROIS) for path in (root / tree / name).rglob("*")]
+    return name, _read(path.relative_to(root).as_posix() for path in paths if path.is_file())
+
+
+def _read(keys: Iterable[str]) -> list[_Region]:
+    found = []
+    for key in keys:
+        if region := _REGION.fullmatch(key):
+            found.append(_Region(region[1], region[2].replace("-", "")))
+        elif old := _OLD_REGION.fullmatch(key):  # of the layout before May 2026
+            found.append(_Region("atlases", old[1]))
+    return found
+
+
+def describe(*, data_dir: Directory = None) -> None:
+    """Print what the bucket has, in four lines: its subjects, and the regions of the first one.
+
+    `laion_fmri.info.info` tells more, and how much of it is here.
+
+    Parameters
+    ----------
+    data_dir : str or path, optional
+        Where to look if there is no network; default: the configured directory.
+    """
+
+    def ask(fetcher: Fetcher) -> tuple[list[str], tuple[str, list[_Region]]]:
+        names = _subjects(fetcher)
+        return names, _regions(fetcher, names[0]) if names else ("", [])
+
+    def look(root: Path) -> tuple[list[str], tuple[str, list[_Region]]]:
+        return _subjects_on_disk(root), _on_disk(root, None)
+
+    subjects, (first, regions) = _asked(ask, look, data_dir)
+    names = sorted({one.name for one in regions})
+    print("LAION-fMRI")
+    print(f"Bucket:    s3://{DATASET.bucket}")
+    print(f"Subjects:  {len(subjects)} ({', '.join(subjects)})")
+    print(f"ROIs:      {len(names)} of {first or 'no subject'} ({', '.join(names)})")
+
+
+def inspect_bucket() -> None:
+    """Print the folders at the top of the bucket, and how much is directly below each.
+
+    Raises
+    ------
+    ServerError
+        If the bucket cannot be asked.
+    """
+    with directory_or_none(None) as (root, _), fetcher_for(Extras(), root) as fetcher:
+        (top,) = fetcher.levels([""])
+        levels = fetcher.levels(top.folders)
+    print(f"Bucket: s3://{DATASET.bucket}")
+    print(f"Top-level prefixes ({len(top.folders)}):")
+    for prefix in top.folders:
+        print(f"  {prefix}")
+    for prefix, level in zip(top.folders, levels, strict=True):
+        entries = [one.rstrip("/").rpartition("/")[2] for one in level.folders]
+        entries += [file.key.rpartition("/")[2] for file in level.files]
+        subjects = sum(entry.startswith("sub-") for entry in entries)
+        print(f"{prefix}: {len(entries)} entries, {subjects} sub-* entries")
+
+
+def get_participants(*, data_dir: Directory = None) -> pd.DataFrame:
+    """Return ``participants.tsv`` of the disk, one row per participant; ``n/a`` is missing.
+
+    Parameters
+    ----------
+    data_dir : str or path, optional
+        Default: the configured directory.
 
     Raises
     ------
@@ -67,6 +246,7 @@ def get_participants(*, data_dir: str | os.PathLike[str] | None = None) -> pd.Da
     need("get_participants()", "loader", "pandas")
     from laion_fmri.errors import DataNotDownloadedError
     from laion_fmri.io import load_tsv
+    from laion_fmri.loader.layout import how_to_get
 
     path = data_directory(data_dir) / "participants.tsv"
     if not path.is_file():
@@ -75,17 +255,3 @@ def get_participants(*, data_dir: str | os.PathLike[str] | None = None) -> pd.Da
             f"{how_to_get(path.parent, 'all', ses='averages', desc='R2mean')}"
         )
     return load_tsv(path)
-
-
-def describe(*, data_dir: str | os.PathLike[str] | None = None) -> None:
-    """Print what is on disk: subjects, their sessions, and their ROIs by category."""
-    root = data_directory(data_dir)
-    print(f"LAION-fMRI in {root}")
-    for subject in get_subjects(data_dir=root):
-        layout = Layout(root, subject)
-        rois = Rois(layout)
-        sessions = layout.sessions()
-        span = f" ({sessions[0]} … {sessions[-1]})" if sessions else ""
-        print(f"  {subject}: {len(sessions)} sessions{span}, {len(rois.names())} ROIs")
-        for category in rois.categories():
-            print(f"      {category}: {', '.join(rois.names(category))}")

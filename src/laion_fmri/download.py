@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
-from laion_fmri._dataset import Extras, dataset, listing, subject_label, subject_trees
-from laion_fmri._license import check_license, is_accepted, require_license
+from laion_fmri._dataset import (
+    EXTRA_TREES,
+    WHOLE_TREES,
+    Extras,
+    dataset,
+    listing,
+    subject_label,
+    subject_trees,
+)
+from laion_fmri._license import agree, check_license, is_accepted, require_license
+from laion_fmri._models import embedding_models
 from laion_fmri._names import also_named
+from laion_fmri._stimulus_access import (
+    AccessNotFoundError,
+    AccessServiceError,
+    TermsOutdatedError,
+)
 from laion_fmri.access.gated_files import StimuliSource
-from laion_fmri.config import get_data_dir
-from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError
+from laion_fmri.config import data_directory, get_data_dir
+from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError, UnknownFilterError
+from laion_fmri.stimulus_downloads import (
+    download_captions,
+    download_embeddings,
+    download_segmentations,
+    download_stimuli,
+    request_stimulus_access,
+)
+from neurofetch import console
 from neurofetch.engine import (
     Fetcher,
     RunSettings,
@@ -20,12 +43,13 @@ from neurofetch.engine import (
     items_of,
     make_selection,
     nearest,
+    parse_entities,
     plan_summary,
     query,
     twins_of,
     warn_of_notes,
 )
-from neurofetch.errors import NothingMatchedError, UsageError
+from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
 from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
@@ -43,7 +67,25 @@ if TYPE_CHECKING:
     from neurofetch.events import Event
     from neurofetch.model import Plan, RemoteFile, Report
 
-__all__ = ["choose", "download", "fetcher_for", "labels_of", "listed", "subjects_of"]
+__all__ = [
+    "AccessNotFoundError",
+    "AccessServiceError",
+    "TermsOutdatedError",
+    "accept_license",
+    "accept_licenses",
+    "choose",
+    "download",
+    "download_captions",
+    "download_embeddings",
+    "download_raw",
+    "download_segmentations",
+    "download_stimuli",
+    "fetcher_for",
+    "labels_of",
+    "listed",
+    "request_stimulus_access",
+    "subjects_of",
+]
 
 Values = str | Iterable[str] | None
 Numbers = str | int | Iterable[str | int] | None
@@ -57,7 +99,7 @@ class _Keywords(TypedDict, total=False):
     run: Numbers
     echo: Numbers
     part: Values
-    include_embeddings: bool
+    include_embeddings: bool | str | Sequence[str]
     include_freesurfer: bool
     include_anatomical: bool
     include_raw: bool
@@ -66,12 +108,40 @@ class _Keywords(TypedDict, total=False):
     exclude: Values
     verify: bool
     overwrite: bool
+    mix: bool
     shard: tuple[int, int] | None
     limit_rate: float | None
     patience: float | None
     progress: str | bool | Callable[[Event], None] | None
     accept_license: str | None
     data_dir: str | os.PathLike[str] | None
+
+
+class _How(TypedDict, total=False):
+    """How files are fetched, whichever they are, for the type checker."""
+
+    n_jobs: int
+    dry_run: bool
+    verify: bool
+    overwrite: bool
+    mix: bool
+    shard: tuple[int, int] | None
+    limit_rate: float | None
+    patience: float | None
+    progress: str | bool | Callable[[Event], None] | None
+
+
+class _RawHow(TypedDict, total=False):
+    """The same without `n_jobs`, which has a place of its own."""
+
+    dry_run: bool
+    verify: bool
+    overwrite: bool
+    mix: bool
+    shard: tuple[int, int] | None
+    limit_rate: float | None
+    patience: float | None
+    progress: str | bool | Callable[[Event], None] | None
 
 
 @overload
@@ -145,7 +215,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     run: Numbers = None,
     echo: Numbers = None,
     part: Values = None,
-    include_embeddings: bool = False,
+    include_embeddings: bool | str | Sequence[str] = False,
     include_freesurfer: bool = False,
     include_anatomical: bool = False,
     include_raw: bool = False,
@@ -155,6 +225,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     dry_run: bool = False,
     verify: bool = False,
     overwrite: bool = False,
+    mix: bool = False,
     shard: tuple[int, int] | None = None,
     limit_rate: float | None = None,
     patience: float | None = None,
@@ -194,11 +265,12 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         many at a time. A number that cannot work is replaced, with a warning.
     run, echo, part : str, int or several, optional
         Entities of the raw data.
-    include_embeddings, include_freesurfer, include_anatomical : bool
-    include_raw, include_localizers : bool
-        Also fetch the public embeddings of the stimuli, the FreeSurfer directory, the anatomical
-        derivatives, the raw BIDS data, or the localizers. The filters apply to raw data; but for
-        `ses`, to anatomy and localizers; not to embeddings and surfaces.
+    include_embeddings : bool, str or sequence of str
+        Also fetch embeddings of the stimuli: of all models (True), or of those that you name
+        (``["CLIP"]``; see `laion_fmri.embeddings`). No filter applies to them.
+    include_freesurfer, include_anatomical, include_raw, include_localizers : bool
+        Also fetch the FreeSurfer directory, the anatomical derivatives, the raw BIDS data, or the
+        localizers. The filters apply to raw data; the others come whole.
     include, exclude : str or several, optional
         Globs on the key; one without a slash is the name of a file or folder.
     dry_run : bool
@@ -207,6 +279,9 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         Also read every byte of the files that are here already, and fetch again what is damaged.
     overwrite : bool
         Fetch also what is here.
+    mix : bool
+        The data directory may be of another data set. By default that is an error, since two data
+        sets would lie in each other's folders. A file of one is never replaced by one of the other.
     shard : tuple of (int, int), optional
         ``(index, count)``: fetch only the part of the plan that is job `index` of `count`, from 0.
     limit_rate : float, optional
@@ -231,6 +306,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     ------
     DataDirNotSetError
         If no data directory was chosen.
+    OtherDatasetError
+        If the data directory is of another data set, and `mix` is not set.
     SubjectNotFoundError
         If the bucket has no such subject; the message lists those that it has.
     UnknownValueError
@@ -258,7 +335,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     """
     extras = Extras(
         include_stimuli,
-        include_embeddings,
+        embedding_models(include_embeddings),
         include_freesurfer,
         include_anatomical,
         include_raw,
@@ -279,33 +356,135 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         include=include,
         exclude=exclude,
     )
+    how: _How = {
+        "n_jobs": n_jobs,
+        "shard": shard,
+        "limit_rate": limit_rate,
+        "patience": patience,
+        "progress": progress,
+        "overwrite": overwrite,
+        "verify": verify,
+        "dry_run": dry_run,
+        "mix": mix,
+    }
+    return _fetch(subject, wanted, extras, how, accept_license=accept_license, data_dir=data_dir)
+
+
+def _fetch(
+    subject: object,
+    wanted: Query,
+    extras: Extras,
+    how: _How,
+    *,
+    accept_license: str | None,
+    data_dir: str | os.PathLike[str] | None,
+) -> Report | Plan:
     labels = labels_of(subject)
-    check_switches(**{f"include_{name}": value for name, value in extras._asdict().items()})
-    settings = RunSettings.checked(
-        n_jobs=n_jobs,
-        shard=shard,
-        limit_rate=limit_rate,
-        patience=patience,
-        progress=progress,
-        overwrite=overwrite,
-        verify=verify,
-        dry_run=dry_run,
-        stacklevel=4,  # past `also_named`
-    )
-    root = given_path(data_dir) if data_dir is not None else get_data_dir()
+    given = {name: value for name, value in extras._asdict().items() if name != "embeddings"}
+    check_switches(**{f"include_{name}": value for name, value in given.items()})
+    settings = RunSettings.checked(**how, stacklevel=5)  # past `also_named`
+    root = given_path(data_dir) if data_dir is not None else Path(get_data_dir())
     with fetcher_for(extras, root, network=settings.network) as fetcher:
-        if not dry_run:
+        if not settings.dry_run:
             _check_permission(fetcher.directory, accept_license)
         plan = fetcher.prepare(lambda: choose(fetcher, labels, wanted, extras), settings)
-        warn_of_notes(plan, stacklevel=3)
-        if dry_run:
+        warn_of_notes(plan, stacklevel=4)
+        if settings.dry_run:
             return plan
 
         def permit() -> None:
-            told = bool(getattr(progress, "plan_shown", False))
+            told = bool(getattr(how.get("progress"), "plan_shown", False))
             require_license(root, accept_license, "" if told else plan_summary(plan))
 
-        return fetcher.run(plan, settings, permit=permit, stacklevel=4)
+        return fetcher.run(plan, settings, permit=permit, stacklevel=5)
+
+
+@also_named(sub="subject")
+def download_raw(  # noqa: PLR0917 - the public package's order
+    subject: str | Sequence[str],
+    ses: Values = None,
+    task: Values = None,
+    run: Numbers = None,
+    echo: Numbers = None,
+    part: Values = None,
+    suffix: Values = None,
+    extension: Values = None,
+    n_jobs: int = 1,
+    *,
+    accept_license: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    **how: Unpack[_RawHow],
+) -> Report | Plan:
+    """Fetch raw BIDS data of one or more subjects, and nothing else but the files at the root.
+
+    Parameters
+    ----------
+    subject, ses, task, run, echo, part, suffix, extension, n_jobs
+        As in `download`.
+    accept_license, data_dir
+        As there.
+    **how
+        ``dry_run``, ``verify``, ``overwrite``, ``mix``, ``shard``, ``limit_rate``, ``patience`` and
+        ``progress``, as there.
+
+    Returns
+    -------
+    Report
+        With ``dry_run=True`` the `Plan` instead.
+
+    Raises
+    ------
+    SubjectNotFoundError, UnknownValueError, NoMatchingDataError, IncompleteError
+        As `download` does.
+    """
+    wanted = query(
+        ses=ses,
+        task=task,
+        run=run,
+        echo=echo,
+        part=part,
+        suffix=suffix,
+        extension=extension,
+    )
+    extras = Extras(raw=True, results=False)
+    return _fetch(
+        subject,
+        wanted,
+        extras,
+        {**how, "n_jobs": n_jobs},
+        accept_license=accept_license,
+        data_dir=data_dir,
+    )
+
+
+def accept_license() -> None:
+    """Show the licence of the data and ask for it, once for each data directory.
+
+    The text goes to the standard output, and the answer is read from the standard input, be it a
+    terminal or not; where ``LAION_FMRI_ACCEPT_LICENSE`` names the licence, nothing is asked.
+
+    Raises
+    ------
+    LicenseNotAcceptedError
+        If the answer is another one than ``I AGREE``, or yes in other words.
+    """
+    agree(data_directory())
+
+
+def accept_licenses(include_stimuli: bool = False) -> None:
+    """Ask for the licence of the data, as `accept_license`, by the name of older versions.
+
+    Parameters
+    ----------
+    include_stimuli : bool
+        Say, too, that the terms of the stimuli are accepted elsewhere: nothing is asked here.
+    """
+    accept_license()
+    if include_stimuli:
+        console.say(
+            "[laion-fmri] The terms of the stimulus pictures are accepted with the request for "
+            "access: laion-fmri request-access"
+        )
 
 
 def _extras_meant(wanted: Query, extras: Extras) -> str:
@@ -400,11 +579,32 @@ def choose(
         raise NoMatchingDataError(msg)
     _, files, notes = listed(fetcher, subjects, extras)
     try:
-        selection = make_selection(files, wanted, fetcher.dataset)
+        there = _values_of_extras(files)
+        selection = make_selection(files, wanted, fetcher.dataset, elsewhere=there)
+    except UnknownValueError as error:
+        raise UnknownFilterError(str(error)) from error
     except NothingMatchedError as error:
-        raise NoMatchingDataError(f"{error}{_extras_meant(wanted, extras)}") from error
+        whole = [file for file in files if file.key.startswith(WHOLE_TREES)]
+        if not whole:
+            raise NoMatchingDataError(f"{error}{_extras_meant(wanted, extras)}") from error
+        found = make_selection(whole, query(), fetcher.dataset)
+        note = "no other file has what the filters say: only what comes whole was chosen"
+        selection = found._replace(notes=(*found.notes, note))
     _check_not_all_withheld(selection)
     return selection._replace(notes=(*notes, *selection.notes))
+
+
+def _values_of_extras(files: Iterable[RemoteFile]) -> dict[str, set[str]]:
+    """Return what the names of anatomy and localizers say: they come whole, yet may be named."""
+    found: dict[str, set[str]] = {}
+    for file in files:
+        if file.key.startswith(EXTRA_TREES):
+            says = parse_entities(file.key)
+            found.setdefault("suffix", set()).add(says.suffix)
+            found.setdefault("extension", set()).add(says.extension)
+            for entity, value in says.values:
+                found.setdefault(entity, set()).add(value)
+    return found
 
 
 def subjects_of(fetcher: Fetcher, extras: Extras) -> tuple[str, ...]:

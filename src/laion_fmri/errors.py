@@ -29,11 +29,13 @@ __all__ = [
     "LicenseNotAcceptedError",
     "NoMatchingDataError",
     "NotFiniteError",
+    "NotInBucketError",
     "StimuliNotDownloadedError",
     "SubjectNotFoundError",
     "TermsNotAcceptedError",
     "TermsOutdatedError",
     "TrialMismatchError",
+    "UnknownFilterError",
     "UnknownRequestError",
     "UnknownRoiError",
 ]
@@ -52,6 +54,8 @@ class DataNotFoundError(NeurofetchError, FileNotFoundError):
         ├── DataNotDownloadedError
         │   └── StimuliNotDownloadedError
         └── NoMatchingDataError (LookupError, ValueError)
+            ├── UnknownFilterError
+            └── NotInBucketError (RuntimeError)
     """
 
 
@@ -71,6 +75,14 @@ class NoMatchingDataError(NothingMatchedError, DataNotFoundError):
     """The filters leave nothing."""
 
 
+class UnknownFilterError(UnknownValueError, NoMatchingDataError):
+    """A filter names a value that no file has; the message lists the nearest that exist."""
+
+
+class NotInBucketError(NoMatchingDataError, RuntimeError):
+    """A file that the data set should have is not in the bucket."""
+
+
 class LicenseNotAcceptedError(NeurofetchError, RuntimeError):
     """The licence of the data was not accepted for this data directory."""
 
@@ -79,12 +91,29 @@ class TermsNotAcceptedError(LicenseNotAcceptedError):
     """The terms of the stimuli were not accepted; there is no default for this consent."""
 
 
-class AccessError(ServerError):
+class AccessError(ServerError, RuntimeError):
     """The access service of the stimuli cannot be reached, or refuses."""
 
 
 class TermsOutdatedError(AccessError):
-    """The terms that were accepted are no longer in force."""
+    """The terms that were accepted are no longer in force.
+
+    Parameters
+    ----------
+    message : str
+    accept_url : str
+        Where the terms in force can be read and accepted.
+    terms_version : str
+        Their version.
+    """
+
+    def __init__(self, message: str, accept_url: str = "", terms_version: str = "") -> None:
+        super().__init__(message)
+        self.accept_url: str = accept_url
+        self.terms_version: str = terms_version
+
+    def __reduce__(self) -> tuple[type[TermsOutdatedError], tuple[str, str, str]]:
+        return (type(self), (str(self), self.accept_url, self.terms_version))
 
 
 class AccessRevokedError(AccessError):
@@ -102,9 +131,9 @@ class BadDataError(VerificationError):
 
         BadDataError (ValueError)
         ├── CorruptFileError (OSError)   damaged gzip, truncated, no NIfTI header
-        ├── GridMismatchError            another shape or affine than the brain mask's
+        ├── GridMismatchError            another shape or affine than the brain mask's, another mask
         ├── TrialMismatchError           the rows of trials.tsv do not match the volumes
-        └── NotFiniteError               NaN or infinite values among the voxels asked for
+        └── NotFiniteError               NaN or infinite values, where they are to be an error
 
     Parameters
     ----------

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._names import also_named
 from laion_fmri.config import data_directory
-from laion_fmri.discovery import get_subjects
-from laion_fmri.loader.layout import Layout, how_to_get
+from laion_fmri.loader.layout import Layout, how_to_get, subjects_on_disk
 from laion_fmri.subject import Subject, load_subject
 
 if TYPE_CHECKING:
@@ -34,15 +33,16 @@ class _Where(TypedDict, total=False):
 
     roi: str | Iterable[str] | None
     mask: NDArray[Any] | None
+    mask_source: Literal["anatomical", "rsquare"]
 
 
 class _SharedBetas(_Where, total=False):
     """The keywords of `Subject.get_betas` but one."""
 
     nc_threshold: float | None
-    streaming: bool | None
+    streaming: bool
     stream: bool
-    nan: Literal["raise", "keep"]
+    nan: Literal["keep", "raise", "zero"]
 
 
 class _Betas(_SharedBetas, total=False):
@@ -83,7 +83,7 @@ def load_subjects(
     names = [subjects] if isinstance(subjects, str) else list(subjects)
     if names == ["all"]:
         # Subjects of whom only ROIs are here have nothing that a Subject can read.
-        names = [name for name in get_subjects(data_dir=root) if Layout(root, name).exists()]
+        names = [name for name in subjects_on_disk(root) if Layout(root, name).exists()]
         if not names:
             raise DataNotDownloadedError(
                 f"No subject is in {root}. This brings them all:\n{how_to_get(root, 'all')}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from neurofetch.engine import Fetcher, Selection
     from neurofetch.model import Plan, Step
 
-__all__ = ["Info", "SubjectInfo", "info", "info_text"]
+__all__ = ["Info", "SubjectInfo", "directory_or_none", "info", "info_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def info(
             print(one.subject, len(one.sessions), one.bytes, one.bytes_here)
     """
     labels = labels_of(subject) if subject is not None else None
-    with _directory(data_dir) as (root, named), fetcher_for(Extras(), root) as fetcher:
+    with directory_or_none(data_dir) as (root, named), fetcher_for(Extras(), root) as fetcher:
         subjects = labels or subjects_of(fetcher, Extras())
         settings = RunSettings(dry_run=True)
         found: list[str] = []
@@ -131,10 +131,10 @@ def _everything(fetcher: Fetcher, subjects: Sequence[str], found: list[str]) -> 
 
 
 @contextmanager
-def _directory(named: str | os.PathLike[str] | None) -> Iterator[tuple[Path, str | None]]:
+def directory_or_none(named: str | os.PathLike[str] | None) -> Iterator[tuple[Path, str | None]]:
     """Give the data directory; an empty one, and None for its name, where none was chosen yet."""
     try:
-        chosen = get_data_dir() if named is None else given_path(named)
+        chosen = Path(get_data_dir()) if named is None else given_path(named)
     except DataDirNotSetError:
         with TemporaryDirectory(prefix="laion-fmri-") as empty:
             yield Path(empty), None

@@ -11,6 +11,7 @@ import laion_fmri.volumes  # noqa: F401 - names the extra where numpy is missing
 # isort: split
 import numpy as np
 
+from laion_fmri._names import also_named
 from laion_fmri.config import data_directory
 from laion_fmri.errors import BadDataError, CorruptFileError
 from laion_fmri.loader.roi_files import read_label, read_surface
@@ -35,6 +36,7 @@ __all__ = [
     "load_nifti_4d",
     "load_nifti_data",
     "load_nifti_mask",
+    "load_nifti_with_affine",
     "load_tsv",
 ]
 
@@ -48,36 +50,46 @@ def load_nifti_mask(path: StrPath) -> NDArray[np.bool_]:
     Returns
     -------
     numpy.ndarray
-        bool, shape (n_total_voxels,), C order; true where the file is not 0.
+        bool, shape (n_total_voxels,), C order; true where the file is neither 0 nor NaN.
 
     Raises
     ------
-    NotFiniteError
-        If it holds NaN.
     CorruptFileError, BadDataError
         If it is damaged, or not 3-D.
     """
     need("load_nifti_mask()", "loader", "nibabel", "isal")
     with open_file(Path(path)) as reader:
         reader.header.need(3)
-        return as_mask(whole_volume(reader), Path(path)).ravel()
+        return as_mask(whole_volume(reader)).ravel()
 
 
-def load_nifti_data(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+@also_named(mask="mask_path")
+def load_nifti_data(
+    path: StrPath, mask_path: StrPath | NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """Read a 3-D map.
 
     Parameters
     ----------
     path : str or path
-    mask : numpy.ndarray, optional
-        bool, over the whole grid, flat in C order or 3-D; default: all voxels.
+    mask_path : str, path or numpy.ndarray, optional
+        Which voxels: a mask file (see `load_nifti_mask`), or bool over the whole grid, flat in C
+        order or 3-D. Default: all voxels.
 
     Returns
     -------
     numpy.ndarray
         float32, shape (n_voxels,); NaN stays NaN.
+
+    Raises
+    ------
+    ValueError
+        If the mask is not of the map's grid.
+    CorruptFileError, BadDataError
+        If a file is damaged, or not 3-D.
     """
     need("load_nifti_data()", "loader", "nibabel", "isal")
+    mask = _mask_over(mask_path)
     with open_file(Path(path)) as reader:
         reader.header.need(3)
         voxels = _voxels(mask, reader.header.grid, path)
@@ -85,23 +97,67 @@ def load_nifti_data(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDA
     return values
 
 
-def load_nifti_4d(path: StrPath, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+@also_named(mask="voxel_mask", mask_path="voxel_mask")
+def load_nifti_4d(
+    path: StrPath,
+    voxel_mask: NDArray[np.bool_] | StrPath | None = None,
+    streaming: bool = False,  # noqa: ARG001 - every read streams
+) -> NDArray[np.float32]:
     """Read a 4-D file in one pass; memory holds the result and little more.
 
     Parameters
     ----------
-    path, mask
-        As in `load_nifti_data`.
+    path : str or path
+    voxel_mask : numpy.ndarray, str or path, optional
+        As `mask_path` in `load_nifti_data`.
+    streaming : bool
+        An argument of the public package. It has no effect here: every read streams.
 
     Returns
     -------
     numpy.ndarray
         float32, shape (n_volumes, n_voxels), C-contiguous; NaN stays NaN.
+
+    Raises
+    ------
+    ValueError
+        If the mask is not of the file's grid, or the file is not 4-D (a `BadDataError`).
+    CorruptFileError
+        If a file is damaged.
     """
     need("load_nifti_4d()", "loader", "nibabel", "isal")
+    mask = _mask_over(voxel_mask)
     with open_file(Path(path)) as reader:
         reader.header.need(4)
         return masked(reader, _voxels(mask, reader.header.grid, path), finite=False)
+
+
+def load_nifti_with_affine(path: StrPath) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Read a 3-D or 4-D file as it is.
+
+    Returns
+    -------
+    data : numpy.ndarray
+        float32, shape (x, y, z) or (x, y, z, n_volumes); NaN stays NaN.
+    affine : numpy.ndarray
+        float64, shape (4, 4): from voxel indices to millimetres in the scanner.
+
+    Raises
+    ------
+    CorruptFileError, BadDataError
+        If it is damaged, or neither 3-D nor 4-D.
+    """
+    need("load_nifti_with_affine()", "loader", "nibabel", "isal")
+    with open_file(Path(path)) as reader:
+        header = reader.header
+        values = masked(reader, _voxels(None, header.grid, path), finite=False)
+    if header.dimensions == 3:
+        return values[0].reshape(header.grid), header.affine
+    return np.ascontiguousarray(values.T).reshape(*header.grid, -1), header.affine
+
+
+def _mask_over(mask: NDArray[np.bool_] | StrPath | None) -> NDArray[np.bool_] | None:
+    return load_nifti_mask(mask) if isinstance(mask, (str, os.PathLike)) else mask
 
 
 def _voxels(mask: NDArray[np.bool_] | None, grid: tuple[int, int, int], path: StrPath) -> Voxels:
@@ -133,13 +189,25 @@ def load_tsv(path: StrPath) -> pd.DataFrame:
 
 
 def load_gifti_mask(path: StrPath) -> NDArray[np.bool_]:
-    """Read a ``.func.gii`` mask: bool, shape (n_vertices,)."""
+    """Read a ``.func.gii`` mask: bool, shape (n_vertices,); true where neither 0 nor NaN.
+
+    Raises
+    ------
+    CorruptFileError, BadDataError
+        If it is no GIFTI, or a mesh.
+    """
     need("load_gifti_mask()", "loader", "nibabel")
     return read_surface(Path(path))
 
 
 def load_freesurfer_label(path: StrPath) -> NDArray[np.int64]:
-    """Read a FreeSurfer ``.label``: vertex numbers, shape (n_label_vertices,)."""
+    """Read a FreeSurfer ``.label``: vertex numbers, int64, shape (n_label_vertices,).
+
+    Raises
+    ------
+    CorruptFileError
+        If it is no label, or has more or fewer vertices than it says.
+    """
     need("load_freesurfer_label()", "loader", "nibabel")
     return read_label(Path(path))
 

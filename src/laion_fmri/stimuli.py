@@ -1,7 +1,8 @@
-"""Access to the stimulus images, which are not CC0: request it, and check its state.
+"""The stimulus images, which are not CC0: access to them, and readers of what is on disk.
 
-The images are for people who have accepted a data use agreement. You send a request and get an id,
-which is kept for you (see `laion_fmri.access.request_id`) and never shown. From then on
+`load_stimuli` opens the pictures, and what is public about them: embeddings, segmentations,
+captions. The images are for people who have accepted a data use agreement. You send a request and
+get an id, which is kept for you (see `laion_fmri.access.request_id`) and never shown. From then on
 ``download(…, include_stimuli=True)`` fetches the images with the other files.
 """
 
@@ -9,20 +10,57 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
+from laion_fmri._models import models_on_disk
 from laion_fmri.access.request_id import KnownId, keep_new_id, known_id
 from laion_fmri.access.service import ASK, Entry, Manifest, Service
+from laion_fmri.captions import Captions
+from laion_fmri.config import data_directory
+from laion_fmri.embeddings import Embeddings
 from laion_fmri.errors import (
     AccessRevokedError,
+    StimuliNotDownloadedError,
     TermsNotAcceptedError,
     TermsOutdatedError,
     UnknownRequestError,
 )
+from laion_fmri.reading.absent import not_here
+from laion_fmri.reading.pictures import (
+    PRESENTATION_BACKGROUND_RGB8,
+    StimulusImages,
+    as_displayed_rgb,
+)
+from laion_fmri.reading.tables import read_table
+from laion_fmri.segmentations import Segmentations
 from neurofetch.engine import Client, Network
 from neurofetch.errors import UsageError
 
-__all__ = ["Access", "AccessState", "StimulusFile", "Terms", "request_access", "status", "terms"]
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+    from types import TracebackType
+
+    import pandas as pd
+    from PIL.Image import Image
+
+__all__ = [
+    "PRESENTATION_BACKGROUND_RGB8",
+    "Access",
+    "AccessState",
+    "Stimuli",
+    "StimulusFile",
+    "StimulusImages",
+    "Terms",
+    "as_displayed_rgb",
+    "load_stimuli",
+    "load_stimulus",
+    "load_stimulus_metadata",
+    "request_access",
+    "status",
+    "terms",
+]
 
 _LEAST_PURPOSE = 20
 """Characters; the service refuses a shorter purpose."""
@@ -248,3 +286,177 @@ def _check_consent(accepted: str, now: Terms) -> None:
             f"you accept them, name their version. Nothing was sent."
         )
         raise TermsNotAcceptedError(msg)
+
+
+# -- what is on disk -------------------------------------------------------------------------
+
+_ARCHIVE = "stimuli/task-images_stimuli.h5"
+_TABLE = "stimuli/task-images_metadata.csv"
+
+
+def load_stimuli(data_dir: str | os.PathLike[str] | None = None) -> Stimuli:
+    """Open the stimulus pictures that are on disk.
+
+    Parameters
+    ----------
+    data_dir : str or path, optional
+        By default the one that was configured.
+
+    Returns
+    -------
+    Stimuli
+
+    Raises
+    ------
+    StimuliNotDownloadedError
+        If the pictures or their table are not on disk (a ``FileNotFoundError``).
+    """
+    return Stimuli(data_dir)
+
+
+def load_stimulus(
+    key: str | int,
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    decode: bool = False,
+) -> bytes | Image:
+    """Return one picture: a function of earlier versions. Use `load_stimuli` for several.
+
+    Parameters
+    ----------
+    key : str or int
+        Its name, or its row.
+    data_dir : str or path, optional
+    decode : bool
+        Return the picture as it was displayed, not its encoded bytes.
+    """
+    with Stimuli(data_dir) as found:
+        return found.images.get(key) if decode else found.images[key]
+
+
+def load_stimulus_metadata(data_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """Return the table of the pictures: a function of earlier versions.
+
+    Raises
+    ------
+    StimuliNotDownloadedError
+        If it is not on disk (a ``FileNotFoundError``).
+    """
+    root = data_directory(data_dir)
+    if not (root / _TABLE).is_file():
+        raise _not_downloaded(root)
+    return read_table(root / _TABLE, ("image_name",), ("image_name",))
+
+
+class Stimuli:
+    """The pictures on disk, and what is public about them. A context manager.
+
+    Each file is opened when something of it is first asked for, in each process that asks. Objects
+    can be pickled, and handed to worker processes.
+
+    Parameters
+    ----------
+    data_dir : str or path, optional
+        By default the one that was configured.
+
+    Attributes
+    ----------
+    images : StimulusImages
+        The pictures: ``images.get(name)``.
+
+    Raises
+    ------
+    StimuliNotDownloadedError
+        If the pictures or their table are not on disk (a ``FileNotFoundError``).
+    """
+
+    def __init__(self, data_dir: str | os.PathLike[str] | None = None) -> None:
+        self._root: Path = data_directory(data_dir)
+        archive, table = self._root / _ARCHIVE, self._root / _TABLE
+        if not (archive.is_file() and table.is_file()):
+            raise _not_downloaded(self._root)
+        self.images: StimulusImages = StimulusImages(archive, table)
+
+    def __repr__(self) -> str:
+        return f"<Stimuli: {len(self):,} pictures in {self._root}>"
+
+    @property
+    def metadata(self) -> pd.DataFrame:
+        """The table of the pictures."""
+        return self.images.metadata
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """The embeddings of every model that is on disk.
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If there are none (a ``FileNotFoundError``).
+        """
+        here = models_on_disk(self._root)
+        if not here:
+            raise not_here(self._root, "embeddings of any model", "download_embeddings(")
+        return Embeddings(here, self._root)
+
+    @cached_property
+    def segmentations(self) -> Segmentations:
+        """The segmentations, if they are on disk."""
+        return Segmentations(self._root)
+
+    @cached_property
+    def captions(self) -> Captions:
+        """The captions, if they are on disk."""
+        return Captions(self._root)
+
+    # As in earlier versions, where this was what is `images` now.
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.images
+
+    def __getitem__(self, key: str | int) -> bytes:
+        """Return a picture, encoded."""
+        return self.images[key]
+
+    def image(self, key: str | int, *, as_displayed: bool = True) -> Image:
+        """Return a picture, decoded: see `StimulusImages.get`."""
+        return self.images.get(key, as_displayed=as_displayed)
+
+    def names(self) -> list[str]:
+        """Return the names of all pictures."""
+        return self.images.names()
+
+    def index_of(self, name: str) -> int:
+        """Return the row of a picture."""
+        return self.images.index_of(name)
+
+    def close(self) -> None:
+        """Close the files that were opened."""
+        self.images.close()
+        for name in ("embeddings", "segmentations"):
+            opened = self.__dict__.get(name)
+            if opened is not None:
+                opened.close()
+
+    def __enter__(self) -> Stimuli:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _not_downloaded(root: Path) -> StimuliNotDownloadedError:
+    return StimuliNotDownloadedError(
+        f"The stimulus pictures and their table are not in {root / 'stimuli'}. They have terms of "
+        f"their own; this asks for them, and fetches them:\n"
+        f"    from laion_fmri.download import download_stimuli\n"
+        f"    download_stimuli(data_dir={str(root)!r})"
+    )

@@ -6,37 +6,56 @@ disk. Where something is missing, the error has the ``download(...)`` call that 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
+import laion_fmri.volumes  # noqa: F401 - names the extra where numpy is missing
+
+# isort: split
+import numpy as np
+
+from laion_fmri import templates
 from laion_fmri._names import also_named
 from laion_fmri.brain import volume_image, write_image
 from laion_fmri.config import data_directory
-from laion_fmri.discovery import get_subjects
 from laion_fmri.errors import DataNotDownloadedError
-from laion_fmri.loader.betas import BetaStore
-from laion_fmri.loader.layout import Layout, how_to_get, session_id, session_ids, subject_id
+from laion_fmri.loader.betas import BetaStore, checked_nan
+from laion_fmri.loader.events import read_events
+from laion_fmri.loader.layout import (
+    Layout,
+    how_to_get,
+    session_id,
+    sessions_asked,
+    subject_id,
+    subjects_on_disk,
+)
 from laion_fmri.loader.lazy import lazy_betas, trial_frame
+from laion_fmri.loader.masks import MASK_SOURCE, brain_of, checked_source
 from laion_fmri.loader.rois import Rois
 from laion_fmri.loader.torch_dataset import dataset_class
 from laion_fmri.loader.trials import read_trials
-from laion_fmri.loader.voxels import read_map, voxel_columns
-from laion_fmri.volumes.brain_mask import Brain, read_brain, voxel_coordinates
+from laion_fmri.loader.voxels import check_source, read_map, voxel_columns
+from laion_fmri.trial_stimuli import WithStimuli
+from laion_fmri.volumes.brain_mask import Brain, voxel_coordinates
+from laion_fmri.volumes.byte_stream import open_file
+from laion_fmri.volumes.voxel_array import on_mask
 from neurofetch.engine import twins_of
 from neurofetch.extras import need
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    import numpy as np
     import pandas as pd
     import xarray as xr
     from nibabel.nifti1 import Nifti1Image
     from numpy.typing import NDArray
     from torch.utils.data import Dataset
 
-    from laion_fmri.loader.betas import StoreMode
+    from laion_fmri.loader.betas import NanMode, StoreMode
+    from laion_fmri.loader.layout import SessionName
+    from laion_fmri.loader.masks import MaskSource
     from laion_fmri.loader.rois import RoiQuery
     from laion_fmri.loader.trials import StimulusKind
 
@@ -45,6 +64,8 @@ if TYPE_CHECKING:
 __all__ = ["Subject", "load_subject"]
 
 T = TypeVar("T")
+#: A session as it was asked for: a key of the result.
+Name = TypeVar("Name", bound="SessionName")
 
 
 @also_named(sub="subject")
@@ -87,7 +108,7 @@ def load_subject(
     root = data_directory(data_dir)
     layout = Layout(root, subject_id(subject))
     if not layout.exists():
-        subjects = get_subjects(data_dir=root)
+        subjects = subjects_on_disk(root)
         if len(meant := twins_of(layout.subject, subjects)) == 1:  # 3 is sub-03
             return Subject(meant[0], root, store=store)
         here = ", ".join(subjects) or "none"
@@ -103,12 +124,13 @@ def _need_libraries() -> None:
     need("reading a subject", "loader", "numpy", "nibabel", "pandas", "isal")
 
 
-class Subject:
+class Subject(WithStimuli):
     """The data of one subject on disk.
 
-    The voxels of all results are those of the brain mask (mean R² above 0; NaN is not brain), in
-    the order of a C-order ravel of the volume grid. The mask is the same for every session. A list
-    of sessions gives a dict by session.
+    The voxels of all results are those of a brain mask, in the order of a C-order ravel of the
+    volume grid. There are two masks (see `get_brain_mask`), the same for every session; arrays have
+    the name of theirs as ``mask_source``, and one that is used with the other mask is an error. A
+    session is ``"ses-01"``, ``"01"`` or 1; a list of sessions gives a dict by what was asked.
 
     Parameters
     ----------
@@ -154,8 +176,8 @@ class Subject:
 
     @property
     def brain(self) -> Brain:
-        """The brain mask: its voxels, and the grid and affine of the mean-R² map."""
-        return read_brain(self.layout.mean_rsquare())
+        """The brain mask that is the default: its voxels, and the grid and affine of its file."""
+        return brain_of(self.layout)
 
     @property
     def rois(self) -> Rois:
@@ -171,12 +193,10 @@ class Subject:
     def get_available_rois(self, category: str | None = None) -> list[str]:
         """Return the ROIs on disk, sorted: of one category, such as ``"face"``, or of all.
 
-        Raises
-        ------
-        UnknownRoiError
-            If there is no such category (a ValueError; it lists the nearest).
+        A category that is not there has none.
         """
-        return self.rois.names(category)
+        here = self.rois
+        return here.names(category) if category in (None, *here.categories()) else []
 
     def get_available_categories(self) -> list[str]:
         """Return the ROI categories on disk, sorted; the older layout has none."""
@@ -184,8 +204,21 @@ class Subject:
 
     # --- voxels ----------------------------------------------------------------------------------
 
-    def get_brain_mask(self) -> NDArray[np.bool_]:
-        """Return the brain mask over the whole grid, flat in C order.
+    def get_brain_mask(
+        self, source: MaskSource = MASK_SOURCE, res: str | None = "1pt8"
+    ) -> NDArray[np.bool_]:
+        """Return a brain mask over the whole grid, flat in C order.
+
+        Parameters
+        ----------
+        source : {"anatomical", "rsquare"}
+            ``"anatomical"``: the brain by the anatomical images. ``"rsquare"``: where the mean R²
+            over sessions is neither 0 nor NaN. The methods with `mask_source` have the columns of
+            that mask. Where none is asked for and the anatomical mask is not on disk, the mean-R²
+            map is taken, and a warning says so.
+        res : str or None
+            Of the anatomical mask: ``"1pt8"``, the grid of the functional data; None, full
+            resolution, which fits no other result.
 
         Returns
         -------
@@ -195,88 +228,199 @@ class Subject:
         Raises
         ------
         DataNotDownloadedError
-            If the mean-R² map is not on disk.
+            If the file is not on disk; the message has the call that brings it.
+        ValueError
+            If there is no such mask.
         """
-        return self.brain.flat()
+        return brain_of(self.layout, source, res).flat()
 
-    def get_n_voxels(self) -> int:
-        """Return the number of voxels in the brain mask."""
-        return len(self.brain)
+    def get_n_voxels(self, source: MaskSource = MASK_SOURCE, res: str | None = "1pt8") -> int:
+        """Return the number of voxels in a brain mask; arguments as in `get_brain_mask`."""
+        return len(brain_of(self.layout, source, res))
 
     def get_voxel_coordinates(
-        self, roi: RoiQuery | None = None, mask: NDArray[Any] | None = None
+        self,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
     ) -> NDArray[np.float64]:
         """Return the scanner coordinates of voxels.
 
         Parameters
         ----------
-        roi, mask
+        roi, mask, mask_source
             As in `get_betas`; default: the whole brain mask.
 
         Returns
         -------
         numpy.ndarray
-            float64, shape (n_voxels, 3): x, y, z in millimetres, by the affine of the mean-R² map.
+            float64, shape (n_voxels, 3): x, y, z in millimetres in the space T1w, by the affine of
+            the mask's file.
         """
-        brain = self.brain
-        columns = voxel_columns(self.layout, roi=roi, mask=mask)
-        return voxel_coordinates(brain.part(columns), brain.header)
+        brain = brain_of(self.layout, mask_source)
+        columns = voxel_columns(self.layout, brain, roi=roi, mask=mask)
+        return on_mask(voxel_coordinates(brain.part(columns), brain.header), brain.source)
 
-    def get_roi_mask(self, roi: RoiQuery) -> NDArray[np.bool_]:
-        """Return an ROI over the brain mask's voxels.
+    @also_named(roi="query")
+    def get_roi_mask(
+        self, query: RoiQuery, mask_source: MaskSource = MASK_SOURCE
+    ) -> NDArray[np.bool_]:
+        """Return an ROI over the voxels of a brain mask.
 
         Parameters
         ----------
-        roi : str or list of str
-            A name (``"FFA1"``; hyphens are ignored), a category (``"face"``), ``"all"``, or a list
-            of these: their union.
+        query : str or list of str
+            A category (``"face"``), a name (``"FFA1"``; hyphens and case are ignored), ``"all"``,
+            or a list of these: their union.
+        mask_source : {"anatomical", "rsquare"}
+            Which brain mask: see `get_brain_mask`.
 
         Returns
         -------
         numpy.ndarray
-            bool, shape (n_voxels,).
+            bool, shape (n_voxels,); NaN in a file counts as outside.
 
         Raises
         ------
         UnknownRoiError
             If there is no such ROI (a ValueError; lists the nearest).
         GridMismatchError
-            If no file of the ROI lies on the grid of the mean-R² map.
-        NotFiniteError
-            If a file holds NaN.
+            If no file of the ROI lies on the grid of the brain mask.
+        DataNotDownloadedError
+            If a file is not on disk.
         """
-        return self.rois.mask(roi)
+        return self.rois.mask(query, mask_source)
 
-    def get_roi_masks(self, rois: RoiQuery = "all") -> dict[str, NDArray[np.bool_]]:
-        """Return each ROI on its own, by name; `rois` as in `get_roi_mask`."""
-        here = self.rois
-        return {name: here.mask(name) for name in here.resolve(rois)}
-
-    def get_roi_data(
-        self,
-        roi: RoiQuery,
-        format: Literal["volume", "surface", "label"] = "volume",  # noqa: A002 - the public name
-        hemi: Literal["L", "R"] | None = None,
-    ) -> dict[str, Any]:
-        """Return ROIs as they are on disk, not restricted to the brain mask.
+    @also_named(rois="queries")
+    def get_roi_masks(
+        self, queries: RoiQuery | None = None, mask_source: MaskSource = MASK_SOURCE
+    ) -> dict[str, NDArray[np.bool_]]:
+        """Return ROIs by what was asked.
 
         Parameters
         ----------
-        roi : str or list of str
+        queries : str or list of str, optional
+            Each as in `get_roi_mask`; default: the name of every ROI on disk.
+        mask_source : {"anatomical", "rsquare"}
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            For each word, the union of what it means: bool, shape (n_voxels,).
+        """
+        here, brain = self.rois, brain_of(self.layout, mask_source)
+        if queries is None:
+            queries = here.resolve("all")
+        words = [queries] if isinstance(queries, str) else list(queries)
+        return {word: here.on(brain, word) for word in words}
+
+    @also_named(roi="query")
+    def get_roi_data(
+        self,
+        query: RoiQuery,
+        format: Literal[  # noqa: A002 - the public name
+            "all", "volume", "nii.gz", "gii", "func.gii", "surface", "label"
+        ]
+        | None = None,
+        hemi: Literal["all", "L", "R"] | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
+    ) -> dict[str, dict[str, Any]]:
+        """Return ROIs in the volume, on the surfaces, and as labels.
+
+        Parameters
+        ----------
+        query : str or list of str
             As in `get_roi_mask`.
-        format : {"volume", "surface", "label"}
-            ``nii.gz``, ``func.gii`` and ``gii`` are understood too.
-        hemi : {"L", "R"}, optional
-            One hemisphere of a surface or a label; default: both.
+        format : str, optional
+            ``"volume"`` or ``"nii.gz"``: in the volume. ``"gii"``: both kinds on surfaces;
+            ``"func.gii"`` (or ``"surface"``) and ``"label"``: one of them. Default, and ``"all"``:
+            everything.
+        hemi : {"all", "L", "R"}, optional
+            On surfaces, one hemisphere only.
+        mask_source : {"anatomical", "rsquare"}
+            The voxels of ``"volume"``.
 
         Returns
         -------
         dict
-            By ROI name. ``"volume"``: bool, shape of the grid. ``"surface"``: bool, shape
-            (n_vertices,), fsnative. ``"label"``: int64, shape (n_label_vertices,), vertex numbers.
-            Surfaces and labels come as ``{"L": …, "R": …}``, or bare where `hemi` is given.
+            By name of the ROI, each once::
+
+                {"FFA1": {"volume": bool, shape (n_voxels,)
+                          "gii": {"hemi-L": {"func.gii": bool, shape (n_vertices,), fsnative
+                                             "label": int64, shape (n_label_vertices,)}
+                                  "hemi-R": …}}}
+
+            ``"label"`` has vertex numbers. What `format` leaves out has no key.
+
+        Raises
+        ------
+        ValueError
+            If `format` or `hemi` is none of these, or there is no such ROI.
+        DataNotDownloadedError
+            If a file is not on disk.
         """
-        return self.rois.data(roi, format, hemi)
+        return self.rois.data(query, format, hemi, mask_source)
+
+    # --- files -----------------------------------------------------------------------------------
+
+    def has_freesurfer(self) -> bool:
+        """Whether FreeSurfer's results are on disk."""
+        return self.layout.freesurfer.is_dir()
+
+    def get_freesurfer_dir(self) -> Path:
+        """Return the folder of FreeSurfer's results.
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If it is not on disk.
+        """
+        folder = self.layout.freesurfer
+        if not folder.is_dir():
+            how: dict[str, Any] = {"ses": "averages", "include_freesurfer": True}
+            self.layout.missing("the results of FreeSurfer", **how)
+        return folder
+
+    def has_anatomical(self) -> bool:
+        """Whether the anatomical images are on disk."""
+        return self.layout.anatomy.is_dir()
+
+    def get_anatomical_dir(self) -> Path:
+        """Return the folder of the anatomical images.
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If it is not on disk.
+        """
+        folder = self.layout.anatomy
+        if not folder.is_dir():
+            how: dict[str, Any] = {"ses": "averages", "include_anatomical": True}
+            self.layout.missing("the anatomical images", **how)
+        return folder
+
+    def get_t1w(self, *, res: str | None = None) -> Path:
+        """Return the file of the T1-weighted image.
+
+        Parameters
+        ----------
+        res : str, optional
+            ``"1pt8"``: on the grid of the functional data; default: full resolution.
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If it is not on disk.
+        """
+        return self.layout.anatomical("T1w", res)
+
+    def get_t2w(self, *, res: str | None = None) -> Path:
+        """Return the file of the T2-weighted image; see `get_t1w`."""
+        return self.layout.anatomical("T2w", res)
+
+    def get_anatomical_brain_mask(self, *, res: str | None = None) -> Path:
+        """Return the file of the anatomical brain mask; see `get_t1w`."""
+        return self.layout.anatomical("mask", res, "brain")
 
     # --- values ----------------------------------------------------------------------------------
 
@@ -286,44 +430,47 @@ class Subject:
     @overload
     def get_betas(  # type: ignore[overload-overlap]
         self,
-        session: str,
+        session: SessionName,
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
         nc_threshold: float | None = None,
         stimuli: StimulusKind | None = None,
-        streaming: bool | None = None,
+        streaming: bool = False,
+        mask_source: MaskSource = MASK_SOURCE,
         *,
         stream: bool = False,
-        nan: Literal["raise", "keep"] = "raise",
+        nan: NanMode = "keep",
     ) -> Floats: ...
 
     @overload
     def get_betas(
         self,
-        session: Iterable[str],
+        session: Iterable[Name],
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
         nc_threshold: float | None = None,
         stimuli: StimulusKind | None = None,
-        streaming: bool | None = None,
+        streaming: bool = False,
+        mask_source: MaskSource = MASK_SOURCE,
         *,
         stream: bool = False,
-        nan: Literal["raise", "keep"] = "raise",
-    ) -> dict[str, Floats]: ...
+        nan: NanMode = "keep",
+    ) -> dict[Name, Floats]: ...
 
     @also_named(ses="session")
     def get_betas(  # noqa: PLR0917 - the public package's order
         self,
-        session: str | Iterable[str],
+        session: SessionName | Iterable[Name],
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
         nc_threshold: float | None = None,
         stimuli: StimulusKind | None = None,
-        streaming: bool | None = None,  # noqa: ARG002 - every read streams
+        streaming: bool = False,  # noqa: ARG002 - every read streams
+        mask_source: MaskSource = MASK_SOURCE,
         *,
         stream: bool = False,
-        nan: Literal["raise", "keep"] = "raise",
-    ) -> Floats | dict[str, Floats]:
+        nan: NanMode = "keep",
+    ) -> Floats | dict[Name, Floats]:
         """Return single-trial betas.
 
         The file is read once; memory holds the result and a few tens of megabytes. With a beta
@@ -338,69 +485,80 @@ class Subject:
         mask : numpy.ndarray, optional
             bool, shape (n_voxels,), over the brain mask. Not together with `roi`.
         nc_threshold : float, optional
-            Keep voxels whose noise ceiling in that session is at least this, in the unit of the
-            map (percent, 0 to 100); NaN counts as below.
+            Keep voxels whose noise ceiling in that session is at least this, in percent (0 to
+            100); NaN counts as below.
         stimuli : {"shared", "unique"}, optional
             Keep trials by the beginning of their label.
         streaming : bool, optional
             An argument of the public package. It has no effect here: every read streams.
+        mask_source : {"anatomical", "rsquare"}
+            The brain mask whose voxels are the columns: see `get_brain_mask`.
         stream : bool
             If the betas are not on disk, fetch them from the bucket: they are decompressed, masked
-            and verified while they arrive, and only the result is kept. The mean-R² map, and what
+            and verified while they arrive, and only the result is kept. The brain mask, and what
             `roi`, `nc_threshold` and `stimuli` ask for, must be on disk.
-        nan : {"raise", "keep"}
-            Whether NaN and infinite values among the voxels asked for are an error.
+        nan : {"keep", "raise", "zero"}
+            What becomes of NaN (voxels that the model could not be fitted for) and of infinite
+            values among the voxels asked for: they stay, they are an error, or they become 0.
 
         Returns
         -------
         numpy.ndarray or dict of str to numpy.ndarray
-            float32, shape (n_trials, n_voxels), trials in the order of `get_trial_info`; a dict by
-            session if a list was given. If no trial or no voxel is left, that length is 0.
+            float32, shape (n_trials, n_voxels), C-contiguous, trials in the order of
+            `get_trial_info`; a dict by what was asked if a list was given. If no trial or no voxel
+            is left, that length is 0. The array's ``mask_source`` names its brain mask.
 
         Raises
         ------
         DataNotDownloadedError
             If a file that is needed is not on disk; the message has the call that brings it.
         CorruptFileError, GridMismatchError, TrialMismatchError, NotFiniteError
-            If a file is damaged, on another grid, does not match its trial table, or holds NaN.
+            If a file is damaged, on another grid, does not match its trial table, or, with
+            ``nan="raise"``, holds NaN; also if `mask` is of another brain mask.
         ValueError
             If an argument is wrong.
         """
-        if nan not in ("raise", "keep"):
-            raise ValueError(f"nan={nan!r}: expected 'raise' or 'keep'.")
+        checked_nan(nan)
+        checked_source(mask_source)
+        asked = _asked(session)
+        brain = brain_of(self.layout, mask_source)
 
         def one(name: str) -> Floats:
             columns = voxel_columns(
-                self.layout, roi=roi, mask=mask, nc_threshold=nc_threshold, session=name
+                self.layout, brain, roi=roi, mask=mask, nc_threshold=nc_threshold, session=name
             )
             if stream and not self.layout.has_betas(name):
                 from laion_fmri.loader.remote_betas import betas_from_bucket
 
-                return betas_from_bucket(
-                    self.layout, name, self.brain, columns, stimuli, finite=nan == "raise"
+                values = betas_from_bucket(
+                    self.layout, name, brain, columns, stimuli, finite=nan == "raise"
                 )
-            betas = self.store.session(name)
-            return betas.read(columns, betas.rows(stimuli), finite=nan == "raise")
+            else:
+                betas = self.store.on(brain, name)
+                values = betas.read(columns, betas.rows(stimuli), finite=nan == "raise")
+            return on_mask(_zeroed(values) if nan == "zero" else values, brain.source)
 
-        return _by_session(session, one)
+        return _by_session(asked, one)
 
     @overload
     def get_noise_ceiling(  # type: ignore[overload-overlap]
         self,
-        session: str,
+        session: SessionName,
         desc: None = None,
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
     ) -> Floats: ...
 
     @overload
     def get_noise_ceiling(
         self,
-        session: Iterable[str],
+        session: Iterable[Name],
         desc: None = None,
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
-    ) -> dict[str, Floats]: ...
+        mask_source: MaskSource = MASK_SOURCE,
+    ) -> dict[Name, Floats]: ...
 
     @overload
     def get_noise_ceiling(  # type: ignore[overload-overlap]
@@ -410,6 +568,7 @@ class Subject:
         desc: str,
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
     ) -> Floats: ...
 
     @overload
@@ -420,16 +579,18 @@ class Subject:
         desc: Iterable[str],
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
     ) -> dict[str, Floats]: ...
 
     @also_named(ses="session")
     def get_noise_ceiling(
         self,
-        session: str | Iterable[str] | None = None,
+        session: SessionName | Iterable[Name] | None = None,
         desc: str | Iterable[str] | None = None,
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
-    ) -> Floats | dict[str, Floats]:
+        mask_source: MaskSource = MASK_SOURCE,
+    ) -> Floats | dict[Name, Floats] | dict[str, Floats]:
         """Return a noise ceiling in percent, of a session or of the whole subject.
 
         Parameters
@@ -438,27 +599,39 @@ class Subject:
         desc : str or list of str, optional
             ``"Noiseceiling4rep"``, ``"Noiseceiling12rep"`` or ``"NoiseceilingAllrep"``. Exactly
             one of `session` and `desc` must be given.
-        roi, mask
+        roi, mask, mask_source
             As in `get_betas`.
 
         Returns
         -------
         numpy.ndarray or dict of str to numpy.ndarray
-            float32, shape (n_voxels,), NaN where the file has NaN; a dict if a list was given.
+            float32, shape (n_voxels,), NaN where the file has NaN; a dict by what was asked if a
+            list was given.
+
+        Raises
+        ------
+        ValueError
+            If not exactly one of `session` and `desc` is given.
+        DataNotDownloadedError
+            If a map is not on disk.
         """
         if (session is None) == (desc is None):
             raise ValueError(
                 "Give exactly one of session and desc: the map of a session, or of the subject."
             )
-        columns = voxel_columns(self.layout, roi=roi, mask=mask)
+        asked: SessionName | dict[Name, str] | None = None if session is None else _asked(session)
+        brain = brain_of(self.layout, mask_source)
+        columns = voxel_columns(self.layout, brain, roi=roi, mask=mask)
 
         def values(path: Path) -> Floats:
-            whole = read_map(path, self.brain)
-            chosen: Floats = whole if columns is None else whole[columns]
-            return chosen
+            whole = read_map(path, brain)
+            return on_mask(whole if columns is None else whole[columns], brain.source)
 
-        if session is not None:
-            return _by_session(session, lambda name: values(self.layout.noise_ceiling(name)))
+        if asked is not None:
+            found: Floats | dict[Name, Floats] = _by_session(
+                asked, lambda name: values(self.layout.noise_ceiling(name))
+            )
+            return found
         if isinstance(desc, str):
             return values(self.layout.noise_ceiling(desc=desc))
         named = cast("Iterable[str]", desc)
@@ -466,16 +639,16 @@ class Subject:
 
     @overload
     def get_trial_info(  # type: ignore[overload-overlap]
-        self, session: str
+        self, session: SessionName
     ) -> pd.DataFrame: ...
 
     @overload
-    def get_trial_info(self, session: Iterable[str]) -> dict[str, pd.DataFrame]: ...
+    def get_trial_info(self, session: Iterable[Name]) -> dict[Name, pd.DataFrame]: ...
 
     @also_named(ses="session")
     def get_trial_info(
-        self, session: str | Iterable[str]
-    ) -> pd.DataFrame | dict[str, pd.DataFrame]:
+        self, session: SessionName | Iterable[Name]
+    ) -> pd.DataFrame | dict[Name, pd.DataFrame]:
         """Return the trials of a session, one row per beta volume, in the volumes' order.
 
         Returns
@@ -492,11 +665,42 @@ class Subject:
         def one(name: str) -> pd.DataFrame:
             trials = read_trials(self.layout.trials(name))
             if self.layout.has_betas(name):
-                betas = self.store.session(name)
-                trials.check(betas.header().volumes, betas.path)
+                path = self.layout.betas(name)
+                with open_file(path) as reader:
+                    reader.header.need(4)
+                    trials.check(reader.header.volumes, path)
             return trial_frame(trials)
 
-        return _by_session(session, one)
+        return _by_session(_asked(session), one)
+
+    @overload
+    def get_events(  # type: ignore[overload-overlap]
+        self, session: SessionName
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def get_events(self, session: Iterable[Name]) -> dict[Name, pd.DataFrame]: ...
+
+    @also_named(ses="session")
+    def get_events(
+        self, session: SessionName | Iterable[Name]
+    ) -> pd.DataFrame | dict[Name, pd.DataFrame]:
+        """Return what happened in the scanner in a session: the events of its runs, together.
+
+        Returns
+        -------
+        pandas.DataFrame or dict of str to pandas.DataFrame
+            The columns of the runs' ``_events.tsv``, onsets and durations in seconds from the
+            start of each run, and ``run``: ``"run-01"``, ….
+
+        Raises
+        ------
+        DataNotDownloadedError
+            If no events are on disk: they belong to the raw data.
+        CorruptFileError
+            If a file is no table.
+        """
+        return _by_session(_asked(session), lambda name: read_events(self.layout, name))
 
     @property
     def betas(self) -> xr.DataArray:
@@ -528,7 +732,11 @@ class Subject:
 
     @also_named(ses="session")
     def build_store(
-        self, session: str | Iterable[str] | None = None, *, n_jobs: int | None = None
+        self,
+        session: SessionName | Iterable[SessionName] | None = None,
+        *,
+        n_jobs: int | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
     ) -> Path:
         """Build the beta store of sessions; those that are up to date are left as they are.
 
@@ -539,15 +747,18 @@ class Subject:
         n_jobs : int, optional
             How many sessions at a time, each with about 60 MB of memory; default: one per
             processor, at most 4.
+        mask_source : {"anatomical", "rsquare"}
+            Each brain mask has a store of its own.
 
         Returns
         -------
         pathlib.Path
             The store: a Zarr v3 group with one group per session, which holds ``betas`` (trial,
             voxel) and ``voxel`` (position in the C-order ravel of the grid). It can be removed
-            without any loss.
+            without any loss. The environment variable ``LAION_FMRI_STORE_DIR`` names a folder for
+            stores outside of the data directory.
         """
-        return self.store.build(session, n_jobs=n_jobs)
+        return self.store.build(session, n_jobs=n_jobs, mask_source=mask_source)
 
     def remove_store(self) -> bool:
         """Remove the beta store; False where there is none."""
@@ -561,6 +772,7 @@ class Subject:
         output_path: str | os.PathLike[str] | None = None,
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
     ) -> Nifti1Image:
         """Put voxel values back on the grid; 0 elsewhere.
 
@@ -570,30 +782,48 @@ class Subject:
             Shape (n_voxels,), or (n_volumes, n_voxels) for a 4-D image.
         output_path : str or path, optional
             Where to write it, ``.nii`` or ``.nii.gz``; the file appears complete, or not at all.
-        roi, mask
+        roi, mask, mask_source
             As in `get_betas`: which voxels the values are of. Default: the whole brain mask.
 
         Returns
         -------
         nibabel.Nifti1Image
-            float32, with the affine of the mean-R² map.
+            float32, with the affine of the brain mask's file.
 
         Raises
         ------
         ValueError
-            If the number of values is not the number of voxels.
+            If the number of values is not the number of voxels, or they are of another brain mask
+            (`GridMismatchError`).
         """
-        brain = self.brain
-        part = brain.part(voxel_columns(self.layout, roi=roi, mask=mask))
+        brain = brain_of(self.layout, mask_source)
+        check_source(values, brain, "the array of values")
+        part = brain.part(voxel_columns(self.layout, brain, roi=roi, mask=mask))
         image = volume_image(values, part, brain.header)
         if output_path is not None:
             write_image(image, Path(output_path))
         return image
 
+    def to_template(self, values: Any, target: str, **keywords: Any) -> Any:
+        """Take voxel values to a template; see `laion_fmri.templates.to_template`."""
+        return templates.to_template(self, values, target, **keywords)
+
+    def volume_to_surface(self, values: Any, target: str = "fsaverage", **keywords: Any) -> Any:
+        """Take voxel values to a surface; see `laion_fmri.templates.volume_to_surface`."""
+        return templates.volume_to_surface(self, values, target, **keywords)
+
+    def volume_to_template(self, values: Any, target: str, **keywords: Any) -> Nifti1Image:
+        """Take voxel values to a volume; see `laion_fmri.templates.volume_to_template`."""
+        return templates.volume_to_template(self, values, target, **keywords)
+
+    def surface_to_template(self, values: Any, target: str = "fsaverage", **keywords: Any) -> Any:
+        """Take values of surfaces to a template; see `laion_fmri.templates.surface_to_template`."""
+        return templates.surface_to_template(self, values, target, **keywords)
+
     @also_named(ses="session")
     def to_torch_dataset(
         self,
-        session: str | Iterable[str] | None = None,
+        session: SessionName | Iterable[SessionName] | None = None,
         roi: RoiQuery | None = None,
         mask: NDArray[Any] | None = None,
         nc_threshold: float | None = None,
@@ -602,11 +832,14 @@ class Subject:
         images: bool | None = None,
         image_transform: Callable[[Any], Any] | None = None,
         transform: Callable[[Any], Any] | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
+        nan: NanMode = "keep",
     ) -> Dataset[dict[str, Any]]:
         """Return a ``torch.utils.data.Dataset`` of trials, read lazily from the beta store.
 
         Works with any number of DataLoader workers, forked or spawned. Sessions without a store
-        get one now.
+        get one now; where none can be written, or with ``store="off"``, their betas are read into
+        memory.
 
         Parameters
         ----------
@@ -617,15 +850,20 @@ class Subject:
         images : bool, optional
             Whether items have the stimulus image; default: if the stimuli are on disk.
         image_transform : callable, optional
-            Takes the PIL image; default: float32 tensor, shape (3, height, width), 0 to 1.
+            Takes the tensor of the image: float32, shape (3, height, width), 0 to 1.
         transform : callable, optional
             Takes the tensor of betas.
+        mask_source, nan
+            As in `get_betas`.
 
         Returns
         -------
         torch.utils.data.Dataset
-            Items are dicts: ``betas`` (float32 tensor, (n_voxels,)), ``session``, ``run``,
-            ``trial`` (position in the session), ``label``, and ``image`` where asked for.
+            Items are dicts: ``betas`` (float32 tensor, (n_voxels,)), ``image_name``, ``session``,
+            ``rep_index`` (how often the picture was shown before in the session), ``run``,
+            ``trial`` (position in the session), ``label`` and ``stimulus_id`` (both the name of the
+            picture), and ``image`` where asked for: as the subjects saw it, on grey where it is
+            transparent.
 
         Raises
         ------
@@ -637,19 +875,23 @@ class Subject:
         """
         if images:
             need("images=True", "torch", "h5py", "PIL")
+        checked_nan(nan)
         make = dataset_class()
-        sessions = self.store.sessions(session)
+        sessions = self.store.sessions(session, mask_source)
         if nc_threshold is not None and len(sessions) != 1:
             raise ValueError(
                 "nc_threshold needs one session: voxels would differ between sessions."
             )
-        columns = voxel_columns(
-            self.layout,
-            roi=roi,
-            mask=mask,
-            nc_threshold=nc_threshold,
-            session=sessions[0].session if sessions else "",
-        )
+        columns = None
+        if sessions:
+            columns = voxel_columns(
+                self.layout,
+                sessions[0].brain,
+                roi=roi,
+                mask=mask,
+                nc_threshold=nc_threshold,
+                session=sessions[0].session,
+            )
         dataset: Dataset[dict[str, Any]] = make(
             self.layout,
             sessions,
@@ -658,12 +900,28 @@ class Subject:
             images=images,
             image_transform=image_transform,
             transform=transform,
+            nan=nan,
         )
         return dataset
 
 
-def _by_session(session: str | Iterable[str], one: Callable[[str], T]) -> T | dict[str, T]:
+def _asked(session: SessionName | Iterable[Name]) -> SessionName | dict[Name, str]:
+    """Return one session as it is, and a list of them by what was asked, checked."""
+    if session is None or isinstance(session, (str, int)) or not isinstance(session, Iterable):
+        session_id(session)
+        return session
+    return sessions_asked(session)
+
+
+def _by_session(asked: SessionName | dict[Name, str], one: Callable[[str], T]) -> T | dict[Name, T]:
     """Return the result for one session, or a dict of results for a list of them."""
-    if isinstance(session, str):
-        return one(session_id(session))
-    return {name: one(name) for name in session_ids(session)}
+    if isinstance(asked, dict):
+        return {given: one(name) for given, name in asked.items()}
+    return one(session_id(asked))
+
+
+def _zeroed(values: Floats) -> Floats:
+    """Set NaN and infinite values to 0, in place."""
+    for row in values:  # not all at once: that would need memory of the size of the result
+        row[~np.isfinite(row)] = 0
+    return values

@@ -14,13 +14,15 @@ from neurofetch.errors import MissingExtraError
 
 __all__ = ["EXTRAS", "Extra", "is_installed", "need"]
 
-Extra = Literal["neurovault", "loader", "plot", "resample", "torch"]
+Extra = Literal["neurovault", "loader", "plot", "resample", "stimuli", "template", "torch"]
 
 EXTRAS: dict[Extra, tuple[str, ...]] = {
     "neurovault": ("numpy", "pandas", "duckdb"),
     "loader": ("numpy", "nibabel", "pandas", "isal", "dask", "xarray"),
     "plot": ("nilearn", "matplotlib"),
     "resample": ("nilearn",),
+    "stimuli": ("numpy", "pandas", "h5py", "PIL"),
+    "template": ("nibabel", "nilearn", "nitransforms", "templateflow"),
     "torch": ("torch", "h5py", "PIL"),
 }
 """What the calls of each extra import, by the names that `import` takes."""
@@ -33,7 +35,7 @@ def need(what: str, extra: Extra, *libraries: str) -> None:
     ----------
     what : str
         What needs them, as the message begins: ``"resample=True"``.
-    extra : {"neurovault", "loader", "plot", "resample", "torch"}
+    extra : {"neurovault", "loader", "plot", "resample", "stimuli", "template", "torch"}
         The extra that brings them.
     *libraries : str
         Those that this call needs; by default all that calls of the extra do.

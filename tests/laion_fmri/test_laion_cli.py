@@ -90,9 +90,7 @@ def test_2_for_wrong_usage_in_few_lines(shell, line, says):
     assert done.out == ""
 
 
-@pytest.mark.parametrize(
-    "line", ["laion-fmri", "laion-fmri stimuli", "neurofetch", "neurofetch neurovault"]
-)
+@pytest.mark.parametrize("line", ["laion-fmri stimuli", "neurofetch", "neurofetch neurovault"])
 def test_2_for_a_command_without_its_command_and_its_help_on_stdout(shell, line):
     done = shell(line)
     assert (done.code, done.err) == (ExitCode.USAGE, "")

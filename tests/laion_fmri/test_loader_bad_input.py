@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from typing import TYPE_CHECKING
 
 import nibabel as nib
@@ -22,12 +23,14 @@ from laion_fmri.errors import (
 from laion_fmri.group import load_subjects
 from laion_fmri.subject import load_subject
 from tests.loader_tree import (
+    anatomical_path,
     betas_path,
     glm,
     mean_path,
     naive_betas,
     naive_mask,
     rewrite,
+    same,
     trials_path,
     write_tree,
 )
@@ -47,6 +50,9 @@ def whole(tmp_path_factory) -> Path:
 @pytest.fixture
 def tree(tmp_path) -> Path:
     return write_tree(tmp_path / "data")
+
+
+BRAINS = [(mean_path, "rsquare"), (anatomical_path, "anatomical")]
 
 
 def subject(tree: Path) -> Subject:
@@ -107,8 +113,31 @@ def test_a_held_out_session_says_so(whole):
             lambda s: s.get_trial_info("01"),
             'ses="ses-01", desc="SingletrialBetas", suf',
         ),
-        (mean_path, lambda s: s.get_brain_mask(), 'ses="averages", desc="R2mean", data_dir='),
-        (mean_path, lambda s: s.get_betas("01"), 'ses="averages", desc="R2mean", data_dir='),
+        (
+            mean_path,
+            lambda s: s.get_brain_mask("rsquare"),
+            'ses="averages", desc="R2mean", data_dir=',
+        ),
+        (
+            mean_path,
+            lambda s: s.get_betas("01", mask_source="rsquare"),
+            'ses="averages", desc="R2mean", data_dir=',
+        ),
+        (
+            anatomical_path,
+            lambda s: s.get_betas("01", mask_source="anatomical"),
+            'ses="averages", include_anatomical=True, data_dir=',
+        ),
+        (
+            lambda tree: anatomical_path(tree, rest="desc-brain_mask.nii.gz"),
+            lambda s: s.get_brain_mask(res=None),
+            "include_anatomical=True",
+        ),
+        (
+            lambda tree: anatomical_path(tree, rest="T1w.nii.gz"),
+            lambda s: s.get_t1w(),
+            "include_anatomical=True",
+        ),
         (
             lambda tree: glm(tree, "Noiseceiling_statmap.nii.gz", "ses-01"),
             lambda s: s.get_betas("01", nc_threshold=1),
@@ -132,7 +161,7 @@ def test_a_missing_file_comes_with_the_call_that_brings_it(tree, pick, ask, call
 def test_betas_need_no_trial_table_when_nothing_asks_for_it(tree):
     expected = naive_betas(tree)
     trials_path(tree).unlink()
-    assert np.array_equal(subject(tree).get_betas("01"), expected)
+    assert same(subject(tree).get_betas("01"), expected)
 
 
 def test_no_rois_at_all(tree):
@@ -166,7 +195,7 @@ def test_truncated_betas(tree, roi):
     assert list(tree.glob(".laion_fmri/store/*/*")) in ([], None)
 
 
-@pytest.mark.parametrize("pick", [betas_path, mean_path, roi_path])
+@pytest.mark.parametrize("pick", [betas_path, anatomical_path, roi_path])
 def test_a_page_of_html_instead_of_a_volume(tree, pick):
     path = pick(tree)
     path.write_bytes(b"<!DOCTYPE html><html><body>504 Gateway Time-out</body></html>" * 9)
@@ -181,25 +210,27 @@ def test_three_dimensional_betas(tree):
         subject(tree).get_betas("01")
 
 
-def test_a_four_dimensional_mean_map(tree):
-    path = mean_path(tree)
+@pytest.mark.parametrize(("pick", "source"), BRAINS)
+def test_a_four_dimensional_brain_mask(tree, pick, source):
+    path = pick(tree)
     rewrite(path, np.stack([np.asarray(nib.load(path).dataobj)] * 2, axis=-1))
     with pytest.raises(BadDataError, match=rf"{path.name}: expected a 3-D"):
-        subject(tree).get_brain_mask()
+        subject(tree).get_brain_mask(source)
 
 
-def test_a_mean_map_without_brain(tree):
-    path = mean_path(tree)
+@pytest.mark.parametrize(("pick", "source"), BRAINS)
+def test_a_brain_mask_without_brain(tree, pick, source):
+    path = pick(tree)
     rewrite(path, np.full(nib.load(path).shape, np.nan, dtype=np.float32))
-    with pytest.raises(BadDataError, match="no voxel of the mean-R² map is above 0"):
-        subject(tree).get_n_voxels()
+    with pytest.raises(BadDataError, match=rf"{path.name}: every voxel is 0 or NaN"):
+        subject(tree).get_n_voxels(source)
 
 
 @pytest.mark.parametrize("store", ["off", "auto"])
 def test_betas_on_another_grid(tree, store):
     path = betas_path(tree)
     rewrite(path, np.asarray(nib.load(path).dataobj)[:-1])
-    with pytest.raises(GridMismatchError, match=rf"{path.name}: has the grid .*R2mean"):
+    with pytest.raises(GridMismatchError, match=rf"{path.name}: has the grid .*desc-brain_mask"):
         load_subject("03", data_dir=tree, store=store).get_betas("01", roi="FFA1")
 
 
@@ -222,13 +253,13 @@ def test_an_roi_that_is_only_on_another_grid(tree):
         subject(tree).get_betas("01", roi="FFA1")
 
 
-def test_nan_in_an_roi(tree):
+def test_nan_in_an_roi_is_outside(tree):
+    before = subject(tree).get_roi_mask("FFA1")
     path = roi_path(tree)
     values = np.asarray(nib.load(path).dataobj).astype(np.float32)
-    values[0, 0, 0] = np.nan
+    values[values == 0] = np.nan
     rewrite(path, values)
-    with pytest.raises(NotFiniteError, match=rf"{path.name}.*1 of its voxels"):
-        subject(tree).get_roi_mask("FFA1")
+    assert same(subject(tree).get_roi_mask("FFA1"), before)
 
 
 @pytest.mark.parametrize("store", ["off", "auto"])
@@ -241,15 +272,21 @@ def test_nan_in_betas(tree, store):
     flat[inside[3], 7] = np.nan
     rewrite(path, values)
     sub = load_subject("03", data_dir=tree, store=store)
-    with pytest.raises(NotFiniteError, match=rf"{path.name}: volume 7 "):
-        sub.get_betas("01", roi="V1")
-    with pytest.raises(NotFiniteError, match="volume 7 "):
-        sub.get_betas("01")
-    kept = sub.get_betas("01", roi="V1", nan="keep")
-    assert np.isnan(kept).sum() == 1
-    assert np.isnan(kept[7, 3])
-    elsewhere = ~roi
-    assert np.isfinite(sub.get_betas("01", mask=elsewhere)).all()
+    place = tuple(int(i) for i in np.unravel_index(inside[3], values.shape[:3]))
+    says = re.escape(f"has NaN or infinite values in 1 of the {roi.sum()} voxels asked for, the ")
+    says += re.escape(f"first at {place}; nan='keep' takes them as they are")
+    with pytest.raises(NotFiniteError, match=rf"{path.name}: volume 7 \(counted from 0\) {says}"):
+        sub.get_betas("01", roi="V1", nan="raise")
+    with pytest.raises(NotFiniteError, match="volume "):
+        sub.get_betas("01", nan="raise")
+    for kept in (sub.get_betas("01", roi="V1"), sub.get_betas("01", roi="V1", nan="keep")):
+        assert np.isnan(kept).sum() == 1
+        assert np.isnan(kept[7, 3])
+    assert same(sub.get_betas("01"), naive_betas(tree))
+    zero = sub.get_betas("01", roi="V1", nan="zero")
+    assert same(zero, np.nan_to_num(kept, nan=0))
+    elsewhere = ~roi & np.isfinite(naive_betas(tree)).all(axis=0)
+    assert np.isfinite(sub.get_betas("01", mask=elsewhere, nan="raise")).all()
 
 
 @pytest.mark.parametrize("store", ["off", "auto"])
@@ -327,7 +364,7 @@ def test_a_gzip_that_holds_more_than_its_header_says_is_read_to_its_end(tree):
     expected = naive_betas(tree)
     content = gzip.compress(gzip.decompress(path.read_bytes()) + b"\0" * 1000)
     path.write_bytes(content)
-    assert np.array_equal(subject(tree).get_betas("01"), expected)
+    assert same(subject(tree).get_betas("01"), expected)
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(CorruptFileError, match=path.name):
         subject(tree).get_betas("01")

@@ -15,10 +15,12 @@ from laion_fmri.group import load_subjects
 from laion_fmri.subject import load_subject
 from testbed.s3 import S3Server
 from tests.loader_tree import (
+    anatomical_path,
     betas_path,
     glm,
     mean_path,
     objects,
+    same,
     trials_path,
     write_tree,
 )
@@ -54,7 +56,11 @@ CASES: list[tuple[Callable[[Path], list[Path]], Callable[[Subject], object]]] = 
     (lambda tree: [betas_path(tree)], lambda sub: sub.get_betas("01")),
     (lambda tree: [trials_path(tree)], lambda sub: sub.get_trial_info("01")),
     (lambda tree: [trials_path(tree)], lambda sub: sub.get_betas("01", stimuli="shared")),
-    (lambda tree: [mean_path(tree)], lambda sub: sub.get_brain_mask()),
+    (lambda tree: [mean_path(tree)], lambda sub: sub.get_brain_mask("rsquare")),
+    (
+        lambda tree: [anatomical_path(tree)],
+        lambda sub: sub.get_betas("01", mask_source="anatomical"),
+    ),
     (
         lambda tree: [glm(tree, "desc-Noiseceiling_statmap.nii.gz", "ses-02")],
         lambda sub: sub.get_betas("02", nc_threshold=10),
@@ -93,7 +99,7 @@ def test_what_is_missing_comes_by_the_call_that_is_named(tmp_path, number):
     follow(caught.value)
     got = ask(sub)
     if isinstance(expected, np.ndarray):
-        assert np.array_equal(got, expected, equal_nan=True)
+        assert same(got, expected)
     else:
         assert str(got) == str(expected)
     others = {path.name for path in tree.rglob("*") if path.is_file() and path not in before}
@@ -132,7 +138,7 @@ def test_downloaded_derivatives_load_as_they_are(tmp_path):
     download("sub-03", ses="ses-01", data_dir=tmp_path, progress=False)
     betas = load_subject("03", data_dir=tmp_path).get_betas("ses-01", roi="FFA1")
     reference = load_subject("03", data_dir=write_tree(tmp_path / "by hand"))
-    assert np.array_equal(betas, reference.get_betas("ses-01", roi="FFA1"))
+    assert same(betas, reference.get_betas("ses-01", roi="FFA1"))
     store = (tmp_path / ".laion_fmri/store/sub-03.zarr/ses-01/zarr.json").read_text()
     assert '"digest": "' in store
     assert '"digest": ""' not in store  # the download's receipts are known to it

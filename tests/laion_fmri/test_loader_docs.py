@@ -7,12 +7,11 @@ import importlib.util
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from laion_fmri import errors
 from laion_fmri.errors import BadDataError
-from tests.loader_tree import SESSIONS, naive_betas, naive_roi, write_tree
+from tests.loader_tree import SESSIONS, naive_betas, naive_roi, same, write_tree
 
 PAGE = Path(__file__).parents[2] / "docs" / "loader.md"
 
@@ -38,7 +37,7 @@ def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):
 
     assert names["sub"].get_sessions() == SESSIONS
     roi = naive_roi(tree, "FFA1", "face")
-    assert np.array_equal(names["both"]["ses-02"], naive_betas(tree, "ses-02")[:, roi])
+    assert same(names["both"]["ses-02"], naive_betas(tree, "ses-02")[:, roi])
     assert (tmp_path / "mean-beta.nii.gz").exists()
     assert (tree / ".laion_fmri/store/sub-03.zarr/ses-02/zarr.json").exists()
     assert names["session"]["betas"].shape == naive_betas(tree).shape

@@ -16,7 +16,7 @@ from nibabel import save as save_image
 from laion_fmri.beta_store.read import store_folder
 from laion_fmri.subject import load_subject
 from testbed.s3 import S3Server
-from tests.loader_tree import GLM
+from tests.loader_tree import GLM, anatomical_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +46,9 @@ def root(request, tmp_path_factory) -> Path:
     axes = np.meshgrid(*[np.arange(143) - 71.0] * 3, indexing="ij", sparse=True)
     radius = sum((axis / half) ** 2 for axis, half in zip(axes, (36, 44, 40), strict=True))
     brain = radius < 1
-    name = "sub-01_task-images_space-T1w_stat-rsquare_desc-R2mean_statmap.nii.gz"
-    save_image(Nifti1Image(brain.astype(np.float32), AFFINE), glm / name)
+    mask = anatomical_path(tree, "sub-01")
+    mask.parent.mkdir(parents=True)
+    save_image(Nifti1Image(brain.astype(np.uint8), AFFINE), mask)
     rois = tree / "derivatives/rois/sub-01/face"
     rois.mkdir(parents=True)
     roi = Nifti1Image((radius < 0.01).astype(np.uint8), AFFINE)

@@ -29,6 +29,7 @@ from tests.loader_tree import (
     naive_betas,
     naive_roi,
     objects,
+    same,
     trials_path,
     write_tree,
 )
@@ -72,7 +73,7 @@ def files(root: Path) -> list[str]:
 
 def test_betas_come_masked_and_nothing_is_kept(server, sub, expected):
     before = files(sub.data_dir)
-    assert np.array_equal(sub.get_betas("01", stream=True), expected)
+    assert same(sub.get_betas("01", stream=True), expected)
     assert files(sub.data_dir) == before
     parts = server.requests(method="GET", key=KEY)
     assert len(parts) == -(-len(objects()[KEY]) // 60_000)
@@ -83,12 +84,12 @@ def test_filters_apply_while_it_streams(server, sub, expected):
     roi = naive_roi(sub.data_dir, "FFA1", "face")
     rows = sub.get_trial_info("01")["label"].str.startswith("unique_").to_numpy()
     got = sub.get_betas("01", roi="FFA1", stimuli="unique", stream=True)
-    assert np.array_equal(got, expected[np.ix_(rows, roi)])
+    assert same(got, expected[np.ix_(rows, roi)])
 
 
 def test_what_is_on_disk_is_read_from_there(server, sub):
     tree = sub.data_dir
-    assert np.array_equal(sub.get_betas("02", stream=True), naive_betas(tree, "ses-02"))
+    assert same(sub.get_betas("02", stream=True), naive_betas(tree, "ses-02"))
     assert not server.requests()
 
 
@@ -96,13 +97,13 @@ def test_faults_on_the_way_are_overcome(server, sub, expected):
     server.fault(key=KEY, method="GET", times=2, status=503, headers={"Retry-After": "0"})
     server.fault(key=KEY, method="GET", skip=3, times=1, reset=True, cut_after=1000)
     server.fault(key=KEY, method="GET", skip=5, times=1, cut_after=77)
-    assert np.array_equal(sub.get_betas("01", stream=True), expected)
+    assert same(sub.get_betas("01", stream=True), expected)
 
 
 def test_a_wrong_range_is_not_believed(server, sub, expected):
     server.fault(key=KEY, method="GET", skip=1, times=1, ignore_range=True)
     server.fault(key=KEY, method="GET", skip=2, times=1, content_range="bytes 0-59999/999999")
-    assert np.array_equal(sub.get_betas("01", stream=True), expected)
+    assert same(sub.get_betas("01", stream=True), expected)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_a_turned_byte_fails_the_check(server, sub, expected, checksum, parts):
     content = gzip.decompress(objects()[KEY])
     size = -(-len(content) // parts) if parts else None
     server.put(KEY, S3Object(content, part_size=size, checksum=checksum))
-    assert np.array_equal(sub.get_betas("01", stream=True), expected)
+    assert same(sub.get_betas("01", stream=True), expected)
     stated = checksum is not None and not (checksum == "sha256" and parts)
     last, times = f"bytes=*-{len(content) - 1}", None if stated else 1
     server.fault(key=KEY, method="GET", flip=len(content) - 4, byte_range=last, times=times)

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from laion_fmri import brain, discovery, io
-from laion_fmri.discovery import get_subjects
-from laion_fmri.errors import BadDataError, CorruptFileError, DataNotDownloadedError, NotFiniteError
+from laion_fmri.errors import BadDataError, CorruptFileError, DataNotDownloadedError
 from laion_fmri.group import load_subjects
+from laion_fmri.loader.layout import subjects_on_disk
 from testbed.laion import write_local
 from tests.loader_tree import (
     SESSIONS,
+    anatomical_path,
     betas_path,
     glm,
     mean_path,
@@ -27,6 +28,7 @@ from tests.loader_tree import (
     naive_roi,
     objects,
     rewrite,
+    same,
     trials_path,
     write_tree,
 )
@@ -56,7 +58,7 @@ def test_a_group_of_all_or_of_some(root):
 def test_all_leaves_out_who_has_no_results_here(tmp_path):
     tree = write_tree(tmp_path / "tree", subjects=("sub-01", "sub-03"))
     shutil.rmtree(glm(tree, "trials.tsv", "ses-01", "sub-01").parents[2])  # their ROIs stay
-    assert get_subjects(data_dir=tree) == ["sub-01", "sub-03"]
+    assert subjects_on_disk(tree) == ["sub-01", "sub-03"]
     assert load_subjects("all", data_dir=tree).subject_ids == ["sub-03"]
 
 
@@ -78,7 +80,7 @@ def test_a_group_gives_what_its_subjects_give(root):
         labels = group[name].get_trial_info("01")["label"]
         rows = labels.str.startswith("shared_").to_numpy()
         roi = naive_roi(root, "FFA1", "face", name)
-        assert np.array_equal(betas, naive_betas(root, "ses-01", name)[np.ix_(rows, roi)])
+        assert same(betas, naive_betas(root, "ses-01", name)[np.ix_(rows, roi)])
     assert list(group.get_betas(SESSIONS, roi="V1")["sub-01"]) == SESSIONS
     ceilings = group.get_noise_ceiling(desc="Noiseceiling4rep")
     assert {name: len(values) for name, values in ceilings.items()} == {
@@ -87,13 +89,15 @@ def test_a_group_gives_what_its_subjects_give(root):
     assert len(group.get_trial_info("01")["sub-01"]) == 24
 
 
-def test_discovery(root, capsys):
-    assert discovery.get_subjects(data_dir=root) == ["sub-01", "sub-03"]
-    assert discovery.get_rois("03", "face", data_dir=root) == ["FFA1", "FFA2", "OFA", "pSTSfaces"]
-    discovery.describe(data_dir=root)
-    said = capsys.readouterr().out
-    assert "sub-03: 2 sessions (ses-01 … ses-02), 21 ROIs" in said
-    assert "face: FFA1, FFA2, OFA, pSTSfaces" in said
+def test_discovery_without_a_network_is_of_the_disk_and_says_so(root, monkeypatch, capsys):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.warns(UserWarning, match="cannot be reached, so this is what is in") as caught:
+        found = discovery.get_rois("03", "face", data_dir=root)
+    assert found == ["FFA1", "FFA2", "OFA", "pSTSfaces"]
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match="cannot be reached"):
+        discovery.describe(data_dir=root)
+    assert "2 (sub-01, sub-03)" in capsys.readouterr().out
 
 
 def test_participants(root, tmp_path):
@@ -210,20 +214,36 @@ def test_pybids_opens_what_is_on_disk(tmp_path):
 # --- single files --------------------------------------------------------------------------------
 
 
+def naive_4d(root: Path, mask: Path) -> np.ndarray:
+    data = np.asarray(nib.load(betas_path(root)).dataobj)
+    return data[np.asarray(nib.load(mask).dataobj) != 0].T
+
+
 def test_single_volumes(root):
     mask = naive_mask(root)
     path = glm(root, "Noiseceiling12rep_statmap.nii.gz")
     whole = np.asarray(nib.load(path).dataobj).ravel()
-    assert np.array_equal(io.load_nifti_data(path), whole, equal_nan=True)
-    assert np.array_equal(io.load_nifti_data(path, mask), whole[mask])
-    assert np.array_equal(io.load_nifti_4d(betas_path(root), mask), naive_betas(root))
+    assert same(io.load_nifti_data(path), whole)
+    assert same(io.load_nifti_data(path, mask), whole[mask])
+    assert same(io.load_nifti_4d(betas_path(root), mask), naive_betas(root))
     grid = nib.load(path).shape
-    assert np.array_equal(io.load_nifti_4d(betas_path(root), mask.reshape(grid)), naive_betas(root))
+    assert same(io.load_nifti_4d(betas_path(root), mask.reshape(grid)), naive_betas(root))
     roi = root / "derivatives/rois/sub-03/face/sub-03_space-T1w_res-1pt8_label-OFA_mask.nii.gz"
-    assert np.array_equal(io.load_nifti_mask(roi), np.asarray(nib.load(roi).dataobj).ravel() != 0)
-    assert np.array_equal(brain.brain_mask(mean_path(root)), mask)
-    with pytest.raises(NotFiniteError, match="R2mean"):
-        io.load_nifti_mask(mean_path(root))
+    assert same(io.load_nifti_mask(roi), np.asarray(nib.load(roi).dataobj).ravel() != 0)
+    assert same(brain.brain_mask(anatomical_path(root)), mask)
+    assert same(io.load_nifti_data(path, anatomical_path(root)), whole[mask])
+    assert same(io.load_nifti_data(path, mask_path=str(anatomical_path(root))), whole[mask])
+    assert same(
+        io.load_nifti_4d(betas_path(root), voxel_mask=mask, streaming=True), naive_betas(root)
+    )
+    assert same(io.load_nifti_4d(betas_path(root), mask_path=roi), naive_4d(root, roi))
+    # NaN is no part of a mask, as a number that is negative is.
+    assert same(io.load_nifti_mask(mean_path(root)), naive_mask(root, source="rsquare"))
+    for volumes in (path, betas_path(root)):
+        data, affine = io.load_nifti_with_affine(volumes)
+        assert data.dtype == np.float32
+        assert same(data, np.asarray(nib.load(volumes).dataobj))
+        assert same(affine, nib.load(volumes).affine)
     with pytest.raises(BadDataError, match="expected a 4-D"):
         io.load_nifti_4d(path)
     with pytest.raises(ValueError, match="expected as many values of type bool"):
@@ -256,3 +276,28 @@ def test_a_scaled_map_is_scaled(root, tmp_path):
     assert nib.load(ceiling).dataobj.slope != 1
     expected = np.asarray(nib.load(ceiling).get_fdata()).ravel().astype(np.float32)
     assert np.allclose(io.load_nifti_data(ceiling), expected, rtol=1e-6)
+
+
+def test_values_and_masks_of_ones_own_become_volumes_and_coordinates(root, tmp_path):
+    """The functions of the public package, which take the file of a brain mask and an affine."""
+    path = anatomical_path(root)
+    image = nib.load(path)
+    inside = np.asarray(image.dataobj) != 0
+    values = np.arange(inside.sum(), dtype=np.float32) + 1
+    brain.to_nifti(values, tmp_path / "all.nii.gz", path, image.affine)
+    assert same(np.asarray(nib.load(tmp_path / "all.nii.gz").dataobj)[inside], values)
+    part = values % 3 == 0
+    elsewhere = image.affine + np.eye(4, k=3)
+    brain.to_nifti(values[part], tmp_path / "part.nii", path, elsewhere, roi_mask=part)
+    written = nib.load(tmp_path / "part.nii")
+    assert same(np.asarray(written.dataobj)[inside], np.where(part, values, 0))
+    assert same(written.affine, elsewhere)
+    ijk = np.argwhere(inside)
+    for affine, mask in ((image.affine, None), (elsewhere, part)):
+        found = brain.get_voxel_coordinates(path, affine, custom_mask=mask)
+        rows = ijk if mask is None else ijk[mask]
+        assert np.allclose(found, nib.affines.apply_affine(affine, rows))
+    with pytest.raises(ValueError, match="the mask has the shape"):
+        brain.get_voxel_coordinates(path, image.affine, part[:-1])
+    with pytest.raises(ValueError, match=r"expected \(4, 4\)"):
+        brain.get_voxel_coordinates(path, np.eye(3))

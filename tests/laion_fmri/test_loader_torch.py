@@ -23,7 +23,15 @@ from laion_fmri.errors import (
 from laion_fmri.loader.stimulus_images import Stimuli
 from laion_fmri.loader.torch_dataset import LazyTrials
 from laion_fmri.subject import load_subject
-from tests.loader_tree import betas_path, naive_betas, naive_roi, rewrite, trials_path, write_tree
+from tests.loader_tree import (
+    betas_path,
+    naive_betas,
+    naive_roi,
+    rewrite,
+    same,
+    trials_path,
+    write_tree,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +76,7 @@ def test_images_come_by_label(root):
     with h5py.File(stimuli.path) as file:
         content = bytes(file["images"][stimuli.rows[label]])
     expected = np.asarray(Image.open(io.BytesIO(content)))
-    assert np.array_equal(np.asarray(stimuli.image(label)), expected)
+    assert same(np.asarray(stimuli.image(label)), expected)
     with pytest.raises(BadDataError, match=r"metadata\.csv: has no row for the stimulus 'x\.jpg'"):
         stimuli.image("x.jpg")
 
@@ -127,7 +135,7 @@ def test_trials_are_read_from_the_store_without_pytorch(root):
         ]
         assert found == [(row, session) for row in rows]
         expected = naive_betas(root, session)[np.ix_(rows[:3], columns)]
-        assert np.array_equal(trials._read(number, rows[:3]), expected)
+        assert same(trials._read(number, rows[:3]), expected)
         kept += len(rows)
     assert len(trials) == kept
 
@@ -144,7 +152,7 @@ def test_items_are_single_trials(root, torch):
     for place, session, trial in ((0, "ses-01", 0), (23, "ses-01", 23), (30, "ses-02", 6)):
         item = dataset[place]
         assert item["betas"].dtype == torch.float32
-        assert np.array_equal(item["betas"].numpy(), naive_betas(root, session)[trial][roi])
+        assert same(item["betas"].numpy(), naive_betas(root, session)[trial][roi])
         info = sub.get_trial_info(session).loc[trial]
         assert (item["session"], item["trial"]) == (session, trial)
         assert (item["run"], item["label"]) == (info["run"], info["label"])
@@ -152,7 +160,7 @@ def test_items_are_single_trials(root, torch):
         assert item["image"].dtype == torch.float32
         assert 0 <= float(item["image"].min()) <= float(item["image"].max()) <= 1
         expected = np.asarray(Stimuli(root).image(info["label"]).convert("RGB"))
-        assert np.array_equal((item["image"] * 255).round().byte().permute(1, 2, 0), expected)
+        assert same((item["image"] * 255).round().byte().permute(1, 2, 0), expected)
 
 
 def test_filters_and_transforms(root, torch):
@@ -162,15 +170,17 @@ def test_filters_and_transforms(root, torch):
         stimuli="shared",
         images=False,
         transform=lambda betas: betas.mean(),
+        nan="keep",
     )
     shared = sub.get_trial_info("01")["label"].str.startswith("shared_").to_numpy()
     assert len(dataset) == shared.sum()
     assert "image" not in dataset[0]
     means = torch.stack([dataset[place]["betas"] for place in range(len(dataset))])
-    assert np.allclose(means, naive_betas(root)[shared].mean(axis=1), atol=1e-5)
-    sizes = sub.to_torch_dataset("01", images=True, image_transform=lambda image: image.size)
-    assert sizes[3]["image"] == (16, 16)
-    ceiling = np.median(sub.get_noise_ceiling("01"))
+    expected = naive_betas(root)[shared].mean(axis=1)
+    assert np.allclose(means, expected, atol=1e-5, equal_nan=True)
+    sizes = sub.to_torch_dataset("01", images=True, image_transform=lambda image: image.shape)
+    assert sizes[3]["image"] == (3, 16, 16)
+    ceiling = np.nanmedian(sub.get_noise_ceiling("01"))
     above = sub.to_torch_dataset("01", nc_threshold=ceiling, images=False)
     assert above[0]["betas"].shape == (int((sub.get_noise_ceiling("01") >= ceiling).sum()),)
     with pytest.raises(ValueError, match="nc_threshold needs one session"):
@@ -191,7 +201,7 @@ def test_workers_forked_and_spawned(root, torch, method):
     roi = naive_roi(root, "V1", "retinotopy")
     both = [naive_betas(root, session)[:, roi] for session in ("ses-01", "ses-02")]
     betas = torch.cat([batch["betas"] for batch in batches]).numpy()
-    assert np.array_equal(betas, np.concatenate(both))
+    assert same(betas, np.concatenate(both))
     assert batches[0]["image"].shape == (10, 3, 16, 16)
 
 
@@ -211,14 +221,19 @@ def test_nan_is_told_by_trial(tmp_path, torch):
     values = np.array(np.asarray(nib.load(path).dataobj), order="C")
     values[..., 5] = np.nan
     rewrite(path, values)
-    dataset = load_subject("03", data_dir=tree).to_torch_dataset("01", images=False)
+    sub = load_subject("03", data_dir=tree)
+    kept = sub.to_torch_dataset("01", roi="V1", images=False)
+    assert kept[5]["betas"].isnan().all()
+    dataset = sub.to_torch_dataset("01", roi="V1", images=False, nan="raise")
     assert dataset[4]["betas"].isfinite().all()
     with pytest.raises(NotFiniteError, match=rf"{path.name}: volume 5 "):
         dataset[5]
+    zero = sub.to_torch_dataset("01", roi="V1", images=False, nan="zero")
+    assert not zero[5]["betas"].any()
 
 
 def test_no_session_at_all_is_refused(root, torch):
-    with pytest.raises(ValueError, match="session is an empty list"):
+    with pytest.raises(ValueError, match="session is required"):
         load_subject("03", data_dir=root).to_torch_dataset([])
 
 

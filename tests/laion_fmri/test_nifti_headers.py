@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from laion_fmri.errors import CorruptFileError
 from laion_fmri.volumes.byte_stream import open_chunks, open_file
-from laion_fmri.volumes.masking import whole_volume
+from laion_fmri.volumes.masking import Voxels, masked, whole_volume
 from tests.loader_files import AFFINE, GRID
 
 if TYPE_CHECKING:
@@ -233,6 +235,108 @@ def test_a_small_fault_is_repaired_without_a_word(tmp_path):
     as_nibabel(tmp_path / "odd.nii", content(made))
 
 
+# --- any header, as nibabel has it ----------------------------------------------------------------
+
+SHAPES = [
+    (4, 3, 5),
+    (4, 3, 5, 1),
+    (4, 3, 5, 2),
+    (4, 3, 5, 2, 1),
+    (4, 3, 5, 1, 2),
+    (4, 3, 5, 1, 1, 1, 2),
+    (7, 1, 1),
+    (33_000, 1, 1),  # beyond int16: FreeSurfer's first dimension of -1
+    (27_307, 1, 6),
+]
+TYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
+NUMBERS = st.sampled_from([-np.inf, -2.5, -1.0, 0.0, 0.5, 1.0, 3.0, np.nan, np.inf])
+FIELDS = {
+    "sizeof_hdr": st.sampled_from([0, -1, 347]),
+    "magic": st.sampled_from([b"n+1", b"ni1"]),
+    "bitpix": st.sampled_from([0, 1, 99]),
+    "qform_code": st.sampled_from([-1, 0, 1, 2, 99]),
+    "sform_code": st.sampled_from([-1, 0, 1, 4, 99]),
+    "scl_slope": NUMBERS,
+    "scl_inter": NUMBERS,
+    "quatern_b": st.sampled_from([-0.5, 0.0, 0.3, 2.0]),
+    "intent_code": st.sampled_from([0, 1007, 4321]),
+    "xyzt_units": st.sampled_from([0, 2, 10, 255]),
+    "cal_max": NUMBERS,
+}
+PIXDIM = st.dictionaries(st.integers(0, 4), st.sampled_from([-2.0, -1.0, 0.0, 1.0, 1.8, 5.0]))
+
+
+@st.composite
+def files(draw: st.DrawFn) -> tuple[bytes, bytes, str]:
+    """Draw a file that nibabel wrote, with a header that somebody has changed since, and a tail."""
+    shape, kind = draw(st.sampled_from(SHAPES)), np.dtype(draw(st.sampled_from(TYPES)))
+    order = draw(st.sampled_from("<>"))
+    values = np.random.default_rng(1).integers(0, 100, shape).astype(kind.newbyteorder(order))
+    made = nib.Nifti1Header(endianness=order)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made.set_data_shape(shape)
+    made.set_data_dtype(values.dtype)
+    made.set_sform(AFFINE, "scanner")
+    made.set_qform(AFFINE, "scanner", strip_shears=True)
+    made["magic"], made["vox_offset"] = made.single_magic, 352
+    for name in draw(st.sets(st.sampled_from(sorted(FIELDS)), max_size=4)):
+        made[name] = draw(FIELDS[name])
+    for axis, size in draw(PIXDIM).items():
+        made["pixdim"][axis] = size
+    tail = draw(st.sampled_from([b"", b"\n", b"foreign bytes", b"\0" * 600]))
+    content = made.binaryblock + b"\0" * 4 + values.tobytes(order="F")
+    packed = draw(st.booleans())
+    return (gzip.compress(content, 1), tail, ".nii.gz") if packed else (content, tail, ".nii")
+
+
+@given(files())
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_header_ours_is_what_nibabel_gives(tmp_path_factory, file):
+    """Grid, affine and values; or both refuse. The dimensions beyond the third are one series."""
+    data, tail, extension = file
+    path = tmp_path_factory.getbasetemp() / f"any{extension}"
+    path.write_bytes(data + tail)
+    clean = path.with_name(f"clean{extension}")  # nibabel stumbles over a tail in the first KB
+    clean.write_bytes(data)
+    try:
+        image = nib.load(clean)
+        expected, affine = np.asarray(image.dataobj), image.affine
+    except (ValueError, nib.spatialimages.HeaderDataError, nib.filebasedimages.ImageFileError):
+        with pytest.raises(CorruptFileError, match=r"makes no sense|is no NIfTI"):
+            open_file(path).__enter__()
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # repairs are told: tests above
+        with open_file(path) as reader:
+            header = reader.header
+            first = whole_volume(reader)
+        every = Voxels.from_mask(np.ones(header.voxels, dtype=bool), header.grid)
+        with open_file(path) as reader, np.errstate(all="ignore"):
+            series = masked(reader, every)
+    assert header.grid == expected.shape[:3]
+    assert header.volumes == np.prod(expected.shape[3:])
+    assert np.array_equal(header.affine, affine, equal_nan=True)
+    volumes = expected.reshape(*header.grid, -1, order="F")
+    assert np.array_equal(first, volumes[..., 0], equal_nan=True)
+    assert np.array_equal(
+        series, volumes.reshape(header.voxels, -1).T.astype(np.float32), equal_nan=True
+    )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_magic_of_a_pair_in_a_single_file_does_no_harm(tmp_path, version):
+    made = header(version)
+    made["magic"] = made.pair_magic
+    as_nibabel(tmp_path / "odd.nii", content(made))
+    made["vox_offset"] = 0  # as in the header of a pair; here the voxels follow it
+    path = tmp_path / "pair.nii"
+    path.write_bytes(content(made))
+    with open_file(path) as reader:
+        found = whole_volume(reader)
+    assert np.array_equal(found.ravel(order="F"), VALUES)
+
+
 # --- refused --------------------------------------------------------------------------------------
 
 
@@ -261,7 +365,6 @@ def field(name: str, value: object) -> Callable[[nib.Nifti1Header], None]:
         (dim(5, 7, 3, 2, 3, 3), r"found shape \(7, 3, 2, 3, 3\)", False),
         (dim(9), "claims -?[0-9]+ dimensions; NIfTI has up to 7", False),
         (dim(-3), "claims -?[0-9]+ dimensions; NIfTI has up to 7", False),
-        (field("magic", b"ni1"), r"is not a single-file NIfTI \(\.nii or \.nii\.gz\)", False),
         (field("magic", b""), r"is not a single-file NIfTI \(\.nii or \.nii\.gz\)", False),
         (field("vox_offset", 100), "vox offset 100 too low for single file nifti1", True),
         (field("vox_offset", -352), "vox offset -352 too low", True),

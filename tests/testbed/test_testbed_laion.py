@@ -174,7 +174,7 @@ def test_figures_models_and_stimuli_are_real_files(bucket):
         first = Image.open(io.BytesIO(bytes(stimuli["images"][0])))
         assert first.size == (16, 16)
     table = pd.read_csv(io.BytesIO(bucket["stimuli/task-images_metadata.csv"]))
-    assert set(table["category"]) <= set(IMAGE_CATEGORIES)
+    assert {category_of(name) for name in table["image_name"]} <= set(IMAGE_CATEGORIES)
 
 
 def test_sidecars_parse_and_stand_beside_a_data_file(bucket):
@@ -224,3 +224,146 @@ def test_pybids_reads_the_tree_it_lays_out(tmp_path):
     sizes = {local_name(key): len(content) for key, content in objects.items()}
     found = {str(p.relative_to(tmp_path)): p.stat().st_size for p in tmp_path.rglob("*.*")}
     assert {**sizes, **found} == sizes
+
+
+# --- what the owners' pages say of the rest ------------------------------------------------------
+
+ANAT = "derivatives/anatomical/sub-01/ses-PrismaAnat/anat/sub-01_ses-PrismaAnat_space-T1w_"
+
+
+def test_the_anatomical_mask_is_wider_and_no_superset_of_where_r2_is_above_zero(bucket):
+    image = volume(bucket, f"{ANAT}res-1pt8_desc-brain_mask.nii.gz")
+    mask = image.get_fdata() > 0
+    brain = r2mean(bucket).get_fdata() > 0
+    assert mask.shape == brain.shape
+    assert np.array_equal(image.affine, r2mean(bucket).affine)
+    assert mask.sum() > brain.sum()
+    assert (brain & ~mask).any()
+    fine = volume(bucket, f"{ANAT}desc-brain_mask.nii.gz")
+    assert fine.get_fdata().sum() == pytest.approx(8 * mask.sum(), rel=0.1)
+    for name in ("T1w", "T2w"):
+        assert volume(bucket, f"{ANAT}res-1pt8_{name}.nii.gz").shape == mask.shape
+        assert volume(bucket, f"{ANAT}{name}.nii.gz").shape == fine.shape
+
+
+def test_under_the_anatomical_mask_columns_are_all_zero_or_not_a_number_and_cells_are_missing():
+    recipe = Recipe(**{**vars(SMALL), "sessions": ("ses-01", "ses-02"), "unfitted": 3})
+    objects = make_bucket(recipe)
+    mask = volume(objects, f"{ANAT}res-1pt8_desc-brain_mask.nii.gz").get_fdata() > 0
+    unfitted = []
+    for session in recipe.sessions:
+        base = session_key("sub-01", session, "space-T1w_")
+        betas = volume(objects, f"{base}stat-effect_desc-SingletrialBetas_statmap.nii.gz")
+        columns = betas.get_fdata()[mask].T
+        missing = np.isnan(columns)
+        assert (columns == 0).all(axis=0).any()
+        assert missing.all(axis=0).any()
+        assert np.array_equal(missing.all(axis=0), missing.any(axis=0))
+        brain = r2mean(objects).get_fdata() > 0
+        lost = np.isnan(betas.get_fdata()[..., 0]) & brain
+        ceiling = volume(objects, f"{base}desc-Noiseceiling_statmap.nii.gz").get_fdata()
+        assert lost.sum() == 3
+        assert np.array_equal(np.isnan(ceiling) & brain, lost)
+        unfitted.append(np.flatnonzero(lost).tolist())
+    assert unfitted[0] != unfitted[1]
+
+
+def test_surfaces_of_a_hemisphere_have_the_vertices_of_its_regions(bucket, tmp_path):
+    counts = []
+    for hemi, side in (("L", "lh"), ("R", "rh")):
+        meshes = {}
+        for name in ("white", "pial", "sphere.reg"):
+            path = tmp_path / f"{side}.{name}"
+            path.write_bytes(bucket[f"derivatives/freesurfer/sub-01/surf/{path.name}"])
+            points, faces, about = nib.freesurfer.read_geometry(path, read_metadata=True)
+            meshes[name] = points, faces
+            assert faces.max() == len(points) - 1
+            assert len(points) - len(faces) / 2 == 2  # closed: Euler's number of a sphere
+            if name != "sphere.reg":
+                assert np.any(about["cras"])
+                world = points + about["cras"]
+                grid = nib.affines.apply_affine(np.linalg.inv(r2mean(bucket).affine), world)
+                at = tuple(np.rint(grid).astype(int).T)
+                assert (r2mean(bucket).get_fdata()[at] > 0).all()
+        key = f"derivatives/rois/sub-01/face/sub-01_hemi-{hemi}_space-fsnative_label-OFA_mask"
+        assert len(nib.GiftiImage.from_bytes(bucket[key + ".func.gii"]).agg_data()) == len(points)
+        assert np.allclose(np.linalg.norm(meshes["sphere.reg"][0], axis=1), 100, atol=1e-3)
+        inner, outer = (np.abs(meshes[name][0]).max() for name in ("white", "pial"))
+        assert inner < outer
+        counts.append(len(points))
+    assert counts[0] != counts[1]
+
+
+def test_stimuli_have_the_datasets_and_columns_of_the_owners(bucket):
+    base = "stimuli/task-images_"
+    table = pd.read_csv(io.BytesIO(bucket[base + "metadata.csv"]))
+    assert list(table) == ["image_name", "dataset", "participant", "unique_or_shared", "n_reps"]
+    assert set(table["unique_or_shared"]) == {"shared", "unique"}
+    assert {"LAION", "OOD"} <= set(table["dataset"])
+    with h5py.File(io.BytesIO(bucket[base + "stimuli.h5"])) as file:
+        pictures = [Image.open(io.BytesIO(bytes(one))) for one in file["images"]]
+    assert {(one.format, one.mode) for one in pictures} == {
+        ("JPEG", "RGB"),
+        ("PNG", "RGB"),
+        ("PNG", "RGBA"),
+    }
+    assert [one.format == "PNG" for one in pictures] == [
+        name.endswith(".png") for name in table["image_name"]
+    ]
+    ids = []
+    for model, length in (("CLIP", 16), ("DINOv2", 16), ("PEcore", 16), ("SigLIP2", 18)):
+        with h5py.File(io.BytesIO(bucket[f"{base}desc-{model}_embeddings.h5"])) as file:
+            vectors = file["embedding"][:]
+            ids.append(file["image_ids"].asstr()[:].tolist())
+            assert file["valid"].dtype == bool
+        assert (vectors.dtype, vectors.shape) == (np.float16, (len(table), length))
+        norms = np.linalg.norm(vectors.astype(float), axis=1)
+        assert np.allclose(norms, 1, atol=0.01) == (model != "DINOv2")
+    assert ids[0] == ids[1] == ids[2] == ids[3]
+    assert sorted(ids[0]) == sorted(table["image_name"])
+    assert ids[0] != table["image_name"].tolist()
+
+
+def test_captions_and_segmentations_name_pictures_of_the_table(bucket):
+    base = "stimuli/task-images_"
+    names = set(pd.read_csv(io.BytesIO(bucket[base + "metadata.csv"]))["image_name"])
+    captions = pd.read_csv(io.BytesIO(bucket[base + "desc-captions.csv"]))
+    assert set(captions["image_name"]) == names
+    written = captions.groupby("image_name")["source"].agg(sorted)
+    for name, sources in written.items():
+        shared = name.startswith("shared_")
+        ai = ["ai"] if shared and "_OOD_" not in name else []
+        assert sources == ai + ["human"] * (5 if shared else 3)
+    segments = pd.read_csv(io.BytesIO(bucket[base + "desc-segmentations_metadata.csv"]))
+    assert set(segments["image_name"]) < names
+    assert "short , pale thing" in set(segments["noun"])
+    assert {0, 2} == set(segments["instance_id"])
+    with h5py.File(io.BytesIO(bucket[base + "desc-segmentations.h5"])) as file:
+        masks = file["masks"]
+        assert (masks.dtype, masks.compression, masks.shuffle) == (np.uint8, "gzip", True)
+        assert len(masks) == len(segments)
+        full = masks[:].any(axis=(1, 2))
+    assert np.array_equal(full, segments["localized"].to_numpy())
+
+
+def test_raw_events_have_more_rows_than_betas_and_the_columns_of_the_owners(bucket):
+    key = "sub-01/ses-01/func/sub-01_ses-01_task-images_run-01_events.tsv"
+    events = pd.read_csv(io.BytesIO(bucket[key]), sep="\t")
+    assert events.shape == (13, 18)
+    shown = events[events["trial_type"] == "image"]
+    assert shown["stim_name"].str.match("(shared|unique)_").all()
+
+
+def test_localizers_lie_where_the_owners_page_says(bucket):
+    found = {key.rpartition("/")[2] for key in bucket if "/localizers/sub-01/" in key}
+    for name in (
+        "sub-01_ses-4BarScreenfLoc_task-floc_hemi-L_space-fsnative_"
+        "contrast-faceVsOthers_stat-z_statmap.func.gii",
+        "sub-01_ses-4BarScreenfLoc_task-floc_run-02_space-T1w_res-1pt8_"
+        "contrast-face_stat-effect_statmap.nii.gz",
+        "sub-01_ses-MotionLocBarsSML_task-MotionLoc_space-T1w_res-1pt8_"
+        "contrast-motionVsStatic_stat-z_statmap.nii.gz",
+    ):
+        assert name in found
+    with_objects = make_bucket(Recipe(**{**vars(SMALL), "object_localizer": True}))
+    assert [key for key in with_objects if "localizers" in key and "_ses-31_task-oloc_" in key]

@@ -54,6 +54,10 @@ class StimuliSource:
         How patient to be with the service.
     stop : threading.Event, optional
         Set from outside to end a wait for the service.
+    url : str, optional
+        Of the service, where it is not that of the environment.
+    ask : bool
+        Ask the service what it has even where no id is known and nothing is here.
     """
 
     def __init__(
@@ -66,12 +70,15 @@ class StimuliSource:
         fetch: bool = True,
         rules: RetryRules | None = None,
         stop: threading.Event | None = None,
+        url: str | None = None,
+        ask: bool = False,
     ) -> None:
+        self._ask = ask
         self._bucket = bucket
         self._directory = directory
         self._path_of = path_of
         self._fetch = fetch
-        self._service = Service(client, rules, stop)
+        self._service = Service(client, rules, stop, url)
         self._known = known_id()
         self._keys = frozenset(GATED)
         self._entries: dict[str, Entry] | None = None
@@ -92,6 +99,11 @@ class StimuliSource:
     def notes(self) -> tuple[str, ...]:
         """What is to be known of the bucket, and what the access service said."""
         return (*self._bucket.notes, *self._notes)
+
+    @property
+    def error(self) -> Exception | None:
+        """What the access service refused, or why it could not be asked; None if all went well."""
+        return self._error
 
     @property
     def files_listed(self) -> int:
@@ -124,7 +136,7 @@ class StimuliSource:
         """Return the gated files below a prefix: the manifest's, or those that the bucket shows."""
         here = self._here(GATED)
         shown = [file for key in GATED if (file := listed.get(key))]
-        if not here and (self._known is None or not self._fetch):
+        if not here and not self._ask and (self._known is None or not self._fetch):
             return [self._unexplained(file, None) for file in shown]
         try:
             entries = self._manifest()

@@ -81,6 +81,8 @@ class Service:
         How often, and how long, one call is tried again.
     stop : threading.Event, optional
         Set from outside to end a wait between two attempts.
+    url : str, optional
+        By default that of `service_url`.
     """
 
     def __init__(
@@ -88,8 +90,9 @@ class Service:
         client: Client,
         rules: RetryRules | None = None,
         stop: threading.Event | None = None,
+        url: str | None = None,
     ) -> None:
-        self.url: str = service_url()
+        self.url: str = checked_endpoint(url, "server_url") if url else service_url()
         self._client = client
         self._attempts = Attempts(rules or _RULES, stop, outages=client.outages)
 
@@ -125,10 +128,22 @@ class Service:
             If the service does not accept the form.
         AccessError
         """
-        request_id = self._call("POST", "/api/v1/access/request", form).get("request_id")
+        return str(self.apply(form)["request_id"])
+
+    def apply(self, form: Mapping[str, object]) -> dict[str, Any]:
+        """Send a form; return all that the service answers, which has a ``request_id``.
+
+        Raises
+        ------
+        UsageError
+            If the service does not accept the form.
+        AccessError
+        """
+        reply = self._call("POST", "/api/v1/access/request", form)
+        request_id = reply.get("request_id")
         if not isinstance(request_id, str) or not request_id:
             raise self._bad_reply("a request without an id")
-        return request_id
+        return reply
 
     def refresh(self, request_id: str, dataset_version: str) -> dict[str, str]:
         """Exchange a request id for presigned URLs, by file name; they expire after a while.
@@ -222,7 +237,9 @@ class Service:
         where = _plain(str(detail.get("accept_url") or self.terms_url), secret)
         return TermsOutdatedError(
             f"the terms of the stimuli have changed: version {version} is in force, and you "
-            f"accepted another one. Read and accept them at {where}, or send a new request: {ASK}"
+            f"accepted another one. Read and accept them at {where}, or send a new request: {ASK}",
+            where,
+            version,
         )
 
     def _json(self, response: Response) -> dict[str, Any]:

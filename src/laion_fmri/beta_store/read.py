@@ -8,6 +8,7 @@ have changed, or if its shard has the wrong size. The store can be removed witho
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -37,8 +38,17 @@ _RUN = 8 << 20
 
 
 def store_folder(data_dir: Path, subject: str) -> Path:
-    """Return the folder of a subject's store."""
-    return data_dir / ".laion_fmri" / "store" / f"{subject}.zarr"
+    """Return the folder of a subject's store: in the data directory, or elsewhere.
+
+    Where the environment variable ``LAION_FMRI_STORE_DIR`` names a folder, stores are in it, each
+    data directory's in a folder of its own. So they can be built for data that may only be read.
+    """
+    elsewhere = os.environ.get("LAION_FMRI_STORE_DIR")
+    if not elsewhere:
+        return data_dir / ".laion_fmri" / "store" / f"{subject}.zarr"
+    real = os.path.realpath(data_dir)
+    which = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    return Path(elsewhere).expanduser() / f"{Path(real).name}-{which}" / f"{subject}.zarr"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from laion_fmri.cli.parts import add_parts
 from laion_fmri.cli.show import add_show
 from laion_fmri.cli.stimuli import add_stimuli
 from neurofetch import console
@@ -14,6 +16,8 @@ from neurofetch.console import ExitCode
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from neurofetch.model import Report
 
     Commands = argparse._SubParsersAction[console.Parser]
 
@@ -36,7 +40,6 @@ _FILTERS = (
 _CONFIGURED = "the one that was configured"
 _EXTRAS = (
     ("stimuli", "also fetch stimuli/; the images need access"),
-    ("embeddings", "also fetch the public embeddings of the stimuli"),
     ("freesurfer", "also fetch the FreeSurfer directory"),
     ("anatomical", "also fetch the anatomical derivatives"),
     ("raw", "also fetch the raw BIDS data"),
@@ -64,9 +67,16 @@ def build_parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_download(commands)
     _add_verify(commands)
+    add_parts(commands)
     add_stimuli(commands)
     add_show(commands)
+    parser.set_defaults(handler=lambda _: _help(parser))
     return parser
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return ExitCode.OK
 
 
 def _add_config(commands: Commands) -> None:
@@ -118,8 +128,21 @@ def _add_download(commands: Commands) -> None:
     for name, text in _EXTRAS:
         extras.add_argument(f"--include-{name}", action="store_true", help=text)
     console.add_data_dir(parser, _CONFIGURED, title=console.TRANSFER)
+    extras.add_argument(
+        "--include-embeddings",
+        action="extend",
+        nargs="*",
+        metavar="MODEL",
+        help="also fetch the public embeddings of the stimuli; of these models, or of all",
+    )
     console.add_transfer(parser)
     how = console.group_of(parser, console.TRANSFER)
+    how.add_argument(
+        "--mix",
+        action="store_true",
+        help="fetch into a data directory of another data set; no file of one replaces one of "
+        "the other",
+    )
     how.add_argument(
         "--verify",
         action="store_true",
@@ -163,14 +186,15 @@ def _config(arguments: argparse.Namespace) -> int:
     from laion_fmri.config import config_path, dataset_initialize, get_data_dir
 
     if arguments.data_dir is not None:
-        chosen = dataset_initialize(arguments.data_dir)
+        dataset_initialize(arguments.data_dir)
+        chosen = os.path.abspath(os.path.expanduser(arguments.data_dir))
         console.remark(f"data directory: {chosen} (kept in {config_path()})", arguments)
     else:
-        chosen = get_data_dir()
+        chosen = str(get_data_dir())
     if arguments.json:
-        console.emit("config", {"data_dir": str(chosen), "config": str(config_path())})
+        console.emit("config", {"data_dir": chosen, "config": str(config_path())})
     elif arguments.data_dir is None:
-        console.output(str(chosen))
+        console.output(chosen)
     return ExitCode.OK
 
 
@@ -193,14 +217,25 @@ def _download(arguments: argparse.Namespace) -> int:
         plan = download(dry_run=True, progress=console.progress(arguments), **keywords)
         console.show_plan(plan, arguments)
         return ExitCode.OK
-    return console.narrated(lambda listen: download(progress=listen, **keywords), arguments)
+
+    def fetch(listen: console.Narrator) -> Report:
+        from neurofetch.model import Report
+
+        done: Report | None = download(progress=listen, **keywords)
+        return (
+            Report(Path(), ()) if done is None else done
+        )  # a script's own function may return nothing
+
+    return console.narrated(fetch, arguments)
 
 
 def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [name for name, _ in _FILTERS] + [f"include_{name}" for name, _ in _EXTRAS]
     names += ["subject", "n_jobs", "verify", "overwrite", "shard", "limit_rate", "patience"]
-    names += ["accept_license", "data_dir"]
-    return {name: getattr(arguments, name) for name in names}
+    names += ["accept_license", "data_dir", "mix"]
+    models = arguments.include_embeddings  # None: no flag; []: the flag alone
+    embeddings = False if models is None else models or True
+    return {**{name: getattr(arguments, name) for name in names}, "include_embeddings": embeddings}
 
 
 def _verify(arguments: argparse.Namespace) -> int:

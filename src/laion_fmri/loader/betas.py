@@ -14,8 +14,8 @@ from laion_fmri.beta_store.build import ensure
 from laion_fmri.beta_store.read import SessionStore, Sources, remove_store, store_folder
 from laion_fmri.errors import NotFiniteError
 from laion_fmri.loader.layout import session_id, session_ids
+from laion_fmri.loader.masks import MASK_SOURCE, brain_of, outside
 from laion_fmri.loader.trials import read_trials
-from laion_fmri.volumes.brain_mask import read_brain
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import masked
 from laion_fmri.volumes.nifti import check_same_grid
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from laion_fmri.loader.layout import Layout
+    from laion_fmri.loader.layout import Layout, SessionName
+    from laion_fmri.loader.masks import MaskSource
     from laion_fmri.volumes.brain_mask import Brain
     from laion_fmri.volumes.nifti import Header
 
     StoreMode = Literal["auto", "read", "off"]
+    NanMode = Literal["keep", "raise", "zero"]
 
-__all__ = ["BetaStore", "SessionBetas"]
+__all__ = ["BetaStore", "SessionBetas", "checked_nan"]
 
+_NAN = ("keep", "raise", "zero")
 _MODES = ("auto", "read", "off")
 #: No warning for these: the user may only read a shared data directory.
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -51,6 +54,13 @@ def _store_mode(mode: str | None) -> StoreMode:
     if chosen not in _MODES:
         raise ValueError(f"store={chosen!r}: expected one of {', '.join(_MODES)}.")
     return chosen  # type: ignore[return-value]
+
+
+def checked_nan(nan: object) -> NanMode:
+    """Return what becomes of NaN and infinite values, or say what can."""
+    if nan not in _NAN:
+        raise ValueError(f"nan={nan!r}: expected 'keep', 'raise' or 'zero'.")
+    return nan  # type: ignore[return-value]
 
 
 class SessionBetas:
@@ -73,7 +83,8 @@ class SessionBetas:
         self._mode = mode
         self.session = session
         self.path: Path = layout.betas(session)
-        self.folder: Path = store_folder(layout.data_dir, layout.subject) / session
+        group = session if brain.source == MASK_SOURCE else f"{session}_mask-{brain.source}"
+        self.folder: Path = store_folder(layout.data_dir, layout.subject) / group
         self.sources: Sources = Sources(layout.data_dir, (self.path, brain.path))
 
     def rows(self, stimuli: str | None) -> NDArray[np.intp] | None:
@@ -87,10 +98,13 @@ class SessionBetas:
         columns: NDArray[np.intp] | None,
         rows: NDArray[np.intp] | None = None,
         *,
-        finite: bool = True,
+        finite: bool = False,
     ) -> NDArray[np.float32]:
-        """Read some voxels (None: all) of some trials (None: all)."""
-        store = self._store(columns)
+        """Read some voxels (None: all) of some trials (None: all).
+
+        With `finite`, NaN and infinite values are an error (`NotFiniteError`).
+        """
+        store = self._store(build=columns is not None)
         if store is None:
             return self._stream(columns, rows, finite=finite)
         self._check_trials(store.layout.trials)
@@ -100,7 +114,7 @@ class SessionBetas:
         except OSError:  # It was removed or replaced after it was opened; the file is still there.
             return self._stream(columns, rows, finite=finite)
         if finite:
-            self._check_finite(values, rows)
+            self._check_finite(values, places, rows)
         return values
 
     def header(self) -> Header:
@@ -130,14 +144,33 @@ class SessionBetas:
         except OSError as exc:
             if exc.errno is None:  # a damaged file; the message says so
                 raise
-            what = f"{exc.strerror}: no beta store can be built; get_betas() works without one"
+            what = (
+                f"{exc.strerror}: no beta store can be built here; reading works without one, and "
+                "LAION_FMRI_STORE_DIR names a folder for stores elsewhere"
+            )
             raise OSError(exc.errno, what, str(self.folder)) from exc
 
-    def _store(self, columns: NDArray[np.intp] | None) -> SessionStore | None:
+    def can_store(self) -> bool:
+        """Whether the session has a store, or could get one; nothing is built."""
+        if self._mode != "off" and SessionStore.open(self.folder, self.sources):
+            return True
+        if self._mode != "auto":
+            return False
+        above = next(folder for folder in self.folder.parents if folder.exists())
+        return os.access(above, os.W_OK | os.X_OK)
+
+    def any_store(self) -> SessionStore | None:
+        """Return the session's store, built if need be, or None where none can be.
+
+        Where it cannot be written for another reason than missing rights, a warning says so.
+        """
+        return self._store(build=True)
+
+    def _store(self, *, build: bool) -> SessionStore | None:
         if self._mode == "off":
             return None
         found = SessionStore.open(self.folder, self.sources)
-        if found or self._mode == "read" or columns is None:
+        if found or self._mode == "read" or not build:
             return found
         try:
             return self.ensure_store()
@@ -149,9 +182,21 @@ class SessionBetas:
                     f"No beta store for {self._layout.subject}, {self.session} ({exc}); betas are "
                     "read from the file instead. To silence this: store='off' or "
                     "LAION_FMRI_STORE=off.",
-                    stacklevel=7,  # the caller of Subject.get_betas
+                    stacklevel=outside(),
                 )
             return None
+
+    def from_file(
+        self, columns: NDArray[np.intp] | None, rows: NDArray[np.intp] | None
+    ) -> NDArray[np.float32]:
+        """Read some voxels (None: all) of some trials (None: all, else in any order) from the file.
+
+        All of the file is decompressed. Voxels are ascending.
+        """
+        if rows is None:
+            return self._stream(columns, None, finite=False)
+        ascending, inverse = np.unique(rows, return_inverse=True)
+        return self._stream(columns, ascending, finite=False)[inverse]
 
     def _stream(
         self,
@@ -180,14 +225,24 @@ class SessionBetas:
             return
         read_trials(path).check(volumes, self.path)
 
-    def _check_finite(self, values: NDArray[np.float32], rows: NDArray[np.intp] | None) -> None:
-        if all(np.isfinite(row).all() for row in values):
+    def _check_finite(
+        self,
+        values: NDArray[np.float32],
+        columns: NDArray[np.intp],
+        rows: NDArray[np.intp] | None,
+    ) -> None:
+        # Row by row: all at once would need memory of the size of the values.
+        position = next((i for i, row in enumerate(values) if not np.isfinite(row).all()), None)
+        if position is None:
             return
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        number = int(bad[0] if rows is None else rows[bad[0]])
+        good = np.isfinite(values[position])
+        number = int(position if rows is None else rows[position])
+        count, first = int((~good).sum()), self.brain.voxels.indices[columns[int(good.argmin())]]
+        where = tuple(int(axis) for axis in np.unravel_index(first, self.brain.header.grid))
         problem = (
-            f"volume {number} (counted from 0) has NaN or infinite values in the voxels asked for; "
-            f"nan='keep' takes them as they are"
+            f"volume {number} (counted from 0) has NaN or infinite values in {count} of the "
+            f"{values.shape[1]} voxels asked for, the first at {where}; nan='keep' takes them as "
+            "they are"
         )
         raise NotFiniteError(str(self.path), problem)
 
@@ -216,32 +271,44 @@ class BetaStore:
         """The Zarr group of the store, whether it exists or not."""
         return store_folder(self._layout.data_dir, self._layout.subject)
 
-    def session(self, session: str) -> SessionBetas:
+    def session(self, session: SessionName, mask_source: MaskSource = MASK_SOURCE) -> SessionBetas:
         """Return the betas of one session, which are read from the store where it has them.
 
         Raises
         ------
         DataNotDownloadedError
-            If they, or the mean-R² map, are not on disk.
+            If they, or the brain mask, are not on disk.
         """
-        brain = read_brain(self._layout.mean_rsquare())
+        return self.on(brain_of(self._layout, mask_source), session)
+
+    def on(self, brain: Brain, session: SessionName) -> SessionBetas:
+        """Return the same, over a brain mask that was read."""
         return SessionBetas(self._layout, session_id(session), brain, self.mode)
 
-    def sessions(self, session: str | Iterable[str] | None = None) -> list[SessionBetas]:
+    def sessions(
+        self,
+        session: SessionName | Iterable[SessionName] | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
+    ) -> list[SessionBetas]:
         """Return the betas of the sessions named; with None, of all whose betas are on disk."""
         if session is None:
             names = [name for name in self._layout.sessions() if self._layout.has_betas(name)]
         else:
             names = session_ids(session)
-            if not names:
-                raise ValueError("session is an empty list: name at least one, or None for all.")
-        return [self.session(name) for name in names]
+        if not names:
+            return []
+        brain = brain_of(self._layout, mask_source)
+        return [self.on(brain, name) for name in names]
 
     def build(
-        self, session: str | Iterable[str] | None = None, *, n_jobs: int | None = None
+        self,
+        session: SessionName | Iterable[SessionName] | None = None,
+        *,
+        n_jobs: int | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
     ) -> Path:
         """Build the store; see `laion_fmri.subject.Subject.build_store`."""
-        sessions = self.sessions(session)
+        sessions = self.sessions(session, mask_source)
         if not sessions:
             raise ValueError("No session to build a store for: no betas are on disk.")
         jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs

@@ -7,7 +7,9 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
 
 from laion_fmri._dataset import HELD_OUT, subject_label
 from laion_fmri.config import get_data_dir
@@ -17,24 +19,36 @@ from laion_fmri.errors import (
     DataNotDownloadedError,
     SubjectNotFoundError,
 )
+from laion_fmri.volumes.nifti import pointer_to
 from neurofetch.engine import parse_entities as parse
 from neurofetch.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    #: A session as an argument: "ses-04", "04" or 4.
+    SessionName = str | int
+
 __all__ = [
     "GLM",
     "Layout",
+    "content_missing",
     "held_out",
     "how_to_get",
     "session_id",
     "session_ids",
+    "sessions_asked",
     "subject_id",
+    "subjects_on_disk",
 ]
 
 GLM = "derivatives/glmsingle-tedana"
 _VOLUME = (".nii", ".nii.gz")
+#: A file that stands for content elsewhere is no larger.
+_POINTER_BYTES = 1024
+#: The session of the anatomical images, and what brings them.
+_ANATOMY = "ses-PrismaAnat"
+_ANATOMICAL: dict[str, str | bool] = {"ses": "averages", "include_anatomical": True}
 _TOKEN = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -68,15 +82,40 @@ def session_id(session: object) -> str:
 
     Examples
     --------
-    >>> session_id("04"), session_id("ses-04")
-    ('ses-04', 'ses-04')
+    >>> session_id("04"), session_id("ses-04"), session_id(4)
+    ('ses-04', 'ses-04', 'ses-04')
     """
+    if session is None or (isinstance(session, str) and not session):
+        raise ValueError("session is required: one such as 'ses-04', or a list of them.")
+    if isinstance(session, (int, np.integer)) and not isinstance(session, bool):
+        session = f"{session:02d}"
     token = f"ses-{session.removeprefix('ses-')}" if isinstance(session, str) else ""
     if not _TOKEN.fullmatch(token.removeprefix("ses-")):
         raise ValueError(
-            f"{session!r} is not a session: expected one such as 'ses-04' or '04', or a list."
+            f"{session!r} is not a session: expected one such as 'ses-04', '04' or 4, or a list."
         )
     return token
+
+
+def sessions_asked(session: object) -> dict[Any, str]:
+    """Return the full BIDS forms of the sessions of a list, each by what was asked.
+
+    Raises
+    ------
+    ValueError
+        If it is no list, or empty, or holds something that cannot be a session.
+
+    Examples
+    --------
+    >>> sessions_asked(["ses-01", "02", 3])
+    {'ses-01': 'ses-01', '02': 'ses-02', 3: 'ses-03'}
+    """
+    if not isinstance(session, Iterable):
+        return {session: session_id(session)}
+    asked = {one: session_id(one) for one in ([session] if isinstance(session, str) else session)}
+    if not asked:
+        raise ValueError("session is required: the list is empty.")
+    return asked
 
 
 def session_ids(session: object) -> list[str]:
@@ -85,18 +124,36 @@ def session_ids(session: object) -> list[str]:
     Raises
     ------
     ValueError
-        If it is neither a text nor a list, or holds something that cannot be a session.
+        As `sessions_asked`.
 
     Examples
     --------
     >>> session_ids("04"), session_ids(["ses-01", "02"])
     (['ses-04'], ['ses-01', 'ses-02'])
     """
-    if not isinstance(session, Iterable):
-        msg = f"session={session!r}: expected one such as 'ses-01', or a list of them."
-        raise ValueError(msg)  # noqa: TRY004 - as for every other session that makes no sense
-    given = [session] if isinstance(session, str) else session
-    return [session_id(one) for one in given]
+    return list(sessions_asked(session).values())
+
+
+def subjects_on_disk(root: Path) -> list[str]:
+    """Return the subjects with any results or ROIs in a data directory, sorted."""
+    trees = (GLM, "derivatives/rois", "derivatives/atlases")
+    return sorted({p.name for tree in trees for p in root.glob(f"{tree}/sub-*") if p.is_dir()})
+
+
+def content_missing(path: Path) -> str:
+    """Return what stands in place of a file whose content is not here; "" if it is, or no file is.
+
+    DataLad and git-annex leave links to nothing, or small text files, for content that was not
+    fetched; a scratch disk that was purged leaves links to nothing too.
+    """
+    try:
+        size = os.stat(path).st_size
+    except FileNotFoundError:
+        return f"a link to {os.readlink(path)}, which is not here" if path.is_symlink() else ""
+    if size > _POINTER_BYTES:
+        return ""
+    with open(path, "rb") as file:
+        return pointer_to(file.read(_POINTER_BYTES))
 
 
 def held_out(session: str) -> bool:
@@ -187,12 +244,60 @@ class Layout:
         how = {"desc": "SingletrialBetas", "suffix": "trials"}
         return found or self.missing(f"the trials of {session}", ses=session, **how)
 
+    def has_mean_rsquare(self) -> bool:
+        """Whether the mean-R² map is here."""
+        return self._find("", _VOLUME, suffix="statmap", desc="R2mean") is not None
+
     def mean_rsquare(self) -> Path:
-        """Return the mean-R² map, which gives the brain mask."""
+        """Return the mean-R² map, which gives the brain mask ``"rsquare"``."""
         found = self._find("", _VOLUME, suffix="statmap", desc="R2mean")
         return found or self.missing(
-            "the mean-R² map (it gives the brain mask)", ses="averages", desc="R2mean"
+            "the mean-R² map (it gives the brain mask 'rsquare')", ses="averages", desc="R2mean"
         )
+
+    @property
+    def freesurfer(self) -> Path:
+        """The folder of FreeSurfer's results."""
+        return self.data_dir / "derivatives" / "freesurfer" / self.subject
+
+    @property
+    def anatomy(self) -> Path:
+        """The folder of the anatomical images."""
+        return self.data_dir / "derivatives" / "anatomical" / self.subject
+
+    def anatomical_path(self, suffix: str, res: str | None, desc: str = "") -> Path:
+        """Return where an anatomical image in the space T1w lies, here or not."""
+        name = f"{self.subject}_{_ANATOMY}_space-T1w"
+        name += f"_res-{res}" if res else ""
+        name += f"_desc-{desc}" if desc else ""
+        return self.anatomy / _ANATOMY / "anat" / f"{name}_{suffix}.nii.gz"
+
+    def anatomical(self, suffix: str, res: str | None, desc: str = "") -> Path:
+        """Return an anatomical image in the space T1w, such as the brain mask.
+
+        Parameters
+        ----------
+        suffix : str
+            ``T1w``, ``T2w`` or ``mask``.
+        res : str or None
+            ``"1pt8"``, the grid of the functional data; None: full resolution.
+        desc : str
+            ``"brain"`` for the mask.
+        """
+        path = self.anatomical_path(suffix, res, desc)
+        plain = path.with_name(path.name.removesuffix(".gz"))
+        for one in (plain, path):
+            if content_missing(one) or one.is_file():
+                return self.present(one, **_ANATOMICAL)
+        here = sorted(one.name for one in path.parent.glob("*.nii*"))
+        there = f" (here: {', '.join(here)})" if here else ""
+        return self.missing(f"the anatomical image {path.name}{there}", **_ANATOMICAL)
+
+    def present(self, path: Path, **filters: str | bool) -> Path:
+        """Return a file that is here, or raise `DataNotDownloadedError` if its content is not."""
+        if stands_for := content_missing(path):
+            self.missing(f"{path} is {stands_for}: the file", **filters)
+        return path
 
     def rsquare(self, session: str) -> Path:
         """Return the R² map of a session."""
@@ -215,9 +320,9 @@ class Layout:
         found = {parse(path.name).get("desc") for path in self._volumes(self.glm)}
         return sorted(desc for desc in found if desc)
 
-    def missing(self, what: str, **filters: str) -> NoReturn:
+    def missing(self, what: str, **filters: str | bool) -> NoReturn:
         """Raise `DataNotDownloadedError` with the call that brings it."""
-        session = filters.get("ses", "")
+        session = str(filters.get("ses", ""))
         if held_out(session):
             raise DataNotDownloadedError(
                 f"{session} is held out by the dataset's owners: the bucket lists it, but hands "
@@ -259,4 +364,7 @@ class Layout:
             ]  # The same file, plain and gzipped: the plain one can be read by position.
         if len(native) > 1:
             raise BadDataError(str(folder), f"has several files of one kind: {', '.join(native)}")
-        return folder / native[0] if native else None
+        if not native:
+            return None
+        how = {"ses": session or "averages", "desc": desc, "suffix": suffix}
+        return self.present(folder / native[0], **how)

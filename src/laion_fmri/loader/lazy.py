@@ -60,7 +60,9 @@ def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
     for betas, frame in zip(sessions, frames, strict=True):
         lazy = _LazySession(betas)
         read_trials(layout.trials(betas.session)).check(lazy.shape[0], betas.path)
-        chunks = (len(frame), min(_VOXELS, lazy.shape[1]))
+        # Without a store the file is read from its beginning for each chunk: then there is one.
+        width = _VOXELS if betas.can_store() else lazy.shape[1]
+        chunks = (len(frame), max(min(width, lazy.shape[1]), 1))
         blocks.append(da.from_array(lazy, chunks=chunks, asarray=False, name=lazy.token, meta=meta))
     trials = pd.concat(frames, ignore_index=True)
     brain = sessions[0].brain
@@ -77,7 +79,11 @@ def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
         dims=("trial", "voxel"),
         coords=coordinates,
         name="betas",
-        attrs={"subject": layout.subject, "grid": list(brain.header.grid)},
+        attrs={
+            "subject": layout.subject,
+            "grid": list(brain.header.grid),
+            "mask_source": brain.source,
+        },
     )
 
 
@@ -99,7 +105,7 @@ class _LazySession:
         from dask.base import tokenize
 
         name: Any = tokenize
-        return f"betas-{self.betas.session}-{name(self.betas.sources.identity())}"
+        return f"betas-{self.betas.session}-{name(self.betas.sources.identity(), self.shape)}"
 
     def __getitem__(self, key: tuple[Any, Any]) -> NDArray[np.float32]:
         rows, columns = (
@@ -107,7 +113,11 @@ class _LazySession:
         )
         ascending, inverse = np.unique(columns, return_inverse=True)
         whole = np.array_equal(rows, np.arange(self.shape[0]))
-        values = self.betas.need_store().read(ascending, None if whole else rows)
+        store, trials = self.betas.any_store(), None if whole else rows
+        if store is None:
+            values = self.betas.from_file(ascending, trials)
+        else:
+            values = store.read(ascending, trials)
         if not np.array_equal(ascending, columns):
             values = values[:, inverse]
         squeeze = tuple(i for i, part in enumerate(key) if isinstance(part, (int, np.integer)))

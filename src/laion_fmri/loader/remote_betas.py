@@ -36,7 +36,7 @@ def masked_from_stream(
     name: str,
     trials: Trials | None = None,
     stimuli: str | None = None,
-    finite: bool = True,
+    finite: bool = False,
 ) -> NDArray[np.float32]:
     """Mask the betas of a session while they arrive.
 

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from laion_fmri.errors import BadDataError, UnknownRoiError
+from laion_fmri.errors import DataNotDownloadedError, GridMismatchError, UnknownRoiError
+from laion_fmri.loader.layout import content_missing
+from laion_fmri.loader.masks import MASK_SOURCE, brain_of
 from laion_fmri.loader.roi_files import read_label, read_surface, read_volumes
 from laion_fmri.volumes.brain_mask import read_brain
+from laion_fmri.volumes.voxel_array import on_mask
 from neurofetch.engine import nearest
 from neurofetch.engine import parse_entities as parse
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from laion_fmri.loader.layout import Layout
+    from laion_fmri.loader.masks import MaskSource
     from laion_fmri.volumes.brain_mask import Brain
 
     RoiQuery = str | Iterable[str]
@@ -35,15 +39,24 @@ _KINDS: dict[str, RoiKind] = {
     ".func.gii": "surface",
     ".label": "label",
 }
-#: The words that `Rois.data` takes for a kind of file.
-_FORMATS: dict[str, RoiKind] = {
-    "volume": "volume",
-    "nii.gz": "volume",
-    "surface": "surface",
-    "func.gii": "surface",
-    "gii": "surface",
-    "label": "label",
+#: The words that `Rois.data` takes for kinds of files.
+_FORMATS: dict[str, tuple[RoiKind, ...]] = {
+    "all": ("volume", "surface", "label"),
+    "volume": ("volume",),
+    "nii.gz": ("volume",),
+    "gii": ("surface", "label"),
+    "surface": ("surface",),
+    "func.gii": ("surface",),
+    "label": ("label",),
 }
+#: What brings a kind of file.
+_HOW: dict[RoiKind, dict[str, str]] = {
+    "volume": {"suffix": "mask", "extension": "nii.gz"},
+    "surface": {"suffix": "mask", "extension": "func.gii"},
+    "label": {"suffix": "mask", "extension": "label"},
+}
+#: The keys of `Rois.data` for what is on a surface.
+_KEYS: dict[RoiKind, str] = {"surface": "func.gii", "label": "label"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +125,8 @@ class Rois:
         Parameters
         ----------
         query : str or list of str
-            A name, a category, ``"all"``, or a list of these. Hyphens in names are ignored. A name
-            goes before a category of the same spelling.
+            A name, a category, ``"all"``, or a list of these. Hyphens and case are ignored, unless
+            two names differ only in case. A category goes before a name of the same spelling.
 
         Raises
         ------
@@ -132,15 +145,21 @@ class Rois:
     def _one(self, word: object) -> list[str]:
         if not isinstance(word, str):
             raise TypeError(f"roi holds {word!r}: expected names (text), a category, or 'all'.")
-        names = self.names()
+        names, categories = self.names(), self.categories()
         plain = word.replace("-", "")
+        if word in categories:
+            return self.names(word)
         if plain in names:
             return [plain]
-        if word in self.categories():
-            return self.names(word)
         if word == "all":
             return names
-        raise self._unknown(word, [*names, *self.categories(), "all"], "ROI or category")
+        alike = [name for name in names if name.lower() == plain.lower()]
+        if len(alike) == 1:
+            return alike
+        alike = [one for one in categories if one.lower() == word.lower()]
+        if len(alike) == 1:
+            return self.names(alike[0])
+        raise self._unknown(word, [*names, *categories, "all"], "ROI or category")
 
     def of(self, name: str, kind: RoiKind) -> list[RoiFile]:
         """Return the files of an ROI that are of one kind.
@@ -151,60 +170,83 @@ class Rois:
             If no file of that kind is on disk.
         """
         found = [file for file in self.files if (file.name, file.kind) == (name, kind)]
-        extension = {"volume": "nii.gz", "surface": "func.gii", "label": "label"}[kind]
-        return found or self._layout.missing(
-            f"the {kind} of the ROI {name}", suffix="mask", extension=extension
-        )
+        return found or self._layout.missing(f"the {kind} of the ROI {name}", **_HOW[kind])
 
-    def mask(self, query: RoiQuery) -> NDArray[np.bool_]:
-        """Return the union of ROIs over the voxels of the brain mask.
+    def mask(self, query: RoiQuery, mask_source: MaskSource = MASK_SOURCE) -> NDArray[np.bool_]:
+        """Return the union of ROIs over the voxels of a brain mask.
 
         Parameters
         ----------
         query : str or list of str
             As in `resolve`.
+        mask_source : {"anatomical", "rsquare"}
 
         Returns
         -------
         numpy.ndarray
             bool, shape (n_voxels,).
         """
-        brain = read_brain(self._layout.mean_rsquare())
+        return self.on(brain_of(self._layout, mask_source), query)
+
+    def on(self, brain: Brain, query: RoiQuery) -> NDArray[np.bool_]:
+        """Return the same, over a brain mask that was read."""
         mask = np.zeros(len(brain), dtype=bool)
         for name in self.resolve(query):
-            mask |= _one_mask([file.path for file in self.of(name, "volume")], brain)
-        return mask
+            mask |= self._volume(name, brain)
+        return on_mask(mask, brain.source)
+
+    def _volume(self, name: str, brain: Brain) -> NDArray[np.bool_]:
+        """Return one ROI over a brain mask. A resolution whose content is not here is no fault."""
+        paths = [file.path for file in self.of(name, "volume")]
+        here = [path for path in paths if not content_missing(path)]
+        absent = [path for path in paths if path not in here]
+        try:
+            if here:
+                return _one_mask(here, brain)
+        except GridMismatchError:
+            if not absent:
+                raise
+        return _one_mask([self._layout.present(path, **_HOW["volume"]) for path in absent], brain)
 
     def data(
         self,
         query: RoiQuery,
-        format: str = "volume",  # noqa: A002 - the public name
+        format: str | None = None,  # noqa: A002 - the public name
         hemi: str | None = None,
-    ) -> dict[str, Any]:
-        """Return ROIs as they are on disk; see `laion_fmri.subject.Subject.get_roi_data`."""
+        mask_source: MaskSource = MASK_SOURCE,
+    ) -> dict[str, dict[str, Any]]:
+        """Return ROIs as volumes and on surfaces; see `laion_fmri.subject.Subject.get_roi_data`."""
         names = self.resolve(query)
-        kind = _FORMATS.get(format.lstrip("."))
-        if kind is None:
-            raise ValueError(f"format={format!r}: expected 'volume', 'surface' or 'label'.")
-        if hemi not in (None, "L", "R"):
-            raise ValueError(f"hemi={hemi!r}: expected 'L', 'R', or None for both.")
-        if kind == "volume" and hemi is not None:
-            raise ValueError("hemi goes with format='surface' or 'label': volumes have both.")
-        return {name: self._data(name, kind, hemi) for name in names}
+        kinds = _FORMATS.get("all" if format is None else str(format).lstrip("."))
+        if kinds is None:
+            raise ValueError(f"format={format!r}: expected one of {', '.join(_FORMATS)}.")
+        if hemi not in (None, "all", "L", "R"):
+            raise ValueError(f"hemi={hemi!r}: expected 'L', 'R', or 'all'.")
+        hemis = [hemi] if hemi in ("L", "R") else ["L", "R"]
+        found: dict[str, dict[str, Any]] = {name: {} for name in names}
+        if "volume" in kinds:
+            brain = brain_of(self._layout, mask_source)
+            for name in names:
+                found[name]["volume"] = on_mask(self._volume(name, brain).copy(), brain.source)
+        on_surface = [kind for kind in kinds if kind != "volume"]
+        if on_surface:
+            for name in names:
+                found[name]["gii"] = {
+                    f"hemi-{side}": {
+                        _KEYS[kind]: self._on_surface(name, kind, side) for kind in on_surface
+                    }
+                    for side in hemis
+                }
+        return found
 
-    def _data(self, name: str, kind: RoiKind, hemi: str | None) -> Any:
+    def _on_surface(self, name: str, kind: RoiKind, hemi: str) -> NDArray[Any]:
         files = self.of(name, kind)
-        if kind == "volume":
-            brain = read_brain(self._layout.mean_rsquare())
-            return read_volumes([file.path for file in files], brain.header)
-        read: Callable[[Path], Any] = read_surface if kind == "surface" else read_label
-        if hemi is None:
-            return {file.hemi: read(file.path) for file in files}
         of_hemi = [file for file in files if file.hemi == hemi]
         if not of_hemi:
-            problem = f"{name} has no {kind} for hemisphere {hemi}"
-            raise BadDataError(str(files[0].path.parent), problem)
-        return read(of_hemi[0].path)
+            folder = files[0].path.parent
+            raise DataNotDownloadedError(f"{folder} has no {kind} of {name} for hemi-{hemi}.")
+        read: Callable[[Path], NDArray[Any]] = read_surface if kind == "surface" else read_label
+        return read(self._layout.present(of_hemi[0].path, **_HOW[kind]))
 
     def _unknown(self, word: str, known: list[str], what: str) -> UnknownRoiError:
         near = nearest(word, known, count=5)
@@ -245,14 +287,19 @@ def _one_mask(paths: list[Path], brain: Brain) -> NDArray[np.bool_]:
     """Return one ROI over the brain mask; kept in memory as long as its files are the same."""
     stats = [path.stat() for path in paths]
     times = tuple((now.st_size, now.st_mtime_ns) for now in stats)
-    return _read_one_mask(tuple(paths), times, brain.path, brain.path.stat().st_mtime_ns)
+    now = brain.path.stat().st_mtime_ns
+    return _read_one_mask(tuple(paths), times, brain.path, brain.source, now)
 
 
 @lru_cache(maxsize=256)
 def _read_one_mask(
-    paths: tuple[Path, ...], _times: tuple[tuple[int, int], ...], brain_path: Path, _mtime_ns: int
+    paths: tuple[Path, ...],
+    _times: tuple[tuple[int, int], ...],
+    brain_path: Path,
+    source: str,
+    _mtime_ns: int,
 ) -> NDArray[np.bool_]:
-    brain = read_brain(brain_path)
+    brain = read_brain(brain_path, source)
     mask = read_volumes(paths, brain.header).ravel()[brain.voxels.indices]
     mask.setflags(write=False)  # shared by all later calls
     return np.asarray(mask)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-__all__ = ["Stimuli"]
+__all__ = ["Stimuli", "as_displayed"]
+
+#: What was behind the pictures, as 8-bit RGB.
+_GREY = (128, 128, 128)
 
 _NAME_COLUMNS = ("image_name", "label", "name")
 
@@ -98,6 +101,17 @@ class Stimuli:
         if self._open is None or self._open[0] != os.getpid():
             self._open = (os.getpid(), _h5py().File(self.path, "r"))
         return self._open[1]["images"]
+
+
+def as_displayed(image: Image) -> Image:
+    """Return an image as the subjects saw it: RGB, and on grey where it lets that through."""
+    from PIL import Image as Images
+
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image.convert("RGB")
+    front = image.convert("RGBA")
+    grey = Images.new("RGBA", front.size, (*_GREY, 255))
+    return Images.alpha_composite(grey, front).convert("RGB")
 
 
 def _h5py() -> Any:

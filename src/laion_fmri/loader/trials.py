@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     StimulusKind = Literal["shared", "unique"]
 
-__all__ = ["COLUMNS", "Trials", "read_trials"]
+__all__ = ["COLUMNS", "Trials", "read_trials", "whole"]
 
 COLUMNS = ("session", "run", "beta_index", "label")
 
@@ -82,6 +82,8 @@ def read_trials(path: Path) -> Trials:
             head, *rows = [line for line in csv.reader(file, delimiter="\t") if line] or [[]]
     except (UnicodeDecodeError, csv.Error, ValueError) as exc:
         raise BadDataError(str(path), f"is not a table of tab-separated values ({exc})") from exc
+    if "label" not in head:  # the name of older tables
+        head = ["label" if name == "stimulus_id" else name for name in head]
     absent = [name for name in COLUMNS if name not in head]
     if absent:
         raise BadDataError(str(path), f"lacks the columns {', '.join(absent)}; it has {head}")
@@ -91,11 +93,24 @@ def read_trials(path: Path) -> Trials:
             raise BadDataError(str(path), problem)
     column = head.index("beta_index")
     try:
+        for row in rows:
+            row[column] = str(whole(row[column]))
         rows.sort(key=lambda row: int(row[column]))
         counted = [int(row[column]) for row in rows] == list(range(len(rows)))
-    except ValueError as exc:
+    except (ValueError, OverflowError) as exc:
         raise TrialMismatchError(str(path), f"beta_index holds no number ({exc})") from exc
     if not counted:
         problem = f"beta_index does not count its {len(rows)} volumes 0, 1, 2, …"
         raise TrialMismatchError(str(path), problem)
     return Trials(path, {name: [row[i] for row in rows] for i, name in enumerate(head)})
+
+
+def whole(text: str) -> int:
+    """Return a whole number; tables that went through pandas may have it as 0.0."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if number != int(number):
+            raise
+        return int(number)

@@ -11,7 +11,7 @@ import numpy as np
 
 from laion_fmri.errors import BadDataError
 from laion_fmri.volumes.byte_stream import open_file
-from laion_fmri.volumes.masking import Voxels, whole_volume
+from laion_fmri.volumes.masking import Voxels, as_mask, whole_volume
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,25 +23,28 @@ __all__ = ["Brain", "read_brain", "voxel_coordinates"]
 
 @dataclass(frozen=True, slots=True)
 class Brain:
-    """Voxels where the mean R² over sessions is above 0.
+    """The voxels of the brain, where a file is neither 0 nor NaN.
 
     Parameters
     ----------
     header : Header
-        Of the mean-R² map: grid and affine.
+        Of that file: grid and affine.
     voxels : Voxels
         In the order of a C-order ravel of the grid.
+    source : {"anatomical", "rsquare"}
+        The anatomical brain mask, or the mean-R² map of the subject.
     """
 
     header: Header
     voxels: Voxels
+    source: str = "rsquare"
 
     def __len__(self) -> int:
         return len(self.voxels)
 
     @property
     def path(self) -> Path:
-        """The mean-R² map."""
+        """The file."""
         return Path(self.header.path)
 
     def flat(self) -> NDArray[np.bool_]:
@@ -57,29 +60,29 @@ class Brain:
         return Voxels(self.voxels.grid, self.voxels.indices[columns])
 
 
-def read_brain(path: Path) -> Brain:
-    """Read the mask from a mean-R² map; kept in memory as long as the file is the same.
+def read_brain(path: Path, source: str = "rsquare") -> Brain:
+    """Read the brain mask from a file; kept in memory as long as the file is the same.
 
     Raises
     ------
     BadDataError
-        If no voxel is above 0, or the file is damaged or not 3-D.
+        If every voxel is 0 or NaN, or the file is damaged or not 3-D.
     """
     now = path.stat()
-    return _read(path, now.st_size, now.st_mtime_ns)
+    return _read(path, source, now.st_size, now.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, _size: int, _mtime_ns: int) -> Brain:
+def _read(path: Path, source: str, _size: int, _mtime_ns: int) -> Brain:
     with open_file(path) as reader:
         header = reader.header
         header.need(3)
-        mask = whole_volume(reader) > 0  # NaN is not above 0
+        mask = as_mask(whole_volume(reader))
     inside = np.flatnonzero(mask.ravel())  # in C order, whatever the order in memory
     if not len(inside):
-        raise BadDataError(str(path), "no voxel of the mean-R² map is above 0: no brain mask")
+        raise BadDataError(str(path), "every voxel is 0 or NaN: no brain mask")
     inside.setflags(write=False)  # shared by all later calls
-    return Brain(header, Voxels(header.grid, inside))
+    return Brain(header, Voxels(header.grid, inside), source)
 
 
 def voxel_coordinates(voxels: Voxels, header: Header) -> NDArray[np.float64]:

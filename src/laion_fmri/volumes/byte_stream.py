@@ -6,12 +6,10 @@ in a thread of their own without the GIL, so that masking runs at the same time.
 
 from __future__ import annotations
 
-import gzip
 import io
 import mmap
 import os
 import threading
-import zlib
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -28,6 +26,8 @@ __all__ = ["Reader", "ahead", "open_chunks", "open_file"]
 
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 19
+#: Compressed bytes that are read at a time.
+_COMPRESSED = 1 << 17
 #: How many stretches are read or in use at a time.
 _AHEAD = 3
 
@@ -43,7 +43,7 @@ class Reader(Protocol):
         """Fill `buffer` from `position`, in bytes after the first voxel."""
 
     def finish(self) -> None:
-        """Read to the end, so that damage after the last volume is found too."""
+        """Read to where a checksum is, so that damage after the last volume is found too."""
 
 
 def ahead(reader: Reader, jobs: Iterable[tuple[int, int]]) -> Generator[memoryview, None, None]:
@@ -152,19 +152,65 @@ def open_chunks(chunks: Iterable[bytes | memoryview], name: str) -> Iterator[Rea
 
 @contextmanager
 def _inflating(raw: io.RawIOBase, name: str) -> Iterator[Reader]:
-    from isal import igzip, isal_zlib
+    from isal import igzip_lib
 
-    damages: Any = (isal_zlib.error, zlib.error, gzip.BadGzipFile)
-    opener: Any = igzip.IGzipFile
-    stream = opener(fileobj=raw, mode="rb")
+    damage: Any = igzip_lib.IsalError
     try:
-        yield _InOrder(stream, name)
+        yield _InOrder(_Inflated(raw), name)
     except EOFError as exc:
         raise CorruptFileError(name, "ends before its gzip stream does; fetch it again") from exc
-    except damages as exc:
+    except damage as exc:
         raise CorruptFileError(name, f"the gzip stream is damaged ({exc}); fetch it again") from exc
-    finally:
-        stream.close()
+
+
+class _Inflated:
+    """The bytes of a gzip file, of one member or several; what follows the last is left out.
+
+    Some files have foreign bytes at their end, such as the rest of an older, longer file that was
+    written over. Other readers of NIfTI do not look at them either.
+    """
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        from isal import igzip_lib
+
+        self._raw = raw
+        self._new: Any = lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        self._member = self._new()
+
+    def readinto(self, buffer: memoryview) -> int:
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+        while size:
+            if self._member.eof and not self._next_member():
+                return b""
+            compressed = b""
+            if self._member.needs_input:
+                compressed = self._raw.read(_COMPRESSED) or b""
+                if not compressed:
+                    raise EOFError
+            block: bytes = self._member.decompress(compressed, size)
+            if block:
+                return block
+        return b""
+
+    def finish(self) -> None:
+        """Read to the end of the member, where its checksum is."""
+        while not self._member.eof:
+            self.read(_BLOCK)
+
+    def _next_member(self) -> bool:
+        rest: bytes = self._member.unused_data.lstrip(b"\0")  # zeros may pad a member
+        while len(rest) < len(_GZIP) and (more := self._raw.read(_COMPRESSED)):
+            rest = (rest + more).lstrip(b"\0")
+        if not rest.startswith(_GZIP):
+            return False
+        self._member = self._new()
+        self._member.decompress(rest, 0)  # it keeps what it was given
+        return True
 
 
 class _InOrder:
@@ -172,7 +218,7 @@ class _InOrder:
 
     by_position = False
 
-    def __init__(self, stream: Any, name: str) -> None:
+    def __init__(self, stream: io.BufferedIOBase | _Inflated, name: str) -> None:
         self._stream = stream
         self._consumed = 0
         self.header = read_header(self._read, name)
@@ -187,12 +233,13 @@ class _InOrder:
             filled += count
 
     def finish(self) -> None:
-        scratch = bytearray(_BLOCK)
-        while self._stream.readinto(scratch):
-            continue
+        if isinstance(self._stream, _Inflated):
+            self._stream.finish()
 
     def _read(self, size: int) -> bytes:
-        block = cast("bytes", self._stream.read(size))
+        block = b""
+        while len(block) < size and (more := self._stream.read(size - len(block))):
+            block += more
         self._consumed += len(block)
         return block
 

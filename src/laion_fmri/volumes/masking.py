@@ -18,7 +18,6 @@ from laion_fmri.volumes.byte_stream import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -254,24 +253,7 @@ def whole_volume(reader: Reader) -> NDArray[Any]:
     return _scaled(values.reshape(header.grid, order="F"), header)
 
 
-def as_mask(values: NDArray[Any], path: Path, elements: str = "voxels") -> NDArray[np.bool_]:
-    """Return where values are not 0.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-    path : pathlib.Path
-        The file that they are from, for messages.
-    elements : str
-        What the message calls them: voxels or vertices.
-
-    Raises
-    ------
-    NotFiniteError
-        If one of the values is NaN.
-    """
-    count = int(np.isnan(values).sum()) if values.dtype.kind == "f" else 0
-    if count:
-        raise NotFiniteError(str(path), f"should be a mask, but {count} of its {elements} are NaN")
-    mask: NDArray[np.bool_] = values != 0
+def as_mask(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where values are neither 0 nor NaN."""
+    mask: NDArray[np.bool_] = (values != 0) & (values == values)  # noqa: PLR0124 - NaN is not
     return mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Header", "check_same_grid", "read_header"]
+__all__ = ["Header", "check_same_grid", "pointer_to", "read_header"]
 
 _BYTE_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 #: Scanner millimetres by which two affines of one grid may differ: float32 against float64 headers.
@@ -110,6 +111,8 @@ def read_header(read: Callable[[int], bytes], path: str) -> Header:
 
     block = read(Nifti1Header.sizeof_hdr)
     sizes = {int.from_bytes(block[:4], order) for order in _BYTE_ORDERS}
+    if pointer := pointer_to(block):
+        raise CorruptFileError(path, f"is {pointer}, and no NIfTI file: its content is not here")
     kind: Any = Nifti1Header
     if Nifti2Header.sizeof_hdr in sizes and not Nifti1Header.may_contain_header(block):
         kind = Nifti2Header
@@ -128,6 +131,18 @@ def read_header(read: Callable[[int], bytes], path: str) -> Header:
         raise CorruptFileError(path, f"the NIfTI header makes no sense ({exc})") from exc
 
 
+def pointer_to(begin: bytes) -> str:
+    """Return what kind of pointer a file is that stands for another, by its first bytes; or "".
+
+    Tools for large files in Git keep such a file in place of content that was not fetched.
+    """
+    if begin.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer"
+    if re.match(rb"(/annex/objects/|(\.\./)*\.git/annex/objects/)", begin):
+        return "a git-annex pointer"
+    return ""
+
+
 class _Repairs(list[str]):
     """A logger for nibabel's check of a header, which keeps what would be printed."""
 
@@ -138,7 +153,8 @@ class _Repairs(list[str]):
 
 def _check(raw: Any, path: str) -> None:
     """Check and repair a header as nibabel does when it loads an image."""
-    if raw["magic"].item() != raw.single_magic:
+    # Some tools write the magic of a pair of files (ni1) into a single file.
+    if raw["magic"].item() not in (raw.single_magic, raw.pair_magic):
         raise CorruptFileError(path, "is not a single-file NIfTI (.nii or .nii.gz)")
     if not 0 <= raw["dim"][0] <= 7:
         raise CorruptFileError(path, f"claims {raw['dim'][0]} dimensions; NIfTI has up to 7")
@@ -150,8 +166,9 @@ def _check(raw: Any, path: str) -> None:
 
 def _values(raw: Any, path: str) -> Header:
     shape = tuple(int(size) for size in raw.get_data_shape())
-    while len(shape) > 4 and shape[-1] == 1:
-        shape = shape[:-1]
+    if len(shape) > 4:  # dimensions of size 1 add nothing: one of them is a series of volumes
+        longer = [size for size in shape[3:] if size != 1] or [1]
+        shape = (*shape[:3], *longer)
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise CorruptFileError(path, f"expected a 3-D or 4-D volume, found shape {shape}")
     dtype = raw.get_data_dtype()

@@ -56,11 +56,14 @@ class Withheld:
         Bare values.
     why : str
         As the plan says it.
+    prefixes : tuple of str
+        Beginnings of their keys; empty for anywhere.
     """
 
     entity: str
     values: frozenset[str]
     why: str
+    prefixes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,9 @@ class Dataset:
         says = parse(key)
         for rule in self.withheld:
             value = says.get(rule.entity)
-            if value is not None and value in rule.values:
+            if value is None or value not in rule.values:
+                continue
+            if not rule.prefixes or key.startswith(rule.prefixes):
                 return f"{full(rule.entity, value)}: {rule.why}"
         return ""
 

@@ -1,0 +1,70 @@
+"""The models whose embeddings of the stimuli are public, and where these lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from neurofetch.errors import UnknownValueError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["AVAILABLE_MODELS", "embedding_key", "embedding_models", "models_on_disk"]
+
+AVAILABLE_MODELS = ("CLIP", "DINOv2", "PEcore", "SigLIP2")
+"""OpenCLIP ViT-H/14, DINOv2 ViT-L/14, Perception Encoder (core), SigLIP 2."""
+
+
+def embedding_models(models: object) -> tuple[str, ...]:
+    """Return the labels that an argument names, each once, in its order.
+
+    Parameters
+    ----------
+    models : bool, str or iterable of str
+        True and ``"all"`` stand for all of them, False and None for none.
+
+    Raises
+    ------
+    UnknownValueError
+        If there is no such model (a ``ValueError``); the message lists those that there are.
+
+    Examples
+    --------
+    >>> embedding_models(["SigLIP2", "CLIP"]), embedding_models(False)
+    (('SigLIP2', 'CLIP'), ())
+    >>> embedding_models("all") == AVAILABLE_MODELS
+    True
+    """
+    if models is None or models is False:
+        return ()
+    if models is True or models == "all":
+        return AVAILABLE_MODELS
+    several = isinstance(models, Iterable) and not isinstance(models, str)
+    given: list[Any] = [*models] if several else [models]  # type: ignore[misc]
+    for one in given:
+        if one not in AVAILABLE_MODELS:
+            near = [name for name in AVAILABLE_MODELS if name.lower() == str(one).lower()]
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            known = ", ".join(AVAILABLE_MODELS)
+            msg = (
+                f"there are no embeddings of the model {one!r}.{hint} There are {known}, or 'all'."
+            )
+            raise UnknownValueError(msg)
+    return tuple(dict.fromkeys(given))
+
+
+def embedding_key(model: str) -> str:
+    """Return the key in the bucket, which is the path in a data directory too.
+
+    Examples
+    --------
+    >>> embedding_key("CLIP")
+    'stimuli/task-images_desc-CLIP_embeddings.h5'
+    """
+    return f"stimuli/task-images_desc-{model}_embeddings.h5"
+
+
+def models_on_disk(root: Path) -> list[str]:
+    """Return the models whose embeddings are in a data directory."""
+    return [model for model in AVAILABLE_MODELS if (root / embedding_key(model)).is_file()]

@@ -1,0 +1,1 @@
+"""Files beside the brain data: pictures, vectors and tables, opened where they are first read."""

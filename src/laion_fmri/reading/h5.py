@@ -1,0 +1,115 @@
+"""An HDF5 file that each process opens for itself, when it first reads from it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from laion_fmri.errors import BadDataError, CorruptFileError
+from neurofetch.extras import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["LazyFile"]
+
+_WHOLE = 16
+"""Where one row in so many is wanted, reading all of them is faster than choosing."""
+
+
+class LazyFile:
+    """An HDF5 file, opened for reading at the first access.
+
+    A copy in another process, forked or unpickled, opens it again: a handle of HDF5 belongs to one
+    process.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        need(f"reading {path.name}", "stimuli", "h5py", "numpy")
+        self.path = path
+        self._open: tuple[int, Any] | None = None
+        self._closed = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": None}
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a dataset.
+
+        Raises
+        ------
+        BadDataError
+            If the file has none of that name.
+        CorruptFileError
+            If it is no HDF5 file, or a part of one.
+        ValueError
+            If it was closed.
+        """
+        if self._closed:
+            raise ValueError(f"{self.path} was closed. Load it again.")
+        if self._open is None or self._open[0] != os.getpid():
+            import h5py
+
+            try:
+                self._open = (os.getpid(), h5py.File(self.path, "r"))
+            except FileNotFoundError:
+                raise
+            except OSError as exc:
+                raise CorruptFileError(str(self.path), f"cannot be read as HDF5 ({exc})") from exc
+        file = self._open[1]
+        if name not in file:
+            raise BadDataError(str(self.path), f"has no dataset {name!r}; it has {list(file)}")
+        return file[name]
+
+    def read(self, name: str, rows: Any) -> Any:
+        """Return rows of a dataset, by whatever h5py takes.
+
+        Raises
+        ------
+        CorruptFileError
+            If they are damaged.
+        """
+        data = self[name]
+        try:
+            return data[rows]
+        except OSError as exc:
+            raise CorruptFileError(str(self.path), f"{name!r} cannot be read ({exc})") from exc
+
+    def gather(self, name: str, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Return rows in any order, each as often as it is asked for.
+
+        h5py itself takes a list of rows only if it rises and has no row twice.
+        """
+        import numpy as np
+
+        chosen, places = np.unique(rows, return_inverse=True)
+        if len(chosen) * _WHOLE >= len(self[name]):
+            found = self.read(name, slice(None))[chosen]
+        else:
+            found = self.read(name, chosen)
+        gathered: NDArray[Any] = np.asarray(found)[places.reshape(-1)]
+        return gathered
+
+    def texts(self, name: str) -> NDArray[np.str_]:
+        """Return a dataset of names."""
+        import numpy as np
+
+        data = self[name]
+        try:
+            return np.asarray(data.asstr()[:], dtype=np.str_)
+        except TypeError as exc:
+            raise BadDataError(str(self.path), f"{name!r} holds no names ({exc})") from exc
+
+    def close(self) -> None:
+        """Close it for good, in this process."""
+        self._closed = True
+        if self._open is not None and self._open[0] == os.getpid():
+            self._open[1].close()
+        self._open = None
