@@ -412,7 +412,7 @@ def test_in_a_terminal_there_is_a_bar_with_bytes_rate_and_time(slow, faulty):
     code, screen = faulty.in_terminal(slow)
     assert code == 0
     assert "\r" in screen
-    bar = r"\d+%\|[^|]*\| [\d.]+k/308k \[[\d:]+<[\d:?]+, +[\d.]+k?B/s, \d+/48 files"
+    bar = r"\d+%\|[^|]*\| [\d.]+k/308k \[[\d:]+<[\d:?]+, +[\d.]+k?B/s, \d+/49 files"
     bars = re.findall(bar, screen)
     assert len(bars) >= 2
     assert screen.endswith("--stdout--\n")
@@ -522,7 +522,12 @@ def test_info_tells_subjects_sessions_regions_and_sizes(shell):
     assert one["files_here"] == 0
     assert three["files_here"] == len([p for p in on_disk(shell.data) if "sub-03" in p])
     public = [k for k in bucket(SMALL) if "/sub-03/" in k and "ses-31" not in k]
-    mine = [k for k in public if k.startswith(("derivatives/glm", "derivatives/rois"))]
+    mine = [
+        k
+        for k in public
+        if k.startswith(("derivatives/glm", "derivatives/rois"))
+        or ("anatomical" in k and "res-1pt8_desc-brain_mask" in k)
+    ]
     assert three["files_total"] == len(mine)
     assert three["bytes_total"] == sum(len(bucket(SMALL)[key]) for key in mine)
     table = shell("laion-fmri info --subject sub-03").out

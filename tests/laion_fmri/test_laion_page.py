@@ -63,7 +63,7 @@ def _user(home, endpoint, monkeypatch):
 
 def tree(subject):
     """What download() walks for a subject; `ses-31` is held out."""
-    folders = (f"{GLM}/{subject}/", f"derivatives/rois/{subject}/")
+    folders = (f"{GLM}/{subject}/", f"derivatives/rois/{subject}/", brain_mask(subject))
     return {key for key in bucket() if key.startswith(folders) and "ses-31" not in key}
 
 
@@ -77,6 +77,16 @@ def summaries(subject):
 
 def rois(subject):
     return {key for key in tree(subject) if key.startswith("derivatives/rois/")}
+
+
+def brain_mask(subject):
+    folder = f"derivatives/anatomical/{subject}/ses-PrismaAnat/anat"
+    return f"{folder}/{subject}_ses-PrismaAnat_space-T1w_res-1pt8_desc-brain_mask"
+
+
+def masks(subject):
+    """The brain masks that the loader's results are on, the mean R² among them."""
+    return mean_r2(subject) | {f"{brain_mask(subject)}.{kind}" for kind in ("nii.gz", "json")}
 
 
 def mean_r2(subject):
@@ -114,11 +124,15 @@ def test_the_signature_is_the_pages_own_then_keywords_of_ours():
 @pytest.mark.parametrize(
     ("ses", "expected"),
     [
-        ("ses-01", ROOT | sessions("sub-03", "ses-01") | rois("sub-03") | mean_r2("sub-03")),
-        ("averages", ROOT | summaries("sub-03") | rois("sub-03")),
+        ("ses-01", ROOT | sessions("sub-03", "ses-01") | rois("sub-03") | masks("sub-03")),
+        ("averages", ROOT | summaries("sub-03") | rois("sub-03") | masks("sub-03")),
         (
             ["ses-01", "averages"],
-            ROOT | sessions("sub-03", "ses-01") | rois("sub-03") | summaries("sub-03"),
+            ROOT
+            | sessions("sub-03", "ses-01")
+            | rois("sub-03")
+            | summaries("sub-03")
+            | masks("sub-03"),
         ),
     ],
     ids=["session only", "summaries only", "both"],
@@ -223,7 +237,7 @@ def test_a_second_run_walks_each_prefix_once_and_asks_nothing_else(
     for prefix in (f"{GLM}/sub-03/", "derivatives/rois/sub-03/"):
         keys = sum(key.startswith(prefix) for key in bucket())
         assert walked.pop(prefix) == math.ceil(keys / page_size)
-    assert walked == {"derivatives/atlases/sub-03/": 1}
+    assert walked == {"derivatives/atlases/sub-03/": 1, brain_mask("sub-03"): 1}
     assert sum(not request.query["prefix"] for request in again) == 1
 
 
@@ -326,7 +340,7 @@ def test_the_parallel_example_fetches_the_single_trial_betas(shell):
     assert done.code == 0
     assert "note: desc-singletrial → desc-SingletrialBetas" in done.err
     betas = f"{GLM}/sub-03/ses-01/func/sub-03_ses-01_task-images_space-T1w_stat-effect_"
-    nifti = {key for key in rois("sub-03") | mean_r2("sub-03") if key.endswith(".nii.gz")}
+    nifti = {key for key in rois("sub-03") | masks("sub-03") if key.endswith(".nii.gz")}
     assert on_disk(shell.data) == local(
         ROOT | nifti | {f"{betas}desc-SingletrialBetas_statmap.nii.gz"}
     )
@@ -336,6 +350,7 @@ def test_the_parallel_example_fetches_the_single_trial_betas(shell):
 def test_the_example_of_a_session_with_the_summaries(shell):
     assert shell("laion-fmri download --subject sub-03 --ses ses-01 averages").code == 0
     expected = sessions("sub-03", "ses-01") | rois("sub-03") | summaries("sub-03")
+    expected |= masks("sub-03")
     assert on_disk(shell.data) == local(ROOT | expected)
 
 

@@ -282,5 +282,5 @@ def test_reading_before_fetching_shows_both(shell):
     damaged.write_bytes(text[:-1] + b"?")
     done = shell(LINE + " --verify --progress bar")
     assert "replaced: README: here, but damaged: " in done.err
-    assert "139/139 files]\n" in done.err  # the first bar is closed before the second begins
+    assert "141/141 files]\n" in done.err  # the first bar is closed before the second begins
     assert "1/1 files]\n1 file fetched" in done.err
