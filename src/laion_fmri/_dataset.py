@@ -19,6 +19,7 @@ ROOT_FILES = ("dataset_description.json", "participants.tsv", "participants.json
 BETAS = "derivatives/glmsingle-tedana/"
 ROIS = "derivatives/rois/"
 OLD_ROIS = "derivatives/atlases/"
+ANATOMY = "derivatives/anatomical/"
 
 GATED = ("stimuli/task-images_stimuli.h5", "stimuli/task-images_metadata.csv")
 """Keys that LIST shows and GET refuses: a data use agreement opens them, at an access service."""
@@ -59,12 +60,19 @@ def _families(extras: Extras) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
         whole.append(Family("surfaces: include_freesurfer", prefixes=freesurfer))
     loose = [Family("ROI: belongs to no session", prefixes=(ROIS, OLD_ROIS))]
     if extras.anatomical:
-        prefixes = ("derivatives/anatomical/",)
-        loose.append(Family("anatomy: belongs to no session", prefixes=prefixes))
+        loose.append(Family("anatomy: belongs to no session", prefixes=(ANATOMY,)))
+    else:
+        loose.append(_brain_mask("brain mask: belongs to no session"))
     if extras.localizers:
         prefixes = ("derivatives/localizers/",)
         loose.append(Family("localizer: belongs to no session", prefixes=prefixes))
     return tuple(whole), tuple(loose)
+
+
+def _brain_mask(why: str, extension: str = "") -> Family:
+    """Return the mask on the grid of the functional data, alone of the whole anatomy."""
+    entities = (("res", "1pt8"), ("desc", "brain"))
+    return Family(why, prefixes=(ANATOMY,), entities=entities, extension=extension)
 
 
 def dataset(extras: Extras = Extras()) -> Dataset:  # noqa: B008 - a frozen value
@@ -80,6 +88,7 @@ def dataset(extras: Extras = Extras()) -> Dataset:  # noqa: B008 - a frozen valu
                 entities=(("desc", "R2mean"), ("stat", "rsquare")),
                 extension=".nii.gz",
             ),
+            _brain_mask("brain mask: its voxels are the columns of what is loaded", ".nii.gz"),
         ),
         sessionless=loose,
         mirrored=whole,
@@ -105,7 +114,7 @@ def subject_trees(extras: Extras = Extras()) -> tuple[str, ...]:  # noqa: B008 -
     trees = [BETAS, ROIS, OLD_ROIS]
     for wanted, tree in (
         (extras.freesurfer, "derivatives/freesurfer/"),
-        (extras.anatomical, "derivatives/anatomical/"),
+        (extras.anatomical, ANATOMY),
         (extras.localizers, "derivatives/localizers/"),
         (extras.raw, ""),
     ):
@@ -117,6 +126,9 @@ def subject_trees(extras: Extras = Extras()) -> tuple[str, ...]:  # noqa: B008 -
 def listing(subjects: tuple[str, ...], extras: Extras) -> Listing:
     """Return what to list for some subjects (full labels, such as "sub-03")."""
     walks = [f"{tree}{subject}/" for subject in subjects for tree in subject_trees(extras)]
+    if not extras.anatomical:  # of the anatomy, its brain mask alone
+        anat = "{0}{1}/ses-PrismaAnat/anat/{1}_ses-PrismaAnat_space-T1w_res-1pt8_desc-brain_mask"
+        walks += [anat.format(ANATOMY, subject) for subject in subjects]
     if extras.stimuli:
         walks.append("stimuli/")
     else:

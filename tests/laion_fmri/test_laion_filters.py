@@ -54,8 +54,12 @@ def under(*prefixes):
     return {key for key in KEYS if key.startswith(prefixes)}
 
 
-MINE = under(f"{GLM}sub-03/", f"{ROIS}sub-03/")
-SESSIONS = {key for key in MINE if "/ses-" in key}
+ANATOMY = "derivatives/anatomical/"
+MASK = (
+    f"{ANATOMY}sub-03/ses-PrismaAnat/anat/sub-03_ses-PrismaAnat_space-T1w_res-1pt8_desc-brain_mask"
+)
+MINE = under(f"{GLM}sub-03/", f"{ROIS}sub-03/", MASK)
+SESSIONS = {key for key in MINE - under(MASK) if "/ses-" in key}
 R2MEAN = f"{GLM}sub-03/sub-03_task-images_space-T1w_stat-rsquare_desc-R2mean_statmap"
 
 
@@ -100,7 +104,7 @@ def model(wanted):
     chosen = {
         key
         for key in MINE
-        if passes(key, wanted, any_session=key.startswith(ROIS) and "ses" in wanted)
+        if passes(key, wanted, any_session=key.startswith((ROIS, ANATOMY)) and "ses" in wanted)
     }
     if wanted.get("suffix"):
         chosen |= {key for key in MINE if any(sidecar(other) == key for other in chosen)}
@@ -108,9 +112,10 @@ def model(wanted):
         described = {key for key in chosen if passes(key, strict, any_session=True)}
         chosen |= {sidecar(key) for key in described} & MINE
     if set(wanted.get("ses", ())) - {"averages"}:
-        chosen.add(R2MEAN + ".nii.gz")
-        if "json" in wanted.get("extension", ["json"]):
-            chosen.add(R2MEAN + ".json")
+        for companion in (R2MEAN, MASK):
+            chosen.add(companion + ".nii.gz")
+            if "json" in wanted.get("extension", ["json"]):
+                chosen.add(companion + ".json")
     return chosen | set(ROOT_FILES)
 
 
@@ -158,6 +163,7 @@ def test_the_plan_names_the_rule_beside_each_companion():
     betas = f"{GLM}sub-03/ses-01/func/sub-03_ses-01_task-images_space-T1w_desc-Fracridge_statmap"
     assert found["participants.tsv"] == "root file"
     assert found[R2MEAN + ".nii.gz"].startswith("mean-R² map")
+    assert found[MASK + ".nii.gz"].startswith("brain mask")
     assert found[betas + ".nii.gz"] == "asked for"
     assert found[betas + ".json"] == "sidecar of " + betas.rpartition("/")[2] + ".nii.gz"
 
@@ -217,7 +223,9 @@ def test_an_unknown_value_lists_the_nearest():
 
 
 def test_an_unknown_session_lists_those_that_exist():
-    with pytest.raises(UnknownValueError, match=r"ses-07 does not exist.*01, 02, 31, averages"):
+    with pytest.raises(
+        UnknownValueError, match=r"ses-07 does not exist.*01, 02, 31, PrismaAnat, averages"
+    ):
         plan(ses="07")
 
 
@@ -330,7 +338,7 @@ EMBEDDINGS = {key for key in STIMULI if key.endswith("_embeddings.h5")}
         ("stimuli", STIMULI),
         ("embeddings", EMBEDDINGS),
         ("freesurfer", under("derivatives/freesurfer/sub-03/")),
-        ("anatomical", under("derivatives/anatomical/sub-03/")),
+        ("anatomical", under(f"{ANATOMY}sub-03/") - under(MASK)),
         ("localizers", under("derivatives/localizers/sub-03/")),
         ("raw", under("sub-03/")),
     ],
