@@ -124,9 +124,9 @@ class BadDataError(VerificationError):
 
         BadDataError (ValueError)
         ├── CorruptFileError (OSError)   damaged gzip, truncated, no NIfTI header
-        ├── GridMismatchError            another shape or affine than the brain mask's
+        ├── GridMismatchError            another shape or affine than the brain mask's, another mask
         ├── TrialMismatchError           the rows of trials.tsv do not match the volumes
-        └── NotFiniteError               NaN or infinite values among the voxels asked for
+        └── NotFiniteError               NaN or infinite values, where they are to be an error
 
     Parameters
     ----------

@@ -60,9 +60,9 @@ class Wanted:
     """
 
     def __init__(self, pool: str, name: str, generation: str) -> None:
-        self.pool = pool
-        self.name = name
-        self.generation = generation if name.startswith("random_") else NEWEST
+        self.pool: str = pool
+        self.name: str = name
+        self.generation: str = generation if name.startswith("random_") else NEWEST
         self.commit: str = COMMITS[self.generation]
 
     @property
