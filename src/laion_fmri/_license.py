@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["LICENSE", "can_ask", "check_license", "is_accepted", "require_license"]
+__all__ = ["LICENSE", "PHRASE", "URL", "can_ask", "check_license", "is_accepted", "require_license"]
 
 LICENSE = "CC0-1.0"
 URL = "https://creativecommons.org/publicdomain/zero/1.0/"
 VARIABLE = "LAION_FMRI_ACCEPT_LICENSE"
-_PHRASE = "I AGREE"
+PHRASE = "I AGREE"
 _QUESTIONS = 3
 """So many times it is asked, if the answer is neither yes nor no."""
 _YES = frozenset({
@@ -164,7 +164,7 @@ def _asked(plan: str) -> str:
     shown = f"{plan}\n\n" if plan else ""
     console.say(
         f"{shown}The LAION-fMRI data are in the public domain under {LICENSE}:\n  {URL}\n"
-        f"Type {_PHRASE} to continue."
+        f"Type {PHRASE} to continue."
     )
     for left in reversed(range(_QUESTIONS)):
         answer = _answer(read)
@@ -172,10 +172,10 @@ def _asked(plan: str) -> str:
             return where
         if _normal(answer) in _NO or not left:
             break
-        console.say(f"{answer.strip()!r} is neither yes nor no. Type {_PHRASE}, or no.")
+        console.say(f"{answer.strip()!r} is neither yes nor no. Type {PHRASE}, or no.")
     msg = (
         f"the licence was not accepted: you answered {answer.strip()!r}. Nothing was fetched. Run "
-        f"this again and type {_PHRASE}, or name the licence: --accept-license {LICENSE}, "
+        f"this again and type {PHRASE}, or name the licence: --accept-license {LICENSE}, "
         f"accept_license={LICENSE!r} in Python, or {VARIABLE}={LICENSE}."
     )
     raise LicenseNotAcceptedError(msg)
@@ -203,7 +203,7 @@ def _answer(read: Callable[[], str]) -> str:
 
 
 def _read_notebook() -> str:
-    return input(f"{_PHRASE}? ")
+    return input(f"{PHRASE}? ")
 
 
 def _read_terminal() -> str:

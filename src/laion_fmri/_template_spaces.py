@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from laion_fmri.errors import BadDataError, DataNotDownloadedError
-from laion_fmri.loader.layout import Layout, how_to_get
+from laion_fmri.errors import BadDataError
+from laion_fmri.loader.layout import Layout
 from laion_fmri.loader.masks import brain_of
 from laion_fmri.loader.voxels import check_source
 from neurofetch.errors import UnknownValueError, UnreachableError, UsageError
@@ -157,19 +157,13 @@ def without_nan(values: Any) -> Floats:
     return array
 
 
-def _here(subject: OfSubject, relative: str, **how: str | bool) -> Path:
-    path = Path(subject.data_dir) / relative
-    if not path.is_file():
-        raise DataNotDownloadedError(
-            f"Not downloaded to {subject.data_dir}: {relative}. This brings it:\n"
-            f"{how_to_get(Path(subject.data_dir), subject.subject_id, **how)}"
-        )
-    return path
-
-
 def _freesurfer(subject: OfSubject, name: str) -> Path:
-    relative = f"derivatives/freesurfer/{subject.subject_id}/{name}"
-    return _here(subject, relative, ses="averages", include_freesurfer=True)
+    layout = Layout(Path(subject.data_dir), subject.subject_id)
+    path = layout.freesurfer / name
+    how: dict[str, str | bool] = {"ses": "averages", "include_freesurfer": True}
+    if not os.path.lexists(path):
+        layout.missing(f"FreeSurfer's {name}", **how)
+    return layout.present(path, **how)
 
 
 # --- to a volume ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,49 @@ from neurofetch.errors import ConfigError, DestinationError, UsageError
 from neurofetch.store.atomic import write_atomically
 
 __all__ = [
+    "DataDir",
     "DataDirNotSetError",
     "config_path",
     "data_directory",
     "dataset_initialize",
     "get_data_dir",
+    "set_data_dir",
 ]
 
 _VARIABLE = "LAION_FMRI_DATA_DIR"
+
+
+class DataDir(str):
+    """The data directory as text, which is a path too.
+
+    Some scripts write ``get_data_dir() + "/stimuli"``, others ``get_data_dir() / "stimuli"``. What
+    text has is the text's (such as ``replace``); what only a `pathlib.Path` has is the path's
+    (``/``, ``joinpath``, ``parent``, ``is_dir``, ``glob`` …). It equals the path, too.
+    """
+
+    __slots__ = ()
+
+    def __fspath__(self) -> str:
+        return str(self)
+
+    def __truediv__(self, other: str | os.PathLike[str]) -> Path:
+        return Path(str(self)) / other
+
+    def __eq__(self, other: object) -> bool:
+        return Path(str(self)) == other if isinstance(other, Path) else str(self) == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    def __str__(self) -> str:
+        return "".join(self)  # plain text: `str` would return this object itself
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # those that copying and pickling look for
+            raise AttributeError(name)
+        return getattr(Path(str(self)), name)
 
 
 def config_path() -> Path:
@@ -34,18 +70,13 @@ def config_path() -> Path:
     return Path(base) / "laion_fmri" / "config.json"
 
 
-def dataset_initialize(path: str | os.PathLike[str]) -> Path:
+def dataset_initialize(path: str | os.PathLike[str]) -> None:
     """Choose the data directory, for now and for later.
 
     Parameters
     ----------
     path : str or os.PathLike
         An existing directory; it is stored as an absolute path.
-
-    Returns
-    -------
-    Path
-        The absolute path.
 
     Raises
     ------
@@ -67,7 +98,8 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
     --------
     >>> import tempfile
     >>> from laion_fmri.config import dataset_initialize, get_data_dir
-    >>> chosen = dataset_initialize(tempfile.mkdtemp())
+    >>> chosen = tempfile.mkdtemp()
+    >>> dataset_initialize(chosen)
     >>> get_data_dir() == chosen
     True
     """
@@ -87,20 +119,24 @@ def dataset_initialize(path: str | os.PathLike[str]) -> Path:
     if override and _absolute(override) != chosen:
         msg = f"{_VARIABLE}={override} has priority over {chosen}. To use {chosen}, unset it."
         warnings.warn(msg, UserWarning, stacklevel=2)
-    return chosen
+    with suppress(OSError):  # a directory that others keep may be read-only, and is good enough
+        (chosen / ".laion_fmri").mkdir(exist_ok=True)
+
+
+set_data_dir = dataset_initialize
 
 
 def _absolute(text: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
-def get_data_dir() -> Path:
+def get_data_dir() -> DataDir:
     """Return the data directory.
 
     Returns
     -------
-    Path
-        ``LAION_FMRI_DATA_DIR`` if that is set, else what `dataset_initialize` chose.
+    DataDir
+        Text that can be used as a path, too: ``LAION_FMRI_DATA_DIR`` if that is set, else what `dataset_initialize` chose.
 
     Raises
     ------
@@ -116,7 +152,7 @@ def get_data_dir() -> Path:
             f"or set {_VARIABLE}."
         )
         raise DataDirNotSetError(msg)
-    return _absolute(text)
+    return DataDir(_absolute(text))
 
 
 def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -309,7 +309,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         dry_run=dry_run,
         stacklevel=4,  # past `also_named`
     )
-    root = Path(data_dir) if data_dir is not None else get_data_dir()
+    root = Path(get_data_dir() if data_dir is None else data_dir)
     with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not dry_run:
             _check_permission(fetcher.directory, accept_license)

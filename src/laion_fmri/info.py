@@ -131,7 +131,7 @@ def _everything(fetcher: Fetcher, subjects: tuple[str, ...]) -> Selection:
 def _directory(named: str | os.PathLike[str] | None) -> Iterator[tuple[Path, str | None]]:
     """Give the data directory; an empty one, and None for its name, where none was chosen yet."""
     try:
-        chosen = get_data_dir() if named is None else Path(os.path.abspath(named))
+        chosen = Path(get_data_dir() if named is None else os.path.abspath(named))
     except DataDirNotSetError:
         with TemporaryDirectory(prefix="laion-fmri-") as empty:
             yield Path(empty), None

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from testbed.laion import trial_labels
-from tests.acceptance_world import QUIET, RECIPE, RECORDS, lay_out, naive_union, same, world
+from tests.acceptance_world import QUIET, RECIPE, lay_out, naive_union, same, world
 from tests.loader_tree import naive_betas
+from tests.split_lists import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -240,9 +241,8 @@ def test_a_replication_finds_all_shared_pictures_in_three_lists(here):
 
 
 def test_analysis_scripts_import_these(here):
-    from laion_fmri.splits import get_train_test_ids
-
     from laion_fmri.discovery import describe, get_rois, get_subjects
+    from laion_fmri.splits import get_train_test_ids
     from laion_fmri.subject import load_subject
 
     assert load_subject(get_subjects()[0]).get_available_rois() == get_rois(get_subjects()[0])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed.laion import ROIS
-from tests.acceptance_world import CATEGORIES, QUIET, RECORDS, world
+from tests.acceptance_world import CATEGORIES, QUIET, world
+from tests.split_lists import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

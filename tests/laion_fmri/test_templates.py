@@ -252,6 +252,10 @@ def test_what_is_not_on_disk_is_named_with_the_call_that_brings_it(sub, root, tm
     with pytest.raises(ValueError, match=r"talairach\.lta: is no linear transform"):
         away.to_template(values, "MNI305")
     (tree / f"derivatives/freesurfer/{ONE}/mri/transforms/talairach.lta").unlink()
+    (tree / f"derivatives/freesurfer/{ONE}/mri/transforms/talairach.lta").symlink_to("gone")
+    with pytest.raises(DataNotDownloadedError, match="link"):
+        away.to_template(values, "MNI305")
+    (tree / f"derivatives/freesurfer/{ONE}/mri/transforms/talairach.lta").unlink()
     with pytest.raises(FileNotFoundError, match="include_freesurfer=True"):
         away.to_template(values, "MNI305")
     anatomical_path(tree).unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -158,14 +159,15 @@ def _config(arguments: argparse.Namespace) -> int:
     from laion_fmri.config import config_path, dataset_initialize, get_data_dir
 
     if arguments.data_dir is not None:
-        chosen = dataset_initialize(arguments.data_dir)
+        dataset_initialize(arguments.data_dir)
+        chosen = os.path.abspath(os.path.expanduser(arguments.data_dir))
         console.remark(f"data directory: {chosen} (kept in {config_path()})", arguments)
     else:
-        chosen = get_data_dir()
+        chosen = str(get_data_dir())
     if arguments.json:
-        console.emit("config", {"data_dir": str(chosen), "config": str(config_path())})
+        console.emit("config", {"data_dir": chosen, "config": str(config_path())})
     elif arguments.data_dir is None:
-        console.output(str(chosen))
+        console.output(chosen)
     return ExitCode.OK
 
 
