@@ -230,9 +230,8 @@ def test_captions_of_people_and_of_a_model(here, labels):
 
 
 def test_embeddings_come_by_name_in_the_callers_order(here):
-    from laion_fmri.embeddings import AVAILABLE_MODELS
-
     from laion_fmri import load_embeddings
+    from laion_fmri.embeddings import AVAILABLE_MODELS
 
     assert tuple(MODELS) == AVAILABLE_MODELS
     names = [NAME, UNCOVERED, NAME]
