@@ -6,7 +6,7 @@ nibabel and numpy, used naively.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -79,7 +79,6 @@ def world(home: Path, *, agreed: bool = True) -> Iterator[World]:
     with (
         S3Server({"laion-fmri": objects()}, forbidden=(*HELD_OUT, *GATED)) as s3,
         AccessServer(gated) as service,
-        mirror(true_files()) if RECORDS.is_dir() else nullcontext() as lists,
         pytest.MonkeyPatch.context() as patch,
         ExitStack() as also,
     ):
@@ -90,8 +89,6 @@ def world(home: Path, *, agreed: bool = True) -> Iterator[World]:
             patch.delenv(name, raising=False)
         for name, text in made.env.items():
             patch.setenv(name, text)
-        if lists is not None:
-            patch.setenv("LAION_FMRI_SPLITS_URL", lists.url)
         if agreed:
             patch.setenv("LAION_FMRI_REQUEST_ID", service.grant())
             for name, text in LICENSE.items():

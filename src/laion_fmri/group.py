@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 from laion_fmri._names import also_named
 from laion_fmri.config import data_directory
 from laion_fmri.loader.layout import Layout, how_to_get, subjects_on_disk
+from laion_fmri.stimuli import Stimuli
 from laion_fmri.subject import Subject, load_subject
 
 if TYPE_CHECKING:
@@ -216,3 +217,38 @@ class Group:
             return {name: subject.get_trial_info(session) for name, subject in self}
         sessions = _repeatable(session)
         return {name: subject.get_trial_info(sessions) for name, subject in self}
+
+    def get_shared_stimulus_metadata(self) -> pd.DataFrame:
+        """Return the rows of the table of stimuli that all subjects saw, counted anew from 0.
+
+        Raises
+        ------
+        StimuliNotDownloadedError
+            If the table is not on disk.
+        """
+        table = self[0].get_stimulus_metadata()
+        return table[table["unique_or_shared"] == "shared"].reset_index(drop=True)
+
+    def get_shared_images(self, format: Literal["pil", "numpy"] = "pil") -> Any:  # noqa: A002
+        """Return the pictures that all subjects saw, in the order of their table.
+
+        Parameters
+        ----------
+        format : {"pil", "numpy"}
+            A list of PIL images, with their alpha channel; or uint8, shape (n, height, width, 3),
+            as displayed.
+
+        Raises
+        ------
+        ValueError
+            If `format` is neither.
+        StimuliNotDownloadedError
+            If the pictures or their table are not on disk.
+        """
+        if format not in ("pil", "numpy"):
+            raise ValueError(f"format={format!r}: expected 'pil' or 'numpy'.")
+        names = self.get_shared_stimulus_metadata()["image_name"].tolist()
+        with Stimuli(self[0].data_dir) as found:
+            if format == "numpy":
+                return found.images.array(names)
+            return [found.images.get(name, as_displayed=False) for name in names]

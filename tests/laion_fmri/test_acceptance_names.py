@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance_world import QUIET, world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.acceptance_world import World
 
@@ -93,7 +93,7 @@ METHODS = {
     "get_trial_info": "session",
     "get_available_rois": "category=None",
     "get_n_stimuli": "stimuli=None",
-    "to_nifti": "values, output_path",
+    "to_nifti": "values, output_path, roi=None, mask=None",
     "get_voxel_coordinates": "roi=None, mask=None",
     "get_events": "session",
     "to_template": "values, target",
@@ -116,13 +116,19 @@ def here(tmp_path) -> Iterator[World]:
         yield made
 
 
-def parameters(function: object) -> str:
-    """Return the parameters of a function as text, without annotations."""
-    every = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
-    given = [one for one in every if one.name != "self"]
-    return ", ".join(
-        one.name if one.default is one.empty else f"{one.name}={one.default!r}" for one in given
-    )
+def takes(function: Callable[..., object], expected: str) -> None:
+    """Hold a function's parameters against those of a text, which may be the first of more.
+
+    What must be given there may have a default here.
+    """
+    found = [one for one in inspect.signature(function).parameters.values() if one.name != "self"]
+    wanted = [one.partition("=") for one in expected.split(", ") if one]
+    assert [one.name for one in found[: len(wanted)]] == [name for name, _, _ in wanted]
+    for one, (_, has_default, default) in zip(found, wanted, strict=False):
+        assert one.kind is one.POSITIONAL_OR_KEYWORD, one
+        if has_default:
+            assert repr(one.default) == default
+    assert all(one.default is not one.empty for one in found[len(wanted) :] if one.kind < 4)
 
 
 def test_the_top_level_has_all_names():
@@ -151,7 +157,7 @@ def test_download_and_stimuli_are_modules_also_after_the_package_was_imported():
 def test_a_function_takes_what_it_took(name):
     module, _, function = name.partition(".")
     found = getattr(importlib.import_module(f"laion_fmri.{module}"), function)
-    assert parameters(found).startswith(SIGNATURES[name])
+    takes(found, SIGNATURES[name])
 
 
 def test_a_subject_has_all_methods():
@@ -162,7 +168,7 @@ def test_a_subject_has_all_methods():
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_of_a_subject_takes_what_it_took(name):
     subject = importlib.import_module("laion_fmri.subject").Subject
-    assert parameters(getattr(subject, name)).startswith(METHODS[name])
+    takes(getattr(subject, name), METHODS[name])
 
 
 def test_errors_are_what_scripts_catch():

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 pytestmark = [QUIET, pytest.mark.slow]
 
-VERTICES = {"fsaverage5": 10242, "fsaverage6": 40962}
+VERTICES = {"fsaverage5": 10242, "fsaverage6": 40962, "fsaverage": 163842}
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory) -> Iterator[World]:
     from laion_fmri.config import dataset_initialize
 
-    home = write_home(tmp_path_factory.mktemp("templateflow"), "10k", "41k")
+    home = write_home(tmp_path_factory.mktemp("templateflow"), "10k", "41k", "164k")
     with templateflow(home), world(tmp_path_factory.mktemp("templates")) as made:
         lay_out(made.data, "sub-01")
         dataset_initialize(str(made.data))

@@ -22,8 +22,9 @@ from laion_fmri.errors import (
     DataNotDownloadedError,
     GridMismatchError,
 )
-from laion_fmri.loader.stimulus_images import Stimuli, as_displayed
+from laion_fmri.loader.stimulus_images import Stimuli
 from laion_fmri.loader.torch_dataset import LazyTrials
+from laion_fmri.reading.pictures import as_displayed_rgb
 from laion_fmri.subject import load_subject
 from tests.loader_tree import (
     anatomical_path,
@@ -394,9 +395,9 @@ def test_values_that_are_not_finite_in_items(tree, nan):
 def test_a_transparent_picture_is_on_grey_as_it_was_shown(tree):
     stimuli = Stimuli(tree)
     seen = set()
-    for label in stimuli.rows:
+    for label in stimuli.images.names():
         image = stimuli.image(label)
-        shown = as_displayed(image)
+        shown = as_displayed_rgb(image)
         pixels = np.asarray(image.convert("RGBA")).astype(float)
         alpha = pixels[..., 3:] / 255
         expected = pixels[..., :3] * alpha + 128 * (1 - alpha)

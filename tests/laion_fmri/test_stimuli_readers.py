@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import multiprocessing
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -560,3 +562,34 @@ def test_a_reader_is_pickled_without_its_open_files(tree):
     content = pickle.dumps(found)
     found.close()
     assert digest((pickle.loads(content), 1)) == expected
+
+
+# --- without the libraries ------------------------------------------------------------------------
+
+_REFUSED = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {library!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+from laion_fmri import captions, embeddings, segmentations, splits, stimuli
+print("imported")
+try:
+    found = stimuli.load_stimuli({root!r})
+    found.images.get(0)
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("library", ["h5py", "PIL", "pandas", "numpy"])
+def test_a_library_that_is_missing_is_named_with_the_line_that_installs_it(tmp_path, library):
+    code = _REFUSED.format(library=library, root=str(write(tmp_path)))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported, _, told = run.stdout.partition("\n")
+    assert imported == "imported"
+    assert library in told
+    assert "pip install 'neurofetch[stimuli]'" in told

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from laion_fmri.errors import BadDataError, CorruptFileError, StimuliNotDownloadedError
+from laion_fmri.errors import BadDataError, StimuliNotDownloadedError
 from laion_fmri.loader.layout import how_to_get
-from neurofetch.extras import need
+from laion_fmri.reading.pictures import StimulusImages
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from PIL.Image import Image
 
-__all__ = ["Stimuli", "as_displayed"]
-
-#: What was behind the pictures, as 8-bit RGB.
-_GREY = (128, 128, 128)
-
-_NAME_COLUMNS = ("image_name", "label", "name")
+__all__ = ["Stimuli"]
 
 
 class Stimuli:
-    """Encoded images in ``stimuli/task-images_stimuli.h5``, one per row of the metadata table.
-
-    The file is opened once in each process, for the first image. A copy in another process,
-    forked or unpickled, opens it again.
+    """The images of a data directory, which may lack them: see `StimulusImages`.
 
     Parameters
     ----------
@@ -42,10 +29,6 @@ class Stimuli:
         folder = data_dir / "stimuli"
         self.path: Path = folder / "task-images_stimuli.h5"
         self.table: Path = folder / "task-images_metadata.csv"
-        self._open: tuple[int, Any] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": None}
 
     def here(self) -> bool:
         """Whether both files are on disk."""
@@ -62,19 +45,19 @@ class Stimuli:
             )
 
     @cached_property
-    def rows(self) -> dict[str, int]:
-        """The row of each image in the archive, by its label."""
+    def images(self) -> StimulusImages:
+        """The images, by name."""
         self.need()
-        with open(self.table, newline="", encoding="utf-8") as file:
-            head, *rows = [row for row in csv.reader(file) if row] or [[]]
-        for name in _NAME_COLUMNS:
-            if name in head:
-                column = head.index(name)
-                return {row[column]: number for number, row in enumerate(rows)}
-        raise BadDataError(str(self.table), f"has none of the columns {', '.join(_NAME_COLUMNS)}")
+        return StimulusImages(self.path, self.table)
 
-    def image(self, label: str) -> Image:
+    def image(self, label: str, *, as_displayed: bool = False) -> Image:
         """Return an image, decoded.
+
+        Parameters
+        ----------
+        label : str
+        as_displayed : bool
+            In RGB, and on the grey of the screen where it is transparent.
 
         Raises
         ------
@@ -83,38 +66,6 @@ class Stimuli:
         CorruptFileError
             If the archive or the image cannot be read.
         """
-        need("reading stimulus images", "torch", "h5py", "PIL")
-        from PIL import Image
-
-        row = self.rows.get(label)
-        if row is None:
+        if label not in self.images:
             raise BadDataError(str(self.table), f"has no row for the stimulus {label!r}")
-        try:
-            content = np.asarray(self._images()[row], dtype=np.uint8).tobytes()
-            image = Image.open(io.BytesIO(content))
-            image.load()
-        except Exception as exc:
-            raise CorruptFileError(str(self.path), f"no image {label!r} in it ({exc})") from exc
-        return image
-
-    def _images(self) -> Any:
-        if self._open is None or self._open[0] != os.getpid():
-            self._open = (os.getpid(), _h5py().File(self.path, "r"))
-        return self._open[1]["images"]
-
-
-def as_displayed(image: Image) -> Image:
-    """Return an image as the subjects saw it: RGB, and on grey where it lets that through."""
-    from PIL import Image as Images
-
-    if "A" not in image.getbands() and "transparency" not in image.info:
-        return image.convert("RGB")
-    front = image.convert("RGBA")
-    grey = Images.new("RGBA", front.size, (*_GREY, 255))
-    return Images.alpha_composite(grey, front).convert("RGB")
-
-
-def _h5py() -> Any:
-    import h5py
-
-    return h5py
+        return self.images.get(label, as_displayed=as_displayed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from laion_fmri.errors import NotFiniteError, TrialMismatchError
-from laion_fmri.loader.stimulus_images import Stimuli, as_displayed
+from laion_fmri.loader.stimulus_images import Stimuli
 from laion_fmri.loader.trials import read_trials, whole
 from neurofetch.extras import need
 
@@ -166,7 +166,7 @@ class LazyTrials:
         betas = torch.from_numpy(values.copy())
         item = {"betas": betas if self._transform is None else self._transform(betas), **about}
         if self.images:
-            image = _image_tensor(as_displayed(self._stimuli.image(about["label"])))
+            image = _image_tensor(self._stimuli.image(about["label"], as_displayed=True))
             item["image"] = image if self._image_transform is None else self._image_transform(image)
         return item
 
