@@ -30,6 +30,7 @@ __all__ = [
     "clean",
     "is_newer",
     "normal_ids",
+    "says_nothing",
     "server_url",
 ]
 
@@ -81,6 +82,10 @@ class ImageRecord(Record, total=False):
     cognitive_contrast_cogatlas: _Text
     cognitive_contrast_cogatlas_id: _Text
     cognitive_paradigm_description_url: _Text
+    cognitive_paradigm_name: _Text
+    cognitive_paradigm_short_description: _Text
+    label_description_file: _Text
+    nidm_results: _Text
     contrast_definition: _Text
     contrast_definition_cogatlas: _Text
     statistic_parameters: _Number
@@ -94,6 +99,7 @@ class ImageRecord(Record, total=False):
     surface_right_file: _Text
     age: _Number
     gender: _Text
+    sex: _Text
     race: _Text
     ethnicity: _Text
     BMI: _Number
@@ -116,6 +122,7 @@ class CollectionRecord(Record, total=False):
     """
 
     DOI: Required[_Text]
+    preprint_DOI: _Text
     authors: _Text
     journal_name: _Text
     paper_url: _Text
@@ -265,11 +272,12 @@ def clean(record: _AnyRecord) -> _AnyRecord:
     >>> clean({"id": 7, "DOI": "N/A", "name": "None of the voxels", "authors": ""})
     {'id': 7, 'DOI': None, 'name': 'None of the voxels', 'authors': None}
     """
-    cleaned = {key: None if _says_nothing(value) else value for key, value in record.items()}
+    cleaned = {key: None if says_nothing(value) else value for key, value in record.items()}
     return cast("_AnyRecord", cleaned)  # the same keys, and None wherever text may be
 
 
-def _says_nothing(value: object) -> bool:
+def says_nothing(value: object) -> bool:
+    """Say whether a value is text that `clean` makes None."""
     if not isinstance(value, str):
         return False
     bare = value.strip()

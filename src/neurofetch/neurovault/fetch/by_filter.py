@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, SupportsInt, TypeGuard
 
-from neurofetch.errors import NeurofetchError
+from neurofetch.errors import NeurofetchError, UsageError
 from neurofetch.neurovault.fetch.seen import Seen
 from neurofetch.neurovault.filters import (
     Filter,
@@ -68,11 +71,17 @@ class Filters:
     ) -> Filters:
         """Return filters in which an image term ``collection_id`` is a collection term ``id``.
 
+        Raises
+        ------
+        UsageError
+            If `max_images` is no number of images.
+
         Warns
         -----
         UserWarning
             When the two name different collections.
         """
+        limit = _limit(max_images)
         images, collections = dict(image_terms), dict(collection_terms)
         if "collection_id" in images:
             wanted = images["collection_id"]
@@ -85,18 +94,19 @@ class Filters:
                     UserWarning,
                     stacklevel=3,
                 )
-        limit = None if max_images is None or max_images < 0 else int(max_images)
         return cls(collections, images, collection_filter, image_filter, limit)
 
     def collection(self, record: CollectionRecord) -> bool:
         """Say whether a collection passes."""
-        self._collections.note(record, self.collection_terms)
-        return ResultFilter(self.collection_terms, self.collection_filter)(record)
+        with _naming("collection", record):
+            self._collections.note(record, self.collection_terms)
+            return ResultFilter(self.collection_terms, self.collection_filter)(record)
 
     def image(self, record: ImageRecord) -> bool:
         """Say whether an image passes."""
-        self._images.note(record, self.image_terms)
-        return ResultFilter(self.image_terms, self.image_filter)(record)
+        with _naming("image", record):
+            self._images.note(record, self.image_terms)
+            return ResultFilter(self.image_terms, self.image_filter)(record)
 
     def why_nothing(self) -> str:
         """Return why nothing passed, as far as that is known from what was looked at."""
@@ -129,8 +139,47 @@ class Filters:
 def _ids(wanted: object) -> list[int] | None:
     """Return the ids that a term names; None when it is no such term."""
     values = wanted.accepted_ if isinstance(wanted, IsIn) else (wanted,)
-    numbers = [int(v) for v in values if isinstance(v, int) and not isinstance(v, bool)]
-    return numbers if len(numbers) == len(values) and numbers else None
+    numbers = [int(v) for v in values if _is_whole(v)]
+    return list(dict.fromkeys(numbers)) if len(numbers) == len(values) and numbers else None
+
+
+def _is_whole(value: object) -> TypeGuard[SupportsInt]:
+    """Say whether a value is a whole number, NumPy's included."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return math.isfinite(value) and float(value).is_integer()
+
+
+def _limit(max_images: object) -> int | None:
+    """Return the most images that are wanted; None for all that pass."""
+    if max_images is None:
+        return None
+    if not _is_whole(max_images):
+        raise UsageError(
+            f"max_images must be a whole number such as 100, or None for all, not {max_images!r}. "
+            "Nothing was fetched."
+        )
+    return None if (number := int(max_images)) < 0 else number
+
+
+@contextmanager
+def _naming(kind: str, record: Mapping[str, object]) -> Iterator[None]:
+    """Name the record at which a filter of the user's raised an error.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        yield
+    except NeurofetchError:
+        raise
+    except Exception as exc:  # whatever a function of the user's raises
+        said = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        raise UsageError(
+            f"A filter failed at {kind} {record.get('id')} ({record.get('name')!r}): {said}. "
+            "Fields of a record may be None or missing: record.get('name') gives None for both."
+        ) from exc
 
 
 @dataclass

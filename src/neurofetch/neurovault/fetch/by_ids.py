@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ByIds"]
 
 _NOT_HERE = "not in the cache"
+_EMPTY = "there is no image in it on the server: it was emptied, or is not filled yet"
 
 
 @dataclass
@@ -83,6 +84,8 @@ class ByIds:
     def _complete(self, number: int) -> bool:
         if number not in self._listed or self.call.collection(number) is None:
             return False
+        if not self._known[number]:  # it may have been filled since
+            return False
         return all(image in self.call.here for image in self._known[number])
 
     def note_missing(self) -> None:
@@ -90,8 +93,10 @@ class ByIds:
         call = self.call
         for number in self.collection_ids:
             known = self._known.get(number, [])
-            if not known and call.collection(number) is None:
-                call.problems.append(Problem("collection", number, _NOT_HERE))
+            if not known:
+                here = call.collection(number) is not None
+                cause = "no image of it is in the cache" if here else _NOT_HERE
+                call.problems.append(Problem("collection", number, cause))
             self._note_images(image for image in known if image not in call.here)
         self._note_images(self.missing_images)
 
@@ -115,6 +120,8 @@ class ByIds:
             records |= images.records
             call.problems += [p for p in images.problems if p.number not in call.here]
             self._note_images(n for n in self._known.get(number, ()) if self._lost(n, images))
+            if images.complete and not images.records:
+                self._note_emptied(number)
         noted = {p.number for p in call.problems if p.kind == "image"}
         numbers = [n for n in self.missing_images if n not in records and n not in noted]
         singles = finder.images(numbers) if numbers else {}
@@ -131,6 +138,13 @@ class ByIds:
     def _lost(self, number: int, images: CollectionImages) -> bool:
         """Whether an image is damaged here, and the server does not have it any more."""
         return images.complete and number in self.call.damaged and number not in images.records
+
+    def _note_emptied(self, number: int) -> None:
+        """Make a problem of a collection without images; say what earlier calls left of it here."""
+        here = self.call.cache.image_ids(number)
+        kept = f". {len(here)} images that it had are in the cache: see mode='offline'"
+        cause = _EMPTY + (kept if here else "")
+        self.call.problems.append(Problem("collection", number, cause))
 
     def _ask_for_collections(self, images: dict[int, ImageRecord]) -> None:
         """Ask for the records of these images' collections; drop the images that have none."""

@@ -176,5 +176,16 @@ def _fetch_words(call: Call, order: Sequence[int]) -> None:
 def finish(call: Call, order: Sequence[int]) -> NeurovaultBunch:
     """Say what could not be fetched, and return the images that are here."""
     report = call.report(order)
+    _note_bad_weights(call, order)
     raise_or_warn(call, report, stacklevel=_TO_USER)
     return bunch_of(call, order, report)
+
+
+def _note_bad_weights(call: Call, order: Sequence[int]) -> None:
+    """Note the words that the matrix will not have, since their weights are no numbers."""
+    from neurofetch.neurovault.fetch.neurosynth import left_out, left_out_message  # noqa: PLC0415
+
+    if call.settings.fetch_neurosynth_words and call.settings.vectorize_words:
+        words = left_out({n: call.cache.words(call.here[n].collection_id, n) for n in order})
+        call.words_problem += "\n" * bool(call.words_problem and words)
+        call.words_problem += left_out_message(words) if words else ""

@@ -194,6 +194,15 @@ class Server:
         return PagedList(partial(self._page, path, query), limit, self.width, self.poll)
 
     def _page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page[Any]:
+        """Ask for a page, and again where it is an empty beginning of a list that has rows."""
+        try:
+            return self._attempts.run(lambda: self._one_page(path, query, offset, limit))
+        except UnreachableError as error:
+            if isinstance(error.__cause__, _EmptyListError):
+                raise ProtocolError(str(error)) from error
+            raise
+
+    def _one_page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page[Any]:
         query = {**query, "limit": str(limit)} | ({"offset": str(offset)} if offset else {})
         page = cast("ListPage[Any]", self.json(path, query, halve=limit > 1))
         rows, count = page.get("results"), page.get("count")
@@ -204,6 +213,10 @@ class Server:
         if not all(isinstance(row, dict) and isinstance(row.get("id"), int) for row in rows):
             raise BrokenPageError(f"{self.base}{path}: a row that is no record")
         known = count if isinstance(count, int) else 0
+        if known > 0 and not rows and not offset:
+            raise _EmptyListError(
+                f"{self.base}{path}: the list came empty, and the server says that it has {known}"
+            )
         return Page(rows, known, bool(page.get("next")))
 
     def _name(self, broken: BrokenRecord) -> int | str:
@@ -310,3 +323,7 @@ class Server:
 
 class _OneRecordError(TransientError):
     """Status 500 for a page of one record."""
+
+
+class _EmptyListError(TransientError):
+    """The first page of a list has no rows, though the server counts some."""
