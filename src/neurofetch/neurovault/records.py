@@ -19,6 +19,8 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from neurofetch.errors import UsageError
 
 __all__ = [
+    "COLLECTION_TOKEN",
+    "IMAGE_TOKEN",
     "CollectionRecord",
     "ImageRecord",
     "ListPage",
@@ -28,6 +30,7 @@ __all__ = [
     "WordWeights",
     "as_time",
     "clean",
+    "ids_and_tokens",
     "is_newer",
     "normal_ids",
     "says_nothing",
@@ -258,6 +261,9 @@ class ListPage(TypedDict, Generic[_Row], total=False):
 _NULL_WORDS = frozenset({"", "n/a", "na", "none", "null", "none / other"})
 _NULL_LENGTH = max(map(len, _NULL_WORDS))
 _DATED = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d|$)")
+COLLECTION_TOKEN = re.compile(r"[A-Z]{8}")
+IMAGE_TOKEN = re.compile(r"[A-Z]{8}-[0-9]{1,18}")
+"""What stands for an id in the addresses of a private collection and of its images."""
 _SHOWN = 5  # wrong ids that a message lists
 
 
@@ -305,7 +311,10 @@ def as_time(value: object) -> datetime | None:
             return None
     if not isinstance(value, datetime):
         return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:  # the last hours of the year 9999
+        return None
 
 
 def is_newer(record: Mapping[str, object], than: Mapping[str, object]) -> bool:
@@ -346,17 +355,55 @@ def normal_ids(values: object, name: str = "ids") -> tuple[int, ...]:
     >>> normal_ids(1952)
     (1952,)
     """
-    good: dict[int, None] = {}
+    good, wrong = _sorted_out(values, name, None)
+    if wrong:
+        raise UsageError(_wrong_ids(name, wrong, len(good)))
+    numbers = [number for number in good if isinstance(number, int)]
+    return tuple(sorted(numbers)) if isinstance(values, Set) else tuple(numbers)
+
+
+def ids_and_tokens(values: object, name: str, token: re.Pattern[str]) -> tuple[int | str, ...]:
+    """Return ids as `normal_ids` does, and beside them what names a private collection or image.
+
+    Parameters
+    ----------
+    values, name
+        As for `normal_ids`.
+    token : re.Pattern
+        `COLLECTION_TOKEN` or `IMAGE_TOKEN`.
+
+    Raises
+    ------
+    UsageError
+        When something is neither.
+
+    Examples
+    --------
+    >>> ids_and_tokens([1952, "GFKZKPAQ"], "collection_ids", COLLECTION_TOKEN)
+    (1952, 'GFKZKPAQ')
+    """
+    good, wrong = _sorted_out(values, name, token)
+    if wrong:
+        raise UsageError(_wrong_ids(name, wrong, len(good)))
+    in_order = sorted(good, key=lambda one: (isinstance(one, str), one))
+    return tuple(in_order if isinstance(values, Set) else good)
+
+
+def _sorted_out(
+    values: object, name: str, token: re.Pattern[str] | None
+) -> tuple[dict[int | str, None], list[str]]:
+    """Return the ids among some values, each once, and in words what is none."""
+    good: dict[int | str, None] = {}
     wrong: list[str] = []
     for place, value in enumerate(_items(values, name)):
         number = _id(value)
-        if number is None:
-            wrong.append(f"{value!r} (number {place + 1})")
-        else:
+        if number is not None:
             good[number] = None
-    if wrong:
-        raise UsageError(_wrong_ids(name, wrong, len(good)))
-    return tuple(sorted(good)) if isinstance(values, Set) else tuple(good)
+        elif token is not None and isinstance(value, str) and token.fullmatch(value.strip()):
+            good[value.strip()] = None
+        else:
+            wrong.append(f"{value!r} (number {place + 1})")
+    return good, wrong
 
 
 def _items(values: object, name: str) -> Iterable[object]:

@@ -60,6 +60,8 @@ class Call:
         What else the user must know.
     words_problem : str
         Why some words of Neurosynth are missing; "" when none are.
+    was_away : UnreachableError or None
+        Why NeuroVault could not be reached when it was asked for the ids of private collections.
     lists : CollectionLists
     check : CacheCheck
     """
@@ -73,6 +75,7 @@ class Call:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     words_problem: str = ""
+    was_away: UnreachableError | None = None
     _began: float = field(default_factory=time.monotonic)
     _records: dict[int, LocalCollectionRecord | None] = field(default_factory=dict)
 
@@ -96,7 +99,9 @@ class Call:
     @property
     def away(self) -> UnreachableError | None:
         """Why NeuroVault cannot be reached, if it answered no request of this call; else None."""
-        return None if self.connections is None else self.connections.neurovault.away
+        if self.connections is None:
+            return self.was_away
+        return self.connections.neurovault.away
 
     # -- what is here ------------------------------------------------------------------------
 
