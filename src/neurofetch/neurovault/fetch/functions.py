@@ -10,7 +10,7 @@ from neurofetch.errors import NothingMatchedError, SelectionWarning, UsageError
 from neurofetch.neurovault.fetch.bunch import raise_or_warn
 from neurofetch.neurovault.fetch.by_filter import Filters
 from neurofetch.neurovault.fetch.run import begin, finish, plan_ids, run_filters, run_ids
-from neurofetch.neurovault.fetch.terms import check_terms, terms_of
+from neurofetch.neurovault.fetch.terms import check_terms, terms_of, with_numbers
 from neurofetch.neurovault.filters import (
     Filter,
     basic_collection_terms,
@@ -247,6 +247,7 @@ def _filters(arguments: Mapping[str, Any]) -> Filters:
                 stacklevel=3,
             )
     terms["image"] |= arguments["kwarg_image_filters"]
+    terms = {kind: with_numbers(some) for kind, some in terms.items()}
     both = {kind: terms_of(terms[kind], arguments[f"{kind}_filter"]) for kind in terms}
     own = set(arguments) - {"kwarg_image_filters", "settings"}
     if notes := check_terms(both["image"], both["collection"], own):

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from neurofetch.neurovault.filters import Filter
 
-__all__ = ["check_terms", "terms_of"]
+__all__ = ["check_terms", "terms_of", "with_numbers"]
 
 _Kind = Literal["image", "collection"]
 _MAP_TYPES = (
@@ -63,6 +63,7 @@ _MEANT = {
 }  # fmt: skip
 """Names under which ids are asked for elsewhere."""
 _BY_IDS = {"collection_ids": "collection_ids", "image_ids": "image_ids", "ids": "image_ids"}
+_IDS = ("id", "collection_id")
 _ALIKE = 0.8
 _ORDERS = (GreaterOrEqual, GreaterThan, LessOrEqual, LessThan)
 _SHOWN = 4
@@ -82,6 +83,23 @@ def terms_of(terms: Mapping[str, object], function: Filter) -> dict[str, object]
     """Return terms, and those of a filter that is one `ResultFilter`: all must be fulfilled."""
     more = function.query_terms_ if type(function) is ResultFilter else {}
     return {**more, **terms}
+
+
+def with_numbers(terms: Mapping[str, object]) -> dict[str, object]:
+    """Return terms in which ids that are given as text are numbers, as in calls by ids.
+
+    Examples
+    --------
+    >>> with_numbers({"collection_id": "7", "id": IsIn("5", 6), "name": "7"})
+    {'collection_id': 7, 'id': IsIn(5, 6), 'name': '7'}
+    """
+    return {n: _number(wanted) if n in _IDS else wanted for n, wanted in terms.items()}
+
+
+def _number(wanted: object) -> object:
+    if isinstance(wanted, str) and re.fullmatch(r"\s*[0-9]{1,18}\s*", wanted, re.ASCII):
+        return int(wanted)
+    return IsIn(*map(_number, wanted.accepted_)) if type(wanted) is IsIn else wanted
 
 
 def check_terms(
@@ -160,9 +178,11 @@ class _Check:
     def _unknown_field(self) -> None:
         other: _Kind = "collection" if self.kind == "image" else "image"
         near = _like(self.name, {*_fields(self.kind), *self.arguments})
-        if self.name in _fields(other):
-            shown = f"{other}_terms={{{self.name!r}: {self.wanted!r}}}"
-            self._tell(f"{self.name!r} is a field of {other}s. Write {shown}.")
+        elsewhere = [self.name] if self.name in _fields(other) else []
+        elsewhere = elsewhere or ([] if near else _like(self.name, _fields(other)))
+        if elsewhere:
+            shown = f"{other}_terms={{{elsewhere[0]!r}: {self.wanted!r}}}"
+            self._tell(f"{self.name!r} is no field of {self.kind}s. Did you mean {shown}?")
         elif near:
             self._tell(
                 f"no {self.kind} has a field {self.name!r}. Did you mean {' or '.join(near)}?"
@@ -232,7 +252,7 @@ class _Check:
         number = float(value)
         if math.isnan(number):
             return "NaN is equal to nothing. For unknown values, write None."
-        least = 1 if self.name in ("id", "collection_id") else 0
+        least = 1 if self.name in _IDS else 0
         whole = int in kinds and float not in kinds
         if whole and (not number.is_integer() or number < least):
             return f"it is a whole number from {least}."
@@ -368,4 +388,5 @@ def _folded(name: str) -> str:
 
 
 def _likeness(one: str, two: str) -> float:
-    return SequenceMatcher(None, one, two).ratio()
+    swapped = sorted(one) == sorted(two)
+    return max(SequenceMatcher(None, one, two).ratio(), 0.9 if swapped else 0.0)
