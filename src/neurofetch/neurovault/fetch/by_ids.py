@@ -120,8 +120,8 @@ class ByIds:
             records |= images.records
             call.problems += [p for p in images.problems if p.number not in call.here]
             self._note_images(n for n in self._known.get(number, ()) if self._lost(n, images))
-            if images.complete and not images.records:
-                self._note_emptied(number)
+            if images.complete:
+                self._note_gone(number, images)
         noted = {p.number for p in call.problems if p.kind == "image"}
         numbers = [n for n in self.missing_images if n not in records and n not in noted]
         singles = finder.images(numbers) if numbers else {}
@@ -139,12 +139,17 @@ class ByIds:
         """Whether an image is damaged here, and the server does not have it any more."""
         return images.complete and number in self.call.damaged and number not in images.records
 
-    def _note_emptied(self, number: int) -> None:
-        """Make a problem of a collection without images; say what earlier calls left of it here."""
-        here = self.call.cache.image_ids(number)
-        kept = f". {len(here)} images that it had are in the cache: see mode='offline'"
-        cause = _EMPTY + (kept if here else "")
-        self.call.problems.append(Problem("collection", number, cause))
+    def _note_gone(self, number: int, images: CollectionImages) -> None:
+        """Make a problem of an emptied collection; with "overwrite", tell what is only here now."""
+        call = self.call
+        here = [n for n in call.cache.image_ids(number) if n not in images.records]
+        some = "1 image that it had is" if len(here) == 1 else f"{len(here)} images that it had are"
+        kept = f"{some} in the cache: see mode='offline'"
+        if not images.records:
+            cause = f"{_EMPTY}. {kept}" if here else _EMPTY
+            call.problems.append(Problem("collection", number, cause))
+        elif here and call.settings.overwrite:
+            call.notes += (f"Collection {number} has fewer images on the server now. {kept}.",)
 
     def _ask_for_collections(self, images: dict[int, ImageRecord]) -> None:
         """Ask for the records of these images' collections; drop the images that have none."""
