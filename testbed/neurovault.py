@@ -181,21 +181,29 @@ class NeuroVault(WireServer):
         return self._api(request)
 
     def _api(self, request: Request) -> Reply:
-        found = re.fullmatch(r"/api/(collections|images)/(?:(\d+)/(images/)?)?", _path(request))
-        if found is None or (found[1] == "images" and found[3]):
+        found = re.fullmatch(
+            r"/api/(collections|images)/(?:(?:([A-Z]{8})|(?:([A-Z]{8})-)?(\d+))/(images/)?)?",
+            _path(request),
+        )
+        if found is None or (found[1] == "images" and (found[2] or found[5])):
             return html(404)
-        if found[2] is None:
+        if found[1] == "collections" and found[3]:
+            return html(404)
+        if found[2] is None and found[4] is None:
             return self._list(request, found[1])
-        number = int(found[2])
+        own = self.vault.tokens.get(found[2] or found[3] or "")
         if found[1] == "images":
-            return self._image(number)
-        return self._collection(request, number, images=bool(found[3]))
+            return self._image(int(found[4]), own)
+        number = own if found[2] else int(found[4])
+        return self._collection(request, number, images=bool(found[5]), by_token=bool(found[2]))
 
-    def _collection(self, request: Request, number: int, *, images: bool) -> Reply:
-        collection = self.vault.collections.get(number)
-        if collection is None:
+    def _collection(
+        self, request: Request, number: int | None, *, images: bool, by_token: bool
+    ) -> Reply:
+        collection = self.vault.collections.get(number or 0)
+        if number is None or collection is None:
             return _detail(404, "Not found.")
-        if collection["private"]:
+        if collection["private"] and not by_token:
             return _detail(403, "You do not have permission to perform this action.")
         if images:
             rows = self.vault.images_of(number)
@@ -236,9 +244,9 @@ class NeuroVault(WireServer):
             }
         )
 
-    def _image(self, number: int) -> Reply:
+    def _image(self, number: int, collection: int | None) -> Reply:
         record = self.vault.images.get(number)
-        if record is None or self._hidden(record):
+        if record is None or (self._hidden(record) and record["collection_id"] != collection):
             return _detail(404, "Not found.")
         return self._record(record)
 

@@ -48,18 +48,27 @@ class Volume:
 
 @dataclass
 class Vault:
-    """Everything the local NeuroVault holds; `media` is keyed by unquoted URL path."""
+    """Everything the local NeuroVault holds.
+
+    `media` is keyed by unquoted URL path; `tokens` has the letters of private collections.
+    """
 
     collections: dict[int, Record] = field(default_factory=dict)
     images: dict[int, Record] = field(default_factory=dict)
     media: dict[str, Volume | bytes] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
     _members: dict[int, dict[int, Record]] = field(default_factory=dict, repr=False)
 
     def add_collection(self, collection_id: int, images: Iterable[int] = (), **fields: Any) -> None:
         """Add a collection, with one ordinary image for each id in `images`.
 
-        Fields of the record are overridden by keyword; ``private=True`` hides it.
+        Fields of the record are overridden by keyword; ``private=True`` hides it. With
+        ``token="GFKZKPAQ"``, it is private, and has these letters in its address.
         """
+        token = fields.pop("token", None)
+        if token is not None:
+            self.tokens[token] = collection_id
+            fields = {"private": True, "url": f"{HOME}/collections/{token}/", **fields}
         made = recorded("collection_8477")
         text = json.dumps(made).replace("8477", str(collection_id))
         record = json.loads(text) | {

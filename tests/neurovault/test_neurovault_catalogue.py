@@ -26,6 +26,7 @@ from neurofetch.neurovault import (
     NotEqual,
     NotIn,
     NotNull,
+    Pattern,
     ResultFilter,
     basic_image_terms,
 )
@@ -396,3 +397,25 @@ def test_threads_search_while_another_updates(catalogue, vault):
 def test_the_benchmark_runs(capsys):
     main(images=500, collections=20)
     assert "catalogue of 500 images, 20 collections" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": Contains(5)},
+        {"name": Pattern("(")},
+        {"my_own": Pattern("(")},
+        {"modify_date": GreaterThan("x")},
+        {"modify_date": "9999-12-31T23:59:59-12:00"},
+        {'a"b': 1},
+        {"id": GreaterThan([1])},
+        {"kind": "pictures"},
+    ],
+)
+def test_what_cannot_be_searched_for_is_told_without_sql_and_foreign_errors(tmp_path, fields):
+    """The class: errors of a library, with its statements, in a user's face."""
+    known = Catalogue(tmp_path / "c.duckdb")
+    known.update(images=[{"id": 7, "collection_id": 2, "name": "Left", "my_own": "x"}])
+    with pytest.raises(_errors.UsageError) as caught:
+        known.ids(**fields)
+    assert "SELECT" not in str(caught.value)

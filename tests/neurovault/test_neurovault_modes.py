@@ -20,7 +20,6 @@ from neurofetch.model import IncompleteError
 from neurofetch.neurovault import (
     Contains,
     IsIn,
-    NotNull,
     fetch_neurovault,
     fetch_neurovault_ids,
     plan_neurovault_ids,
@@ -43,7 +42,7 @@ def tree(root):
 def test_the_result_is_a_bunch_with_what_the_page_lists(world):
     bunch = world.ids([7])
     assert isinstance(bunch, sklearn.utils.Bunch)
-    assert set(bunch) == {"images", "images_meta", "collections_meta", "description", "report"}
+    assert set(bunch) == {"images", "images_meta", "collections_meta", "description"}
     assert [type(path) for path in bunch.images] == [str] * 3
     assert bunch.images == [meta["absolute_path"] for meta in bunch.images_meta]
     assert [meta["id"] for meta in bunch.collections_meta] == [7, 7, 7]
@@ -373,8 +372,8 @@ def test_image_ids_are_asked_for_directly(world):
 def test_filters_offline_and_by_special_values(world):
     world.ids([7, 1952])
     world.server.clear_log()
-    bunch = world.filtered(None, mode="offline", name=Contains("10"), DOI=NotNull())
-    assert bunch.images == []
+    bunch = world.filtered(None, mode="offline", name=Contains("map 10"), modality="fMRI-BOLD")
+    assert ids_of(bunch) == [101, 102, 103, 104, 105]
     bunch = world.filtered(None, mode="offline", name=Contains("10"))
     assert ids_of(bunch) == [101, 102, 103, 104, 105]
     assert world.server.log == []

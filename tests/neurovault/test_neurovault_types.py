@@ -1,12 +1,14 @@
 """The result has types that a checker knows, and is the Bunch that scripts expect."""
 
 import copy
+import json
 import pickle
 import subprocess
 import sys
 import types
 import typing
 
+import joblib
 import pytest
 import sklearn.utils
 
@@ -87,7 +89,7 @@ def test_the_result_is_a_bunch_and_a_dictionary(world):
     assert type(result) is NeurovaultBunch
     assert isinstance(result, sklearn.utils.Bunch)
     assert isinstance(result, dict)
-    assert set(result) == set(NeurovaultBunch.__annotations__)
+    assert set(result) == set(NeurovaultBunch.__annotations__) - {"report"}
     for name in result:
         assert getattr(result, name) is result[name]
     result.images = result.images[:1]
@@ -103,7 +105,36 @@ def test_the_result_can_be_pickled_and_copied(world):
         assert type(again) is NeurovaultBunch
         assert again == result
         assert ids_of(again) == [5, 6, 7, 101]
-        assert again.report.ok
+    assert copy.copy(result).report is copy.deepcopy(result).report is result.report
+    with pytest.raises(AttributeError, match="is not in a pickle"):
+        _ = pickle.loads(pickle.dumps(result)).report
+
+
+def test_equal_calls_give_results_that_compare_hash_pickle_and_print_alike(world, tmp_path):
+    """The class: what differs from call to call, such as seconds, in a result."""
+    world.vault.images[6]["brain_coverage"] = float("nan")
+    first, *others = [world.ids([7], [101]) for _ in range(3)]
+    memory, ran = joblib.Memory(str(tmp_path / "memory"), verbose=0), []
+    analyse = memory.cache(lambda bunch: ran.append(1) or len(bunch.images))
+    for other in others:
+        assert other == first
+        assert not other != first  # noqa: SIM202 - the other operator
+        assert joblib.hash(other) == joblib.hash(first)
+        assert pickle.dumps(other) == pickle.dumps(others[0])
+        assert json.dumps(other) == json.dumps(first)
+        assert analyse(other) == 4
+    assert len(ran) == 1
+    assert first.report.seconds != others[0].report.seconds
+    assert first != world.ids([7])
+    assert first != {**first, "images": []}
+
+
+def test_equal_calls_with_words_compare_and_hash_alike(world):
+    one, two = (world.ids([7], fetch_neurosynth_words=True) for _ in range(2))
+    assert one == two
+    assert joblib.hash(one) == joblib.hash(two)
+    two.word_frequencies = two.word_frequencies + 1
+    assert one != two
 
 
 def test_importing_the_functions_does_not_import_scikit_learn():

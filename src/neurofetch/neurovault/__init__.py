@@ -7,9 +7,10 @@ To read the code, follow one call of `fetch_neurovault_ids`:
 1. `fetch.functions` holds the public functions. `settings` checks the arguments.
 2. `fetch.run` is the call from its beginning to its result. It finds the cache (`cache.layout`) and
    makes a `fetch.call`, which holds what the call has found and done so far.
-3. `fetch.by_ids` (or `fetch.by_filter`) finds out what is wanted and what of it is here already:
-   `cache.index` knows in which collection an image is, `cache.collection_lists` which images a
-   collection has, and `cache.check` whether the files are whole (with `cache.volume_check`).
+3. `fetch.by_ids` finds out what is wanted and what of it is here already: `cache.index` knows in
+   which collection an image is, `cache.collection_lists` which images a collection has, and
+   `cache.check` whether the files are whole (with `cache.volume_check`). `fetch.by_filter` does so
+   for filters, once `fetch.terms` has seen that something can pass them.
 4. For what is missing, `server.finder` asks the server for records. It uses `server.api` for single
    requests and `server.pages` for long lists. `records` says what a record looks like.
 5. `fetch.volumes` hands the volumes to the engine (`neurofetch.transfer`). Each image's record is
@@ -35,9 +36,12 @@ if TYPE_CHECKING:
     from neurofetch.neurovault.catalogues.ingest import Update
     from neurofetch.neurovault.fetch.functions import (
         fetch_neurovault,
+        fetch_neurovault_auditory_computation_task,
         fetch_neurovault_ids,
+        fetch_neurovault_motor_task,
         plan_neurovault_ids,
     )
+    from neurofetch.neurovault.fetch.neurosynth import neurosynth_words_vectorized
     from neurofetch.neurovault.fetch.result import NeurovaultBunch
     from neurofetch.neurovault.filters import (
         Contains,
@@ -88,8 +92,11 @@ __all__ = [
     "catalogue",
     "collections",
     "fetch_neurovault",
+    "fetch_neurovault_auditory_computation_task",
     "fetch_neurovault_ids",
+    "fetch_neurovault_motor_task",
     "images",
+    "neurosynth_words_vectorized",
     "plan_neurovault_ids",
     "search",
     "update_catalogue",
@@ -109,7 +116,10 @@ _ELSEWHERE = {
     "update_catalogue": "tables",
     "verify": "cache.verify",
     "fetch_neurovault": "fetch.functions",
+    "fetch_neurovault_auditory_computation_task": "fetch.functions",
     "fetch_neurovault_ids": "fetch.functions",
+    "fetch_neurovault_motor_task": "fetch.functions",
+    "neurosynth_words_vectorized": "fetch.neurosynth",
     "plan_neurovault_ids": "fetch.functions",
 }
 

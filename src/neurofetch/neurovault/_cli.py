@@ -61,22 +61,10 @@ def _add_fetch(parts: Commands) -> None:
     )
     parser.needs_words = True
     parser.add_argument(
-        "--collection",
-        type=_id_of("collections"),
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="ID",
-        help="whole",
+        "--collection", action="extend", nargs="+", default=[], metavar="ID", help="whole"
     )
     parser.add_argument(
-        "--image",
-        type=_id_of("images"),
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="ID",
-        help="single",
+        "--image", action="extend", nargs="+", default=[], metavar="ID", help="single"
     )
     parser.add_argument("--mode", choices=("download_new", "overwrite", "offline"))
     _add_data_dir(parser)

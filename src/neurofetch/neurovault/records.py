@@ -19,6 +19,8 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from neurofetch.errors import UsageError
 
 __all__ = [
+    "COLLECTION_TOKEN",
+    "IMAGE_TOKEN",
     "CollectionRecord",
     "ImageRecord",
     "ListPage",
@@ -28,8 +30,10 @@ __all__ = [
     "WordWeights",
     "as_time",
     "clean",
+    "ids_and_tokens",
     "is_newer",
     "normal_ids",
+    "says_nothing",
     "server_url",
 ]
 
@@ -81,6 +85,10 @@ class ImageRecord(Record, total=False):
     cognitive_contrast_cogatlas: _Text
     cognitive_contrast_cogatlas_id: _Text
     cognitive_paradigm_description_url: _Text
+    cognitive_paradigm_name: _Text
+    cognitive_paradigm_short_description: _Text
+    label_description_file: _Text
+    nidm_results: _Text
     contrast_definition: _Text
     contrast_definition_cogatlas: _Text
     statistic_parameters: _Number
@@ -94,6 +102,7 @@ class ImageRecord(Record, total=False):
     surface_right_file: _Text
     age: _Number
     gender: _Text
+    sex: _Text
     race: _Text
     ethnicity: _Text
     BMI: _Number
@@ -116,6 +125,7 @@ class CollectionRecord(Record, total=False):
     """
 
     DOI: Required[_Text]
+    preprint_DOI: _Text
     authors: _Text
     journal_name: _Text
     paper_url: _Text
@@ -251,6 +261,9 @@ class ListPage(TypedDict, Generic[_Row], total=False):
 _NULL_WORDS = frozenset({"", "n/a", "na", "none", "null", "none / other"})
 _NULL_LENGTH = max(map(len, _NULL_WORDS))
 _DATED = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d|$)")
+COLLECTION_TOKEN = re.compile(r"[A-Z]{8}")
+IMAGE_TOKEN = re.compile(r"[A-Z]{8}-[0-9]{1,18}")
+"""What stands for an id in the addresses of a private collection and of its images."""
 _SHOWN = 5  # wrong ids that a message lists
 
 
@@ -265,11 +278,12 @@ def clean(record: _AnyRecord) -> _AnyRecord:
     >>> clean({"id": 7, "DOI": "N/A", "name": "None of the voxels", "authors": ""})
     {'id': 7, 'DOI': None, 'name': 'None of the voxels', 'authors': None}
     """
-    cleaned = {key: None if _says_nothing(value) else value for key, value in record.items()}
+    cleaned = {key: None if says_nothing(value) else value for key, value in record.items()}
     return cast("_AnyRecord", cleaned)  # the same keys, and None wherever text may be
 
 
-def _says_nothing(value: object) -> bool:
+def says_nothing(value: object) -> bool:
+    """Say whether a value is text that `clean` makes None."""
     if not isinstance(value, str):
         return False
     bare = value.strip()
@@ -297,7 +311,10 @@ def as_time(value: object) -> datetime | None:
             return None
     if not isinstance(value, datetime):
         return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:  # the last hours of the year 9999
+        return None
 
 
 def is_newer(record: Mapping[str, object], than: Mapping[str, object]) -> bool:
@@ -338,17 +355,55 @@ def normal_ids(values: object, name: str = "ids") -> tuple[int, ...]:
     >>> normal_ids(1952)
     (1952,)
     """
-    good: dict[int, None] = {}
+    good, wrong = _sorted_out(values, name, None)
+    if wrong:
+        raise UsageError(_wrong_ids(name, wrong, len(good)))
+    numbers = [number for number in good if isinstance(number, int)]
+    return tuple(sorted(numbers)) if isinstance(values, Set) else tuple(numbers)
+
+
+def ids_and_tokens(values: object, name: str, token: re.Pattern[str]) -> tuple[int | str, ...]:
+    """Return ids as `normal_ids` does, and beside them what names a private collection or image.
+
+    Parameters
+    ----------
+    values, name
+        As for `normal_ids`.
+    token : re.Pattern
+        `COLLECTION_TOKEN` or `IMAGE_TOKEN`.
+
+    Raises
+    ------
+    UsageError
+        When something is neither.
+
+    Examples
+    --------
+    >>> ids_and_tokens([1952, "GFKZKPAQ"], "collection_ids", COLLECTION_TOKEN)
+    (1952, 'GFKZKPAQ')
+    """
+    good, wrong = _sorted_out(values, name, token)
+    if wrong:
+        raise UsageError(_wrong_ids(name, wrong, len(good)))
+    in_order = sorted(good, key=lambda one: (isinstance(one, str), one))
+    return tuple(in_order if isinstance(values, Set) else good)
+
+
+def _sorted_out(
+    values: object, name: str, token: re.Pattern[str] | None
+) -> tuple[dict[int | str, None], list[str]]:
+    """Return the ids among some values, each once, and in words what is none."""
+    good: dict[int | str, None] = {}
     wrong: list[str] = []
     for place, value in enumerate(_items(values, name)):
         number = _id(value)
-        if number is None:
-            wrong.append(f"{value!r} (number {place + 1})")
-        else:
+        if number is not None:
             good[number] = None
-    if wrong:
-        raise UsageError(_wrong_ids(name, wrong, len(good)))
-    return tuple(sorted(good)) if isinstance(values, Set) else tuple(good)
+        elif token is not None and isinstance(value, str) and token.fullmatch(value.strip()):
+            good[value.strip()] = None
+        else:
+            wrong.append(f"{value!r} (number {place + 1})")
+    return good, wrong
 
 
 def _items(values: object, name: str) -> Iterable[object]:

@@ -216,7 +216,8 @@ class Cache:
             return None
         if content.get("id") != image_id:
             raise TornRecordError(f"{path} holds the record of image {content.get('id')!r}.")
-        record = cast("ImageRecord", {"collection_id": collection_id, **content})
+        content.setdefault("collection_id", collection_id)  # at its end: as when it was fetched
+        record = cast("ImageRecord", content)
         return self.with_paths(record, collection_id)
 
     def with_paths(self, record: ImageRecord, collection_id: int) -> LocalImageRecord:

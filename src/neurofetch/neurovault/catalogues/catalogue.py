@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from neurofetch.errors import UnknownValueError, VerificationError
+from neurofetch.errors import UnknownValueError, UsageError, VerificationError
 from neurofetch.extras import need
 from neurofetch.neurovault.catalogues.ingest import (
     FORMAT,
@@ -294,6 +294,11 @@ class Catalogue:
                 yield connection if table_format(connection) == FORMAT else None
         except (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException) as exc:
             raise _translated(self.path, exc) from exc
+        except duckdb.Error as exc:  # its text has the statement, which says nothing to a user
+            what = type(exc).__name__
+            raise UsageError(
+                f"This search cannot be made: the database refuses it ({what})."
+            ) from exc
 
 
 def _check_fields(connection: duckdb.DuckDBPyConnection, query: Query) -> None:

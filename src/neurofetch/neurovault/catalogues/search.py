@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
@@ -201,7 +202,8 @@ class Query:
         """Return the rows whose record fits the fields that have no column, without the record."""
         terms = {k: IsIn(*v) if _is_many(v) else v for k, v in self._other_fields.items()}
         accepts = ResultFilter(terms)
-        return [row[:-1] for row in rows if accepts(json.loads(row[-1]))][: self.limit]
+        with _judging(self._other_fields):
+            return [row[:-1] for row in rows if accepts(json.loads(row[-1]))][: self.limit]
 
     def _clause(self, connection: duckdb.DuckDBPyConnection, name: str, wanted: object) -> _Clause:
         sql_type = COLUMNS[self.kind][name]
@@ -222,9 +224,25 @@ class Query:
     ) -> _Clause:
         """Search for those values of the column that the special value is equal to."""
         rows = connection.execute(f'SELECT DISTINCT "{name}" FROM {self.kind}').fetchall()
-        good = [value for (value,) in rows if value is not None and wanted == value]
-        null = wanted == None  # noqa: E711 - it is the special value that decides
+        with _judging({name: wanted}):
+            good = [value for (value,) in rows if value is not None and wanted == value]
+            null = wanted == None  # noqa: E711 - it is the special value that decides
         return _among(name, COLUMNS[self.kind][name], good, null=null)
+
+
+@contextmanager
+def _judging(fields: Mapping[str, object]) -> Iterator[None]:
+    """Translate what a special value raises that cannot judge a value.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        yield
+    except Exception as exc:  # such as of a pattern that is none, or of a user's own class
+        shown = ", ".join(f"{name}={wanted!r}" for name, wanted in fields.items())
+        raise UsageError(f"{shown} cannot be compared with what is there: {exc}.") from exc
 
 
 def _among(name: str, sql_type: str, values: list[object], *, null: bool) -> _Clause:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from operator import index
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, SupportsInt, TypeGuard
 
-from neurofetch.errors import (
-    NeurofetchError,
-    SelectionWarning,
-    UnknownArgumentError,
-    UsageError,
-)
+from neurofetch.errors import NeurofetchError, UsageError
 from neurofetch.neurovault.fetch.seen import Seen
 from neurofetch.neurovault.filters import (
     Filter,
@@ -24,18 +20,17 @@ from neurofetch.neurovault.filters import (
     empty_filter,
 )
 from neurofetch.neurovault.problems import Problem, cause_of
-from neurofetch.neurovault.records import ImageRecord, clean
+from neurofetch.neurovault.records import clean
 from neurofetch.neurovault.server.api import PAGE
-from neurofetch.planning.suggest import nearest, unknown_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
 
     from neurofetch.neurovault.fetch.call import Call
     from neurofetch.neurovault.fetch.volumes import WantedImage
-    from neurofetch.neurovault.records import CollectionRecord, LocalImageRecord
+    from neurofetch.neurovault.records import CollectionRecord, ImageRecord, LocalImageRecord
 
-__all__ = ["ByFilter", "Filters", "check_names", "check_terms"]
+__all__ = ["ByFilter", "Filters"]
 
 _FIRST_PAGE = 100
 """Collections to ask for at once when only some images are wanted."""
@@ -76,12 +71,17 @@ class Filters:
     ) -> Filters:
         """Return filters in which an image term ``collection_id`` is a collection term ``id``.
 
+        Raises
+        ------
+        UsageError
+            If `max_images` is no number of images.
+
         Warns
         -----
         UserWarning
             When the two name different collections.
         """
-        _check_arguments(max_images, collection_filter, image_filter)
+        limit = _limit(max_images)
         images, collections = dict(image_terms), dict(collection_terms)
         if "collection_id" in images:
             wanted = images["collection_id"]
@@ -94,18 +94,19 @@ class Filters:
                     UserWarning,
                     stacklevel=3,
                 )
-        limit = None if max_images is None or max_images < 0 else int(max_images)
         return cls(collections, images, collection_filter, image_filter, limit)
 
     def collection(self, record: CollectionRecord) -> bool:
         """Say whether a collection passes."""
-        self._collections.note(record, self.collection_terms)
-        return ResultFilter(self.collection_terms, self.collection_filter)(record)
+        with _naming("collection", record):
+            self._collections.note(record, self.collection_terms)
+            return ResultFilter(self.collection_terms, self.collection_filter)(record)
 
     def image(self, record: ImageRecord) -> bool:
         """Say whether an image passes."""
-        self._images.note(record, self.image_terms)
-        return ResultFilter(self.image_terms, self.image_filter)(record)
+        with _naming("image", record):
+            self._images.note(record, self.image_terms)
+            return ResultFilter(self.image_terms, self.image_filter)(record)
 
     def why_nothing(self) -> str:
         """Return why nothing passed, as far as that is known from what was looked at."""
@@ -135,95 +136,50 @@ class Filters:
         return {k: str(v) for k, v in terms.items() if isinstance(v, str | int)}
 
 
-def check_terms(**terms: object) -> None:
-    """See that terms are mappings of fields to values, or not given.
-
-    Raises
-    ------
-    UsageError
-    """
-    for name, value in terms.items():
-        if value is not None and not isinstance(value, Mapping):
-            msg = f"{name} must be a mapping such as {{'map_type': 'Z map'}}, not {value!r}."
-            raise UsageError(f"{msg} Nothing was fetched.")
-
-
-def _check_arguments(max_images: object, collection_filter: object, image_filter: object) -> None:
-    """See that a limit is a whole number, and that filters can be called.
-
-    Raises
-    ------
-    UsageError
-    """
-    if max_images is not None and (isinstance(max_images, bool) or not _whole(max_images)):
-        msg = f"max_images must be a whole number, or None for all, not {max_images!r}."
-        raise UsageError(f"{msg} Nothing was fetched.")
-    for name, value in (("collection_filter", collection_filter), ("image_filter", image_filter)):
-        if not callable(value):
-            msg = f"{name} must be callable: it gets each record, and says whether it passes;"
-            raise UsageError(f"{msg} not {value!r}. Nothing was fetched.")
-
-
-def _whole(value: object) -> bool:
-    if isinstance(value, float):
-        return value.is_integer()
-    try:
-        index(value)  # type: ignore[arg-type]
-    except TypeError:
-        return False
-    return True
-
-
-_LIKE = 0.8
-"""How like an argument or a field a name is (from 0 to 1) that may be misspelt."""
-
-
-def check_names(given: Iterable[str], takes: Iterable[str]) -> None:
-    """See that the image terms of a call are not misspelt arguments, before any request.
-
-    Images may have fields that nobody but their uploader knows of. So a name that is like a known
-    field is only warned of.
-
-    Parameters
-    ----------
-    given : iterable of str
-        The names of the terms.
-    takes : iterable of str
-        The arguments of `fetch_neurovault`.
-
-    Raises
-    ------
-    UnknownArgumentError
-        When a name is much like an argument.
-
-    Warns
-    -----
-    SelectionWarning
-        When a name is much like a field.
-    """
-    fields = ImageRecord.__annotations__
-    takes = [*takes]
-    for name in given:
-        if name in fields:
-            continue
-        near = nearest(name, [*fields, *takes], 1, cutoff=_LIKE)
-        if near and near[0] in takes:
-            msg = unknown_argument("fetch_neurovault", name, takes)
-            field = f"If images have a field of this name, use image_terms={{{name!r}: …}}."
-            raise UnknownArgumentError(f"{msg} Nothing was fetched. {field}")
-        if near:
-            text = (
-                f"{name} is no field of images that is known. Did you mean {near[0]}=? All images "
-                "are looked at for it all the same."
-            )
-            warnings.warn(text, SelectionWarning, stacklevel=3)
-
-
 def _ids(wanted: object) -> list[int] | None:
     """Return the ids that a term names; None when it is no such term."""
     values = wanted.accepted_ if isinstance(wanted, IsIn) else (wanted,)
-    numbers = [int(v) for v in values if isinstance(v, int) and not isinstance(v, bool)]
-    return numbers if len(numbers) == len(values) and numbers else None
+    numbers = [int(v) for v in values if _is_whole(v)]
+    return list(dict.fromkeys(numbers)) if len(numbers) == len(values) and numbers else None
+
+
+def _is_whole(value: object) -> TypeGuard[SupportsInt]:
+    """Say whether a value is a whole number, NumPy's included."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return math.isfinite(value) and float(value).is_integer()
+
+
+def _limit(max_images: object) -> int | None:
+    """Return the most images that are wanted; None for all that pass."""
+    if max_images is None:
+        return None
+    if not _is_whole(max_images):
+        raise UsageError(
+            f"max_images must be a whole number such as 100, or None for all, not {max_images!r}. "
+            "Nothing was fetched."
+        )
+    return None if (number := int(max_images)) < 0 else number
+
+
+@contextmanager
+def _naming(kind: str, record: Mapping[str, object]) -> Iterator[None]:
+    """Name the record at which a filter of the user's raised an error.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        yield
+    except NeurofetchError:
+        raise
+    except Exception as exc:  # whatever a function of the user's raises
+        said = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        raise UsageError(
+            f"A filter failed at {kind} {record.get('id')} ({record.get('name')!r}): {said}. "
+            "Fields of a record may be None or missing: record.get('name') gives None for both."
+        ) from exc
 
 
 @dataclass

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ByIds"]
 
 _NOT_HERE = "not in the cache"
+_EMPTY = "there is no image in it on the server: it was emptied, or is not filled yet"
 
 
 @dataclass
@@ -83,6 +84,8 @@ class ByIds:
     def _complete(self, number: int) -> bool:
         if number not in self._listed or self.call.collection(number) is None:
             return False
+        if not self._known[number]:  # it may have been filled since
+            return False
         return all(image in self.call.here for image in self._known[number])
 
     def note_missing(self) -> None:
@@ -90,8 +93,10 @@ class ByIds:
         call = self.call
         for number in self.collection_ids:
             known = self._known.get(number, [])
-            if not known and call.collection(number) is None:
-                call.problems.append(Problem("collection", number, _NOT_HERE))
+            if not known:
+                here = call.collection(number) is not None
+                cause = "no image of it is in the cache" if here else _NOT_HERE
+                call.problems.append(Problem("collection", number, cause))
             self._note_images(image for image in known if image not in call.here)
         self._note_images(self.missing_images)
 
@@ -115,6 +120,8 @@ class ByIds:
             records |= images.records
             call.problems += [p for p in images.problems if p.number not in call.here]
             self._note_images(n for n in self._known.get(number, ()) if self._lost(n, images))
+            if images.complete:
+                self._note_gone(number, images)
         noted = {p.number for p in call.problems if p.kind == "image"}
         numbers = [n for n in self.missing_images if n not in records and n not in noted]
         singles = finder.images(numbers) if numbers else {}
@@ -131,6 +138,18 @@ class ByIds:
     def _lost(self, number: int, images: CollectionImages) -> bool:
         """Whether an image is damaged here, and the server does not have it any more."""
         return images.complete and number in self.call.damaged and number not in images.records
+
+    def _note_gone(self, number: int, images: CollectionImages) -> None:
+        """Make a problem of an emptied collection; with "overwrite", tell what is only here now."""
+        call = self.call
+        here = [n for n in call.cache.image_ids(number) if n not in images.records]
+        some = "1 image that it had is" if len(here) == 1 else f"{len(here)} images that it had are"
+        kept = f"{some} in the cache: see mode='offline'"
+        if not images.records:
+            cause = f"{_EMPTY}. {kept}" if here else _EMPTY
+            call.problems.append(Problem("collection", number, cause))
+        elif here and call.settings.overwrite:
+            call.notes += (f"Collection {number} has fewer images on the server now. {kept}.",)
 
     def _ask_for_collections(self, images: dict[int, ImageRecord]) -> None:
         """Ask for the records of these images' collections; drop the images that have none."""

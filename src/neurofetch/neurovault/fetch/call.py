@@ -13,7 +13,7 @@ from neurofetch.model import Action, Outcome, Plan, Report, Status, Step, Verifi
 from neurofetch.neurovault.cache.check import CacheCheck, LocalImage
 from neurofetch.neurovault.cache.collection_lists import CollectionLists
 from neurofetch.neurovault.cache.layout import write_atomically
-from neurofetch.neurovault.fetch.resample import resampled_bytes
+from neurofetch.neurovault.fetch.resample import ResamplingError, resampled_bytes
 from neurofetch.neurovault.fetch.volumes import WantedImage, fetch_volumes, plan_images
 from neurofetch.neurovault.problems import Problem, plain
 from neurofetch.neurovault.server.finder import Finder
@@ -60,6 +60,8 @@ class Call:
         What else the user must know.
     words_problem : str
         Why some words of Neurosynth are missing; "" when none are.
+    was_away : UnreachableError or None
+        Why NeuroVault could not be reached when it was asked for the ids of private collections.
     lists : CollectionLists
     check : CacheCheck
     """
@@ -73,6 +75,7 @@ class Call:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     words_problem: str = ""
+    was_away: UnreachableError | None = None
     _began: float = field(default_factory=time.monotonic)
     _records: dict[int, LocalCollectionRecord | None] = field(default_factory=dict)
 
@@ -96,7 +99,9 @@ class Call:
     @property
     def away(self) -> UnreachableError | None:
         """Why NeuroVault cannot be reached, if it answered no request of this call; else None."""
-        return None if self.connections is None else self.connections.neurovault.away
+        if self.connections is None:
+            return self.was_away
+        return self.connections.neurovault.away
 
     # -- what is here ------------------------------------------------------------------------
 
@@ -110,14 +115,22 @@ class Call:
         With ``resample=True``, those that are here are resampled first.
         """
         new = {n: c for n, c in collection_of.items() if n not in self.here}
+        unable: dict[int, str] = {}
         if self.settings.resample and not self.settings.offline:
-            self._resample_what_is_here(new)
+            unable = self._resample_what_is_here(new)
         checked = self.check.images(new, records)
         self.here |= checked.complete
-        self.damaged |= checked.damaged
+        self.damaged |= checked.damaged | unable
 
-    def _resample_what_is_here(self, collection_of: Mapping[int, int]) -> None:
-        """Make the resampled volumes of those images whose own volume is here."""
+    def _resample_what_is_here(self, collection_of: Mapping[int, int]) -> dict[int, str]:
+        """Make the resampled volumes of those images whose own volume is here.
+
+        Returns
+        -------
+        dict of int to str
+            Why some cannot be resampled, by image id.
+        """
+        unable: dict[int, str] = {}
         todo = {
             number: collection_id
             for number, collection_id in collection_of.items()
@@ -128,8 +141,13 @@ class Call:
         for number, collection_id in todo.items():
             if number not in problems:
                 source = self.cache.image(collection_id, number)
-                content = resampled_bytes(source, self.settings.interpolation)
-                write_atomically(self.cache.resampled(collection_id, number), content)
+                try:
+                    content = resampled_bytes(source, self.settings.interpolation)
+                except ResamplingError as error:
+                    unable[number] = str(error)
+                else:
+                    write_atomically(self.cache.resampled(collection_id, number), content)
+        return unable
 
     def collection(self, number: int) -> LocalCollectionRecord | None:
         """Return a collection's record from the cache; None when there is none that is whole."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from neurofetch.errors import SelectionWarning
+from neurofetch.errors import NothingMatchedError, SelectionWarning, UsageError
 from neurofetch.neurovault.fetch.bunch import raise_or_warn
-from neurofetch.neurovault.fetch.by_filter import Filters, check_names, check_terms
+from neurofetch.neurovault.fetch.by_filter import Filters
 from neurofetch.neurovault.fetch.run import begin, finish, plan_ids, run_filters, run_ids
+from neurofetch.neurovault.fetch.terms import check_terms, terms_of, with_numbers
 from neurofetch.neurovault.filters import (
     Filter,
     basic_collection_terms,
@@ -19,7 +21,7 @@ from neurofetch.neurovault.settings import MAX_FAILURES, TIMEOUT, Mode, OnError,
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from neurofetch.events import Event
     from neurofetch.model import Plan, Report
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "fetch_neurovault",
+    "fetch_neurovault_auditory_computation_task",
     "fetch_neurovault_ids",
+    "fetch_neurovault_motor_task",
     "plan_neurovault_ids",
     "report_neurovault_ids",
 ]
+
+_AUDITORY, _MOTOR = 32980, 10426
+"""The images that two functions of nilearn's fetch (its documentation, 0.10.3)."""
 
 
 def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
@@ -181,41 +188,117 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
 
     Raises
     ------
-    UnknownArgumentError
-        When a keyword is no field of an image, and much like an argument.
     UsageError, IncompleteError, DestinationError
-        As `fetch_neurovault_ids`.
+        As `fetch_neurovault_ids`. A term that no record can fulfil is a UsageError before any
+        request: a misspelt field (`UnknownValueError`), a value of another type, a list where there
+        is one value. So is, with the id of the record, an error that a filter of yours raises.
+    NothingMatchedError
+        With ``on_error="raise"``, when no image passes.
 
     Warns
     -----
     UserWarning
         As `fetch_neurovault_ids`.
+        When a function is given as a filter and the default terms still apply.
     SelectionWarning
-        At once when a keyword is much like a field of images, and is none that is known. When no
-        image passes; it names the fields that no record has, and the terms that none
-        fulfils, with the nearest names and values.
+        When no image passes; it names the fields that no record has, and the terms that none
+        fulfils, with the nearest names and values. Before any request, when a term leaves nothing
+        out.
     """
     settings = Settings.of(locals())
-    check_terms(image_terms=image_terms, collection_terms=collection_terms)
-    check_names(kwarg_image_filters, _takes(fetch_neurovault))
-    filters = Filters.of(
-        max_images,
-        basic_collection_terms() if collection_terms is None else collection_terms,
-        collection_filter,
-        {**(basic_image_terms() if image_terms is None else image_terms), **kwarg_image_filters},
-        image_filter,
-    )
+    filters = _filters(locals())
     call = begin(settings, data_dir)
     found = run_filters(call, filters)
     if not found and not call.problems and filters.max_images != 0:
+        if settings.on_error == "raise":
+            raise NothingMatchedError(filters.why_nothing())
         warnings.warn(filters.why_nothing(), SelectionWarning, stacklevel=2)
     return finish(call, found)
 
 
-def _takes(function: Callable[..., object]) -> tuple[str, ...]:
-    """Return the arguments of a function, but for those that it takes by any name."""
-    code = function.__code__
-    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+def _filters(arguments: Mapping[str, Any]) -> Filters:
+    """Return the filters among the arguments of `fetch_neurovault`, checked and told about.
+
+    Raises
+    ------
+    UsageError
+        When one is not of its type, or can let nothing pass.
+    """
+    terms: dict[str, dict[str, object]] = {}
+    basic = {"image": basic_image_terms(), "collection": basic_collection_terms()}
+    for kind, usual in basic.items():
+        given, function = arguments[f"{kind}_terms"], arguments[f"{kind}_filter"]
+        if given is not None and not isinstance(given, Mapping):
+            raise UsageError(
+                f"{kind}_terms must be a dict of fields and values, not {given!r}. A function, or "
+                f"a ResultFilter, is {kind}_filter. Nothing was fetched."
+            )
+        if not callable(function):
+            raise UsageError(
+                f"{kind}_filter must be a function of a record, not {function!r}. Fields and "
+                f"values are {kind}_terms. Nothing was fetched."
+            )
+        terms[kind] = dict(usual if given is None else given)
+        if function is not empty_filter and terms[kind] == usual:
+            warnings.warn(
+                f"{kind}_filter is given, and the default {kind}_terms still apply: {usual!r}. To "
+                f"filter by your function alone, pass {kind}_terms={{}}.",
+                UserWarning,
+                stacklevel=3,
+            )
+    terms["image"] |= arguments["kwarg_image_filters"]
+    terms = {kind: with_numbers(some) for kind, some in terms.items()}
+    both = {kind: terms_of(terms[kind], arguments[f"{kind}_filter"]) for kind in terms}
+    own = set(arguments) - {"kwarg_image_filters", "settings"}
+    if notes := check_terms(both["image"], both["collection"], own):
+        warnings.warn("\n".join(notes), SelectionWarning, stacklevel=3)
+    return Filters.of(
+        arguments["max_images"],
+        terms["collection"],
+        arguments["collection_filter"],
+        terms["image"],
+        arguments["image_filter"],
+    )
+
+
+def fetch_neurovault_auditory_computation_task(
+    data_dir: str | os.PathLike[str] | None = None, verbose: int = 1, timeout: float = TIMEOUT
+) -> NeurovaultBunch:
+    """Fetch image 32980: mental subtraction upon auditory instructions, against baseline.
+
+    Parameters
+    ----------
+    data_dir, verbose, timeout
+        As for `fetch_neurovault_ids`.
+
+    Returns
+    -------
+    NeurovaultBunch
+        With one image, https://neurovault.org/images/32980/.
+    """
+    call = begin(Settings.of(locals()), data_dir)
+    return finish(call, run_ids(call, (), (_AUDITORY,)))
+
+
+def fetch_neurovault_motor_task(
+    data_dir: str | os.PathLike[str] | None = None, verbose: int = 1, timeout: float = TIMEOUT
+) -> NeurovaultBunch:
+    """Fetch image 10426: a group's map of left against right button presses.
+
+    nilearn had this function up to 0.13.
+
+    Parameters
+    ----------
+    data_dir, verbose, timeout
+        As for `fetch_neurovault_ids`.
+
+    Returns
+    -------
+    NeurovaultBunch
+        With one image, https://neurovault.org/images/10426/.
+    """
+    call = begin(Settings.of(locals()), data_dir)
+    return finish(call, run_ids(call, (), (_MOTOR,)))
 
 
 def plan_neurovault_ids(

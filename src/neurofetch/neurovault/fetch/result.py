@@ -6,6 +6,7 @@ ask for. It is loaded here, which takes a while: import this module where a resu
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from neurofetch.extras import is_installed
@@ -26,20 +27,8 @@ else:
     class Bunch(dict):
         """A dict whose items are attributes too, as scikit-learn's is."""
 
-        def __getattr__(self, name: str) -> Any:
-            try:
-                return self[name]
-            except KeyError as error:
-                raise AttributeError(name) from error
-
-        def __setattr__(self, name: str, value: object) -> None:
-            self[name] = value
-
         def __dir__(self) -> list[str]:
             return list(self)
-
-        def __setstate__(self, state: object) -> None:
-            """Take nothing but the items from a pickle, as scikit-learn's does."""
 
 
 __all__ = ["NeurovaultBunch"]
@@ -50,7 +39,9 @@ class NeurovaultBunch(Bunch):
 
     Where scikit-learn is installed, it is a `sklearn.utils.Bunch`, as nilearn's result is.
 
-    Everything is there as an attribute and under a key: ``result.images`` is ``result["images"]``.
+    Everything but the report is there as an attribute and under a key: ``result.images`` is
+    ``result["images"]``. Equal calls give equal results, whose pickle and `joblib.hash` are the
+    same; without words, they can be written as JSON.
 
     Attributes
     ----------
@@ -64,7 +55,8 @@ class NeurovaultBunch(Bunch):
     description : str
         What NeuroVault is, and what to cite.
     report : Report
-        What happened to each image, and what could not be fetched.
+        What happened to each image, and what could not be fetched. It is no item: it tells of this
+        call, takes no part in comparisons, and is not in a pickle (then it is an AttributeError).
     vocabulary : ndarray of str, shape (n_words,), or None
         Neurosynth's words, sorted; None when Neurosynth gave none. Only there when words were
         asked for and ``vectorize_words`` is true, as is the next.
@@ -79,3 +71,57 @@ class NeurovaultBunch(Bunch):
     report: Report
     vocabulary: npt.NDArray[np.str_] | None
     word_frequencies: npt.NDArray[np.float64] | None
+
+    __hash__ = None  # it can be changed, as every dict
+
+    if not TYPE_CHECKING:  # a checker knows the names above, and that there are no others
+
+        def __setattr__(self, name, value):
+            if name == "report":  # beside the items, which compare, hash and pickle
+                object.__setattr__(self, name, value)
+            else:
+                self[name] = value
+
+        def __getattr__(self, name):
+            try:
+                return self[name]
+            except KeyError as error:
+                why = ": it tells of one call, and is not in a pickle" if name == "report" else ""
+                raise AttributeError(f"{name}{why}") from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and _same(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (), None, None, iter(self.items())
+
+    def __copy__(self) -> NeurovaultBunch:
+        return _filled(self, self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NeurovaultBunch:
+        return _filled(self, deepcopy(dict(self), memo))
+
+
+def _filled(source: NeurovaultBunch, items: dict[str, Any]) -> NeurovaultBunch:
+    """Return a result with these items and the report of its source, which is never changed."""
+    made = type(source)()
+    made.update(items)
+    if "report" in vars(source):
+        made.report = source.report
+    return made
+
+
+def _same(one: object, two: object) -> bool:
+    """Whether two values are the same: arrays element by element, and NaN as what it is."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        return one.keys() == two.keys() and all(_same(one[key], two[key]) for key in one)
+    if isinstance(one, list) and isinstance(two, list):
+        return len(one) == len(two) and all(map(_same, one, two))
+    if hasattr(one, "__array__") or hasattr(two, "__array__"):
+        import numpy as np  # noqa: PLC0415 - only words are arrays
+
+        return np.array_equal(one, two)  # type: ignore[arg-type]
+    return bool(one == two) or (one != one and two != two)  # noqa: PLR0124 - NaN

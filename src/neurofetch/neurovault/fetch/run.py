@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,12 @@ from neurofetch.neurovault.fetch.bunch import bunch_of, raise_or_warn
 from neurofetch.neurovault.fetch.by_filter import ByFilter, Filters
 from neurofetch.neurovault.fetch.by_ids import ByIds
 from neurofetch.neurovault.fetch.call import Call
+from neurofetch.neurovault.fetch.private import Private
 from neurofetch.neurovault.fetch.resample import check_resampling
-from neurofetch.neurovault.records import normal_ids
 from neurofetch.transfer.tidy import tidy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from neurofetch.model import Plan
@@ -71,9 +72,17 @@ def _writable(root: Path) -> bool:
     return all(os.access(folder, os.W_OK | os.X_OK) for folder in folders)
 
 
-def _by_ids(call: Call, collection_ids: object, image_ids: object) -> ByIds:
-    collections = normal_ids(collection_ids, "collection_ids")
-    return ByIds(call, collections, normal_ids(image_ids, "image_ids"))
+def _by_ids(call: Call, collection_ids: object, image_ids: object) -> tuple[ByIds, Private]:
+    """Return what is asked for, by number: letters are looked up in the cache or on the server."""
+    private = Private(collection_ids, image_ids)
+    private.look_in_cache(call)
+    if private.tokens and call.settings.offline:
+        call.problems += private.not_here()
+    elif private.tokens:
+        with connect(call.settings) as connections:
+            call.problems += private.ask(connections.neurovault)
+            call.was_away = connections.neurovault.away
+    return ByIds(call, private.collection_ids, private.image_ids), private
 
 
 def plan_ids(call: Call, collection_ids: object, image_ids: object) -> Plan:
@@ -84,14 +93,14 @@ def plan_ids(call: Call, collection_ids: object, image_ids: object) -> Plan:
     UnreachableError
         When the server answers no request.
     """
-    wanted, settings = _by_ids(call, collection_ids, image_ids), call.settings
+    (wanted, private), settings = _by_ids(call, collection_ids, image_ids), call.settings
     images: list[WantedImage] = []
     if not settings.overwrite:
         wanted.check_cache()
     if settings.offline:
         wanted.note_missing()
     elif wanted.incomplete:
-        with connect(settings) as call.connections:
+        with _connected(call, private):
             images = wanted.ask_server()
     if call.away is not None:
         raise call.away
@@ -106,13 +115,13 @@ def run_ids(call: Call, collection_ids: object, image_ids: object) -> list[int]:
     list of int
         The ids of the images that are here now, in the caller's order.
     """
-    wanted, settings = _by_ids(call, collection_ids, image_ids), call.settings
+    (wanted, private), settings = _by_ids(call, collection_ids, image_ids), call.settings
     if not settings.overwrite:
         wanted.check_cache()
     if settings.offline:
         wanted.note_missing()
     elif wanted.incomplete or _words_missing(call):
-        with connect(settings) as call.connections:
+        with _connected(call, private):
             if wanted.incomplete:
                 wanted.fetch(wanted.ask_server())
             _fetch_words(call, wanted.order())
@@ -140,6 +149,14 @@ def run_filters(call: Call, filters: Filters) -> list[int]:
             _fetch_words(call, list(wanted.found))
     tidy(call.cache.root / STATE)
     return list(wanted.found)
+
+
+@contextmanager
+def _connected(call: Call, private: Private) -> Iterator[None]:
+    """Connect a call to the servers; what is private is asked for by its letters."""
+    with connect(call.settings) as call.connections:
+        private.tell(call.connections.neurovault)
+        yield
 
 
 def connect(settings: Settings) -> Connections:
@@ -176,5 +193,16 @@ def _fetch_words(call: Call, order: Sequence[int]) -> None:
 def finish(call: Call, order: Sequence[int]) -> NeurovaultBunch:
     """Say what could not be fetched, and return the images that are here."""
     report = call.report(order)
+    _note_bad_weights(call, order)
     raise_or_warn(call, report, stacklevel=_TO_USER)
     return bunch_of(call, order, report)
+
+
+def _note_bad_weights(call: Call, order: Sequence[int]) -> None:
+    """Note the words that the matrix will not have, since their weights are no numbers."""
+    from neurofetch.neurovault.fetch.neurosynth import left_out, left_out_message  # noqa: PLC0415
+
+    if call.settings.fetch_neurosynth_words and call.settings.vectorize_words:
+        words = left_out({n: call.cache.words(call.here[n].collection_id, n) for n in order})
+        call.words_problem += "\n" * bool(call.words_problem and words)
+        call.words_problem += left_out_message(words) if words else ""

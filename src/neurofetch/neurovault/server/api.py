@@ -129,6 +129,10 @@ class Server:
         self.width = width
         self.poll: Callable[[], None] = client.outages.poll
         """Called now and then by a thread that waits for others: it tells what is new."""
+        self.private: dict[int, str] = {}
+        """Private collections by id, with the token by which they are asked for."""
+        self.private_images: dict[int, str] = {}
+        """Private images by id, with the token of their collection."""
         self._client = client
         self._attempts = attempts
         self._unanswered = 0  # requests in a row
@@ -149,7 +153,21 @@ class Server:
         ------
         ServerError
         """
-        return cast("CollectionRecord", self._record(f"collections/{number}/", number))
+        name = self.private.get(number, number)
+        return cast("CollectionRecord", self._record(f"collections/{name}/", number))
+
+    def private_collection(self, token: str) -> CollectionRecord:
+        """Return the record of a private collection; from now on its id is asked for by the token.
+
+        Raises
+        ------
+        ServerError
+        """
+        record = self.json(f"collections/{token}/")
+        if not isinstance(number := record.get("id"), int):
+            raise ProtocolError(f"collections/{token}/: a record without an id came")
+        self.private[number] = token
+        return cast("CollectionRecord", record)
 
     def image(self, number: int) -> ImageRecord:
         """Return an image's record.
@@ -158,7 +176,12 @@ class Server:
         ------
         ServerError
         """
-        return cast("ImageRecord", self._record(f"images/{number}/", number))
+        token = self.private_images.get(number)
+        name = f"{token}-{number}" if token else str(number)
+        record = cast("ImageRecord", self._record(f"images/{name}/", number))
+        if token and isinstance(record.get("collection_id"), int):
+            self.private[record["collection_id"]] = token
+        return record
 
     def _record(self, path: str, number: int) -> dict[str, object]:
         record = self.json(path)
@@ -175,7 +198,8 @@ class Server:
         ------
         ServerError
         """
-        listed: PagedList[ImageRecord] = self._list(f"collections/{collection_id}/images/")
+        name = self.private.get(collection_id, collection_id)
+        listed: PagedList[ImageRecord] = self._list(f"collections/{name}/images/")
         rows = [row for page in listed for row in page]
         named = [self._name(broken) for broken in listed.broken]
         ids = [name for name in named if isinstance(name, int)]
@@ -194,6 +218,15 @@ class Server:
         return PagedList(partial(self._page, path, query), limit, self.width, self.poll)
 
     def _page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page[Any]:
+        """Ask for a page, and again where it is an empty beginning of a list that has rows."""
+        try:
+            return self._attempts.run(lambda: self._one_page(path, query, offset, limit))
+        except UnreachableError as error:
+            if isinstance(error.__cause__, _EmptyListError):
+                raise ProtocolError(str(error)) from error
+            raise
+
+    def _one_page(self, path: str, query: dict[str, str], offset: int, limit: int) -> Page[Any]:
         query = {**query, "limit": str(limit)} | ({"offset": str(offset)} if offset else {})
         page = cast("ListPage[Any]", self.json(path, query, halve=limit > 1))
         rows, count = page.get("results"), page.get("count")
@@ -204,6 +237,10 @@ class Server:
         if not all(isinstance(row, dict) and isinstance(row.get("id"), int) for row in rows):
             raise BrokenPageError(f"{self.base}{path}: a row that is no record")
         known = count if isinstance(count, int) else 0
+        if known > 0 and not rows and not offset:
+            raise _EmptyListError(
+                f"{self.base}{path}: the list came empty, and the server says that it has {known}"
+            )
         return Page(rows, known, bool(page.get("next")))
 
     def _name(self, broken: BrokenRecord) -> int | str:
@@ -310,3 +347,7 @@ class Server:
 
 class _OneRecordError(TransientError):
     """Status 500 for a page of one record."""
+
+
+class _EmptyListError(TransientError):
+    """The first page of a list has no rows, though the server counts some."""
