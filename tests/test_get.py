@@ -378,7 +378,7 @@ def test_an_empty_name_is_not_the_current_directory(shell):
 def test_a_destination_of_an_impossible_name(shell):
     done = shell(f"neurofetch get {URL} --data-dir {'n' * 300}")
     assert done.code == ExitCode.DISK
-    assert "cannot be used: File name too long. Choose another." in done.err
+    assert "cannot be looked at: File name too long. Nothing was done. Check the path" in done.err
 
 
 def test_a_destination_that_is_a_file(shell):
