@@ -337,7 +337,8 @@ def test_the_page_of_an_image_is_no_collection(shell):
     page = "https://neurovault.org/images/7/"
     done = shell(f"neurofetch neurovault fetch --collection {page} --data-dir d")
     assert done.code == 2
-    assert "is no id: a whole number, as in https://neurovault.org/collections/" in done.err
+    assert f"not ids: '{page}'" in done.err
+    assert "An id is a whole number above zero, as in the address ht" in done.err
 
 
 # -- globs -----------------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ __all__ = [
     "DATASET",
     "EXTRA_TREES",
     "GATED",
-    "WHOLE_TREES",
     "Extras",
     "dataset",
     "listing",
     "subject_label",
     "subject_trees",
+    "whole_trees",
 ]
 
 ROOT_FILES = ("dataset_description.json", "participants.tsv", "participants.json", "README")
@@ -34,8 +34,6 @@ ANATOMY = "derivatives/anatomical/"
 LOCALIZERS = "derivatives/localizers/"
 EXTRA_TREES = (ANATOMY, LOCALIZERS)
 """Trees that come whole, and whose files can be meant by a filter nevertheless."""
-WHOLE_TREES = ("derivatives/freesurfer/", *EXTRA_TREES)
-"""Trees that come whole: no filter applies to them."""
 
 GATED = ("stimuli/task-images_stimuli.h5", "stimuli/task-images_metadata.csv")
 """Keys that LIST shows and GET refuses: a data use agreement opens them, at an access service."""
@@ -64,6 +62,21 @@ class Extras(NamedTuple):
     localizers: bool = False
     results: bool = True
     """Betas and regions of interest themselves."""
+
+
+def whole_trees(extras: Extras) -> tuple[str, ...]:
+    """Return the trees that are asked for, and to which no filter applies.
+
+    Parameters
+    ----------
+    extras : Extras
+    """
+    trees = {
+        "derivatives/freesurfer/": extras.freesurfer,
+        ANATOMY: extras.anatomical,
+        LOCALIZERS: extras.localizers,
+    }
+    return tuple(tree for tree, asked in trees.items() if asked)
 
 
 def _families(extras: Extras) -> tuple[tuple[Family, ...], tuple[Family, ...]]:

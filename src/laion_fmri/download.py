@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._dataset import (
     EXTRA_TREES,
-    WHOLE_TREES,
     Extras,
     dataset,
     listing,
     subject_label,
     subject_trees,
+    whole_trees,
 )
 from laion_fmri._license import agree, check_license, is_accepted, require_license
 from laion_fmri._models import embedding_models
@@ -584,7 +584,7 @@ def choose(
     except UnknownValueError as error:
         raise UnknownFilterError(str(error)) from error
     except NothingMatchedError as error:
-        whole = [file for file in files if file.key.startswith(WHOLE_TREES)]
+        whole = [file for file in files if file.key.startswith(whole_trees(extras))]
         if not whole:
             raise NoMatchingDataError(f"{error}{_extras_meant(wanted, extras)}") from error
         found = make_selection(whole, query(), fetcher.dataset)
