@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
@@ -36,6 +37,7 @@ from laion_fmri.stimulus_downloads import (
 from neurofetch import console
 from neurofetch.engine import (
     Fetcher,
+    Rules,
     RunSettings,
     S3Source,
     bucket_of,
@@ -587,7 +589,7 @@ def choose(
         whole = [file for file in files if file.key.startswith(whole_trees(extras))]
         if not whole:
             raise NoMatchingDataError(f"{error}{_extras_meant(wanted, extras)}") from error
-        found = make_selection(whole, query(), fetcher.dataset)
+        found = make_selection(whole, query(), replace(fetcher.dataset, rules=Rules()))
         note = "no other file has what the filters say: only what comes whole was chosen"
         selection = found._replace(notes=(*found.notes, note))
     _check_not_all_withheld(selection)
