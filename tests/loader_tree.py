@@ -76,7 +76,8 @@ def naive_betas(
 ) -> np.ndarray:
     data = np.asarray(nib.load(betas_path(root, session, subject)).dataobj)
     flat = data.reshape(-1, data.shape[3])
-    return flat[naive_mask(root, subject, source)].T
+    # In the order of C, as the loader's are: sums in single precision depend on it.
+    return np.ascontiguousarray(flat[naive_mask(root, subject, source)].T)
 
 
 def naive_map(root: Path, path: Path, subject: str = "sub-03", source: str = "") -> np.ndarray:
