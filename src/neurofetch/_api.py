@@ -148,8 +148,8 @@ def plan(
         include=include,
         exclude=exclude,
         **entities,
-    ).with_derivatives(derivatives)
-    choice = _Choice(url, wanted if permissive else wanted.strictly(), follow, derivatives is None)
+    )
+    choice = _choice(url, wanted, derivatives, permissive=permissive, follow=follow)
     settings = RunSettings.checked(
         shard=shard,
         overwrite=overwrite,
@@ -159,9 +159,8 @@ def plan(
         mix=mix,
     )
     root = _root(dest, data_dir)
-    with Fetcher(
-        _dataset(url, region, bare=bare), root, network=settings.network, new=True
-    ) as fetcher:
+    dataset = _dataset(url, region, bare=bare)
+    with Fetcher(dataset, root, network=settings.network, new=True) as fetcher:
         made = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
     warn_of_notes(made)
     return made
@@ -239,8 +238,8 @@ def get(
         include=include,
         exclude=exclude,
         **entities,
-    ).with_derivatives(derivatives)
-    choice = _Choice(url, wanted if permissive else wanted.strictly(), follow, derivatives is None)
+    )
+    choice = _choice(url, wanted, derivatives, permissive=permissive, follow=follow)
     settings = RunSettings.checked(
         n_jobs=n_jobs,
         shard=shard,
@@ -252,9 +251,8 @@ def get(
         mix=mix,
     )
     root = _root(dest, data_dir)
-    with Fetcher(
-        _dataset(url, region, bare=bare), root, network=settings.network, new=True
-    ) as fetcher:
+    dataset = _dataset(url, region, bare=bare)
+    with Fetcher(dataset, root, network=settings.network, new=True) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
         warn_of_notes(plan)
         return fetcher.run(plan, settings)
@@ -516,6 +514,13 @@ class _Choice(NamedTuple):
     follow: bool
     tell_derivatives: bool
     """Whether to say that derivatives are among it: nobody asked for them."""
+
+
+def _choice(
+    url: str, wanted: Query, derivatives: Values, *, permissive: bool, follow: bool
+) -> _Choice:
+    wanted = wanted.with_derivatives(derivatives)
+    return _Choice(url, wanted if permissive else wanted.strictly(), follow, derivatives is None)
 
 
 def _choose_named(fetcher: Fetcher, choice: _Choice) -> Selection:

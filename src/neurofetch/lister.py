@@ -327,14 +327,7 @@ class Lister:
         level = self._level(prefix)
         if level is not None:
             return level
-        files, _ = self._source.first_page(prefix)
-        direct = [file for file in files if "/" not in file.key[len(prefix) :]]
-        folders = {
-            file.key[: file.key.index("/", len(prefix)) + 1]
-            for file in files
-            if "/" in file.key[len(prefix) :]
-        }
-        return Level(direct, sorted(folders))
+        return _divided(prefix, self._source.first_page(prefix)[0])[0]
 
     def _directly_in(self, folders: Sequence[str], base: str) -> dict[str, list[RemoteFile]]:
         """Return the files directly in folders of the data set: those that describe what is below.
@@ -350,11 +343,8 @@ class Lister:
                 continue
             starts = ("",) if root_by_subject(folder[len(base) :]) is not None else _NO_SUBJECT
             walks = self._ask([partial(self._source.walk, f"{folder}{start}") for start in starts])
-            files = (file for files in walks for file in files)
-            found[folder] = sorted(
-                (file for file in files if "/" not in file.key[len(folder) :]),
-                key=attrgetter("key"),
-            )
+            files = sorted((file for files in walks for file in files), key=attrgetter("key"))
+            found[folder] = _divided(folder, files)[0].files
         return found
 
     def _nothing(self, key: str, near: Level) -> str:
@@ -485,7 +475,10 @@ def _has(files: Sequence[RemoteFile], key: str) -> bool:
 
 
 def _divided(place: str, files: Iterable[RemoteFile]) -> tuple[Level, dict[str, list[RemoteFile]]]:
-    """Return the level that files below a place make, and the files of each of its folders."""
+    """Return the level that files below a place make, and the files of each of its folders.
+
+    The files come in the order of their keys, and so do those of the level.
+    """
     direct: list[RemoteFile] = []
     below: dict[str, list[RemoteFile]] = {}
     for file in files:

@@ -403,8 +403,7 @@ class _Search:
         if not name.suffix or name.extension in _OF_OTHERS or not self._is_new(name):
             return []
         new: list[int] = []
-        inner = path.rpartition("/")[0]
-        folder = self._folder(_home_of_files_in(inner))
+        folder = self._folder(self._home(number))
         self._add_applying(name, folder, new)
         for tie, why in _ties_of(name.suffix, name.extension, datatype_of(path)):
             if tie.entity and all(entity != tie.entity for entity, _ in name.pairs):

@@ -137,13 +137,10 @@ def meant(name: str, value: str, exists: Collection[str] | Spellings) -> tuple[s
     ('01', '1')
     """
     there = Spellings.of(exists)
-    spellings = _spellings(name, value, there)
-    candidates = spellings or _candidates(value, there)
-    if not candidates:
-        raise UnknownValueError(_unknown(name, value, there.values))
-    if len(candidates) > 1 and not spellings:
-        raise UnknownValueError(_ambiguous(name, value, candidates))
-    return candidates
+    found, problem = _one_meant(name, value, there)
+    if not found:
+        raise UnknownValueError(problem or _unknown(name, value, there.values))
+    return found
 
 
 def all_meant(
@@ -160,19 +157,28 @@ def all_meant(
     unknown: list[str] = []
     problems: list[str] = []
     for value in values:
-        if not (_spellings(name, value, exists) or _candidates(value, exists)):
+        meaning, problem = _one_meant(name, value, exists)
+        if meaning:
+            found[value] = meaning
+        elif problem:
+            problems.append(problem)
+        else:
             unknown.append(value)
-            continue
-        try:
-            found[value] = meant(name, value, exists)
-        except UnknownValueError as error:
-            problems.append(str(error))
     if len(unknown) <= FEW:
         return found, [*problems, *(_unknown(name, one, exists.values) for one in unknown)]
     listed = shorten((spell(name, one) for one in unknown), 2 * FEW)
     there = f"There are: {shorten(exists.values)}." if exists.values else "There are none."
     text = f"{listed} do not exist. {there} Nothing was fetched. Leave them out, or correct them."
     return found, [*problems, text]
+
+
+def _one_meant(name: str, value: str, there: Spellings) -> tuple[tuple[str, ...], str]:
+    """Return what a value means; or nothing, and why that is not clear, if it may mean several."""
+    spellings = _spellings(name, value, there)
+    candidates = spellings or _candidates(value, there)
+    if len(candidates) > 1 and not spellings:
+        return (), _ambiguous(name, value, candidates)
+    return candidates, ""
 
 
 def _spellings(name: str, value: str, there: Spellings) -> tuple[str, ...]:
