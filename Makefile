@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# torch is large; without its group (PIP_GROUPS=dev) the tests that need it are skipped
+PIP_GROUPS ?= dev torch
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
 BENCH_STAMP := $(VENV)/.installed-bench
@@ -20,7 +22,7 @@ $(BIN)/python:
 
 # pip >= 25.1 reads [dependency-groups]
 $(STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install $(PIP_FLAGS) --editable ".[all]" --group dev
+	$(BIN)/python -m pip install $(PIP_FLAGS) --editable ".[all]" $(addprefix --group ,$(PIP_GROUPS))
 	@touch $@
 
 $(BENCH_STAMP): pyproject.toml $(STAMP)

@@ -162,7 +162,7 @@ def test_what_the_engine_checks_without_isal_is_refused_as_with_it(bare, vault):
     without, with_all = bare(script), bare(script, lacks=())
     assert without.returncode == 0, without.stderr
     assert json.loads(without.stdout) == json.loads(with_all.stdout)
-    assert json.loads(without.stdout).count("whole") == 2
+    assert json.loads(without.stdout).count("whole") == 3
 
 
 CALLS = {
@@ -181,7 +181,6 @@ CALLS = {
     "__import__('laion_fmri.group')": "loader",
     "__import__('laion_fmri.io')": "loader",
     "__import__('laion_fmri.brain')": "loader",
-    "__import__('laion_fmri.discovery')": "loader",
 }
 
 

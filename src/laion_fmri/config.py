@@ -54,7 +54,8 @@ class DataDir(str):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = str.__hash__
+    def __hash__(self) -> int:  # as a key it is the text; a path that it equals has another
+        return super().__hash__()
 
     def __str__(self) -> str:
         return "".join(self)  # plain text: `str` would return this object itself

@@ -31,6 +31,7 @@ __all__ = [
     "UnsupportedPlatformError",
     "UsageError",
     "VerificationError",
+    "WrongTypeError",
 ]
 
 
@@ -42,6 +43,7 @@ class NeurofetchError(Exception):
         NeurofetchError
         ├── UsageError (ValueError)              what was asked for cannot be done
         │   ├── UnknownArgumentError (TypeError) a keyword that the function does not take
+        │   ├── WrongTypeError (TypeError)       a value of a kind that cannot be meant
         │   ├── UnknownValueError                no such subject, session, task, …
         │   ├── NothingMatchedError (LookupError) the filters leave nothing
         │   ├── ConfigError                      a setting or environment variable is wrong
@@ -76,6 +78,10 @@ class UsageError(NeurofetchError, ValueError):
 
 class UnknownArgumentError(UsageError, TypeError):
     """A keyword that the function does not take (the message has the nearest that it does)."""
+
+
+class WrongTypeError(UsageError, TypeError):
+    """A value of a kind that cannot be meant, such as a number where a path is due."""
 
 
 class UnknownValueError(UsageError):

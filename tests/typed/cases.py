@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import neurofetch
 from laion_fmri import stimuli
-from laion_fmri.config import dataset_initialize, get_data_dir
+from laion_fmri.config import DataDir, dataset_initialize, get_data_dir
 from laion_fmri.discovery import get_participants, get_subjects
 from laion_fmri.download import download
 from laion_fmri.group import load_subjects
@@ -72,8 +72,8 @@ def buckets(url: str) -> None:
 
 
 def laion() -> None:
-    assert_type(dataset_initialize("data"), Path)
-    assert_type(get_data_dir(), Path)
+    dataset_initialize("data")
+    assert_type(get_data_dir(), DataDir)
     assert_type(verify(read_all=True), Audit)
     assert_type(info(), Info)
     assert_type(stimuli.terms().version, str)

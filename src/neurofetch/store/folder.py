@@ -19,7 +19,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import DestinationError, UnsafeNameError, UsageError
+from neurofetch.errors import DestinationError, UnsafeNameError, UsageError, WrongTypeError
 from neurofetch.store.atomic import write_all
 
 if TYPE_CHECKING:
@@ -52,8 +52,10 @@ def given_path(given: object) -> Path:
 
     Raises
     ------
+    WrongTypeError
+        If it is neither.
     UsageError
-        If it is neither, or empty.
+        If it is empty.
     DestinationError
         If it is relative to a current directory that is gone.
 
@@ -71,7 +73,7 @@ a directory; '.' is the current one.
         text = os.fsdecode(given)  # type: ignore[arg-type]
     except TypeError:
         msg = f"the data directory is text or a path, not {given!r} ({type(given).__name__})."
-        raise UsageError(f"{msg} Nothing was done.") from None
+        raise WrongTypeError(f"{msg} Nothing was done.") from None
     if not text.strip() or "\0" in text:
         kind = "an empty string" if not text.strip() else f"no path: {text!r}"
         msg = f"the data directory is {kind}. Nothing was done. Choose a directory; '.' is the "
