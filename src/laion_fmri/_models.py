@@ -51,7 +51,7 @@ def embedding_models(models: object) -> tuple[str, ...]:
                 f"there are no embeddings of the model {one!r}.{hint} There are {known}, or 'all'."
             )
             raise UnknownValueError(msg)
-    return tuple(dict.fromkeys(given))
+    return tuple(dict.fromkeys(map(str, given)))  # NumPy's text, too
 
 
 def embedding_key(model: str) -> str:

@@ -15,13 +15,13 @@ from laion_fmri._names import also_named
 from laion_fmri.config import DataDirNotSetError, data_directory
 from laion_fmri.download import fetcher_for
 from laion_fmri.info import directory_or_none
-from neurofetch.engine import Listing
-from neurofetch.errors import UnreachableError
+from neurofetch.engine import Listing, nearest, twins_of
+from neurofetch.errors import UnreachableError, WrongTypeError
 from neurofetch.extras import need
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -56,6 +56,14 @@ class _Region(NamedTuple):
     name: str
 
 
+class _Regions(NamedTuple):
+    """The regions of a subject, and which subjects there are where that matters."""
+
+    subject: str
+    all: list[_Region]
+    subjects: Sequence[str] = ()
+
+
 def get_subjects(*, data_dir: Directory = None) -> list[str]:
     """Return the subjects that the bucket has, sorted.
 
@@ -74,9 +82,10 @@ def get_subjects(*, data_dir: Directory = None) -> list[str]:
     ServerError
         If the bucket cannot be asked, and no data directory is there either.
     """
-    found = _asked(_subjects, _subjects_on_disk, data_dir)
+    found, place = _asked(_subjects, _subjects_on_disk, data_dir, stacklevel=3)
     if not found:
-        warnings.warn("The bucket has no subjects. Check the endpoint.", UserWarning, stacklevel=2)
+        text = f"{place.has} no subjects. {place.advice}"
+        warnings.warn(text, UserWarning, stacklevel=2)
     return found
 
 
@@ -108,36 +117,73 @@ def get_rois(
         If the bucket cannot be asked, and no data directory is there either.
     """
     name = None if subject is None else resolve_subject_id(subject)
-    name, regions = _asked(
-        lambda fetcher: _regions(fetcher, name), lambda root: _on_disk(root, name), data_dir
-    )
-    found = sorted({one.name for one in regions if category in {None, one.category}})
-    if name and not found:
-        there = ", ".join(sorted({one.category for one in regions})) or "none"
-        what = "regions of interest" if category is None else f"regions of {category!r}"
-        text = f"The bucket has no {what} of {name}. Categories that it has: {there}."
+    _check_category(category)
+
+    def ask(fetcher: Fetcher) -> _Regions:
+        found = _regions(fetcher, name)
+        # Why there is nothing is worth a request: as a rule there is no such subject.
+        return found if found.all else found._replace(subjects=_subjects(fetcher))
+
+    found, place = _asked(ask, lambda root: _on_disk(root, name), data_dir, stacklevel=4)
+    names = sorted({one.name for one in found.all if category in {None, one.category}})
+    if found.subject and not names:
+        text = _nothing(found, category, place)
         warnings.warn(text, UserWarning, stacklevel=3)  # past `also_named`
-    return found
+    return names
+
+
+def _check_category(category: object) -> None:
+    if category is not None and not isinstance(category, str):
+        msg = f"category={category!r}: one category is text such as 'face'; None is all of them."
+        raise WrongTypeError(msg)
+
+
+class _Place(NamedTuple):
+    """Where an answer comes from."""
+
+    has: str
+    advice: str = ""
+
+
+def _nothing(found: _Regions, category: str | None, place: _Place) -> str:
+    """Say why there are no regions: no such subject, no such category, or none at all."""
+    if found.subject not in found.subjects and not found.all:
+        near = twins_of(found.subject, found.subjects) or nearest(found.subject, found.subjects)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        there = ", ".join(found.subjects) or "none"
+        return f"{place.has} no subject {found.subject}.{hint} Subjects: {there}."
+    if category is None or not found.all:
+        return f"{place.has} no regions of interest of {found.subject}."
+    categories = sorted({one.category for one in found.all})
+    near = nearest(category, categories)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    there = ", ".join(categories)
+    return f"{place.has} no category {category!r} of {found.subject}.{hint} Categories: {there}."
 
 
 def _asked(
-    bucket: Callable[[Fetcher], T], disk: Callable[[Path], T], data_dir: Directory = None
-) -> T:
+    bucket: Callable[[Fetcher], T],
+    disk: Callable[[Path], T],
+    data_dir: Directory = None,
+    *,
+    stacklevel: int,
+) -> tuple[T, _Place]:
     """Ask the bucket; where there is no network, look on the disk, and say so."""
     try:
         with (
             directory_or_none(data_dir) as (root, _),
             fetcher_for(Extras(), root) as fetcher,
         ):
-            return bucket(fetcher)
+            return bucket(fetcher), _Place("The bucket has", "Check the endpoint.")
     except UnreachableError as error:
         try:
             here = data_directory(data_dir)
         except (DataDirNotSetError, FileNotFoundError):
             raise error from None  # there is nothing else to answer from
         text = f"The bucket cannot be reached, so this is what is in {here} ({error})"
-        warnings.warn(text, UserWarning, stacklevel=4)
-        return disk(here)
+        warnings.warn(text, UserWarning, stacklevel=stacklevel)
+        advice = "Try again when the bucket can be reached."
+        return disk(here), _Place(f"{here} has", advice)
 
 
 def _folders(fetcher: Fetcher, prefixes: Iterable[str]) -> list[list[str]]:
@@ -155,21 +201,23 @@ def _subjects_on_disk(root: Path) -> list[str]:
     return sorted({path.name for tree in trees for path in root.glob(f"{tree}sub-*")})
 
 
-def _regions(fetcher: Fetcher, subject: str | None) -> tuple[str, list[_Region]]:
-    """Return the regions of a subject (of the first one if none is named), and its name."""
+def _regions(fetcher: Fetcher, subject: str | None) -> _Regions:
+    """Return the regions of a subject, of the first one if none is named."""
     name = subject or next(iter(_subjects(fetcher)), "")
     if not name:
-        return "", []
+        return _Regions("", [])
     walks = (f"{ROIS}{name}/", f"{OLD_ROIS}{name}/")
-    return name, _read(file.key for file in fetcher.files(Listing(walks=walks)))
+    return _Regions(name, _read(file.key for file in fetcher.files(Listing(walks=walks))))
 
 
-def _on_disk(root: Path, subject: str | None) -> tuple[str, list[_Region]]:
-    name = subject or next(iter(_subjects_on_disk(root)), "")
+def _on_disk(root: Path, subject: str | None) -> _Regions:
+    subjects = _subjects_on_disk(root)
+    name = subject or next(iter(subjects), "")
     if not name:
-        return "", []
+        return _Regions("", [])
     paths = [path for tree in (ROIS, OLD_ROIS) for path in (root / tree / name).rglob("*")]
-    return name, _read(path.relative_to(root).as_posix() for path in paths if path.is_file())
+    found = _read(path.relative_to(root).as_posix() for path in paths if path.is_file())
+    return _Regions(name, found, subjects)
 
 
 def _read(keys: Iterable[str]) -> list[_Region]:
@@ -193,19 +241,24 @@ def describe(*, data_dir: Directory = None) -> None:
         Where to look if there is no network; default: the configured directory.
     """
 
-    def ask(fetcher: Fetcher) -> tuple[list[str], tuple[str, list[_Region]]]:
+    def ask(fetcher: Fetcher) -> tuple[str, list[str], _Regions]:
         names = _subjects(fetcher)
-        return names, _regions(fetcher, names[0]) if names else ("", [])
+        return "", names, _regions(fetcher, names[0]) if names else _Regions("", [])
 
-    def look(root: Path) -> tuple[list[str], tuple[str, list[_Region]]]:
-        return _subjects_on_disk(root), _on_disk(root, None)
+    def look(root: Path) -> tuple[str, list[str], _Regions]:
+        where = f" (what is in {root}: the bucket cannot be reached)"
+        return where, _subjects_on_disk(root), _on_disk(root, None)
 
-    subjects, (first, regions) = _asked(ask, look, data_dir)
-    names = sorted({one.name for one in regions})
-    print("LAION-fMRI")
+    (where, subjects, regions), _ = _asked(ask, look, data_dir, stacklevel=3)
+    names = sorted({one.name for one in regions.all})
+    print(f"LAION-fMRI{where}")
     print(f"Bucket:    s3://{DATASET.bucket}")
-    print(f"Subjects:  {len(subjects)} ({', '.join(subjects)})")
-    print(f"ROIs:      {len(names)} of {first or 'no subject'} ({', '.join(names)})")
+    print(f"Subjects:  {_counted(subjects)}")
+    print(f"ROIs:      {_counted(names, f' of {regions.subject}')}")
+
+
+def _counted(names: Sequence[str], of: str = "") -> str:
+    return f"{len(names)}{of} ({', '.join(names)})" if names else "0"
 
 
 def inspect_bucket() -> None:

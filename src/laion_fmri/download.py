@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
@@ -49,14 +51,19 @@ from neurofetch.engine import (
     plan_summary,
     query,
     twins_of,
+    unknown_argument,
     warn_of_notes,
 )
-from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError
+from neurofetch.errors import (
+    NothingMatchedError,
+    UnknownArgumentError,
+    UnknownValueError,
+    UsageError,
+    WrongTypeError,
+)
 from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
-    import os
-
     from neurofetch.engine import (
         Attempts,
         Client,
@@ -326,6 +333,9 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
 
     Warns
     -----
+    UserWarning
+        If the configured data directory is another one than that of the last download of this
+        process; both are named.
     SelectionWarning
         Of each note of the plan (``Plan.notes``), such as a value that was taken for another, or a
         glob that matches nothing; and of the files that are withheld.
@@ -388,6 +398,7 @@ def _fetch(
     root = given_path(data_dir) if data_dir is not None else Path(get_data_dir())
     with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not settings.dry_run:
+            _Previous.compare(root, named=data_dir is not None)
             _check_permission(fetcher.directory, accept_license)
         plan = fetcher.prepare(lambda: choose(fetcher, labels, wanted, extras), settings)
         warn_of_notes(plan, stacklevel=4)
@@ -399,6 +410,28 @@ def _fetch(
             require_license(root, accept_license, "" if told else plan_summary(plan))
 
         return fetcher.run(plan, settings, permit=permit, stacklevel=5)
+
+
+class _Previous:
+    """The data directory of the last download of this process."""
+
+    root: Path | None = None
+
+    @classmethod
+    def compare(cls, root: Path, *, named: bool) -> None:
+        """Warn if the directory is another one now, and the call does not name it.
+
+        Another program, or another notebook, may have chosen it: the configuration is the user's.
+        """
+        before, cls.root = cls.root, root
+        if before is not None and not named and os.path.realpath(before) != os.path.realpath(root):
+            warnings.warn(
+                f"the data directory is {root} now; the last download of this process went to "
+                f"{before}. Files are fetched to {root}. If you mean the other one, choose it with "
+                f"dataset_initialize({str(before)!r}), or name it: data_dir={str(before)!r}.",
+                UserWarning,
+                stacklevel=5,  # past `also_named`
+            )
 
 
 @also_named(sub="subject")
@@ -439,6 +472,7 @@ def download_raw(  # noqa: PLR0917 - the public package's order
     SubjectNotFoundError, UnknownValueError, NoMatchingDataError, IncompleteError
         As `download` does.
     """
+    _check_how(how)
     wanted = query(
         ses=ses,
         task=task,
@@ -457,6 +491,14 @@ def download_raw(  # noqa: PLR0917 - the public package's order
         accept_license=accept_license,
         data_dir=data_dir,
     )
+
+
+def _check_how(how: Mapping[str, object]) -> None:
+    """See that keywords which are handed on are known where they end."""
+    takes = download_raw.__annotations__.keys() | _RawHow.__annotations__.keys()
+    for name in how.keys() - _RawHow.__annotations__.keys():
+        msg = unknown_argument("download_raw", name, sorted(takes - {"how", "return"}))
+        raise UnknownArgumentError(f"{msg} Nothing was done.")
 
 
 def accept_license() -> None:
@@ -545,16 +587,28 @@ def labels_of(subject: object) -> tuple[str, ...] | None:
 
     Raises
     ------
+    WrongTypeError
+        If it is of a kind that cannot be a subject (a ``TypeError``).
+    SubjectNotFoundError
+        If it is text that cannot be one.
     UsageError
-        If it is no subject, nor several of them.
+        If it is an empty list.
     """
     given = items_of(subject)
     if subject is None or not given:
         msg = f"subject must be a name such as 'sub-03', several of them, or 'all', not {subject!r}"
-        raise UsageError(msg)
+        raise WrongTypeError(msg) if subject is None else UsageError(msg)
     if any(isinstance(one, str) and one.strip().lower() == "all" for one in given):
         return None
-    return tuple(dict.fromkeys(subject_label(one) for one in given))
+    return tuple(dict.fromkeys(_label_of(one) for one in given))
+
+
+def _label_of(subject: object) -> str:
+    try:
+        return subject_label(subject)
+    except UsageError as error:
+        kind = SubjectNotFoundError if isinstance(subject, str) else WrongTypeError
+        raise kind(str(error)) from None
 
 
 def choose(

@@ -36,6 +36,7 @@ from neurofetch.engine import (
 )
 from neurofetch.errors import UsageError
 from neurofetch.model import RemoteFile, Want
+from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     import os
@@ -238,7 +239,7 @@ def _wants(fetcher: Fetcher, files: Iterable[RemoteFile]) -> Selection:
 
 
 def _root(data_dir: str | os.PathLike[str] | None) -> Path:
-    return Path(get_data_dir() if data_dir is None else data_dir)
+    return Path(get_data_dir()) if data_dir is None else given_path(data_dir)
 
 
 def _say(text: str) -> None:
