@@ -38,7 +38,7 @@ def embedding_models(models: object) -> tuple[str, ...]:
     """
     if models is None or models is False:
         return ()
-    if models is True or models == "all":
+    if models is True or (isinstance(models, str) and models == "all"):
         return AVAILABLE_MODELS
     several = isinstance(models, Iterable) and not isinstance(models, str)
     given: list[Any] = [*models] if several else [models]  # type: ignore[misc]

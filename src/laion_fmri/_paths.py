@@ -1,19 +1,25 @@
 """Where files lie in a data directory, here or not, by the names that older scripts import.
 
-Each function takes the data directory first and returns a path; none looks whether it exists, but
+Each function takes the data directory first, a subject as ``"sub-03"`` or ``"03"``, a session as
+``"ses-01"``, ``"01"`` or 1, and returns a path; none looks whether it exists, but
 `roi_mask_path`, which has to look for the category of the region.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from glob import escape
+from operator import index
 from typing import TYPE_CHECKING
 
 from laion_fmri._constants import resolve_subject_id
 from laion_fmri.errors import DataNotDownloadedError
+from laion_fmri.loader.layout import session_id
+from neurofetch.errors import UsageError
+from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     Directory = str | os.PathLike[str]
 
@@ -25,6 +31,7 @@ __all__ = [
     "freesurfer_surf_path",
     "glmsingle_subject_dir",
     "noise_ceiling_path",
+    "number_of",
     "r2mean_path",
     "raw_bold_path",
     "raw_events_path",
@@ -34,12 +41,12 @@ __all__ = [
     "trials_path",
 ]
 
-_SIDES = {"L": "lh", "R": "rh"}
+_SIDES = {"L": "lh", "R": "rh", "lh": "lh", "rh": "rh"}
 _ANATOMY = "ses-PrismaAnat"
 
 
 def _tree(data_dir: Directory, name: str, subject: str) -> Path:
-    return Path(data_dir) / "derivatives" / name / resolve_subject_id(subject)
+    return given_path(data_dir) / "derivatives" / name / resolve_subject_id(subject)
 
 
 def glmsingle_subject_dir(data_dir: Directory, subject: str) -> Path:
@@ -71,12 +78,8 @@ def r2mean_path(data_dir: Directory, subject: str) -> Path:
 
 def _of_session(data_dir: Directory, subject: str, session: str, ending: str) -> Path:
     folder = glmsingle_subject_dir(data_dir, subject)
-    session = _session(session)
+    session = session_id(session)
     return folder / session / "func" / f"{folder.name}_{session}_task-images_{ending}"
-
-
-def _session(session: str) -> str:
-    return f"ses-{session.removeprefix('ses-')}"
 
 
 def betas_path(data_dir: Directory, subject: str, session: str) -> Path:
@@ -113,8 +116,8 @@ def freesurfer_surf_path(data_dir: Directory, subject: str, hemi: str, name: str
     name : str
         Such as ``"pial"``.
     """
-    side = _SIDES.get(hemi, hemi)
-    if side not in _SIDES.values():
+    side = _SIDES.get(hemi) if isinstance(hemi, str) else None
+    if side is None:
         msg = f"hemi must be 'L' or 'R', not {hemi!r}"
         raise ValueError(msg)
     return freesurfer_dir(data_dir, subject) / "surf" / f"{side}.{name}"
@@ -129,8 +132,8 @@ def roi_mask_path(data_dir: Directory, subject: str, roi: str, res: str = "1pt8"
         If no category has it here.
     """
     folder = rois_subject_dir(data_dir, subject)
-    label = roi.replace("-", "")
-    found = sorted(folder.glob(f"*/*_space-T1w_res-{res}_*label-{label}_mask.nii.gz"))
+    label, res_ = escape(str(roi).replace("-", "")), escape(str(res))
+    found = sorted(folder.glob(f"*/*_space-T1w_res-{res_}_*label-{label}_mask.nii.gz"))
     if not found:
         msg = (
             f"no category in {folder} has the region {roi!r} at the resolution {res!r}. "
@@ -157,10 +160,40 @@ def anatomical_file_path(
 
 
 def _raw(data_dir: Directory, subject: str, session: str, run: int | str, ending: str) -> Path:
-    name, session = resolve_subject_id(subject), _session(session)
-    number = str(run).removeprefix("run-").zfill(2)
-    stem = f"{name}_{session}_task-images_run-{number}"
-    return Path(data_dir) / name / session / "func" / f"{stem}_{ending}"
+    name, session = resolve_subject_id(subject), session_id(session)
+    stem = f"{name}_{session}_task-images_run-{number_of('run', run, 2)}"
+    return given_path(data_dir) / name / session / "func" / f"{stem}_{ending}"
+
+
+def number_of(entity: str, value: int | str, digits: int = 1) -> str:
+    """Return the number of a run or an echo as names have it.
+
+    Parameters
+    ----------
+    entity : str
+        ``"run"`` or ``"echo"``.
+    value : int or str
+        Such as 1, ``"1"``, ``"01"`` or ``"run-01"``.
+    digits : int
+        How many there are at least.
+
+    Raises
+    ------
+    UsageError
+        If it is no number (a ``ValueError``).
+
+    Examples
+    --------
+    >>> number_of("run", 1, 2), number_of("echo", "01"), number_of("echo", "echo-1")
+    ('01', '1', '1')
+    """
+    text = value.removeprefix(f"{entity}-") if isinstance(value, str) else value
+    try:
+        number = int(text) if isinstance(text, str) else index(text)
+    except (TypeError, ValueError):
+        msg = f"{entity}={value!r} is no number of {entity}s: expected one such as 1 or '01'."
+        raise UsageError(msg) from None
+    return f"{number:0{digits}d}"
 
 
 def raw_bold_path(  # noqa: PLR0917 - the public package's order
@@ -172,7 +205,8 @@ def raw_bold_path(  # noqa: PLR0917 - the public package's order
     part: str = "mag",
 ) -> Path:
     """Return a raw image series."""
-    return _raw(data_dir, subject, session, run, f"echo-{echo}_part-{part}_bold.nii.gz")
+    ending = f"echo-{number_of('echo', echo)}_part-{part}_bold.nii.gz"
+    return _raw(data_dir, subject, session, run, ending)
 
 
 def raw_sbref_path(  # noqa: PLR0917 - the public package's order
@@ -184,7 +218,8 @@ def raw_sbref_path(  # noqa: PLR0917 - the public package's order
     part: str = "mag",
 ) -> Path:
     """Return the single-band reference of a raw image series."""
-    return _raw(data_dir, subject, session, run, f"echo-{echo}_part-{part}_sbref.nii.gz")
+    ending = f"echo-{number_of('echo', echo)}_part-{part}_sbref.nii.gz"
+    return _raw(data_dir, subject, session, run, ending)
 
 
 def raw_events_path(data_dir: Directory, subject: str, session: str, run: int | str) -> Path:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from laion_fmri._constants import resolve_subject_id
+from laion_fmri._paths import number_of
 from laion_fmri.config import get_data_dir
 from laion_fmri.errors import DataNotDownloadedError
+from laion_fmri.loader.layout import session_id
+from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     import os
@@ -89,7 +92,7 @@ def localizer_effect_path(  # noqa: PLR0917 - the public package's order
         msg = "there are no effects of MotionLoc: take MotionLeft or MotionRight"
         raise ValueError(msg)
     place = _place(task, space, hemi, res)
-    number = str(run).removeprefix("run-").zfill(2)
+    number = number_of("run", run, 2)
     ending = f"contrast-{condition}_stat-effect_statmap"
     return _present(subject, task, session, f"_run-{number}{place}_{ending}", data_dir)
 
@@ -120,9 +123,9 @@ def _present(
     rest: str,
     data_dir: str | os.PathLike[str] | None,
 ) -> Path:
-    name, session = resolve_subject_id(subject), f"ses-{session.removeprefix('ses-')}"
+    name, session = resolve_subject_id(subject), session_id(session)
     extension = "func.gii" if "_space-fsnative_" in rest else "nii.gz"
-    root = Path(get_data_dir() if data_dir is None else data_dir)
+    root = Path(get_data_dir()) if data_dir is None else given_path(data_dir)
     folder = root / "derivatives" / "localizers" / name / session / "func"
     path = folder / f"{name}_{session}_task-{task}{rest}.{extension}"
     if not path.is_file():

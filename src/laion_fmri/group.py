@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from operator import index
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._names import also_named
 from laion_fmri.config import data_directory
 from laion_fmri.loader.layout import Layout, how_to_get, subjects_on_disk
+from laion_fmri.loader.masks import MASK_SOURCE
 from laion_fmri.stimuli import Stimuli
 from laion_fmri.subject import Subject, load_subject
+from neurofetch.engine import items_of
+from neurofetch.errors import UsageError, WrongTypeError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    Rois = str | Iterable[str] | None
+    Mask = NDArray[Any] | None
+    Source = Literal["anatomical", "rsquare"]
+    Nan = Literal["keep", "raise", "zero"]
 
 __all__ = ["Group", "load_subjects"]
+
+
+def _full(name: str) -> str:
+    return f"sub-{name.removeprefix('sub-')}"
 
 
 def _repeatable(names: Iterable[str]) -> Iterable[str]:
@@ -37,19 +51,14 @@ class _Where(TypedDict, total=False):
     mask_source: Literal["anatomical", "rsquare"]
 
 
-class _SharedBetas(_Where, total=False):
-    """The keywords of `Subject.get_betas` but one."""
+class _Betas(_Where, total=False):
+    """The keywords of `Subject.get_betas`."""
 
     nc_threshold: float | None
+    stimuli: Literal["shared", "unique"] | None
     streaming: bool
     stream: bool
     nan: Literal["keep", "raise", "zero"]
-
-
-class _Betas(_SharedBetas, total=False):
-    """The keywords of `Subject.get_betas`."""
-
-    stimuli: Literal["shared", "unique"] | None
 
 
 def load_subjects(
@@ -63,7 +72,8 @@ def load_subjects(
     Parameters
     ----------
     subjects : list of str or "all"
-        ``"sub-03"`` or ``"03"``; ``"all"``: every subject with results on disk.
+        ``"sub-03"`` or ``"03"``; ``"all"``: every subject with results on disk, with a warning if
+        these are not all participants of the data set.
     data_dir, store
         As in `laion_fmri.subject.load_subject`.
 
@@ -81,24 +91,44 @@ def load_subjects(
     from laion_fmri.errors import DataNotDownloadedError
 
     root = data_directory(data_dir)
-    names = [subjects] if isinstance(subjects, str) else list(subjects)
-    if names == ["all"]:
+    names: list[Any] = items_of(subjects)
+    if subjects is None or not names:
+        msg = f"subjects={subjects!r} names no subject: name at least one, or 'all'."
+        raise WrongTypeError(msg) if subjects is None else UsageError(msg)
+    if any(isinstance(name, str) and name.strip().lower() == "all" for name in names):
         # Subjects of whom only ROIs are here have nothing that a Subject can read.
         names = [name for name in subjects_on_disk(root) if Layout(root, name).exists()]
         if not names:
             raise DataNotDownloadedError(
                 f"No subject is in {root}. This brings them all:\n{how_to_get(root, 'all')}"
             )
-    if not names:
-        raise ValueError("subjects is an empty list: name at least one, or 'all'.")
+        _warn_of_absent(root, names)
     return Group([load_subject(name, data_dir=root, store=store) for name in names])
 
 
+def _warn_of_absent(root: Path, here: Sequence[str]) -> None:
+    """Say whom "all" leaves out: participants of the data set who have no results here."""
+    table = root / "participants.tsv"
+    if not table.is_file():
+        return
+    lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
+    every = [line.partition("\t")[0].strip() for line in lines[1:]]
+    absent = [name for name in every if name.startswith("sub-") and name not in here]
+    if absent:
+        warnings.warn(
+            f"'all' is {', '.join(here)} here: there are no results of {', '.join(absent)} in "
+            f"{root}. Name the subjects that you mean, or bring the others:\n"
+            f"{how_to_get(root, absent[0] if len(absent) == 1 else 'all')}",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 class Group:
-    """Subjects in the order asked for, each once.
+    """Subjects in the order of their names, each once.
 
     Iterating gives pairs of name and subject; indexing takes a name (``"sub-03"`` or ``"03"``) or
-    a number.
+    a number in that order.
 
     Parameters
     ----------
@@ -106,7 +136,8 @@ class Group:
     """
 
     def __init__(self, subjects: list[Subject]) -> None:
-        self._subjects = {subject.subject_id: subject for subject in subjects}
+        found = {subject.subject_id: subject for subject in subjects}
+        self._subjects = dict(sorted(found.items()))
 
     def __len__(self) -> int:
         return len(self._subjects)
@@ -115,15 +146,21 @@ class Group:
         return iter(self._subjects.items())
 
     def __contains__(self, subject: object) -> bool:
-        return subject in self._subjects
+        return isinstance(subject, str) and _full(subject) in self._subjects
 
     def __getitem__(self, subject: str | int) -> Subject:
-        if isinstance(subject, int):
-            return list(self._subjects.values())[subject]
-        name = f"sub-{subject.removeprefix('sub-')}"
-        if name not in self._subjects:
-            raise KeyError(f"{subject!r} is not in this group of {', '.join(self._subjects)}")
-        return self._subjects[name]
+        if isinstance(subject, str):
+            if _full(subject) not in self._subjects:
+                raise KeyError(f"{subject!r} is not in this group of {', '.join(self._subjects)}")
+            return self._subjects[_full(subject)]
+        try:
+            number = index(subject)
+        except TypeError:
+            msg = f"a group is indexed by a name such as 'sub-03', or by a number, not {subject!r}."
+            raise WrongTypeError(msg) from None
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"there is no subject {number} in a group of {len(self)}, from 0.")
+        return list(self._subjects.values())[number]
 
     def __repr__(self) -> str:
         return f"<Group of {', '.join(self._subjects)}>"
@@ -157,23 +194,68 @@ class Group:
 
     @overload
     def get_shared_betas(  # type: ignore[overload-overlap]
-        self, session: str, **how: Unpack[_SharedBetas]
+        self,
+        session: str,
+        roi: Rois = None,
+        mask: Mask = None,
+        nc_threshold: float | None = None,
+        mask_source: Source = MASK_SOURCE,
+        *,
+        streaming: bool = False,
+        stream: bool = False,
+        nan: Nan = "keep",
     ) -> dict[str, Floats]: ...
 
     @overload
     def get_shared_betas(
-        self, session: Iterable[str], **how: Unpack[_SharedBetas]
+        self,
+        session: Iterable[str],
+        roi: Rois = None,
+        mask: Mask = None,
+        nc_threshold: float | None = None,
+        mask_source: Source = MASK_SOURCE,
+        *,
+        streaming: bool = False,
+        stream: bool = False,
+        nan: Nan = "keep",
     ) -> dict[str, dict[str, Floats]]: ...
 
     @also_named(ses="session")
     def get_shared_betas(
-        self, session: str | Iterable[str], **how: Unpack[_SharedBetas]
+        self,
+        session: str | Iterable[str],
+        roi: Rois = None,
+        mask: Mask = None,
+        nc_threshold: float | None = None,
+        mask_source: Source = MASK_SOURCE,
+        *,
+        streaming: bool = False,
+        stream: bool = False,
+        nan: Nan = "keep",
     ) -> dict[str, Floats] | dict[str, dict[str, Floats]]:
         """Return the betas of trials with shared stimuli, by subject.
 
         Rows are in the order of the subject's trials; `get_trial_info` has the stimulus of each.
+
+        Parameters
+        ----------
+        session : str or list of str
+        roi, mask, nc_threshold, mask_source
+            As in `Subject.get_betas`.
+        streaming, stream, nan
+            As there.
         """
-        return self.get_betas(session, stimuli="shared", **how)
+        return self.get_betas(
+            session,
+            roi=roi,
+            mask=mask,
+            nc_threshold=nc_threshold,
+            mask_source=mask_source,
+            stimuli="shared",
+            streaming=streaming,
+            stream=stream,
+            nan=nan,
+        )
 
     @overload
     def get_noise_ceiling(  # type: ignore[overload-overlap]

@@ -154,8 +154,15 @@ class WithStimuli:
         """Return the table of the stimuli: a method of earlier versions."""
         return load_stimulus_metadata(self.data_dir)
 
-    def get_trial_stimulus_indices(self, session: str) -> NDArray[np.int64]:
+    def get_trial_stimulus_indices(
+        self, session: str | Iterable[str]
+    ) -> NDArray[np.int64] | dict[str, NDArray[np.int64]]:
         """Return each trial's row in the table of the stimuli: a method of earlier versions.
+
+        Parameters
+        ----------
+        session : str or list of str
+            Of a list, the result is a dict by session.
 
         Raises
         ------
@@ -164,9 +171,15 @@ class WithStimuli:
         """
         import numpy as np
 
-        names = self.get_trial_info(session)["label"]  # type: ignore[attr-defined]
         images = Stimuli(self.data_dir).images
-        return np.array([images.index_of(name) for name in names], dtype=np.int64)
+
+        def rows(trials: Any) -> NDArray[np.int64]:
+            return np.array([images.index_of(name) for name in trials["label"]], dtype=np.int64)
+
+        found: Any = self.get_trial_info(session)  # type: ignore[attr-defined]
+        if isinstance(found, dict):
+            return {name: rows(trials) for name, trials in found.items()}
+        return rows(found)
 
     def get_image(self, idx: int) -> Image:
         """Return a picture by its row, as displayed: a method of earlier versions."""
