@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import sys
 
 import pytest
 from hypothesis import settings
@@ -75,6 +76,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name in LONG:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def _no_download_before():
+    """Let each test be a process of its own: its data directory is not compared with another's."""
+    module = sys.modules.get("laion_fmri.download")  # not imported for tests of other parts
+    if module is not None:
+        module._Previous.root = None
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """The licence of the data: CC0 1.0, acknowledged once for each data directory.
 
 At a terminal, or in a notebook, you type ``I AGREE`` after you have seen what would be fetched.
-Elsewhere you name the licence in a flag, an argument or an environment variable. What was accepted,
-how and when is recorded in the data directory.
+Elsewhere you name the licence in a flag, an argument or an environment variable, or write
+``I AGREE`` to the standard input. What was accepted, how and when is recorded in the data
+directory.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import select
+import stat
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -45,6 +48,8 @@ TEXT = (
 """What the licence of the data is."""
 VARIABLE = "LAION_FMRI_ACCEPT_LICENSE"
 PHRASE = "I AGREE"
+_LONGEST = 100
+"""Bytes of a line that may be the phrase."""
 _QUESTIONS = 3
 """So many times it is asked, if the answer is neither yes nor no."""
 _YES = frozenset({
@@ -84,8 +89,11 @@ def check_license(root: Path, named: str | None = None) -> None:
     UsageError
         If `named`, or the environment variable, names another licence.
     """
-    if not is_accepted(root) and not _named(named) and not can_ask():
+    if is_accepted(root) or _named(named) or can_ask():
+        return
+    if not _agreed_in_advance():
         raise LicenseNotAcceptedError(_nobody("there is no terminal to ask at"))
+    _write_down(root, "standard input")
 
 
 def require_license(root: Path, named: str | None = None, plan: str = "") -> None:
@@ -163,7 +171,8 @@ def _nobody(why: str) -> str:
         f"the LAION-fMRI data are in the public domain under {LICENSE} ({URL}). You accept "
         f"this licence once for each data directory, and {why}. "
         f"Nothing was fetched. Pass --accept-license {LICENSE} (in Python "
-        f"accept_license={LICENSE!r}), or set {VARIABLE}={LICENSE}."
+        f"accept_license={LICENSE!r}), set {VARIABLE}={LICENSE}, or write {PHRASE} to the "
+        "standard input."
     )
 
 
@@ -173,6 +182,28 @@ def _nobody(why: str) -> str:
 def can_ask() -> bool:
     """Whether there is somebody who can answer: at a terminal, or in a notebook."""
     return _terminal() or _in_notebook()
+
+
+def _agreed_in_advance() -> bool:
+    """Whether a line ``I AGREE`` waits in a pipe or a file: ``echo I AGREE | laion-fmri …``.
+
+    Nothing is waited for, and no more than the line is taken: what follows in a pipe may be for
+    others, such as the rest of a script that a shell reads from it.
+    """
+    try:
+        number = sys.stdin.fileno()
+        kind = os.fstat(number).st_mode
+        if not (stat.S_ISFIFO(kind) or stat.S_ISREG(kind)):
+            return False
+        line = b""
+        while len(line) < _LONGEST and select.select([number], [], [], 0)[0]:
+            byte = os.read(number, 1)
+            if byte in {b"", b"\n"}:
+                break
+            line += byte
+    except (AttributeError, OSError, ValueError):  # there is none, it is closed, or a test's own
+        return False
+    return _normal(line.decode(errors="replace")) == PHRASE.casefold()
 
 
 def _terminal() -> bool:

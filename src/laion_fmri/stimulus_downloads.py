@@ -215,8 +215,7 @@ def _fetch(
             permit=lambda: require_license(root, accept_license, plan_summary(plan)),
             stacklevel=4,
         )
-    if not plan.moving:
-        _say(f"{what}: up to date in {root / 'stimuli'}")
+    _say(f"{what}: {'fetched to' if plan.moving else 'up to date in'} {root / 'stimuli'}")
     return {step.want.remote.key: root / step.want.path for step in plan.steps}
 
 
@@ -332,8 +331,11 @@ def _fetch_gated(
                 msg = f"the stimulus pictures are gated by a data use agreement. Ask once: {ASK}"
                 return {}, _NoIdError(msg)
         fetcher.run(plan, settings, stacklevel=4)
-    if not plan.moving:
-        _say(f"the stimulus pictures: up to date in {root / 'stimuli'}")
+    if made[0].error is not None:  # it has no list: what is here is kept unseen
+        state = f"kept as they are, since the access service gave no list ({made[0].error}), in"
+    else:
+        state = "fetched to" if plan.moving else "up to date in"
+    _say(f"the stimulus pictures: {state} {root / 'stimuli'}")
     paths = [root / step.want.path for step in plan.steps]
     return {path.name: path for path in paths}, None
 

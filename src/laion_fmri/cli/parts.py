@@ -153,6 +153,7 @@ def _request_access(_: argparse.Namespace) -> int:
     from laion_fmri import download
 
     download.request_stimulus_access()
+    _note_variable()
     return ExitCode.OK
 
 
@@ -166,18 +167,33 @@ def _login(arguments: argparse.Namespace) -> int:
         raise UsageError("the request id is empty text. Nothing was changed.")
     known = keep_new_id(lambda: given, ACCESS_SERVICE_URL)
     console.say(f"[laion-fmri] the request id is kept in {known.where}")
+    _note_variable()
     return ExitCode.OK
 
 
-def _logout(_: argparse.Namespace) -> int:
+def _note_variable() -> None:
+    """Say if the environment has another request id, which comes first."""
     import os
 
-    from laion_fmri.access.request_id import VARIABLE, auth_path
+    from laion_fmri.access.request_id import VARIABLE
+
+    if os.environ.get(VARIABLE, "").strip():
+        console.say(f"note: {VARIABLE} is set, and is what is used: unset it")
+
+
+def _logout(_: argparse.Namespace) -> int:
+    from laion_fmri.access.request_id import auth_path
+    from neurofetch.errors import DestinationError
 
     path = auth_path()
-    there = path.exists()
-    path.unlink(missing_ok=True)
-    console.say(f"[laion-fmri] {f'{path} was removed' if there else 'no request id was kept'}")
-    if os.environ.get(VARIABLE, "").strip():
-        console.say(f"note: {VARIABLE} is set, and is still used: unset it")
+    try:
+        path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        console.say("[laion-fmri] no request id was kept")
+    except OSError as error:
+        msg = f"cannot remove {path}: {error.strerror}. Make its folder writable, or remove it."
+        raise DestinationError(msg) from error
+    else:
+        console.say(f"[laion-fmri] {path} was removed")
+    _note_variable()
     return ExitCode.OK
