@@ -162,7 +162,10 @@ def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """
     root = Path(get_data_dir()) if data_dir is None else given_path(data_dir)
     if not root.is_dir():
-        raise FileNotFoundError(f"The data directory {root} does not exist, or is not a directory.")
+        raise FileNotFoundError(
+            f"The data directory {root} does not exist, or is not a directory. Is its disk "
+            "mounted? Choose another with laion_fmri.config.dataset_initialize(DIR)."
+        )
     return root
 
 

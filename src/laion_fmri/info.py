@@ -95,7 +95,8 @@ def info(
     subject : str, int or several, optional
         Only these; by default all that the bucket has.
     data_dir : path, optional
-        By default the one that was configured; where there is none, nothing is here.
+        By default the one that was configured; where there is none, or it is gone, nothing is
+        here.
 
     Raises
     ------
@@ -132,14 +133,23 @@ def _everything(fetcher: Fetcher, subjects: Sequence[str], found: list[str]) -> 
 
 @contextmanager
 def directory_or_none(named: str | os.PathLike[str] | None) -> Iterator[tuple[Path, str | None]]:
-    """Give the data directory; an empty one, and None for its name, where none was chosen yet."""
+    """Give the data directory, and its name.
+
+    Where none was chosen yet, that is an empty directory, and None. Where the one that was chosen
+    is gone (a disk that is not mounted), it is an empty one too: what the bucket has can be told
+    nevertheless.
+    """
     try:
         chosen = Path(get_data_dir()) if named is None else given_path(named)
     except DataDirNotSetError:
-        with TemporaryDirectory(prefix="laion-fmri-") as empty:
-            yield Path(empty), None
+        name = None
     else:
-        yield chosen, str(chosen)
+        name = str(chosen)
+        if named is not None or chosen.is_dir():
+            yield chosen, name
+            return
+    with TemporaryDirectory(prefix="laion-fmri-") as empty:
+        yield Path(empty), name
 
 
 def _subject(subject: str, plan: Plan) -> SubjectInfo:
@@ -214,6 +224,8 @@ def info_text(found: Info, *, details: bool) -> str:
             )
         )
     where = found.data_dir or "none yet; choose one: laion-fmri config --data-dir DIR"
+    if found.data_dir and not Path(found.data_dir).is_dir():
+        where += " (it does not exist; choose another: laion-fmri config --data-dir DIR)"
     pieces = [f"LAION-fMRI at {found.bucket}", f"data directory: {where}", ""]
     pieces.append(table(rows, right=(1, 2, 3, 4, 5)))
     if details:

@@ -143,7 +143,8 @@ class WithStimuli:
         return len(self._chosen(stimuli))
 
     def _chosen(self, stimuli: str | None) -> pd.DataFrame:
-        if stimuli not in (None, "shared", "unique"):
+        known = stimuli is None or (isinstance(stimuli, str) and stimuli in {"shared", "unique"})
+        if not known:  # an array is not compared with text
             raise ValueError(f"stimuli={stimuli!r}: expected 'shared', 'unique', or None for all.")
         table = load_stimulus_metadata(self.data_dir)
         return table if stimuli is None else table[table["unique_or_shared"] == stimuli]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from laion_fmri import _paths, discovery
+from laion_fmri._cli import main
 from laion_fmri._models import AVAILABLE_MODELS, embedding_models
 from laion_fmri.config import dataset_initialize
 from laion_fmri.derivatives import localizer_effect_path, localizer_statmap_path
@@ -100,6 +101,23 @@ def test_a_category_of_the_wrong_kind_is_a_type_error_before_any_request(all_her
         with pytest.raises(TypeError, match="one category is text"):
             discovery.get_rois("sub-01", category)
     assert all_here.asked() == asked
+
+
+def test_a_data_directory_that_is_gone_does_not_hide_the_bucket(here, capsys):
+    gone = here.home / "gone"
+    gone.mkdir()
+    dataset_initialize(gone)
+    (gone / ".laion_fmri").rmdir()
+    gone.rmdir()
+    assert discovery.get_subjects() == ["sub-01", "sub-03"]
+    assert "FFA1" in discovery.get_rois("sub-01", "face")
+    discovery.describe()
+    discovery.inspect_bucket()
+    assert main(["info"]) == ExitCode.OK
+    assert f"data directory: {gone} (it does not exist;" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match=r"Is its disk mounted\?"):
+        load_subjects("all")
+    assert not gone.exists()
 
 
 # --- downloads -----------------------------------------------------------------------------------
@@ -302,6 +320,32 @@ def test_letters_of_a_glob_find_no_other_region(all_here):
             _paths.roi_mask_path(all_here.data, "sub-01", wrong)
     with pytest.raises(ValueError, match="hemi"):
         _paths.freesurfer_surf_path(all_here.data, "sub-01", ["L"], "pial")
+
+
+def test_many_stimuli_where_a_kind_is_due_are_told(all_here):
+    subject = load_subjects("all")[0]
+    for wrong in (np.arange(3), [0, 1], "x"):
+        for call in (subject.get_images, subject.get_n_stimuli):
+            with pytest.raises(ValueError, match="expected 'shared', 'unique', or None"):
+                call(wrong)
+
+
+# --- the command in a process --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("--help", 0), ("download -h", 0), ("--version", 0), ("download", 2), ("nosuch", 2)],
+)
+def test_where_nothing_runs_the_command_ends_as_argparse_does(all_here, line, code):
+    with pytest.raises(SystemExit) as caught:
+        main(line.split())
+    assert caught.value.code == code
+
+
+def test_what_runs_returns_its_code(all_here):
+    assert main([]) == main(["config"]) == ExitCode.OK
+    assert main(["info", "--subject", "sub-99"]) == ExitCode.NOTHING_MATCHED
 
 
 # --- login ---------------------------------------------------------------------------------------
