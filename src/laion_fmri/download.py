@@ -96,6 +96,9 @@ __all__ = [
     "subjects_of",
 ]
 
+_OF_RAW = frozenset({"run", "echo", "part"})
+"""Entities that raw data have, and results have not."""
+
 Values = str | Iterable[str] | None
 Numbers = str | int | Iterable[str | int] | None
 Subjects = str | int | Iterable[str | int]
@@ -590,9 +593,9 @@ def labels_of(subject: object) -> tuple[str, ...] | None:
     WrongTypeError
         If it is of a kind that cannot be a subject (a ``TypeError``).
     SubjectNotFoundError
-        If it is text that cannot be one.
+        If it is empty text.
     UsageError
-        If it is an empty list.
+        If it is other text that cannot be one, or an empty list.
     """
     given = items_of(subject)
     if subject is None or not given:
@@ -607,8 +610,11 @@ def _label_of(subject: object) -> str:
     try:
         return subject_label(subject)
     except UsageError as error:
-        kind = SubjectNotFoundError if isinstance(subject, str) else WrongTypeError
-        raise kind(str(error)) from None
+        if not isinstance(subject, str):
+            raise WrongTypeError(str(error)) from None
+        if not subject.strip().removeprefix("sub-"):  # scripts catch this one
+            raise SubjectNotFoundError(str(error)) from None
+        raise
 
 
 def choose(
@@ -640,14 +646,45 @@ def choose(
     except UnknownValueError as error:
         raise UnknownFilterError(str(error)) from error
     except NothingMatchedError as error:
-        whole = [file for file in files if file.key.startswith(whole_trees(extras))]
-        if not whole:
+        partly = _without_raw(fetcher, files, wanted, extras) or _whole_alone(
+            fetcher, files, extras
+        )
+        if partly is None:
             raise NoMatchingDataError(f"{error}{_extras_meant(wanted, extras)}") from error
-        found = make_selection(whole, query(), replace(fetcher.dataset, rules=Rules()))
-        note = "no other file has what the filters say: only what comes whole was chosen"
-        selection = found._replace(notes=(*found.notes, note))
+        selection = partly
     _check_not_all_withheld(selection)
     return selection._replace(notes=(*notes, *selection.notes))
+
+
+def _without_raw(
+    fetcher: Fetcher, files: Sequence[RemoteFile], wanted: Query, extras: Extras
+) -> Selection | None:
+    """Choose results alone where raw data were asked for, too, and none are what the filters say.
+
+    A run, an echo and a part are of raw data: they do not rule results out.
+    """
+    asked = [(name, values) for name, values in wanted.entities if name in _OF_RAW]
+    if not (extras.raw and extras.results and asked):
+        return None
+    results = [file for file in files if not file.key.startswith("sub-")]
+    others = tuple(one for one in wanted.entities if one not in asked)
+    try:
+        found = make_selection(results, replace(wanted, entities=others), fetcher.dataset)
+    except (NothingMatchedError, UnknownValueError):
+        return None  # what is wrong was told of all files
+    given = ", ".join(f"{name}-{value}" for name, values in asked for value in values)
+    note = f"no raw file has {given} together with the other filters: only others were chosen"
+    return found._replace(notes=(*found.notes, note))
+
+
+def _whole_alone(fetcher: Fetcher, files: Sequence[RemoteFile], extras: Extras) -> Selection | None:
+    """Choose the trees that come whole, where they are all that there is."""
+    whole = [file for file in files if file.key.startswith(whole_trees(extras))]
+    if not whole:
+        return None
+    found = make_selection(whole, query(), replace(fetcher.dataset, rules=Rules()))
+    note = "no other file has what the filters say: only what comes whole was chosen"
+    return found._replace(notes=(*found.notes, note))
 
 
 def _values_of_extras(files: Iterable[RemoteFile]) -> dict[str, set[str]]:

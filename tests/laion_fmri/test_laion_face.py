@@ -23,7 +23,12 @@ from laion_fmri.download import (
     download_segmentations,
     download_stimuli,
 )
-from laion_fmri.errors import DataNotDownloadedError, LicenseNotAcceptedError, SubjectNotFoundError
+from laion_fmri.errors import (
+    DataNotDownloadedError,
+    LicenseNotAcceptedError,
+    NoMatchingDataError,
+    SubjectNotFoundError,
+)
 from laion_fmri.group import load_subjects
 from neurofetch.console import ExitCode
 from neurofetch.errors import UnknownArgumentError, UsageError
@@ -139,8 +144,27 @@ def test_another_data_directory_than_that_of_the_last_download_is_told(here):
     assert told(download, "sub-01", data_dir=other, **TRIALS) == []  # the call names it
 
 
-@pytest.mark.parametrize("subject", ["", "sub-", "sub-01,sub-03"])
-def test_text_that_is_no_subject_is_told_as_a_missing_subject(here, subject):
+def test_filters_of_raw_data_do_not_rule_results_out(here):
+    """As in `download` of the public package: a run is of the raw data, results have none."""
+    raw = {"run": 1, "echo": "1", "part": "mag", "include_raw": True, "dry_run": True}
+    with pytest.warns(UserWarning, match="no raw file has run-1, echo-1, part-mag together with"):
+        plan = download("sub-01", **TRIALS, **raw)
+    asked = {
+        step.want.path.rpartition("_")[2] for step in plan.steps if "GLM" not in step.want.path
+    }
+    assert "trials.tsv" in asked
+    assert [step.want.path for step in plan.steps if step.want.path.startswith("sub-")] == []
+    plan = download("sub-01", ses="ses-01", suffix=["trials", "bold"], **raw)
+    found = [step.want.path for step in plan.steps if step.want.path.endswith("bold.nii.gz")]
+    assert found == [
+        "sub-01/ses-01/func/sub-01_ses-01_task-images_run-01_echo-1_part-mag_bold.nii.gz"
+    ]
+    with pytest.raises(NoMatchingDataError, match="suffix sbref"):  # of raw data alone
+        download("sub-01", ses="01", suffix="sbref", **{**raw, "part": "phase"})
+
+
+@pytest.mark.parametrize("subject", ["", "sub-", " "])
+def test_empty_text_is_told_as_a_missing_subject(here, subject):
     with pytest.raises(SubjectNotFoundError):
         download(subject, **TRIALS)
     assert here.asked() == 0
