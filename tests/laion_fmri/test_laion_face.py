@@ -253,6 +253,26 @@ def test_anything_else_in_a_pipe_is_no_answer_and_nothing_is_asked(here, typed):
     assert not on_disk(here.data)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "download-raw --subject sub-01 --ses 01 --suffix events",
+        "download-embeddings --model CLIP",
+        "download-segmentations",
+        "download-captions",
+    ],
+)
+def test_each_command_takes_the_flag_that_its_message_names(shell, command):
+    unset = dict.fromkeys(LICENSE)
+    done = shell(f"laion-fmri {command}", **unset)
+    assert done.code == ExitCode.LICENSE
+    assert "Pass --accept-license CC0-1.0" in done.err
+    assert shell(f"laion-fmri {command} --accept-license MIT", **unset).code == ExitCode.USAGE
+    assert not on_disk(shell.data)
+    assert shell(f"laion-fmri {command} --accept-license CC0-1.0", **unset).code == ExitCode.OK
+    assert on_disk(shell.data)
+
+
 # --- groups --------------------------------------------------------------------------------------
 
 
@@ -379,6 +399,14 @@ def test_a_variable_that_wins_is_told_at_login_and_logout(shell):
     for line in ("laion-fmri login --request-id abc", "laion-fmri logout"):
         assert "is set" not in shell(line).err
         assert "LAION_FMRI_REQUEST_ID is set" in shell(line, LAION_FMRI_REQUEST_ID="xyz").err
+
+
+@pytest.mark.parametrize("wrong", ["''", "' '", "'a b'", '"a\tb"'])
+def test_what_cannot_be_an_id_is_not_kept(shell, wrong):
+    done = shell(f"laion-fmri login --request-id {wrong}")
+    assert done.code == ExitCode.USAGE
+    assert "Nothing was changed" in done.err
+    assert not (shell.home / ".cache" / "laion-fmri" / "auth.json").exists()
 
 
 def test_an_id_that_cannot_be_removed_is_told_and_no_fault_of_the_program(shell):

@@ -47,6 +47,8 @@ def add_parts(commands: Commands) -> None:
             examples=(f"laion-fmri download-{name}",),
         )
         console.add_data_dir(parser, _CONFIGURED)
+        if name != "stimuli":  # they have terms of their own
+            _add_license(parser)
         parser.set_defaults(handler=_single(name))
     _add_access(commands)
 
@@ -64,8 +66,23 @@ def _add_raw(commands: Commands) -> None:
     console.add_filters(parser, _RAW_FILTERS)
     console.add_transfer(parser)
     console.add_data_dir(parser, _CONFIGURED)
+    _add_license(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_raw)
+
+
+def _add_license(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-license",
+        metavar="CC0-1.0",
+        help="accept the licence of the data by its name (or set LAION_FMRI_ACCEPT_LICENSE)",
+    )
+
+
+def _licensed(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the keyword of the licence where it was given: functions of scripts may lack it."""
+    named = getattr(arguments, "accept_license", None)
+    return {} if named is None else {"accept_license": named}
 
 
 def _add_embeddings(commands: Commands) -> None:
@@ -80,6 +97,7 @@ def _add_embeddings(commands: Commands) -> None:
     )
     parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="large files in flight")
     console.add_data_dir(parser, _CONFIGURED)
+    _add_license(parser)
     parser.set_defaults(handler=_embeddings)
 
 
@@ -119,6 +137,7 @@ def _raw(arguments: argparse.Namespace) -> int:
     names = [name for name, _ in _RAW_FILTERS]
     names += ["subject", "n_jobs", "overwrite", "shard", "limit_rate", "patience", "data_dir"]
     keywords: dict[str, Any] = {name: getattr(arguments, name) for name in names}
+    keywords |= _licensed(arguments)
     if arguments.dry_run:
         listen = console.progress(arguments)
         plan: Any = download.download_raw(dry_run=True, progress=listen, **keywords)
@@ -135,7 +154,12 @@ def _embeddings(arguments: argparse.Namespace) -> int:
     from laion_fmri import download
 
     models = arguments.model or "all"
-    download.download_embeddings(models, data_dir=arguments.data_dir, n_jobs=arguments.n_jobs)
+    download.download_embeddings(
+        models,
+        data_dir=arguments.data_dir,
+        n_jobs=arguments.n_jobs,
+        **_licensed(arguments),
+    )
     return ExitCode.OK
 
 
@@ -143,7 +167,8 @@ def _single(name: str) -> Callable[[argparse.Namespace], int]:
     def handler(arguments: argparse.Namespace) -> int:
         from laion_fmri import download
 
-        getattr(download, f"download_{name}")(data_dir=arguments.data_dir)
+        fetch = getattr(download, f"download_{name}")
+        fetch(data_dir=arguments.data_dir, **_licensed(arguments))
         return ExitCode.OK
 
     return handler
@@ -163,8 +188,9 @@ def _login(arguments: argparse.Namespace) -> int:
     from neurofetch.errors import UsageError
 
     given = arguments.request_id.strip()
-    if not given:
-        raise UsageError("the request id is empty text. Nothing was changed.")
+    if len(given.split()) != 1:
+        what = "has gaps in it" if given else "is empty text"
+        raise UsageError(f"the request id {what}. Nothing was changed. Copy it as you received it.")
     known = keep_new_id(lambda: given, ACCESS_SERVICE_URL)
     console.say(f"[laion-fmri] the request id is kept in {known.where}")
     _note_variable()
