@@ -38,12 +38,14 @@ def embedding_models(models: object) -> tuple[str, ...]:
     """
     if models is None or models is False:
         return ()
-    if models is True or models == "all":
+    if models is True:
         return AVAILABLE_MODELS
-    several = isinstance(models, Iterable) and not isinstance(models, str)
+    several = isinstance(models, Iterable) and not isinstance(models, str | bytes)
     given: list[Any] = [*models] if several else [models]  # type: ignore[misc]
+    if len(given) == 1 and isinstance(given[0], str) and given[0] == "all":
+        return AVAILABLE_MODELS
     for one in given:
-        if one not in AVAILABLE_MODELS:
+        if not isinstance(one, str) or one not in AVAILABLE_MODELS:
             near = [name for name in AVAILABLE_MODELS if name.lower() == str(one).lower()]
             hint = f" Did you mean {near[0]!r}?" if near else ""
             known = ", ".join(AVAILABLE_MODELS)
@@ -51,7 +53,7 @@ def embedding_models(models: object) -> tuple[str, ...]:
                 f"there are no embeddings of the model {one!r}.{hint} There are {known}, or 'all'."
             )
             raise UnknownValueError(msg)
-    return tuple(dict.fromkeys(given))
+    return tuple(dict.fromkeys(map(str, given)))
 
 
 def embedding_key(model: str) -> str:

@@ -26,7 +26,7 @@ from laion_fmri.errors import (
     TermsOutdatedError,
     UnknownRequestError,
 )
-from laion_fmri.reading.absent import not_here
+from laion_fmri.reading.absent import not_here, what_is_absent
 from laion_fmri.reading.pictures import (
     PRESENTATION_BACKGROUND_RGB8,
     StimulusImages,
@@ -343,8 +343,8 @@ def load_stimulus_metadata(data_dir: str | os.PathLike[str] | None = None) -> pd
         If it is not on disk (a ``FileNotFoundError``).
     """
     root = data_directory(data_dir)
-    if not (root / _TABLE).is_file():
-        raise _not_downloaded(root)
+    if (why := what_is_absent([root / _TABLE])) is not None:
+        raise _not_downloaded(root, why)
     return read_table(root / _TABLE, ("image_name",), ("image_name",))
 
 
@@ -373,8 +373,8 @@ class Stimuli:
     def __init__(self, data_dir: str | os.PathLike[str] | None = None) -> None:
         self._root: Path = data_directory(data_dir)
         archive, table = self._root / _ARCHIVE, self._root / _TABLE
-        if not (archive.is_file() and table.is_file()):
-            raise _not_downloaded(self._root)
+        if (why := what_is_absent([archive, table])) is not None:
+            raise _not_downloaded(self._root, why)
         self.images: StimulusImages = StimulusImages(archive, table)
 
     def __repr__(self) -> str:
@@ -453,10 +453,10 @@ class Stimuli:
         self.close()
 
 
-def _not_downloaded(root: Path) -> StimuliNotDownloadedError:
+def _not_downloaded(root: Path, why: str) -> StimuliNotDownloadedError:
     return StimuliNotDownloadedError(
-        f"The stimulus pictures and their table are not in {root / 'stimuli'}. They have terms of "
-        f"their own; this asks for them, and fetches them:\n"
+        f"The stimulus pictures and their table are not in {root / 'stimuli'}{why}. They have "
+        f"terms of their own; this asks for them, and fetches them:\n"
         f"    from laion_fmri.download import download_stimuli\n"
         f"    download_stimuli(data_dir={str(root)!r})"
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import DATASET, GATED
 from laion_fmri._license import can_ask, check_license, is_accepted, require_license
-from laion_fmri._models import embedding_key, embedding_models
+from laion_fmri._models import AVAILABLE_MODELS, embedding_key, embedding_models
 from laion_fmri.access.gated_files import StimuliSource
 from laion_fmri.access.request_id import keep_new_id, known_id
 from laion_fmri.access.service import ASK, Service
@@ -140,7 +140,8 @@ def plan_embeddings(
 def _labels(models: object) -> tuple[str, ...]:
     labels = embedding_models(models)
     if not labels:
-        raise UsageError(f"models={models!r} names no model.")
+        known = ", ".join(AVAILABLE_MODELS)
+        raise UsageError(f"models={models!r} names no model. There are {known}, or 'all'.")
     return labels
 
 

@@ -64,9 +64,26 @@ class LazyFile:
             except OSError as exc:
                 raise CorruptFileError(str(self.path), f"cannot be read as HDF5 ({exc})") from exc
         file = self._open[1]
-        if name not in file:
-            raise BadDataError(str(self.path), f"has no dataset {name!r}; it has {list(file)}")
-        return file[name]
+        try:
+            if name in file:
+                return file[name]
+            names = list(file)
+        except (KeyError, OSError, RuntimeError) as exc:  # as h5py says that a file is damaged
+            raise self._damaged(name, exc) from exc
+        raise BadDataError(str(self.path), f"has no dataset {name!r}; it has {names}")
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a dataset of this name."""
+        try:
+            self[name]
+        except CorruptFileError:
+            raise
+        except BadDataError:
+            return False
+        return True
+
+    def _damaged(self, name: str, exc: Exception) -> CorruptFileError:
+        return CorruptFileError(str(self.path), f"{name!r} cannot be read ({exc})")
 
     def read(self, name: str, rows: Any) -> Any:
         """Return rows of a dataset, by whatever h5py takes.
@@ -79,8 +96,8 @@ class LazyFile:
         data = self[name]
         try:
             return data[rows]
-        except OSError as exc:
-            raise CorruptFileError(str(self.path), f"{name!r} cannot be read ({exc})") from exc
+        except (KeyError, OSError, RuntimeError) as exc:
+            raise self._damaged(name, exc) from exc
 
     def gather(self, name: str, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Return rows in any order, each as often as it is asked for.
@@ -104,7 +121,9 @@ class LazyFile:
         data = self[name]
         try:
             return np.asarray(data.asstr()[:], dtype=np.str_)
-        except TypeError as exc:
+        except (KeyError, OSError, RuntimeError) as exc:
+            raise self._damaged(name, exc) from exc
+        except (TypeError, UnicodeDecodeError) as exc:
             raise BadDataError(str(self.path), f"{name!r} holds no names ({exc})") from exc
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from laion_fmri.errors import BadDataError, CorruptFileError
 from laion_fmri.reading.h5 import LazyFile
-from laion_fmri.reading.tables import as_index, read_table
+from laion_fmri.reading.tables import as_index, as_name, as_names, read_table
 from neurofetch.engine import nearest
 from neurofetch.extras import need
 
@@ -171,7 +171,7 @@ class StimulusImages:
         import numpy as np
 
         places: dict[str | int, list[int]] = {}
-        for place, name in enumerate(names):
+        for place, name in enumerate(as_names(names)):
             places.setdefault(name, []).append(place)
         total = sum(map(len, places.values()))
         pixels = np.empty((total, 0, 0, 3), dtype=np.uint8)
@@ -192,8 +192,10 @@ class StimulusImages:
         ------
         KeyError
             If no picture has this name; the message has the nearest.
+        TypeError
+            If it is no text.
         """
-        row = self._rows.get(name)
+        row = self._rows.get(as_name(name))
         if row is None:
             raise KeyError(no_such("picture", name, self._rows))
         return row
@@ -210,6 +212,6 @@ class StimulusImages:
 
 def no_such(what: str, name: object, known: Any) -> str:
     """Return the words for a name that does not exist, with the nearest that does."""
-    near = nearest(str(name), list(known))
+    near = nearest(name, list(known)) if isinstance(name, str) else []
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"there is no {what} {name!r} among {len(known)}.{hint}"
