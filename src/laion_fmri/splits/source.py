@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from laion_fmri._dataset import DATASET
 from laion_fmri.config import get_data_dir
 from laion_fmri.errors import BadDataError, DataDirNotSetError, DataNotDownloadedError
-from laion_fmri.splits.digests import POOLED, POOLED_SHA256, POOLED_TAU, digest_of, known
+from laion_fmri.splits.digests import POOLED, POOLED_SHA256, digest_of, known
 from neurofetch import console
 from neurofetch.engine import (
     Fetcher,
@@ -64,6 +64,10 @@ class Wanted:
         self.name: str = name
         self.generation: str = generation if name.startswith("random_") else NEWEST
         self.commit: str = COMMITS[self.generation]
+
+    def __str__(self) -> str:
+        older = f" ({self.generation})" if self.generation != NEWEST else ""
+        return f"{self.name} of {self.pool}{older}"
 
     @property
     def path(self) -> str:
@@ -115,8 +119,8 @@ class Wanted:
         if self.pool == "pooled":  # of which no list is known by its SHA-256, but the whole pool
             pool = sorted(train + test)
             names = hashlib.sha256("\n".join(pool).encode()).hexdigest()
-            whole = len(pool) == POOLED and names == POOLED_SHA256
-            return whole and (self.name != "tau" or len(test) == POOLED_TAU)
+            whole = len(test) == POOLED[self.name] and names == POOLED_SHA256
+            return whole and train == sorted(train) and test == sorted(test)
         generation = self.generation if self.name.startswith("random_") else ""
         return digest_of(train, test) == known()[self.pool, self.name, generation].sha256
 
@@ -137,7 +141,7 @@ def load(wanted: Wanted) -> dict[str, Any]:
         found = _here(wanted)
     if found is None:
         raise _not_here([wanted], "it was removed while it was read")
-    return found
+    return found[1]
 
 
 def fetch(wanted: Iterable[Wanted]) -> list[Path]:
@@ -154,21 +158,21 @@ def fetch(wanted: Iterable[Wanted]) -> list[Path]:
     missing = [one for one in every if _here(one) is None]
     if missing:
         _run(missing, _home())
-    return [next(root / one.path for root in _roots() if _is_at(one, root)) for one in every]
+    found = [(one, _here(one)) for one in every]
+    if gone := [one for one, here in found if here is None]:
+        raise _not_here(gone, "it was removed while it was read")
+    return [here[0] for _, here in found if here is not None]
 
 
-def _here(wanted: Wanted) -> dict[str, Any] | None:
-    """Return a list that is on the disk; a damaged one is as good as none."""
+def _here(wanted: Wanted) -> tuple[Path, dict[str, Any]] | None:
+    """Return a list that is on the disk, and where; a damaged one is as good as none."""
     for root in _roots():
+        path = root / wanted.path
         try:
-            return wanted.read(root / wanted.path)
+            return path, wanted.read(path)
         except (OSError, BadDataError):
             continue
     return None
-
-
-def _is_at(wanted: Wanted, root: Path) -> bool:
-    return (root / wanted.path).is_file()
 
 
 def _roots() -> list[Path]:
@@ -192,9 +196,10 @@ def _run(missing: list[Wanted], root: Path) -> None:
     files = {one.path: one for one in missing}
     remote = [RemoteFile(one.path, one.url, None) for one in missing]
     wants = tuple(Want(file, file.key) for file in remote)
-    shown = ", ".join(f"{one.name} of {one.pool}" for one in missing[:3])
+    shown = ", ".join(map(str, missing[:3]))
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    console.say(f"[laion-fmri] fetching once, into {root / 'splits'}: the lists {shown}{more}")
+    lists = "the lists" if len(missing) > 1 else "the list"
+    console.say(f"[laion-fmri] fetching once, into {root / 'splits'}: {lists} {shown}{more}")
     bad: list[BadDataError] = []
 
     def inspect(temporary: str, want: Want) -> VerificationLevel:
