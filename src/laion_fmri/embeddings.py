@@ -13,7 +13,7 @@ from laion_fmri.config import data_directory
 from laion_fmri.errors import BadDataError
 from laion_fmri.reading.absent import not_here, what_is_absent
 from laion_fmri.reading.h5 import LazyFile
-from laion_fmri.reading.pictures import no_such
+from laion_fmri.reading.pictures import NoSuchNameError
 from laion_fmri.reading.tables import as_names
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Embeddings:
         for place, name in enumerate(wanted):
             row = known.get(name) if isinstance(name, str) else None
             if row is None:
-                raise KeyError(no_such("picture", name, known))
+                raise NoSuchNameError("picture", name, known)
             rows[place] = row
         self._warn_of_invalid(model, wanted, rows)
         found = file.gather("embedding", rows)

@@ -9,7 +9,7 @@ from laion_fmri.config import data_directory
 from laion_fmri.errors import BadDataError
 from laion_fmri.reading.absent import not_here, what_is_absent
 from laion_fmri.reading.h5 import LazyFile
-from laion_fmri.reading.pictures import no_such
+from laion_fmri.reading.pictures import NoSuchNameError
 from laion_fmri.reading.tables import as_index, as_name, read_table
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Segmentations:
         """
         rows = self.for_image(image)
         if not len(rows):
-            raise KeyError(no_such("segmented picture", image, self._rows))
+            raise NoSuchNameError("segmented picture", image, self._rows)
         # Lists are compared row by row in pandas, and would find another mask.
         of_noun = rows[rows["noun"] == noun] if isinstance(noun, str) else rows.iloc[:0]
         if not len(of_noun):

@@ -428,6 +428,19 @@ def test_what_is_no_name_is_in_no_reader(tmp_path):
         found.get("CLIP", [0])
 
 
+def test_the_nearest_name_is_looked_for_when_the_message_is_read(tmp_path):
+    """Scripts try thousands of names; to look for the nearest of 25,000 takes a second."""
+    write_embeddings(tmp_path, "CLIP", ["a.jpg", "b.jpg"])
+    found = Embeddings("CLIP", tmp_path)
+    with pytest.raises(KeyError) as caught:
+        found.get("CLIP", "a.jpeg")
+    assert caught.value.args == ("a.jpeg",)  # no message was made yet
+    assert "Did you mean 'a.jpg'?" in str(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))  # as it comes out of a worker process
+    assert isinstance(again, KeyError)
+    assert "a.jpg" in str(again)
+
+
 def test_embeddings_that_do_not_say_what_is_valid_can_be_read(tmp_path):
     write_embeddings(tmp_path, "CLIP", ["a", "b"])
     with h5py.File(tmp_path / f"{BASE}desc-CLIP_embeddings.h5", "r+") as file:

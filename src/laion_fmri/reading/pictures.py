@@ -13,7 +13,7 @@ from neurofetch.engine import nearest
 from neurofetch.extras import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["PRESENTATION_BACKGROUND_RGB8", "StimulusImages", "as_displayed_rgb", "no_such"]
+__all__ = ["PRESENTATION_BACKGROUND_RGB8", "NoSuchNameError", "StimulusImages", "as_displayed_rgb"]
 
 PRESENTATION_BACKGROUND_RGB8 = (128, 128, 128)
 """The grey of the screen behind the pictures, 8 bits a channel."""
@@ -197,7 +197,7 @@ class StimulusImages:
         """
         row = self._rows.get(as_name(name))
         if row is None:
-            raise KeyError(no_such("picture", name, self._rows))
+            raise NoSuchNameError("picture", name, self._rows)
         return row
 
     def names(self) -> list[str]:
@@ -210,8 +210,27 @@ class StimulusImages:
         self._file.close()
 
 
-def no_such(what: str, name: object, known: Any) -> str:
-    """Return the words for a name that does not exist, with the nearest that does."""
-    near = nearest(name, list(known)) if isinstance(name, str) else []
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"there is no {what} {name!r} among {len(known)}.{hint}"
+class NoSuchNameError(KeyError):
+    """There is no picture of a name; the message has the nearest that there is.
+
+    That is looked for when the message is read. Among 25,000 names it takes a second, and scripts
+    that ask for many names, and leave out those that are not there, do not read it.
+
+    Parameters
+    ----------
+    what : str
+    name : object
+    known : collection of str
+    """
+
+    def __init__(self, what: str, name: object, known: Collection[str]) -> None:
+        super().__init__(name)
+        self._what, self._name, self._known = what, name, known
+
+    def __str__(self) -> str:
+        near = nearest(self._name, list(self._known)) if isinstance(self._name, str) else []
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"there is no {self._what} {self._name!r} among {len(self._known):,}.{hint}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KeyError, (str(self),)
