@@ -35,7 +35,8 @@ from neurofetch.engine import (
     warn_of_notes,
 )
 from neurofetch.errors import UsageError
-from neurofetch.model import RemoteFile, Want
+from neurofetch.model import Action, RemoteFile, Want
+from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     import os
@@ -239,7 +240,7 @@ def _wants(fetcher: Fetcher, files: Iterable[RemoteFile]) -> Selection:
 
 
 def _root(data_dir: str | os.PathLike[str] | None) -> Path:
-    return Path(get_data_dir() if data_dir is None else data_dir)
+    return Path(get_data_dir()) if data_dir is None else given_path(data_dir)
 
 
 def _say(text: str) -> None:
@@ -325,21 +326,22 @@ def _fetch_gated(
             return _wants(fetcher, told if made[0].error is None else files)
 
         plan = fetcher.prepare(choose, settings)
-        if not plan.steps or any(not _is_here(root, step.want.path) for step in plan.steps):
-            if made[0].error is not None:
-                return {}, made[0].error
+        error = made[0].error
+        if not plan.steps or any(step.action is not Action.KEEP for step in plan.steps):
+            if error is not None:
+                return {}, error
             if known_id() is None:
                 msg = f"the stimulus pictures are gated by a data use agreement. Ask once: {ASK}"
                 return {}, _NoIdError(msg)
         fetcher.run(plan, settings, stacklevel=4)
-    if not plan.moving:
+    if error is not None:
+        _say(
+            f"the stimulus pictures: in {root / 'stimuli'}, not compared with the service: {error}"
+        )
+    elif not plan.moving:
         _say(f"the stimulus pictures: up to date in {root / 'stimuli'}")
     paths = [root / step.want.path for step in plan.steps]
     return {path.name: path for path in paths}, None
-
-
-def _is_here(root: Path, path: str) -> bool:
-    return (root / path).is_file()
 
 
 class _Answer(dict[str, Any]):
