@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from itertools import chain
@@ -123,6 +124,16 @@ def test_without_a_network_the_error_says_what_to_do(data, monkeypatch):
         assert part in text
     assert isinstance(caught.value, FileNotFoundError)
     assert not list(data.glob("splits/**/*.json"))
+
+
+@pytest.mark.slow
+def test_a_server_that_says_nothing_is_not_waited_for_as_for_large_files(data, monkeypatch):
+    monkeypatch.setattr(source, "_SILENCE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("LAION_FMRI_SPLITS_URL", url)
+        with pytest.raises(DataNotDownloadedError, match="no byte for 0"):
+            splits.load_split("tau", "shared")
 
 
 def test_a_mirror_without_the_list_is_told(server):

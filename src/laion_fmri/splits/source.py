@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ _BASE = "https://raw.githubusercontent.com/ViCCo-Group/LAION-fMRI"
 _PATH = "{commit}/laion_fmri/splits/data/{pool}/{name}.json"
 _PATIENCE = 20.0
 """Seconds to wait for a network that is away: somebody waits for the names of some pictures."""
+_SILENCE = 10.0
+"""Seconds without a byte before another attempt, for the same reason."""
 
 
 class Wanted:
@@ -220,7 +223,7 @@ def _run(missing: list[Wanted], root: Path) -> None:
         with Fetcher(
             DATASET,
             root,
-            network=settings.network,
+            network=replace(settings.network, read_timeout=_SILENCE),
             make_source=lambda *_: ListedSource(remote, "the owners' lists"),
         ) as fetcher:
             plan = fetcher.prepare(lambda: Selection(wants, ()), settings)
