@@ -19,12 +19,13 @@ from laion_fmri.reading.tables import as_names
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["AVAILABLE_MODELS", "Embeddings", "load_embeddings"]
+__all__ = ["AVAILABLE_MODELS", "Embeddings", "load_embeddings", "models_on_disk"]
 
 
 def load_embeddings(
@@ -51,6 +52,11 @@ def load_embeddings(
         If a file is not on disk (a ``FileNotFoundError``).
     """
     return Embeddings(models, data_dir)
+
+
+def models_on_disk(root: Path) -> list[str]:
+    """Return the models whose embeddings are in a data directory."""
+    return [one for one in AVAILABLE_MODELS if what_is_absent([root / embedding_key(one)]) is None]
 
 
 class Embeddings:

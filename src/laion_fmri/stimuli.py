@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from laion_fmri._models import models_on_disk
 from laion_fmri.access.request_id import KnownId, keep_new_id, known_id
 from laion_fmri.access.service import ASK, Entry, Manifest, Service
 from laion_fmri.captions import Captions
 from laion_fmri.config import data_directory
-from laion_fmri.embeddings import Embeddings
+from laion_fmri.embeddings import Embeddings, models_on_disk
 from laion_fmri.errors import (
     AccessRevokedError,
     StimuliNotDownloadedError,

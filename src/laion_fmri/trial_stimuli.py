@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from laion_fmri._models import models_on_disk
 from laion_fmri.captions import Captions
-from laion_fmri.embeddings import Embeddings
+from laion_fmri.embeddings import Embeddings, models_on_disk
 from laion_fmri.errors import BadDataError
 from laion_fmri.loader.layout import session_id
 from laion_fmri.reading.tables import as_index

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import multiprocessing
+import os
 import pickle
+import resource
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -318,6 +321,39 @@ def test_what_stands_for_content_that_is_not_here_is_named(tmp_path, stand_in, r
         path.unlink()
         path.write_bytes(content)
         call(root)
+
+
+def test_a_file_that_another_program_holds_a_lock_on_is_read(tmp_path):
+    write_embeddings(tmp_path, "CLIP", ["a", "b"])
+    with (tmp_path / f"{BASE}desc-CLIP_embeddings.h5").open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert len(Embeddings("CLIP", tmp_path)) == 2
+
+
+def test_what_the_system_refuses_is_no_damage(tmp_path):
+    """Here: too many open files."""
+    write_embeddings(tmp_path, "CLIP", ["a", "b"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = Embeddings("CLIP", tmp_path)
+    with open(os.devnull) as file:
+        next_one = file.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
+    try:
+        with pytest.raises(OSError, match="open") as caught:
+            len(found)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not isinstance(caught.value, CorruptFileError)
+    assert len(found) == 2
+
+
+def test_embeddings_whose_content_is_not_here_are_left_out_where_no_model_is_asked_for(tmp_path):
+    root = write_tree(tmp_path / "data")
+    path = root / f"{BASE}desc-CLIP_embeddings.h5"
+    path.unlink()
+    path.write_text("/annex/objects/MD5E-s12--0123\n")
+    assert Stimuli(root).embeddings.models == load_subject("03", data_dir=root).embeddings.models
+    assert "CLIP" not in Stimuli(root).embeddings
 
 
 def test_an_archive_of_something_else_is_told(tmp_path):

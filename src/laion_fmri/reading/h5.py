@@ -58,10 +58,12 @@ class LazyFile:
             import h5py
 
             try:
-                self._open = (os.getpid(), h5py.File(self.path, "r"))
-            except FileNotFoundError:
-                raise
+                # No lock: files come by their name when they are whole, and network file systems
+                # that have no locks, or have them held by others, are for reading too.
+                self._open = (os.getpid(), h5py.File(self.path, "r", locking=False))
             except OSError as exc:
+                if exc.errno:  # of the system: permission, too many open files
+                    raise
                 raise CorruptFileError(str(self.path), f"cannot be read as HDF5 ({exc})") from exc
         file = self._open[1]
         try:
