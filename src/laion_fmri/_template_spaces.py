@@ -199,7 +199,9 @@ def _freesurfer(subject: OfSubject, name: str) -> Path:
     path = layout.freesurfer / name
     how: dict[str, str | bool] = {"ses": "averages", "include_freesurfer": True}
     if not os.path.lexists(path):
-        layout.missing(f"FreeSurfer's {name}", **how)
+        here = sorted(one.name for one in path.parent.glob(f"{path.stem.split('.')[0]}.*"))
+        there = f" (here: {', '.join(here)})" if here else ""
+        layout.missing(f"FreeSurfer's {name}{there}", **how)
     return layout.present(path, **how)
 
 

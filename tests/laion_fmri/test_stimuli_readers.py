@@ -180,6 +180,23 @@ def test_a_picture_as_displayed_is_rgb_and_the_other_is_not_touched(image, pixel
     assert shown is not image
 
 
+@pytest.mark.parametrize("kind", ["V", np.int64])
+def test_encoded_pictures_are_bytes_however_they_are_stored(tmp_path, kind):
+    root = write(tmp_path)
+    content = encoded(Image.new("RGB", (3, 2), (1, 2, 3)))
+    numbers = np.frombuffer(content, np.uint8)
+    with h5py.File(root / f"{BASE}stimuli.h5", "w") as file:
+        if kind == "V":
+            file["images"] = np.array([np.void(content)] * len(NAMES))
+        else:
+            data = file.create_dataset("images", (len(NAMES),), dtype=h5py.vlen_dtype(kind))
+            for row in range(len(NAMES)):
+                data[row] = numbers
+    images = Stimuli(root).images
+    assert images["NA"] == content
+    assert images.get(0).getpixel((0, 0)) == (1, 2, 3)
+
+
 def test_pictures_as_one_array_keep_order_and_repetitions(tmp_path):
     images = Stimuli(write(tmp_path)).images
     keys = ["NA", "shared_b.png", "NA", 1]

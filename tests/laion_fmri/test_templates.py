@@ -341,6 +341,12 @@ def test_what_is_not_on_disk_is_named_with_the_call_that_brings_it(sub, root, tm
         away.to_template(values, "MNI305")
 
 
+def test_a_surface_that_is_not_here_is_told_with_those_that_are(sub, root):
+    values = np.ones(naive_mask(root, ONE, "anatomical").sum())
+    with pytest.raises(DataNotDownloadedError, match=r"rh\.whit \(here: .*rh\.white"):
+        sub.to_template(values, "fsaverage", hemi="R", surface="whit")
+
+
 def test_a_template_that_cannot_be_had_is_said(sub, root, tmp_path, monkeypatch):
     """A volume then stays on its own grid; a surface has none."""
     home = write_home(tmp_path)

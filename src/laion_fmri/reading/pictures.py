@@ -114,7 +114,11 @@ class StimulusImages:
         import numpy as np
 
         row = self.index_of(key) if isinstance(key, str) else as_index(key, len(self._rows), "row")
-        return np.asarray(self._file.read("images", row), dtype=np.uint8).tobytes()
+        content = self._file.read("images", row)
+        if isinstance(content, bytes):
+            return content
+        array = np.asarray(content)  # of bytes as numbers, or opaque
+        return (array.astype(np.uint8) if array.dtype.kind in "iu" else array).tobytes()
 
     def get(self, key: str | int, *, as_displayed: bool = True) -> Image:
         """Return a picture, decoded.
