@@ -235,7 +235,7 @@ def _wants(fetcher: Fetcher, files: Iterable[RemoteFile]) -> Selection:
     wants = []
     for file in files:
         path, problem = fetcher.dataset.place(file.key)
-        wants.append(Want(file, path, refused=file.withheld, problem=problem))
+        wants.append(Want(file, path, problem=problem))
     return Selection(tuple(wants), ())
 
 

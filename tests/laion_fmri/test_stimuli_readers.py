@@ -347,6 +347,17 @@ def test_a_file_that_another_program_holds_a_lock_on_is_read(tmp_path):
         assert len(Embeddings("CLIP", tmp_path)) == 2
 
 
+def test_a_file_can_be_open_in_h5py_too(tmp_path):
+    write_embeddings(tmp_path, "CLIP", ["a", "b"])
+    path = tmp_path / f"{BASE}desc-CLIP_embeddings.h5"
+    with h5py.File(path) as before, Embeddings("CLIP", tmp_path) as found:
+        assert len(found) == len(before["embedding"])
+    with Embeddings("CLIP", tmp_path) as found:
+        assert len(found) == 2
+        with h5py.File(path) as after:
+            assert len(after["embedding"]) == 2
+
+
 def test_what_the_system_refuses_is_no_damage(tmp_path):
     """Here: too many open files."""
     write_embeddings(tmp_path, "CLIP", ["a", "b"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["LazyFile"]
+
+_NO_LOCK = (errno.EAGAIN, errno.EACCES, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524)
+"""Where another program has a lock, or the file system (NFS: 524) has none."""
 
 _WHOLE = 16
 """Where one row in so many is wanted, reading all of them is faster than choosing."""
@@ -55,16 +59,7 @@ class LazyFile:
         if self._closed:
             raise ValueError(f"{self.path} was closed. Load it again.")
         if self._open is None or self._open[0] != os.getpid():
-            import h5py
-
-            try:
-                # No lock: files come by their name when they are whole, and network file systems
-                # that have no locks, or have them held by others, are for reading too.
-                self._open = (os.getpid(), h5py.File(self.path, "r", locking=False))
-            except OSError as exc:
-                if exc.errno:  # of the system: permission, too many open files
-                    raise
-                raise CorruptFileError(str(self.path), f"cannot be read as HDF5 ({exc})") from exc
+            self._open = (os.getpid(), self._opened())
         file = self._open[1]
         try:
             if name in file:
@@ -73,6 +68,23 @@ class LazyFile:
         except (KeyError, OSError, RuntimeError) as exc:  # as h5py says that a file is damaged
             raise self._damaged(name, exc) from exc
         raise BadDataError(str(self.path), f"has no dataset {name!r}; it has {names}")
+
+    def _opened(self) -> Any:
+        import h5py
+
+        try:
+            try:
+                return h5py.File(self.path, "r")
+            except OSError as exc:
+                if exc.errno not in _NO_LOCK:
+                    raise
+                # Files come by their name when they are whole, so that reading needs no lock. It is
+                # tried first, as a file that is open twice must be opened the same way.
+                return h5py.File(self.path, "r", locking=False)
+        except OSError as exc:
+            if exc.errno:  # of the system: permission, too many open files
+                raise
+            raise CorruptFileError(str(self.path), f"cannot be read as HDF5 ({exc})") from exc
 
     def __contains__(self, name: str) -> bool:
         """Whether there is a dataset of this name."""
