@@ -505,6 +505,36 @@ def test_the_nearest_name_is_looked_for_when_the_message_is_read(tmp_path):
     assert "a.jpg" in str(again)
 
 
+class Vectors:
+    """A dataset of PyTorch's."""
+
+    def __init__(self, root: Path, names: list[str]) -> None:
+        self.found = Embeddings("CLIP", root)
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, item: int) -> Any:
+        return self.found.get("CLIP", self.names[item])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_an_unknown_name_in_a_worker_of_pytorch_is_a_key_error(tmp_path, method):
+    data = pytest.importorskip("torch.utils.data")
+    write_embeddings(tmp_path, "CLIP", ["a.jpg", "b.jpg"])
+
+    def load(names: list[str]) -> list[tuple[int, ...]]:
+        vectors = Vectors(tmp_path, names)
+        loader = data.DataLoader(vectors, num_workers=1, multiprocessing_context=method)
+        return [tuple(batch.shape) for batch in loader]
+
+    assert load(["b.jpg", "a.jpg"]) == [(1, 3), (1, 3)]
+    with pytest.raises(KeyError, match=r"Did you mean 'a\.jpg'"):
+        load(["a.jpeg"])
+
+
 def test_embeddings_that_do_not_say_what_is_valid_can_be_read(tmp_path):
     write_embeddings(tmp_path, "CLIP", ["a", "b"])
     with h5py.File(tmp_path / f"{BASE}desc-CLIP_embeddings.h5", "r+") as file:

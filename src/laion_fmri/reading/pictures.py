@@ -223,15 +223,21 @@ class NoSuchNameError(KeyError):
     Parameters
     ----------
     what : str
+        Of what kind; or the message itself, where there is nothing else: PyTorch makes errors of
+        its workers so.
     name : object
     known : collection of str
     """
 
-    def __init__(self, what: str, name: object, known: Collection[str]) -> None:
-        super().__init__(name)
+    def __init__(
+        self, what: str, name: object = None, known: Collection[str] | None = None
+    ) -> None:
+        super().__init__(what if known is None else name)
         self._what, self._name, self._known = what, name, known
 
     def __str__(self) -> str:
+        if self._known is None:
+            return self._what
         near = nearest(self._name, list(self._known)) if isinstance(self._name, str) else []
         hint = f" Did you mean {near[0]!r}?" if near else ""
         return f"there is no {self._what} {self._name!r} among {len(self._known):,}.{hint}"
