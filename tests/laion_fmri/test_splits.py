@@ -225,6 +225,14 @@ def test_a_data_directory_that_others_keep_is_read(server, data, tmp_path):
     assert len(server.asked) == 2
 
 
+def test_where_no_list_can_be_kept_that_is_told_and_what_helps(server, data, tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("a file")  # root could write to any folder
+    monkeypatch.setenv("LAION_FMRI_DATA_DIR", str(tmp_path / "gone"))
+    with pytest.raises(DataNotDownloadedError, match=r"no place to keep it.*XDG_CACHE_HOME"):
+        splits.load_split("tau", "shared")
+    assert server.asked == []
+
+
 def test_a_data_directory_with_lists_in_it_is_in_order(server, data):
     splits.load_split("tau", "shared")
     found = verify(data, read_all=True)

@@ -160,7 +160,7 @@ def fetch(wanted: Iterable[Wanted]) -> list[Path]:
     every = list(wanted)
     missing = [one for one in every if _here(one) is None]
     if missing:
-        _run(missing, _home())
+        _run(missing, _home(missing))
     found = [(one, _here(one)) for one in every]
     if gone := [one for one, here in found if here is None]:
         raise _not_here(gone, "it was removed while it was read")
@@ -189,10 +189,24 @@ def _roots() -> list[Path]:
     return [chosen, cache] if chosen.is_dir() else [cache]
 
 
-def _home() -> Path:
-    """Return where to keep a list."""
+def _home(missing: list[Wanted]) -> Path:
+    """Return where to keep lists.
+
+    Raises
+    ------
+    DataNotDownloadedError
+        If there is no place for them.
+    """
     roots = _roots()
-    return next((root for root in roots if os.access(root, os.W_OK)), roots[-1])
+    for root in roots:
+        there = next(one for one in (root, *root.parents) if one.exists())
+        if there.is_dir() and os.access(there, os.W_OK):
+            return root
+    places = " nor ".join(map(str, roots))
+    raise DataNotDownloadedError(
+        f"the list {missing[0]} is not on disk, and there is no place to keep it: you may not "
+        f"write to {places}. Nothing was fetched. Set XDG_CACHE_HOME to a folder where you may."
+    )
 
 
 def _run(missing: list[Wanted], root: Path) -> None:
