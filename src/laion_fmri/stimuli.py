@@ -34,7 +34,7 @@ from laion_fmri.reading.pictures import (
 from laion_fmri.reading.tables import read_table
 from laion_fmri.segmentations import Segmentations
 from neurofetch.engine import Client, Network
-from neurofetch.errors import UsageError
+from neurofetch.errors import UsageError, WrongTypeError
 
 if TYPE_CHECKING:
     import os
@@ -253,6 +253,10 @@ def _file(entry: Entry) -> StimulusFile:
 
 def _form(**given: str | None) -> dict[str, object]:
     """Return the form; if fields are missing or wrong, one error names them all."""
+    wrong = [field for field, value in given.items() if not _is_text(value)]
+    if wrong:
+        msg = f"{', '.join(wrong)}: expected text. Nothing was sent."
+        raise WrongTypeError(msg)
     fields = {field: value.strip() if value else "" for field, value in given.items()}
     problems = [
         f"{field} is missing"
@@ -277,12 +281,17 @@ def _form(**given: str | None) -> dict[str, object]:
     }
 
 
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
 def _check_consent(accepted: str, now: Terms) -> None:
     if accepted != now.version:
+        text = "" if _is_text(accepted) else ", which is no text"
         msg = (
-            f"the terms of the stimuli in force are version {now.version}; {accepted!r} was "
-            f"accepted. Read them at {now.url} (and the privacy notice at {now.privacy_url}); if "
-            f"you accept them, name their version. Nothing was sent."
+            f"the terms of the stimuli in force are version {now.version!r}; {accepted!r} was "
+            f"accepted{text}. Read them at {now.url} (and the privacy notice at "
+            f"{now.privacy_url}); if you accept them, name their version. Nothing was sent."
         )
         raise TermsNotAcceptedError(msg)
 
