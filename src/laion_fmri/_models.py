@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from neurofetch.errors import UnknownValueError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["AVAILABLE_MODELS", "embedding_key", "embedding_models", "models_on_disk"]
+__all__ = ["AVAILABLE_MODELS", "embedding_key", "embedding_models"]
 
 AVAILABLE_MODELS = ("CLIP", "DINOv2", "PEcore", "SigLIP2")
 """OpenCLIP ViT-H/14, DINOv2 ViT-L/14, Perception Encoder (core), SigLIP 2."""
@@ -38,12 +35,14 @@ def embedding_models(models: object) -> tuple[str, ...]:
     """
     if models is None or models is False:
         return ()
-    if models is True or (isinstance(models, str) and models == "all"):
+    if models is True:
         return AVAILABLE_MODELS
-    several = isinstance(models, Iterable) and not isinstance(models, str)
+    several = isinstance(models, Iterable) and not isinstance(models, str | bytes)
     given: list[Any] = [*models] if several else [models]  # type: ignore[misc]
+    if len(given) == 1 and isinstance(given[0], str) and given[0] == "all":
+        return AVAILABLE_MODELS
     for one in given:
-        if one not in AVAILABLE_MODELS:
+        if not isinstance(one, str) or one not in AVAILABLE_MODELS:
             near = [name for name in AVAILABLE_MODELS if name.lower() == str(one).lower()]
             hint = f" Did you mean {near[0]!r}?" if near else ""
             known = ", ".join(AVAILABLE_MODELS)
@@ -63,8 +62,3 @@ def embedding_key(model: str) -> str:
     'stimuli/task-images_desc-CLIP_embeddings.h5'
     """
     return f"stimuli/task-images_desc-{model}_embeddings.h5"
-
-
-def models_on_disk(root: Path) -> list[str]:
-    """Return the models whose embeddings are in a data directory."""
-    return [model for model in AVAILABLE_MODELS if (root / embedding_key(model)).is_file()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from laion_fmri.loader.voxels import check_source
 from neurofetch.errors import UnknownValueError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     from nibabel.nifti1 import Nifti1Image
@@ -31,6 +32,7 @@ __all__ = [
     "Maps",
     "MaskSource",
     "OfSubject",
+    "check_surface",
     "in_mni305",
     "maps_of",
     "on_fsaverage",
@@ -76,6 +78,12 @@ def one_of(what: str, value: object, known: Iterable[str]) -> str:
     raise UnknownValueError(f"{what}={value!r}: expected one of {', '.join(known)}.")
 
 
+def check_surface(surface: object) -> None:
+    """Raise `UnknownValueError` if this cannot be the name of a surface."""
+    if not (isinstance(surface, str) and re.fullmatch(r"\w+", surface)):
+        raise UnknownValueError(f"surface={surface!r}: expected a surface such as 'white'.")
+
+
 # --- what is on the voxels ------------------------------------------------------------------------
 
 
@@ -114,7 +122,7 @@ def maps_of(subject: OfSubject, values: Any, mask_source: str) -> Maps:
         return _of_image(nib.load(os.fspath(values)))
     if hasattr(values, "dataobj"):
         return _of_image(values)
-    array = np.asarray(values)
+    array = numbers(values)
     source = cast("MaskSource", one_of("mask_source", mask_source, ("anatomical", "rsquare")))
     brain = brain_of(Layout(Path(subject.data_dir), subject.subject_id), source)
     check_source(values, brain, "the array of values")
@@ -126,6 +134,7 @@ def maps_of(subject: OfSubject, values: Any, mask_source: str) -> Maps:
             f"{subject.subject_id}."
         )
     rows = np.atleast_2d(array)
+    _check_count(array.shape, len(rows))
 
     def read(start: int, stop: int) -> Floats:
         volume = np.zeros((int(np.prod(grid)), stop - start), dtype=np.float32)
@@ -140,6 +149,7 @@ def _of_image(image: Any) -> Maps:
         raise UsageError(f"values have the shape {image.shape}; expected a 3-D or a 4-D volume.")
     several = len(image.shape) == 4
     grid = image.shape[:3]
+    _check_count(image.shape, image.shape[3] if several else 1)
 
     def read(start: int, stop: int) -> Floats:
         part = image.dataobj[..., start:stop] if several else image.dataobj
@@ -148,11 +158,38 @@ def _of_image(image: Any) -> Maps:
     return Maps(image.affine, grid, image.shape[3] if several else 1, several, read)
 
 
+def _check_count(shape: tuple[int, ...], count: int) -> None:
+    if not count:
+        raise UsageError(f"values have the shape {shape}: there is no trial to resample.")
+
+
+def numbers(values: Any) -> NDArray[Any]:
+    """Return values as an array of numbers; NaN where an array of numpy.ma is masked.
+
+    Raises
+    ------
+    UsageError
+        If they are no real numbers.
+    """
+    import numpy as np
+
+    masked = np.ma.isMaskedArray(values)
+    array = np.asarray(values.astype(np.float32).filled(np.nan) if masked else values)
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as exc:
+            raise UsageError(f"values are no numbers ({exc}).") from exc
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"values are of the type {array.dtype}; expected real numbers.")
+    return array
+
+
 def without_nan(values: Any) -> Floats:
     """Return float32 with 0 in the place of NaN."""
     import numpy as np
 
-    array = np.array(values, dtype=np.float32)
+    array = numbers(values).astype(np.float32)
     array[np.isnan(array)] = 0
     return array
 
@@ -162,7 +199,9 @@ def _freesurfer(subject: OfSubject, name: str) -> Path:
     path = layout.freesurfer / name
     how: dict[str, str | bool] = {"ses": "averages", "include_freesurfer": True}
     if not os.path.lexists(path):
-        layout.missing(f"FreeSurfer's {name}", **how)
+        here = sorted(one.name for one in path.parent.glob(f"{path.stem.split('.')[0]}.*"))
+        there = f" (here: {', '.join(here)})" if here else ""
+        layout.missing(f"FreeSurfer's {name}{there}", **how)
     return layout.present(path, **how)
 
 
@@ -204,7 +243,7 @@ def _mni305_grid() -> Any:
     import nibabel as nib
 
     try:
-        return nib.load(_template("MNI305", suffix="T1w", extension=".nii.gz"))
+        path = _template("MNI305", suffix="T1w", extension=".nii.gz")
     except UnreachableError as exc:
         warnings.warn(
             f"{exc} The result is on the grid of the input, in the coordinates of MNI305.",
@@ -212,6 +251,8 @@ def _mni305_grid() -> Any:
             stacklevel=4,
         )
         return None
+    with _damage(path, "image", _AGAIN):
+        return nib.load(path)
 
 
 # --- to a surface ---------------------------------------------------------------------------------
@@ -221,16 +262,12 @@ def on_own_surface(
     subject: OfSubject, maps: Maps, side: Hemisphere, surface: str, interpolation: str
 ) -> Floats:
     """Sample volumes at a surface; shape (n_vertices,), or (n_maps, n_vertices)."""
-    if not re.fullmatch(r"\w+", surface):
-        raise UnknownValueError(f"surface={surface!r}: expected a surface such as 'white'.")
     import nibabel as nib
     import numpy as np
-    from nibabel.freesurfer import io as freesurfer
     from nilearn.surface import InMemoryMesh, vol_to_surf
 
     path = _freesurfer(subject, f"surf/{SIDES[side]}.{surface}")
-    read: Any = freesurfer.read_geometry
-    points, faces, about = read(path, read_metadata=True)
+    points, faces, about = _geometry(path, read_metadata=True)
     # The file counts from the middle of the volume that the surface was made from.
     mesh = InMemoryMesh(points + about.get("cras", 0), faces)
     make: Any = nib.Nifti1Image
@@ -261,6 +298,29 @@ def on_fsaverage(subject: OfSubject, values: Floats, side: Hemisphere, density: 
     return np.asarray(resampler.apply(values), dtype=np.float32)
 
 
+def _geometry(path: Path, **keywords: bool) -> Any:
+    """Read a surface of FreeSurfer."""
+    from nibabel.freesurfer import io as freesurfer
+
+    read: Any = freesurfer.read_geometry
+    with _damage(path, "surface of FreeSurfer", "fetch it again"):
+        return read(path, **keywords)
+
+
+_AGAIN = "remove it, and TemplateFlow fetches it again"
+
+
+@contextmanager
+def _damage(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Name the file that a reader stumbles over: each stumbles in its own way."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as exc:
+        raise BadDataError(str(path), f"is no whole {what} ({exc}): {remedy}") from exc
+
+
 def _when(path: Path) -> tuple[int, int]:
     now = path.stat()
     return now.st_size, now.st_mtime_ns
@@ -269,13 +329,13 @@ def _when(path: Path) -> tuple[int, int]:
 @lru_cache(maxsize=4)
 def _resampler(sphere: Path, _sphere: object, template: Path, _template: object) -> Any:
     """Return the weights between two spheres, kept as long as the files are the same."""
-    from nibabel.freesurfer import io as freesurfer
     from nitransforms.base import SurfaceMesh
     from nitransforms.surface import SurfaceResampler
 
-    read: Any = freesurfer.read_geometry
-    points, faces = read(sphere)
-    moving, reference = SurfaceMesh.from_arrays(points, faces), SurfaceMesh(str(template))
+    points, faces = _geometry(sphere)
+    moving = SurfaceMesh.from_arrays(points, faces)
+    with _damage(template, "surface", _AGAIN):
+        reference = SurfaceMesh(str(template))
     # Its own weights are the same, but take minutes for 163,842 vertices.
     weights = sphere_weights(reference._coords, points, faces)
     return SurfaceResampler(reference, moving, mat=weights)

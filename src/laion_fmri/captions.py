@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from laion_fmri.config import data_directory
-from laion_fmri.reading.absent import not_here
-from laion_fmri.reading.tables import read_table
+from laion_fmri.reading.absent import not_here, what_is_absent
+from laion_fmri.reading.tables import as_name, read_table
 
 if TYPE_CHECKING:
     import builtins
@@ -40,8 +40,8 @@ class Captions:
     def __init__(self, data_dir: str | os.PathLike[str] | None = None) -> None:
         root = data_directory(data_dir)
         self._path = root / PATH
-        if not self._path.is_file():
-            raise not_here(root, "the captions", "download_captions(")
+        if (why := what_is_absent([self._path])) is not None:
+            raise not_here(root, "the captions", "download_captions(", why)
 
     @cached_property
     def metadata(self) -> pd.DataFrame:
@@ -61,15 +61,22 @@ class Captions:
         return len(self.metadata)
 
     def __contains__(self, image: object) -> bool:
-        return image in self._rows
+        return isinstance(image, str) and image in self._rows
 
     def images(self) -> builtins.list[str]:
         """Return the names of the pictures that have captions, sorted."""
         return sorted(self._rows)
 
     def get(self, image: str) -> pd.DataFrame:
-        """Return the rows of a picture, by ``caption_idx``; none for a picture without captions."""
-        rows: pd.DataFrame = self.metadata.iloc[self._rows.get(image, [])].reset_index(drop=True)
+        """Return the rows of a picture, by ``caption_idx``; none for a picture without captions.
+
+        Raises
+        ------
+        TypeError
+            If `image` is no name: the number of a trial, say.
+        """
+        chosen = self._rows.get(as_name(image), [])
+        rows: pd.DataFrame = self.metadata.iloc[chosen].reset_index(drop=True)
         return rows
 
     def list(self, image: str, source: str | None = None) -> builtins.list[str]:
@@ -100,10 +107,10 @@ class Captions:
         Raises
         ------
         ValueError
-            If `limit` is negative.
+            If `limit` is negative, or no whole number.
         """
-        if limit is not None and limit < 0:
-            raise ValueError(f"limit={limit!r}: expected a number from 0, or None for all.")
+        if limit is not None and not (hasattr(limit, "__index__") and limit >= 0):
+            raise ValueError(f"limit={limit!r}: expected a whole number from 0, or None for all.")
         return self.list(image, "human")[:limit]
 
     def ai(self, image: str) -> str | None:

@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 from laion_fmri._models import AVAILABLE_MODELS, embedding_key, embedding_models
 from laion_fmri.config import data_directory
 from laion_fmri.errors import BadDataError
-from laion_fmri.reading.absent import not_here
+from laion_fmri.reading.absent import not_here, what_is_absent
 from laion_fmri.reading.h5 import LazyFile
-from laion_fmri.reading.pictures import no_such
+from laion_fmri.reading.pictures import NoSuchNameError
+from laion_fmri.reading.tables import as_names
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["AVAILABLE_MODELS", "Embeddings", "load_embeddings"]
+__all__ = ["AVAILABLE_MODELS", "Embeddings", "load_embeddings", "models_on_disk"]
 
 
 def load_embeddings(
@@ -52,6 +54,11 @@ def load_embeddings(
     return Embeddings(models, data_dir)
 
 
+def models_on_disk(root: Path) -> list[str]:
+    """Return the models whose embeddings are in a data directory."""
+    return [one for one in AVAILABLE_MODELS if what_is_absent([root / embedding_key(one)]) is None]
+
+
 class Embeddings:
     """Embeddings on disk: ``get("CLIP", name)``. A context manager.
 
@@ -75,8 +82,9 @@ class Embeddings:
         root = data_directory(data_dir)
         paths = {model: root / embedding_key(model) for model in labels}
         for model, path in paths.items():
-            if not path.is_file():
-                raise not_here(root, f"the embeddings of {model}", f'download_embeddings("{model}"')
+            if (why := what_is_absent([path])) is not None:
+                call = f'download_embeddings("{model}"'
+                raise not_here(root, f"the embeddings of {model}", call, why)
         self._files = {model: LazyFile(path) for model, path in paths.items()}
         self._ids: dict[str, NDArray[np.str_]] = {}
         self._rows: dict[str, dict[str, int]] = {}
@@ -102,8 +110,8 @@ class Embeddings:
         """Whether a model is loaded, or ``(model, name)`` can be had."""
         if isinstance(key, tuple) and len(key) == 2:
             model, name = key
-            return model in self._files and name in self._rows_of(model)
-        return key in self._files
+            return model in self and isinstance(name, str) and name in self._rows_of(model)
+        return isinstance(key, str) and key in self._files
 
     def __getitem__(self, model: str) -> Any:
         """Return the dataset of a model, as h5py has it: rows by number, in the file's order.
@@ -142,25 +150,31 @@ class Embeddings:
         import numpy as np
 
         file, known = self._file(model), self._rows_of(model)
-        wanted = [names] if isinstance(names, str) else list(names)
+        wanted = [names] if isinstance(names, str) else as_names(names)
         rows = np.empty(len(wanted), dtype=np.intp)
         for place, name in enumerate(wanted):
-            row = known.get(name)
+            row = known.get(name) if isinstance(name, str) else None
             if row is None:
-                raise KeyError(no_such("picture", name, known))
+                raise NoSuchNameError("picture", name, known)
             rows[place] = row
         self._warn_of_invalid(model, wanted, rows)
         found = file.gather("embedding", rows)
         return found[0] if isinstance(names, str) else found
 
     def valid(self, model: str) -> NDArray[np.bool_]:
-        """Return which of a model's vectors its makers call valid, in the file's order."""
+        """Return which of a model's vectors its makers call valid, in the file's order.
+
+        All of them, where the file does not say.
+        """
         import numpy as np
 
         if model not in self._valid:
-            self._valid[model] = np.asarray(
-                self._file(model).read("valid", slice(None)), dtype=bool
-            )
+            file, count = self._file(model), len(self._names(model))
+            said = file.read("valid", slice(None)) if "valid" in file else np.ones(count)
+            if len(said) != count:
+                problem = f"says of {len(said)} vectors whether they are valid, but has {count}"
+                raise BadDataError(str(file.path), problem)
+            self._valid[model] = np.asarray(said, dtype=bool)
         return self._valid[model]
 
     def _warn_of_invalid(self, model: str, names: list[str], rows: NDArray[np.intp]) -> None:
@@ -172,7 +186,7 @@ class Embeddings:
             warnings.warn(msg, UserWarning, stacklevel=3)
 
     def _file(self, model: str) -> LazyFile:
-        if model not in self._files:
+        if model not in self:
             raise KeyError(f"the model {model!r} is not loaded; loaded: {', '.join(self.models)}")
         return self._files[model]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from laion_fmri.config import data_directory
 from laion_fmri.errors import BadDataError
-from laion_fmri.reading.absent import not_here
+from laion_fmri.reading.absent import not_here, what_is_absent
 from laion_fmri.reading.h5 import LazyFile
-from laion_fmri.reading.pictures import no_such
-from laion_fmri.reading.tables import as_index, read_table
+from laion_fmri.reading.pictures import NoSuchNameError
+from laion_fmri.reading.tables import as_index, as_name, read_table
 
 if TYPE_CHECKING:
     import os
@@ -48,8 +48,8 @@ class Segmentations:
     def __init__(self, data_dir: str | os.PathLike[str] | None = None) -> None:
         root = data_directory(data_dir)
         self._table = root / TABLE
-        if not (self._table.is_file() and (root / MASKS).is_file()):
-            raise not_here(root, "the segmentations", "download_segmentations(")
+        if (why := what_is_absent([self._table, root / MASKS])) is not None:
+            raise not_here(root, "the segmentations", "download_segmentations(", why)
         self._file = LazyFile(root / MASKS)
 
     @cached_property
@@ -104,12 +104,14 @@ class Segmentations:
         """
         rows = self.for_image(image)
         if not len(rows):
-            raise KeyError(no_such("segmented picture", image, self._rows))
-        of_noun = rows[rows["noun"] == noun]
+            raise NoSuchNameError("segmented picture", image, self._rows)
+        # Lists are compared row by row in pandas, and would find another mask.
+        of_noun = rows[rows["noun"] == noun] if isinstance(noun, str) else rows.iloc[:0]
         if not len(of_noun):
             nouns = list(dict.fromkeys(rows["noun"]))
             raise KeyError(f"{image} has no {noun!r}. It has: {', '.join(map(repr, nouns))}")
-        found = of_noun[of_noun["instance_id"] == instance]
+        one = isinstance(instance, float) or hasattr(instance, "__index__")
+        found = of_noun[of_noun["instance_id"] == instance] if one else of_noun.iloc[:0]
         if not len(found):
             instances = ", ".join(str(one) for one in of_noun["instance_id"])
             nouns = list(dict.fromkeys(rows["noun"]))
@@ -117,11 +119,24 @@ class Segmentations:
                 f"{image} has no instance {instance!r} of {noun!r}, but {instances}. "
                 f"Its nouns: {', '.join(map(repr, nouns))}"
             )
-        return self[found["mask_row"].iloc[0]]
+        return self[self._mask_row(found["mask_row"].iloc[0])]
+
+    def _mask_row(self, value: Any) -> int:
+        """Return a row of the archive that the table names, as a number or as a float."""
+        if value in range(len(self._file["masks"])):
+            return int(value)
+        problem = f"names the mask_row {value}, but there are {len(self._file['masks'])}, from 0"
+        raise BadDataError(str(self._table), problem)
 
     def for_image(self, image: str) -> pd.DataFrame:
-        """Return the rows of a picture, a copy; none for a picture without segmentations."""
-        rows: pd.DataFrame = self.metadata.iloc[self._rows.get(image, [])].copy()
+        """Return the rows of a picture, a copy; none for a picture without segmentations.
+
+        Raises
+        ------
+        TypeError
+            If `image` is no name: the number of a trial, say.
+        """
+        rows: pd.DataFrame = self.metadata.iloc[self._rows.get(as_name(image), [])].copy()
         return rows
 
     def nouns(self, image: str, localized_only: bool = True) -> list[str]:
@@ -148,7 +163,7 @@ class Segmentations:
 
     def has_image(self, image: str) -> bool:
         """Whether a picture has segmentations."""
-        return image in self._rows
+        return isinstance(image, str) and image in self._rows
 
     def images(self) -> list[str]:
         """Return the names of the pictures that have segmentations, sorted."""

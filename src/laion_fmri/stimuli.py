@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from laion_fmri._models import models_on_disk
 from laion_fmri.access.request_id import KnownId, keep_new_id, known_id
 from laion_fmri.access.service import ASK, Entry, Manifest, Service
 from laion_fmri.captions import Captions
 from laion_fmri.config import data_directory
-from laion_fmri.embeddings import Embeddings
+from laion_fmri.embeddings import Embeddings, models_on_disk
 from laion_fmri.errors import (
     AccessRevokedError,
     StimuliNotDownloadedError,
@@ -26,7 +25,7 @@ from laion_fmri.errors import (
     TermsOutdatedError,
     UnknownRequestError,
 )
-from laion_fmri.reading.absent import not_here
+from laion_fmri.reading.absent import not_here, what_is_absent
 from laion_fmri.reading.pictures import (
     PRESENTATION_BACKGROUND_RGB8,
     StimulusImages,
@@ -35,7 +34,7 @@ from laion_fmri.reading.pictures import (
 from laion_fmri.reading.tables import read_table
 from laion_fmri.segmentations import Segmentations
 from neurofetch.engine import Client, Network
-from neurofetch.errors import UsageError
+from neurofetch.errors import UsageError, WrongTypeError
 
 if TYPE_CHECKING:
     import os
@@ -254,6 +253,10 @@ def _file(entry: Entry) -> StimulusFile:
 
 def _form(**given: str | None) -> dict[str, object]:
     """Return the form; if fields are missing or wrong, one error names them all."""
+    wrong = [field for field, value in given.items() if not _is_text(value)]
+    if wrong:
+        msg = f"{', '.join(wrong)}: expected text. Nothing was sent."
+        raise WrongTypeError(msg)
     fields = {field: value.strip() if value else "" for field, value in given.items()}
     problems = [
         f"{field} is missing"
@@ -278,12 +281,17 @@ def _form(**given: str | None) -> dict[str, object]:
     }
 
 
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
 def _check_consent(accepted: str, now: Terms) -> None:
     if accepted != now.version:
+        text = "" if _is_text(accepted) else ", which is no text"
         msg = (
-            f"the terms of the stimuli in force are version {now.version}; {accepted!r} was "
-            f"accepted. Read them at {now.url} (and the privacy notice at {now.privacy_url}); if "
-            f"you accept them, name their version. Nothing was sent."
+            f"the terms of the stimuli in force are version {now.version!r}; {accepted!r} was "
+            f"accepted{text}. Read them at {now.url} (and the privacy notice at "
+            f"{now.privacy_url}); if you accept them, name their version. Nothing was sent."
         )
         raise TermsNotAcceptedError(msg)
 
@@ -343,8 +351,8 @@ def load_stimulus_metadata(data_dir: str | os.PathLike[str] | None = None) -> pd
         If it is not on disk (a ``FileNotFoundError``).
     """
     root = data_directory(data_dir)
-    if not (root / _TABLE).is_file():
-        raise _not_downloaded(root)
+    if (why := what_is_absent([root / _TABLE])) is not None:
+        raise _not_downloaded(root, why)
     return read_table(root / _TABLE, ("image_name",), ("image_name",))
 
 
@@ -373,8 +381,8 @@ class Stimuli:
     def __init__(self, data_dir: str | os.PathLike[str] | None = None) -> None:
         self._root: Path = data_directory(data_dir)
         archive, table = self._root / _ARCHIVE, self._root / _TABLE
-        if not (archive.is_file() and table.is_file()):
-            raise _not_downloaded(self._root)
+        if (why := what_is_absent([archive, table])) is not None:
+            raise _not_downloaded(self._root, why)
         self.images: StimulusImages = StimulusImages(archive, table)
 
     def __repr__(self) -> str:
@@ -453,10 +461,10 @@ class Stimuli:
         self.close()
 
 
-def _not_downloaded(root: Path) -> StimuliNotDownloadedError:
+def _not_downloaded(root: Path, why: str) -> StimuliNotDownloadedError:
     return StimuliNotDownloadedError(
-        f"The stimulus pictures and their table are not in {root / 'stimuli'}. They have terms of "
-        f"their own; this asks for them, and fetches them:\n"
+        f"The stimulus pictures and their table are not in {root / 'stimuli'}{why}. They have "
+        f"terms of their own; this asks for them, and fetches them:\n"
         f"    from laion_fmri.download import download_stimuli\n"
         f"    download_stimuli(data_dir={str(root)!r})"
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import DATASET, GATED
 from laion_fmri._license import can_ask, check_license, is_accepted, require_license
-from laion_fmri._models import embedding_key, embedding_models
+from laion_fmri._models import AVAILABLE_MODELS, embedding_key, embedding_models
 from laion_fmri.access.gated_files import StimuliSource
 from laion_fmri.access.request_id import keep_new_id, known_id
 from laion_fmri.access.service import ASK, Service
@@ -35,7 +35,7 @@ from neurofetch.engine import (
     warn_of_notes,
 )
 from neurofetch.errors import UsageError
-from neurofetch.model import RemoteFile, Want
+from neurofetch.model import Action, RemoteFile, Want
 from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ def plan_embeddings(
 def _labels(models: object) -> tuple[str, ...]:
     labels = embedding_models(models)
     if not labels:
-        raise UsageError(f"models={models!r} names no model.")
+        known = ", ".join(AVAILABLE_MODELS)
+        raise UsageError(f"models={models!r} names no model. There are {known}, or 'all'.")
     return labels
 
 
@@ -233,7 +234,7 @@ def _wants(fetcher: Fetcher, files: Iterable[RemoteFile]) -> Selection:
     wants = []
     for file in files:
         path, problem = fetcher.dataset.place(file.key)
-        wants.append(Want(file, path, refused=file.withheld, problem=problem))
+        wants.append(Want(file, path, problem=problem))
     return Selection(tuple(wants), ())
 
 
@@ -324,24 +325,21 @@ def _fetch_gated(
             return _wants(fetcher, told if made[0].error is None else files)
 
         plan = fetcher.prepare(choose, settings)
-        if not plan.steps or any(not _is_here(root, step.want.path) for step in plan.steps):
-            if made[0].error is not None:
-                return {}, made[0].error
+        error = made[0].error
+        if not plan.steps or any(step.action is not Action.KEEP for step in plan.steps):
+            if error is not None:
+                return {}, error
             if known_id() is None:
                 msg = f"the stimulus pictures are gated by a data use agreement. Ask once: {ASK}"
                 return {}, _NoIdError(msg)
         fetcher.run(plan, settings, stacklevel=4)
-    if made[0].error is not None:  # it has no list: what is here is kept unseen
-        state = f"kept as they are, since the access service gave no list ({made[0].error}), in"
+    if error is not None:  # it has no list: what is here is kept unseen
+        state = f"kept as they are, since the access service gave no list ({error}), in"
     else:
         state = "fetched to" if plan.moving else "up to date in"
     _say(f"the stimulus pictures: {state} {root / 'stimuli'}")
     paths = [root / step.want.path for step in plan.steps]
     return {path.name: path for path in paths}, None
-
-
-def _is_here(root: Path, path: str) -> bool:
-    return (root / path).is_file()
 
 
 class _Answer(dict[str, Any]):

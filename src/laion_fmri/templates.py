@@ -17,6 +17,7 @@ TemplateFlow's: it fetches them once, into ``TEMPLATEFLOW_HOME``.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from laion_fmri._template_spaces import (
     SIDES,
     Hemisphere,
     MaskSource,
+    check_surface,
     in_mni305,
     maps_of,
     on_fsaverage,
@@ -35,13 +37,11 @@ from laion_fmri._template_spaces import (
 )
 from laion_fmri.brain import write_image
 from laion_fmri.loader.layout import session_id
-from neurofetch.errors import UnknownValueError, UsageError
+from neurofetch.errors import DestinationError, UnknownValueError, UsageError
 from neurofetch.extras import need
 from neurofetch.store.atomic import replacing
 
 if TYPE_CHECKING:
-    import os
-
     import numpy as np
     from nibabel.nifti1 import Nifti1Image
     from numpy.typing import NDArray
@@ -123,6 +123,10 @@ def to_template(
         If there are not as many values as voxels, or an argument names what does not exist.
     DataNotDownloadedError
         If the mask, or a FreeSurfer file, is not on disk (a ``FileNotFoundError``).
+    BadDataError
+        If such a file, or one of TemplateFlow's, is damaged; the message names it.
+    DestinationError
+        If `output_dir` cannot be one (an ``OSError``); before anything is resampled.
     UnreachableError
         If TemplateFlow does not get its sphere.
     MissingExtraError
@@ -141,6 +145,7 @@ def to_template(
             f"route={route!r} does not lead to {target}: expected 'auto' or {TARGETS[target]!r}."
         )
     sides = _sides(hemi)
+    check_surface(surface)
     density = DENSITIES[one_of("fsaverage_density", fsaverage_density, DENSITIES)]
     names = _Names(subject.subject_id, target, desc=desc, session=session, folder=output_dir)
     maps = maps_of(subject, values, mask_source)
@@ -258,6 +263,8 @@ def surface_to_template(
     names = _Names(subject.subject_id, target, desc=desc, session=session, folder=output_dir)
     given: Mapping[Any, Any] = values if isinstance(values, Mapping) else {hemi: values}
     single = given is not values
+    if not given:
+        raise UsageError("values is an empty dict: expected arrays by 'L' and 'R'.")
     if single and hemi is None:
         raise UsageError("values is an array: say with hemi='L' or 'R' which hemisphere.")
     if hemi is not None and hemi not in given:
@@ -294,6 +301,19 @@ def _sides(hemi: object) -> list[Hemisphere]:
 # --- files ----------------------------------------------------------------------------------------
 
 
+def _checked_folder(given: object) -> Path:
+    """Return a folder to write to, before anything is resampled."""
+    if not isinstance(given, (str, os.PathLike)) or not os.fspath(given):
+        raise UsageError(f"output_dir={given!r}: expected a folder; '.' is the current one.")
+    folder = Path(given).expanduser()
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise DestinationError(f"output_dir={str(given)!r}: {there} is a file, and no folder.")
+    if not os.access(there, os.W_OK):
+        raise DestinationError(f"output_dir={str(given)!r}: {there} is not writable.")
+    return folder
+
+
 class _Names:
     """Where results are written, and under which names; nowhere without a folder."""
 
@@ -306,9 +326,9 @@ class _Names:
         session: str | None,
         folder: str | os.PathLike[str] | None,
     ) -> None:
-        if desc is not None and not re.fullmatch(r"[A-Za-z0-9]+", desc):
+        if desc is not None and not (isinstance(desc, str) and re.fullmatch("[A-Za-z0-9]+", desc)):
             raise UsageError(f"desc={desc!r}: expected letters and digits, for a file name.")
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else _checked_folder(folder)
         between = [subject, *([session_id(session)] if session is not None else [])]
         self.begin = "_".join([*between, f"space-{target}"])
         self.end = f"_desc-{desc}_statmap" if desc is not None else "_statmap"

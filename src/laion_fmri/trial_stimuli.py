@@ -7,19 +7,21 @@ sessions' betas where they are stacked in that order.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from laion_fmri._models import models_on_disk
 from laion_fmri.captions import Captions
-from laion_fmri.embeddings import Embeddings
+from laion_fmri.embeddings import Embeddings, models_on_disk
+from laion_fmri.errors import BadDataError
+from laion_fmri.loader.layout import session_id
 from laion_fmri.reading.tables import as_index
 from laion_fmri.segmentations import Segmentations
 from laion_fmri.stimuli import Stimuli, load_stimulus_metadata
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -65,7 +67,7 @@ class WithStimuli:
         """
         stimuli = load_stimulus_metadata(self.data_dir)
         trials = self._trials
-        rows = {name: row for row, name in enumerate(stimuli["image_name"])}
+        rows = {name: row for row, name in reversed([*enumerate(stimuli["image_name"])])}
         found = trials.assign(stim_idx=trials["image_name"].map(rows))
         unique = stimuli.drop_duplicates("image_name").set_index("image_name")
         for column in ("unique_or_shared", "dataset"):
@@ -147,7 +149,12 @@ class WithStimuli:
         if not known:  # an array is not compared with text
             raise ValueError(f"stimuli={stimuli!r}: expected 'shared', 'unique', or None for all.")
         table = load_stimulus_metadata(self.data_dir)
-        return table if stimuli is None else table[table["unique_or_shared"] == stimuli]
+        if stimuli is None:
+            return table
+        if "unique_or_shared" not in table.columns:
+            path = self.data_dir / "stimuli/task-images_metadata.csv"
+            raise BadDataError(str(path), "lacks the column unique_or_shared")
+        return table[table["unique_or_shared"] == stimuli]
 
     # -- methods of earlier versions ---------------------------------------------------------
 
@@ -250,26 +257,29 @@ class _Trials:
         """
         return self._names[as_index(trial, len(self._names), "trial")]
 
-    def names(self, session: str | Iterable[str] | None = None) -> list[str]:
+    def names(self, session: str | int | Iterable[str | int] | None = None) -> list[str]:
         """Return the names of the trials' pictures, one for each trial.
 
         Parameters
         ----------
-        session : str or list of str, optional
-            ``"ses-01"`` or ``"01"``; several, in the order in which they are wanted. By default all
-            that are on disk.
+        session : str or int, or list of these, optional
+            ``"ses-01"``, ``"01"`` or 1; several, in the order in which they are wanted. By default
+            all that are on disk.
 
         Raises
         ------
         KeyError
             If a session is not on disk.
+        ValueError
+            If it cannot be one.
         """
         if session is None:
             return list(self._names)
-        asked = [session] if isinstance(session, str) else list(session)
+        several = isinstance(session, Iterable) and not isinstance(session, str)
+        asked: list[Any] = [*session] if several else [session]  # type: ignore[misc]
         found: list[str] = []
         for one in asked:
-            full = f"ses-{one.removeprefix('ses-')}"
+            full = session_id(one)
             pairs = zip(self._sessions, self._names, strict=True)
             names = [name for place, name in pairs if place == full]
             if not names:
@@ -306,23 +316,23 @@ class TrialImages(_Trials):
         """
         return self._stimuli.images.get(self.name(trial), as_displayed=as_displayed)
 
-    def all(self, session: str | Iterable[str] | None = None) -> Iterator[Image]:
+    def all(self, session: str | int | Iterable[str | int] | None = None) -> Iterator[Image]:
         """Return an iterator of the pictures, one for each trial.
 
         Parameters
         ----------
-        session : str or list of str, optional
+        session : str or int, or list of these, optional
             By default all on disk.
         """
         names = self.names(session)
         return (self._stimuli.images.get(name) for name in names)
 
-    def array(self, session: str | Iterable[str] | None = None) -> NDArray[np.uint8]:
+    def array(self, session: str | int | Iterable[str | int] | None = None) -> NDArray[np.uint8]:
         """Return the pictures as uint8, shape (n_trials, height, width, 3).
 
         Parameters
         ----------
-        session : str or list of str, optional
+        session : str or int, or list of these, optional
             By default all on disk.
 
         Raises
@@ -362,13 +372,15 @@ class TrialEmbeddings(_Trials):
         """
         return self._of(model).get(model, self.name(trial))
 
-    def all(self, model: str, session: str | Iterable[str] | None = None) -> NDArray[np.float16]:
+    def all(
+        self, model: str, session: str | int | Iterable[str | int] | None = None
+    ) -> NDArray[np.float16]:
         """Return the vectors, one for each trial: also where a picture is shown again.
 
         Parameters
         ----------
         model : str
-        session : str or list of str, optional
+        session : str or int, or list of these, optional
             By default all on disk.
 
         Returns

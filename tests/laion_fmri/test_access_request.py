@@ -92,10 +92,11 @@ def test_a_supervisor_may_be_named(service, home):
     assert service.forms[0]["pi_or_supervisor"] == "Charles Babbage"
 
 
-@pytest.mark.parametrize("accepted", ["", "0.9", True, None])
+@pytest.mark.parametrize("accepted", ["", "0.9", True, None, 1.0])
 def test_consent_names_the_version_that_holds(service, home, accepted):
-    with pytest.raises(TermsNotAcceptedError, match=r"version 1\.0") as caught:
+    with pytest.raises(TermsNotAcceptedError, match=r"version '1\.0'") as caught:
         access.request_access(**FORM, accept_terms=accepted)
+    assert ("no text" in str(caught.value)) == isinstance(accepted, bool | float)
     assert f"{service.url}/terms" in str(caught.value)
     assert service.requests(method="POST") == []
     assert known_id() is None
@@ -109,6 +110,7 @@ def test_consent_names_the_version_that_holds(service, home, accepted):
         ({"institution": ""}, "institution is missing"),
         ({"purpose": "short"}, "has 5 characters"),
         ({"name": "", "purpose": ""}, "name is missing; purpose is missing"),
+        ({"name": 3, "pi": ["Babbage"]}, "name, pi: expected text"),
     ],
 )
 def test_a_form_that_lacks_something_is_not_sent(service, home, change, named):

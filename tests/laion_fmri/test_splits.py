@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from itertools import chain
@@ -83,6 +84,12 @@ def test_names_that_do_not_exist_are_told_with_those_that_do():
         (lambda: splits.list_splits("all"), "pooled"),
         (lambda: splits.get_train_test_ids("ood", "shared", ood_types="shapes"), "shape"),
         (lambda: splits.get_train_test_ids("tau", "shared", ood_types=["shape"]), "ood"),
+        (lambda: splits.get_train_test_ids("ood", "shared", ood_types=3), "several in a list"),
+        (lambda: splits.get_train_test_ids("ood", "shared", ood_types=b"shape"), "in a list"),
+        (lambda: splits.load_split(["tau"], "shared"), "random_4"),
+        (lambda: splits.load_split("tau", np.array(["shared", "sub-01"])), "sub-03"),
+        (lambda: splits.download_splits(3), "several in a list"),
+        (lambda: splits.download_splits(["shared", "sub-02"]), "sub-03"),
     ):
         with pytest.raises(ValueError, match=valid):
             call()
@@ -117,6 +124,16 @@ def test_without_a_network_the_error_says_what_to_do(data, monkeypatch):
         assert part in text
     assert isinstance(caught.value, FileNotFoundError)
     assert not list(data.glob("splits/**/*.json"))
+
+
+@pytest.mark.slow
+def test_a_server_that_says_nothing_is_not_waited_for_as_for_large_files(data, monkeypatch):
+    monkeypatch.setattr(source, "_SILENCE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("LAION_FMRI_SPLITS_URL", url)
+        with pytest.raises(DataNotDownloadedError, match="no byte for 0"):
+            splits.load_split("tau", "shared")
 
 
 def test_a_mirror_without_the_list_is_told(server):
@@ -208,6 +225,14 @@ def test_a_data_directory_that_others_keep_is_read(server, data, tmp_path):
     assert len(server.asked) == 2
 
 
+def test_where_no_list_can_be_kept_that_is_told_and_what_helps(server, data, tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("a file")  # root could write to any folder
+    monkeypatch.setenv("LAION_FMRI_DATA_DIR", str(tmp_path / "gone"))
+    with pytest.raises(DataNotDownloadedError, match=r"no place to keep it.*XDG_CACHE_HOME"):
+        splits.load_split("tau", "shared")
+    assert server.asked == []
+
+
 def test_a_data_directory_with_lists_in_it_is_in_order(server, data):
     splits.load_split("tau", "shared")
     found = verify(data, read_all=True)
@@ -279,10 +304,42 @@ def test_masks_go_with_the_rows_of_whatever_holds_the_labels(server):
     assert splits.get_split_masks([], "tau", "shared")[0].shape == (0,)
 
 
-def test_a_table_without_labels_is_an_error(server):
-    for wrong in (pd.DataFrame({"name": SHARED}), SHARED[0]):
-        with pytest.raises(ValueError, match="label"):
-            splits.get_split_masks(wrong, "tau", "shared")
+def test_labels_are_the_same_in_bytes_as_a_category_and_under_their_older_name(server):
+    train, test = made("shared", "tau", "v2")
+    expected = [[one in train for one in SHARED], [one in test for one in SHARED]]
+    for given in (
+        [one.encode() for one in SHARED],
+        np.array(SHARED, dtype="S"),
+        pd.Series(SHARED, dtype="category"),
+        pd.DataFrame({"stimulus_id": SHARED}),
+        iter(SHARED),
+    ):
+        masks = splits.get_split_masks(given, "tau", "shared")
+        assert [mask.tolist() for mask in masks] == expected
+    missing = [None, float("nan"), pd.NA, SHARED[0]]
+    masks = splits.get_split_masks(missing, "tau", "shared")
+    assert [mask[:3].any() for mask in masks] == [False, False]
+    assert masks[0][3] or masks[1][3]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pd.DataFrame({"name": SHARED}),
+        SHARED[0],
+        {"label": SHARED},
+        set(SHARED),
+        3,
+        None,
+        [0, 1, 2],
+        [SHARED],
+        np.array([SHARED, SHARED]),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_what_holds_no_labels_in_order_is_an_error_and_no_empty_mask(server, wrong):
+    with pytest.raises(ValueError, match="label"):
+        splits.get_split_masks(wrong, "tau", "shared")
 
 
 def test_results_keep_their_version_when_they_are_pickled(server):
@@ -305,6 +362,27 @@ def test_splits_say_what_they_are(server):
         variant = split.variants[0]
         assert variant.all_ids() == variant.train_ids + variant.test_ids
         assert len(repr(split)) < 200
+
+
+def test_names_of_numpy_become_plain_text(server):
+    split = splits.load_split(np.str_("tau"), np.str_("shared"))
+    assert (type(split.name), type(split.pool)) == (str, str)
+    assert len(splits.download_splits(np.array(["shared", "sub-01"]))) == 24
+
+
+def test_an_older_generation_is_named_where_it_is_fetched(server, capsys):
+    splits.load_split("random_1", "shared", generation="v1")
+    assert "the list random_1 of shared (v1)\n" in capsys.readouterr().err
+
+
+def test_the_path_of_a_list_is_that_of_a_good_one(server, data, tmp_path, monkeypatch):
+    monkeypatch.delenv("LAION_FMRI_DATA_DIR")
+    good = splits.download_splits("shared")  # in the user's cache
+    monkeypatch.setenv("LAION_FMRI_DATA_DIR", str(data))
+    damaged = data / good[0].relative_to(tmp_path / "cache/laion-fmri")
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{}")
+    assert splits.download_splits("shared") == good
 
 
 def test_an_unknown_variant_is_told(server):
@@ -374,22 +452,29 @@ def test_what_a_split_trains_on_is_sorted(owners):
         assert (test == sorted(test)) == (not name.startswith("random"))
 
 
-def test_the_pool_of_all_subjects_is_known_by_its_pictures(server, monkeypatch):
+@pytest.mark.parametrize("name", ["tau", "cluster_k5_2"])
+def test_a_list_of_all_subjects_is_known_by_its_pictures_their_number_and_order(
+    server, monkeypatch, name
+):
     names = sorted(set().union(*POOLS.values()))
-    monkeypatch.setattr(source, "POOLED", len(names))
-    monkeypatch.setattr(source, "POOLED_TAU", 3)
+    monkeypatch.setitem(source.POOLED, name, 3)
     sha256 = hashlib.sha256("\n".join(names).encode()).hexdigest()
     monkeypatch.setattr(source, "POOLED_SHA256", sha256)
-    path = f"{COMMITS['v2']}/{FOLDER}/pooled/tau.json"
-    for test, good in ((names[:3], True), (names[:4], False)):
-        server.files[path] = document("tau", names[len(test) :], test)
-        if good:
-            assert splits.load_split("tau", "pooled").n_test == 3
-        else:
-            for kept in source._roots():
-                (kept / "splits/cf82765/pooled/tau.json").unlink(missing_ok=True)
-            with pytest.raises(BadDataError):
-                splits.load_split("tau", "pooled")
-    server.files[path] = document("tau", names[3:], [*names[:2], "another.jpg"])
-    with pytest.raises(BadDataError):
-        splits.load_split("tau", "pooled")
+    path = f"{COMMITS['v2']}/{FOLDER}/pooled/{name}.json"
+    for train, test in (
+        (names[4:], names[:4]),
+        (names[3:], [*names[:2], "another.jpg"]),
+        (names[3:][::-1], names[:3]),
+        (names[3:], names[:3][::-1]),
+    ):
+        server.files[path] = document(name, train, test)
+        with pytest.raises(BadDataError):
+            splits.load_split(name, "pooled")
+    server.files[path] = document(name, names[3:], names[:3])
+    assert splits.load_split(name, "pooled").n_test == 3
+
+
+def test_the_clusters_of_all_subjects_divide_their_pool():
+    sizes = [digests.POOLED[f"cluster_k5_{k}"] for k in range(5)]
+    assert sum(sizes) == 24_681
+    assert set(digests.POOLED) == set(splits.list_splits("pooled"))

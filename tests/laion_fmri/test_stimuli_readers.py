@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import multiprocessing
+import os
 import pickle
+import resource
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -130,6 +133,13 @@ def test_a_key_that_is_none_is_an_error_of_its_kind(tmp_path, key, error):
             call(key)
 
 
+def test_a_row_is_no_name_to_look_for(tmp_path):
+    images = Stimuli(write(tmp_path)).images
+    for key in (0, ["NA"], None):
+        with pytest.raises(TypeError, match="no name of a picture"):
+            images.index_of(key)
+
+
 def test_a_misspelt_name_is_told_with_the_nearest(tmp_path):
     with pytest.raises(KeyError, match=r"shared_a\.jpg"):
         Stimuli(write(tmp_path)).images.get("shared_a.jpeg")
@@ -168,6 +178,23 @@ def test_a_picture_as_displayed_is_rgb_and_the_other_is_not_touched(image, pixel
     assert (shown.mode, shown.getpixel((0, 0))) == ("RGB", pixel)
     assert image.tobytes() == before
     assert shown is not image
+
+
+@pytest.mark.parametrize("kind", ["V", np.int64])
+def test_encoded_pictures_are_bytes_however_they_are_stored(tmp_path, kind):
+    root = write(tmp_path)
+    content = encoded(Image.new("RGB", (3, 2), (1, 2, 3)))
+    numbers = np.frombuffer(content, np.uint8)
+    with h5py.File(root / f"{BASE}stimuli.h5", "w") as file:
+        if kind == "V":
+            file["images"] = np.array([np.void(content)] * len(NAMES))
+        else:
+            data = file.create_dataset("images", (len(NAMES),), dtype=h5py.vlen_dtype(kind))
+            for row in range(len(NAMES)):
+                data[row] = numbers
+    images = Stimuli(root).images
+    assert images["NA"] == content
+    assert images.get(0).getpixel((0, 0)) == (1, 2, 3)
 
 
 def test_pictures_as_one_array_keep_order_and_repetitions(tmp_path):
@@ -264,6 +291,99 @@ def test_an_archive_that_is_none_is_told(tmp_path, content):
         Stimuli(root).images.get(0)
 
 
+def test_damage_inside_of_an_archive_is_no_missing_name(tmp_path):
+    write_embeddings(tmp_path, "CLIP", [f"n{n}" for n in range(50)])
+    path = tmp_path / f"{BASE}desc-CLIP_embeddings.h5"
+    whole = path.read_bytes()
+    told, unknown = 0, []
+    for start in range(0, len(whole), 64):
+        path.write_bytes(whole[:start] + b"\xff" * 64 + whole[start + 64 :])
+        found = Embeddings("CLIP", tmp_path)
+        try:
+            found.get("CLIP", "n3")
+        except BadDataError as error:  # and no KeyError, which scripts take for an unknown name
+            told += str(path) in str(error)
+        except KeyError as error:
+            unknown.append(str(error))
+        found.close()
+    assert told
+    assert all("no picture 'n3'" in text for text in unknown)  # the names were overwritten
+
+
+@pytest.mark.parametrize(
+    "stand_in",
+    [
+        lambda path: path.symlink_to("../.git/annex/objects/away"),
+        lambda path: path.write_text("/annex/objects/MD5E-s12--0123\n"),
+        lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+    ],
+    ids=["a link to", "a git-annex pointer", "a Git LFS pointer"],
+)
+def test_what_stands_for_content_that_is_not_here_is_named(tmp_path, stand_in, request):
+    root = write_tree(tmp_path / "data")
+    what = request.node.callspec.id
+    for name, call in (
+        ("stimuli.h5", Stimuli),
+        ("metadata.csv", load_stimulus_metadata),
+        ("desc-CLIP_embeddings.h5", lambda root: Embeddings("CLIP", root)),
+        ("desc-segmentations.h5", Segmentations),
+        ("desc-captions.csv", Captions),
+    ):
+        path = root / f"{BASE}{name}"
+        content = path.read_bytes()
+        path.unlink()
+        stand_in(path)
+        with pytest.raises(DataNotDownloadedError, match=rf"{path.name} is {what}"):
+            call(root)
+        path.unlink()
+        path.write_bytes(content)
+        call(root)
+
+
+def test_a_file_that_another_program_holds_a_lock_on_is_read(tmp_path):
+    write_embeddings(tmp_path, "CLIP", ["a", "b"])
+    with (tmp_path / f"{BASE}desc-CLIP_embeddings.h5").open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert len(Embeddings("CLIP", tmp_path)) == 2
+
+
+def test_a_file_can_be_open_in_h5py_too(tmp_path):
+    write_embeddings(tmp_path, "CLIP", ["a", "b"])
+    path = tmp_path / f"{BASE}desc-CLIP_embeddings.h5"
+    with h5py.File(path) as before, Embeddings("CLIP", tmp_path) as found:
+        assert len(found) == len(before["embedding"])
+    with Embeddings("CLIP", tmp_path) as found:
+        assert len(found) == 2
+        with h5py.File(path) as after:
+            assert len(after["embedding"]) == 2
+
+
+def test_what_the_system_refuses_is_no_damage(tmp_path):
+    """Here: too many open files."""
+    write_embeddings(tmp_path, "CLIP", ["a", "b"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = Embeddings("CLIP", tmp_path)
+    with open(os.devnull) as file:
+        next_one = file.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
+    try:
+        with pytest.raises(OSError, match="open") as caught:
+            len(found)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not isinstance(caught.value, CorruptFileError)
+    assert len(found) == 2
+
+
+def test_embeddings_whose_content_is_not_here_are_left_out_where_no_model_is_asked_for(tmp_path):
+    root = write_tree(tmp_path / "data")
+    path = root / f"{BASE}desc-CLIP_embeddings.h5"
+    path.unlink()
+    path.write_text("/annex/objects/MD5E-s12--0123\n")
+    assert Stimuli(root).embeddings.models == load_subject("03", data_dir=root).embeddings.models
+    assert "CLIP" not in Stimuli(root).embeddings
+
+
 def test_an_archive_of_something_else_is_told(tmp_path):
     root = write(tmp_path)
     with h5py.File(root / f"{BASE}stimuli.h5", "w") as file:
@@ -328,10 +448,105 @@ def test_a_model_or_a_name_that_is_not_there_is_a_key_error(tmp_path):
     }
 
 
-@pytest.mark.parametrize("models", ["clip", ["CLIP", "ViT"], [], 3])
+@pytest.mark.parametrize(
+    "models",
+    ["CLIP", ["CLIP"], np.array(["CLIP"]), pd.Series(["CLIP"]), {"CLIP"}, np.str_("CLIP")],
+    ids=lambda one: type(one).__name__,
+)
+def test_models_are_taken_from_whatever_holds_their_names(tmp_path, models):
+    for model in ("CLIP", "PEcore"):
+        write_embeddings(tmp_path, model, ["a", "b"])
+    assert [type(one) for one in Embeddings(models, tmp_path).models] == [str]
+    if hasattr(models, "tolist") and np.ndim(models):
+        two = type(models)(["PEcore", "CLIP"]) if isinstance(models, pd.Series) else None
+        two = np.array(["PEcore", "CLIP"]) if two is None else two
+        assert Embeddings(two, tmp_path).models == ["PEcore", "CLIP"]
+
+
+@pytest.mark.parametrize("models", ["clip", ["CLIP", "ViT"], [], 3, b"CLIP", [["CLIP"]]])
 def test_a_model_that_does_not_exist_is_told_with_those_that_do(tmp_path, models):
     with pytest.raises(ValueError, match="SigLIP2"):
         load_embeddings(models, tmp_path)
+
+
+@pytest.mark.parametrize("names", [0, None, b"a", 1.5, np.array("a")])
+def test_what_is_no_list_of_names_is_told_and_not_taken_apart(tmp_path, names):
+    write_embeddings(tmp_path, "CLIP", ["a", "b"])
+    with pytest.raises(TypeError, match="expected"):
+        Embeddings("CLIP", tmp_path).get("CLIP", names)
+    images = Stimuli(write(tmp_path)).images
+    with pytest.raises(TypeError, match="expected"):
+        images.array(names)
+    with pytest.raises(TypeError, match="one name"):
+        images.array(NAMES[0])
+
+
+def test_what_is_no_name_is_in_no_reader(tmp_path):
+    write_embeddings(tmp_path, "CLIP", ["a", "b"])
+    found = Embeddings("CLIP", tmp_path)
+    for one in (0, ["CLIP"], ("CLIP", ["a"]), ("CLIP", 0), (["CLIP"], "a"), None):
+        assert one not in found
+    with pytest.raises(KeyError, match="not loaded"):
+        found.get(["CLIP"], "a")
+    with pytest.raises(KeyError, match=r"no picture 0 among 2\.\W*$"):
+        found.get("CLIP", [0])
+
+
+def test_the_nearest_name_is_looked_for_when_the_message_is_read(tmp_path):
+    """Scripts try thousands of names; to look for the nearest of 25,000 takes a second."""
+    write_embeddings(tmp_path, "CLIP", ["a.jpg", "b.jpg"])
+    found = Embeddings("CLIP", tmp_path)
+    with pytest.raises(KeyError) as caught:
+        found.get("CLIP", "a.jpeg")
+    assert caught.value.args == ("a.jpeg",)  # no message was made yet
+    assert "Did you mean 'a.jpg'?" in str(caught.value)
+    again = pickle.loads(pickle.dumps(caught.value))  # as it comes out of a worker process
+    assert isinstance(again, KeyError)
+    assert "a.jpg" in str(again)
+
+
+class Vectors:
+    """A dataset of PyTorch's."""
+
+    def __init__(self, root: Path, names: list[str]) -> None:
+        self.found = Embeddings("CLIP", root)
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, item: int) -> Any:
+        return self.found.get("CLIP", self.names[item])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_an_unknown_name_in_a_worker_of_pytorch_is_a_key_error(tmp_path, method):
+    data = pytest.importorskip("torch.utils.data")
+    write_embeddings(tmp_path, "CLIP", ["a.jpg", "b.jpg"])
+
+    def load(names: list[str]) -> list[tuple[int, ...]]:
+        vectors = Vectors(tmp_path, names)
+        loader = data.DataLoader(vectors, num_workers=1, multiprocessing_context=method)
+        return [tuple(batch.shape) for batch in loader]
+
+    assert load(["b.jpg", "a.jpg"]) == [(1, 3), (1, 3)]
+    with pytest.raises(KeyError, match=r"Did you mean 'a\.jpg'"):
+        load(["a.jpeg"])
+
+
+def test_embeddings_that_do_not_say_what_is_valid_can_be_read(tmp_path):
+    write_embeddings(tmp_path, "CLIP", ["a", "b"])
+    with h5py.File(tmp_path / f"{BASE}desc-CLIP_embeddings.h5", "r+") as file:
+        del file["valid"]
+    found = Embeddings("CLIP", tmp_path)
+    assert found.get("CLIP", ["b", "a"]).shape == (2, 3)
+    assert found.valid("CLIP").tolist() == [True, True]
+    found.close()
+    with h5py.File(tmp_path / f"{BASE}desc-CLIP_embeddings.h5", "r+") as file:
+        file["valid"] = [True]
+    with pytest.raises(BadDataError, match="of 1 vectors"):
+        Embeddings("CLIP", tmp_path).get("CLIP", "a")
 
 
 def test_vectors_that_are_marked_as_not_valid_are_told(tmp_path):
@@ -381,10 +596,33 @@ def test_nouns_and_names_are_text_whatever_they_are(tmp_path, truth):
                 found[row]
         with pytest.raises(KeyError, match="'null', 'a, b'"):
             found.get("b.jpg", "sky")
+        for odd in ("a, b", [0, 2], None, np.array([0, 2])):
+            with pytest.raises(KeyError, match="no instance"):
+                found.get("b.jpg", "a, b", odd)
+        with pytest.raises(KeyError, match="null"):
+            found.get("b.jpg", ["null"] * 4)
+        for call in (found.for_image, found.nouns):
+            with pytest.raises(TypeError, match="no name of a picture"):
+                call(0)
+        assert not any(map(found.has_image, (0, ["b.jpg"], None)))
         copy = found.for_image("b.jpg")
         copy["noun"] = "spoilt"
         assert found.nouns("b.jpg") == ["null", "a, b"]
         assert found.for_image("z").columns.tolist() == found.metadata.columns.tolist()
+
+
+def test_a_mask_that_the_table_places_outside_of_the_archive_is_a_fault_of_the_table(tmp_path):
+    (tmp_path / "stimuli").mkdir()
+    with h5py.File(tmp_path / f"{BASE}desc-segmentations.h5", "w") as file:
+        file["masks"] = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    lines = ["mask_row,image_name,noun,instance_id,localized"]
+    lines += ["2,a,sky,0,True", "9,a,sea,0,True", ",a,sand,0,False"]  # one is empty: floats
+    (tmp_path / f"{BASE}desc-segmentations_metadata.csv").write_text("\n".join(lines))
+    found = Segmentations(tmp_path)
+    assert found.get("a", "sky").tolist() == [[8, 9], [10, 11]]
+    for noun in ("sea", "sand"):
+        with pytest.raises(BadDataError, match=r"metadata\.csv.*mask_row"):
+            found.get("a", noun)
 
 
 def test_captions_are_text_whatever_they_are(tmp_path):
@@ -400,9 +638,15 @@ def test_captions_are_text_whatever_they_are(tmp_path):
     assert (found.ai("a"), found.ai("b"), found.human("b")) == ("null", None, [""])
     assert (len(found), found.images()) == (4, ["a", "b"])
     assert "c" not in found
-    for call in (lambda: found.list("a", source="robot"), lambda: found.human("a", limit=-1)):
+    for wrong in (-1, "1", 1.5):
         with pytest.raises(ValueError, match="expected"):
-            call()
+            found.human("a", limit=wrong)
+    assert found.human("a", limit=np.int64(1)) == ['no, "yes"']
+    with pytest.raises(ValueError, match="expected"):
+        found.list("a", source="robot")
+    for call in (found.get, found.list, found.human, found.ai):
+        with pytest.raises(TypeError, match="no name of a picture"):
+            call(0)
 
 
 # --- trials, processes ----------------------------------------------------------------------------
@@ -453,8 +697,15 @@ def test_sessions_are_chosen_by_either_name_and_in_the_order_asked(sub, labels):
     second = len(trial_labels(RECIPE, "sub-03", sessions[1]))
     assert np.array_equal(back[:second], whole[first : first + second])
     assert len(list(sub.images.all(sessions[0]))) == first
-    with pytest.raises(KeyError, match="ses-99"):
-        sub.embeddings.all("CLIP", "ses-99")
+    for one in (int(sessions[0][4:]), np.int64(sessions[0][4:]), np.array(sessions[:1])):
+        assert np.array_equal(sub.embeddings.all("CLIP", one), whole[:first])
+    twice = sub.embeddings.all("CLIP", [sessions[0], sessions[0]])
+    assert np.array_equal(twice, np.concatenate([whole[:first]] * 2))
+    for gone in ("ses-99", 99):
+        with pytest.raises(KeyError, match="99"):
+            sub.embeddings.all("CLIP", gone)
+    with pytest.raises(ValueError, match="is not a session"):
+        sub.images.all(1.5)
 
 
 def test_a_stimulus_that_the_table_lacks_is_not_a_number(tree, tmp_path):
@@ -467,6 +718,30 @@ def test_a_stimulus_that_the_table_lacks_is_not_a_number(tree, tmp_path):
     found = sub.metadata
     assert found["stim_idx"].isna().tolist() == (found["image_name"] == gone).tolist()
     assert found["unique_or_shared"].isna().any()
+
+
+def test_a_picture_that_the_table_has_twice_is_its_first_row_everywhere(tmp_path):
+    root = write_tree(tmp_path / "data")
+    table = root / f"{BASE}metadata.csv"
+    sub = load_subject("03", data_dir=root)
+    name = sub.get_trial_info("01")["label"].iloc[0]
+    lines = table.read_text().splitlines()
+    row = next(n for n, line in enumerate(lines) if line.startswith(f"{name},"))
+    other = next(n for n in range(1, len(lines)) if n != row)
+    lines[other] = lines[row]
+    table.write_text("\n".join(lines))
+    assert sub.metadata["stim_idx"].iloc[0] == min(row, other) - 1
+    assert sub.metadata["stim_idx"].iloc[0] == Stimuli(root).images.index_of(name)
+
+
+def test_a_table_without_a_column_is_a_fault_of_the_table(tmp_path):
+    root = write_tree(tmp_path / "data")
+    table = pd.read_csv(root / f"{BASE}metadata.csv")
+    table.drop(columns="unique_or_shared").to_csv(root / f"{BASE}metadata.csv", index=False)
+    sub = load_subject("03", data_dir=root)
+    assert sub.get_n_stimuli() == len(table)
+    with pytest.raises(BadDataError, match="unique_or_shared"):
+        sub.get_n_stimuli("shared")
 
 
 def test_what_is_public_needs_nothing_that_is_gated(tmp_path):

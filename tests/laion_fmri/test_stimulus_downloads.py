@@ -9,6 +9,7 @@ import pty
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,6 +143,63 @@ def test_stimuli_are_fetched_and_kept_when_the_service_is_away(here):
     here.patch.setenv("LAION_FMRI_ACCESS_URL", DOWN)
     here.patch.setenv("NEUROFETCH_PATIENCE", "0")
     assert download_stimuli() == found
+
+
+def test_what_is_spoilt_is_not_called_up_to_date_when_the_service_is_away(here, capsys):
+    found = download_stimuli()
+    here.patch.setenv("LAION_FMRI_ACCESS_URL", DOWN)
+    here.patch.setenv("NEUROFETCH_PATIENCE", "0")
+    capsys.readouterr()
+    assert download_stimuli() == found
+    said = capsys.readouterr().err
+    assert "kept as they are, since the access service gave no list" in said
+    assert "up to date" not in said
+    path = found["task-images_metadata.csv"]
+    whole = path.read_bytes()
+    path.write_text("spoilt")
+    with pytest.raises(AccessError, match="does not respond"):
+        download_stimuli()
+    with pytest.raises(IncompleteError):
+        download("01", ses="averages", include_stimuli=True)
+    here.patch.setenv("LAION_FMRI_ACCESS_URL", here.service.url)
+    assert download_stimuli() == found
+    assert path.read_bytes() == whole
+
+
+def test_what_is_outdated_is_not_called_up_to_date_without_an_id(here):
+    path = download_stimuli()["task-images_metadata.csv"]
+    path.write_text("of another version")
+    here.patch.delenv("LAION_FMRI_REQUEST_ID")
+    with pytest.raises(AccessError, match="data use agreement"):
+        download_stimuli()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        download_stimuli,
+        download_segmentations,
+        download_captions,
+        lambda data_dir: download_embeddings("CLIP", data_dir),
+        lambda data_dir: plan_embeddings("CLIP", data_dir),
+    ],
+)
+def test_a_variable_that_was_never_set_is_no_data_directory(here, tmp_path, call):
+    (tmp_path / "work").mkdir()
+    here.patch.chdir(tmp_path / "work")
+    for wrong in ("", " ", 3):
+        with pytest.raises(ValueError, match="data directory"):
+            call(wrong)
+    assert list(Path().iterdir()) == []
+    here.patch.setenv("HOME", str(here.data.parent))
+    call(f"~/{here.data.name}")
+    assert list(Path().iterdir()) == []
+
+
+def test_an_address_of_another_type_is_told(here):
+    for wrong in (3, b"http://127.0.0.1:1"):
+        with pytest.raises(TypeError, match="server_url"):
+            download_stimuli(server_url=wrong)
 
 
 def test_stimuli_come_from_the_service_that_is_named(here):

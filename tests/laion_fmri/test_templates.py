@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from laion_fmri._template_spaces import sphere_weights
-from laion_fmri.errors import DataNotDownloadedError
+from laion_fmri.errors import BadDataError, DataNotDownloadedError
 from laion_fmri.subject import load_subject
 from laion_fmri.templates import to_template
+from neurofetch.errors import DestinationError
 from testbed._anatomy import sphere, to_mni305
 from testbed._phantom import Head
 from tests.loader_tree import (
@@ -219,11 +220,88 @@ def test_values_of_either_mask_are_put_where_they_belong(sub, root):
         ("fsaverage", {"hemi": "left"}, "'L' or 'R'"),
         ("fsaverage", {"fsaverage_density": "fsaverage4"}, "fsaverage5"),
         ("MNI305", {"mask_source": "other"}, "anatomical, rsquare"),
+        ("fsaverage", {"surface": None}, "'white'"),
+        ("fsaverage", {"surface": "../white"}, "'white'"),
+        ("MNI305", {"desc": 3}, "letters and digits"),
+        ("MNI305", {"output_dir": ""}, "expected a folder"),
+        ("MNI305", {"output_dir": 3}, "expected a folder"),
     ],
 )
 def test_a_word_that_is_not_known_is_told_with_those_that_are(sub, target, keywords, says):
     with pytest.raises(ValueError, match=says):
         to_template(sub, np.ones(3), target, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (lambda n: np.ones(n, complex), "complex128"),
+        (lambda n: np.full(n, "1"), "<U1"),
+        (lambda n: np.full(n, "x", dtype=object), "no numbers"),
+        (lambda n: np.ones((0, n)), "no trial"),
+        (lambda n: np.full(n, np.datetime64("2020-01-01")), "datetime64"),
+    ],
+)
+@pytest.mark.parametrize("target", ["MNI305", "fsaverage"])
+def test_what_are_no_numbers_is_refused(sub, root, values, says, target):
+    given = values(naive_mask(root, ONE, "anatomical").sum())
+    with pytest.raises(ValueError, match=says):
+        sub.to_template(given, target)
+    if given.ndim == 1:
+        with pytest.raises(ValueError, match=says):
+            sub.surface_to_template(np.resize(given, 642), hemi="L")
+
+
+def test_what_is_masked_is_a_hole_and_no_value(sub, root):
+    mask = naive_mask(root, ONE, "anatomical")
+    values = np.arange(1, mask.sum() + 1, dtype=np.float32)
+    hidden = np.ma.masked_greater(values, 100)
+    plain = np.where(values > 100, np.nan, values)
+    assert np.array_equal(
+        sub.to_template(hidden, "MNI305").dataobj, sub.to_template(plain, "MNI305").dataobj
+    )
+    surface = np.ma.masked_less(np.arange(642.0), 300)
+    found = sub.surface_to_template(surface, hemi="L")
+    assert np.array_equal(found, sub.surface_to_template(surface.filled(np.nan), hemi="L"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_else(sub, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(DestinationError, match="is a file"):
+            sub.to_template(np.ones(3), "MNI305", output_dir=folder)  # too few values, too
+    with pytest.raises(ValueError, match="empty"):
+        sub.surface_to_template({}, output_dir=tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no surface at all", "half"])
+def test_a_damaged_file_of_freesurfer_or_templateflow_is_named(
+    root, tmp_path, monkeypatch, content
+):
+    home = write_home(tmp_path / "templateflow", "10k", grid=SMALL)
+    tree = write_tree(tmp_path / "data")
+    values = np.ones(naive_mask(root, ONE, "anatomical").sum())
+    with templateflow(home):
+        away = load_subject("03", data_dir=tree)
+        surf = tree / f"derivatives/freesurfer/{ONE}/surf"
+        for path, target in (
+            (surf / "lh.white", "fsaverage"),
+            (surf / "lh.sphere.reg", "fsaverage"),
+            (
+                home / "tpl-fsaverage/tpl-fsaverage_hemi-L_den-10k_sphere.surf.gii",
+                "fsaverage",
+            ),
+            (home / "tpl-MNI305/tpl-MNI305_T1w.nii.gz", "MNI305"),
+        ):
+            if not content and path.is_relative_to(home):
+                continue  # TemplateFlow itself takes an empty file for none
+            whole = path.read_bytes()
+            # of the template of a volume, the grid is used alone
+            half = whole[: 100 if target == "MNI305" else len(whole) // 2]
+            path.write_bytes(half if content == "half" else content)
+            with pytest.raises(BadDataError, match=path.name.replace(".", r"\.")):
+                away.to_template(values, target, hemi="L")
+            path.write_bytes(whole)
 
 
 def test_each_function_refuses_the_other_kind_of_target(sub):
@@ -261,6 +339,12 @@ def test_what_is_not_on_disk_is_named_with_the_call_that_brings_it(sub, root, tm
     anatomical_path(tree).unlink()
     with pytest.raises(FileNotFoundError, match="include_anatomical=True"):
         away.to_template(values, "MNI305")
+
+
+def test_a_surface_that_is_not_here_is_told_with_those_that_are(sub, root):
+    values = np.ones(naive_mask(root, ONE, "anatomical").sum())
+    with pytest.raises(DataNotDownloadedError, match=r"rh\.whit \(here: .*rh\.white"):
+        sub.to_template(values, "fsaverage", hemi="R", surface="whit")
 
 
 def test_a_template_that_cannot_be_had_is_said(sub, root, tmp_path, monkeypatch):

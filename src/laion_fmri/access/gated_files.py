@@ -194,7 +194,7 @@ class StimuliSource:
         if not self._fetch:
             file = replace(file, withheld=file.withheld or NEEDS_ACCESS)
         if here is not None and here.receipt is not None:
-            file = replace(file, size=here.size)
+            file = replace(file, size=here.receipt.size)  # as it came: what is here may be spoilt
         return file
 
     def _get_ready(self, files: Iterable[RemoteFile], here: Mapping[str, LocalFile]) -> None:

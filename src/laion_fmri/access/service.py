@@ -20,7 +20,7 @@ from laion_fmri.errors import (
     UnknownRequestError,
 )
 from neurofetch.engine import Attempts, Request, RetryRules, checked_endpoint, failure
-from neurofetch.errors import ServerError, TransientError, UsageError
+from neurofetch.errors import ServerError, TransientError, UsageError, WrongTypeError
 
 if TYPE_CHECKING:
     import threading
@@ -92,7 +92,11 @@ class Service:
         stop: threading.Event | None = None,
         url: str | None = None,
     ) -> None:
-        self.url: str = checked_endpoint(url, "server_url") if url else service_url()
+        given: object = url
+        if given is not None and not isinstance(given, str):
+            msg = f"server_url={given!r}: expected the address of the service as text."
+            raise WrongTypeError(msg)
+        self.url: str = checked_endpoint(given, "server_url") if given else service_url()
         self._client = client
         self._attempts = Attempts(rules or _RULES, stop, outages=client.outages)
 

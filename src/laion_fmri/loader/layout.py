@@ -19,7 +19,7 @@ from laion_fmri.errors import (
     DataNotDownloadedError,
     SubjectNotFoundError,
 )
-from laion_fmri.volumes.nifti import pointer_to
+from laion_fmri.reading.absent import content_missing
 from neurofetch.engine import parse_entities as parse
 from neurofetch.errors import ConfigError, UsageError
 
@@ -45,7 +45,6 @@ __all__ = [
 GLM = "derivatives/glmsingle-tedana"
 _VOLUME = (".nii", ".nii.gz")
 #: A file that stands for content elsewhere is no larger.
-_POINTER_BYTES = 1024
 #: The session of the anatomical images, and what brings them.
 _ANATOMY = "ses-PrismaAnat"
 _ANATOMICAL: dict[str, str | bool] = {"ses": "averages", "include_anatomical": True}
@@ -138,22 +137,6 @@ def subjects_on_disk(root: Path) -> list[str]:
     """Return the subjects with any results or ROIs in a data directory, sorted."""
     trees = (GLM, "derivatives/rois", "derivatives/atlases")
     return sorted({p.name for tree in trees for p in root.glob(f"{tree}/sub-*") if p.is_dir()})
-
-
-def content_missing(path: Path) -> str:
-    """Return what stands in place of a file whose content is not here; "" if it is, or no file is.
-
-    DataLad and git-annex leave links to nothing, or small text files, for content that was not
-    fetched; a scratch disk that was purged leaves links to nothing too.
-    """
-    try:
-        size = os.stat(path).st_size
-    except FileNotFoundError:
-        return f"a link to {os.readlink(path)}, which is not here" if path.is_symlink() else ""
-    if size > _POINTER_BYTES:
-        return ""
-    with open(path, "rb") as file:
-        return pointer_to(file.read(_POINTER_BYTES))
 
 
 def held_out(session: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["LazyFile"]
+
+_NO_LOCK = (errno.EAGAIN, errno.EACCES, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, 524)
+"""Where another program has a lock, or the file system (NFS: 524) has none."""
 
 _WHOLE = 16
 """Where one row in so many is wanted, reading all of them is faster than choosing."""
@@ -55,18 +59,45 @@ class LazyFile:
         if self._closed:
             raise ValueError(f"{self.path} was closed. Load it again.")
         if self._open is None or self._open[0] != os.getpid():
-            import h5py
-
-            try:
-                self._open = (os.getpid(), h5py.File(self.path, "r"))
-            except FileNotFoundError:
-                raise
-            except OSError as exc:
-                raise CorruptFileError(str(self.path), f"cannot be read as HDF5 ({exc})") from exc
+            self._open = (os.getpid(), self._opened())
         file = self._open[1]
-        if name not in file:
-            raise BadDataError(str(self.path), f"has no dataset {name!r}; it has {list(file)}")
-        return file[name]
+        try:
+            if name in file:
+                return file[name]
+            names = list(file)
+        except (KeyError, OSError, RuntimeError) as exc:  # as h5py says that a file is damaged
+            raise self._damaged(name, exc) from exc
+        raise BadDataError(str(self.path), f"has no dataset {name!r}; it has {names}")
+
+    def _opened(self) -> Any:
+        import h5py
+
+        try:
+            try:
+                return h5py.File(self.path, "r")
+            except OSError as exc:
+                if exc.errno not in _NO_LOCK:
+                    raise
+                # Files come by their name when they are whole, so that reading needs no lock. It is
+                # tried first, as a file that is open twice must be opened the same way.
+                return h5py.File(self.path, "r", locking=False)
+        except OSError as exc:
+            if exc.errno:  # of the system: permission, too many open files
+                raise
+            raise CorruptFileError(str(self.path), f"cannot be read as HDF5 ({exc})") from exc
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a dataset of this name."""
+        try:
+            self[name]
+        except CorruptFileError:
+            raise
+        except BadDataError:
+            return False
+        return True
+
+    def _damaged(self, name: str, exc: Exception) -> CorruptFileError:
+        return CorruptFileError(str(self.path), f"{name!r} cannot be read ({exc})")
 
     def read(self, name: str, rows: Any) -> Any:
         """Return rows of a dataset, by whatever h5py takes.
@@ -79,8 +110,8 @@ class LazyFile:
         data = self[name]
         try:
             return data[rows]
-        except OSError as exc:
-            raise CorruptFileError(str(self.path), f"{name!r} cannot be read ({exc})") from exc
+        except (KeyError, OSError, RuntimeError) as exc:
+            raise self._damaged(name, exc) from exc
 
     def gather(self, name: str, rows: NDArray[np.intp]) -> NDArray[Any]:
         """Return rows in any order, each as often as it is asked for.
@@ -104,7 +135,9 @@ class LazyFile:
         data = self[name]
         try:
             return np.asarray(data.asstr()[:], dtype=np.str_)
-        except TypeError as exc:
+        except (KeyError, OSError, RuntimeError) as exc:
+            raise self._damaged(name, exc) from exc
+        except (TypeError, UnicodeDecodeError) as exc:
             raise BadDataError(str(self.path), f"{name!r} holds no names ({exc})") from exc
 
     def close(self) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from laion_fmri.errors import BadDataError, CorruptFileError
 from laion_fmri.reading.h5 import LazyFile
-from laion_fmri.reading.tables import as_index, read_table
+from laion_fmri.reading.tables import as_index, as_name, as_names, read_table
 from neurofetch.engine import nearest
 from neurofetch.extras import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["PRESENTATION_BACKGROUND_RGB8", "StimulusImages", "as_displayed_rgb", "no_such"]
+__all__ = ["PRESENTATION_BACKGROUND_RGB8", "NoSuchNameError", "StimulusImages", "as_displayed_rgb"]
 
 PRESENTATION_BACKGROUND_RGB8 = (128, 128, 128)
 """The grey of the screen behind the pictures, 8 bits a channel."""
@@ -114,7 +114,11 @@ class StimulusImages:
         import numpy as np
 
         row = self.index_of(key) if isinstance(key, str) else as_index(key, len(self._rows), "row")
-        return np.asarray(self._file.read("images", row), dtype=np.uint8).tobytes()
+        content = self._file.read("images", row)
+        if isinstance(content, bytes):
+            return content
+        array = np.asarray(content)  # of bytes as numbers, or opaque
+        return (array.astype(np.uint8) if array.dtype.kind in "iu" else array).tobytes()
 
     def get(self, key: str | int, *, as_displayed: bool = True) -> Image:
         """Return a picture, decoded.
@@ -171,7 +175,7 @@ class StimulusImages:
         import numpy as np
 
         places: dict[str | int, list[int]] = {}
-        for place, name in enumerate(names):
+        for place, name in enumerate(as_names(names)):
             places.setdefault(name, []).append(place)
         total = sum(map(len, places.values()))
         pixels = np.empty((total, 0, 0, 3), dtype=np.uint8)
@@ -192,10 +196,12 @@ class StimulusImages:
         ------
         KeyError
             If no picture has this name; the message has the nearest.
+        TypeError
+            If it is no text.
         """
-        row = self._rows.get(name)
+        row = self._rows.get(as_name(name))
         if row is None:
-            raise KeyError(no_such("picture", name, self._rows))
+            raise NoSuchNameError("picture", name, self._rows)
         return row
 
     def names(self) -> list[str]:
@@ -208,8 +214,33 @@ class StimulusImages:
         self._file.close()
 
 
-def no_such(what: str, name: object, known: Any) -> str:
-    """Return the words for a name that does not exist, with the nearest that does."""
-    near = nearest(str(name), list(known))
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"there is no {what} {name!r} among {len(known)}.{hint}"
+class NoSuchNameError(KeyError):
+    """There is no picture of a name; the message has the nearest that there is.
+
+    That is looked for when the message is read. Among 25,000 names it takes a second, and scripts
+    that ask for many names, and leave out those that are not there, do not read it.
+
+    Parameters
+    ----------
+    what : str
+        Of what kind; or the message itself, where there is nothing else: PyTorch makes errors of
+        its workers so.
+    name : object
+    known : collection of str
+    """
+
+    def __init__(
+        self, what: str, name: object = None, known: Collection[str] | None = None
+    ) -> None:
+        super().__init__(what if known is None else name)
+        self._what, self._name, self._known = what, name, known
+
+    def __str__(self) -> str:
+        if self._known is None:
+            return self._what
+        near = nearest(self._name, list(self._known)) if isinstance(self._name, str) else []
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"there is no {self._what} {self._name!r} among {len(self._known):,}.{hint}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return KeyError, (str(self),)

@@ -9,12 +9,12 @@ from laion_fmri.errors import BadDataError
 from neurofetch.extras import need
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
 
-__all__ = ["as_index", "read_table"]
+__all__ = ["as_index", "as_name", "as_names", "read_table"]
 
 _ABSENT = [
     "",
@@ -92,3 +92,37 @@ def as_index(key: Any, length: int, what: str) -> int:
     if not 0 <= number < length:
         raise IndexError(f"{what} {number} is out of range: there are {length}, from 0.")
     return number
+
+
+def as_name(key: Any) -> str:
+    """Return the name of a picture, which is text.
+
+    Raises
+    ------
+    TypeError
+        If it is none: the number of a trial or of a row finds no picture by name.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"{key!r} is no name of a picture: expected text, not {_type(key)}.")
+    return key
+
+
+def as_names(keys: str | Iterable[Any]) -> list[Any]:
+    """Return several names of pictures, or rows, as a list.
+
+    Raises
+    ------
+    TypeError
+        If they are not several: of a text, letters would be looked for.
+    """
+    if isinstance(keys, str | bytes):
+        raise TypeError(f"{keys!r} is one name: expected a list of them.")
+    try:
+        return list(keys)
+    except TypeError:
+        msg = f"{keys!r}: expected names of pictures in a list, not {_type(keys)}."
+        raise TypeError(msg) from None
+
+
+def _type(value: object) -> str:
+    return type(value).__name__

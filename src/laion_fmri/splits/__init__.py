@@ -13,6 +13,8 @@ different members: see `load_split`.
 from __future__ import annotations
 
 import re
+import reprlib
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +22,6 @@ from laion_fmri.splits.source import COMMITS, NEWEST, Wanted, fetch, load
 from neurofetch.extras import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     import numpy as np
@@ -224,11 +225,11 @@ def load_split(name: str, pool: str, *, generation: str | None = None) -> Split:
         for one in content["variants"]
     ]
     params = dict(content.get("params") or {})
-    if name in _RANDOM:
+    if wanted.name in _RANDOM:
         params["generation"] = wanted.generation
     return Split(
-        name=name,
-        pool=pool,
+        name=wanted.name,
+        pool=wanted.pool,
         splitter=str(content.get("splitter", "")),
         params=params,
         n_train=len(variants[0].train_ids),
@@ -269,7 +270,8 @@ def download_splits(
     list of pathlib.Path
         Where the lists are.
     """
-    pools = list_pools() if pool == "all" else [pool] if isinstance(pool, str) else list(pool)
+    several = _several("pool", pool)
+    pools = list_pools() if several == ["all"] else several
     return fetch(
         _wanted(name, one, None if one == _POOLED else generation)
         for one in pools
@@ -315,7 +317,7 @@ def get_train_test_ids(
     train, test = found[variant_id].train_ids, found[variant_id].test_ids
     if types is not None:
         test = [one for one in test if _type_of(one) in types]
-    return TrainTest(train, test, name, pool, split.version)
+    return TrainTest(train, test, split.name, split.pool, split.version)
 
 
 def get_split_masks(
@@ -356,19 +358,38 @@ def get_split_masks(
         np.fromiter((one in names for one in labels), dtype=bool, count=len(labels))
         for names in map(frozenset, ids)
     )
-    return TrainTest(train, test, name, pool, ids.version)
+    return TrainTest(train, test, ids.name, ids.pool, ids.version)
 
 
-def _labels(trials: Any) -> list[Any]:
+_LABELS = ("label", "image_name", "stimulus_id")
+
+
+def _labels(trials: Any) -> list[str | None]:
     columns = getattr(trials, "columns", None)
     if columns is not None:
-        name = next((one for one in ("label", "image_name") if one in columns), None)
+        name = next((one for one in _LABELS if one in columns), None)
         if name is None:
             raise ValueError(f"the table of trials has no column 'label', but {list(columns)}.")
         trials = trials[name]
-    if isinstance(trials, str | bytes):
-        raise ValueError(f"trials={trials!r}: expected a table of trials, or a list of labels.")  # noqa: TRY004
-    return list(trials)
+    if isinstance(trials, str | bytes | Mapping | Set) or not isinstance(trials, Iterable):
+        raise ValueError(  # noqa: TRY004 - as for other trials without labels
+            f"trials={reprlib.repr(trials)}: expected a table of trials, or their labels in order."
+        )
+    return [_label(one) for one in trials]
+
+
+def _label(value: Any) -> str | None:
+    """Return a label as text, as HDF5 files have it in bytes; None for what is not there."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode()
+    missing = value is None or str(value) in ("nan", "<NA>", "NaT")
+    if not missing:
+        raise ValueError(
+            f"trials has {reprlib.repr(value)} among the labels: expected names of pictures."
+        )
+    return None
 
 
 def _wanted(name: str, pool: str, generation: str | None) -> Wanted:
@@ -379,18 +400,31 @@ def _wanted(name: str, pool: str, generation: str | None) -> Wanted:
         raise ValueError(f"the pool {pool!r} has no split {name!r}; it has {valid}.")
     chosen = NEWEST if generation is None else generation
     _check("generation", chosen, list(COMMITS))
-    return Wanted(pool, name, chosen)
+    return Wanted(str(pool), str(name), str(chosen))
+
+
+def _several(what: str, value: object) -> list[Any]:
+    """Return what an argument names, which takes one name or several."""
+    if isinstance(value, str):
+        return [str(value)]
+    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        raise ValueError(f"{what}={value!r}: expected a name, or several in a list.")  # noqa: TRY004
+    return list(value)
 
 
 def _check(what: str, value: object, valid: list[Any]) -> None:
-    if value not in valid:
+    try:
+        known = value in frozenset(valid)
+    except TypeError:  # a list is none of them
+        known = False
+    if not known:
         raise ValueError(f"there is no {what} {value!r}. Valid: {', '.join(map(str, valid))}.")
 
 
 def _types(name: str, ood_types: str | Iterable[str] | None) -> frozenset[str] | None:
     if ood_types is None:
         return None
-    types = [ood_types] if isinstance(ood_types, str) else list(ood_types)
+    types = _several("ood_types", ood_types)
     for one in types:
         _check("type of out-of-distribution picture", one, list_ood_types())
     if name != "ood":

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import DATASET
 from laion_fmri.config import get_data_dir
 from laion_fmri.errors import BadDataError, DataDirNotSetError, DataNotDownloadedError
-from laion_fmri.splits.digests import POOLED, POOLED_SHA256, POOLED_TAU, digest_of, known
+from laion_fmri.splits.digests import POOLED, POOLED_SHA256, digest_of, known
 from neurofetch import console
 from neurofetch.engine import (
     Fetcher,
@@ -46,6 +47,8 @@ _BASE = "https://raw.githubusercontent.com/ViCCo-Group/LAION-fMRI"
 _PATH = "{commit}/laion_fmri/splits/data/{pool}/{name}.json"
 _PATIENCE = 20.0
 """Seconds to wait for a network that is away: somebody waits for the names of some pictures."""
+_SILENCE = 10.0
+"""Seconds without a byte before another attempt, for the same reason."""
 
 
 class Wanted:
@@ -64,6 +67,10 @@ class Wanted:
         self.name: str = name
         self.generation: str = generation if name.startswith("random_") else NEWEST
         self.commit: str = COMMITS[self.generation]
+
+    def __str__(self) -> str:
+        older = f" ({self.generation})" if self.generation != NEWEST else ""
+        return f"{self.name} of {self.pool}{older}"
 
     @property
     def path(self) -> str:
@@ -115,8 +122,8 @@ class Wanted:
         if self.pool == "pooled":  # of which no list is known by its SHA-256, but the whole pool
             pool = sorted(train + test)
             names = hashlib.sha256("\n".join(pool).encode()).hexdigest()
-            whole = len(pool) == POOLED and names == POOLED_SHA256
-            return whole and (self.name != "tau" or len(test) == POOLED_TAU)
+            whole = len(test) == POOLED[self.name] and names == POOLED_SHA256
+            return whole and train == sorted(train) and test == sorted(test)
         generation = self.generation if self.name.startswith("random_") else ""
         return digest_of(train, test) == known()[self.pool, self.name, generation].sha256
 
@@ -137,7 +144,7 @@ def load(wanted: Wanted) -> dict[str, Any]:
         found = _here(wanted)
     if found is None:
         raise _not_here([wanted], "it was removed while it was read")
-    return found
+    return found[1]
 
 
 def fetch(wanted: Iterable[Wanted]) -> list[Path]:
@@ -153,22 +160,22 @@ def fetch(wanted: Iterable[Wanted]) -> list[Path]:
     every = list(wanted)
     missing = [one for one in every if _here(one) is None]
     if missing:
-        _run(missing, _home())
-    return [next(root / one.path for root in _roots() if _is_at(one, root)) for one in every]
+        _run(missing, _home(missing))
+    found = [(one, _here(one)) for one in every]
+    if gone := [one for one, here in found if here is None]:
+        raise _not_here(gone, "it was removed while it was read")
+    return [here[0] for _, here in found if here is not None]
 
 
-def _here(wanted: Wanted) -> dict[str, Any] | None:
-    """Return a list that is on the disk; a damaged one is as good as none."""
+def _here(wanted: Wanted) -> tuple[Path, dict[str, Any]] | None:
+    """Return a list that is on the disk, and where; a damaged one is as good as none."""
     for root in _roots():
+        path = root / wanted.path
         try:
-            return wanted.read(root / wanted.path)
+            return path, wanted.read(path)
         except (OSError, BadDataError):
             continue
     return None
-
-
-def _is_at(wanted: Wanted, root: Path) -> bool:
-    return (root / wanted.path).is_file()
 
 
 def _roots() -> list[Path]:
@@ -182,19 +189,34 @@ def _roots() -> list[Path]:
     return [chosen, cache] if chosen.is_dir() else [cache]
 
 
-def _home() -> Path:
-    """Return where to keep a list."""
+def _home(missing: list[Wanted]) -> Path:
+    """Return where to keep lists.
+
+    Raises
+    ------
+    DataNotDownloadedError
+        If there is no place for them.
+    """
     roots = _roots()
-    return next((root for root in roots if os.access(root, os.W_OK)), roots[-1])
+    for root in roots:
+        there = next(one for one in (root, *root.parents) if one.exists())
+        if there.is_dir() and os.access(there, os.W_OK):
+            return root
+    places = " nor ".join(map(str, roots))
+    raise DataNotDownloadedError(
+        f"the list {missing[0]} is not on disk, and there is no place to keep it: you may not "
+        f"write to {places}. Nothing was fetched. Set XDG_CACHE_HOME to a folder where you may."
+    )
 
 
 def _run(missing: list[Wanted], root: Path) -> None:
     files = {one.path: one for one in missing}
     remote = [RemoteFile(one.path, one.url, None) for one in missing]
     wants = tuple(Want(file, file.key) for file in remote)
-    shown = ", ".join(f"{one.name} of {one.pool}" for one in missing[:3])
+    shown = ", ".join(map(str, missing[:3]))
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    console.say(f"[laion-fmri] fetching once, into {root / 'splits'}: the lists {shown}{more}")
+    lists = "the lists" if len(missing) > 1 else "the list"
+    console.say(f"[laion-fmri] fetching once, into {root / 'splits'}: {lists} {shown}{more}")
     bad: list[BadDataError] = []
 
     def inspect(temporary: str, want: Want) -> VerificationLevel:
@@ -215,7 +237,7 @@ def _run(missing: list[Wanted], root: Path) -> None:
         with Fetcher(
             DATASET,
             root,
-            network=settings.network,
+            network=replace(settings.network, read_timeout=_SILENCE),
             make_source=lambda *_: ListedSource(remote, "the owners' lists"),
         ) as fetcher:
             plan = fetcher.prepare(lambda: Selection(wants, ()), settings)

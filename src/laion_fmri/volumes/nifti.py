@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from laion_fmri.errors import BadDataError, CorruptFileError, GridMismatchError
+from laion_fmri.reading.absent import pointer_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-__all__ = ["Header", "check_same_grid", "pointer_to", "read_header"]
+__all__ = ["Header", "check_same_grid", "read_header"]
 
 _BYTE_ORDERS: tuple[Literal["little", "big"], ...] = ("little", "big")
 #: Scanner millimetres by which two affines of one grid may differ: float32 against float64 headers.
@@ -129,18 +129,6 @@ def read_header(read: Callable[[int], bytes], path: str) -> Header:
         raise
     except Exception as exc:
         raise CorruptFileError(path, f"the NIfTI header makes no sense ({exc})") from exc
-
-
-def pointer_to(begin: bytes) -> str:
-    """Return what kind of pointer a file is that stands for another, by its first bytes; or "".
-
-    Tools for large files in Git keep such a file in place of content that was not fetched.
-    """
-    if begin.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer"
-    if re.match(rb"(/annex/objects/|(\.\./)*\.git/annex/objects/)", begin):
-        return "a git-annex pointer"
-    return ""
 
 
 class _Repairs(list[str]):
