@@ -36,11 +36,12 @@ def embedding_models(models: object) -> tuple[str, ...]:
     >>> embedding_models("all") == AVAILABLE_MODELS
     True
     """
-    if models is None or models is False:
-        return ()
-    if models is True or (isinstance(models, str) and models == "all"):
-        return AVAILABLE_MODELS
     several = isinstance(models, Iterable) and not isinstance(models, str)
+    if not several:
+        if models is None or models == 0:  # as any switch: False, NumPy's too, and 0
+            return ()
+        if models in {1, "all"}:
+            return AVAILABLE_MODELS
     given: list[Any] = [*models] if several else [models]  # type: ignore[misc]
     for one in given:
         if one not in AVAILABLE_MODELS:
