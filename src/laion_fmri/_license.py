@@ -8,6 +8,7 @@ directory.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ import select
 import stat
 import sys
 from datetime import UTC, datetime
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING
 
 from laion_fmri.errors import LicenseNotAcceptedError
@@ -180,8 +182,13 @@ def _nobody(why: str) -> str:
 
 
 def can_ask() -> bool:
-    """Whether there is somebody who can answer: at a terminal, or in a notebook."""
-    return _terminal() or _in_notebook()
+    """Whether there is somebody who can answer: at a terminal, in a notebook, or a script."""
+    return _terminal() or _in_notebook() or _script_answers()
+
+
+def _script_answers() -> bool:
+    """Whether a script has put a function of its own in the place of `input`, to answer itself."""
+    return not isinstance(input, BuiltinFunctionType)
 
 
 def _agreed_in_advance() -> bool:
@@ -191,6 +198,8 @@ def _agreed_in_advance() -> bool:
     others, such as the rest of a script that a shell reads from it.
     """
     try:
+        if isinstance(sys.stdin, io.StringIO):  # a script's own
+            return _normal(sys.stdin.readline()) == PHRASE.casefold()
         number = sys.stdin.fileno()
         kind = os.fstat(number).st_mode
         if not (stat.S_ISFIFO(kind) or stat.S_ISREG(kind)):
@@ -232,7 +241,11 @@ def _asked(plan: str) -> str:
     LicenseNotAcceptedError
         If the answer is no, in whatever way, or nobody can be asked after all.
     """
-    where, read = ("notebook", _read_notebook) if _in_notebook() else ("terminal", _read_terminal)
+    where, read = ("terminal", _read_terminal)
+    if _in_notebook():
+        where, read = ("notebook", _read_notebook)
+    elif _script_answers():
+        where, read = ("script", _read_notebook)
     shown = f"{plan}\n\n" if plan else ""
     console.say(
         f"{shown}The LAION-fMRI data are in the public domain under {LICENSE}:\n  {URL}\n"
@@ -269,6 +282,8 @@ def _answer(read: Callable[[], str]) -> str:
     except NotImplementedError as error:  # StdinNotImplementedError of IPython
         why = "this notebook runs where nobody can be asked (as nbconvert and papermill do)"
         raise LicenseNotAcceptedError(_nobody(why)) from error
+    except OSError as error:  # pytest and some batch systems close it
+        raise LicenseNotAcceptedError(_nobody("the standard input cannot be read")) from error
     console.say("")
     msg = f"the licence was not accepted: {why}. Nothing was fetched."
     raise LicenseNotAcceptedError(msg)

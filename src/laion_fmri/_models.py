@@ -33,13 +33,14 @@ def embedding_models(models: object) -> tuple[str, ...]:
     >>> embedding_models("all") == AVAILABLE_MODELS
     True
     """
-    if models is None or models is False:
-        return ()
-    if models is True:
-        return AVAILABLE_MODELS
     several = isinstance(models, Iterable) and not isinstance(models, str | bytes)
+    if not several:
+        if models is None or models == 0:  # as any switch: False, NumPy's too, and 0
+            return ()
+        if models in {1, "all"}:
+            return AVAILABLE_MODELS
     given: list[Any] = [*models] if several else [models]  # type: ignore[misc]
-    if len(given) == 1 and isinstance(given[0], str) and given[0] == "all":
+    if len(given) == 1 and isinstance(given[0], str) and given[0] == "all":  # ["all"]
         return AVAILABLE_MODELS
     for one in given:
         if not isinstance(one, str) or one not in AVAILABLE_MODELS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import warnings
@@ -16,6 +17,7 @@ from laion_fmri._models import AVAILABLE_MODELS, embedding_models
 from laion_fmri.config import dataset_initialize
 from laion_fmri.derivatives import localizer_effect_path, localizer_statmap_path
 from laion_fmri.download import (
+    accept_license,
     download,
     download_captions,
     download_embeddings,
@@ -202,7 +204,13 @@ def test_a_misspelt_keyword_is_told_by_the_function_that_was_called(here):
 def test_models_come_in_arrays(all_here):
     assert embedding_models(np.array(["CLIP", "PEcore"])) == ("CLIP", "PEcore")
     assert [type(one) for one in embedding_models(np.array(["CLIP"]))] == [str]
-    assert embedding_models("all") == embedding_models(True) == AVAILABLE_MODELS
+    for all_of_them in ("all", True, np.True_, 1):
+        assert embedding_models(all_of_them) == AVAILABLE_MODELS
+    for none in (None, False, np.False_, 0, []):
+        assert embedding_models(none) == ()
+    for wrong in (5, np.nan, "1", [["CLIP"]]):
+        with pytest.raises(ValueError, match="no embeddings of the model"):
+            embedding_models(wrong)
 
 
 def test_each_download_by_itself_says_what_it_did(here, capsys):
@@ -241,6 +249,30 @@ def test_i_agree_in_a_pipe_accepts_and_the_rest_of_the_pipe_is_left_alone(here):
     assert done.stdout.strip() == "the rest"
     record = (here.data / ".laion_fmri" / "license_accepted").read_text()
     assert record.rstrip().endswith("by standard input")
+
+
+@pytest.mark.parametrize("call", [accept_license, lambda: download("sub-01", **TRIALS)])
+def test_a_script_that_answers_itself_is_taken_at_its_word(here, monkeypatch, call):
+    """It replaces `input`, or the standard input."""
+    for name in LICENSE:
+        here.patch.delenv(name, raising=False)
+    marker = here.data / ".laion_fmri" / "license_accepted"
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.input", lambda *_: "no")
+        with pytest.raises(LicenseNotAcceptedError, match="you answered 'no'"):
+            call()
+        assert not marker.exists()
+        patch.setattr("builtins.input", lambda *_: "I AGREE")
+        call()
+        assert marker.is_file()
+    marker.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", io.StringIO("I AGREE\n"))
+        call()
+    assert marker.is_file()
+    marker.unlink()
+    with pytest.raises(LicenseNotAcceptedError):
+        call()  # pytest's own standard input: it cannot be read
 
 
 @pytest.mark.parametrize("typed", ["", "\n", "no\n", "I AGREE to nothing\n", "x" * 5000])
