@@ -8,7 +8,7 @@ import time
 
 from demo._stage import HERE, Stage, heading, say
 
-ACTS = ("laion", "neurovault", "loader", "bids")
+ACTS = ("laion", "neurovault", "loader", "public", "bids")
 
 
 def main() -> None:

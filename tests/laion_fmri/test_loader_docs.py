@@ -11,6 +11,7 @@ import pytest
 
 from laion_fmri import errors
 from laion_fmri.errors import BadDataError
+from testbed.s3 import S3Server
 from tests.loader_tree import SESSIONS, naive_betas, naive_roi, same, write_tree
 
 PAGE = Path(__file__).parents[2] / "docs" / "loader.md"
@@ -32,8 +33,11 @@ def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):
     names: dict[str, object] = {}
     blocks = examples()
     assert len(blocks) >= 9
-    for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), names)
+    files = {path.relative_to(tree).as_posix(): path for path in tree.rglob("*") if path.is_file()}
+    with S3Server({"laion-fmri": {key: path.read_bytes() for key, path in files.items()}}) as s3:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+        for block in blocks:
+            exec(compile(block, str(PAGE), "exec"), names)
 
     assert names["sub"].get_sessions() == SESSIONS
     roi = naive_roi(tree, "FFA1", "face")
@@ -42,7 +46,7 @@ def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):
     assert (tree / ".laion_fmri/store/sub-03.zarr/ses-02/zarr.json").exists()
     assert names["session"]["betas"].shape == naive_betas(tree).shape
     assert names["mean"].shape == (2, roi.sum())
-    assert "sub-01: 2 sessions" in capsys.readouterr().out
+    assert "Subjects:  2 (sub-01, sub-03)" in capsys.readouterr().out
 
 
 def test_the_errors_of_the_page_are_what_it_says():
