@@ -119,7 +119,10 @@ def maps_of(subject: OfSubject, values: Any, mask_source: str) -> Maps:
     if isinstance(values, (str, os.PathLike)):
         import nibabel as nib
 
-        return _of_image(nib.load(os.fspath(values)))
+        path = Path(values).expanduser()
+        with _damage(path, "image", "make it again"):
+            image = nib.load(path)
+        return _of_image(image)
     if hasattr(values, "dataobj"):
         return _of_image(values)
     array = numbers(values)
@@ -145,14 +148,19 @@ def maps_of(subject: OfSubject, values: Any, mask_source: str) -> Maps:
 
 
 def _of_image(image: Any) -> Maps:
+    import numpy as np
+
     if len(image.shape) not in (3, 4):
         raise UsageError(f"values have the shape {image.shape}; expected a 3-D or a 4-D volume.")
     several = len(image.shape) == 4
     grid = image.shape[:3]
     _check_count(image.shape, image.shape[3] if several else 1)
 
+    name = Path(image.get_filename() or "values")
+
     def read(start: int, stop: int) -> Floats:
-        part = image.dataobj[..., start:stop] if several else image.dataobj
+        with _damage(name, "image", "make it again"):
+            part = np.asarray(image.dataobj[..., start:stop] if several else image.dataobj)
         return without_nan(part).reshape(*grid, stop - start)
 
     return Maps(image.affine, grid, image.shape[3] if several else 1, several, read)
@@ -274,9 +282,18 @@ def on_own_surface(
     sampled = []
     for start, stop in maps.blocks():
         image = make(maps.read(start, stop), maps.affine)
-        found = np.asarray(vol_to_surf(image, mesh, interpolation=interpolation))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+            found = np.asarray(vol_to_surf(image, mesh, interpolation=interpolation))
         sampled.append(found.reshape(len(points), stop - start).T)
     values = np.concatenate(sampled).astype(np.float32)
+    if outside := np.isnan(values).any(axis=0).sum():
+        warnings.warn(
+            f"{outside:,} of {len(points):,} vertices of {path.name} lie outside of the volume: "
+            f"they have no value, and are NaN.",
+            UserWarning,
+            stacklevel=3,
+        )
     return values if maps.several else np.asarray(values[0])
 
 

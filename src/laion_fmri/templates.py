@@ -135,7 +135,8 @@ def to_template(
     Warns
     -----
     UserWarning
-        If TemplateFlow does not get MNI305: then the result is on the grid of the input.
+        If TemplateFlow does not get MNI305: then the result is on the grid of the input. If parts
+        of a surface lie outside of the volume: there it is NaN.
     """
     del fslr_density
     need("to_template()", "template", "nibabel", "nilearn", "nitransforms", "templateflow")

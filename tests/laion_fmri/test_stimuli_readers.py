@@ -180,6 +180,12 @@ def test_a_picture_as_displayed_is_rgb_and_the_other_is_not_touched(image, pixel
     assert shown is not image
 
 
+def test_an_array_is_no_picture_to_display():
+    for wrong in (np.zeros((2, 2, 3), np.uint8), None, "a.jpg"):
+        with pytest.raises(TypeError, match="expected a PIL image"):
+            as_displayed_rgb(wrong)
+
+
 @pytest.mark.parametrize("kind", ["V", np.int64])
 def test_encoded_pictures_are_bytes_however_they_are_stored(tmp_path, kind):
     root = write(tmp_path)

@@ -121,6 +121,28 @@ def sphere_z() -> np.ndarray:
     return sphere(5)[0][:, 2]
 
 
+def test_vertices_outside_of_the_volume_are_told_and_have_no_value(sub, root):
+    affine = nib.load(anatomical_path(root)).affine
+    part = nib.Nifti1Image(np.full(tuple(n // 2 for n in RECIPE.grid), 3, np.float32), affine)
+    with pytest.warns(UserWarning, match=r"of 642 vertices of lh\.white lie outside") as told:
+        found = sub.to_template(part, "fsaverage", hemi="L")
+    assert len(told) == 1
+    assert np.isnan(found).any()
+    assert np.allclose(found[~np.isnan(found)], 3)
+
+
+def test_an_image_on_disk_that_was_cut_is_named(sub, root, tmp_path):
+    path = tmp_path / "map.nii.gz"
+    whole = anatomical_path(root).read_bytes()
+    for content in (whole[: len(whole) // 2], b"no image"):
+        path.write_bytes(content)
+        for target in ("MNI305", "fsaverage"):
+            with pytest.raises(BadDataError, match=r"map\.nii\.gz: is no whole image"):
+                sub.to_template(path, target)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        sub.to_template(tmp_path / "gone.nii.gz", "MNI305")
+
+
 def test_surfaces_differ_by_name(sub, root):
     values = np.random.default_rng(1).random(naive_mask(root, ONE, "anatomical").sum())
     inner = sub.volume_to_surface(values, hemi="L")

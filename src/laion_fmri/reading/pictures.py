@@ -49,6 +49,10 @@ def as_displayed_rgb(image: Image) -> Image:
     >>> as_displayed_rgb(clear).getpixel((0, 0))
     (128, 128, 128)
     """
+    if not hasattr(image, "getbands"):
+        raise TypeError(
+            f"expected a PIL image, not {type(image).__name__}: see PIL.Image.fromarray."
+        )
     if not ("A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info):
         return image.convert("RGB")
     need("showing a transparent picture", "stimuli", "PIL")
