@@ -22,6 +22,7 @@ from neurofetch.store.folder import given_path
 __all__ = [
     "DataDir",
     "DataDirNotSetError",
+    "chosen_directory",
     "config_path",
     "data_directory",
     "dataset_initialize",
@@ -150,6 +151,19 @@ def get_data_dir() -> DataDir:
     return DataDir(given_path(text))
 
 
+def chosen_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Return a given data directory, or the configured one, whether it exists or not.
+
+    Raises
+    ------
+    UsageError
+        If what is given is no path.
+    DataDirNotSetError
+        If none is given or configured.
+    """
+    return Path(get_data_dir()) if data_dir is None else given_path(data_dir)
+
+
 def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return a given data directory, or the configured one.
 
@@ -160,7 +174,7 @@ def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
     FileNotFoundError
         If it does not exist.
     """
-    root = Path(get_data_dir()) if data_dir is None else given_path(data_dir)
+    root = chosen_directory(data_dir)
     if not root.is_dir():
         raise FileNotFoundError(
             f"The data directory {root} does not exist, or is not a directory. Is its disk "

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from laion_fmri._constants import resolve_subject_id
 from laion_fmri._paths import number_of
-from laion_fmri.config import get_data_dir
+from laion_fmri.config import chosen_directory
 from laion_fmri.errors import DataNotDownloadedError
 from laion_fmri.loader.layout import session_id
-from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
 __all__ = [
     "LOCALIZER_TASKS",
@@ -125,7 +124,7 @@ def _present(
 ) -> Path:
     name, session = resolve_subject_id(subject), session_id(session)
     extension = "func.gii" if "_space-fsnative_" in rest else "nii.gz"
-    root = Path(get_data_dir()) if data_dir is None else given_path(data_dir)
+    root = chosen_directory(data_dir)
     folder = root / "derivatives" / "localizers" / name / session / "func"
     path = folder / f"{name}_{session}_task-{task}{rest}.{extension}"
     if not path.is_file():

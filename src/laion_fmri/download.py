@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from laion_fmri._dataset import (
@@ -27,7 +26,7 @@ from laion_fmri._stimulus_access import (
     TermsOutdatedError,
 )
 from laion_fmri.access.gated_files import StimuliSource
-from laion_fmri.config import data_directory, get_data_dir
+from laion_fmri.config import chosen_directory, data_directory
 from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError, UnknownFilterError
 from laion_fmri.stimulus_downloads import (
     download_captions,
@@ -61,9 +60,10 @@ from neurofetch.errors import (
     UsageError,
     WrongTypeError,
 )
-from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from neurofetch.engine import (
         Attempts,
         Client,
@@ -398,7 +398,7 @@ def _fetch(
     given = {name: value for name, value in extras._asdict().items() if name != "embeddings"}
     check_switches(**{f"include_{name}": value for name, value in given.items()})
     settings = RunSettings.checked(**how, stacklevel=5)  # past `also_named`
-    root = given_path(data_dir) if data_dir is not None else Path(get_data_dir())
+    root = chosen_directory(data_dir)
     with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not settings.dry_run:
             _Previous.compare(root, named=data_dir is not None)

@@ -12,6 +12,7 @@ from laion_fmri._models import AVAILABLE_MODELS, embedding_key, embedding_models
 from laion_fmri.config import data_directory
 from laion_fmri.errors import BadDataError
 from laion_fmri.reading.absent import not_here, what_is_absent
+from laion_fmri.reading.closing import Closing
 from laion_fmri.reading.h5 import LazyFile
 from laion_fmri.reading.pictures import NoSuchNameError
 from laion_fmri.reading.tables import as_names
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def models_on_disk(root: Path) -> list[str]:
     return [one for one in AVAILABLE_MODELS if what_is_absent([root / embedding_key(one)]) is None]
 
 
-class Embeddings:
+class Embeddings(Closing):
     """Embeddings on disk: ``get("CLIP", name)``. A context manager.
 
     Only the vectors that are asked for are read. Objects can be pickled, and worker processes
@@ -210,14 +210,3 @@ class Embeddings:
         """Close the files."""
         for file in self._files.values():
             file.close()
-
-    def __enter__(self) -> Embeddings:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

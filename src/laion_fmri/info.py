@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras
 from laion_fmri._names import also_named
-from laion_fmri.config import DataDirNotSetError, get_data_dir
+from laion_fmri.config import DataDirNotSetError, chosen_directory
 from laion_fmri.download import Subjects, fetcher_for, labels_of, listed, subjects_of
 from neurofetch.console import size, table
 from neurofetch.engine import RunSettings, make_selection, parse_entities, query
 from neurofetch.model import Action
-from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     import os
@@ -140,7 +139,7 @@ def directory_or_none(named: str | os.PathLike[str] | None) -> Iterator[tuple[Pa
     nevertheless.
     """
     try:
-        chosen = Path(get_data_dir()) if named is None else given_path(named)
+        chosen = chosen_directory(named)
     except DataDirNotSetError:
         name = None
     else:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from laion_fmri.config import data_directory
 from laion_fmri.errors import BadDataError
 from laion_fmri.reading.absent import not_here, what_is_absent
+from laion_fmri.reading.closing import Closing
 from laion_fmri.reading.h5 import LazyFile
 from laion_fmri.reading.pictures import NoSuchNameError
 from laion_fmri.reading.tables import as_index, as_name, read_table
 
 if TYPE_CHECKING:
     import os
-    from types import TracebackType
 
     import numpy as np
     import pandas as pd
@@ -28,7 +28,7 @@ _COLUMNS = ("mask_row", "image_name", "noun", "instance_id", "localized")
 _TEXTS = ("image_name", "noun")
 
 
-class Segmentations:
+class Segmentations(Closing):
     """The segmentations on disk, by the name of a picture. A context manager.
 
     Only the masks that are asked for are read. Objects can be pickled, and worker processes open
@@ -172,14 +172,3 @@ class Segmentations:
     def close(self) -> None:
         """Close the file of masks."""
         self._file.close()
-
-    def __enter__(self) -> Segmentations:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

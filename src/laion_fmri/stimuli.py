@@ -26,6 +26,7 @@ from laion_fmri.errors import (
     UnknownRequestError,
 )
 from laion_fmri.reading.absent import not_here, what_is_absent
+from laion_fmri.reading.closing import Closing
 from laion_fmri.reading.pictures import (
     PRESENTATION_BACKGROUND_RGB8,
     StimulusImages,
@@ -39,7 +40,6 @@ from neurofetch.errors import UsageError, WrongTypeError
 if TYPE_CHECKING:
     import os
     from pathlib import Path
-    from types import TracebackType
 
     import pandas as pd
     from PIL.Image import Image
@@ -356,7 +356,7 @@ def load_stimulus_metadata(data_dir: str | os.PathLike[str] | None = None) -> pd
     return read_table(root / _TABLE, ("image_name",), ("image_name",))
 
 
-class Stimuli:
+class Stimuli(Closing):
     """The pictures on disk, and what is public about them. A context manager.
 
     Each file is opened when something of it is first asked for, in each process that asks. Objects
@@ -448,17 +448,6 @@ class Stimuli:
             opened = self.__dict__.get(name)
             if opened is not None:
                 opened.close()
-
-    def __enter__(self) -> Stimuli:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _not_downloaded(root: Path, why: str) -> StimuliNotDownloadedError:

@@ -6,7 +6,6 @@ moves nothing. `laion_fmri.download` has the same functions.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import DATASET, GATED
@@ -15,7 +14,7 @@ from laion_fmri._models import AVAILABLE_MODELS, embedding_key, embedding_models
 from laion_fmri.access.gated_files import StimuliSource
 from laion_fmri.access.request_id import keep_new_id, known_id
 from laion_fmri.access.service import ASK, Service
-from laion_fmri.config import get_data_dir
+from laion_fmri.config import chosen_directory
 from laion_fmri.errors import (
     AccessError,
     NotInBucketError,
@@ -36,11 +35,11 @@ from neurofetch.engine import (
 )
 from neurofetch.errors import UsageError
 from neurofetch.model import Action, RemoteFile, Want
-from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from neurofetch.engine import Attempts, DataDirectory, Source
     from neurofetch.events import Event
@@ -134,7 +133,7 @@ def plan_embeddings(
     """
     keys = [embedding_key(model) for model in _labels(models)]
     settings = RunSettings.checked(dry_run=True)
-    with Fetcher(DATASET, _root(data_dir), network=settings.network) as fetcher:
+    with Fetcher(DATASET, chosen_directory(data_dir), network=settings.network) as fetcher:
         return fetcher.prepare(lambda: _selected(fetcher, keys), settings)
 
 
@@ -203,7 +202,7 @@ def _fetch(
 ) -> dict[str, Path]:
     """Fetch files of the bucket by their keys; return their paths by key."""
     wanted = list(keys)
-    root = _root(data_dir)
+    root = chosen_directory(data_dir)
     with Fetcher(DATASET, root, network=settings.network) as fetcher:
         if not is_accepted(root):
             fetcher.directory.check_writable()
@@ -236,10 +235,6 @@ def _wants(fetcher: Fetcher, files: Iterable[RemoteFile]) -> Selection:
         path, problem = fetcher.dataset.place(file.key)
         wants.append(Want(file, path, problem=problem))
     return Selection(tuple(wants), ())
-
-
-def _root(data_dir: str | os.PathLike[str] | None) -> Path:
-    return Path(get_data_dir()) if data_dir is None else given_path(data_dir)
 
 
 def _say(text: str) -> None:
@@ -282,7 +277,7 @@ def download_stimuli(
     IncompleteError
         At the end, when a file did not come (a ``RuntimeError``); what came is kept.
     """
-    root, settings = _root(data_dir), RunSettings.checked(progress=progress)
+    root, settings = chosen_directory(data_dir), RunSettings.checked(progress=progress)
     paths, error = _fetch_gated(root, server_url, settings)
     if error is None:
         return paths

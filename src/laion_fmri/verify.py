@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from laion_fmri._dataset import DATASET, Extras, listing
-from laion_fmri.config import get_data_dir
+from laion_fmri.config import chosen_directory
 from laion_fmri.download import fetcher_for, subjects_of
 from laion_fmri.errors import DataDirNotSetError
 from neurofetch.engine import (
@@ -25,7 +25,6 @@ from neurofetch.engine import (
     query,
 )
 from neurofetch.errors import NothingMatchedError, UsageError
-from neurofetch.store.folder import given_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +109,7 @@ def _root(data_dir: str | os.PathLike[str] | None, *, remote: bool) -> str | os.
     """Return the data directory that is meant: this one, or the one above or below it."""
     named: str | os.PathLike[str] = "."
     try:
-        named = get_data_dir() if data_dir is None else given_path(data_dir)
+        named = chosen_directory(data_dir)
     except DataDirNotSetError:
         if not _places("."):
             raise
