@@ -12,6 +12,7 @@ from neurofetch.errors import (
     NothingMatchedError,
     ServerError,
     UnknownValueError,
+    UsageError,
     VerificationError,
 )
 from neurofetch.model import IncompleteError
@@ -27,6 +28,7 @@ __all__ = [
     "GridMismatchError",
     "IncompleteError",
     "LicenseNotAcceptedError",
+    "MixedMasksError",
     "NoMatchingDataError",
     "NotFiniteError",
     "NotInBucketError",
@@ -158,6 +160,10 @@ class CorruptFileError(BadDataError, OSError):
 
 class GridMismatchError(BadDataError):
     """A volume has another grid than the file that it is used with."""
+
+
+class MixedMasksError(UsageError):
+    """Values over the voxels of two brain masks were computed with each other."""
 
 
 class TrialMismatchError(BadDataError):

@@ -428,3 +428,28 @@ def test_events_come_run_by_run_and_by_session(tree):
     (folder / name).write_bytes(b"")
     with pytest.raises(CorruptFileError, match="run-02_events"):
         subject(tree).get_events("ses-01")
+
+
+def test_all_sessions_are_those_whose_content_is_here(tree):
+    path = betas_path(tree, "ses-01")
+    path.unlink()
+    path.symlink_to(ANNEX)
+    sub = subject(tree)
+    assert set(sub.betas["session"].values) == {"ses-02"}
+    with pytest.raises(DataNotDownloadedError, match="which is not here"):
+        sub.get_betas("ses-01")
+
+
+@pytest.mark.parametrize("pick", [betas_path, anatomical_path, mean_path])
+def test_a_plain_name_without_content_does_not_hide_its_gzipped_twin(tree, pick):
+    path = pick(tree)
+    path.with_name(path.name.removesuffix(".gz")).symlink_to(ANNEX)
+    sub = subject(tree)
+    for source in ("anatomical", "rsquare"):
+        betas = sub.get_betas("ses-01", mask_source=source)
+        assert same(betas, naive_betas(tree, "ses-01", source=source))
+
+
+def test_bytes_are_no_list_of_sessions(tree):
+    with pytest.raises(ValueError, match=r"b'01' is not a session"):
+        subject(tree).get_betas(b"01")

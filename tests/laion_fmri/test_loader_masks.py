@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from laion_fmri.errors import DataNotDownloadedError, GridMismatchError
+from laion_fmri.errors import DataNotDownloadedError, GridMismatchError, MixedMasksError
 from laion_fmri.loader.voxels import _tell_fraction
 from laion_fmri.subject import load_subject
 from laion_fmri.volumes.voxel_array import VoxelArray, on_mask
@@ -253,7 +253,6 @@ def test_arithmetic_is_that_of_plain_arrays():
 
 def test_what_is_made_of_a_result_keeps_the_name_of_its_mask():
     known = on_mask(np.arange(12.0).reshape(3, 4), "rsquare")
-    other = on_mask(np.arange(12.0).reshape(3, 4), "anatomical")
     for found in (known[1:], known.T, known > 3, known + 1, 1 + known, known.mean(axis=0)):
         assert found.mask_source == "rsquare"
     for back in (copy.deepcopy(known), pickle.loads(pickle.dumps(known)), known.copy()):
@@ -261,8 +260,36 @@ def test_what_is_made_of_a_result_keeps_the_name_of_its_mask():
         assert back.mask_source == "rsquare"
         assert same(back, known)
     assert (known + known).mask_source == "rsquare"
-    assert (known + other).mask_source is None  # two masks: of neither
+    for put in (np.concatenate, np.stack, np.vstack, np.hstack):
+        assert put([known, known]).mask_source == "rsquare"
+        assert put((known, np.asarray(known))).mask_source == "rsquare"
+    assert np.nanmean(known, axis=0).mask_source == "rsquare"
     assert type(np.asarray(known)) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    "meet",
+    [
+        lambda one, other: one + other,
+        lambda one, other: one > other,
+        np.maximum,
+        lambda one, other: np.concatenate([one, other]),
+        lambda one, other: np.stack((one, other)),
+        np.corrcoef,
+        lambda one, other: np.where(one > 3, one, other),
+        np.isclose,
+    ],
+    ids=["add", "compare", "maximum", "concatenate", "stack", "corrcoef", "where", "isclose"],
+)
+def test_values_of_two_masks_do_not_meet_unseen(meet):
+    """The class: columns that have the same number and are other voxels."""
+    one = on_mask(np.arange(12.0).reshape(3, 4), "rsquare")
+    other = on_mask(np.arange(12.0).reshape(3, 4), "anatomical")
+    with pytest.raises(MixedMasksError, match="mask_source"):
+        meet(one, other)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of what is computed here
+        meet(one, np.asarray(other))
 
 
 def test_other_libraries_take_a_result_as_an_array(sub, tmp_path):

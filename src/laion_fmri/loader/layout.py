@@ -109,7 +109,7 @@ def sessions_asked(session: object) -> dict[Any, str]:
     >>> sessions_asked(["ses-01", "02", 3])
     {'ses-01': 'ses-01', '02': 'ses-02', 3: 'ses-03'}
     """
-    if not isinstance(session, Iterable):
+    if isinstance(session, (bytes, bytearray)) or not isinstance(session, Iterable):
         return {session: session_id(session)}
     asked = {one: session_id(one) for one in ([session] if isinstance(session, str) else session)}
     if not asked:
@@ -137,6 +137,14 @@ def subjects_on_disk(root: Path) -> list[str]:
     """Return the subjects with any results or ROIs in a data directory, sorted."""
     trees = (GLM, "derivatives/rois", "derivatives/atlases")
     return sorted({p.name for tree in trees for p in root.glob(f"{tree}/sub-*") if p.is_dir()})
+
+
+def _with_content(twins: list[Path]) -> Path:
+    """Return the first of a plain file and its gzipped twin whose content is here, else the first.
+
+    The plain one comes first: it can be read by position.
+    """
+    return next((path for path in twins if not content_missing(path)), twins[0])
 
 
 def held_out(session: str) -> bool:
@@ -210,7 +218,7 @@ class Layout:
 
     def has_betas(self, session: str) -> bool:
         """Whether the single-trial betas of a session are here."""
-        return self._betas(session) is not None
+        return self._here(session, suffix="statmap", desc="SingletrialBetas")
 
     def _betas(self, session: str) -> Path | None:
         return self._find(session, _VOLUME, suffix="statmap", desc="SingletrialBetas")
@@ -229,7 +237,7 @@ class Layout:
 
     def has_mean_rsquare(self) -> bool:
         """Whether the mean-R² map is here."""
-        return self._find("", _VOLUME, suffix="statmap", desc="R2mean") is not None
+        return self._here("", suffix="statmap", desc="R2mean")
 
     def mean_rsquare(self) -> Path:
         """Return the mean-R² map, which gives the brain mask ``"rsquare"``."""
@@ -269,9 +277,9 @@ class Layout:
         """
         path = self.anatomical_path(suffix, res, desc)
         plain = path.with_name(path.name.removesuffix(".gz"))
-        for one in (plain, path):
-            if content_missing(one) or one.is_file():
-                return self.present(one, **_ANATOMICAL)
+        named = [one for one in (plain, path) if content_missing(one) or one.is_file()]
+        if named:
+            return self.present(_with_content(named), **_ANATOMICAL)
         here = sorted(one.name for one in path.parent.glob("*.nii*"))
         there = f" (here: {', '.join(here)})" if here else ""
         return self.missing(f"the anatomical image {path.name}{there}", **_ANATOMICAL)
@@ -324,7 +332,19 @@ class Layout:
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
         return [folder / name for name in names if name.endswith(_VOLUME)]
 
+    def _here(self, session: str, *, suffix: str, desc: str) -> bool:
+        """Whether a volume is on disk; a name whose content was not fetched is not."""
+        found = self._named(session, _VOLUME, suffix=suffix, desc=desc)
+        return found is not None and not content_missing(found)
+
     def _find(
+        self, session: str, extensions: tuple[str, ...], *, suffix: str, desc: str
+    ) -> Path | None:
+        found = self._named(session, extensions, suffix=suffix, desc=desc)
+        how = {"ses": session or "averages", "desc": desc, "suffix": suffix}
+        return found and self.present(found, **how)
+
+    def _named(
         self, session: str, extensions: tuple[str, ...], *, suffix: str, desc: str
     ) -> Path | None:
         folder = self.glm / session / "func" if session else self.glm
@@ -342,12 +362,7 @@ class Layout:
                 found.append((parsed.get("space") or "T1w", parsed.extension, name))
         native = [name for space, _, name in found if space == "T1w"]
         if len(native) == 2 and native[1] == native[0] + ".gz":
-            native = native[
-                :1
-            ]  # The same file, plain and gzipped: the plain one can be read by position.
+            return _with_content([folder / name for name in native])
         if len(native) > 1:
             raise BadDataError(str(folder), f"has several files of one kind: {', '.join(native)}")
-        if not native:
-            return None
-        how = {"ses": session or "averages", "desc": desc, "suffix": suffix}
-        return self.present(folder / native[0], **how)
+        return folder / native[0] if native else None

@@ -6,10 +6,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from laion_fmri.errors import MixedMasksError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from numpy.typing import NDArray
 
 __all__ = ["VoxelArray", "on_mask"]
+
+#: What makes one array of several, which numpy gives back as a plain one.
+_TOGETHER = (np.concatenate, np.stack, np.vstack, np.hstack, np.where)
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -17,8 +24,9 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 class VoxelArray(np.ndarray[Any, Any]):
     """A numpy array that knows its brain mask.
 
-    It is an array like any other. Parts, copies and results of arithmetic keep the name of the
-    mask; where two masks come together it is None. ``numpy.asarray(values)`` gives the plain array.
+    It is an array like any other. Parts, copies, results of arithmetic, and arrays that are put
+    together (``numpy.concatenate``, ``numpy.stack``) keep the name of the mask. Where two masks
+    meet, that is a `MixedMasksError`. ``numpy.asarray(values)`` gives the plain array.
 
     Attributes
     ----------
@@ -42,9 +50,21 @@ class VoxelArray(np.ndarray[Any, Any]):
         """Return the result of arithmetic: an array of this kind, or a scalar."""
         if array.ndim == 0:
             return array[()]  # as of a plain array: numpy keeps a subclass's sum as an array
-        inputs = (self,) if context is None else context[1]
-        sources = {one.mask_source for one in inputs if isinstance(one, VoxelArray)}
-        return on_mask(array, sources.pop() if len(sources) == 1 else None)
+        return on_mask(array, _one_source((self,) if context is None else context[1]))
+
+    def __array_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Iterable[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Return what a function of numpy does; arrays that are put together keep their mask."""
+        pieces = [one for given in args for one in (given if _is_several(given) else [given])]
+        source = _one_source(pieces)
+        found = super().__array_function__(func, types, args, kwargs)
+        together = func in _TOGETHER and isinstance(found, np.ndarray)
+        return on_mask(found, source) if together else found
 
     def __repr__(self) -> str:
         return repr(np.asarray(self))
@@ -56,6 +76,22 @@ class VoxelArray(np.ndarray[Any, Any]):
     def __setstate__(self, state: Any, /) -> None:
         inner, self.mask_source = state
         super().__setstate__(inner)
+
+
+def _is_several(given: object) -> bool:
+    return isinstance(given, list | tuple)
+
+
+def _one_source(values: Iterable[object]) -> str | None:
+    """Return the brain mask of what comes together; two of them are an error."""
+    sources = {one.mask_source for one in values if isinstance(one, VoxelArray)} - {None}
+    if len(sources) > 1:
+        raise MixedMasksError(
+            "values of the brain mask 'anatomical' meet values of 'rsquare', and a column of one "
+            "is another voxel than that of the other. Ask for both with the same mask_source; "
+            "numpy.asarray(values) is an array without the name of its mask."
+        )
+    return next(iter(sources), None)
 
 
 def on_mask(values: NDArray[Scalar], source: str | None) -> NDArray[Scalar]:

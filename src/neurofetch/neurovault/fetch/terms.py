@@ -235,9 +235,7 @@ class _Check:
         kinds = _fields(self.kind)[self.name]
         values = _items(value)
         if values is not None and kinds:
-            return (
-                f"a {self.kind} has one value here. For several, write {self.name}={_in(values)}."
-            )
+            return f"this field has one value. For several, write {self.name}={_in(values)}."
         if isinstance(value, str):
             return self._cannot_text(value, kinds)
         if value is None or not kinds or not isinstance(value, bytes | bool | Real):
