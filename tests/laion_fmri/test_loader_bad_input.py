@@ -158,6 +158,13 @@ def test_a_missing_file_comes_with_the_call_that_brings_it(tree, pick, ask, call
     assert call in str(caught.value)
 
 
+@pytest.mark.parametrize("desc", ["foo", "noiseceiling12rep", "Noiseceiling", "R2mean", ""])
+def test_a_noise_ceiling_that_no_download_brings_is_told_with_those_that_there_are(tree, desc):
+    with pytest.raises(DataNotDownloadedError, match="Noiseceiling4rep, Noiseceiling12rep") as told:
+        subject(tree).get_noise_ceiling(desc=desc)
+    assert "download(" not in str(told.value)
+
+
 def test_betas_need_no_trial_table_when_nothing_asks_for_it(tree):
     expected = naive_betas(tree)
     trials_path(tree).unlink()

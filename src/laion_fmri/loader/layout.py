@@ -20,6 +20,7 @@ from laion_fmri.errors import (
     SubjectNotFoundError,
 )
 from laion_fmri.reading.absent import content_missing
+from neurofetch.engine import nearest
 from neurofetch.engine import parse_entities as parse
 from neurofetch.errors import ConfigError, UsageError
 
@@ -47,6 +48,8 @@ _VOLUME = (".nii", ".nii.gz")
 #: A file that stands for content elsewhere is no larger.
 #: The session of the anatomical images, and what brings them.
 _ANATOMY = "ses-PrismaAnat"
+#: Noise ceilings of a subject, over pictures that were shown so often.
+_CEILINGS = ("Noiseceiling4rep", "Noiseceiling12rep", "NoiseceilingAllrep")
 _ANATOMICAL: dict[str, str | bool] = {"ses": "averages", "include_anatomical": True}
 _TOKEN = re.compile(r"[A-Za-z0-9]+")
 
@@ -298,13 +301,19 @@ class Layout:
     def noise_ceiling(self, session: str = "", desc: str = "Noiseceiling") -> Path:
         """Return a noise ceiling: a session's, or the subject's of that `desc`."""
         found = self._find(session, _VOLUME, suffix="statmap", desc=desc)
-        if found:
+        if found and desc.startswith("Noiseceiling"):  # other maps have other units
             return found
         here = ", ".join(name for name in self.descs() if name.startswith("Noise")) or "none"
-        what = f"the noise ceiling {desc!r} (here: {here})"
         if session:
-            what = f"the noise ceiling of {session}"
-        return self.missing(what, ses=session or "averages", desc=desc)
+            return self.missing(f"the noise ceiling of {session}", ses=session, desc=desc)
+        if desc not in _CEILINGS:  # no download would bring it
+            near = nearest(desc, _CEILINGS)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise DataNotDownloadedError(
+                f"There is no noise ceiling {desc!r} of {self.subject}.{hint} The data set has "
+                f"{', '.join(_CEILINGS)}; here: {here}."
+            )
+        return self.missing(f"the noise ceiling {desc!r} (here: {here})", ses="averages", desc=desc)
 
     def descs(self) -> list[str]:
         """Return the ``desc`` values of the subject-level maps that are here."""
