@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from neurofetch.engine import DataDirectory
+
 __all__ = [
     "LICENSE",
     "PHRASE",
@@ -96,6 +98,17 @@ def check_license(root: Path, named: str | None = None) -> None:
     if not _agreed_in_advance():
         raise LicenseNotAcceptedError(_nobody("there is no terminal to ask at"))
     _write_down(root, "standard input")
+
+
+def check_permission(directory: DataDirectory, named: str | None = None) -> None:
+    """See that the licence is accepted or can be asked for, and can then be written down.
+
+    Where it was, a directory that others keep and this user only reads is good enough, as long as
+    nothing is missing in it: the transfer looks whether it can write when it has to.
+    """
+    if not is_accepted(directory.root):
+        directory.check_writable()
+    check_license(directory.root, named)
 
 
 def require_license(root: Path, named: str | None = None, plan: str = "") -> None:

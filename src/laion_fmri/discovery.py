@@ -241,19 +241,20 @@ def describe(*, data_dir: Directory = None) -> None:
         Where to look if there is no network; default: the configured directory.
     """
 
-    def ask(fetcher: Fetcher) -> tuple[str, list[str], _Regions]:
+    def ask(fetcher: Fetcher) -> tuple[str, _Regions]:
         names = _subjects(fetcher)
-        return "", names, _regions(fetcher, names[0]) if names else _Regions("", [])
+        found = _regions(fetcher, names[0]) if names else _Regions("", [])
+        return "", found._replace(subjects=names)
 
-    def look(root: Path) -> tuple[str, list[str], _Regions]:
+    def look(root: Path) -> tuple[str, _Regions]:
         where = f" (what is in {root}: the bucket cannot be reached)"
-        return where, _subjects_on_disk(root), _on_disk(root, None)
+        return where, _on_disk(root, None)
 
-    (where, subjects, regions), _ = _asked(ask, look, data_dir, stacklevel=3)
+    (where, regions), _ = _asked(ask, look, data_dir, stacklevel=3)
     names = sorted({one.name for one in regions.all})
     print(f"LAION-fMRI{where}")
     print(f"Bucket:    s3://{DATASET.bucket}")
-    print(f"Subjects:  {_counted(subjects)}")
+    print(f"Subjects:  {_counted(regions.subjects)}")
     print(f"ROIs:      {_counted(names, f' of {regions.subject}')}")
 
 

@@ -17,7 +17,7 @@ from laion_fmri._dataset import (
     subject_trees,
     whole_trees,
 )
-from laion_fmri._license import agree, check_license, is_accepted, require_license
+from laion_fmri._license import agree, check_permission, require_license
 from laion_fmri._models import embedding_models
 from laion_fmri._names import also_named
 from laion_fmri._stimulus_access import (
@@ -104,7 +104,19 @@ Numbers = str | int | Iterable[str | int] | None
 Subjects = str | int | Iterable[str | int]
 
 
-class _Keywords(TypedDict, total=False):
+class _Common(TypedDict, total=False):
+    """How files are fetched, whichever they are, for the type checker."""
+
+    verify: bool
+    overwrite: bool
+    mix: bool
+    shard: tuple[int, int] | None
+    limit_rate: float | None
+    patience: float | None
+    progress: str | bool | Callable[[Event], None] | None
+
+
+class _Keywords(_Common, total=False):
     """The keywords of `download` that do not change what it returns, for the type checker."""
 
     session: Values
@@ -118,42 +130,20 @@ class _Keywords(TypedDict, total=False):
     include_localizers: bool
     include: Values
     exclude: Values
-    verify: bool
-    overwrite: bool
-    mix: bool
-    shard: tuple[int, int] | None
-    limit_rate: float | None
-    patience: float | None
-    progress: str | bool | Callable[[Event], None] | None
     accept_license: str | None
     data_dir: str | os.PathLike[str] | None
 
 
-class _How(TypedDict, total=False):
-    """How files are fetched, whichever they are, for the type checker."""
+class _RawHow(_Common, total=False):
+    """The keywords of `download_raw` that are handed on."""
+
+    dry_run: bool
+
+
+class _How(_RawHow, total=False):
+    """The same, with `n_jobs`, which has a place of its own there."""
 
     n_jobs: int
-    dry_run: bool
-    verify: bool
-    overwrite: bool
-    mix: bool
-    shard: tuple[int, int] | None
-    limit_rate: float | None
-    patience: float | None
-    progress: str | bool | Callable[[Event], None] | None
-
-
-class _RawHow(TypedDict, total=False):
-    """The same without `n_jobs`, which has a place of its own."""
-
-    dry_run: bool
-    verify: bool
-    overwrite: bool
-    mix: bool
-    shard: tuple[int, int] | None
-    limit_rate: float | None
-    patience: float | None
-    progress: str | bool | Callable[[Event], None] | None
 
 
 @overload
@@ -402,7 +392,7 @@ def _fetch(
     with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not settings.dry_run:
             _Previous.compare(root, named=data_dir is not None)
-            _check_permission(fetcher.directory, accept_license)
+            check_permission(fetcher.directory, accept_license)
         plan = fetcher.prepare(lambda: choose(fetcher, labels, wanted, extras), settings)
         warn_of_notes(plan, stacklevel=4)
         if settings.dry_run:
@@ -572,17 +562,6 @@ def fetcher_for(
 
     make_source = stimuli if extras.stimuli else None
     return Fetcher(described, root, network=network, make_source=make_source)
-
-
-def _check_permission(directory: DataDirectory, accept_license: str | None) -> None:
-    """See that the licence is accepted or can be asked for, and can then be written down.
-
-    Where it was, a directory that others keep and this user only reads is good enough, as long as
-    nothing is missing in it: the transfer looks whether it can write when it has to.
-    """
-    if not is_accepted(directory.root):
-        directory.check_writable()
-    check_license(directory.root, accept_license)
 
 
 def labels_of(subject: object) -> tuple[str, ...] | None:

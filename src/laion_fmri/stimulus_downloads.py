@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import DATASET, GATED
-from laion_fmri._license import can_ask, check_license, is_accepted, require_license
+from laion_fmri._license import can_ask, check_permission, require_license
 from laion_fmri._models import AVAILABLE_MODELS, embedding_key, embedding_models
 from laion_fmri.access.gated_files import StimuliSource
 from laion_fmri.access.request_id import keep_new_id, known_id
@@ -204,9 +204,7 @@ def _fetch(
     wanted = list(keys)
     root = chosen_directory(data_dir)
     with Fetcher(DATASET, root, network=settings.network) as fetcher:
-        if not is_accepted(root):
-            fetcher.directory.check_writable()
-        check_license(root, accept_license)
+        check_permission(fetcher.directory, accept_license)
         plan = fetcher.prepare(lambda: _selected(fetcher, wanted), settings)
         warn_of_notes(plan, stacklevel=4)
         fetcher.run(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from laion_fmri.cli.parts import add_parts
+from laion_fmri.cli.parts import add_license, add_parts
 from laion_fmri.cli.show import add_show
 from laion_fmri.cli.stimuli import add_stimuli
 from neurofetch import console
@@ -148,11 +148,7 @@ def _add_download(commands: Commands) -> None:
         action="store_true",
         help="also read every byte of the files that are here, and fetch damaged ones again",
     )
-    how.add_argument(
-        "--accept-license",
-        metavar="CC0-1.0",
-        help="accept the licence of the data by its name (or set LAION_FMRI_ACCEPT_LICENSE)",
-    )
+    add_license(how)
     console.add_output(parser)
     parser.set_defaults(handler=_download)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[console.Parser]
 
-__all__ = ["add_parts"]
+__all__ = ["add_license", "add_parts"]
 
 _CONFIGURED = "the one that was configured"
 _RAW_FILTERS = (
@@ -48,7 +48,7 @@ def add_parts(commands: Commands) -> None:
         )
         console.add_data_dir(parser, _CONFIGURED)
         if name != "stimuli":  # they have terms of their own
-            _add_license(parser)
+            add_license(parser)
         parser.set_defaults(handler=_single(name))
     _add_access(commands)
 
@@ -66,12 +66,13 @@ def _add_raw(commands: Commands) -> None:
     console.add_filters(parser, _RAW_FILTERS)
     console.add_transfer(parser)
     console.add_data_dir(parser, _CONFIGURED)
-    _add_license(parser)
+    add_license(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_raw)
 
 
-def _add_license(parser: argparse.ArgumentParser) -> None:
+def add_license(parser: argparse._ActionsContainer) -> None:
+    """Add the flag that accepts the licence of the data."""
     parser.add_argument(
         "--accept-license",
         metavar="CC0-1.0",
@@ -97,7 +98,7 @@ def _add_embeddings(commands: Commands) -> None:
     )
     parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="large files in flight")
     console.add_data_dir(parser, _CONFIGURED)
-    _add_license(parser)
+    add_license(parser)
     parser.set_defaults(handler=_embeddings)
 
 
