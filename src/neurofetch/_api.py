@@ -64,6 +64,7 @@ def plan(
     derivatives: Values = None,
     mix: bool = False,
     verify: bool = False,
+    offline: bool | None = None,
     progress: str | bool | Callable[[Event], None] | None = "none",
     **entities: Values,
 ) -> Plan:
@@ -111,6 +112,9 @@ def plan(
         sets would lie in each other's folders. A file of one is never replaced by one of the other.
     verify : bool
         Read every byte of the files that are here: damaged ones are to be fetched again.
+    offline : bool, optional
+        Do not use the network: choose from what was listed before, and was written down in the
+        data directory. By default what ``NEUROFETCH_OFFLINE`` says (1 or 0), or False.
     progress : {"none", "auto", "bar", "lines", "json"}, bool or callable, optional
         How to show how far the listing is, and the reading of what files name; a callable gets
         every event.
@@ -132,6 +136,8 @@ def plan(
         If `dest` cannot be used.
     OtherDatasetError
         If `dest` is of another data set, and `mix` is not set.
+    OfflineError
+        If the network is not to be used, and nothing of what the server has is remembered.
 
     Warns
     -----
@@ -157,6 +163,7 @@ def plan(
         verify=verify,
         dry_run=True,
         mix=mix,
+        offline=offline,
     )
     root = _root(dest, data_dir)
     dataset = _dataset(url, region, bare=bare)
@@ -189,6 +196,7 @@ def get(
     derivatives: Values = None,
     mix: bool = False,
     verify: bool = False,
+    offline: bool | None = None,
     **entities: Values,
 ) -> Report:
     """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
@@ -196,7 +204,8 @@ def get(
     Parameters
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
-    overwrite, shard, region, follow, bare, permissive, derivatives, mix, verify, **entities
+    overwrite, shard, region, follow, bare, permissive, derivatives, mix, verify, offline
+    **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -249,6 +258,7 @@ def get(
         overwrite=overwrite,
         verify=verify,
         mix=mix,
+        offline=offline,
     )
     root = _root(dest, data_dir)
     dataset = _dataset(url, region, bare=bare)

@@ -186,6 +186,7 @@ def _get(arguments: argparse.Namespace) -> int:
         "bare": arguments.bare,
         "permissive": arguments.permissive,
         "derivatives": arguments.derivatives,
+        "offline": arguments.offline or None,
         **filters,
     }
     where = (arguments.url, arguments.data_dir)

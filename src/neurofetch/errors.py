@@ -16,6 +16,7 @@ __all__ = [
     "NetworkAwayError",
     "NeurofetchError",
     "NothingMatchedError",
+    "OfflineError",
     "OtherDatasetError",
     "OutputError",
     "ProtocolError",
@@ -54,7 +55,8 @@ class NeurofetchError(Exception):
         │   └── DiskFullError                    errno ENOSPC
         ├── ServerError (OSError)                the server, or the way to it
         │   ├── UnreachableError (ConnectionError)   no response at all
-        │   │   └── NetworkAwayError             the network was away for too long
+        │   │   ├── NetworkAwayError             the network was away for too long
+        │   │   └── OfflineError                 the network is not to be used
         │   ├── TransientError (ConnectionError)     worth another attempt
         │   ├── ProtocolError                    a response that cannot be used
         │   ├── MissingBucketError (FileNotFoundError)
@@ -168,6 +170,10 @@ class NetworkAwayError(UnreachableError):
     def __init__(self, message: str, *, everywhere: bool = True) -> None:
         super().__init__(message)
         self.everywhere = everywhere
+
+
+class OfflineError(UnreachableError):
+    """The network is not to be used (``--offline``, ``NEUROFETCH_OFFLINE``), but is needed."""
 
 
 class TransientError(ServerError, ConnectionError):

@@ -22,7 +22,13 @@ from neurofetch._threads import few_collections, start, together
 from neurofetch._version import __version__
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
-from neurofetch.errors import DestinationError, UnsafeNameError
+from neurofetch.errors import (
+    DestinationError,
+    NeurofetchError,
+    OfflineError,
+    UnreachableError,
+    UnsafeNameError,
+)
 from neurofetch.events import Event, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
 from neurofetch.model import Action, Status
@@ -31,7 +37,9 @@ from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
+from neurofetch.sources.remembered import Recording, Remembered, pack
 from neurofetch.sources.s3 import Bucket, S3Source
+from neurofetch.sources.source import ListedSource
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
@@ -42,13 +50,15 @@ if TYPE_CHECKING:
 
     from neurofetch.errors import TransientError
     from neurofetch.integrity.verification import ServerChecksum
-    from neurofetch.lister import Ask, Found, PagedSource
+    from neurofetch.lister import Ask, Found
     from neurofetch.model import Plan, Receipt, RemoteFile, Report, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
-    from neurofetch.sources.source import Level, Source
+    from neurofetch.sources.remembered import Heard
+    from neurofetch.sources.source import Level, PagedSource, Source
     from neurofetch.store.audit import Audit
     from neurofetch.store.data_source import DataSource
+    from neurofetch.store.listings import Kept
     from neurofetch.transfer.options import Inspect
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
@@ -63,6 +73,8 @@ _ASKED_SECONDS, _ASKED_BEAT = 1.0, 0.02
 """Seconds. Until then the first request has gone out, or something is in its way."""
 _QUICK = 1.0
 """Seconds: nothing is said of a listing that takes less."""
+_BRIEF = 3.0
+"""Seconds to wait for a network that is away, where what is here may be all that is needed."""
 
 
 class Listing(NamedTuple):
@@ -135,6 +147,7 @@ class RunSettings:
         verify: bool = False,
         dry_run: bool = False,
         mix: bool = False,
+        offline: bool | None = None,
         stacklevel: int = 3,
     ) -> RunSettings:
         """Check what a user gave, before any server is asked.
@@ -151,6 +164,8 @@ class RunSettings:
         progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
             See `listener`.
         overwrite, verify, dry_run, mix : bool
+        offline : bool, optional
+            Whether the network is not to be used; by default what the environment says.
         stacklevel : int
             For warnings: 3 is the line that called the caller of this.
 
@@ -164,9 +179,11 @@ class RunSettings:
         check_switches(overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix)
         network = Network.from_environment()
         patience = network.patience if patience is None else patience
+        offline = network.offline if offline is None else offline
+        check_switches(offline=offline)
         return cls(
             options=Options(n_jobs=checked_jobs(n_jobs, stacklevel + 1)),
-            network=replace(network, limit_rate=limit_rate, patience=patience),
+            network=replace(network, limit_rate=limit_rate, patience=patience, offline=offline),
             listen=listener(progress),
             shard=checked_shard(shard),
             overwrite=overwrite,
@@ -234,6 +251,10 @@ class Fetcher:
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
+        self._lists: PagedSource = cast("PagedSource", self.source)
+        """Who lists: the source, or what is remembered of it."""
+        self._listed: tuple[tuple[str, ...], bytes] | None = None
+        """What the source listed for the plan that was made last: to be remembered."""
 
     def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
         """Return the source of a dataset that lies in a public bucket."""
@@ -261,7 +282,7 @@ class Fetcher:
         ServerError
         """
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
-        walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
+        walks = [partial(self._lists.walk, prefix) for prefix in listing.walks]
         with self._listing() as ask:
             found = ask([*levels, *walks])
         if len(found) == 1:
@@ -289,7 +310,7 @@ class Fetcher:
         from neurofetch.lister import Lister  # noqa: PLC0415 - not every dataset is looked for
 
         with self._listing() as ask:
-            lister = Lister(cast("PagedSource", self.source), ask, self.dataset.bucket)
+            lister = Lister(self._lists, ask, self.dataset.bucket)
             found = lister.find(self.dataset.base, Narrowing(query, derivatives))
         self.dataset = replace(self.dataset, base=found.base)
         return found
@@ -317,7 +338,7 @@ class Fetcher:
                 meter.over()
 
     def _files_of_level(self, prefix: str) -> list[RemoteFile]:
-        return self.source.level(prefix).files
+        return self._lists.level(prefix).files
 
     def levels(self, prefixes: Sequence[str]) -> list[Level]:
         """Return the files and folders directly below some prefixes.
@@ -326,7 +347,7 @@ class Fetcher:
         ------
         ServerError
         """
-        calls = [partial(self.source.level, prefix) for prefix in prefixes]
+        calls = [partial(self._lists.level, prefix) for prefix in prefixes]
         return together(calls, _LISTERS, self.client.outages.poll)
 
     def read(self, remote: RemoteFile, *, limit: int) -> bytes:
@@ -378,19 +399,59 @@ class Fetcher:
             If the data directory is of another data set.
         UnsafeNameError, DestinationError
             If a path leaves the data directory, or something else stands at it.
+        OfflineError
+            If the network is not to be used, and what the source has is not remembered.
         """
         settings = settings or RunSettings()
         self._check_bucket(mix=settings.mix)
         self.listen = settings.listen
-        self._to_move = not settings.dry_run
-        with few_collections():
-            with self.client.outages.told_to(telling(_logging(settings.listen))):
-                chosen = choose()
-            self._check_source(mix=settings.mix)
-            plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
+        self._to_move = not settings.dry_run and not self.client.network.offline
+        plan = self._planned(choose, settings)
         if settings.verify:
             plan = self._repaired(plan, settings)
         return plan.shard(*settings.shard) if settings.shard is not None else plan
+
+    def _planned(self, choose: Callable[[], Selection], settings: RunSettings) -> Plan:
+        """Choose and plan: from what the source lists, or from what it listed before.
+
+        The latter counts where the network is not to be used. It also does where the source cannot
+        be reached, and all that is asked for is here; if not, the source is waited for.
+        """
+        if isinstance(self.source, ListedSource):
+            return self._plan_from(choose, settings)
+        if self.client.network.offline:
+            self._remember_lists()
+            return self._plan_from(choose, settings)
+        self._lists = listing = Recording(cast("PagedSource", self.source))
+        if not self._remembers():
+            return self._plan_from(choose, settings, listing)
+        try:
+            with self.client.outages.brief(_BRIEF):
+                return self._plan_from(choose, settings, listing)
+        except UnreachableError as error:
+            _log.debug("what was listed before is looked at: %s", error)
+        with contextlib.suppress(NeurofetchError):
+            self._remember_lists()
+            plan = self._plan_from(choose, settings)
+            if not plan.moving:
+                return plan
+        self._lists = listing
+        self.client.outages.begin_anew()
+        return self._plan_from(choose, settings, listing)
+
+    def _plan_from(
+        self,
+        choose: Callable[[], Selection],
+        settings: RunSettings,
+        listing: Recording | None = None,
+    ) -> Plan:
+        with few_collections():
+            with self.client.outages.told_to(telling(_logging(settings.listen))):
+                chosen = choose()
+            if listing is not None:
+                self._keep_in_mind(listing)
+            self._check_source(mix=settings.mix)
+            return self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
 
     def plan_for(
         self, selection: Selection, *, overwrite: bool = False, adopt: bool = False
@@ -408,7 +469,8 @@ class Fetcher:
         """
         from neurofetch.survey import plan_wants  # noqa: PLC0415 - see `_Loading`
 
-        notes = (*selection.notes, *self.source.notes)
+        lists = self._lists if isinstance(self._lists, Remembered) else self.source
+        notes = (*selection.notes, *lists.notes)
         with few_collections():
             return plan_wants(
                 self.directory, selection.wants, notes, overwrite=overwrite, adopt=adopt
@@ -481,7 +543,7 @@ class Fetcher:
         UserWarning
             Of optional files that the server does not have.
         """
-        from neurofetch.transfer.run import transfer  # noqa: PLC0415 - see `_Loading`
+        from neurofetch.transfer.run import transfer, untransferred  # noqa: PLC0415 - see `_Loading`
 
         settings = settings or RunSettings()
         listen = _logging(settings.listen)
@@ -489,15 +551,18 @@ class Fetcher:
         if permit is not None:
             permit()
         self._remember(plan, mix=settings.mix)
-        report = transfer(
-            plan,
-            self.directory,
-            self.client,
-            self.source,
-            settings.options,
-            listen=listen,
-            inspect=inspect,
-        )
+        if self.client.network.offline:
+            report = untransferred(plan, listen)
+        else:
+            report = transfer(
+                plan,
+                self.directory,
+                self.client,
+                self.source,
+                settings.options,
+                listen=listen,
+                inspect=inspect,
+            )
         if report.of(Status.FETCHED):
             self._remember(plan, mix=True)  # the data set's own description may be here now
         if strict:
@@ -557,10 +622,66 @@ class Fetcher:
             return
         try:
             where.source = remember(where.state, self.data_source, mix=mix)
+            self._write_lists()
         except (OSError, UnsafeNameError) as error:
             if isinstance(error, DestinationError):
                 raise
             _log.debug("the source cannot be written down: %s", error)
+
+    # -- what it listed ----------------------------------------------------------------------
+
+    @property
+    def _lists_of(self) -> str:
+        """What the remembered lists are of: keys of a bucket, as this kind of source tells them."""
+        bucket, kind = self.dataset.bucket, type(self.source)
+        place = f"s3://{bucket}" if bucket else self.data_source.identity
+        return place if kind is S3Source else f"{place} {kind.__name__}"
+
+    def _remembers(self) -> bool:
+        """Whether anything that a source listed is remembered here."""
+        return (self.directory.state / "listings").is_dir()
+
+    def _keep_in_mind(self, listing: Recording) -> None:
+        """Take what was listed, in little room, until it is written."""
+        heard = listing.taken()
+        if self._to_move and heard:
+            names = (*(f"walk {one}" for one in sorted(heard.walks)), *sorted(heard.levels))
+            self._listed = names, pack(heard)
+
+    def _write_lists(self) -> None:
+        """Write down what was listed for the plan that is carried out."""
+        if self._listed is None:
+            return
+        from neurofetch.store.listings import keep, kept, merge  # noqa: PLC0415
+
+        (names, packed), self._listed = self._listed, None
+        state = self.directory.state
+        if keep(state, self._lists_of, names, packed):
+            found, lists = _readable(kept(state, self._lists_of))
+            merge(state, self._lists_of, found, pack(Remembered(lists, "").whole()))
+
+    def _remember_lists(self) -> None:
+        """List from what is remembered from now on.
+
+        Raises
+        ------
+        OfflineError
+            If nothing is.
+        """
+        from neurofetch.store.listings import kept  # noqa: PLC0415 - few runs need it
+
+        found, lists = _readable(kept(self.directory.state, self._lists_of))
+        name = self.source.name
+        if not found:
+            msg = (
+                f"{self.directory.root} does not remember what {name} has, and the network is not "
+                "to be used. Nothing was fetched. Run the same call once with the network. "
+                "(What is here can be checked without: neurofetch verify.)"
+            )
+            raise OfflineError(msg)
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found[-1].when))
+        note = f"{name} was not asked: this is from what it listed before, {when} the last time"
+        self._lists = Remembered(lists, name, (note,))
 
     # -- look again --------------------------------------------------------------------------
 
@@ -758,6 +879,21 @@ def bucket_of(dataset: Dataset) -> Bucket:
         If an environment variable is wrong.
     """
     return Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
+
+
+def _readable(kept: Sequence[Kept]) -> tuple[list[Kept], list[Heard]]:
+    """Return the remembered lists that can be read, and what is in them."""
+    from neurofetch.sources.remembered import UnreadableListingError, unpack  # noqa: PLC0415
+
+    found, lists = [], []
+    for one in kept:
+        try:
+            lists.append(unpack(one.packed))
+        except UnreadableListingError as error:
+            _log.debug("%s: %s", one.path, error)
+            continue
+        found.append(one)
+    return found, lists
 
 
 def _warn_of_missing(plan: Plan, report: Report, stacklevel: int) -> None:

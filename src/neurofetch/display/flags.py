@@ -398,6 +398,12 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         help="bytes a second over all connections, such as 20M",
     )
     add_patience(group)
+    group.add_argument(
+        "--offline",
+        action="store_true",
+        help="do not use the network: choose from what the server listed before, and name what is "
+        "not here",
+    )
     group = group_of(parser, OUTPUT)
     group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
     group.add_argument(

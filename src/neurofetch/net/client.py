@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from neurofetch.errors import (
     InterruptedTransferError,
     NeurofetchError,
+    OfflineError,
     ProtocolError,
     ServerError,
     TransientError,
@@ -68,6 +69,12 @@ _FAR = 100
 """A connection crawls when others are so many times as fast."""
 _DRAIN = 64 * 1024
 """Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
+
+
+_OFFLINE = (
+    "the network is not to be used (--offline, offline=True or NEUROFETCH_OFFLINE), and it would "
+    "be needed here"
+)
 
 
 class Pending(NamedTuple):
@@ -174,6 +181,7 @@ class Client:
         TransientError, UnreachableError, ProtocolError, InterruptedTransferError
             As `send`.
         """
+        self._check_allowed()
         if self._turns is not None:
             self._turns.acquire()
         try:
@@ -403,6 +411,11 @@ class Client:
         if self._closed:
             msg = "stopped on request"
             raise InterruptedTransferError(msg)
+        self._check_allowed()
+
+    def _check_allowed(self) -> None:
+        if self.network.offline:
+            raise OfflineError(_OFFLINE)
 
     def release(self, connection: Connection, *, keep: bool) -> None:
         """Take a connection back; close it unless it is to be kept."""

@@ -396,6 +396,21 @@ class Outages:
             self._closed = True
             self._news.notify_all()
 
+    @contextmanager
+    def brief(self, seconds: float) -> Iterator[None]:
+        """Be patient for so long at most, for a while: there is another way.
+
+        Parameters
+        ----------
+        seconds : float
+        """
+        before = self.patience
+        self.patience = min(before, seconds)
+        try:
+            yield
+        finally:
+            self.patience = before
+
     def begin_anew(self) -> None:
         """Forget what was given up: another run has patience of its own."""
         for line in [*self._lines.values()]:

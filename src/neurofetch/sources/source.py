@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Level", "ListedSource", "Source"]
+__all__ = ["Level", "ListedSource", "PagedSource", "Source"]
 
 
 class Level(NamedTuple):
@@ -72,6 +72,25 @@ class Source(Protocol):
         Then access was granted, so a refusal is a failure, and is tried once more with a fresh
         address.
         """
+        ...
+
+
+class PagedSource(Protocol):
+    """A source that can say what its first page holds; see `Source`."""
+
+    base: str
+    """The prefix at which the data set begins: names are kept relative to it."""
+
+    def walk(self, prefix: str) -> list[RemoteFile]:
+        """Return every file whose key begins with `prefix`."""
+        ...
+
+    def level(self, prefix: str) -> Level:
+        """Return the files and folders whose names begin so, none of those in the folders."""
+        ...
+
+    def first_page(self, prefix: str) -> tuple[list[RemoteFile], bool]:
+        """Return the first files whose keys begin with `prefix`, and whether they are all."""
         ...
 
 
