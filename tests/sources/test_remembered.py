@@ -96,7 +96,7 @@ def test_what_is_answered_is_what_the_source_says(keys, recorded, asked):
 
 @given(KEYS, KEYS, CALLS, CALLS, CALLS)
 def test_the_newer_list_counts(before, after, first, second, asked):
-    """A source that changed: what was listed again is as it is now, the rest as it was, if known."""
+    """A source that changed: what was listed again is as now, the rest as before, if known."""
     old, new = Tree(files_only(before)), Tree(files_only(after), etag="b")
     lists = []
     for tree, calls in ((old, first), (new, second)):
