@@ -14,7 +14,6 @@ import threading
 from bisect import bisect_left
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from neurofetch.errors import (
     InterruptedTransferError,
@@ -32,7 +31,7 @@ from neurofetch.sources.graphql import (
     SchemaError,
     nothing_fetched,
 )
-from neurofetch.sources.openneuro_address import SITE, Address, parse_openneuro
+from neurofetch.sources.openneuro_address import SITE, Address
 from neurofetch.sources.openneuro_rows import Rows
 from neurofetch.sources.openneuro_versions import is_draft, newest, unknown_version, versions_of
 from neurofetch.sources.source import Level
@@ -171,6 +170,11 @@ class OpenNeuroSource:
     def version(self) -> str:
         """The tag; "" before it was listed."""
         return self._snapshot.tag if self._snapshot else ""
+
+    @property
+    def server(self) -> str:
+        """The server, where it is another than openneuro.org; else ""."""
+        return "" if self.site == SITE else self.site
 
     @property
     def files_listed(self) -> int:
@@ -341,8 +345,8 @@ class OpenNeuroSource:
         """Return the error that says what can be done."""
         accession = self._address.accession
         if isinstance(error, DeletedDatasetError):
-            on = parse_openneuro(self.site + error.redirect, self.site) if error.redirect else None
-            hint = f" It goes on as {on}." if on else ""
+            on = re.search(r"\bds[0-9]+\b", error.redirect)
+            hint = f" It goes on as openneuro:{on[0]}." if on else ""
             return NothingMatchedError(f"{str(error).rstrip('.')}. Nothing was fetched.{hint}")
         if isinstance(error, MissingRemoteError):
             return NothingMatchedError(
@@ -433,8 +437,3 @@ def _like(accession: str) -> list[str]:
     for near in (number + 1, number - 1):
         found[f"ds{max(near, 1):06}"] = None
     return [one for one in found if one != accession]
-
-
-def place_of(site: str) -> str:
-    """Return what a data directory remembers of another server than openneuro.org: its host."""
-    return "" if site == SITE else urlsplit(site).netloc
