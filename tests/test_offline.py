@@ -10,6 +10,7 @@ import pytest
 import neurofetch
 from neurofetch.errors import ConfigError, OfflineError, RefusedError, UnreachableError
 from neurofetch.model import Action, Status
+from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import S3Server
 from tests.faces import Shell, make_s3, on_disk
 from tests.test_get import BASE, FILES, URL
@@ -341,3 +342,38 @@ def test_laion_fmri_without_the_network(tmp_path):
             shell, *words, "--ses", "ses-01", "--offline", package="laion_fmri"
         )
         assert (code, sockets) == (0, "[]"), said
+
+
+# -- OpenNeuro -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    with OpenNeuro() as server:
+        server.add("ds000001", {"1.0.0": small_tree(), "1.1.0": small_tree(subjects=3)})
+        monkeypatch.setenv("OPENNEURO_URL", server.url)
+        monkeypatch.chdir(tmp_path)
+        yield server
+
+
+NAMES = ["ds000001", "openneuro:ds000001@1.0.0", "doi:10.18112/openneuro.ds000001.v1.0.0"]
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
+@pytest.mark.parametrize("url", NAMES)
+def test_a_version_of_openneuro_without_the_network(site, tmp_path, url):
+    neurofetch.get("openneuro:ds000001@1.0.0", progress=False)
+    written = (tmp_path / "ds000001/.neurofetch/source.json").read_bytes()
+    asked = len(site.log) + len(site.bucket.log)
+    report = neurofetch.get(url, subject="01", offline=True, progress=False)
+    assert {one.status for one in report.outcomes} == {Status.KEPT}
+    assert len(site.log) + len(site.bucket.log) == asked
+    assert (tmp_path / "ds000001/.neurofetch/source.json").read_bytes() == written
+    assert json.loads(written)["version"] == "1.0.0"
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
+def test_another_version_than_the_one_that_is_here_is_not_known_offline(site):
+    neurofetch.get("openneuro:ds000001@1.0.0", progress=False)
+    with pytest.raises(OfflineError, match=r"ds000001@1\.1\.0"):
+        neurofetch.get("openneuro:ds000001@1.1.0", offline=True, progress=False)

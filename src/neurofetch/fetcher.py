@@ -123,6 +123,8 @@ class RunSettings:
         Only the plan is wanted: nothing is written, not even a receipt.
     mix : bool
         The data directory may be of another data set.
+    update : bool
+        The data directory may hold another version of this data set.
     """
 
     options: Options = field(default_factory=Options)
@@ -133,6 +135,7 @@ class RunSettings:
     verify: bool = False
     dry_run: bool = False
     mix: bool = False
+    update: bool = False
 
     @classmethod
     def checked(
@@ -148,6 +151,7 @@ class RunSettings:
         dry_run: bool = False,
         mix: bool = False,
         offline: bool | None = None,
+        update: bool = False,
         stacklevel: int = 3,
     ) -> RunSettings:
         """Check what a user gave, before any server is asked.
@@ -163,7 +167,7 @@ class RunSettings:
             15 minutes.
         progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
             See `listener`.
-        overwrite, verify, dry_run, mix : bool
+        overwrite, verify, dry_run, mix, update : bool
         offline : bool, optional
             Whether the network is not to be used; by default what the environment says.
         stacklevel : int
@@ -176,7 +180,7 @@ class RunSettings:
         ConfigError
             If an environment variable is wrong.
         """
-        check_switches(overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix)
+        check_switches(overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix, update=update)
         network = Network.from_environment()
         patience = network.patience if patience is None else patience
         offline = network.offline if offline is None else offline
@@ -190,6 +194,7 @@ class RunSettings:
             verify=verify,
             dry_run=dry_run,
             mix=mix,
+            update=update,
         )
 
 
@@ -310,7 +315,9 @@ class Fetcher:
         from neurofetch.lister import Lister  # noqa: PLC0415 - not every dataset is looked for
 
         with self._listing() as ask:
-            lister = Lister(self._lists, ask, self.dataset.bucket)
+            root = "" if self.dataset.home else None
+            place = f"{self.source.name}/" if self.dataset.home else self.dataset.origin
+            lister = Lister(self._lists, ask, place, root)
             found = lister.find(self.dataset.base, Narrowing(query, derivatives))
         self.dataset = replace(self.dataset, base=found.base)
         return found
@@ -451,6 +458,7 @@ class Fetcher:
             if listing is not None:
                 self._keep_in_mind(listing)
             self._check_source(mix=settings.mix)
+            chosen = self._of_one_version(chosen, settings)
             return self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
 
     def plan_for(
@@ -578,7 +586,11 @@ class Fetcher:
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
         dataset, endpoint, address = self.dataset, "", ""
-        if dataset.bucket:
+        if dataset.home:
+            url, server = dataset.home, str(getattr(self.source, "server", ""))
+            address = plain_url(server) if server else ""
+            endpoint = address.rpartition("://")[2]
+        elif dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
             server = bucket_of(dataset).endpoint
             address = plain_url(server) if server else ""
@@ -588,11 +600,22 @@ class Fetcher:
             url = plain_url(name) if "://" in name else dataset.name
         tool = f"neurofetch {__version__}"
         tidy = dataset.tidy_labels
-        return DataSource(dataset.kind, url, endpoint, tool=tool, tidy_labels=tidy, server=address)
+        return DataSource(
+            dataset.kind,
+            url,
+            endpoint,
+            tool=tool,
+            tidy_labels=tidy,
+            server=address,
+            version=str(getattr(self.source, "version", "")),
+        )
 
     def _check_bucket(self, *, mix: bool) -> None:
         """See, before anything is listed, that it is not another bucket's directory."""
         bucket = self.dataset.bucket
+        if self.dataset.home and not mix:
+            self._check_source(mix=mix)  # which it is, is known before any server is asked
+            return
         if mix or not bucket or next(self.directory.root.glob(".*/source.json"), None) is None:
             return  # as of most: so nothing more is loaded before the first request
         from neurofetch.store.data_source import read_sources, state_folders  # noqa: PLC0415
@@ -613,12 +636,30 @@ class Fetcher:
         where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
         where.others = Others(where.root, where.state, source.identity)
 
+    def _of_one_version(self, chosen: Selection, settings: RunSettings) -> Selection:
+        """See that the data directory is of this version, or is to become one of it.
+
+        Returns
+        -------
+        Selection
+            The same files, and what there is to say of the versions.
+        """
+        version = self.data_source.version
+        if not self.dataset.home or not version:
+            return chosen
+        from neurofetch.store.versions import check_version  # noqa: PLC0415 - see `_Loading`
+
+        notes = check_version(
+            self.directory, self.data_source, chosen.wants, update=settings.update, mix=settings.mix
+        )
+        return chosen._replace(notes=(*notes, *chosen.notes))
+
     def _remember(self, plan: Plan, *, mix: bool) -> None:
         """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""
         from neurofetch.store.data_source import remember  # noqa: PLC0415
 
         where = self.directory
-        if not plan.moving and not where.state.is_dir():
+        if isinstance(self._lists, Remembered) or (not plan.moving and not where.state.is_dir()):
             return
         try:
             where.source = remember(where.state, self.data_source, mix=mix)
@@ -635,7 +676,19 @@ class Fetcher:
         """What the remembered lists are of: keys of a bucket, as this kind of source tells them."""
         bucket, kind = self.dataset.bucket, type(self.source)
         place = f"s3://{bucket}" if bucket else self.data_source.identity
+        if self.dataset.home:
+            return f"{self.dataset.home}@{self._version_at_hand()}"
         return place if kind is S3Source else f"{place} {kind.__name__}"
+
+    def _version_at_hand(self) -> str:
+        """Return the version that is listed, or asked for; else that which is here."""
+        for name in ("version", "wanted"):
+            if version := str(getattr(self.source, name, "")):
+                return version
+        from neurofetch.store.data_source import read_sources  # noqa: PLC0415 - few runs need it
+
+        known = (one for one in read_sources(self.directory.state) if one.is_of(self.data_source))
+        return next((one.version for one in known), "")
 
     def _remembers(self) -> bool:
         """Whether anything that a source listed is remembered here."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Level", "ListedSource", "PagedSource", "Source"]
+__all__ = ["Level", "ListedSource", "PagedSource", "Source", "at_once"]
 
 
 class Level(NamedTuple):
@@ -92,6 +92,19 @@ class PagedSource(Protocol):
     def first_page(self, prefix: str) -> tuple[list[RemoteFile], bool]:
         """Return the first files whose keys begin with `prefix`, and whether they are all."""
         ...
+
+
+def at_once(source: Source, remote: RemoteFile) -> int | None:
+    """Return how many files of the kind of this one may be asked for at once; None for no bound.
+
+    Parameters
+    ----------
+    source : Source
+        One that has such files says so by a method of this name.
+    remote : RemoteFile
+    """
+    bound = getattr(source, "at_once", None)
+    return None if bound is None else bound(remote)
 
 
 class ListedSource:
