@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,7 +32,7 @@ from neurofetch.store.folder import given_path
 from neurofetch.transfer.options import check_switches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from neurofetch.events import Event
     from neurofetch.fetcher import MakeSource
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["get", "plan", "verify"]
 
 Where = str | os.PathLike[str]
+Places = Where | Iterable[Where] | None
 
 
 def plan(
@@ -73,6 +75,7 @@ def plan(
     update: bool = False,
     verify: bool = False,
     offline: bool | None = None,
+    mirrors: Places = None,
     progress: str | bool | Callable[[Event], None] | None = "none",
     **entities: Values,
 ) -> Plan:
@@ -129,6 +132,11 @@ def plan(
     offline : bool, optional
         Do not use the network: choose from what was listed before, and was written down in the
         data directory. By default what ``NEUROFETCH_OFFLINE`` says (1 or 0), or False.
+    mirrors : str, path, or iterable of them, optional
+        Other places that have the same bytes, in the order in which to ask them: folders on this
+        machine, from which is copied what is there; then ``https://…`` and ``s3://BUCKET/PREFIX``
+        (a copy of the data set with its own paths) and ``"nemar"``, for files that the source does
+        not give. A file is taken from there only if its content is the one that was listed.
     progress : {"none", "auto", "bar", "lines", "json"}, bool or callable, optional
         How to show how far the listing is, and the reading of what files name; a callable gets
         every event.
@@ -179,6 +187,7 @@ def plan(
         dry_run=True,
         mix=mix,
         offline=offline,
+        mirrors=mirrors,
         update=update,
     )
     asked = _asked(url, region, bare=bare)
@@ -214,6 +223,7 @@ def get(
     update: bool = False,
     verify: bool = False,
     offline: bool | None = None,
+    mirrors: Places = None,
     **entities: Values,
 ) -> Report:
     """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
@@ -222,7 +232,7 @@ def get(
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
     overwrite, shard, region, follow, bare, permissive, derivatives, mix, update, verify, offline
-    **entities
+    mirrors, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -276,6 +286,7 @@ def get(
         verify=verify,
         mix=mix,
         offline=offline,
+        mirrors=mirrors,
         update=update,
     )
     asked = _asked(url, region, bare=bare)

@@ -39,7 +39,7 @@ from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
 from neurofetch.sources.remembered import Recording, Remembered, pack
 from neurofetch.sources.s3 import Bucket, S3Source
-from neurofetch.sources.source import ListedSource
+from neurofetch.sources.source import ListedSource, Mirrors
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
@@ -125,6 +125,8 @@ class RunSettings:
         The data directory may be of another data set.
     update : bool
         The data directory may hold another version of this data set.
+    mirrors : Mirrors
+        Other places that have the same bytes.
     """
 
     options: Options = field(default_factory=Options)
@@ -136,6 +138,7 @@ class RunSettings:
     dry_run: bool = False
     mix: bool = False
     update: bool = False
+    mirrors: Mirrors = field(default_factory=Mirrors)
 
     @classmethod
     def checked(
@@ -152,6 +155,7 @@ class RunSettings:
         mix: bool = False,
         offline: bool | None = None,
         update: bool = False,
+        mirrors: object = None,
         stacklevel: int = 3,
     ) -> RunSettings:
         """Check what a user gave, before any server is asked.
@@ -170,6 +174,8 @@ class RunSettings:
         overwrite, verify, dry_run, mix, update : bool
         offline : bool, optional
             Whether the network is not to be used; by default what the environment says.
+        mirrors : str, path, or iterable of them, optional
+            See `checked_mirrors`.
         stacklevel : int
             For warnings: 3 is the line that called the caller of this.
 
@@ -195,7 +201,16 @@ class RunSettings:
             dry_run=dry_run,
             mix=mix,
             update=update,
+            mirrors=_mirrors(mirrors),
         )
+
+
+def _mirrors(given: object) -> Mirrors:
+    if given is None:
+        return Mirrors()
+    from neurofetch.sources.mirrors import checked_mirrors  # noqa: PLC0415 - few runs have any
+
+    return checked_mirrors(given)
 
 
 class Fetcher:
@@ -411,11 +426,17 @@ class Fetcher:
         """
         settings = settings or RunSettings()
         self._check_bucket(mix=settings.mix)
+        self._places(settings.mirrors)  # raises where one cannot be used here
         self.listen = settings.listen
         self._to_move = not settings.dry_run and not self.client.network.offline
         plan = self._planned(choose, settings)
         if settings.verify:
             plan = self._repaired(plan, settings)
+        if settings.mirrors.folders:
+            from neurofetch.sources.mirrors import identity_of  # noqa: PLC0415 - few runs have any
+            from neurofetch.store.neighbours import from_neighbours  # noqa: PLC0415
+
+            plan = from_neighbours(plan, settings.mirrors.folders, identity_of)
         return plan.shard(*settings.shard) if settings.shard is not None else plan
 
     def _planned(self, choose: Callable[[], Selection], settings: RunSettings) -> Plan:
@@ -566,7 +587,7 @@ class Fetcher:
                 plan,
                 self.directory,
                 self.client,
-                self.source,
+                self._places(settings.mirrors),
                 settings.options,
                 listen=listen,
                 inspect=inspect,
@@ -577,6 +598,26 @@ class Fetcher:
             _warn_of_missing(plan, report, stacklevel + 1)
             report.raise_for_failures()
         return report
+
+    def _own_mirrors(self) -> tuple[str, ...]:
+        """Return the places that all such data sets have: for OpenNeuro, its bucket by key."""
+        home, server = self.dataset.home, getattr(self.source, "server", "")
+        if not home.startswith("openneuro:") or (server and not s3_endpoint()):
+            return ()
+        return (f"s3://openneuro.org/{home.partition(':')[2]}",)
+
+    def _places(self, mirrors: Mirrors) -> Source:
+        """Return the source; where there are others that have the same bytes, with these."""
+        servers = (*self._own_mirrors(), *mirrors.servers)
+        if not servers:
+            return self.source
+        from neurofetch.sources.mirrors import ManyPlaces, mirrors_at  # noqa: PLC0415 - see above
+
+        found = mirrors_at(servers, self.client, self._attempts, self.dataset.home)
+        last = found[-1].server
+        self.client.outages.hurries = lambda route: route.authority != last
+        base = self.dataset.base
+        return ManyPlaces(self.source, found, lambda key: key.removeprefix(base))
 
     # -- which data set it is ----------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from neurofetch.net.http1 import Request
 from neurofetch.net.outage import LineError
 from neurofetch.net.refusals import PORTAL, check_no_page
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
+from neurofetch.sources.source import is_pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -234,6 +235,10 @@ class NoRangesError(Exception):
     """The server cannot, or does not, send parts. A turn of events, not a failure."""
 
 
+class OtherSizeError(TransientError):
+    """Another length is announced than was listed."""
+
+
 class OtherPartError(TransientError):
     """Another part came than was asked for, or one that does not say of what it is a part."""
 
@@ -342,7 +347,7 @@ def check_answer(
     size, length = remote.size, response.length
     if size is not None and length not in (None, size):
         msg = f"{remote.key}: {length} bytes announced, {size} listed"
-        raise TransientError(msg)
+        raise OtherSizeError(msg)
     if response.status in _WHOLE:
         return
     span = (0, size - 1) if size else None
@@ -415,6 +420,8 @@ def look(
     ------
     ServerError
     """
+    if is_pinned(source, remote):
+        return remote, {}  # its content is known: another one is of no use
     try:
         hint, first = _hinted(client, source, remote, attempts, tell)
     except _NO_HEAD as error:

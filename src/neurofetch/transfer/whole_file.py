@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
@@ -41,6 +42,7 @@ from neurofetch.sources.ask import (
     PAST_CACHES,
     NoRangesError,
     OtherPartError,
+    OtherSizeError,
     ask_part_length,
     ask_range,
     check_answer,
@@ -48,7 +50,7 @@ from neurofetch.sources.ask import (
     tells_etag,
 )
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
-from neurofetch.sources.source import at_once
+from neurofetch.sources.source import at_once, is_pinned
 from neurofetch.store.atomic import write_all
 from neurofetch.store.directory import FULL
 from neurofetch.transfer.context import FOLDER_GONE
@@ -60,6 +62,7 @@ from neurofetch.transfer.settler import LostTemporaryError, Ready
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from neurofetch.model import Step
     from neurofetch.net.client import Pending
     from neurofetch.net.response import Response
     from neurofetch.store.partials import Temporary
@@ -300,8 +303,21 @@ class WholeFile:
         if isinstance(error, InterruptedTransferError):
             self.life.stop()
             return
+        step = self._context.elsewhere(self.life.step, error)
+        if step is not None:
+            self._go_elsewhere(step)
+            return
         seconds = time.monotonic() - self._began
         self.life.end(self._context.failure(self.life.step, error, seconds))
+
+    def _go_elsewhere(self, step: Step) -> None:
+        """Ask for the same bytes at another place, from the start."""
+        self._drop()
+        self.life.step = step
+        whole = WholeFile(
+            self._context, self.life, self._before, moved=self._moved, retried=self._retried + 1
+        )
+        self.life.wait(FetchWhole(whole), 0.0)
 
     def _come_back(self, error: TransientError) -> None:
         """Ask again after a while, in a thread of its own."""
@@ -355,7 +371,7 @@ class WholeFile:
             step.want.path,
             step.want.remote.key,
             Status.FETCHED,
-            "; ".join(filter(None, [replaced, verified.note])),
+            "; ".join(filter(None, [replaced, context.came_from(self._remote), verified.note])),
             size,
             self._moved,
             time.monotonic() - self._began,
@@ -386,14 +402,16 @@ class WholeFile:
         """Make it of the file here that has the same content; None where that turns out wrong."""
         other, self.copy_of = self.copy_of, ""
         piece = OnePiece(ServerChecksum.of(self._remote))
+        path = str(self._context.directory.root / other)  # it may be one of another directory
         note = f"made of {other}, which has the same content"
         try:
             with self._new_file() as temporary:
-                for block in read_blocks(str(self._context.directory.root / other)):
+                for block in read_blocks(path):
                     piece.update(block)
                     write_all(temporary.fd, block)
                 self.life.verify()
-                verified = piece.settle()._replace(note=note)
+                again = partial(read_blocks, path)
+                verified = piece.settle(again)._replace(note=note)
                 return self._kept(temporary, verified, piece.length)
         except (OSError, VerificationError) as error:
             if isinstance(error, LostTemporaryError) or getattr(error, "errno", 0) in FULL:
@@ -436,7 +454,7 @@ class WholeFile:
             if isinstance(self.life.held, _Begun):
                 return self._go_on(self.life.held)
             with self._response(remote) as response:
-                check_answer(response, remote)
+                self._check(response)
                 checksum = ServerChecksum.of(remote, response.headers)
                 piece = OnePiece(checksum, part_length=self._part_length)
                 if response.length is not None and response.length <= IN_MEMORY:
@@ -452,6 +470,14 @@ class WholeFile:
             elif isinstance(error, TransientError):
                 tell_progress(error, self._moved - self._moved_before)
             raise
+
+    def _check(self, response: Response) -> None:
+        try:
+            check_answer(response, self._remote)
+        except OtherSizeError as error:
+            if not is_pinned(self._context.source, self._remote):
+                raise
+            raise VerificationError(f"{error}: it is another file") from error
 
     def _begin(self, response: Response, checksum: ServerChecksum, piece: OnePiece) -> _Begun:
         """Make the temporary file for what is to come, and note what it takes to go on with it."""
