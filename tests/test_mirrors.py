@@ -14,7 +14,7 @@ from neurofetch.integrity.checksums import hasher
 from neurofetch.model import IncompleteError, Status
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import Generated, S3Object, S3Server
-from tests.faces import Shell, on_disk
+from tests.faces import Shell, make_s3, on_disk
 from tests.test_get import BASE, FILES, URL
 
 pytestmark = pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
@@ -444,3 +444,15 @@ def test_the_command_takes_several(tmp_path, s3, mirror):
     assert done.code == 0, done.err
     files = {file["path"]: file for file in json.loads(done.out)["files"]}
     assert f"from {mirror}" in files[T1W]["reason"]
+
+
+def test_laion_fmri_from_a_colleague(tmp_path):
+    with make_s3() as bucket:
+        shell = Shell(tmp_path, bucket.url)
+        words = "laion-fmri download --subject sub-03 --ses ses-01"
+        assert shell(f"{words} --data-dir colleague").code == 0
+        bucket.clear_log()
+        done = shell(f"{words} --data-dir data --mirror colleague")
+        assert done.code == 0, done.err
+        assert not bucket.requests("GET")
+        assert on_disk(shell.data) == on_disk(tmp_path / "colleague")

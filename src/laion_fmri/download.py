@@ -102,6 +102,7 @@ _OF_RAW = frozenset({"run", "echo", "part"})
 Values = str | Iterable[str] | None
 Numbers = str | int | Iterable[str | int] | None
 Subjects = str | int | Iterable[str | int]
+Places = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None
 
 
 class _Common(TypedDict, total=False):
@@ -114,6 +115,7 @@ class _Common(TypedDict, total=False):
     limit_rate: float | None
     patience: float | None
     offline: bool | None
+    mirrors: Places
     progress: str | bool | Callable[[Event], None] | None
 
 
@@ -233,6 +235,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     limit_rate: float | None = None,
     patience: float | None = None,
     offline: bool | None = None,
+    mirrors: Places = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     accept_license: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
@@ -296,6 +299,9 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     offline : bool, optional
         Do not use the network: choose from what the bucket listed before, and was written down in
         the data directory. By default what ``NEUROFETCH_OFFLINE`` says (1 or 0), or False.
+    mirrors : str, path, or iterable of them, optional
+        Other places that have the same bytes, as of `neurofetch.plan`: data directories of others
+        on this machine, and servers.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
         How to show progress; a callable gets every event.
     accept_license : str, optional
@@ -372,6 +378,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         "limit_rate": limit_rate,
         "patience": patience,
         "offline": offline,
+        "mirrors": mirrors,
         "progress": progress,
         "overwrite": overwrite,
         "verify": verify,
@@ -459,7 +466,7 @@ def download_raw(  # noqa: PLR0917 - the public package's order
         As there.
     **how
         ``dry_run``, ``verify``, ``overwrite``, ``mix``, ``shard``, ``limit_rate``,
-        ``patience``, ``offline`` and ``progress``, as there.
+        ``patience``, ``offline``, ``mirrors`` and ``progress``, as there.
 
     Returns
     -------

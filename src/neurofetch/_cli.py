@@ -106,13 +106,6 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         action="store_true",
         help="also read every byte of the files that are here, and fetch damaged ones again",
     )
-    where.add_argument(
-        "--mirror",
-        nargs="+",
-        action="extend",
-        metavar="PLACE",
-        help="other places with the same bytes: folders, https://..., s3://BUCKET/PREFIX, nemar",
-    )
     console.add_output(parser)
     parser.set_defaults(handler=_get)
 

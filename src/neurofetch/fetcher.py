@@ -764,8 +764,8 @@ class Fetcher:
         """
         from neurofetch.store.listings import kept  # noqa: PLC0415 - few runs need it
 
-        found, lists = _readable(kept(self.directory.state, self._lists_of))
-        name = self.source.name
+        name = self._lists_of
+        found, lists = _readable(kept(self.directory.state, name))
         if not found:
             msg = (
                 f"{self.directory.root} does not remember what {name} has, and the network is not "

@@ -233,7 +233,12 @@ def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
     models = arguments.include_embeddings  # None: no flag; []: the flag alone
     embeddings = False if models is None else models or True
     given = {name: getattr(arguments, name) for name in names}
-    return {**given, "include_embeddings": embeddings, "offline": offline}
+    return {
+        **given,
+        "include_embeddings": embeddings,
+        "offline": offline,
+        "mirrors": arguments.mirror,
+    }
 
 
 def _verify(arguments: argparse.Namespace) -> int:

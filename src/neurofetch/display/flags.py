@@ -404,6 +404,13 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         help="do not use the network: choose from what the server listed before, and name what is "
         "not here",
     )
+    group.add_argument(
+        "--mirror",
+        nargs="+",
+        action="extend",
+        metavar="PLACE",
+        help="other places with the same bytes: folders, https://..., s3://BUCKET/PREFIX, nemar",
+    )
     group = group_of(parser, OUTPUT)
     group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
     group.add_argument(

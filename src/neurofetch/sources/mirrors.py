@@ -38,7 +38,16 @@ if TYPE_CHECKING:
     from neurofetch.net.retry import Attempts
     from neurofetch.sources.source import Level, Source
 
-__all__ = ["ManyPlaces", "Mirror", "Nemar", "Web", "checked_mirrors", "content_of", "identity_of", "mirrors_at"]
+__all__ = [
+    "ManyPlaces",
+    "Mirror",
+    "Nemar",
+    "Web",
+    "checked_mirrors",
+    "content_of",
+    "identity_of",
+    "mirrors_at",
+]
 
 _STRONG = ("md5", "sha256", "gitblob")
 """Digests that tell one content from every other; a CRC tells damage, and no more."""
