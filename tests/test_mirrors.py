@@ -450,6 +450,7 @@ def test_laion_fmri_from_a_colleague(tmp_path):
     with make_s3() as bucket:
         shell = Shell(tmp_path, bucket.url)
         words = "laion-fmri download --subject sub-03 --ses ses-01"
+        (tmp_path / "colleague").mkdir()
         assert shell(f"{words} --data-dir colleague").code == 0
         bucket.clear_log()
         done = shell(f"{words} --data-dir data --mirror colleague")

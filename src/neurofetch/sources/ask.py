@@ -42,6 +42,7 @@ __all__ = [
     "PAST_CACHES",
     "NoRangesError",
     "OtherPartError",
+    "OtherSizeError",
     "UntoldPartError",
     "ask",
     "ask_first",
