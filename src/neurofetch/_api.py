@@ -1,4 +1,4 @@
-"""Any public BIDS bucket: plan, get, verify."""
+"""Any BIDS bucket: plan, get, verify."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
+from neurofetch._shown import shown
+from neurofetch.credentials.access import Access
 from neurofetch.display.progress import listener
 from neurofetch.errors import (
     DestinationError,
@@ -58,6 +61,10 @@ def plan(
     overwrite: bool = False,
     shard: tuple[int, int] | None = None,
     region: str | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
     follow: bool = False,
     bare: bool = False,
     permissive: bool = False,
@@ -72,8 +79,8 @@ def plan(
     Parameters
     ----------
     url : str
-        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one. The
-        web address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
+        ``s3://BUCKET/PREFIX`` of a bucket: a data set, or a folder or a file of one. The web
+        address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
     dest : path
         The data directory; it is created if it does not exist. Paths in it are relative to the
         root of the data set, also where `url` names a part of it.
@@ -93,6 +100,16 @@ def plan(
         array jobs on a cluster.
     region : str, optional
         Of the bucket; by default it is found automatically.
+    profile : str, optional
+        Sign the requests with the credentials of this profile of AWS. By default nobody's are
+        used, whatever the environment holds.
+    signed : bool
+        Sign them with the keys in the environment (``AWS_ACCESS_KEY_ID`` and so on).
+    requester_pays : bool
+        Whoever signs pays for what comes, as some buckets demand.
+    endpoint : str, optional
+        An S3 server other than AWS, such as ``https://s3.example.edu``: the data set is there. By
+        default what ``AWS_ENDPOINT_URL_S3`` or the profile says.
     follow : bool
         Choose also what the content of chosen files names: the stimuli of events, the empty-room
         recording of an MEG recording, what a field map is for, and what these name in turn. By
@@ -126,6 +143,8 @@ def plan(
         If a filter cannot be used, names what does not exist, or nothing is left.
     UnknownArgumentError
         If a keyword is neither an argument nor can be an entity.
+    CredentialsError
+        If the credentials that are named cannot be had.
     ServerError
         If the bucket cannot be listed.
     DestinationError
@@ -141,6 +160,10 @@ def plan(
     """
     _check_keywords(plan, entities)
     check_switches(follow=follow, bare=bare, permissive=permissive)
+    access = Access.checked(
+        profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+    )
+    url = _located(url, access)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -160,7 +183,7 @@ def plan(
     )
     root = _root(dest, data_dir)
     dataset = _dataset(url, region, bare=bare)
-    with Fetcher(dataset, root, network=settings.network, new=True) as fetcher:
+    with Fetcher(dataset, root, network=settings.network, new=True, access=access) as fetcher:
         made = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
     warn_of_notes(made)
     return made
@@ -183,6 +206,10 @@ def get(
     patience: float | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     region: str | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
     follow: bool = False,
     bare: bool = False,
     permissive: bool = False,
@@ -191,12 +218,13 @@ def get(
     verify: bool = False,
     **entities: Values,
 ) -> Report:
-    """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
+    """Fetch files of a BIDS bucket, verified; what is here already is not fetched again.
 
     Parameters
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
-    overwrite, shard, region, follow, bare, permissive, derivatives, mix, verify, **entities
+    overwrite, shard, region, profile, signed, requester_pays, endpoint
+    follow, bare, permissive, derivatives, mix, verify, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -221,7 +249,7 @@ def get(
         At the end, if files are missing; it names every file and cause, and what to do. Files that
         the server refuses (403), that are archived, or that cannot be kept under their names are
         among them.
-    UsageError, ServerError, DestinationError, OtherDatasetError
+    UsageError, CredentialsError, ServerError, DestinationError, OtherDatasetError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
 
     Warns
@@ -231,6 +259,10 @@ def get(
     """
     _check_keywords(get, entities)
     check_switches(follow=follow, bare=bare, permissive=permissive)
+    access = Access.checked(
+        profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+    )
+    url = _located(url, access)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -252,7 +284,7 @@ def get(
     )
     root = _root(dest, data_dir)
     dataset = _dataset(url, region, bare=bare)
-    with Fetcher(dataset, root, network=settings.network, new=True) as fetcher:
+    with Fetcher(dataset, root, network=settings.network, new=True, access=access) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
         warn_of_notes(plan)
         return fetcher.run(plan, settings)
@@ -266,6 +298,10 @@ def verify(
     url: str | None = None,
     remote: bool = False,
     region: str | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
     state: str | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
 ) -> Audit:
@@ -286,9 +322,13 @@ def verify(
         not there, are named. With `read_all`, files of other tools are read too, and get a receipt
         if they equal the server's.
     remote : bool
-        Also compare with the bucket that the data directory remembers.
+        Also compare with the bucket that the data directory remembers, asked as it was when the
+        files were fetched: with the credentials of the same name, which are used only where you
+        alone can have written down that name.
     region : str, optional
         Of the bucket.
+    profile, signed, requester_pays, endpoint : optional
+        How to ask the bucket: as for `plan`.
     state : str, optional
         The folder of a package's own files in `dest`; by default all that are found are used.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
@@ -306,14 +346,20 @@ def verify(
         If nothing of ours is in `dest`, nor in a folder above or below it.
     UsageError
         If there is no bucket to compare with.
+    CredentialsError
+        If the credentials that are named, or remembered, cannot be had.
     ServerError
         If the bucket cannot be listed.
     """
     from neurofetch.store.places import Place, find_places  # noqa: PLC0415 - see `_audited`
 
     check_switches(read_all=read_all, remote=remote)
+    access = Access.checked(
+        profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+    )
     root = _root(dest, data_dir, default=".")
-    how = _How(read_all, url, remote, region, listener(progress))
+    url = url if url is None else _located(url, access)
+    how = _How(read_all, url, remote, region, access, listener(progress))
     if state is not None:
         return _audited(Place(root, state), how)
     if os.path.isdir(root) and (places := find_places(root)):
@@ -370,6 +416,7 @@ class _How(NamedTuple):
     url: str | None
     remote: bool
     region: str | None
+    access: Access
     listen: Callable[[Event], None]
 
 
@@ -405,12 +452,49 @@ def _audited(place: Place, how: _How) -> Audit:
     if not how.remote:
         directory = DataDirectory(place.root, place.state)
         return audit(directory, read_all=how.read_all, listen=how.listen)
-    datasets = [_remembered(place, source, how) for source in _sources(place)]
-    audits = [_against(dataset, place.root, how, several=datasets) for dataset in datasets]
+    sources = _sources(place)
+    datasets = [_remembered(place, source, how) for source in sources]
+    hows = [how._replace(access=_same_access(place, source, how.access)) for source in sources]
+    audits = [
+        _against(dataset, place.root, each, several=datasets)
+        for dataset, each in zip(datasets, hows, strict=True)
+    ]
     return _merged(audits)
 
 
-def _sources(place: Place) -> Iterable[DataSource]:
+def _same_access(place: Place, source: DataSource, access: Access) -> Access:
+    """Return how to ask for what a data directory remembers, unless that was said.
+
+    What is written there decides whose credentials are sent where. So it counts only if nobody
+    else can have written it; otherwise it has to be said.
+
+    Raises
+    ------
+    UsageError
+    """
+    from neurofetch.store.data_source import is_mine_alone  # noqa: PLC0415 - see `_sources`
+
+    if not access.endpoint and source.named:
+        access = replace(access, endpoint=source.server)
+    if access.signs or not (source.profile or source.signed):
+        return access
+    known = replace(
+        access,
+        profile=source.profile,
+        signed=source.signed and not source.profile,
+        requester_pays=access.requester_pays or source.requester_pays,
+    )
+    if is_mine_alone(place.root / place.state):
+        return known
+    msg = (
+        f"{shown(source.url)} was fetched with credentials, and others may write to {place.root}, "
+        "so what is remembered there does not decide whose are used. Nothing was checked. If they "
+        f"are these, say so: {shown(known.flags)}"
+    )
+    raise UsageError(msg)
+
+
+def _sources(place: Place) -> Sequence[DataSource]:
     """Return what a data directory remembers."""
     from neurofetch.store.data_source import read_sources  # noqa: PLC0415
 
@@ -444,7 +528,7 @@ def _against(dataset: Dataset, root: Path, how: _How, *, several: Sequence[Datas
     Where it is of several data sets, only the files of this one are looked at.
     """
     everything = replace(dataset, rules=Rules())  # nothing is chosen, all is compared
-    with Fetcher(everything, root) as fetcher:
+    with Fetcher(everything, root, access=how.access) as fetcher:
         fetcher.listen = how.listen
         listing = Listing((fetcher.dataset.base,))
         wants: Sequence[Want] = _choose(fetcher, dataset.name, query())[0].wants
@@ -498,6 +582,16 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
         msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
         raise UsageError(msg)
     return given_path(root)
+
+
+def _located(url: str, access: Access) -> str:
+    """Return the URL of a bucket where it is the address of one at the endpoint that was named."""
+    start = f"{access.endpoint}/"
+    if access.endpoint and isinstance(url, str) and url.strip().startswith(start):
+        plain = url.strip()
+        if not {"?", "#"} & set(plain):
+            return f"s3://{unquote(plain.removeprefix(start), errors='surrogateescape')}"
+    return url
 
 
 def _dataset(url: str, region: str | None, *, bare: bool = False) -> Dataset:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 from neurofetch._shown import shown
 from neurofetch._threads import few_collections, start, together
 from neurofetch._version import __version__
+from neurofetch.credentials.access import Access
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
 from neurofetch.errors import DestinationError, UnsafeNameError
@@ -28,7 +29,7 @@ from neurofetch.events import Listing as ListingEvent
 from neurofetch.model import Action, Status
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
-from neurofetch.net.settings import Network, s3_endpoint, s3_region
+from neurofetch.net.settings import Network
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
 from neurofetch.sources.s3 import Bucket, S3Source
@@ -195,6 +196,9 @@ class Fetcher:
         dataset's bucket.
     client : Client, optional
         By default a new one; a client that is given is left open at the end.
+    access : Access, optional
+        Whose credentials the dataset's bucket is asked with, and at which server; by default
+        nobody's.
 
     Raises
     ------
@@ -202,6 +206,8 @@ class Fetcher:
         If `root` is no directory.
     ConfigError
         If an environment variable is wrong.
+    CredentialsError
+        If the credentials that `access` names cannot be had.
 
     Examples
     --------
@@ -223,21 +229,26 @@ class Fetcher:
         new: bool = False,
         make_source: MakeSource | None = None,
         client: Client | None = None,
+        access: Access | None = None,
     ) -> None:
         self.dataset: Dataset = dataset
+        self.access: Access = access or Access()
         self.directory: DataDirectory = DataDirectory(root, dataset.state, new=new)
         self._own_client = client is None
         self.client: Client = client or Client(network or Network.from_environment())
         self.listen: Callable[[Event], None] = quiet
         """Gets a `Listing` event now and then while files are listed; `prepare` sets it."""
+        self.client.may_sign = access is not None
         self._to_move = False
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
 
     def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
-        """Return the source of a dataset that lies in a public bucket."""
-        return S3Source(client, bucket_of(self.dataset), attempts, base=self.dataset.base)
+        """Return the source of a dataset that lies in a bucket."""
+        bucket = bucket_of(self.dataset, self.access)
+        signer = self.access.signer(client.network, bucket.region)
+        return S3Source(client, bucket, attempts, base=self.dataset.base, signer=signer)
 
     def _retrying(self, error: TransientError, wait: float) -> None:
         """Log that the listing is asked for again."""
@@ -512,18 +523,29 @@ class Fetcher:
         """The data set, as a data directory remembers it."""
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
-        dataset, endpoint, address = self.dataset, "", ""
+        dataset, endpoint, address, named = self.dataset, "", "", False
         if dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
-            server = bucket_of(dataset).endpoint
-            address = plain_url(server) if server else ""
-            endpoint = address.rpartition("://")[2]
+            place = self.access.location(dataset.region)
+            address = plain_url(place.endpoint) if place.endpoint else ""
+            endpoint, named = address.rpartition("://")[2], place.named
         else:
             name = str(getattr(self.source, "name", ""))
             url = plain_url(name) if "://" in name else dataset.name
         tool = f"neurofetch {__version__}"
         tidy = dataset.tidy_labels
-        return DataSource(dataset.kind, url, endpoint, tool=tool, tidy_labels=tidy, server=address)
+        return DataSource(
+            dataset.kind,
+            url,
+            endpoint,
+            tool=tool,
+            tidy_labels=tidy,
+            server=address,
+            named=named,
+            profile=self.access.profile,
+            signed=self.access.signed,
+            requester_pays=self.access.requester_pays,
+        )
 
     def _check_bucket(self, *, mix: bool) -> None:
         """See, before anything is listed, that it is not another bucket's directory."""
@@ -533,7 +555,7 @@ class Fetcher:
         from neurofetch.store.data_source import read_sources, state_folders  # noqa: PLC0415
 
         folders = state_folders(self.directory.root)
-        known = [one.identity for folder in folders for one in read_sources(folder)]
+        known = [one.url.rstrip("/") for folder in folders for one in read_sources(folder)]
         place = f"s3://{bucket}"
         if known and not any(one == place or one.startswith(f"{place}/") for one in known):
             self._check_source(mix=mix)
@@ -546,7 +568,7 @@ class Fetcher:
         where = self.directory
         source = self.data_source
         where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
-        where.others = Others(where.root, where.state, source.identity)
+        where.others = Others(where.root, where.state, source)
 
     def _remember(self, plan: Plan, *, mix: bool) -> None:
         """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""
@@ -749,15 +771,22 @@ class _ListingMeter:
         self._listen(event)
 
 
-def bucket_of(dataset: Dataset) -> Bucket:
+def bucket_of(dataset: Dataset, access: Access | None = None) -> Bucket:
     """Return the bucket of a dataset, at the endpoint and in the region of the environment.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    access : Access, optional
+        May name another endpoint, and a profile that has a region and an endpoint.
 
     Raises
     ------
     ConfigError
         If an environment variable is wrong.
     """
-    return Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
+    place = (access or Access()).location(dataset.region)
+    return Bucket(dataset.bucket, place.region, place.endpoint)
 
 
 def _warn_of_missing(plan: Plan, report: Report, stacklevel: int) -> None:

@@ -39,6 +39,7 @@ from neurofetch.net.proxies import parsed_proxy
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.refusals import PORTAL, says_page
 from neurofetch.net.response import Connection, Response
+from neurofetch.net.signing import RequestSigner, Signature
 
 if TYPE_CHECKING:
     import socket
@@ -66,6 +67,7 @@ _CRAWL = 16 * 1024
 """Bytes a second; a connection that is faster is left alone."""
 _FAR = 100
 """A connection crawls when others are so many times as fast."""
+_SIGNED = "X-Amz-Signature="
 _DRAIN = 64 * 1024
 """Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
 
@@ -77,6 +79,10 @@ class Pending(NamedTuple):
     connection: Connection
     data: bytes
     error: OSError | None
+    signature: Signature | None = None
+
+    def __repr__(self) -> str:  # its bytes hold what signs it
+        return f"Pending({self.request.method} {self.request.shown_url})"
 
 
 class Client:
@@ -95,6 +101,8 @@ class Client:
     pace : RateLimit
     asked : threading.Event
         Set as soon as a request has gone out.
+    may_sign : bool
+        Whether its user can name credentials: then a refusal says how.
     """
 
     def __init__(
@@ -120,6 +128,8 @@ class Client:
             lambda: len(self._live) + self._dialing,
         )
         self._routes: dict[tuple[str, str], Route] = {}
+        self._signers: dict[tuple[str, str, int], RequestSigner] = {}
+        self.may_sign = False
         self.outages = Outages(network.patience, self._answers)
         self._sleep = SleepWatch()
         self._woke = 0.0
@@ -129,6 +139,19 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def sign_for(self, server: str, signer: RequestSigner) -> None:
+        """Sign all requests to a server from now on, each attempt anew; those to others never.
+
+        Parameters
+        ----------
+        server : str
+            Scheme, host and port, as ``https://host:9000``. A redirect to another one is followed
+            without a signature.
+        signer : RequestSigner
+        """
+        route = self._target(f"{server}/")[0]
+        self._signers[route.scheme, route.host, route.port] = signer
 
     def send(self, request: Request) -> Response:
         """Send a request and return the response, whatever its status; redirects are followed.
@@ -147,7 +170,7 @@ class Client:
         for _ in range(request.redirects + 1):
             response = self._send_once(request)
             location = response.headers.get("location")
-            if response.status not in REDIRECTS or not location:
+            if response.status not in REDIRECTS or not location or not request.redirects:
                 return response
             with response:
                 if response.length is not None and response.length <= _DRAIN:
@@ -179,8 +202,9 @@ class Client:
         try:
             route, target = self._target(request.url)
             headers = self._headers(request, route)
+            signature = self._signed(request, route, headers) if self._signers else None
             data = request_bytes(request.method, target, route.authority, headers, request.body)
-            return self._said(request, self._take(route), data)
+            return self._said(request, self._take(route), data, signature)
         except MemoryError as error:
             self.over()
             raise _no_memory(request) from error
@@ -188,16 +212,35 @@ class Client:
             self.over()
             raise
 
-    def _said(self, request: Request, connection: Connection, data: bytes) -> Pending:
+    def _signed(self, request: Request, route: Route, headers: dict[str, str]) -> Signature | None:
+        """Add to the headers of a request what signs it, where it goes to a server that was named.
+
+        An address that carries a signature has been signed already.
+        """
+        signer = self._signers.get((route.scheme, route.host, route.port))
+        if signer is None or _SIGNED in request.url:
+            return None
+        path = request.url.partition("://")[2].partition("#")[0].partition("/")[2]
+        more, keys = signer.sign(request.method, route.authority, f"/{path}", headers, request.body)
+        headers.update(more)
+        return Signature(signer, keys)
+
+    def _said(
+        self,
+        request: Request,
+        connection: Connection,
+        data: bytes,
+        signature: Signature | None,
+    ) -> Pending:
         connection.asked = time.monotonic()
         try:
             connection.sock.sendall(data)
         except OSError as error:
-            return Pending(request, connection, data, error)
+            return Pending(request, connection, data, error, signature)
         finally:
             if not self.asked.is_set():
                 self.asked.set()
-        return Pending(request, connection, data, None)
+        return Pending(request, connection, data, None, signature)
 
     def finish(self, pending: Pending) -> Response:
         """Wait for the response to a request that was begun; redirects are not followed.
@@ -243,13 +286,14 @@ class Client:
             self.release(connection, keep=False)
             self._close_idle(connection.route)
         try:
-            return self._hear(self._said(request, self._dial(connection.route), pending.data))
+            fresh = self._dial(connection.route)
+            return self._hear(self._said(request, fresh, pending.data, pending.signature))
         except LineError as error:
             error.sure = True  # the second in a row
             raise
 
     def _hear(self, pending: Pending) -> Response:
-        request, connection, _, failed = pending
+        request, connection, _, failed, signature = pending
         try:
             response = Response(self, connection, request, connection.hear(failed))
         except ServerError:
@@ -265,6 +309,7 @@ class Client:
             self.release(connection, keep=False)
             raise
         connection.used, connection.ahead = True, False
+        response.signature, response.may_sign = signature, self.may_sign
         return response
 
     def _unanswered(self, request: Request, connection: Connection, error: OSError) -> Exception:

@@ -89,7 +89,7 @@ class Request:
     method : str
     body : bytes or None
     redirects : int
-        How many to follow. From https to http none is followed.
+        How many to follow; with 0 a redirect is the response. From https to http none is followed.
     """
 
     url: str
