@@ -37,6 +37,8 @@ class Request:
         What was answered; 0 while, or because, nothing was.
     sent
         Bytes of the body that were handed to the network.
+    target, verb
+        Path and query, and the HTTP method, as they came.
     """
 
     method: str
@@ -50,6 +52,8 @@ class Request:
     ended: float = 0.0
     status: int = 0
     sent: int = 0
+    target: str = ""
+    verb: str = ""
 
     @property
     def range(self) -> str:

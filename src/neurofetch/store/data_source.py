@@ -52,7 +52,10 @@ VERSION = 1
 """Of the file: a newer one may say what this program does not understand."""
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
-_TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "tool", "first", "last"]
+_TEXTS = [
+    *("kind", "url", "endpoint", "server", "name", "doi", "version", "tool", "first", "last"),
+    "profile",
+]
 _SWITCHES = ["tidy_labels", "named", "signed", "requester_pays"]
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _TRIES = 5
@@ -332,9 +335,7 @@ def _parsed(path: Path, content: bytes) -> DataSource:
                 "pip install -U neurofetch"
             )
             raise DestinationError(msg)
-        said: dict[str, Any] = {
-            name: _checked_text(data.get(name, "")) for name in (*_TEXTS, "profile")
-        }
+        said: dict[str, Any] = {name: _checked_text(data.get(name, "")) for name in _TEXTS}
         switches: dict[str, Any] = {name: data.get(name) is True for name in _SWITCHES}
         source = replace(DataSource(said.pop("kind"), said.pop("url")), **said, **switches)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
