@@ -53,14 +53,25 @@ class Guard:
         if said is None:
             return xml_error(403, "AccessDenied", "Access Denied")
         key_id, date, region, service = (*said["Credential"].split("/"), "", "", "", "")[:4]
-        problem = self._problem_of_key(key_id, request.headers)
-        if problem is not None:
-            return problem
+        return (
+            self._problem_of_key(key_id, request.headers)
+            or self._problem_of_place(region, service, date, request)
+            or self._problem_of_signature(request, key_id, said)
+        )
+
+    def _problem_of_place(
+        self, region: str, service: str, date: str, request: Request
+    ) -> Reply | None:
         if (region, service) != (self.region, "s3"):
             message = f"the region '{region}' is wrong; expecting '{self.region}'"
             return xml_error(400, "AuthorizationHeaderMalformed", message, Region=self.region)
         if _too_old(request.headers.get("x-amz-date", ""), date):
             return xml_error(403, "RequestTimeTooSkewed", "The difference is too large.")
+        return None
+
+    def _problem_of_signature(
+        self, request: Request, key_id: str, said: Mapping[str, str]
+    ) -> Reply | None:
         if said["Signature"] != self._signature(request, key_id, said["SignedHeaders"]):
             message = f"The signature does not match. Your key: {key_id}"  # for nobody's log
             return xml_error(403, "SignatureDoesNotMatch", message, AWSAccessKeyId=key_id)

@@ -20,12 +20,12 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
     create_backend_app,
 )
-from moto.iam.models import iam_backends
 from moto.s3.models import get_canned_acl, s3_backends
 from werkzeug.serving import make_server
 

@@ -20,8 +20,8 @@ from fnmatch import fnmatchcase
 
 from testbed._blobs import Blob, Bytes, File, Generated
 from testbed._faults import Fault, Reply, Request, phrase
-from testbed._listing import list_page
 from testbed._guard import Guard
+from testbed._listing import list_page
 from testbed._objects import Content, S3Object, serve_object, xml_error
 from testbed._wire import WireServer
 
@@ -156,12 +156,11 @@ class S3Server(WireServer):
         return self._signed(xml_error(status, code, phrase(status)))
 
     def answer(self, request: Request) -> Reply:
-        return self._signed(self._respond(request))
+        refusal = self.guard.refusal(request) if self.guard is not None else None
+        return self._signed(refusal or self._respond(request))
 
     def _respond(self, request: Request) -> Reply:
         name = request.bucket
-        if self.guard is not None and (refused := self.guard.refusal(request)):
-            return refused
         if name in self.elsewhere:
             return self._redirect(name)
         if name not in self._buckets:

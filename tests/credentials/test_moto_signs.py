@@ -85,9 +85,7 @@ def test_a_role_is_assumed_by_another_profile(tmp_path, moto, home):
 
 def test_a_role_that_may_not_be_assumed_is_told_before_any_byte(tmp_path, moto, home):
     (home / "credentials").write_text(f"[me]\n{static(moto.keys[0], 'not+the/secret')}")
-    (home / "config").write_text(
-        f"[profile work]\nrole_arn = {moto.arn}\nsource_profile = me\n"
-    )
+    (home / "config").write_text(f"[profile work]\nrole_arn = {moto.arn}\nsource_profile = me\n")
     with pytest.raises(CredentialsError, match="the role could not be assumed") as caught:
         fetch(tmp_path / "data", profile="work")
     assert not any(secret in str(caught.value) for secret in moto.keys)
