@@ -6,6 +6,7 @@ import pytest
 from moto.core.authorization import enable_iam_authentication
 
 import neurofetch
+from neurofetch.engine import Access, Client, Network, Request
 from neurofetch.errors import CredentialsError, NeurofetchError
 from testbed.moto_s3 import MotoS3
 from tests.credential_world import DATASET, forget_aws, set_keys, static
@@ -61,8 +62,6 @@ def test_a_user_with_keys_fetches_odd_names_and_all(tmp_path, moto, home, monkey
 
 
 def test_a_range_is_signed_and_so_is_who_pays(tmp_path, moto, home):
-    from neurofetch.engine import Access, Client, Network, Request
-
     (home / "credentials").write_text(f"[lab]\n{static(*moto.keys)}")
     access = Access.checked(profile="lab", requester_pays=True)
     with Client(Network()) as client:

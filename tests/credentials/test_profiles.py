@@ -144,7 +144,7 @@ def test_what_is_wrong_in_a_profile_is_told(line, said, home):
     assert "me:secret" not in str(caught.value)
 
 
-# -- what is named -----------------------------------------------------------------------------------
+# -- what is named ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
