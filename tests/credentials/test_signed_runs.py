@@ -562,3 +562,88 @@ def test_the_guard_of_the_testbed_takes_what_botocore_signs_and_refuses_the_rest
                 else:
                     assert client.get_object(Bucket="b", Key=key)["Body"].read() == content
             client.close()
+
+
+# -- on the way ------------------------------------------------------------------------------------
+
+
+def test_a_signature_passes_a_proxy(tmp_path, monkeypatch):
+    (tmp_path / "home" / "credentials").write_text(f"[lab]\n{static()}")
+    with guarded(ODD) as s3:  # it answers as a proxy, too, whatever host is asked for
+        monkeypatch.setenv("http_proxy", s3.url)
+        neurofetch.get(
+            "s3://b",
+            tmp_path / "data",
+            endpoint="http://s3.lab.example",
+            profile="lab",
+            progress="none",
+        )
+        assert {request.headers["host"] for request in s3.log} == {"s3.lab.example"}
+    assert fetched(tmp_path / "data") == ODD
+
+
+def test_where_a_redirect_led_away_the_refusal_does_not_advise_to_name_credentials(tmp_path, lab):
+    with S3Server({"b": DATASET}, forbidden=["*"]) as other, guarded() as s3:
+        key = "participants.tsv"
+        s3.fault(key=key, method="GET", status=307, headers={"Location": f"{other.url}/b/{key}"})
+        with pytest.raises(IncompleteError, match="403 AccessDenied") as caught:
+            fetch(s3, tmp_path / "data", profile=lab)
+    assert "name it: --profile" not in str(caught.value)
+
+
+def locals_of(error):
+    """Return a traceback as debuggers show it: with all variables, but for those of the test."""
+    error = error.with_traceback(error.__traceback__.tb_next)
+    return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+
+
+def test_what_breaks_while_a_signed_request_is_sent_shows_no_key_in_any_variable(
+    tmp_path, home, monkeypatch
+):
+    (home / "credentials").write_text(f"[lab]\n{static(token=TOKEN)}")
+    with Client(Network(connect_timeout=0.5)) as client:
+        signer = Access.checked(profile="lab").signer(Network(), None)
+        client.sign_for("http://127.0.0.1:9", signer)
+        with pytest.raises(neurofetch.NeurofetchError) as caught:
+            client.send(Request("http://127.0.0.1:9/b/x"))
+    with guarded(sessions={KEY_ID: TOKEN}) as s3, Client(Network()) as client:
+        client.sign_for(s3.url, signer)
+        s3.fault(reset=True)
+        with pytest.raises(neurofetch.NeurofetchError) as second:
+            client.send(Request(f"{s3.url}/b/x"))
+    for error in (caught.value, second.value):
+        told = locals_of(error)
+        assert "signature" in told
+        assert "Signature=" not in told
+        assert not any(secret in told for secret in SECRETS)
+
+
+HALF = {
+    "unknown profile": ("[work]\n" + static(token=TOKEN), "lab"),
+    "no secret": (f"[lab]\naws_access_key_id = {KEY_ID}\n", "lab"),
+    "odd secret": (f"[lab]\n{static(secret=SECRET + ' ' + SECRET)}", "lab"),
+    "damaged": (f"[lab]\n{static()}{SECRET}\n", "lab"),
+    "wrong region": (f"[lab]\n{static(token=TOKEN)}region = over there\n", "lab"),
+    "wrong endpoint": (f"[lab]\n{static(token=TOKEN)}endpoint_url = over there\n", "lab"),
+}
+
+
+@pytest.mark.parametrize("case", HALF)
+def test_what_is_wrong_with_credentials_shows_no_key_in_any_variable(case, tmp_path, home):
+    text, name = HALF[case]
+    (home / "credentials").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        neurofetch.plan("s3://b", tmp_path / "data", profile=name)
+    told = locals_of(caught.value)
+    assert "profile" in told
+    assert not any(secret in told for secret in SECRETS)
+
+
+def test_a_program_that_fails_shows_no_key_in_any_variable(tmp_path, home):
+    said = process_keys(SessionToken=TOKEN, Expiration=f"soon {SECRET}")
+    (home / "config").write_text(
+        f"[profile lab]\ncredential_process = {program(home, printing(said))}\n"
+    )
+    with pytest.raises(CredentialsError) as caught:
+        neurofetch.plan("s3://b", tmp_path / "data", profile="lab")
+    assert not any(secret in locals_of(caught.value) for secret in SECRETS)

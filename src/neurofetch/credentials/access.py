@@ -113,7 +113,7 @@ class Access:
         server = ""
         if endpoint is not None:
             text = str(endpoint).strip()
-            server = checked_endpoint(text, "the endpoint") if text else _no_endpoint()
+            server = checked_endpoint(text, "endpoint") if text else _no_endpoint()
         return cls(str(profile or "").strip(), bool(signed), bool(requester_pays), server)
 
     @property

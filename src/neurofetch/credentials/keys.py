@@ -102,6 +102,7 @@ class Credentials:
         self._held: Keys | None = None
         self._not_before = 0.0
         self._problem: tuple[float, str] | None = None
+        self._fruitless = (0.0, "")
 
     def __repr__(self) -> str:
         return f"Credentials(of {self.shown})"
@@ -140,7 +141,7 @@ class Credentials:
             if self._problem is not None and now < self._problem[0]:
                 raise CredentialsError(self._problem[1])
             try:
-                found = self._fetch()
+                found = self._looked_up()
             except CredentialsError as error:
                 self._problem = (self._clock() + _FAILED, str(error))
                 raise
@@ -164,7 +165,7 @@ class Credentials:
             return
         self._not_before = now + _AGAIN
         try:
-            found = self._fetch()
+            found = self._looked_up()
         except NeurofetchError as error:
             left = max(0.0, held.expires - self._clock())
             _log.debug("%s: not renewed, %.0f s are left: %s", self.shown, left, error)
@@ -172,30 +173,45 @@ class Credentials:
         if found.expires > held.expires or found.key_id != held.key_id:
             self._take(found)
 
+    def _looked_up(self) -> Keys:
+        """Look keys up; what goes wrong is raised anew, since the frames below hold secrets."""
+        try:
+            return self._fetch()
+        except NeurofetchError as error:
+            problem = type(error)(str(error))
+        raise problem
+
     def _take(self, found: Keys) -> None:
         self._held, self._problem = found, None
         _log.debug("credentials of %s are at hand", self.shown)
 
-    def renewed(self, used: Keys) -> bool:
+    def renewed(self, used: Keys) -> str:
         """Look keys up anew, since a server says that these have expired.
 
         Returns
         -------
-        bool
-            Whether there are others now.
+        str
+            What makes another attempt worth while; "" where there are no others.
         """
+        new = f"the keys of {self.shown} had expired, and were renewed"
         with self._lock:
             if self._held is not used:
-                return self._held is not None
+                return new if self._held is not None else ""
+            if self._clock() < self._fruitless[0]:
+                return self._fruitless[1]
+            said = ""
             try:
-                found = self._fetch()
+                found = self._looked_up()
+            except (UnreachableError, TransientError) as error:
+                said = f"the keys of {self.shown} have expired, and not been renewed: {error}"
             except (CredentialsError, ServerError) as error:
                 _log.debug("%s: not renewed: %s", self.shown, error)
-                return False
-            if (found.key_id, found.token) == (used.key_id, used.token):
-                return False
-            self._take(found)
-            return True
+            else:
+                if (found.key_id, found.token) != (used.key_id, used.token):
+                    self._take(found)
+                    return new
+            self._fruitless = (self._clock() + (_FAILED if said else _AGAIN), said)
+            return said
 
 
 def scrubbed(text: str, keys: Keys) -> str:

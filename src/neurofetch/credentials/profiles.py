@@ -109,7 +109,7 @@ def read_profile(name: str) -> Profile:
     if name not in profiles:
         raise CredentialsError(_unknown(name, sorted(profiles)))
     settings = profiles[name]
-    section = config.get(f"services {settings.get('services', '').strip()}", {})
+    section = config.get(f"services {settings.get('services', '').strip()}", _Settings())
     services = {key: _nested(text) for key, text in section.items()}
     return Profile(name, settings, services)
 
@@ -129,45 +129,61 @@ def _credentials_file() -> str:
 
 def _profiles(
     config: Mapping[str, Mapping[str, str]], credentials: Mapping[str, Mapping[str, str]]
-) -> dict[str, dict[str, str]]:
+) -> dict[str, _Settings]:
     """Return the settings of all profiles; where both files have one, the credentials count."""
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, _Settings] = {}
     for section, settings in config.items():
         kind, _, name = section.partition(" ")
         if section == "default" or (kind == "profile" and name):
-            found.setdefault(name or section, {}).update(settings)
+            found.setdefault(name or section, _Settings()).update(settings)
     for section, settings in credentials.items():
-        found.setdefault(section, {}).update(settings)
+        found.setdefault(section, _Settings()).update(settings)
     return found
 
 
-def _parsed(path: str) -> dict[str, dict[str, str]]:
-    """Return the settings by section; nothing of a file that is not there."""
-    parser = RawConfigParser(default_section="\0", strict=False, empty_lines_in_values=False)
-    problem = ""
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST:
-            problem = f"it is longer than {_LARGEST} bytes"
-        else:
-            parser.read_string(text)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        problem = f"it cannot be read: {error.strerror or type(error).__name__}"
-    except UnicodeDecodeError:
-        problem = "it is no text in UTF-8"
-    except Error as error:
-        problem = _where(error)
-    if problem:  # raised out here: what the parser says holds the line, and that a secret
+class _Settings(dict[str, str]):
+    """Settings that are not shown where a debugger or a report shows variables."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} settings>"
+
+
+def _parsed(path: str) -> dict[str, _Settings]:
+    """Return the settings by section; nothing of a file that is not there.
+
+    Raises
+    ------
+    ConfigError
+    """
+    found, problem = _read(path)
+    if problem:
         msg = (
             f"{path}, where AWS keeps profiles, cannot be used: {problem}. Nothing was fetched. "
             "Correct the file, or name another with AWS_CONFIG_FILE and "
             "AWS_SHARED_CREDENTIALS_FILE."
         )
         raise ConfigError(msg)
-    return {_plain(name): dict(parser.items(name)) for name in parser.sections()}
+    return found
+
+
+def _read(path: str) -> tuple[dict[str, _Settings], str]:
+    """Return what a file says, and what is wrong with it; nothing is raised that holds a line."""
+    parser = RawConfigParser(default_section="\0", strict=False, empty_lines_in_values=False)
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
+            return {}, f"it is longer than {_LARGEST} bytes"
+        parser.read_string(text)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}, ""
+    except OSError as error:
+        return {}, f"it cannot be read: {error.strerror or type(error).__name__}"
+    except UnicodeDecodeError:
+        return {}, "it is no text in UTF-8"
+    except Error as error:
+        return {}, _where(error)
+    return {_plain(name): _Settings(parser.items(name)) for name in parser.sections()}, ""
 
 
 def _where(error: Error) -> str:

@@ -148,9 +148,7 @@ class Signer:
             Those that signed the request.
         """
         if code in _OVER:
-            if self.credentials.renewed(keys):
-                return f"the keys of {self.shown} had expired, and were renewed"
-            return ""
+            return self.credentials.renewed(keys)
         other = region and region != self.region and REGION.fullmatch(region) is not None
         if code in _OTHER_REGION and other and not self._corrected:
             self._corrected = True  # once: a server that always names another is of no use

@@ -39,7 +39,7 @@ from neurofetch.net.proxies import parsed_proxy
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.refusals import PORTAL, says_page
 from neurofetch.net.response import Connection, Response
-from neurofetch.net.signing import RequestSigner, Signature
+from neurofetch.net.signing import HiddenBytes, HiddenText, RequestSigner, Signature
 
 if TYPE_CHECKING:
     import socket
@@ -167,8 +167,11 @@ class Client:
         InterruptedTransferError
             If the client was closed meanwhile.
         """
+        signed = False
         for _ in range(request.redirects + 1):
             response = self._send_once(request)
+            signed = signed or response.signature is not None
+            response.may_sign = self.may_sign and not signed
             location = response.headers.get("location")
             if response.status not in REDIRECTS or not location or not request.redirects:
                 return response
@@ -204,6 +207,7 @@ class Client:
             headers = self._headers(request, route)
             signature = self._signed(request, route, headers) if self._signers else None
             data = request_bytes(request.method, target, route.authority, headers, request.body)
+            data = data if signature is None else HiddenBytes(data)
             return self._said(request, self._take(route), data, signature)
         except MemoryError as error:
             self.over()
@@ -222,7 +226,7 @@ class Client:
             return None
         path = request.url.partition("://")[2].partition("#")[0].partition("/")[2]
         more, keys = signer.sign(request.method, route.authority, f"/{path}", headers, request.body)
-        headers.update(more)
+        headers.update({name: HiddenText(text) for name, text in more.items()})
         return Signature(signer, keys)
 
     def _said(
@@ -309,7 +313,8 @@ class Client:
             self.release(connection, keep=False)
             raise
         connection.used, connection.ahead = True, False
-        response.signature, response.may_sign = signature, self.may_sign
+        response.signature = signature
+        response.may_sign = self.may_sign and signature is None
         return response
 
     def _unanswered(self, request: Request, connection: Connection, error: OSError) -> Exception:

@@ -8,7 +8,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["RegionalSigner", "RequestSigner", "Signature"]
+__all__ = ["HiddenBytes", "HiddenText", "RegionalSigner", "RequestSigner", "Signature"]
+
+
+class HiddenText(str):
+    """A text that is not shown where a debugger or a report shows variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
+class HiddenBytes(bytes):
+    """The same for bytes."""
+
+    def __repr__(self) -> str:
+        return "b'…'"
 
 
 class RequestSigner(Protocol):
