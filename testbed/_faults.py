@@ -37,8 +37,9 @@ class Request:
         What was answered; 0 while, or because, nothing was.
     sent
         Bytes of the body that were handed to the network.
-    target
-        What stands in the request line, byte for byte as it was sent.
+    target, verb
+        What stands in the request line, byte for byte as it was sent: path and query, and the
+        method.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Request:
     status: int = 0
     sent: int = 0
     target: str = ""
+    verb: str = ""
 
     @property
     def range(self) -> str:

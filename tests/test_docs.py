@@ -17,13 +17,18 @@ from typing import NamedTuple
 import pytest
 
 from testbed.neurovault import NeuroVault
-from testbed.s3 import S3Server
+from testbed.s3 import Guard, S3Server
+from tests.credential_world import DATASET, static
 from tests.faces import REFUSED, Shell, bucket
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 OF_THEIR_OWN = {"loader.md"}  # test_loader_docs.py runs it, and looks at what comes out
+GUARDED = {"credentials.md"}
+"""Pages that ask a bucket of a lab, which lets in who signs."""
+LAB = ("AKIAEXAMPLEEXAMPLE12", "a/secret+of+this+page")
+STUDY = {f"study/{key}": content for key, content in DATASET.items()}
 DOCTESTED = [path for path in sorted(SRC.rglob("*.py")) if ">>> " in path.read_text("utf-8")]
 
 
@@ -67,6 +72,7 @@ def world():
     with (
         S3Server({"laion-fmri": bucket()}, forbidden=REFUSED) as s3,
         NeuroVault() as neurovault,
+        S3Server({"lab-data": STUDY}, guard=Guard(dict([LAB]))) as lab,
     ):
         neurovault.vault.add_collection(1952, images=range(10, 40))
         neurovault.vault.add_collection(457, images=range(40, 50))
@@ -74,6 +80,7 @@ def world():
             "AWS_ENDPOINT_URL": s3.url,
             "NEUROVAULT_API_URL": neurovault.api_url,
             "NEUROSYNTH_API_URL": neurovault.neurosynth_url,
+            "LAB_S3": lab.url,
         }
 
 
@@ -105,8 +112,13 @@ def quiet_log():
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if runnable(p) and p.name not in OF_THEIR_OWN], ids=lambda p: p.name
 )
-def test_the_examples_of_a_page_run_in_their_order(page, shell, quiet_log):
+def test_the_examples_of_a_page_run_in_their_order(page, shell, quiet_log, tmp_path, monkeypatch):
     namespace: dict[str, object] = {"__name__": "example"}
+    if page.name in GUARDED:
+        shell.env["AWS_ENDPOINT_URL"] = shell.env["LAB_S3"]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", shell.env["LAB_S3"])
+        (tmp_path / ".aws").mkdir()
+        (tmp_path / ".aws" / "credentials").write_text(f"[lab]\n{static(*LAB)}")
     for block in runnable(page):
         if block.language == "python":
             code = "\n" * block.line + block.text

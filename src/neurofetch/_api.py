@@ -1,4 +1,4 @@
-"""Any public BIDS bucket: plan, get, verify."""
+"""Any BIDS bucket: plan, get, verify."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
+from neurofetch._shown import shown
+from neurofetch.credentials.access import Access
 from neurofetch.display.progress import listener
 from neurofetch.errors import (
     DestinationError,
@@ -67,6 +70,10 @@ def plan(
     overwrite: bool = False,
     shard: tuple[int, int] | None = None,
     region: str | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
     follow: bool = False,
     bare: bool = False,
     permissive: bool = False,
@@ -84,7 +91,7 @@ def plan(
     Parameters
     ----------
     url : str
-        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one. The
+        ``s3://BUCKET/PREFIX`` of a bucket: a data set, or a folder or a file of one. The
         web address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
         Of OpenNeuro: an accession number (``ds000246``), with a version and a path if need be
         (``openneuro:ds000246@1.0.1/sub-0001``), the address that a browser shows, or a DOI.
@@ -108,6 +115,16 @@ def plan(
         array jobs on a cluster.
     region : str, optional
         Of the bucket; by default it is found automatically.
+    profile : str, optional
+        Sign the requests with the credentials of this profile of AWS. By default nobody's are
+        used, whatever the environment holds.
+    signed : bool
+        Sign them with the keys in the environment (``AWS_ACCESS_KEY_ID`` and so on).
+    requester_pays : bool
+        Whoever signs pays for what comes, as some buckets demand.
+    endpoint : str, optional
+        An S3 server other than AWS, such as ``https://s3.example.edu``: the data set is there. By
+        default what ``AWS_ENDPOINT_URL_S3`` or the profile says.
     follow : bool
         Choose also what the content of chosen files names: the stimuli of events, the empty-room
         recording of an MEG recording, what a field map is for, and what these name in turn. By
@@ -152,6 +169,8 @@ def plan(
         If a filter cannot be used, names what does not exist, or nothing is left.
     UnknownArgumentError
         If a keyword is neither an argument nor can be an entity.
+    CredentialsError
+        If the credentials that are named cannot be had.
     ServerError
         If the bucket, or OpenNeuro, cannot be listed.
     DestinationError
@@ -170,6 +189,10 @@ def plan(
     """
     _check_keywords(plan, entities)
     check_switches(follow=follow, bare=bare, permissive=permissive)
+    access = Access.checked(
+        profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+    )
+    url = _located(url, access)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -192,7 +215,7 @@ def plan(
     )
     asked = _asked(url, region, bare=bare)
     root = _root(dest, data_dir, asked.folder)
-    with asked.fetcher(root, network=settings.network, new=True) as fetcher:
+    with asked.fetcher(root, network=settings.network, new=True, access=access) as fetcher:
         made = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
     warn_of_notes(made)
     return made
@@ -215,6 +238,10 @@ def get(
     patience: float | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     region: str | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
     follow: bool = False,
     bare: bool = False,
     permissive: bool = False,
@@ -226,13 +253,13 @@ def get(
     mirrors: Places = None,
     **entities: Values,
 ) -> Report:
-    """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
+    """Fetch files of a BIDS bucket, verified; what is here already is not fetched again.
 
     Parameters
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
-    overwrite, shard, region, follow, bare, permissive, derivatives, mix, update, verify, offline
-    mirrors, **entities
+    overwrite, shard, region, profile, signed, requester_pays, endpoint, follow, bare, permissive
+    derivatives, mix, update, verify, offline, mirrors, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -257,7 +284,7 @@ def get(
         At the end, if files are missing; it names every file and cause, and what to do. Files that
         the server refuses (403), that are archived, or that cannot be kept under their names are
         among them.
-    UsageError, ServerError, DestinationError, OtherDatasetError
+    UsageError, CredentialsError, ServerError, DestinationError, OtherDatasetError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
 
     Warns
@@ -267,6 +294,10 @@ def get(
     """
     _check_keywords(get, entities)
     check_switches(follow=follow, bare=bare, permissive=permissive)
+    access = Access.checked(
+        profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+    )
+    url = _located(url, access)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -291,7 +322,7 @@ def get(
     )
     asked = _asked(url, region, bare=bare)
     root = _root(dest, data_dir, asked.folder)
-    with asked.fetcher(root, network=settings.network, new=True) as fetcher:
+    with asked.fetcher(root, network=settings.network, new=True, access=access) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
         warn_of_notes(plan)
         return fetcher.run(plan, settings)
@@ -305,6 +336,10 @@ def verify(
     url: str | None = None,
     remote: bool = False,
     region: str | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
     state: str | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
 ) -> Audit:
@@ -325,9 +360,13 @@ def verify(
         not there, are named. With `read_all`, files of other tools are read too, and get a receipt
         if they equal the server's.
     remote : bool
-        Also compare with the bucket that the data directory remembers.
+        Also compare with the bucket that the data directory remembers, asked as it was when the
+        files were fetched: with the credentials of the same name, which are used only where you
+        alone can have written down that name.
     region : str, optional
         Of the bucket.
+    profile, signed, requester_pays, endpoint : optional
+        How to ask the bucket: as for `plan`.
     state : str, optional
         The folder of a package's own files in `dest`; by default all that are found are used.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
@@ -345,14 +384,20 @@ def verify(
         If nothing of ours is in `dest`, nor in a folder above or below it.
     UsageError
         If there is no bucket to compare with.
+    CredentialsError
+        If the credentials that are named, or remembered, cannot be had.
     ServerError
         If the bucket cannot be listed.
     """
     from neurofetch.store.places import Place, find_places  # noqa: PLC0415 - see `_audited`
 
     check_switches(read_all=read_all, remote=remote)
+    access = Access.checked(
+        profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+    )
     root = _root(dest, data_dir, default=".")
-    how = _How(read_all, url, remote, region, listener(progress))
+    url = url if url is None else _located(url, access)
+    how = _How(read_all, url, remote, region, access, listener(progress))
     if state is not None:
         return _audited(Place(root, state), how)
     if os.path.isdir(root) and (places := find_places(root)):
@@ -409,6 +454,7 @@ class _How(NamedTuple):
     url: str | None
     remote: bool
     region: str | None
+    access: Access
     listen: Callable[[Event], None]
 
 
@@ -445,12 +491,49 @@ def _audited(place: Place, how: _How) -> Audit:
     if not how.remote:
         directory = DataDirectory(place.root, place.state)
         return audit(directory, read_all=how.read_all, listen=how.listen)
-    datasets = [_remembered(place, source, how) for source in _sources(place)]
-    audits = [_against(dataset, place.root, how, several=datasets) for dataset in datasets]
+    sources = _sources(place)
+    datasets = [_remembered(place, source, how) for source in sources]
+    hows = [how._replace(access=_same_access(place, source, how.access)) for source in sources]
+    audits = [
+        _against(dataset, place.root, each, several=datasets)
+        for dataset, each in zip(datasets, hows, strict=True)
+    ]
     return _merged(audits)
 
 
-def _sources(place: Place) -> Iterable[DataSource]:
+def _same_access(place: Place, source: DataSource, access: Access) -> Access:
+    """Return how to ask for what a data directory remembers, unless that was said.
+
+    What is written there decides whose credentials are sent where. So it counts only if nobody
+    else can have written it; otherwise it has to be said.
+
+    Raises
+    ------
+    UsageError
+    """
+    from neurofetch.store.data_source import is_mine_alone  # noqa: PLC0415 - see `_sources`
+
+    if not access.endpoint and source.named:
+        access = replace(access, endpoint=source.server)
+    if access.signs or not (source.profile or source.signed):
+        return access
+    known = replace(
+        access,
+        profile=source.profile,
+        signed=source.signed and not source.profile,
+        requester_pays=access.requester_pays or source.requester_pays,
+    )
+    if is_mine_alone(place.root / place.state):
+        return known
+    msg = (
+        f"{shown(source.url)} was fetched with credentials, and others may write to {place.root}, "
+        "so what is remembered there does not decide whose are used. Nothing was checked. If they "
+        f"are these, say so: {shown(known.flags)}"
+    )
+    raise UsageError(msg)
+
+
+def _sources(place: Place) -> Sequence[DataSource]:
     """Return what a data directory remembers."""
     from neurofetch.store.data_source import read_sources  # noqa: PLC0415
 
@@ -483,7 +566,7 @@ def _against(asked: _Asked, root: Path, how: _How, *, several: Sequence[_Asked] 
 
     Where it is of several data sets, only the files of this one are looked at.
     """
-    with asked.changed(rules=Rules()).fetcher(root) as fetcher:  # nothing chosen, all compared
+    with asked.changed(rules=Rules()).fetcher(root, access=how.access) as fetcher:  # all compared
         fetcher.listen = how.listen
         listing = Listing((fetcher.dataset.base,))
         wants: Sequence[Want] = _choose(fetcher, asked.dataset.name, query())[0].wants
@@ -539,6 +622,16 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
     return given_path(root)
 
 
+def _located(url: str, access: Access) -> str:
+    """Return the URL of a bucket where it is the address of one at the endpoint that was named."""
+    start = f"{access.endpoint}/"
+    if access.endpoint and isinstance(url, str) and url.strip().startswith(start):
+        plain = url.strip()
+        if not {"?", "#"} & set(plain):
+            return f"s3://{unquote(plain.removeprefix(start), errors='surrogateescape')}"
+    return url
+
+
 class _Asked(NamedTuple):
     """What a URL names.
 
@@ -558,8 +651,30 @@ class _Asked(NamedTuple):
     def changed(self, **what: Any) -> _Asked:
         return self._replace(dataset=replace(self.dataset, **what))
 
-    def fetcher(self, root: Path, *, network: Network | None = None, new: bool = False) -> Fetcher:
-        return Fetcher(self.dataset, root, network=network, new=new, make_source=self.make_source)
+    def fetcher(
+        self,
+        root: Path,
+        *,
+        network: Network | None = None,
+        new: bool = False,
+        access: Access | None = None,
+    ) -> Fetcher:
+        if self.make_source is not None and access is not None:
+            if access != Access():
+                msg = (
+                    f"{access.flags} is for buckets, and {self.dataset.name} is none. Nothing was "
+                    "fetched. Leave it out; OpenNeuro knows you by OPENNEURO_API_KEY."
+                )
+                raise UsageError(msg)
+            access = None
+        return Fetcher(
+            self.dataset,
+            root,
+            network=network,
+            new=new,
+            make_source=self.make_source,
+            access=access,
+        )
 
 
 def _asked(url: str, region: str | None, *, bare: bool = False) -> _Asked:

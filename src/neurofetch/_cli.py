@@ -74,9 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "get",
-        help="fetch files of a public BIDS bucket",
+        help="fetch files of a BIDS bucket",
         usage="neurofetch get s3://BUCKET/PREFIX --data-dir DIR [which files] [options]",
-        description="Fetch files of a public BIDS bucket, verified to the last byte. "
+        description="Fetch files of a BIDS bucket, verified to the last byte. "
         "You can run it again: files that are already here are skipped.",
         examples=(
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01 --dry-run",
@@ -95,6 +95,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     console.add_transfer(parser)
     where = console.group_of(parser, console.TRANSFER)
     where.add_argument("--region", help="of the bucket (default: found out)")
+    console.add_access(parser)
     where.add_argument(
         "--mix",
         action="store_true",
@@ -165,6 +166,7 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
         help="ask the bucket too: this one, or the one that the data directory remembers",
     )
     parser.add_argument("--region", help="of the bucket (default: found out)")
+    console.add_access(parser)
     console.add_progress(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_verify)
@@ -180,6 +182,7 @@ def _get(arguments: argparse.Namespace) -> int:
         "overwrite": arguments.overwrite,
         "shard": arguments.shard,
         "region": arguments.region,
+        **console.access(arguments),
         "follow": arguments.follow,
         "mix": arguments.mix,
         "verify": arguments.verify,
@@ -213,6 +216,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         url=url or None,
         remote=url == "",
         region=arguments.region,
+        **console.access(arguments),
         progress=console.progress(arguments),
     )
     named = Path(os.path.abspath(where or "."))

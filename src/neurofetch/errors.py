@@ -6,6 +6,7 @@ import errno
 
 __all__ = [
     "ConfigError",
+    "CredentialsError",
     "DestinationError",
     "DiskFullError",
     "FaultError",
@@ -48,6 +49,7 @@ class NeurofetchError(Exception):
         │   ├── UnknownValueError                no such subject, session, task, …
         │   ├── NothingMatchedError (LookupError) the filters leave nothing
         │   ├── ConfigError                      a setting or environment variable is wrong
+        │   │   └── CredentialsError             the credentials that were named cannot be had
         │   ├── OtherDatasetError                the data directory is of another data set
         │   ├── MissingExtraError (ImportError)  a library of an extra is not installed
         │   └── UnsafeNameError                  a key that cannot be a local file name
@@ -96,6 +98,13 @@ class NothingMatchedError(UsageError, LookupError):
 
 class ConfigError(UsageError):
     """A setting or an environment variable is wrong."""
+
+
+class CredentialsError(ConfigError):
+    """The credentials that were named cannot be had: no such profile, no whole key, a login over.
+
+    The message names the profile, and never shows a key.
+    """
 
 
 class OtherDatasetError(UsageError):

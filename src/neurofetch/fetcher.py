@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 from neurofetch._shown import shown
 from neurofetch._threads import few_collections, start, together
 from neurofetch._version import __version__
+from neurofetch.credentials.access import Access
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
 from neurofetch.errors import (
@@ -34,7 +35,7 @@ from neurofetch.events import Listing as ListingEvent
 from neurofetch.model import Action, Status
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
-from neurofetch.net.settings import Network, s3_endpoint, s3_region
+from neurofetch.net.settings import Network, s3_endpoint
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
 from neurofetch.sources.remembered import Recording, Remembered, pack
@@ -232,6 +233,9 @@ class Fetcher:
         dataset's bucket.
     client : Client, optional
         By default a new one; a client that is given is left open at the end.
+    access : Access, optional
+        Whose credentials the dataset's bucket is asked with, and at which server; by default
+        nobody's.
 
     Raises
     ------
@@ -239,6 +243,8 @@ class Fetcher:
         If `root` is no directory.
     ConfigError
         If an environment variable is wrong.
+    CredentialsError
+        If the credentials that `access` names cannot be had.
 
     Examples
     --------
@@ -260,13 +266,16 @@ class Fetcher:
         new: bool = False,
         make_source: MakeSource | None = None,
         client: Client | None = None,
+        access: Access | None = None,
     ) -> None:
         self.dataset: Dataset = dataset
+        self.access: Access = access or Access()
         self.directory: DataDirectory = DataDirectory(root, dataset.state, new=new)
         self._own_client = client is None
         self.client: Client = client or Client(network or Network.from_environment())
         self.listen: Callable[[Event], None] = quiet
         """Gets a `Listing` event now and then while files are listed; `prepare` sets it."""
+        self.client.may_sign = access is not None
         self._to_move = False
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
@@ -277,8 +286,10 @@ class Fetcher:
         """What the source listed for the plan that was made last: to be remembered."""
 
     def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
-        """Return the source of a dataset that lies in a public bucket."""
-        return S3Source(client, bucket_of(self.dataset), attempts, base=self.dataset.base)
+        """Return the source of a dataset that lies in a bucket."""
+        bucket = bucket_of(self.dataset, self.access)
+        signer = self.access.signer(client.network, bucket.region)
+        return S3Source(client, bucket, attempts, base=self.dataset.base, signer=signer)
 
     def _retrying(self, error: TransientError, wait: float) -> None:
         """Log that the listing is asked for again."""
@@ -626,16 +637,16 @@ class Fetcher:
         """The data set, as a data directory remembers it."""
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
-        dataset, endpoint, address = self.dataset, "", ""
+        dataset, endpoint, address, named = self.dataset, "", "", False
         if dataset.home:
             url, server = dataset.home, str(getattr(self.source, "server", ""))
             address = plain_url(server) if server else ""
             endpoint = address.rpartition("://")[2]
         elif dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
-            server = bucket_of(dataset).endpoint
-            address = plain_url(server) if server else ""
-            endpoint = address.rpartition("://")[2]
+            place = self.access.location(dataset.region)
+            address = plain_url(place.endpoint) if place.endpoint else ""
+            endpoint, named = address.rpartition("://")[2], place.named
         else:
             name = str(getattr(self.source, "name", ""))
             url = plain_url(name) if "://" in name else dataset.name
@@ -649,6 +660,10 @@ class Fetcher:
             tidy_labels=tidy,
             server=address,
             version=str(getattr(self.source, "version", "")),
+            named=named,
+            profile=self.access.profile,
+            signed=self.access.signed,
+            requester_pays=self.access.requester_pays,
         )
 
     def _check_bucket(self, *, mix: bool) -> None:
@@ -662,7 +677,7 @@ class Fetcher:
         from neurofetch.store.data_source import read_sources, state_folders  # noqa: PLC0415
 
         folders = state_folders(self.directory.root)
-        known = [one.identity for folder in folders for one in read_sources(folder)]
+        known = [one.url.rstrip("/") for folder in folders for one in read_sources(folder)]
         place = f"s3://{bucket}"
         if known and not any(one == place or one.startswith(f"{place}/") for one in known):
             self._check_source(mix=mix)
@@ -675,7 +690,7 @@ class Fetcher:
         where = self.directory
         source = self.data_source
         where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
-        where.others = Others(where.root, where.state, source.identity)
+        where.others = Others(where.root, where.state, source)
 
     def _of_one_version(self, chosen: Selection, settings: RunSettings) -> Selection:
         """See that the data directory is of this version, or is to become one of it.
@@ -964,15 +979,22 @@ class _ListingMeter:
         self._listen(event)
 
 
-def bucket_of(dataset: Dataset) -> Bucket:
+def bucket_of(dataset: Dataset, access: Access | None = None) -> Bucket:
     """Return the bucket of a dataset, at the endpoint and in the region of the environment.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    access : Access, optional
+        May name another endpoint, and a profile that has a region and an endpoint.
 
     Raises
     ------
     ConfigError
         If an environment variable is wrong.
     """
-    return Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
+    place = (access or Access()).location(dataset.region)
+    return Bucket(dataset.bucket, place.region, place.endpoint)
 
 
 def _readable(kept: Sequence[Kept]) -> tuple[list[Kept], list[Heard]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = [
+    "ACCESS",
     "ALONG",
     "CHOICE",
     "ENTITIES",
@@ -27,6 +28,8 @@ __all__ = [
     "ExitCode",
     "Parser",
     "UsageExit",
+    "access",
+    "add_access",
     "add_commands",
     "add_completion",
     "add_data_dir",
@@ -347,6 +350,7 @@ CHOICE = "which files (one or more values each; a flag may be repeated)"
 ENTITIES = "other entities of BIDS (in the same way)"
 ALONG = "what comes along"
 TRANSFER = "where and how"
+ACCESS = "who asks, and which server (default: nobody in particular, and AWS)"
 OUTPUT = "output"
 """The titles under which a help has its flags."""
 
@@ -420,6 +424,41 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         "file of the plan",
     )
     add_progress(group)
+
+
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for whose credentials a bucket is asked with, and at which server."""
+    group = group_of(parser, ACCESS)
+    group.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="sign the requests with the credentials of this profile of AWS",
+    )
+    group.add_argument(
+        "--signed",
+        action="store_true",
+        help="sign them with the keys in the environment (AWS_ACCESS_KEY_ID, ...)",
+    )
+    group.add_argument(
+        "--requester-pays",
+        action="store_true",
+        help="whoever signs pays for what comes, as some buckets demand",
+    )
+    group.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="an S3 server other than AWS, such as https://s3.example.edu",
+    )
+
+
+def access(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what these flags say, as functions take it."""
+    return {
+        "profile": arguments.profile,
+        "signed": arguments.signed,
+        "requester_pays": arguments.requester_pays,
+        "endpoint": arguments.endpoint,
+    }
 
 
 def add_patience(parser: argparse._ActionsContainer) -> None:

@@ -352,7 +352,7 @@ class Outages:
     ) -> None:
         self.patience = patience
         self.hurries: Callable[[Route], bool] = lambda _: False
-        """Whether there is another way than the one to this server: it is waited for only briefly."""
+        """Whether there is another way than that to a server: it is waited for only briefly."""
         self._asks = asks
         self._clock = clock
         self._draw = draw
