@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import pickle
 import subprocess
 import sys
@@ -189,8 +190,10 @@ def test_addresses_are_signed_whether_or_not_they_are_quoted(path, lab):
         client.sign_for(s3.url, Access.checked(profile=lab).signer(Network(), None))
         for safe in ("/", "/!'()*", "/~"):
             url = f"{s3.url}/b/{quote(path, safe=safe)}"
+            client.send(Request(url, method="HEAD")).close()
             with client.send(Request(url, {"Range": "bytes=1-2"})) as response:
                 assert (response.status, response.read(10)) == (206, b"er"), url
+        assert {request.status for request in s3.log} == {200, 206}
 
 
 def test_a_large_file_comes_in_signed_parts(tmp_path, lab):
@@ -468,12 +471,25 @@ def test_what_others_may_have_written_does_not_decide_whose_credentials_are_used
     data = tmp_path / "data"
     with guarded() as s3:
         fetch(s3, data, profile=lab)
-        (data / shared).chmod(0o770 if shared == ".neurofetch" else 0o660)
+        (data / shared).chmod(0o777 if shared == ".neurofetch" else 0o666)
         s3.clear_log()
         with pytest.raises(UsageError, match="say so: --profile lab --endpoint http"):
             neurofetch.verify(data, remote=True, progress="none")
         assert s3.log == []
         assert neurofetch.verify(data, remote=True, profile=lab, progress="none").ok
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to any group")
+def test_a_group_of_several_counts_as_others_and_the_users_own_does_not(tmp_path, lab):
+    data = tmp_path / "data"
+    with guarded() as s3:
+        fetch(s3, data, profile=lab)
+        for path in (data / ".neurofetch", data / ".neurofetch" / "source.json"):
+            path.chmod(0o775 if path.is_dir() else 0o664)
+        assert neurofetch.verify(data, remote=True, progress="none").ok
+        os.chown(data / ".neurofetch" / "source.json", 0, 65534)
+        with pytest.raises(UsageError, match="say so: --profile lab"):
+            neurofetch.verify(data, remote=True, progress="none")
 
 
 def test_the_server_that_is_named_is_a_part_of_what_a_data_set_is(tmp_path, lab):

@@ -124,10 +124,12 @@ class Access:
     @property
     def flags(self) -> str:
         """The flags that ask in the same way, to be shown."""
-        found = [f"--profile {self.profile}" if self.profile else ""]
+        import shlex  # noqa: PLC0415 - for a message
+
+        found = [f"--profile {shlex.quote(self.profile)}" if self.profile else ""]
         found += ["--signed" if self.signed else ""]
         found += ["--requester-pays" if self.requester_pays else ""]
-        found += [f"--endpoint {self.endpoint}" if self.endpoint else ""]
+        found += [f"--endpoint {shlex.quote(self.endpoint)}" if self.endpoint else ""]
         return " ".join(filter(None, found))
 
     def location(self, region: str | None = None) -> Location:

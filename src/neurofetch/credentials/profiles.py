@@ -19,7 +19,7 @@ from neurofetch.planning.suggest import nearest, shorten
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Profile", "profile_names", "read_profile"]
+__all__ = ["Profile", "profile_flag", "profile_names", "read_profile"]
 
 _LARGEST = 1 << 20
 """Bytes; what is longer is no file of profiles."""
@@ -50,6 +50,11 @@ class Profile:
     def shown(self) -> str:
         """What it is called in messages."""
         return f"the profile {self.name!r}"
+
+    @property
+    def flag(self) -> str:
+        """The flag that names it, as a shell takes it."""
+        return profile_flag(self.name)
 
     @property
     def region(self) -> str | None:
@@ -112,6 +117,21 @@ def read_profile(name: str) -> Profile:
     section = config.get(f"services {settings.get('services', '').strip()}", _Settings())
     services = {key: _nested(text) for key, text in section.items()}
     return Profile(name, settings, services)
+
+
+def profile_flag(name: str) -> str:
+    """Return the flag that names a profile, as a shell takes it.
+
+    Parameters
+    ----------
+    name : str
+
+    Examples
+    --------
+    >>> profile_flag("my lab")
+    "--profile 'my lab'"
+    """
+    return f"--profile {shlex.quote(name)}"
 
 
 def profile_names() -> list[str]:
@@ -214,8 +234,8 @@ def _unknown(name: str, there: list[str]) -> str:
     start = f"there is no profile {name!r} in {_config_file()} nor {_credentials_file()}."
     if not there:
         return (
-            f"{start} Nothing was fetched. Make one with: aws configure --profile {name}; or use "
-            "the keys in the environment with --signed (signed=True)."
+            f"{start} Nothing was fetched. Make one with: aws configure {profile_flag(name)}; or "
+            "use the keys in the environment with --signed (signed=True)."
         )
     close = nearest(name, there, 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""

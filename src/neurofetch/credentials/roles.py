@@ -54,7 +54,7 @@ def assume_role(profile: Profile, keys: Keys, network: Network) -> Keys:
         msg = (
             f"{profile.shown} asks for a code of an MFA device (mfa_serial), and a download cannot "
             "wait for one. Nothing was fetched. Let AWS's own command ask you: add a profile with "
-            f"credential_process = aws configure export-credentials --profile {profile.name} "
+            f"credential_process = aws configure export-credentials {profile.flag} "
             "--format process, and name that."
         )
         raise CredentialsError(msg)

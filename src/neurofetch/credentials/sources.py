@@ -14,7 +14,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from neurofetch.credentials.keys import Credentials, Keys, checked_keys, moment
-from neurofetch.credentials.profiles import Profile, profile_names, read_profile
+from neurofetch.credentials.profiles import Profile, profile_flag, profile_names, read_profile
 from neurofetch.errors import CredentialsError
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ def _no_keys() -> str:
     there = profile_names()
     hint = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if meant:
-        hint += f", or name the profile of AWS_PROFILE: --profile {meant}"
+        hint += f", or name the profile of AWS_PROFILE: {profile_flag(meant)}"
     elif there:
-        hint += f", or name a profile, such as --profile {there[0]}"
+        hint += f", or name a profile, such as {profile_flag(there[0])}"
     return f"there are no keys in the environment. Nothing was fetched. {hint}."
 
 
@@ -179,7 +179,7 @@ def _own(profile: Profile, network: Network) -> Keys:
     if key_id or secret:
         lacks = "aws_secret_access_key" if key_id else "aws_access_key_id"
         msg = f"{profile.shown} has no {lacks}. Nothing was fetched. Add it, with: aws configure"
-        raise CredentialsError(f"{msg} --profile {profile.name}")
+        raise CredentialsError(f"{msg} {profile.flag}")
     if profile.get("credential_process"):
         return _of_process(profile)
     if profile.get("web_identity_token_file"):
@@ -189,7 +189,7 @@ def _own(profile: Profile, network: Network) -> Keys:
         return _of_machine(profile, profile.get("credential_source"), network)
     msg = (
         f"{profile.shown} has no credentials: neither keys, nor credential_process, nor a role, "
-        f"nor SSO. Nothing was fetched. Add keys with: aws configure --profile {profile.name}"
+        f"nor SSO. Nothing was fetched. Add keys with: aws configure {profile.flag}"
     )
     raise CredentialsError(msg)
 
@@ -281,7 +281,7 @@ def _of_botocore(profile: Profile) -> Keys:
     if problem or frozen is None:
         msg = (
             f"the login of {profile.shown} does not hold: {problem}. Nothing was fetched. Log in "
-            f"with: aws {login} --profile {profile.name}"
+            f"with: aws {login} {profile.flag}"
         )
         raise CredentialsError(msg)
     until = getattr(found, "_expiry_time", None)
@@ -292,10 +292,9 @@ def _of_botocore(profile: Profile) -> Keys:
 
 
 def _without_botocore(profile: Profile) -> str:
-    name = profile.name
     return (
         f"{profile.shown} uses a login (SSO), and botocore, which knows how to use it, is not "
         "installed. Nothing was fetched. Install it with: pip install botocore; or let AWS's own "
         f"command give the keys out: add a profile with credential_process = aws configure "
-        f"export-credentials --profile {name} --format process, and name that."
+        f"export-credentials {profile.flag} --format process, and name that."
     )

@@ -57,7 +57,6 @@ _TEXTS = [
     "profile",
 ]
 _SWITCHES = ["tidy_labels", "named", "signed", "requester_pays"]
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OF_OPENNEURO = re.compile(r"s3://openneuro\.org/(ds[0-9]+)")
 _TRIES = 5
 _LARGEST = 1 << 20
@@ -272,8 +271,25 @@ def is_mine_alone(state: Path) -> bool:
             found = [os.fstat(folder.fd), *filter(None, map(folder.look, names))]
     except OSError:
         return False
-    mine = os.geteuid()
-    return all(one.st_uid == mine and not one.st_mode & _OTHERS_WRITE for one in found)
+    return all(map(_only_i_write, found))
+
+
+def _only_i_write(one: os.stat_result) -> bool:
+    if one.st_uid != os.geteuid() or one.st_mode & stat.S_IWOTH:
+        return False
+    return not one.st_mode & stat.S_IWGRP or _is_group_of_one(one.st_gid)
+
+
+def _is_group_of_one(gid: int) -> bool:
+    """Whether a group is the user's private one, as many systems make it, with nobody else in."""
+    import grp  # noqa: PLC0415 - for those who verify with credentials
+    import pwd  # noqa: PLC0415
+
+    try:
+        group, me = grp.getgrgid(gid), pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return me.pw_gid == gid and group.gr_name == me.pw_name and {*group.gr_mem} <= {me.pw_name}
 
 
 def _opened(state: Path) -> Folder:
