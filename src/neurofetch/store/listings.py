@@ -91,14 +91,13 @@ def keep(state: Path, source: str, lists: Sequence[str], packed: bytes) -> bool:
     folder = state / _FOLDER
     which = hashlib.sha256("\0".join(lists).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     path = folder / f"{_short(source)}-{which}{_END}"
-    same = False
-    with contextlib.suppress(OSError):
-        same = read_regular(path) == packed
-    if same:
-        os.utime(path)  # it is the youngest again
+    others = kept(state, source)
+    if any(one.path == path and one.packed == packed for one in others):
+        if others[-1].path != path:
+            os.utime(path)  # it is the youngest again
         return False
     write_atomically(path, packed, flush=False)  # a lost one costs a request, no data
-    return sum(name.startswith(f"{_short(source)}-") for name in os.listdir(folder)) > MANY
+    return len(others) >= MANY
 
 
 def merge(state: Path, source: str, old: Sequence[Kept], packed: bytes) -> None:
