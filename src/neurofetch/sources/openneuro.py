@@ -250,7 +250,7 @@ class OpenNeuroSource:
             return ask(query.format(about=_ABOUT, row=_ROW)), rows, ()
         except SchemaError as error:
             note = (
-                f"{error}. So less was asked: whether a version was deprecated, nobody says. "
+                f"{str(error).rstrip('.')}. So less was asked: whether a version was deprecated, nobody says. "
                 "Perhaps there is a newer neurofetch."
             )
         rows = Rows(self.site, self._address.accession)
@@ -336,7 +336,7 @@ class OpenNeuroSource:
 
     def _drifted(self, error: SchemaError) -> SchemaError:
         return SchemaError(
-            f"{error}. OpenNeuro does not answer the query that this version of neurofetch asks. "
+            f"{str(error).rstrip('.')}. OpenNeuro does not answer the query that this version of neurofetch asks. "
             "Nothing was fetched. Update with: pip install -U neurofetch; or take what was "
             f"exported last, which is no version: {_bucket(self._address.accession)}"
         )
