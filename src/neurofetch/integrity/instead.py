@@ -59,7 +59,7 @@ def pointed_to(content: bytes, digest: Digest | None) -> str:
     Examples
     --------
     >>> from neurofetch.model import Digest
-    >>> pointed_to(b"/annex/objects/MD5E-s3--9.nii\\n", Digest("gitblob", ""))
+    >>> pointed_to(b"/annex/objects/MD5E-s3--9.nii", Digest("gitblob", ""))
     'MD5E-s3--9.nii'
     """
     if digest is None or digest.algorithm != "gitblob" or len(content) > _LARGEST_POINTER:
