@@ -19,6 +19,7 @@ from neurofetch.errors import (
     UnreachableError,
 )
 from neurofetch.model import Digest
+from neurofetch.net.http1 import Request
 from neurofetch.sources.graphql import SchemaError
 from neurofetch.sources.openneuro import OpenNeuroSource, openneuro_site
 from neurofetch.sources.openneuro_address import Address
@@ -102,7 +103,7 @@ class TestNotPublic(_Contract, SignedContract):
     def test_the_token_goes_to_the_site_alone(self, serve):
         served = serve(self.tree())
         for file in served.source.walk(""):
-            with served.client.send(_request(served.source.address(file))) as response:
+            with served.client.send(Request(served.source.address(file))) as response:
                 assert response.status == 200
         bucket = served.server_of("x")
         assert len({one.key for one in bucket.requests("GET")}) == len(self.tree())
@@ -114,12 +115,6 @@ class TestNotPublic(_Contract, SignedContract):
         for file in served.source.walk(""):
             assert "Signature" not in f"{file!r} {file.url}"
             assert "Signature=" in served.source.address(file)
-
-
-def _request(url):
-    from neurofetch.net.http1 import Request
-
-    return Request(url)
 
 
 # -- one site ----------------------------------------------------------------------------------
