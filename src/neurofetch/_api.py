@@ -617,7 +617,8 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
     root = data_dir if dest is None else dest
     root = default if root is None else root
     if root is None:
-        msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
+        msg = "no data directory was given. Nothing was done. Say where the files are: "
+        msg += "data_dir=... (--data-dir DIR)"
         raise UsageError(msg)
     return given_path(root)
 

@@ -40,7 +40,7 @@ from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
 from neurofetch.sources.remembered import Recording, Remembered, pack
 from neurofetch.sources.s3 import Bucket, S3Source
-from neurofetch.sources.source import ListedSource, Mirrors
+from neurofetch.sources.source import ListedSource, Mirrors, at_once
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
@@ -277,6 +277,7 @@ class Fetcher:
         """Gets a `Listing` event now and then while files are listed; `prepare` sets it."""
         self.client.may_sign = access is not None
         self._to_move = False
+        self._turns: dict[int, threading.BoundedSemaphore] = {}
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
@@ -399,7 +400,15 @@ class Fetcher:
         """
         from neurofetch.transfer.body import body  # noqa: PLC0415 - see `_Loading`
 
-        return body(self.client, self.source, remote, self._attempts, limit=limit)
+        with self._turn(remote):
+            return body(self.client, self.source, remote, self._attempts, limit=limit)
+
+    def _turn(self, remote: RemoteFile) -> contextlib.AbstractContextManager[object]:
+        """Wait until a file may be asked for, where its server is asked for few at a time."""
+        bound = at_once(self.source, remote)
+        if bound is None:
+            return contextlib.nullcontext()
+        return self._turns.setdefault(bound, threading.BoundedSemaphore(bound))
 
     def choose(self, query: Query, listing: Listing) -> Selection:
         """List, and select what a query wants.
@@ -637,25 +646,23 @@ class Fetcher:
         """The data set, as a data directory remembers it."""
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
-        dataset, endpoint, address, named = self.dataset, "", "", False
+        dataset, server, named = self.dataset, None, False
         if dataset.home:
-            url, server = dataset.home, str(getattr(self.source, "server", ""))
-            address = plain_url(server) if server else ""
-            endpoint = address.rpartition("://")[2]
+            url, server = dataset.home, getattr(self.source, "server", None)
         elif dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
             place = self.access.location(dataset.region)
-            address = plain_url(place.endpoint) if place.endpoint else ""
-            endpoint, named = address.rpartition("://")[2], place.named
+            server, named = place.endpoint, place.named
         else:
             name = str(getattr(self.source, "name", ""))
             url = plain_url(name) if "://" in name else dataset.name
+        address = plain_url(server) if server else ""
         tool = f"neurofetch {__version__}"
         tidy = dataset.tidy_labels
         return DataSource(
             dataset.kind,
             url,
-            endpoint,
+            address.rpartition("://")[2],
             tool=tool,
             tidy_labels=tidy,
             server=address,

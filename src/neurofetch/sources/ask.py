@@ -41,8 +41,8 @@ __all__ = [
     "ASK_FOR_CHECKSUM",
     "PAST_CACHES",
     "NoRangesError",
+    "OtherLengthError",
     "OtherPartError",
-    "OtherSizeError",
     "UntoldPartError",
     "ask",
     "ask_first",
@@ -236,12 +236,12 @@ class NoRangesError(Exception):
     """The server cannot, or does not, send parts. A turn of events, not a failure."""
 
 
-class OtherSizeError(TransientError):
-    """Another length is announced than was listed."""
-
-
 class OtherPartError(TransientError):
     """Another part came than was asked for, or one that does not say of what it is a part."""
+
+
+class OtherLengthError(TransientError):
+    """A file of known content comes with another length: so it is another file, or an error."""
 
 
 class UntoldPartError(OtherPartError):
@@ -348,7 +348,9 @@ def check_answer(
     size, length = remote.size, response.length
     if size is not None and length not in (None, size):
         msg = f"{remote.key}: {length} bytes announced, {size} listed"
-        raise OtherSizeError(msg)
+        if remote.digest is not None and response.status in _WHOLE:
+            raise OtherLengthError(msg)
+        raise TransientError(msg)
     if response.status in _WHOLE:
         return
     span = (0, size - 1) if size else None
