@@ -57,6 +57,7 @@ _TEXTS = [
     "profile",
 ]
 _SWITCHES = ["tidy_labels", "named", "signed", "requester_pays"]
+_OF_OPENNEURO = re.compile(r"s3://openneuro\.org/(ds[0-9]+)")
 _TRIES = 5
 _LARGEST = 1 << 20
 """Bytes. What is larger is no such file, and no description of a data set."""
@@ -128,20 +129,26 @@ class DataSource:
         plain = self.url.rstrip("/")
         return f"{plain} at {self.endpoint}" if self.named and self.endpoint else plain
 
-    def is_same(self, other: DataSource) -> bool:
-        """Whether another is the same data set, as far as can be told.
+    def is_of(self, other: DataSource) -> bool:
+        """Whether it is the same data set, as far as can be told.
 
-        Where only one of them was fetched from a server that was named for it, the other may be
-        of a mirror.
+        So it is where one tells of OpenNeuro, and one of its bucket. Where only one of them was
+        fetched from a server that was named for it, the other may be of a mirror.
 
         Parameters
         ----------
         other : DataSource
         """
-        if self.identity == other.identity:
-            return True
-        both = self.named and other.named
-        return not both and self.url.rstrip("/") == other.url.rstrip("/") and self.url != ""
+        if self.named and other.named and self.endpoint != other.endpoint:
+            return False
+        return self._place == other._place
+
+    @property
+    def _place(self) -> str:
+        """The identity without the server, with one name for what has two."""
+        place = replace(self, named=False).identity
+        at_openneuro = _OF_OPENNEURO.fullmatch(place)
+        return f"openneuro:{at_openneuro[1]}" if at_openneuro else place
 
     @property
     def key(self) -> str:
@@ -406,11 +413,11 @@ def check_source(root: Path, state: Path, source: DataSource, base: str = "", *,
     """
     known = {folder: read_sources(folder) for folder in {state, *state_folders(root)}}
     every = [one for sources in known.values() for one in sources]
-    if every and not mix and not any(map(source.is_same, every)):
+    if every and not mix and not any(one.is_of(source) for one in every):
         raise _refusal(root, ", and ".join(map(str, every)), source)
     mine = known[state]
     if mine:
-        return "" if mine[0].is_same(source) else source.key
+        return "" if mine[0].is_of(source) else source.key
     if not every and not mix and source.url.startswith("s3://"):
         other = _other_base(state, base)
         if other is not None:
@@ -473,7 +480,7 @@ def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None
     if first is None and _make(state, described(state.parent, source)):
         return ""
     first = first or _read(state / _FIRST)
-    if first is not None and first.is_same(source):
+    if first is not None and first.is_of(source):
         _renew(state, _FIRST, first, described(state.parent, source))
         return ""
     name = f"source-{source.key}.json"
@@ -574,7 +581,7 @@ def described(root: Path, source: DataSource) -> DataSource:
     with contextlib.suppress(OSError):
         changes = _VERSION_IN_CHANGES.match(_beginning(root / "CHANGES"))
         version = version or (changes[1].decode() if changes else "")
-    return replace(source, name=name, doi=doi, version=version)
+    return replace(source, name=name, doi=doi, version=source.version or version)
 
 
 def _text(value: object) -> str:
