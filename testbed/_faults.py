@@ -37,9 +37,10 @@ class Request:
         What was answered; 0 while, or because, nothing was.
     sent
         Bytes of the body that were handed to the network.
-    target, verb
-        What stands in the request line, byte for byte as it was sent: path and query, and the
-        method.
+    target
+        What stands in the request line, byte for byte as it was sent.
+    verb
+        The HTTP method, as it came.
     """
 
     method: str

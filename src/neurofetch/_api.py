@@ -91,8 +91,8 @@ def plan(
     Parameters
     ----------
     url : str
-        ``s3://BUCKET/PREFIX`` of a bucket: a data set, or a folder or a file of one. The
-        web address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
+        ``s3://BUCKET/PREFIX`` of a bucket: a data set, or a folder or a file of one. The web
+        address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
         Of OpenNeuro: an accession number (``ds000246``), with a version and a path if need be
         (``openneuro:ds000246@1.0.1/sub-0001``), the address that a browser shows, or a DOI.
     dest : path, optional
@@ -192,7 +192,6 @@ def plan(
     access = Access.checked(
         profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
     )
-    url = _located(url, access)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -213,9 +212,9 @@ def plan(
         mirrors=mirrors,
         update=update,
     )
-    asked = _asked(url, region, bare=bare)
+    asked = _asked(url, region, access, bare=bare)
     root = _root(dest, data_dir, asked.folder)
-    with asked.fetcher(root, network=settings.network, new=True, access=access) as fetcher:
+    with asked.fetcher(root, network=settings.network, new=True) as fetcher:
         made = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
     warn_of_notes(made)
     return made
@@ -297,7 +296,6 @@ def get(
     access = Access.checked(
         profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
     )
-    url = _located(url, access)
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -320,9 +318,9 @@ def get(
         mirrors=mirrors,
         update=update,
     )
-    asked = _asked(url, region, bare=bare)
+    asked = _asked(url, region, access, bare=bare)
     root = _root(dest, data_dir, asked.folder)
-    with asked.fetcher(root, network=settings.network, new=True, access=access) as fetcher:
+    with asked.fetcher(root, network=settings.network, new=True) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
         warn_of_notes(plan)
         return fetcher.run(plan, settings)
@@ -396,7 +394,6 @@ def verify(
         profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
     )
     root = _root(dest, data_dir, default=".")
-    url = url if url is None else _located(url, access)
     how = _How(read_all, url, remote, region, access, listener(progress))
     if state is not None:
         return _audited(Place(root, state), how)
@@ -486,18 +483,13 @@ def _audited(place: Place, how: _How) -> Audit:
 
         return verify_cache(Cache(place.root))
     if how.url is not None:
-        asked = _asked(how.url, how.region)
+        asked = _asked(how.url, how.region, how.access)
         return _against(asked.changed(state=place.state), place.root, how)
     if not how.remote:
         directory = DataDirectory(place.root, place.state)
         return audit(directory, read_all=how.read_all, listen=how.listen)
-    sources = _sources(place)
-    datasets = [_remembered(place, source, how) for source in sources]
-    hows = [how._replace(access=_same_access(place, source, how.access)) for source in sources]
-    audits = [
-        _against(dataset, place.root, each, several=datasets)
-        for dataset, each in zip(datasets, hows, strict=True)
-    ]
+    datasets = [_remembered(place, source, how) for source in _sources(place)]
+    audits = [_against(dataset, place.root, how, several=datasets) for dataset in datasets]
     return _merged(audits)
 
 
@@ -533,7 +525,7 @@ def _same_access(place: Place, source: DataSource, access: Access) -> Access:
     raise UsageError(msg)
 
 
-def _sources(place: Place) -> Sequence[DataSource]:
+def _sources(place: Place) -> Iterable[DataSource]:
     """Return what a data directory remembers."""
     from neurofetch.store.data_source import read_sources  # noqa: PLC0415
 
@@ -558,7 +550,9 @@ def _remembered(place: Place, source: DataSource, how: _How) -> _Asked:
         raise UsageError(msg)
     versioned = source.version and source.url.startswith("openneuro:")
     url = f"{source.url}@{source.version}" if versioned else source.url
-    return _asked(url, how.region).changed(state=place.state, tidy_labels=source.tidy_labels)
+    access = _same_access(place, source, how.access)
+    asked = _asked(url, how.region, access)
+    return asked.changed(state=place.state, tidy_labels=source.tidy_labels)
 
 
 def _against(asked: _Asked, root: Path, how: _How, *, several: Sequence[_Asked] = ()) -> Audit:
@@ -566,7 +560,7 @@ def _against(asked: _Asked, root: Path, how: _How, *, several: Sequence[_Asked] 
 
     Where it is of several data sets, only the files of this one are looked at.
     """
-    with asked.changed(rules=Rules()).fetcher(root, access=how.access) as fetcher:  # all compared
+    with asked.changed(rules=Rules()).fetcher(root) as fetcher:  # nothing chosen, all compared
         fetcher.listen = how.listen
         listing = Listing((fetcher.dataset.base,))
         wants: Sequence[Want] = _choose(fetcher, asked.dataset.name, query())[0].wants
@@ -643,53 +637,60 @@ class _Asked(NamedTuple):
         As for `Fetcher`.
     folder : str or None
         Where it is kept unless somebody says otherwise.
+    access : Access or None
+        How its bucket is asked; None where it is no bucket.
     """
 
     dataset: Dataset
     make_source: MakeSource | None = None
     folder: str | None = None
+    access: Access | None = None
 
     def changed(self, **what: Any) -> _Asked:
         return self._replace(dataset=replace(self.dataset, **what))
 
-    def fetcher(
-        self,
-        root: Path,
-        *,
-        network: Network | None = None,
-        new: bool = False,
-        access: Access | None = None,
-    ) -> Fetcher:
-        if self.make_source is not None and access is not None:
-            if access != Access():
-                msg = (
-                    f"{access.flags} is for buckets, and {self.dataset.name} is none. Nothing was "
-                    "fetched. Leave it out; OpenNeuro knows you by OPENNEURO_API_KEY."
-                )
-                raise UsageError(msg)
-            access = None
+    def fetcher(self, root: Path, *, network: Network | None = None, new: bool = False) -> Fetcher:
         return Fetcher(
             self.dataset,
             root,
             network=network,
             new=new,
             make_source=self.make_source,
-            access=access,
+            access=self.access,
         )
 
 
-def _asked(url: str, region: str | None, *, bare: bool = False) -> _Asked:
-    """Return what a URL names: at OpenNeuro, or in a bucket."""
+def _asked(url: str, region: str | None, access: Access, *, bare: bool = False) -> _Asked:
+    """Return what a URL names: at OpenNeuro, or in a bucket.
+
+    Raises
+    ------
+    UsageError
+        If it names neither, or credentials are named for what needs none.
+    """
+    url = _located(url, access)
     rules = Rules() if bare else BIDS_RULES
     address = None
     if isinstance(url, str) and not url.strip().lower().startswith("s3:"):
         address = parse_openneuro(url, openneuro_site())
     if address is not None:
+        _check_unsigned(address, access)
         home = f"openneuro:{address.accession}"
         dataset = Dataset(str(address), region=region, base=_base(address.path), rules=rules)
         return _Asked(replace(dataset, home=home), _source_of(address), address.accession)
     bucket, prefix = parse_s3_url(url)
-    return _Asked(Dataset(url, bucket, region, _base(prefix), rules))
+    return _Asked(Dataset(url, bucket, region, _base(prefix), rules), access=access)
+
+
+def _check_unsigned(address: Address, access: Access) -> None:
+    """See that nobody names credentials of S3 for the server of OpenNeuro, which knows none."""
+    if access.flags:
+        msg = (
+            f"{shown(access.flags)} is for buckets, and {address} is asked of OpenNeuro, which has "
+            "tokens of its own. Nothing was done. Leave it out, or name the bucket: "
+            "s3://BUCKET/PREFIX."
+        )
+        raise UsageError(msg)
 
 
 def _base(prefix: str) -> str:

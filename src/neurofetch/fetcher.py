@@ -651,8 +651,7 @@ class Fetcher:
             url, server = dataset.home, getattr(self.source, "server", None)
         elif dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
-            place = self.access.location(dataset.region)
-            server, named = place.endpoint, place.named
+            server, _, named = self.access.location(dataset.region)
         else:
             name = str(getattr(self.source, "name", ""))
             url = plain_url(name) if "://" in name else dataset.name

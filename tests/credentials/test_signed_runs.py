@@ -663,3 +663,20 @@ def test_a_program_that_fails_shows_no_key_in_any_variable(tmp_path, home):
     with pytest.raises(CredentialsError) as caught:
         neurofetch.plan("s3://b", tmp_path / "data", profile="lab")
     assert not any(secret in locals_of(caught.value) for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"profile": "lab"},
+        {"signed": True},
+        {"endpoint": "https://s3.example.org"},
+        {"profile": "lab", "requester_pays": True},
+    ],
+    ids=lambda how: " ".join(how),
+)
+@pytest.mark.parametrize("call", [neurofetch.plan, neurofetch.get])
+def test_credentials_of_s3_are_not_for_openneuro(call, how, tmp_path):
+    with pytest.raises(UsageError, match=r"which has tokens of its own.*s3://BUCKET/PREFIX"):
+        call("ds000246", tmp_path / "data", **how)
+    assert not (tmp_path / "data").exists()

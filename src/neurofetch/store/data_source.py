@@ -130,25 +130,25 @@ class DataSource:
         return f"{plain} at {self.endpoint}" if self.named and self.endpoint else plain
 
     def is_of(self, other: DataSource) -> bool:
-        """Whether another is the same data set, as far as can be told.
+        """Whether it is the same data set, as far as can be told.
 
-        It is also where one tells of OpenNeuro, one of its bucket. Where only one of them was
+        So it is where one tells of OpenNeuro, and one of its bucket. Where only one of them was
         fetched from a server that was named for it, the other may be of a mirror.
 
         Parameters
         ----------
         other : DataSource
         """
-        if self._plainly == other._plainly:
-            return True
-        both = self.named and other.named
-        return not both and self.url.rstrip("/") == other.url.rstrip("/") and self.url != ""
+        if self.named and other.named and self.endpoint != other.endpoint:
+            return False
+        return self._place == other._place
 
     @property
-    def _plainly(self) -> str:
-        """The identity, with one name for what has two."""
-        at_openneuro = _OF_OPENNEURO.fullmatch(self.identity)
-        return f"openneuro:{at_openneuro[1]}" if at_openneuro else self.identity
+    def _place(self) -> str:
+        """The identity without the server, with one name for what has two."""
+        place = replace(self, named=False).identity
+        at_openneuro = _OF_OPENNEURO.fullmatch(place)
+        return f"openneuro:{at_openneuro[1]}" if at_openneuro else place
 
     @property
     def key(self) -> str:
