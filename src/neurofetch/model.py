@@ -416,7 +416,8 @@ class Digest:
 
     Parameters
     ----------
-    algorithm : {"crc64nvme", "crc32c", "crc32", "sha256", "md5"}
+    algorithm : {"crc64nvme", "crc32c", "crc32", "sha256", "md5", "gitblob"}
+        ``gitblob`` is the name that git gives to the content of a file: a SHA-1.
     value : str
     """
 
