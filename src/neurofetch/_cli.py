@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch import console
 from neurofetch.console import ExitCode
+from neurofetch.lockfile._cli import add_lock
 from neurofetch.neurovault._cli import add_neurovault
 from neurofetch.planning.entities import ENTITY_NAMES
 
@@ -67,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_get(commands)
     _add_verify(commands)
     _add_clean(commands)
+    add_lock(commands, _FILTERS, _ENTITIES, _UNLISTED)
     add_neurovault(commands)
     return parser
 

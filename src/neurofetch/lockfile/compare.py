@@ -88,7 +88,10 @@ class Difference:
         return ", ".join(f"{count:,} {word}" for word, count in self.counts.items())
 
     def __str__(self) -> str:
-        lines = [f"{change.state.value:8}{shown(change.path)}  ({change.reason})" for change in self.changes]
+        lines = [
+            f"{change.state.value:8}{shown(change.path)}  ({change.reason})"
+            for change in self.changes
+        ]
         return "\n".join([*self.head, *lines, self.summary])
 
     def __iter__(self) -> Iterator[Change]:
@@ -172,8 +175,12 @@ def diff_files(
     """
     old = {one.path: one for one in before[1]}
     new = {one.path: one for one in after[1]}
-    changes = [Change(path, State.GONE, "it is not in the other lock") for path in old if path not in new]
-    changes += [Change(path, State.ADDED, "only the other lock has it") for path in new if path not in old]
+    changes = [
+        Change(path, State.GONE, "it is not in the other lock") for path in old if path not in new
+    ]
+    changes += [
+        Change(path, State.ADDED, "only the other lock has it") for path in new if path not in old
+    ]
     both = [path for path in old if path in new]
     changes += [
         Change(path, State.CHANGED, problem)
@@ -192,11 +199,15 @@ def _differs(old: LockedFile, new: LockedFile) -> str:
     both = [(hashes[name], one) for one in new.hashes if (name := one.partition(":")[0]) in hashes]
     if not both:
         return "the locks have hashes of different kinds, so nothing tells whether it is the same"
-    return next((f"{one}, in the other lock {more.partition(':')[2]}" for one, more in both if one != more), "")
+    return next(
+        (f"{one}, in the other lock {more.partition(':')[2]}" for one, more in both if one != more),
+        "",
+    )
 
 
 def _heads(old: Head, new: Head) -> Iterator[str]:
     for name in ("source", "version", "commit", "doi", "license"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
-            yield f"{name}: {shown(before) or 'not said'}, in the other lock {shown(after) or 'not said'}"
+            old_text, new_text = (shown(text) or "not said" for text in (before, after))
+            yield f"{name}: {old_text}, in the other lock {new_text}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from functools import partial
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from neurofetch._shown import shown
 from neurofetch._threads import together
 from neurofetch.errors import DestinationError, NothingMatchedError, UsageError
-from neurofetch.integrity.checksums import Hasher, hasher
+from neurofetch.integrity.checksums import hasher
 from neurofetch.lockfile.remembered import Fact, read_facts, write_facts
 from neurofetch.lockfile.values import path_problem, spelled
 from neurofetch.model import STATE_FOLDERS, VerificationLevel
@@ -127,7 +126,7 @@ class Here:
         tuple of (list of str, list of str)
             Sorted by path; of those left out, texts for people.
         """
-        names = sorted(self._walk() if every else self.receipts)
+        names = sorted(self.walk() if every else self.receipts)
         hidden = {os.path.realpath(path) for path in without}
         paths, left = [], []
         for name in names:
@@ -142,7 +141,7 @@ class Here:
             raise NothingMatchedError(_NONE.format(self.root))
         return paths, left
 
-    def _walk(self) -> Iterator[str]:
+    def walk(self) -> Iterator[str]:
         """Give every file below the root; programs' own folders are left out."""
         folders = [""]
         while folders:
@@ -152,7 +151,9 @@ class Here:
                     found = list(entries)
             except OSError as error:
                 msg = f"{self.root / folder} cannot be read: {error.strerror or error}"
-                raise DestinationError(f"{msg}. Nothing was done. Check who may read it.") from error
+                raise DestinationError(
+                    f"{msg}. Nothing was done. Check who may read it."
+                ) from error
             for entry in found:
                 path = f"{folder}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
@@ -276,11 +277,9 @@ class Here:
         tell()
         return dict(zip(files, found, strict=True))
 
-    def _hashed(
-        self, here: LocalFile, names: Sequence[str], meter: ReadingMeter
-    ) -> dict[str, str]:
+    def _hashed(self, here: LocalFile, names: Sequence[str], meter: ReadingMeter) -> dict[str, str]:
         """Read a file, and return its hashes."""
-        hashers = {name: _hasher(name, here.size) for name in names}
+        hashers = {name: hasher("gitblob" if name == "git" else name, here.size) for name in names}
         try:
             for block in meter.blocks(here.path, self.root):
                 for one in hashers.values():
@@ -298,7 +297,7 @@ class Here:
         return found
 
     def _seen(self, here: LocalFile, wanted: Sequence[str], found: Mapping[str, str]) -> Seen:
-        known = self._known(here) | found
+        known = {**self._known(here), **found}
         hashes = tuple(known[name] for name in wanted)
         changed = self._is_changed(here, known)
         url, key = ("", "") if changed else self._origin(here)
@@ -329,15 +328,6 @@ class Here:
 
 def _name(digest: str) -> str:
     return digest.partition(":")[0]
-
-
-def _hasher(name: str, size: int) -> Hasher:
-    """Return a hasher for a hash of a lock, by its name there."""
-    if name != "git":
-        return hasher(name)
-    digest = hashlib.sha1(usedforsecurity=False)
-    digest.update(b"blob %d\0" % size)
-    return digest
 
 
 def _state_of(root: Path) -> str:

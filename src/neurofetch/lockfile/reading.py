@@ -8,13 +8,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from neurofetch._threads import few_collections
-from neurofetch.errors import LockFileError
 from neurofetch.lockfile.values import Head, LockedFile, bad, file_of, head_of
 from neurofetch.planning.local_path import meet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
+
+    from neurofetch.errors import LockFileError
 
 __all__ = ["read_files", "read_lock"]
 

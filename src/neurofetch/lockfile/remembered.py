@@ -1,8 +1,8 @@
 """What was found out about the files of a data directory, so that none is read twice.
 
 It is a file in the state folder: for each data file its size and time, its hashes, and, where the
-file came by a lock, what that lock says of it. A file of another size or time is not the one that is
-remembered. Nothing depends on it but time: it may be removed, and the last run that writes it wins.
+file came by a lock, what that lock says of it. A file of another size or time is not the one that
+is remembered. Nothing but time depends on it: it may be removed, and who writes it last wins.
 """
 
 from __future__ import annotations

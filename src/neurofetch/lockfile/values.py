@@ -375,25 +375,24 @@ def _has_surrogates(text: str) -> bool:
 
 
 def _file_problem(said: Mapping[str, Any]) -> str:
+    """Say what is wrong with the line of a file; "" if nothing is."""
     if "neurofetch-lock" in said:
         return "a second lock begins here: two were put into one file"
     unknown = [name for name in said if name not in ("path", "size", "hash", "url", "key")]
     if unknown:
         return f"it has a word that this format does not know: {unknown[0]!r}"
-    path = said.get("path")
+    path, size, key = said.get("path"), said.get("size"), said.get("key", "")
     if not isinstance(path, str):
         return "it has no path"
     if problem := path_problem(path):
         return f"the path {path!r} cannot be kept: {problem}"
-    if not _is_count(said.get("size")):
-        return f"the size of {path!r} is {said.get('size')!r}, and no number of bytes"
     problem = _hash_problem(said.get("hash"))
-    if problem:
-        return f"{problem}, for {path!r}"
-    key = said.get("key", "")
-    if not isinstance(key, str) or "\0" in key or _has_surrogates(key):
-        return f"the key of {path!r} is no text"
-    return _url_problem(said.get("url", ""), path)
+    if not _is_count(size):
+        problem = f"its size is {size!r}, and no number of bytes"
+    elif not isinstance(key, str) or "\0" in key or _has_surrogates(key):
+        problem = "its key is no text"
+    problem = problem or _url_problem(said.get("url", ""))
+    return f"of {path!r}: {problem}" if problem else ""
 
 
 def path_problem(path: str) -> str:
@@ -440,15 +439,14 @@ def _split(url: str) -> Any:
     return parts
 
 
-def _url_problem(url: object, path: str) -> str:
+def _url_problem(url: object) -> str:
     if url == "":
         return ""
     sound = isinstance(url, str) and url.isascii() and url.isprintable() and " " not in url
     parts = _split(url) if isinstance(url, str) and sound else None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"the address of {path!r} is no URL of the web: {str(url)[:80]!r}"
+        return f"its address is no URL of the web: {str(url)[:80]!r}"
     names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
     if "@" in parts.netloc or names.intersection(_SIGNED):
-        return f"the address of {path!r} has a password or a signature, which no lock has"
+        return "its address has a password or a signature, which no lock has"
     return ""
-

@@ -30,7 +30,6 @@ from neurofetch.store.receipts import Journal, read_receipts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
-    from pathlib import Path
 
     from neurofetch.events import Listener
     from neurofetch.store.data_source import DataSource

@@ -50,7 +50,8 @@ VERSION = 1
 """Of the file: a newer one may say what this program does not understand."""
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
-_TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "tool", "first", "last"]
+_TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "commit"]
+_TEXTS += ["tool", "first", "last"]
 _TRIES = 5
 _LARGEST = 1 << 20
 """Bytes. What is larger is no such file, and no description of a data set."""
@@ -78,6 +79,8 @@ class DataSource:
         Host of the S3 server, where it is not AWS.
     name, doi, version : str
         As the data set describes itself, where that is here; else "".
+    commit : str
+        The commit of the version, where the source tells it; else "".
     tidy_labels : bool
         Whether local names lack the hyphens inside of ``label-``.
     tool : str
@@ -94,6 +97,7 @@ class DataSource:
     name: str = ""
     doi: str = ""
     version: str = ""
+    commit: str = ""
     tidy_labels: bool = False
     tool: str = ""
     first: str = ""
@@ -441,6 +445,7 @@ def _renew(state: Path, name: str, known: DataSource | None, source: DataSource)
             name=source.name or known.name,
             doi=source.doi or known.doi,
             version=source.version or known.version,
+            commit=source.commit or known.commit,
         )
         if replace(source, last=known.last) == known and _is_recent(known.last, source.last):
             return
