@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Here", "Seen"]
 
-_SETTLED = 2_000_000_000
-"""Nanoseconds. A file that was written more recently than this may be written once more without
-that its time tells it: it is not remembered."""
 _NONE = (
     "{} has nothing that neurofetch fetched, as far as it is written down there. Nothing was done. "
     "Name the data directory. To take every file that is in it, whoever put it there, add --all "
@@ -227,9 +223,8 @@ class Here:
 
     def learn(self, here: LocalFile, fact: Fact) -> None:
         """Take note of what is known of a file; `write` writes it down."""
-        if time.time_ns() - here.mtime_ns > _SETTLED:
-            self._facts[here.path] = fact
-            self._learnt = True
+        self._facts[here.path] = fact
+        self._learnt = True
 
     def write(self) -> None:
         """Write down what was found out, for the next time."""

@@ -20,16 +20,20 @@ from neurofetch.errors import (
     SelectionWarning,
     UsageError,
 )
+from neurofetch.fetcher import RunSettings
 from neurofetch.lockfile.compare import check_files, diff_files
+from neurofetch.lockfile.fetching import ANY, Wish, get_locked, plan_locked
 from neurofetch.lockfile.here import Here
+from neurofetch.lockfile.places import checked_places
 from neurofetch.lockfile.reading import read_lock
-from neurofetch.lockfile.values import Head, LockedFile, file_line, head_line
+from neurofetch.lockfile.values import PLAIN, Head, LockedFile, file_line, head_line
 from neurofetch.model import RemoteFile
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.entities import ENTITY_NAMES
 from neurofetch.planning.query import query
 from neurofetch.store.atomic import read_regular, write_atomically
 from neurofetch.store.data_source import DataSource, described
+from neurofetch.store.folder import given_path
 from neurofetch.transfer.options import check_switches
 
 if TYPE_CHECKING:
@@ -38,10 +42,11 @@ if TYPE_CHECKING:
     from neurofetch.events import Event
     from neurofetch.lockfile.compare import Difference
     from neurofetch.lockfile.here import Seen
-    from neurofetch.model import LocalFile
+    from neurofetch.model import LocalFile, Plan, Report
     from neurofetch.planning.query import Query, Values
 
     Where = str | os.PathLike[str]
+    Places = Where | Sequence[Where]
     How = str | bool | Callable[[Event], None] | None
 
 __all__ = ["Lock", "lock", "made_of"]
@@ -184,6 +189,121 @@ class Lock:
             found = check_files(here, self.files, others, listener(progress), read_all=read_all)
         here.write()
         return found
+
+    def plan(
+        self,
+        dest: Where | None = None,
+        *,
+        data_dir: Where | None = None,
+        places: Places = (),
+        overwrite: bool = False,
+        shard: tuple[int, int] | None = None,
+        mix: bool = False,
+        verify: bool = False,
+        progress: How = "none",
+        **filters: Values,
+    ) -> Plan:
+        """Say what `get` would do: every file, its bytes, what is here already, and why.
+
+        Parameters
+        ----------
+        dest, data_dir, places, overwrite, shard, mix, verify, progress, **filters
+            As for `get`.
+        """
+        settings = RunSettings.checked(
+            shard=shard,
+            overwrite=overwrite,
+            verify=verify,
+            mix=mix,
+            progress=progress,
+            dry_run=True,
+        )
+        return plan_locked(self._wish(dest, data_dir, places, filters), settings)
+
+    def get(
+        self,
+        dest: Where | None = None,
+        *,
+        data_dir: Where | None = None,
+        places: Places = (),
+        n_jobs: int = 1,
+        overwrite: bool = False,
+        shard: tuple[int, int] | None = None,
+        limit_rate: float | None = None,
+        patience: float | None = None,
+        mix: bool = False,
+        verify: bool = False,
+        progress: How = None,
+        **filters: Values,
+    ) -> Report:
+        """Bring exactly what the lock names, from any place that has it; what is here is kept.
+
+        Parameters
+        ----------
+        dest : path, optional
+            The data directory; it is created if it does not exist. By default a folder of the name
+            of the data set, in the current directory.
+        data_dir : path, optional
+            Another name of `dest`.
+        places : str, path or several, optional
+            Where to look first, in this order: ``s3://BUCKET/PREFIX``, an address of the web, or a
+            directory, below which the files lie as in the data set. The addresses in the lock come
+            last. No place need be trusted: what has not the hash in the lock is not kept.
+        n_jobs, overwrite, shard, limit_rate, patience, mix, verify, progress
+            As for `neurofetch.get`.
+        **filters
+            As for `neurofetch.get`: only these files of the lock.
+
+        Returns
+        -------
+        Report
+
+        Raises
+        ------
+        IncompleteError
+            At the end, if no place has some of the files; it names each, and what places said.
+        UnknownValueError, NothingMatchedError
+            If the lock has no such files.
+        UsageError, DestinationError, OtherDatasetError
+            Before any byte moves.
+        """
+        settings = RunSettings.checked(
+            n_jobs=n_jobs,
+            shard=shard,
+            limit_rate=limit_rate,
+            patience=patience,
+            progress=progress,
+            overwrite=overwrite,
+            verify=verify,
+            mix=mix,
+        )
+        return get_locked(self._wish(dest, data_dir, places, filters), settings)
+
+    def _wish(
+        self,
+        dest: Where | None,
+        data_dir: Where | None,
+        places: Places,
+        filters: Mapping[str, Values],
+    ) -> Wish:
+        """Check what a user gave, before any server is asked."""
+        if dest is not None and data_dir is not None:
+            msg = "dest and data_dir are the same, but both were given. Nothing was done. Leave one"
+            raise UsageError(f"{msg} out.")
+        where = dest if dest is not None else data_dir
+        if where is None and not self.head.folder:
+            msg = "no data directory was given, and the lock tells of no name for one. Nothing was"
+            raise UsageError(f"{msg} done. Say where the files are to be: data_dir=...")
+        root = given_path(self.head.folder if where is None else where)
+        files = self._chosen(query(**filters)) if filters else self.files
+        return Wish(self.head, files, root, checked_places(places, root))
+
+    def _chosen(self, wanted: Query) -> tuple[LockedFile, ...]:
+        """Return the files of the lock that filters leave, and what comes along with them."""
+        remotes = [RemoteFile(one.path, "", one.size) for one in self.files]
+        chosen = make_selection(remotes, wanted.strictly(), Dataset("the lock"))
+        paths = {want.path for want in chosen.wants}
+        return tuple(one for one in self.files if one.path in paths)
 
     def diff(self, other: Lock) -> Difference:
         """Hold this lock against another one: what was added there, is gone, or changed.
@@ -379,13 +499,11 @@ def _some(names: Sequence[str]) -> str:
 def _head(here: Here) -> Head:
     """Return what is known of the data set that a directory is of."""
     source = here.sources.get("", DataSource("", ""))
-    told = described(here.root, source)
-    if source.kind not in ("", "bids", "laion-fmri"):  # its source knows which version it is
-        told = replace(
-            told,
-            doi=source.doi or told.doi,
-            version=source.version or told.version,
-        )
+    if source.kind == ANY:  # of a lock that told of no data set
+        source = DataSource("", "")
+    told = described(here.root, replace(source, name="", doi="", version=""))
+    if source.kind not in PLAIN:  # its source knows which version it is
+        told = replace(told, doi=source.doi or told.doi, version=source.version or told.version)
     return Head(
         source.url,
         source.kind,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
+    "PLAIN",
     "Head",
     "LockedFile",
     "bad",
@@ -37,6 +38,8 @@ __all__ = [
 
 FORMAT = 1
 """Of lock files: a newer one may say what this program does not understand."""
+PLAIN = ("", "bids", "laion-fmri")
+"""Kinds of data sets whose version nobody tells but their own files."""
 
 _HEX = {"sha256": 64, "md5": 32, "git": 40}
 """The hashes of a lock, strong ones alone, and how many letters each has."""

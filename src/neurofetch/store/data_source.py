@@ -483,7 +483,7 @@ def _draft(drafts: Folder, source: DataSource) -> str:
 
 
 def described(root: Path, source: DataSource) -> DataSource:
-    """Return a source with what the data set says of itself, as far as that is here.
+    """Return a source with what the data set says of itself, where it says nothing itself.
 
     Name and DOI are those of ``dataset_description.json``. The version is the one in the DOI, as
     OpenNeuro makes them, or the first in ``CHANGES``, where the newest comes first
@@ -504,7 +504,12 @@ def described(root: Path, source: DataSource) -> DataSource:
     with contextlib.suppress(OSError):
         changes = _VERSION_IN_CHANGES.match(_beginning(root / "CHANGES"))
         version = version or (changes[1].decode() if changes else "")
-    return replace(source, name=name, doi=doi, version=version)
+    return replace(
+        source,
+        name=source.name or name,
+        doi=source.doi or doi,
+        version=source.version or version,
+    )
 
 
 def _text(value: object) -> str:
