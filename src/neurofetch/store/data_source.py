@@ -109,6 +109,16 @@ class DataSource:
         """What tells it from other data sets: not the server, which may be a mirror."""
         return self.kind if self.kind == "neurovault" else self.url.rstrip("/")
 
+    def is_of(self, other: DataSource) -> bool:
+        """Whether it is the same data set: also where one tells of OpenNeuro, one of its bucket."""
+        return self._plainly == other._plainly
+
+    @property
+    def _plainly(self) -> str:
+        """The identity, with one name for what has two."""
+        at_openneuro = _OF_OPENNEURO.fullmatch(self.identity)
+        return f"openneuro:{at_openneuro[1]}" if at_openneuro else self.identity
+
     @property
     def key(self) -> str:
         """A short name that depends on the identity alone."""
@@ -337,11 +347,11 @@ def check_source(root: Path, state: Path, source: DataSource, base: str = "", *,
     """
     known = {folder: read_sources(folder) for folder in {state, *state_folders(root)}}
     every = [one for sources in known.values() for one in sources]
-    if every and not mix and source.identity not in {one.identity for one in every}:
+    if every and not mix and not any(one.is_of(source) for one in every):
         raise _refusal(root, ", and ".join(map(str, every)), source)
     mine = known[state]
     if mine:
-        return "" if mine[0].identity == source.identity else source.key
+        return "" if mine[0].is_of(source) else source.key
     if not every and not mix and source.url.startswith("s3://"):
         other = _other_base(state, base)
         if other is not None:
@@ -404,7 +414,7 @@ def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None
     if first is None and _make(state, described(state.parent, source)):
         return ""
     first = first or _read(state / _FIRST)
-    if first is not None and first.identity == source.identity:
+    if first is not None and first.is_of(source):
         _renew(state, _FIRST, first, described(state.parent, source))
         return ""
     name = f"source-{source.key}.json"
