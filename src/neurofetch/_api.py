@@ -534,7 +534,7 @@ class _Asked(NamedTuple):
     make_source: MakeSource | None = None
     folder: str | None = None
 
-    def changed(self, **what: Any) -> _Asked:  # noqa: ANN401 - as `dataclasses.replace`
+    def changed(self, **what: Any) -> _Asked:
         return self._replace(dataset=replace(self.dataset, **what))
 
     def fetcher(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch import console
 from neurofetch.console import ExitCode
-from neurofetch.lockfile._cli import add_lock
+from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock
 from neurofetch.neurovault._cli import add_neurovault
 from neurofetch.planning.entities import ENTITY_NAMES
 
@@ -77,25 +77,32 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "get",
         help="fetch files of a public BIDS bucket",
-        usage="neurofetch get s3://BUCKET/PREFIX --data-dir DIR [which files] [options]",
+        usage="neurofetch get s3://BUCKET/PREFIX --data-dir DIR [which files] [options]\n"
+        "       neurofetch get --locked FILE [DIR] [--from PLACE ...] [which files] [options]",
         description="Fetch files of a public BIDS bucket, verified to the last byte. "
         "You can run it again: files that are already here are skipped.",
         examples=(
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01 --dry-run",
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --suffix bold T1w",
             "neurofetch get s3://openneuro.org/ds000117 --data-dir ds000117 --sub 01 --follow",
+            "neurofetch get --locked paper.lock ds000001",
         ),
     )
+    parser.needs_words = True
     parser.add_argument(
-        "url", metavar="s3://BUCKET/PREFIX", help="a data set, or a folder or a file of one"
+        "url",
+        nargs="?",
+        metavar="s3://BUCKET/PREFIX",
+        help="a data set, or a folder or a file of one; with --locked, the data directory",
     )
     console.add_filters(parser, _FILTERS)
     _add_choices(console.group_of(parser, console.CHOICE))
     console.add_filters(parser, _ENTITIES, _UNLISTED, console.ENTITIES)
     _add_along(console.group_of(parser, console.ALONG))
-    console.add_data_dir(parser, required=True, title=console.TRANSFER)
+    console.add_data_dir(parser, title=console.TRANSFER)
     console.add_transfer(parser)
     where = console.group_of(parser, console.TRANSFER)
+    add_locked(where)
     where.add_argument("--region", help="of the bucket (default: found out)")
     where.add_argument(
         "--mix",
@@ -109,7 +116,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         help="also read every byte of the files that are here, and fetch damaged ones again",
     )
     console.add_output(parser)
-    parser.set_defaults(handler=_get)
+    parser.set_defaults(handler=_get, parser=parser)
 
 
 def _add_choices(group: argparse._ArgumentGroup) -> None:
@@ -178,6 +185,9 @@ def _get(arguments: argparse.Namespace) -> int:
     listed = (names for names, _ in (*_FILTERS, *_ENTITIES))
     names = [names.split()[0] for names in (*listed, *_UNLISTED)]
     filters = {name: getattr(arguments, name) for name in names}
+    if arguments.locked:
+        return get_by_lock(arguments, filters)
+    _check_words(arguments)
     common = {
         "overwrite": arguments.overwrite,
         "shard": arguments.shard,
@@ -198,6 +208,22 @@ def _get(arguments: argparse.Namespace) -> int:
     common |= {"n_jobs": arguments.n_jobs, "limit_rate": arguments.limit_rate}
     common |= {"patience": arguments.patience}
     return console.narrated(lambda listen: get(*where, progress=listen, **common), arguments)
+
+
+def _check_words(arguments: argparse.Namespace) -> None:
+    """See that what a fetch from a bucket needs is there, and nothing that is for a lock."""
+    missing = [
+        name
+        for name, given in (
+            ("s3://BUCKET/PREFIX", arguments.url),
+            ("--data-dir/--dest", arguments.data_dir),
+        )
+        if not given
+    ]
+    if missing:
+        arguments.parser.error(f"the following arguments are required: {', '.join(missing)}")
+    if arguments.places:
+        arguments.parser.error("argument --from: it says where the files of --locked FILE may be")
 
 
 def _verify(arguments: argparse.Namespace) -> int:

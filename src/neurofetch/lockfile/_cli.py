@@ -15,12 +15,12 @@ from neurofetch.errors import SelectionWarning, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from neurofetch.lockfile.compare import Difference
     from neurofetch.lockfile.lock import Lock
 
-__all__ = ["add_lock"]
+__all__ = ["add_lock", "add_locked", "get_by_lock"]
 
 _FORMATS = ("lock", "sha256sum", "pooch", "croissant", "datapackage")
 _AT_ONCE = 1000
@@ -86,6 +86,69 @@ def add_lock(
     console.add_output(parser)
     names = [names.split()[0] for names in (*(n for n, _ in (*filters, *entities)), *unlisted)]
     parser.set_defaults(handler=_lock, filter_names=names)
+
+
+def add_locked(group: argparse._ArgumentGroup) -> None:
+    """Add the flags with which ``get`` brings what a lock names."""
+    group.add_argument(
+        "--locked",
+        metavar="FILE",
+        help="bring exactly what this lock file names, verified by its hashes: see neurofetch lock",
+    )
+    group.add_argument(
+        "--from",
+        nargs="+",
+        action="extend",
+        dest="places",
+        metavar="PLACE",
+        help="with --locked: where to look before the addresses in the lock: s3://BUCKET/PREFIX, "
+        "an address of the web, or a directory",
+    )
+
+
+def get_by_lock(arguments: argparse.Namespace, filters: Mapping[str, Any]) -> int:
+    """Bring what a lock names.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        Of ``get``.
+    filters : mapping
+        The filters of ``get``; None for one that was not given.
+    """
+    from neurofetch.lockfile.lock import Lock  # noqa: PLC0415 - not needed for --help
+
+    _check_alone(arguments)
+    found = Lock.read(arguments.locked)
+    common: dict[str, Any] = {name: one for name, one in filters.items() if one is not None}
+    common |= {name: getattr(arguments, name) for name in ("overwrite", "shard", "mix", "verify")}
+    common |= {"places": arguments.places or (), "dest": arguments.data_dir or arguments.url}
+    if arguments.dry_run:
+        console.show_plan(found.plan(progress=console.progress(arguments), **common), arguments)
+        return ExitCode.OK
+    common |= {name: getattr(arguments, name) for name in ("n_jobs", "limit_rate", "patience")}
+    return console.narrated(lambda listen: found.get(progress=listen, **common), arguments)
+
+
+def _check_alone(arguments: argparse.Namespace) -> None:
+    """See that nothing is asked for besides that a lock does not decide.
+
+    Raises
+    ------
+    UsageError
+    """
+    url = arguments.url or ""
+    if "://" in url or (url and arguments.data_dir):
+        msg = (
+            f"--locked brings what the lock names, and nothing from {shown(url)}. Nothing was done."
+        )
+        hint = "Leave it out" if arguments.data_dir else "To look for the files there: --from"
+        raise UsageError(f"{msg} {hint}{'' if arguments.data_dir else f' {shown(url)}'}.")
+    flags = ("region", "follow", "bare", "permissive", "derivatives")
+    idle = [f"--{flag}" for flag in flags if getattr(arguments, flag)]
+    if idle:
+        msg = f"{', '.join(idle)} would do nothing with --locked. Nothing was done. Leave it out."
+        raise UsageError(msg)
 
 
 def _add_acts(parser: argparse.ArgumentParser) -> None:

@@ -180,7 +180,7 @@ class GraphQL:
                 raise self._explained(failure_of(response, told(response)))
             rows: list[T] = []
 
-            def take(row: Any) -> None:  # noqa: ANN401 - JSON
+            def take(row: Any) -> None:
                 made = read(row)
                 if made is not None:
                     rows.append(made)

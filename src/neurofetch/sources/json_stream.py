@@ -42,7 +42,7 @@ class BrokenJsonError(ValueError):
 
 def read_json(
     chunks: Iterable[bytes | memoryview], lists: Collection[Path], take: Callable[[Any], None]
-) -> Any:  # noqa: ANN401 - JSON
+) -> Any:
     """Read one document; the elements of some of its lists are handed over as they come.
 
     Parameters
@@ -99,7 +99,7 @@ class _Reader:
         self._at = 0
         self.ended = False
 
-    def document(self) -> Any:  # noqa: ANN401 - JSON
+    def document(self) -> Any:
         """Read all of it."""
         value = self._value(())
         if self._peek():
@@ -145,7 +145,7 @@ class _Reader:
 
     # -- values --------------------------------------------------------------------------------
 
-    def _value(self, path: Path) -> Any:  # noqa: ANN401 - JSON
+    def _value(self, path: Path) -> Any:
         first = self._peek()
         if first == "{" and path in self._ways:
             return self._object(path)
@@ -178,7 +178,7 @@ class _Reader:
             if self._next(",]") == "]":
                 return []
 
-    def _whole(self) -> Any:  # noqa: ANN401 - JSON
+    def _whole(self) -> Any:
         """Return a value, read as a whole: it may take further chunks until it is here."""
         if not self._peek():
             raise BrokenJsonError("the JSON breaks off", cut=True)

@@ -406,7 +406,7 @@ class OpenNeuroSource:
             return self._signed.get(remote.key, remote.url)
 
 
-def _at(data: Any, *names: str) -> Any:  # noqa: ANN401 - JSON
+def _at(data: Any, *names: str) -> Any:
     for name in names:
         data = data.get(name) if isinstance(data, dict) else None
     return data

@@ -58,7 +58,7 @@ class Rows:
         self._resized = 0
         self._links = 0
 
-    def read(self, row: Any) -> _Row | None:  # noqa: ANN401 - JSON
+    def read(self, row: Any) -> _Row | None:
         """Return the file of a row; None for a folder.
 
         Raises
@@ -81,7 +81,7 @@ class Rows:
         return _Row(file, signed)
 
     @staticmethod
-    def _named(row: Any) -> tuple[str, str]:  # noqa: ANN401 - JSON
+    def _named(row: Any) -> tuple[str, str]:
         name = row.get("filename") if isinstance(row, dict) else None
         called = row.get("id") if isinstance(row, dict) else None
         if not isinstance(name, str) or not name or not isinstance(called, str | None):
@@ -89,7 +89,7 @@ class Rows:
             raise ProtocolError(msg)
         return name, called or ""
 
-    def _content(self, row: Any, name: str, called: str) -> tuple[int | None, Digest | None]:  # noqa: ANN401
+    def _content(self, row: Any, name: str, called: str) -> tuple[int | None, Digest | None]:
         """Return size and hash of a file; the size in a key is part of what is hashed."""
         size = _whole_number(row.get("size"), name)
         if _BLOB.fullmatch(called):
@@ -115,7 +115,7 @@ class Rows:
     def _missing(self, why: str) -> None:
         self._unhashed[why] = self._unhashed.get(why, 0) + 1
 
-    def _place(self, row: Any, name: str, called: str) -> tuple[str, str]:  # noqa: ANN401 - JSON
+    def _place(self, row: Any, name: str, called: str) -> tuple[str, str]:
         """Return the address without a signature, and the signed one where there is one.
 
         It goes out as it came, byte for byte: it is quoted already, and a "+" in it is a space to

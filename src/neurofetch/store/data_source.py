@@ -52,6 +52,7 @@ _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
 _TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "commit"]
 _TEXTS += ["tool", "first", "last"]
+_OF_OPENNEURO = re.compile(r"s3://openneuro\.org/(ds[0-9]+)")
 _TRIES = 5
 _LARGEST = 1 << 20
 """Bytes. What is larger is no such file, and no description of a data set."""

@@ -291,7 +291,7 @@ class _Transfer:
             others[path].then = partial(self._followed, files)
         return now
 
-    def _followed(self, files: Sequence[WholeFile], came: bool) -> None:  # noqa: FBT001
+    def _followed(self, files: Sequence[WholeFile], came: bool) -> None:
         """Begin with the files that waited for another one, which has come to its end.
 
         If it could not be had, the first of them is asked for, and the others wait for that one.
