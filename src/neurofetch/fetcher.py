@@ -545,6 +545,8 @@ class Fetcher:
             tidy_labels=tidy,
             server=address,
             version=str(getattr(self.source, "version", "")),
+            commit=str(getattr(self.source, "commit", "")),
+            objects=str(getattr(self.source, "objects", "")),
         )
 
     def _check_bucket(self, *, mix: bool) -> None:

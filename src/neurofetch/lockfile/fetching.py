@@ -18,7 +18,7 @@ from neurofetch.lockfile.copying import copy_in
 from neurofetch.lockfile.here import Here
 from neurofetch.lockfile.places import Directory, opened
 from neurofetch.lockfile.remembered import Fact
-from neurofetch.lockfile.values import PLAIN, digest_of
+from neurofetch.lockfile.values import digest_of
 from neurofetch.model import STATE_FOLDERS, Outcome, Plan, RemoteFile, Report, Status, Want
 from neurofetch.planning.dataset import Dataset, Selection
 from neurofetch.planning.match import Rules
@@ -277,7 +277,7 @@ class _Run:
         """Write down which data set this is, and which version of it, as the lock says."""
         where, head = self._fetcher.directory, self._wish.head
         source = self._fetcher.data_source
-        if head.kind not in PLAIN:
+        if head.is_versioned:
             source = replace(source, version=head.version, commit=head.commit, doi=head.doi)
         where.source = remember(where.state, source, mix=mix)
 

@@ -318,7 +318,10 @@ class Here:
         prefix = place.partition("/")[2]
         base = f"{prefix}/" if scheme == "s3" and prefix else ""
         key = "" if receipt.key == f"{base}{here.path}" else receipt.key
-        return source.object_url(receipt.key), key
+        if not receipt.version:
+            return ("" if source.objects else source.object_url(receipt.key)), key
+        url = source.object_url(receipt.key)
+        return (f"{url}?versionId={receipt.version}" if url else ""), key
 
 
 def _name(digest: str) -> str:

@@ -26,7 +26,7 @@ from neurofetch.lockfile.fetching import ANY, Wish, get_locked, plan_locked
 from neurofetch.lockfile.here import Here
 from neurofetch.lockfile.places import checked_places
 from neurofetch.lockfile.reading import read_lock
-from neurofetch.lockfile.values import PLAIN, Head, LockedFile, file_line, head_line
+from neurofetch.lockfile.values import Head, LockedFile, file_line, head_line
 from neurofetch.model import RemoteFile
 from neurofetch.planning.dataset import Dataset, make_selection
 from neurofetch.planning.entities import ENTITY_NAMES
@@ -502,7 +502,8 @@ def _head(here: Here) -> Head:
     if source.kind == ANY:  # of a lock that told of no data set
         source = DataSource("", "")
     told = described(here.root, replace(source, name="", doi="", version=""))
-    if source.kind not in PLAIN:  # its source knows which version it is
+    versioned = Head(source.url).is_versioned
+    if versioned:  # then its source knows which version it is, and its files may not
         told = replace(told, doi=source.doi or told.doi, version=source.version or told.version)
     return Head(
         source.url,

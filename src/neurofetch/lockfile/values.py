@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
-    "PLAIN",
     "Head",
     "LockedFile",
     "bad",
@@ -38,9 +37,6 @@ __all__ = [
 
 FORMAT = 1
 """Of lock files: a newer one may say what this program does not understand."""
-PLAIN = ("", "bids", "laion-fmri")
-"""Kinds of data sets whose version nobody tells but their own files."""
-
 _HEX = {"sha256": 64, "md5": 32, "git": 40}
 """The hashes of a lock, strong ones alone, and how many letters each has."""
 _STRENGTH = ("sha256", "git", "md5")
@@ -125,6 +121,11 @@ class Head:
     every: bool = False
     files: int = 0
     bytes: int = 0
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether its source tells versions apart: else nobody but its own files tells which."""
+        return bool(self.source) and "://" not in self.source
 
     @property
     def base(self) -> str:

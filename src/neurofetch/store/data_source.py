@@ -51,7 +51,7 @@ VERSION = 1
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
 _TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "commit"]
-_TEXTS += ["tool", "first", "last"]
+_TEXTS += ["objects", "tool", "first", "last"]
 _OF_OPENNEURO = re.compile(r"s3://openneuro\.org/(ds[0-9]+)")
 _TRIES = 5
 _LARGEST = 1 << 20
@@ -82,6 +82,9 @@ class DataSource:
         As the data set describes itself, where that is here; else "".
     commit : str
         The commit of the version, where the source tells it; else "".
+    objects : str
+        What keys are appended to, for the address of an object, where `url` does not tell it; else
+        "".
     tidy_labels : bool
         Whether local names lack the hyphens inside of ``label-``.
     tool : str
@@ -104,6 +107,7 @@ class DataSource:
     first: str = ""
     last: str = ""
     server: str = ""
+    objects: str = ""
 
     @property
     def identity(self) -> str:
@@ -137,6 +141,8 @@ class DataSource:
         >>> DataSource("bids", "s3://openneuro.org/ds000001").object_url("ds000001/README")
         'https://s3.amazonaws.com/openneuro.org/ds000001/README'
         """
+        if self.objects:
+            return f"{self.objects}{quoted(key)}"
         scheme, _, place = self.url.partition("://")
         bucket = place.partition("/")[0]
         if scheme != "s3" or (self.endpoint and not self.server):
@@ -457,6 +463,7 @@ def _renew(state: Path, name: str, known: DataSource | None, source: DataSource)
             doi=source.doi or known.doi,
             version=source.version or known.version,
             commit=source.commit or known.commit,
+            objects=source.objects or known.objects,
         )
         if replace(source, last=known.last) == known and _is_recent(known.last, source.last):
             return

@@ -46,6 +46,7 @@ from neurofetch.sources.ask import (
     check_answer,
     look,
     tells_etag,
+    version_told,
 )
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
 from neurofetch.sources.source import at_once
@@ -579,6 +580,7 @@ class WholeFile:
         self.life.verify()
         piece.update(data)
         verified = self._verified(piece, response.headers, lambda: (data,))
+        verified = verified._replace(version=version_told(response.headers))
         began = time.monotonic()
         with self._new_file() as temporary:
             write_all(temporary.fd, data)
@@ -606,6 +608,7 @@ class WholeFile:
         begun.whole = True
         self.life.verify()
         verified = self._verified(begun.piece, begun.headers, begun.temporary.blocks)
+        verified = verified._replace(version=version_told(begun.headers))
         return self._kept(begun.temporary, verified, begun.count)
 
     def _kept(self, temporary: Temporary, verified: Verified, size: int) -> tuple[Verified, int]:
