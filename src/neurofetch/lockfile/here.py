@@ -242,7 +242,7 @@ class Here:
     def _known(self, here: LocalFile) -> dict[str, str]:
         """Return the hashes that are known of the bytes that are here, by their names."""
         told = spelled(here.content) or here.content
-        return {_name(one): one for one in (*self._fact(here).hashes, told) if one}
+        return {_name(one): one for one in (told, *self._fact(here).hashes) if one}
 
     @staticmethod
     def _doubt(here: LocalFile) -> Sequence[str]:
@@ -288,7 +288,10 @@ class Here:
             raise DestinationError(f"{msg} whoever writes it has ended, and run it again.")
         meter.over(here.path)
         found = {name: f"{name}:{one.hexdigest()}" for name, one in hashers.items()}
-        self.learn(here, self._fact(here).joined(found))
+        fact = self._fact(here)
+        if any(fact.knows(name) not in ("", digest) for name, digest in found.items()):
+            fact = Fact(here.size, here.mtime_ns, ())  # other bytes, of the same size and time
+        self.learn(here, fact.joined(found))
         return found
 
     def _seen(self, here: LocalFile, wanted: Sequence[str], found: Mapping[str, str]) -> Seen:

@@ -46,6 +46,8 @@ _UNSEEN = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
 _SIGNED = ("x-amz-signature", "x-amz-credential", "x-amz-security-token", "signature", "sig")
 _RESERVED = frozenset({*STATE_FOLDERS})
 _TEXTS = ("source", "kind", "name", "version", "commit", "doi", "license")
+_OF_GIT = (".git", "git~1")
+"""The second is a name that some file systems give to the first."""
 _IGNORED = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff]")  # HFS+ does not see these
 
 
@@ -413,10 +415,14 @@ def path_problem(path: str) -> str:
     ("it has the folder name '..', which points elsewhere", "'.GIT' is a folder of git's own")
     """
     problem = placed(path, reserved=_RESERVED)[1]
-    if problem or "git" not in path.lower():
+    plain = path if path.isascii() else _IGNORED.sub("", path)
+    if problem or "git" not in plain.lower():
         return problem
-    parts = path.split("/")
-    found = [one for one in parts if _IGNORED.sub("", one).casefold().rstrip(". ") == ".git"]
+    found = [
+        part
+        for part, seen in zip(path.split("/"), plain.split("/"), strict=True)
+        if seen.casefold().rstrip(". ") in _OF_GIT
+    ]
     return f"{found[0]!r} is a folder of git's own" if found else ""
 
 
