@@ -300,7 +300,9 @@ def test_locks_are_held_against_one_another_by_content_alone(data):
     newer = type(lock)(Head("s3://b/ds", version="2.0"), tuple(files))
     found = lock.diff(newer)
     assert {(one.path, one.state.value) for one in found} == {
-        ("README", "gone"), ("z", "added"), (files[0].path, "changed")
+        ("README", "gone"),
+        ("z", "added"),
+        (files[0].path, "changed"),
     }
     assert any("version: 1.0.2, in the other lock 2.0" in text for text in found.head)
     assert not found.ok
@@ -324,7 +326,9 @@ def test_a_version_of_openneuro_is_locked_by_the_keys_of_its_listing(tmp_path, m
         assert kinds["CHANGES"] == ["git", "sha256"]
         assert kinds["sub-01/anat/sub-01_T1w.nii.gz"] == ["md5", "sha256"]
         for one in lock:
-            assert one.url.startswith(f"{site.bucket.url}/openneuro.org/ds000001/{one.path}?versionId=")
+            assert one.url.startswith(
+                f"{site.bucket.url}/openneuro.org/ds000001/{one.path}?versionId="
+            )
         again = lock.get(tmp_path / "again", progress="none")
         assert again.ok
         assert content_of(neurofetch.lock(tmp_path / "again")) == content_of(lock)

@@ -44,7 +44,11 @@ def written(tmp_path, lock=None):
 
 def test_what_is_written_is_read_back_and_written_alike(tmp_path):
     lock = a_lock(
-        name="Näme", version="1.0.1", commit="f" * 40, doi="doi:10.1/x", license="CC0",
+        name="Näme",
+        version="1.0.1",
+        commit="f" * 40,
+        doi="doi:10.1/x",
+        license="CC0",
         query={"subject": ["01", "02"]},
     )
     path = written(tmp_path, lock)

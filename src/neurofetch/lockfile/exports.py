@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+import re
 from typing import TYPE_CHECKING, Any
 
 from neurofetch._shown import shown
@@ -39,10 +40,10 @@ _CROISSANT: dict[str, Any] = {
     "conformsTo": "dct:conformsTo",
     "cr": "http://mlcommons.org/croissant/",
     "data": {"@id": "cr:data", "@type": "@json"},
-    "dataBiases": "cr:dataBiases",
-    "dataCollection": "cr:dataCollection",
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
     "fileObject": "cr:fileObject",
@@ -56,7 +57,7 @@ _CROISSANT: dict[str, Any] = {
     "md5": "cr:md5",
     "parentField": "cr:parentField",
     "path": "cr:path",
-    "personalSensitiveInformation": "cr:personalSensitiveInformation",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "recordSet": "cr:recordSet",
     "references": "cr:references",
     "regex": "cr:regex",
@@ -182,13 +183,23 @@ def _object(file: LockedFile) -> dict[str, Any]:
         raise UsageError(msg)
     return {
         "@type": "cr:FileObject",
-        "@id": file.path,
+        "@id": _identifier(file.path),
         "name": file.path,
         "contentUrl": file.url or file.path,
         "contentSize": f"{file.size} B",
         "encodingFormat": _media_type(file.path),
         **hashed,
     }
+
+
+def _identifier(path: str) -> str:
+    """Return what a file is called within the description: its path, where that is plain.
+
+    There, an identifier is a part of a URL, and has no spaces, not even escaped ones.
+    """
+    if re.fullmatch(r"[A-Za-z0-9._/-]+", path):
+        return path
+    return f"file-{hashlib.sha256(path.encode()).hexdigest()[:24]}"
 
 
 def _home(head: Head) -> str:
