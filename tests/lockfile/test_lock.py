@@ -209,9 +209,9 @@ def test_a_directory_without_receipts_is_told_what_helps(tmp_path):
         neurofetch.lock(tmp_path)
     with pytest.raises(DestinationError, match="does not exist"):
         neurofetch.lock(tmp_path / "gone")
+    for name in (".neurofetch", ".laion_fmri"):
+        (tmp_path / name / "receipts").mkdir(parents=True)
     with pytest.raises(UsageError, match="several programs"):
-        for name in (".neurofetch", ".laion_fmri"):
-            (tmp_path / name / "receipts").mkdir(parents=True)
         neurofetch.lock(tmp_path)
 
 

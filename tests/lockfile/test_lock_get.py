@@ -16,7 +16,7 @@ from neurofetch.lockfile.lock import Lock
 from neurofetch.lockfile.values import Head, LockedFile
 from neurofetch.model import Action, IncompleteError, Status
 from testbed.openneuro import BUCKET, VersionedBucket
-from testbed.s3 import S3Server
+from testbed.s3 import Bytes, S3Server
 from tests.faces import on_disk
 from tests.lockfile_world import FILES, URL, sha256
 
@@ -118,18 +118,12 @@ def test_a_place_is_asked_for_what_those_before_it_lack(s3, lock, tmp_path):
 def test_the_version_in_an_address_may_be_gone_and_the_bytes_not(tmp_path, monkeypatch):
     with VersionedBucket() as bucket:
         for path, content in SMALL.items():
-            bucket.export(f"ds/{path}", content if hasattr(content, "read") else _blob(content))
+            bucket.export(f"ds/{path}", Bytes(content))
         lock = made(url=f"{bucket.url}/{BUCKET}/ds/")
         dead = tuple(one._replace(url=f"{one.url}?versionId=dead") for one in lock.files)
         report = brought(Lock(lock.head, dead), tmp_path / "data")
         assert report.ok
         assert is_all(tmp_path / "data")
-
-
-def _blob(content):
-    from testbed.s3 import Bytes
-
-    return Bytes(content)
 
 
 # -- what is gone ----------------------------------------------------------------------------------
