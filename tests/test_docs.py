@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from testbed.neurovault import NeuroVault
+from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import S3Server
 from tests.faces import REFUSED, Shell, bucket
 
@@ -61,19 +62,34 @@ def runnable(page: Path) -> list[Block]:
 # -- a user's world --------------------------------------------------------------------------------
 
 
+def add_openneuro(site: OpenNeuro) -> None:
+    """Add the data sets that the pages name: versions of MEG, and of what has two versions."""
+    meg = {
+        f"sub-{sub}/meg/sub-{sub}_task-AEF_run-01_meg.fif": f"meg {sub}".encode() * 500
+        for sub in ("0001", "emptyroom")
+    }
+    shared = {path: content for path, content in small_tree().items() if "/" not in path}
+    tree = {**shared, **meg, "sub-0001/anat/sub-0001_T1w.nii.gz": b"anatomy" * 99}
+    site.add("ds000246", {"1.0.0": small_tree(), "1.0.1": tree})
+    site.add("ds000001", {"1.0.0": small_tree(), "1.1.0": small_tree(seed=1)})
+
+
 @pytest.fixture(scope="module")
 def world():
     """The variables that lead to local servers in place of those on the internet."""
     with (
         S3Server({"laion-fmri": bucket()}, forbidden=REFUSED) as s3,
         NeuroVault() as neurovault,
+        OpenNeuro() as openneuro,
     ):
+        add_openneuro(openneuro)
         neurovault.vault.add_collection(1952, images=range(10, 40))
         neurovault.vault.add_collection(457, images=range(40, 50))
         yield {
             "AWS_ENDPOINT_URL": s3.url,
             "NEUROVAULT_API_URL": neurovault.api_url,
             "NEUROSYNTH_API_URL": neurovault.neurosynth_url,
+            "OPENNEURO_URL": openneuro.url,
         }
 
 

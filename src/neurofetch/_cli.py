@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch import console
 from neurofetch.console import ExitCode
-from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock
+from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock, what_is_missing
 from neurofetch.neurovault._cli import add_neurovault
 from neurofetch.planning.entities import ENTITY_NAMES
 
@@ -57,8 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="neurofetch",
         description="Fetch public brain-imaging data, and verify it.",
         examples=(
+            "neurofetch get openneuro:ds000246@1.0.1 --subject 0001",
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01",
-            "neurofetch verify ds000001",
+            "neurofetch verify ds000246",
             "neurofetch neurovault fetch --collection 1952",
         ),
     )
@@ -76,30 +77,35 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "get",
-        help="fetch files of a public BIDS bucket",
-        usage="neurofetch get s3://BUCKET/PREFIX --data-dir DIR [which files] [options]\n"
+        help="fetch files of OpenNeuro, or of a public BIDS bucket",
+        usage="neurofetch get DATASET [--data-dir DIR] [which files] [options]\n"
         "       neurofetch get --locked FILE [DIR] [--from PLACE ...] [which files] [options]",
-        description="Fetch files of a public BIDS bucket, verified to the last byte. "
-        "You can run it again: files that are already here are skipped.",
+        description="Fetch files of a data set of OpenNeuro, or of a public BIDS bucket, verified "
+        "to the last byte. You can run it again: files that are already here are skipped.",
         examples=(
-            "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01 --dry-run",
+            "neurofetch get ds000246 --subject 0001 --dry-run",
+            "neurofetch get openneuro:ds000246@1.0.1/sub-0001/meg",
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --suffix bold T1w",
             "neurofetch get s3://openneuro.org/ds000117 --data-dir ds000117 --sub 01 --follow",
             "neurofetch get --locked paper.lock ds000001",
         ),
     )
     parser.needs_words = True
+    parser.check = what_is_missing
     parser.add_argument(
         "url",
         nargs="?",
-        metavar="s3://BUCKET/PREFIX",
-        help="a data set, or a folder or a file of one; with --locked, the data directory",
+        metavar="DATASET",
+        help="of OpenNeuro an accession number, with a version and a path if need be "
+        "(openneuro:ds000246@1.0.1/sub-0001), a DOI, or the address that a browser shows; of a "
+        "bucket s3://BUCKET/PREFIX; with --locked, the data directory",
     )
     console.add_filters(parser, _FILTERS)
     _add_choices(console.group_of(parser, console.CHOICE))
     console.add_filters(parser, _ENTITIES, _UNLISTED, console.ENTITIES)
     _add_along(console.group_of(parser, console.ALONG))
-    console.add_data_dir(parser, title=console.TRANSFER)
+    default = "for OpenNeuro, a folder named by the data set"
+    console.add_data_dir(parser, default, title=console.TRANSFER)
     console.add_transfer(parser)
     where = console.group_of(parser, console.TRANSFER)
     add_locked(where)
@@ -111,12 +117,18 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "the other",
     )
     where.add_argument(
+        "--update",
+        action="store_true",
+        help="fetch this version into a data directory of another one: files whose content differs "
+        "are replaced",
+    )
+    where.add_argument(
         "--verify",
         action="store_true",
         help="also read every byte of the files that are here, and fetch damaged ones again",
     )
     console.add_output(parser)
-    parser.set_defaults(handler=_get, parser=parser)
+    parser.set_defaults(handler=_get)
 
 
 def _add_choices(group: argparse._ArgumentGroup) -> None:
@@ -185,15 +197,15 @@ def _get(arguments: argparse.Namespace) -> int:
     listed = (names for names, _ in (*_FILTERS, *_ENTITIES))
     names = [names.split()[0] for names in (*listed, *_UNLISTED)]
     filters = {name: getattr(arguments, name) for name in names}
-    if arguments.locked:
+    if arguments.locked is not None:
         return get_by_lock(arguments, filters)
-    _check_words(arguments)
     common = {
         "overwrite": arguments.overwrite,
         "shard": arguments.shard,
         "region": arguments.region,
         "follow": arguments.follow,
         "mix": arguments.mix,
+        "update": arguments.update,
         "verify": arguments.verify,
         "bare": arguments.bare,
         "permissive": arguments.permissive,
@@ -208,22 +220,6 @@ def _get(arguments: argparse.Namespace) -> int:
     common |= {"n_jobs": arguments.n_jobs, "limit_rate": arguments.limit_rate}
     common |= {"patience": arguments.patience}
     return console.narrated(lambda listen: get(*where, progress=listen, **common), arguments)
-
-
-def _check_words(arguments: argparse.Namespace) -> None:
-    """See that what a fetch from a bucket needs is there, and nothing that is for a lock."""
-    missing = [
-        name
-        for name, given in (
-            ("s3://BUCKET/PREFIX", arguments.url),
-            ("--data-dir/--dest", arguments.data_dir),
-        )
-        if not given
-    ]
-    if missing:
-        arguments.parser.error(f"the following arguments are required: {', '.join(missing)}")
-    if arguments.places:
-        arguments.parser.error("argument --from: it says where the files of --locked FILE may be")
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -32,6 +32,7 @@ from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
 from neurofetch.sources.s3 import Bucket, S3Source
+from neurofetch.sources.source import at_once
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
@@ -165,9 +166,7 @@ class RunSettings:
         ConfigError
             If an environment variable is wrong.
         """
-        check_switches(
-            overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix, update=update
-        )
+        check_switches(overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix, update=update)
         network = Network.from_environment()
         patience = network.patience if patience is None else patience
         return cls(
@@ -238,6 +237,7 @@ class Fetcher:
         self.listen: Callable[[Event], None] = quiet
         """Gets a `Listing` event now and then while files are listed; `prepare` sets it."""
         self._to_move = False
+        self._turns: dict[int, threading.BoundedSemaphore] = {}
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
@@ -354,7 +354,15 @@ class Fetcher:
         """
         from neurofetch.transfer.body import body  # noqa: PLC0415 - see `_Loading`
 
-        return body(self.client, self.source, remote, self._attempts, limit=limit)
+        with self._turn(remote):
+            return body(self.client, self.source, remote, self._attempts, limit=limit)
+
+    def _turn(self, remote: RemoteFile) -> contextlib.AbstractContextManager[object]:
+        """Wait until a file may be asked for, where its server is asked for few at a time."""
+        bound = at_once(self.source, remote)
+        if bound is None:
+            return contextlib.nullcontext()
+        return self._turns.setdefault(bound, threading.BoundedSemaphore(bound))
 
     def choose(self, query: Query, listing: Listing) -> Selection:
         """List, and select what a query wants.
@@ -522,25 +530,22 @@ class Fetcher:
         """The data set, as a data directory remembers it."""
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
-        dataset, endpoint, address = self.dataset, "", ""
+        dataset, server = self.dataset, None
         if dataset.home:
-            url, server = dataset.home, str(getattr(self.source, "server", ""))
-            address = plain_url(server) if server else ""
-            endpoint = address.rpartition("://")[2]
+            url, server = dataset.home, getattr(self.source, "server", None)
         elif dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
             server = bucket_of(dataset).endpoint
-            address = plain_url(server) if server else ""
-            endpoint = address.rpartition("://")[2]
         else:
             name = str(getattr(self.source, "name", ""))
             url = plain_url(name) if "://" in name else dataset.name
+        address = plain_url(server) if server else ""
         tool = f"neurofetch {__version__}"
         tidy = dataset.tidy_labels
         return DataSource(
             dataset.kind,
             url,
-            endpoint,
+            address.rpartition("://")[2],
             tool=tool,
             tidy_labels=tidy,
             server=address,

@@ -16,7 +16,7 @@ from neurofetch.planning.entities import ENTITY_NAMES
 from neurofetch.planning.suggest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "ALONG",
@@ -110,6 +110,10 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return f"{', '.join(action.option_strings)} {value}"
 
 
+_ADDRESS = re.compile(r".*://.*|(?:openneuro:)?ds[0-9]{6}\b.*", re.DOTALL)
+"""What is an address of data, or an accession number."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose help ends with examples and exit codes, and whose errors are short.
 
@@ -128,6 +132,8 @@ class Parser(argparse.ArgumentParser):
         self.examples: tuple[str, ...] = tuple(examples)
         self.needs_words = False
         """Whether it does nothing without arguments, though argparse requires none."""
+        self.check: Callable[[argparse.Namespace], str] | None = None
+        """Says what is wrong with arguments, each of which is right by itself."""
         self._words: tuple[str, ...] = ()
         if examples:
             lines = "".join(f"  {line}\n" for line in examples)
@@ -155,6 +161,8 @@ class Parser(argparse.ArgumentParser):
         known, rest = super().parse_known_args(args, namespace)
         if rest:  # said by the command that does not know them, and not by the one above it
             self.error(f"unrecognized arguments: {' '.join(rest)}")
+        if self.check is not None and (problem := self.check(known)):
+            self.error(problem)
         return known, rest
 
     def _needs_words(self) -> bool:
@@ -164,13 +172,13 @@ class Parser(argparse.ArgumentParser):
 
     def _swallowed(self, message: str) -> str:
         """Say which address was taken for a value of a flag, where one is missing."""
-        if "required: " not in message or "://" not in message:
+        if "required: " not in message or not ("://" in message or "DATASET" in message):
             return ""
         flag = ""
         for word in self._words:
             if word.startswith("--"):
                 flag = word.partition("=")[0]
-            elif "://" in word and flag:
+            elif _ADDRESS.fullmatch(word) and flag:
                 return f"  {word} was taken for a value of {flag}: write it before the flags\n"
         return ""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from neurofetch.lockfile.compare import Difference
     from neurofetch.lockfile.lock import Lock
 
-__all__ = ["add_lock", "add_locked", "get_by_lock"]
+__all__ = ["add_lock", "add_locked", "get_by_lock", "what_is_missing"]
 
 _FORMATS = ("lock", "sha256sum", "pooch", "croissant", "datapackage")
 _AT_ONCE = 1000
@@ -121,8 +121,10 @@ def get_by_lock(arguments: argparse.Namespace, filters: Mapping[str, Any]) -> in
     _check_alone(arguments)
     found = Lock.read(arguments.locked)
     common: dict[str, Any] = {name: one for name, one in filters.items() if one is not None}
-    common |= {name: getattr(arguments, name) for name in ("overwrite", "shard", "mix", "verify")}
-    common |= {"places": arguments.places or (), "dest": arguments.data_dir or arguments.url}
+    names = ("overwrite", "shard", "mix", "update", "verify")
+    common |= {name: getattr(arguments, name) for name in names}
+    dest = arguments.url if arguments.data_dir is None else arguments.data_dir
+    common |= {"places": arguments.places or (), "dest": dest}
     if arguments.dry_run:
         console.show_plan(found.plan(progress=console.progress(arguments), **common), arguments)
         return ExitCode.OK
@@ -138,7 +140,7 @@ def _check_alone(arguments: argparse.Namespace) -> None:
     UsageError
     """
     url = arguments.url or ""
-    if "://" in url or (url and arguments.data_dir):
+    if "://" in url or (url and arguments.data_dir is not None):
         msg = (
             f"--locked brings what the lock names, and nothing from {shown(url)}. Nothing was done."
         )
@@ -149,6 +151,15 @@ def _check_alone(arguments: argparse.Namespace) -> None:
     if idle:
         msg = f"{', '.join(idle)} would do nothing with --locked. Nothing was done. Leave it out."
         raise UsageError(msg)
+
+
+def what_is_missing(arguments: argparse.Namespace) -> str:
+    """Say what ``get`` lacks: it fetches a data set, or what a lock names."""
+    if arguments.url is None and arguments.locked is None:
+        return "the following arguments are required: DATASET (or --locked FILE)"
+    if arguments.places and arguments.locked is None:
+        return "argument --from: it says where the files of --locked FILE may be"
+    return ""
 
 
 def _add_acts(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +175,7 @@ def _add_acts(parser: argparse.ArgumentParser) -> None:
     acts.add_argument(
         "--diff",
         nargs="+",
+        action="extend",
         metavar="FILE",
         help="hold a lock against another one, or against the directory; exits with 4 if they "
         "differ",

@@ -74,7 +74,26 @@ class Wish:
         name, kind = self.head.source or ANY, self.head.kind or ANY
         own = f".{kind.replace('-', '_')}"
         state = own if own in STATE_FOLDERS else ".neurofetch"
-        return Dataset(name, rules=Rules(), state=state, kind=kind)
+        home = self.head.source if self.head.is_versioned else ""
+        return Dataset(name, rules=Rules(), state=state, kind=kind, home=home)
+
+    def source(self, files: Iterable[RemoteFile] = ()) -> ListedSource:
+        """Return a source of some of the files.
+
+        Parameters
+        ----------
+        files : iterable of RemoteFile
+        """
+        return _Version(files, self.dataset.name, self.head)
+
+
+class _Version(ListedSource):
+    """Files of one version of a data set, as a lock names it."""
+
+    def __init__(self, files: Iterable[RemoteFile], name: str, head: Head) -> None:
+        super().__init__(files, name)
+        self.version: str = head.version if head.is_versioned else ""
+        self.commit: str = head.commit
 
 
 def plan_locked(wish: Wish, settings: RunSettings) -> Plan:
@@ -137,7 +156,7 @@ class _Run:
     def _no_files_yet(self, _: Client, attempts: Attempts, __: DataDirectory) -> ListedSource:
         """Return the source of which each round gets one of its own."""
         self._attempts = attempts
-        return ListedSource((), self._wish.dataset.name)
+        return self._wish.source()
 
     def __enter__(self) -> _Run:
         self._fetcher.__enter__()
@@ -217,7 +236,7 @@ class _Run:
         if not plan.steps:
             return ()
         remotes = (step.want.remote for step in plan.steps)
-        self._fetcher.source = ListedSource(remotes, self._wish.dataset.name)
+        self._fetcher.source = self._wish.source(remotes)
         settings = replace(self._settings, listen=self._listen(last=last))
         return self._fetcher.run(plan, settings, strict=False)
 
@@ -275,11 +294,8 @@ class _Run:
 
     def _remember(self, *, mix: bool) -> None:
         """Write down which data set this is, and which version of it, as the lock says."""
-        where, head = self._fetcher.directory, self._wish.head
-        source = self._fetcher.data_source
-        if head.is_versioned:
-            source = replace(source, version=head.version, commit=head.commit, doi=head.doi)
-        where.source = remember(where.state, source, mix=mix)
+        where = self._fetcher.directory
+        where.source = remember(where.state, self._fetcher.data_source, mix=mix)
 
 
 class _Listener:

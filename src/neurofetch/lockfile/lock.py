@@ -199,6 +199,7 @@ class Lock:
         overwrite: bool = False,
         shard: tuple[int, int] | None = None,
         mix: bool = False,
+        update: bool = False,
         verify: bool = False,
         progress: How = "none",
         **filters: Values,
@@ -207,7 +208,7 @@ class Lock:
 
         Parameters
         ----------
-        dest, data_dir, places, overwrite, shard, mix, verify, progress, **filters
+        dest, data_dir, places, overwrite, shard, mix, update, verify, progress, **filters
             As for `get`.
         """
         settings = RunSettings.checked(
@@ -215,6 +216,7 @@ class Lock:
             overwrite=overwrite,
             verify=verify,
             mix=mix,
+            update=update,
             progress=progress,
             dry_run=True,
         )
@@ -232,6 +234,7 @@ class Lock:
         limit_rate: float | None = None,
         patience: float | None = None,
         mix: bool = False,
+        update: bool = False,
         verify: bool = False,
         progress: How = None,
         **filters: Values,
@@ -249,7 +252,7 @@ class Lock:
             Where to look first, in this order: ``s3://BUCKET/PREFIX``, an address of the web, or a
             directory, below which the files lie as in the data set. The addresses in the lock come
             last. No place need be trusted: what has not the hash in the lock is not kept.
-        n_jobs, overwrite, shard, limit_rate, patience, mix, verify, progress
+        n_jobs, overwrite, shard, limit_rate, patience, mix, update, verify, progress
             As for `neurofetch.get`.
         **filters
             As for `neurofetch.get`: only these files of the lock.
@@ -276,6 +279,7 @@ class Lock:
             overwrite=overwrite,
             verify=verify,
             mix=mix,
+            update=update,
         )
         return get_locked(self._wish(dest, data_dir, places, filters), settings)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from neurofetch.net.client import Client
     from neurofetch.net.retry import Attempts
 
-__all__ = ["Directory", "Place", "checked_places", "opened"]
+__all__ = ["AsLocked", "Directory", "Place", "Web", "checked_places", "opened"]
 
 _VERSION = "versionId"
 

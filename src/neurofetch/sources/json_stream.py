@@ -22,7 +22,7 @@ _TAIL = 4
 _MOST = 4 << 20
 """Characters of one value that is read as a whole, at most: rows, and what stands beside them."""
 
-Path = tuple[str, ...]
+_Path = tuple[str, ...]
 
 
 class BrokenJsonError(ValueError):
@@ -41,7 +41,7 @@ class BrokenJsonError(ValueError):
 
 
 def read_json(
-    chunks: Iterable[bytes | memoryview], lists: Collection[Path], take: Callable[[Any], None]
+    chunks: Iterable[bytes | memoryview], lists: Collection[_Path], take: Callable[[Any], None]
 ) -> Any:
     """Read one document; the elements of some of its lists are handed over as they come.
 
@@ -85,7 +85,7 @@ class _Reader:
     def __init__(
         self,
         chunks: Iterable[bytes | memoryview],
-        lists: Collection[Path],
+        lists: Collection[_Path],
         take: Callable[[Any], None],
     ) -> None:
         self._chunks: Iterator[bytes | memoryview] = iter(chunks)
@@ -93,7 +93,7 @@ class _Reader:
         self._ways = {path[:length] for path in lists for length in range(len(path))}
         """What leads to the lists."""
         self._take = take
-        self._scan = json.JSONDecoder().scan_once
+        self._scan = json.JSONDecoder().raw_decode
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
@@ -145,7 +145,7 @@ class _Reader:
 
     # -- values --------------------------------------------------------------------------------
 
-    def _value(self, path: Path) -> Any:
+    def _value(self, path: _Path) -> Any:
         first = self._peek()
         if first == "{" and path in self._ways:
             return self._object(path)
@@ -153,7 +153,7 @@ class _Reader:
             return self._list()
         return self._whole()
 
-    def _object(self, path: Path) -> dict[str, Any]:
+    def _object(self, path: _Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
         self._next("{")
         if self._peek() == "}":
@@ -186,10 +186,12 @@ class _Reader:
             text, at = self._text, self._at
             try:
                 value, end = self._scan(text, at)
-            except (json.JSONDecodeError, StopIteration) as error:
+            except json.JSONDecodeError as error:
                 held = len(text) - at
                 if held > _MOST:
-                    raise BrokenJsonError(f"no JSON, or a value of more than {_MOST:,} characters") from error
+                    raise BrokenJsonError(
+                        f"no JSON, or a value of more than {_MOST:,} characters"
+                    ) from error
                 if not self._more(held):
                     cut = self._breaks_off(text, at)
                     raise BrokenJsonError("no JSON, or it breaks off", cut=cut) from error

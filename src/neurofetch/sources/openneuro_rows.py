@@ -28,8 +28,8 @@ _WEB = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _NOT_SENDABLE = re.compile(r"[^!-~]")
 _SIGNED = re.compile(r"[?&](?:AWSAccessKeyId|Expires|Signature|X-Amz-[A-Za-z-]+)=[^&]*")
 _LINK = (
-    "a symbolic link in the data set: OpenNeuro lists it without a size, and what it leads to "
-    "under that file's own name"
+    "a symbolic link in the data set, which OpenNeuro lists without content; what it leads to has "
+    "a name of its own"
 )
 _MOST = 1 << 62
 
@@ -107,7 +107,12 @@ class Rows:
         algorithm, length = _HASHES.get(key[1], ("", 0))
         value = key[4][:length]
         ends = key[4][length : length + 1] in ("", ".")
-        if not algorithm or len(value) != length or not ends or set(value) - set("0123456789abcdef"):
+        if (
+            not algorithm
+            or len(value) != length
+            or not ends
+            or set(value) - set("0123456789abcdef")
+        ):
             self._missing(f"the backend {key[1]}{key[2]}"[:40])
             return keyed, None
         return keyed, Digest(algorithm, value)
@@ -177,7 +182,8 @@ class Rows:
                 "their content's key does: the key counts"
             )
         if self._links:
-            notes.append(f"{self._links:,} symbolic {'link' if self._links == 1 else 'links'}: {_LINK}")
+            count = f"{self._links:,} {_files(self._links)} cannot be had"
+            notes.append(f"{count}: {_LINK}")
         return tuple(notes)
 
 
