@@ -11,6 +11,7 @@ __all__ = [
     "DiskFullError",
     "FaultError",
     "InterruptedTransferError",
+    "LockFileError",
     "MissingBucketError",
     "MissingExtraError",
     "MissingRemoteError",
@@ -51,6 +52,7 @@ class NeurofetchError(Exception):
         │   ├── ConfigError                      a setting or environment variable is wrong
         │   │   └── CredentialsError             the credentials that were named cannot be had
         │   ├── OtherDatasetError                the data directory is of another data set
+        │   ├── LockFileError                    a lock file that cannot be used
         │   ├── MissingExtraError (ImportError)  a library of an extra is not installed
         │   └── UnsafeNameError                  a key that cannot be a local file name
         ├── DestinationError (OSError)           the data directory cannot take files
@@ -109,6 +111,10 @@ class CredentialsError(ConfigError):
 
 class OtherDatasetError(UsageError):
     """The data directory is of another data set, and nobody asked for two in one."""
+
+
+class LockFileError(UsageError):
+    """A lock file that cannot be used: it is damaged, edited, no lock, or of a newer version."""
 
 
 class MissingExtraError(UsageError, ImportError):
