@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 
 __all__ = [
+    "CacheWarning",
     "ConfigError",
     "DestinationError",
     "DiskFullError",
     "FaultError",
+    "FolderGivenError",
     "InterruptedTransferError",
     "MissingBucketError",
     "MissingExtraError",
@@ -19,6 +21,7 @@ __all__ = [
     "OtherDatasetError",
     "OutputError",
     "ProtocolError",
+    "ReadOnlyError",
     "RefusedError",
     "RemoteChangedError",
     "SelectionWarning",
@@ -49,6 +52,8 @@ class NeurofetchError(Exception):
         │   ├── ConfigError                      a setting or environment variable is wrong
         │   ├── OtherDatasetError                the data directory is of another data set
         │   ├── MissingExtraError (ImportError)  a library of an extra is not installed
+        │   ├── FolderGivenError (IsADirectoryError) a folder where a file is due
+        │   ├── ReadOnlyError (PermissionError)  nothing is written to a server
         │   └── UnsafeNameError                  a key that cannot be a local file name
         ├── DestinationError (OSError)           the data directory cannot take files
         │   └── DiskFullError                    errno ENOSPC
@@ -120,6 +125,14 @@ class MissingExtraError(UsageError, ImportError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), self.args, {"name": self.name, "extra": self.extra})
+
+
+class FolderGivenError(UsageError, IsADirectoryError):
+    """The URL of a folder, or of a whole bucket, where one file is opened."""
+
+
+class ReadOnlyError(UsageError, PermissionError):
+    """Something was to be written or removed on a server: this package only reads."""
 
 
 class UnsafeNameError(UsageError):
@@ -248,6 +261,10 @@ class FaultError(NeurofetchError, RuntimeError):
 
 class InterruptedTransferError(NeurofetchError, RuntimeError):
     """The transfer was stopped on request; finished parts are kept for the next run."""
+
+
+class CacheWarning(UserWarning):
+    """The cache of opened files is of no use now, or what is read comes from it alone."""
 
 
 class SelectionWarning(UserWarning):

@@ -1,0 +1,305 @@
+"""Where opened files come from: one client for all of them in a process, and a source for each URL.
+
+`source_of` is the one place where it is decided whom to ask. What it returns looks up one file,
+lists one level, and knows the address of each file; all else is the same for every kind of URL.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from neurofetch._version import __version__
+from neurofetch.errors import MissingRemoteError, ProtocolError, RefusedError, UsageError
+from neurofetch.model import RemoteFile
+from neurofetch.net.client import Client
+from neurofetch.net.refusals import PORTAL
+from neurofetch.net.retry import Attempts, RetryRules
+from neurofetch.net.settings import Network, s3_endpoint, s3_region
+from neurofetch.opening.forks import ForkingLock
+from neurofetch.sources.ask import ask_first, look, renewed
+from neurofetch.sources.etag import read_etag
+from neurofetch.sources.s3 import Bucket, S3Source
+from neurofetch.sources.source import Level, ListedSource
+
+if TYPE_CHECKING:
+    from neurofetch.opening.address import Address
+    from neurofetch.sources.source import Source
+
+__all__ = ["Found", "Origin", "Reach", "source_of"]
+
+_PATIENCE = 60.0
+"""Seconds to wait for a network that is away, where nobody said how long: somebody sits there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How files are reached.
+
+    Parameters
+    ----------
+    network : Network
+    rules : RetryRules
+    region : str or None
+        Of a bucket; None for the one of the environment.
+    """
+
+    network: Network
+    rules: RetryRules = field(default_factory=RetryRules)
+    region: str | None = None
+
+    @classmethod
+    def from_environment(cls, patience: float | None = None, region: str | None = None) -> Reach:
+        """Return what the environment asks for.
+
+        Parameters
+        ----------
+        patience : float, optional
+            Seconds to wait for a network that is away; by default ``NEUROFETCH_PATIENCE``, or a
+            minute.
+        region : str, optional
+        """
+        network = Network.from_environment()
+        if patience is None:
+            patience = network.patience if os.environ.get("NEUROFETCH_PATIENCE") else _PATIENCE
+        return cls(replace(network, patience=patience), region=region)
+
+    def client(self) -> Client:
+        """Return the client of this process for these settings."""
+        return _clients.of(self.network)
+
+    def attempts(self) -> Attempts:
+        """Return attempts for one more thing to ask; what was given up before is forgotten."""
+        outages = self.client().outages
+        outages.begin_anew()
+        return Attempts(self.rules, outages=outages)
+
+
+class _Clients:
+    """The clients of this process: one for each way to reach servers that was asked for."""
+
+    def __init__(self) -> None:
+        self._made: list[Client] = []
+        self._lock = ForkingLock()
+
+    def of(self, network: Network) -> Client:
+        with self._lock:
+            for client in self._made:
+                if client.network == network and not client.closed:
+                    return client
+            client = Client(network, f"neurofetch/{__version__}")
+            self._made.append(client)
+            return client
+
+    def forget(self) -> None:
+        """Leave the connections to the process that made them; this one makes its own."""
+        self._made = []
+
+    def close(self) -> None:
+        for client in self._made:
+            client.close()
+        self._made = []
+
+
+_clients = _Clients()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_clients.forget)
+atexit.register(_clients.close)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file as its server tells of it now.
+
+    Parameters
+    ----------
+    remote : RemoteFile
+        Pinned: its ETag, or its size and time, are those of one version.
+    headers : dict of str to str
+        What the server said of it: the checksum of the whole, where it keeps one.
+    """
+
+    remote: RemoteFile
+    headers: dict[str, str]
+
+
+class Origin(Protocol):
+    """One place of files: a bucket, a data set, a server. Any number of threads may call it."""
+
+    @property
+    def source(self) -> Source:
+        """Gives the address of each file."""
+        ...
+
+    def find(self, address: Address) -> Found | None:
+        """Return a file as it is now; None where there is none of that name.
+
+        Raises
+        ------
+        ServerError
+        """
+        ...
+
+    def level(self, address: Address) -> Level:
+        """Return the files and folders directly in a folder; empty where it is none.
+
+        Raises
+        ------
+        ServerError
+        UsageError
+            If such a place cannot be listed.
+        """
+        ...
+
+    def walk(self, address: Address) -> list[RemoteFile]:
+        """Return all files below a folder.
+
+        Raises
+        ------
+        ServerError
+        UsageError
+        """
+        ...
+
+
+def source_of(address: Address, reach: Reach) -> Origin:
+    """Return the place that an address is in; nothing is asked yet.
+
+    Raises
+    ------
+    UsageError
+        If there is no such kind of place.
+    ConfigError
+        If an environment variable is wrong.
+    """
+    if address.kind == "s3":
+        return _BucketOrigin(address.place, reach)
+    if address.kind == "web":
+        return _WebOrigin(address, reach)
+    msg = f"{address.name}: data sets of OpenNeuro are opened as s3://openneuro.org/ACCESSION/PATH."
+    raise UsageError(f"{msg} Nothing was opened.")
+
+
+class _BucketOrigin:
+    """A public bucket. One that does not let itself be listed still gives out its objects."""
+
+    def __init__(self, bucket: str, reach: Reach) -> None:
+        where = Bucket(bucket, reach.region or s3_region(), s3_endpoint())
+        self._reach = reach
+        self._bucket = where
+        self._lists: S3Source | None = None
+
+    @property
+    def source(self) -> S3Source:
+        # Made for each client: after a fork that is another one.
+        lists = self._lists
+        client = self._reach.client()
+        if lists is None or lists._client is not client:
+            self._lists = lists = S3Source(client, self._bucket, self._reach.attempts())
+        return lists
+
+    def find(self, address: Address) -> Found | None:
+        source = self.source
+        remote = RemoteFile(address.key, source.bucket.url(address.key), None)
+        return _looked_up(self._reach, source, remote)
+
+    def level(self, address: Address) -> Level:
+        return self.source.level(address.folder)
+
+    def walk(self, address: Address) -> list[RemoteFile]:
+        return self.source.walk(address.folder)
+
+
+class _WebSource(ListedSource):
+    """One file of a server; its address may be signed, and is known to nobody else."""
+
+    def __init__(self, remote: RemoteFile, address: Address) -> None:
+        super().__init__([remote], address.place)
+        self._query = address.query
+
+    def address(self, remote: RemoteFile, *, fresh: bool = False) -> str:  # noqa: ARG002
+        return remote.url + self._query
+
+    def signed(self, remote: RemoteFile) -> bool:  # noqa: ARG002
+        return bool(self._query)
+
+
+class _WebOrigin:
+    """A file of any web server: such servers tell of one file, and of no folder."""
+
+    def __init__(self, address: Address, reach: Reach) -> None:
+        self._reach = reach
+        self._remote = RemoteFile(address.key, f"{address.place}/{address.key}", None)
+        self._source = _WebSource(self._remote, address)
+
+    @property
+    def source(self) -> _WebSource:
+        return self._source
+
+    def find(self, address: Address) -> Found | None:  # noqa: ARG002
+        return _looked_up(self._reach, self._source, self._remote)
+
+    def level(self, address: Address) -> Level:
+        raise self._unlistable(address)
+
+    def walk(self, address: Address) -> list[RemoteFile]:
+        raise self._unlistable(address)
+
+    def _unlistable(self, address: Address) -> UsageError:
+        return UsageError(
+            f"{address.name}: a web server does not say which files it has. Nothing was listed. "
+            "Name one file, or a folder of a bucket (s3://BUCKET/PREFIX)."
+        )
+
+
+def _looked_up(reach: Reach, source: Source, remote: RemoteFile) -> Found | None:
+    """Ask a server for one file that no listing told of."""
+    client, attempts = reach.client(), reach.attempts()
+    try:
+        now, headers = look(client, source, remote, attempts)
+        if not headers:  # it knows no HEAD
+            headers = attempts.run(lambda: ask_first(client, source, remote))
+    except MissingRemoteError:
+        return None
+    except RefusedError as error:
+        msg = f"{error}. Nothing was opened. {error.advice}"
+        raise RefusedError(msg, error.advice) from error
+    _check_kind(remote, headers)
+    return Found(_pinned(remote, now, headers), headers)
+
+
+def _pinned(remote: RemoteFile, now: RemoteFile, headers: dict[str, str]) -> RemoteFile:
+    """Return a file with what tells its version: also a weak ETag tells one from another."""
+    said = renewed(remote, headers)
+    etag = now.etag or read_etag(headers.get("etag", ""))
+    ranges = headers.get("accept-ranges", "").strip().lower() != "none"
+    size = said.size if said.size is not None else now.size
+    return replace(said, etag=etag, size=size, ranges=ranges)
+
+
+_PAGES = ("", "html", "htm", "xhtml", "php", "asp", "aspx")
+"""How the names of web pages end."""
+
+
+def _check_kind(remote: RemoteFile, headers: dict[str, str]) -> None:
+    """See that no page of a login portal answered: of a file that nobody listed, all is believed.
+
+    Raises
+    ------
+    ProtocolError
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    last = remote.key.rpartition("/")[2]
+    ending = last.rpartition(".")[2].lower() if "." in last else ""
+    page = kind in ("text/html", "application/xhtml+xml")
+    if not page or ending in _PAGES or "x-amz-request-id" in headers:
+        return
+    error = ProtocolError(
+        f"{remote.url}: a web page came in place of the file ({kind}). Nothing was opened. {PORTAL}"
+    )
+    error.advice = PORTAL
+    raise error
