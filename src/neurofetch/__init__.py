@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from neurofetch._api import get, plan, verify
     from neurofetch.errors import NeurofetchError
     from neurofetch.model import IncompleteError, Outcome, Plan, Report
+    from neurofetch.opening.front import open
     from neurofetch.store.audit import Audit
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Report",
     "__version__",
     "get",
+    "open",
     "plan",
     "verify",
 ]
@@ -41,6 +43,7 @@ _HOMES = {
     "Plan": "model",
     "Report": "model",
     "get": "_api",
+    "open": "opening.front",
     "plan": "_api",
     "verify": "_api",
 }

@@ -5,12 +5,13 @@
     files/FOLDER/      files that are here as a whole, under their own names, beside each other
     uses/              what is in use: see `neurofetch.opening.uses`
 
-What goes wrong with the cache goes wrong with the cache alone: files are then read without it, and a
-warning says so, once.
+What goes wrong with the cache goes wrong with the cache alone: files are then read without it, and
+a warning says so, once.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import hashlib
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK", "LIMIT", "Cache", "cache_at", "default_folder"]
 
-BLOCK = 2 << 20
+BLOCK = 1 << 20
 """Bytes of a block."""
 LIMIT = 20 << 30
 """Bytes that a cache may take, where nobody said how many."""
@@ -95,10 +96,13 @@ class Cache:
         self._told: set[str] = set()
         self.stopped = False
         """Whether nothing more is kept: the disk is full, or does not take it."""
+        self.is_full = False
 
     # -- entries -----------------------------------------------------------------------------
 
-    def entry(self, version: Version, algorithm: str, size: int | None = None) -> Entry | None:
+    def entry(
+        self, version: Version, algorithm: str, size: int | None = None, *, make: bool = True
+    ) -> Entry | None:
         """Return the entry of a version, for one reader more; None where there can be none.
 
         Parameters
@@ -107,7 +111,9 @@ class Cache:
         algorithm : str
             The CRC of its blocks, if it is new.
         size : int, optional
-            Bytes, where the version does not say; without it, only what is here is returned.
+            Bytes, where the version does not say.
+        make : bool
+            Make one where there is none.
         """
         name = _name_of(version)
         with self._lock:
@@ -115,7 +121,8 @@ class Cache:
             if found is None:
                 try:
                     self._pin(name)
-                    found = self._opened(name, version, algorithm, size)
+                    wanted = version.size if size is None else size
+                    found = self._opened(name, version, algorithm, wanted if make else None)
                 except OSError as error:
                     self._fails(error)
                 if found is None:
@@ -137,7 +144,6 @@ class Cache:
         self, name: str, version: Version, algorithm: str, size: int | None
     ) -> Entry | None:
         folder = self._folder_of(name)
-        size = version.size if size is None else size
         for _ in range(2):
             told = Entry.described(folder, version)
             if told is None:
@@ -219,6 +225,9 @@ class Cache:
 
     def _fails(self, error: OSError) -> None:
         """Go on without the cache, and say so once."""
+        if self.stopped:
+            return
+        self.is_full = self._is_full(error)
         why = error.strerror or str(error) or type(error).__name__
         self.stopped = True
         if self._is_full(error):
@@ -371,6 +380,11 @@ class Cache:
                 gone.rename(folder)
                 return False
         self._unpublish(gone, read_document(gone / "whole.json").get("path"))
+        about = read_document(gone / ABOUT)
+        latest = self._latest(str(about.get("place")))
+        if about and read_document(latest).get("tag") == about.get("tag"):
+            with contextlib.suppress(OSError):
+                latest.unlink()
         removed(gone)
         return True
 
@@ -425,8 +439,13 @@ class _Caches:
                 self._made[key] = Cache(folder, limit, block)
             return self._made[key]
 
+    def close(self) -> None:
+        for cache in self._made.values():
+            cache.close()
+
 
 _caches = _Caches()
+atexit.register(_caches.close)
 
 
 def cache_at(folder: Path, limit: int = LIMIT, block: int = BLOCK) -> Cache:

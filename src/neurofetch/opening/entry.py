@@ -1,8 +1,8 @@
 """One version of one file in the cache: some of its blocks, each with a checksum of its own.
 
-A folder with three files. ``about.json`` says what it is a copy of. ``data`` has the blocks, each at
-its place in the file; where none came yet, it has a hole. ``index`` has 16 bytes for each block: its
-CRC, its length, and a check of these two; zeros where the block is not here.
+A folder with three files. ``about.json`` says what it is a copy of. ``data`` has the blocks, each
+at its place in the file; where none came yet, it has a hole. ``index`` has 16 bytes for each block:
+its CRC, its length, and a check of these two; zeros where the block is not here.
 
 Any number of processes write at once, without a lock: what they write at one place is the same, and
 a block counts only where its bytes have the CRC that the index says. So a crash, a full disk or a
@@ -21,7 +21,6 @@ import stat
 import struct
 import zlib
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurofetch.integrity.checksums import CRC_BYTES, crc
@@ -30,6 +29,7 @@ from neurofetch.store.atomic import read_at, read_regular, write_at, write_atomi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["ABOUT", "DATA", "Entry", "Version", "Whole", "read_document", "removed"]
 
@@ -141,11 +141,7 @@ class Entry:
             self.writable = False
             fd = os.open(path, os.O_RDONLY | _OPEN)
         try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "no regular file", str(path))
-            if found.st_size != size and self.writable:
-                os.ftruncate(fd, size)
+            _fit(fd, size, writable=self.writable)
         except BaseException:
             os.close(fd)
             raise
@@ -221,6 +217,10 @@ class Entry:
         slot = _SLOT.pack(value, len(data), _check(number, value, len(data)))
         write_at(self._index, slot, number * _SLOT.size)
         self._mark(number)
+
+    def has(self, number: int) -> bool:
+        """Whether a block is here, as far as this process saw."""
+        return bool(self._here[number])
 
     @property
     def complete(self) -> bool:
@@ -337,6 +337,20 @@ class Entry:
         if size < 0 or block < 1 or name not in CRC_BYTES or version.size not in (None, size):
             return None
         return size, block, str(name)
+
+
+def _fit(fd: int, size: int, *, writable: bool) -> None:
+    """See that a file is a regular one, and let it have its size.
+
+    Raises
+    ------
+    OSError
+    """
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "no regular file")
+    if found.st_size != size and writable:
+        os.ftruncate(fd, size)
 
 
 def _check(number: int, value: int, length: int) -> int:
