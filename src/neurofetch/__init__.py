@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from neurofetch._api import get, plan, verify
     from neurofetch.errors import NeurofetchError
     from neurofetch.model import IncompleteError, Outcome, Plan, Report
-    from neurofetch.opening.front import open
+    from neurofetch.opening.front import open  # noqa: A004
     from neurofetch.store.audit import Audit
 
 __all__ = [

@@ -19,7 +19,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple

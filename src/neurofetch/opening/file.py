@@ -223,7 +223,7 @@ class OpenedFile(io.BufferedIOBase):
                 self._reader.close()
         super().close()
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:  # noqa: ARG002
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
         """Return what opens the same version in another process, at the same position."""
         self._check_open()
         function, arguments = self._again

@@ -369,7 +369,7 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
         block_size, cache_options
             Not used: the cache has blocks of its own.
         compression : str, optional
-            As fsspec knows them ("gzip"), or "infer" to go by the name: what is read is decompressed.
+            As fsspec knows them ("gzip"), or "infer" to go by the name.
         **kwargs
             ``encoding``, ``errors`` and ``newline``, of text.
 
@@ -447,7 +447,7 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 _copied(file, target, callback)
 
     def cached_path(self, path: str) -> Path:
-        """Return the path of a whole, verified copy of a file; see `neurofetch.opening.cached_path`.
+        """Return the path of a whole, verified copy; see `neurofetch.opening.cached_path`.
 
         Parameters
         ----------

@@ -22,7 +22,7 @@ _WRITES = frozenset({"w", "a", "x", "+"})
 
 
 @overload
-def open(
+def open(  # noqa: A001 - it is what the front door calls it
     url: str,
     mode: Literal["rb", "br"] = "rb",
     *,
@@ -38,7 +38,7 @@ def open(
     offline: bool = False,
 ) -> OpenedFile: ...
 @overload
-def open(
+def open(  # noqa: A001 - it is what the front door calls it
     url: str,
     mode: Literal["r", "rt", "tr"],
     *,

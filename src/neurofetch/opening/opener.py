@@ -1,4 +1,4 @@
-"""Open files by their URL, with everything that an open file needs: one object for one way to do so.
+"""Open files by their URL: one object for one way to do so.
 
 Where the bytes come from, in this order: a data directory in which the file is already, the cache,
 the server.
@@ -13,7 +13,6 @@ import re
 import tempfile
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
@@ -46,6 +45,8 @@ from neurofetch.store.folder import given_path
 from neurofetch.transfer.options import check_switches
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from neurofetch.opening.reader import Reader
 
 __all__ = ["Opener", "Settings", "opener_for"]
@@ -205,8 +206,8 @@ class Opener:
     def _folder(address: Address) -> FolderGivenError:
         what = "a whole bucket" if address.kind == "s3" and not address.key else "a folder"
         return FolderGivenError(
-            f"{address.name} is {what}, not a file. Nothing was opened. Name one file, or fetch the "
-            f"folder with neurofetch.get({address.name!r}, ...)."
+            f"{address.name} is {what}, not a file. Nothing was opened. Name one file, or fetch "
+            f"the folder with neurofetch.get({address.name!r}, ...)."
         )
 
     @staticmethod
@@ -346,8 +347,9 @@ class Opener:
         found = self._remembered(address)
         if found is None:
             msg = (
-                f"{address.name} is not here, and no server is asked (offline). Nothing was opened. "
-                "Open it once with a network, or name the data directory that has it (data_dir=)."
+                f"{address.name} is not here, and no server is asked (offline). Nothing was "
+                "opened. Open it once with a network, or name the data directory that has it: "
+                "data_dir=..."
             )
             raise UnreachableError(msg)
         return self._from_server(address, found, offline=True), found.remote

@@ -177,16 +177,6 @@ def fetch_part(
     # Anonymous memory, given back when the part is done with: a heap would keep it, per thread.
     part = memoryview(mmap.mmap(-1, end - begin))
 
-    def asked(first: int) -> Response:
-        try:
-            response = ask_range(client, source, remote, first, end - 1)
-        except NoRangesError as error:
-            if whole:
-                raise
-            msg = f"{remote.key}: asked for a part of the file, got all of it"
-            raise TransientError(msg) from error
-        return _looked_at(response, check)
-
     came, resumes = 0, True
 
     def once() -> None:
@@ -196,7 +186,9 @@ def fetch_part(
         if came == len(part):
             return  # its last byte came, and then the connection broke
         try:
-            with asked(begin + came) as response:
+            with _asked(
+                client, source, remote, (begin + came, end), check=check, whole=whole
+            ) as response:
                 while count := response.readinto(part[came:]):
                     came += count
         except (OtherPartError, ProtocolError) as error:
@@ -219,7 +211,23 @@ def fetch_part(
     return part
 
 
-def _looked_at(response: Response, check: Callable[[Response], None] | None) -> Response:
+def _asked(
+    client: Client,
+    source: Source,
+    remote: RemoteFile,
+    span: tuple[int, int],
+    *,
+    check: Callable[[Response], None] | None,
+    whole: bool,
+) -> Response:
+    """Ask for a part; its head is looked at."""
+    try:
+        response = ask_range(client, source, remote, span[0], span[1] - 1)
+    except NoRangesError as error:
+        if whole:
+            raise
+        msg = f"{remote.key}: asked for a part of the file, got all of it"
+        raise TransientError(msg) from error
     if check is not None:
         try:
             check(response)
