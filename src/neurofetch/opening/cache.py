@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import CacheWarning
-from neurofetch.opening.entry import ABOUT, Entry, Version, read_document, removed
+from neurofetch.opening.entry import ABOUT, Entry, Version, Whole, read_document, removed
 from neurofetch.opening.forks import ForkingLock
 from neurofetch.opening.uses import Uses
 from neurofetch.store.atomic import write_atomically
@@ -119,6 +119,8 @@ class Cache:
             found = self._open.get(name)
             if found is None:
                 try:
+                    if make and not self.stopped:
+                        self._begin()
                     self._pin(name)
                     wanted = version.size if size is None else size
                     found = self._opened(name, version, algorithm, wanted if make else None)
@@ -148,7 +150,6 @@ class Cache:
             if told is None:
                 if size is None or self.stopped:
                     return None
-                self._begin()
                 removed(folder)
                 Entry.describe(folder, version, size, self.block, algorithm)
                 told = size, self.block, algorithm
@@ -165,7 +166,7 @@ class Cache:
         return None
 
     def _begin(self) -> None:
-        """Make the cache, if there is none."""
+        """Make the cache, if there is none: nobody else may look into it."""
         if not (self.folder / "CACHEDIR.TAG").exists():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             write_atomically(self.folder / "CACHEDIR.TAG", _TAG.encode(), flush=False)
@@ -254,6 +255,7 @@ class Cache:
         if self.stopped or read_document(path) == told:
             return
         try:
+            self._begin()
             write_atomically(path, json.dumps(told).encode(), private=True, flush=False)
         except OSError as error:
             self._fails(error)
@@ -307,8 +309,24 @@ class Cache:
                     draft.unlink(missing_ok=True)
                 raise
         if whole is not None and whole.path != relative:
-            entry.settle(whole.verification, whole.digest, relative)
+            self.settle(entry, whole.verification, whole.digest, relative)
         return path
+
+    def settle(self, entry: Entry, verification: str, digest: str, path: str = "") -> Whole:
+        """Write down that a file is whole and verified, if the disk takes it.
+
+        Parameters
+        ----------
+        entry, verification, digest, path
+            See `Entry.settle` and `Whole`.
+        """
+        found = entry.whole_now(verification, digest, path)
+        if entry.writable and not self.stopped:
+            try:
+                entry.settle(found)
+            except OSError as error:
+                self._fails(error)
+        return found
 
     def _unpublish(self, folder: Path, relative: object) -> None:
         if not isinstance(relative, str) or not relative.startswith(f"{_FILES}/"):

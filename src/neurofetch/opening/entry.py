@@ -275,19 +275,23 @@ class Entry:
         same = (here.st_size, here.st_mtime_ns) == (found.size, found.mtime_ns)
         return found if same and found.size == self.size else None
 
-    def settle(self, verification: str, digest: str, path: str = "") -> Whole:
+    def whole_now(self, verification: str, digest: str, path: str = "") -> Whole:
+        """Return what is known of the file, with its data as they are now."""
+        here = os.fstat(self._data)
+        return Whole(verification, digest, here.st_size, here.st_mtime_ns, path)
+
+    def settle(self, whole: Whole) -> None:
         """Write down that all of it was verified.
 
         Raises
         ------
         OSError
         """
-        here = os.fstat(self._data)
-        found = Whole(verification, digest, here.st_size, here.st_mtime_ns, path)
-        if self.writable:
-            content = json.dumps(asdict(found)).encode()
-            write_atomically(self.folder / _WHOLE, content, private=True, flush=False)
-        return found
+        path = self.folder / _WHOLE
+        if path.is_dir() and not path.is_symlink():
+            removed(path)
+        content = json.dumps(asdict(whole)).encode()
+        write_atomically(path, content, private=True, flush=False)
 
     def close(self) -> None:
         """Close its files; twice is no error."""

@@ -164,7 +164,7 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
         level = origin.level(address)
         files = [self._told(address, one) for one in level.files if not one.key.endswith("/")]
         folders = [
-            {"name": below, "size": 0, "type": "directory"}
+            _folder_info(below)
             for below in (address.at(one).path for one in level.folders)
             if below != name
         ]
@@ -213,7 +213,7 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
         ServerError
         """
         name = self._strip_protocol(path)
-        folder: Info = {"name": name, "size": 0, "type": "directory"}
+        folder = _folder_info(name)
         if not name:
             return folder
         known = self._known(name)
@@ -232,7 +232,7 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _known(self, name: str) -> Info | None:
         """Return what a listing that is remembered says; None where none is."""
         if self._listed(name):
-            return {"name": name, "size": 0, "type": "directory"}
+            return _folder_info(name)
         for one in self._listed(self._parent(name)) or ():
             if one["name"] == name:
                 return dict(one)
@@ -265,9 +265,12 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
         origin = source_of(address, self._opener.reach)
         files = [one for one in origin.walk(address) if not one.key.endswith("/")]
         found = {one["name"]: one for one in (self._told(address, file) for file in files)}
-        if withdirs and found:
-            for folder in _folders_above(found, name):
-                found.setdefault(folder, {"name": folder, "size": 0, "type": "directory"})
+        levels = _levels(found, name)
+        for folder, level in levels.items():
+            self.dircache[folder] = level
+        if withdirs:
+            for folder in levels:
+                found.setdefault(folder, _folder_info(folder))
         if not found and self.isfile(name):
             found = {name: self.info(name)}
         names = sorted(found)
@@ -413,6 +416,24 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
             begin, stop, _step = slice(start, end).indices(file.size)
             return file.pread(max(stop - begin, 0), begin)
 
+    def cat(
+        self, path: Any, recursive: bool = False, on_error: str = "raise", **kwargs: Any
+    ) -> Any:
+        """Return the bytes of a file; of several, or of all below a folder, by their names.
+
+        Parameters
+        ----------
+        path : str or list of str
+            With wildcards, too.
+        recursive : bool
+            Folders stand for all files below them.
+        on_error : {"raise", "omit", "return"}
+            What is done about a file that cannot be read.
+        """
+        if recursive:
+            path = sorted({file for top in self.expand_path(path) for file in self.find(top)})
+        return super().cat(path, on_error=on_error, **kwargs)
+
     def get_file(
         self,
         rpath: str,
@@ -535,15 +556,20 @@ def _copied(file: OpenedFile, target: Any, callback: Any) -> None:
         callback.relative_update(len(data))
 
 
-def _folders_above(names: Any, top: str) -> set[str]:
-    """Return all folders of files, from a folder on downwards."""
-    found = {top}
-    for name in names:
-        above = name.rpartition("/")[0]
-        while len(above) > len(top) and above not in found:
-            found.add(above)
-            above = above.rpartition("/")[0]
-    return found
+def _folder_info(name: str) -> Info:
+    return {"name": name, "size": 0, "type": "directory"}
+
+
+def _levels(files: dict[str, Info], top: str) -> dict[str, list[Info]]:
+    """Return what is directly in each folder, from a folder on downwards, of all files below it."""
+    levels: dict[str, list[Info]] = {top: []} if files else {}
+    for name, info in files.items():
+        below, above = info, name.rpartition("/")[0]
+        while above not in levels and len(above) > len(top):
+            levels[above] = [below]
+            below, above = _folder_info(above), above.rpartition("/")[0]
+        levels.setdefault(above, []).append(below)
+    return {name: sorted(level, key=lambda one: str(one["name"])) for name, level in levels.items()}
 
 
 fsspec.register_implementation(PROTOCOL, NeurofetchFileSystem, clobber=True)

@@ -465,7 +465,7 @@ class BlockReader:
         """
         entry = self._entry
         parts = entry.parts() if entry is not None else None
-        if entry is None or parts is None:
+        if entry is None or parts is None or self._cache is None:
             return None
         known = entry.whole()
         if known is not None:
@@ -477,7 +477,7 @@ class BlockReader:
             verified = self._second(error)
         except VerificationError as error:
             raise self._wrong(error) from error
-        return entry.settle(verified.verification.value, verified.digest)
+        return self._cache.settle(entry, verified.verification.value, verified.digest)
 
     def _proved(
         self, checksum: ServerChecksum, entry: Entry, parts: list[tuple[int, int, str]]
