@@ -107,7 +107,9 @@ def _writing():
 def test_whatever_would_write_is_an_error_that_says_so_and_asks_no_server(world, act):
     world.put("a", b"1")
     fs = filesystem.NeurofetchFileSystem(skip_instance_cache=True)
-    with pytest.raises(ReadOnlyError, match=r"neurofetch only reads from servers\. Nothing was") as e:
+    with pytest.raises(
+        ReadOnlyError, match=r"neurofetch only reads from servers\. Nothing was"
+    ) as e:
         act(fs)
     assert isinstance(e.value, PermissionError)
     assert isinstance(e.value, ValueError)

@@ -83,9 +83,7 @@ def _gone(path):
 
 @pytest.mark.parametrize("name", ["data", "index", "about.json", "whole.json"])
 @pytest.mark.parametrize("ruin", [_cut, _garbage, _folder, _link, _pipe, _gone])
-def test_whatever_stands_in_the_place_of_a_file_of_the_cache_the_bytes_are_right(
-    world, name, ruin
-):
+def test_whatever_stands_in_the_place_of_a_file_of_the_cache_the_bytes_are_right(world, name, ruin):
     data = world.put_noise("a")
     assert read(world) == data
     (entry,) = world.entries()

@@ -39,9 +39,7 @@ def test_a_position_is_moved_by_one_thread_at_a_time(world):
     with world.open() as file, ThreadPoolExecutor(8) as pool:
         pieces = list(pool.map(lambda _: file.read(1000), range(len(data) // 1000 + 1)))
     assert sum(map(len, pieces)) == len(data)
-    assert {piece for piece in pieces} == {
-        data[at : at + 1000] for at in range(0, len(data), 1000)
-    }
+    assert {piece for piece in pieces} == {data[at : at + 1000] for at in range(0, len(data), 1000)}
 
 
 @pytest.mark.parametrize("cache_dir", [None, False], ids=["cache", "no cache"])
@@ -112,7 +110,7 @@ def test_processes_that_are_killed_leave_a_cache_that_is_right(world):
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    world.s3._script.clear() if hasattr(world.s3, "_script") else None
+    world.s3.clear_faults()
     with world.open() as file:
         assert file.read() == data
 

@@ -49,7 +49,9 @@ def test_whatever_is_read_in_whatever_order_is_what_a_local_file_gives(world, tm
 
 
 @pytest.mark.parametrize("cache_dir", [None, False], ids=["cache", "no cache"])
-@pytest.mark.parametrize("blocks", [0, 1 / BLOCK, 1, 1 + 1 / BLOCK, 2, 40.7], ids=lambda n: f"{n:.4g}")
+@pytest.mark.parametrize(
+    "blocks", [0, 1 / BLOCK, 1, 1 + 1 / BLOCK, 2, 40.7], ids=lambda n: f"{n:.4g}"
+)
 def test_a_whole_file_of_any_size_is_read_at_once_or_in_pieces(world, cache_dir, blocks):
     data = world.put_noise("a", blocks=blocks)
     for size in (-1, 1000, BLOCK, 3 * BLOCK + 1):
@@ -168,7 +170,9 @@ def test_an_object_that_changes_under_the_reader_is_an_error_and_never_mixed_byt
         assert file.read(BLOCK) == old[:BLOCK]
         world.put("a", new)
         for _ in range(2):
-            with pytest.raises(RemoteChangedError, match=r"changed on the server since it was open"):
+            with pytest.raises(
+                RemoteChangedError, match=r"changed on the server since it was open"
+            ):
                 file.seek(3 * BLOCK), file.read()
     with world.open(cache_dir=cache_dir) as file:
         assert file.read() == new
@@ -249,6 +253,13 @@ def test_an_open_file_says_what_it_is(world):
     assert file.closed
     file.close()
     assert repr(file) == "<OpenedFile s3://b/a: closed>"
-    for act in (file.read, file.tell, file.readline, file.peek, lambda: file.seek(0), file.readable):
+    for act in (
+        file.read,
+        file.tell,
+        file.readline,
+        file.peek,
+        lambda: file.seek(0),
+        file.readable,
+    ):
         with pytest.raises(UsageError, match="the file is closed"):
             act()

@@ -145,7 +145,13 @@ def _object(text: str) -> Address:
     if not bucket.strip():
         msg = "s3:// names no bucket. Nothing was opened. Give s3://BUCKET/KEY."
         raise UsageError(msg)
-    return Address("s3", parse_s3_url(f"s3://{bucket}")[0], key)
+    try:
+        return Address("s3", parse_s3_url(f"s3://{bucket}")[0], key)
+    except UsageError as error:
+        msg = (
+            f"{bucket!r} cannot be the name of a bucket. Nothing was opened. Give s3://BUCKET/KEY."
+        )
+        raise UsageError(msg) from error
 
 
 def _web(text: str) -> Address:

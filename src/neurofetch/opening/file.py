@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
 from typing import TYPE_CHECKING, NoReturn, SupportsIndex
 
@@ -175,7 +176,7 @@ class OpenedFile(io.BufferedIOBase):
             if base is None:
                 msg = f"{self.name}: whence is 0 (start), 1 (here) or 2 (end), not {whence!r}"
                 raise UsageError(msg)
-            place = base + offset.__index__()
+            place = base + operator.index(offset)
             if place < 0:
                 msg = f"{self.name}: cannot seek to {place}, before the beginning of the file"
                 raise UsageError(msg)

@@ -31,7 +31,7 @@ from neurofetch.errors import (
 )
 from neurofetch.integrity.verification import ServerChecksum
 from neurofetch.model import RemoteFile
-from neurofetch.net.settings import s3_endpoint
+from neurofetch.net.settings import REGION, Network, s3_endpoint
 from neurofetch.opening.address import Address, parse_address
 from neurofetch.opening.cache import BLOCK, LIMIT, Cache, cache_at, default_folder
 from neurofetch.opening.entry import Entry, Version
@@ -112,6 +112,12 @@ class Settings:
             If one of them cannot be used.
         """
         check_switches(offline=offline)
+        if patience is not None:
+            Network(patience=patience)  # raises where it is none
+        given: object = region
+        if given is not None and not (isinstance(given, str) and REGION.fullmatch(given)):
+            msg = f"{given!r} is not a region such as us-west-2. Nothing was opened."
+            raise UsageError(msg)
         block = BLOCK if block_size is None else _bytes("block_size", block_size)
         if not _SMALLEST <= block <= _LARGEST:
             msg = f"block_size is between {_SMALLEST:,} and {_LARGEST:,} bytes, not {block_size!r}."
@@ -389,6 +395,7 @@ class Opener:
         NeurofetchError
         """
         address = parse_address(url)
+        self._check_file(address)
         name, problem = placed(address.file_name)
         if problem or "/" in name:
             msg = (

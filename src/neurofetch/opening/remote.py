@@ -205,7 +205,7 @@ class _BucketOrigin:
     def find(self, address: Address) -> Found | None:
         source = self.source
         remote = RemoteFile(address.key, source.bucket.url(address.key), None)
-        return _looked_up(self._reach, source, remote)
+        return _looked_up(self._reach, source, remote, bucket=True)
 
     def level(self, address: Address) -> Level:
         return self.source.level(address.folder)
@@ -256,19 +256,25 @@ class _WebOrigin:
         )
 
 
-def _looked_up(reach: Reach, source: Source, remote: RemoteFile) -> Found | None:
+def _looked_up(
+    reach: Reach, source: Source, remote: RemoteFile, *, bucket: bool = False
+) -> Found | None:
     """Ask a server for one file that no listing told of."""
     client, attempts = reach.client(), reach.attempts()
+    first = replace(remote, size=1)  # so that its first byte is asked for, and not the whole
     try:
-        now, headers = look(client, source, remote, attempts)
+        if source.signed(remote):  # its address is for GET alone
+            now, headers = remote, attempts.run(lambda: ask_first(client, source, first))
+        else:
+            now, headers = look(client, source, remote, attempts)
         if not headers:  # it knows no HEAD
-            headers = attempts.run(lambda: ask_first(client, source, remote))
+            headers = attempts.run(lambda: ask_first(client, source, first))
     except MissingRemoteError:
         return None
     except RefusedError as error:
         msg = f"{error}. Nothing was opened. {error.advice}"
         raise RefusedError(msg, error.advice) from error
-    _check_kind(remote, headers)
+    _check_kind(remote, headers, bucket=bucket)
     return Found(_pinned(remote, now, headers), headers)
 
 
@@ -281,12 +287,15 @@ def _pinned(remote: RemoteFile, now: RemoteFile, headers: dict[str, str]) -> Rem
     return replace(said, etag=etag, size=size, ranges=ranges)
 
 
-_PAGES = ("", "html", "htm", "xhtml", "php", "asp", "aspx")
+_PAGES = ("html", "htm", "xhtml", "php", "asp", "aspx")
 """How the names of web pages end."""
 
 
-def _check_kind(remote: RemoteFile, headers: dict[str, str]) -> None:
+def _check_kind(remote: RemoteFile, headers: dict[str, str], *, bucket: bool) -> None:
     """See that no page of a login portal answered: of a file that nobody listed, all is believed.
+
+    A file of a web server whose name has no ending may well be a page. S3 signs what it says with
+    the number of the request.
 
     Raises
     ------
@@ -296,7 +305,9 @@ def _check_kind(remote: RemoteFile, headers: dict[str, str]) -> None:
     last = remote.key.rpartition("/")[2]
     ending = last.rpartition(".")[2].lower() if "." in last else ""
     page = kind in ("text/html", "application/xhtml+xml")
-    if not page or ending in _PAGES or "x-amz-request-id" in headers:
+    if not page or ending in _PAGES or (not ending and not bucket):
+        return
+    if "x-amz-request-id" in headers:
         return
     error = ProtocolError(
         f"{remote.url}: a web page came in place of the file ({kind}). Nothing was opened. {PORTAL}"
