@@ -28,10 +28,10 @@ class _Filling(filesystem.NeurofetchFileSystem):
 
     s3 = None
 
-    def mkdir(self, path, *how, **more):
+    def mkdir(self, path, *_, **__):
         """A bucket has no folders but those of its keys."""
 
-    def touch(self, path, *how, **more):
+    def touch(self, path, *_, **__):
         self.s3.put(path.removeprefix("b/"), b"")
 
 

@@ -39,7 +39,7 @@ def test_a_position_is_moved_by_one_thread_at_a_time(world):
     with world.open() as file, ThreadPoolExecutor(8) as pool:
         pieces = list(pool.map(lambda _: file.read(1000), range(len(data) // 1000 + 1)))
     assert sum(map(len, pieces)) == len(data)
-    assert {piece for piece in pieces} == {data[at : at + 1000] for at in range(0, len(data), 1000)}
+    assert set(pieces) == {data[at : at + 1000] for at in range(0, len(data), 1000)}
 
 
 @pytest.mark.parametrize("cache_dir", [None, False], ids=["cache", "no cache"])
@@ -151,7 +151,7 @@ def in_child(act):
     if not pid:
         try:
             os._exit(0 if act() else 1)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the child ends here, whatever it was
             os._exit(2)
     for _ in range(300):
         done, status = os.waitpid(pid, os.WNOHANG)

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import random
+from functools import partial
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_whole_file_of_any_size_is_read_at_once_or_in_pieces(world, cache_dir,
     data = world.put_noise("a", blocks=blocks)
     for size in (-1, 1000, BLOCK, 3 * BLOCK + 1):
         with world.open(cache_dir=cache_dir) as file:
-            pieces = list(iter(lambda: file.read(size), b"")) if size > 0 else [file.read()]
+            pieces = list(iter(partial(file.read, size), b"")) if size > 0 else [file.read()]
         assert b"".join(pieces) == data
 
 

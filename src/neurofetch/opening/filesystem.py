@@ -35,7 +35,7 @@ __all__ = ["NeurofetchFileSystem"]
 _FRESH = 60.0
 """Seconds for which a listing holds."""
 
-Info = dict[str, Any]
+_Info = dict[str, Any]
 
 
 class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
@@ -150,13 +150,13 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
             found = self._level(name)
         return found if detail else sorted(one["name"] for one in found)
 
-    def _listed(self, name: str) -> list[Info] | None:
+    def _listed(self, name: str) -> list[_Info] | None:
         try:
             return list(self.dircache[name])
         except KeyError:
             return None
 
-    def _level(self, name: str) -> list[Info]:
+    def _level(self, name: str) -> list[_Info]:
         address = self._address(name)
         if address.kind == "web":
             return [self.info(name)]
@@ -174,7 +174,7 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self.dircache[name] = found
         return list(found)
 
-    def _file(self, origin: Origin, address: Address) -> Info:
+    def _file(self, origin: Origin, address: Address) -> _Info:
         """Return what is known of one file, where its name was listed.
 
         Raises
@@ -188,7 +188,7 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return self._told(address, found.remote)
 
     @staticmethod
-    def _told(address: Address, remote: RemoteFile) -> Info:
+    def _told(address: Address, remote: RemoteFile) -> _Info:
         query = address.query if address.kind == "web" else ""
         return {
             "name": address.at(remote.key).path + query,
@@ -198,7 +198,7 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
             "LastModified": remote.modified,
         }
 
-    def info(self, path: str, **_: Any) -> Info:
+    def info(self, path: str, **_: Any) -> _Info:
         """Return what is known of a file or folder, as it is now.
 
         Returns
@@ -229,7 +229,7 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return folder
         return self._told(address, found.remote)
 
-    def _known(self, name: str) -> Info | None:
+    def _known(self, name: str) -> _Info | None:
         """Return what a listing that is remembered says; None where none is."""
         if self._listed(name):
             return _folder_info(name)
@@ -556,13 +556,13 @@ def _copied(file: OpenedFile, target: Any, callback: Any) -> None:
         callback.relative_update(len(data))
 
 
-def _folder_info(name: str) -> Info:
+def _folder_info(name: str) -> _Info:
     return {"name": name, "size": 0, "type": "directory"}
 
 
-def _levels(files: dict[str, Info], top: str) -> dict[str, list[Info]]:
+def _levels(files: dict[str, _Info], top: str) -> dict[str, list[_Info]]:
     """Return what is directly in each folder, from a folder on downwards, of all files below it."""
-    levels: dict[str, list[Info]] = {top: []} if files else {}
+    levels: dict[str, list[_Info]] = {top: []} if files else {}
     for name, info in files.items():
         below, above = info, name.rpartition("/")[0]
         while above not in levels and len(above) > len(top):

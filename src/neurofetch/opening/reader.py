@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from neurofetch.opening.entry import Entry, Whole
     from neurofetch.opening.remote import Found, Origin, Reach
 
-__all__ = ["BlockReader", "LocalReader", "Reader"]
+__all__ = ["BlockReader", "LocalReader", "Reader", "whole_pieces"]
 
 _RUN = 8
 """Blocks that come with one request, at most."""
