@@ -37,6 +37,8 @@ class Request:
         What was answered; 0 while, or because, nothing was.
     sent
         Bytes of the body that were handed to the network.
+    target
+        What stands in the request line, byte for byte as it was sent.
     """
 
     method: str
@@ -50,6 +52,7 @@ class Request:
     ended: float = 0.0
     status: int = 0
     sent: int = 0
+    target: str = ""
 
     @property
     def range(self) -> str:
@@ -59,13 +62,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered: the bytes from ``start`` to ``stop`` (None: the end) of a blob."""
+    """What is answered: the bytes from ``start`` to ``stop`` (None: the end) of a blob.
+
+    Where it is `chunked`, nobody says beforehand how much comes.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     blob: Blob = field(default_factory=lambda: Bytes(b""))
     start: int = 0
     stop: int | None = None
+    chunked: bool = False
 
     @property
     def length(self) -> int:
@@ -82,7 +89,7 @@ class Reply:
 class Fault:
     """What goes wrong, and with which requests.
 
-    The first four say which requests count (globs, case-sensitive); `skip` of those pass, then
+    The first five say which requests count (globs, case-sensitive); `skip` of those pass, then
     the fault strikes `times` times (None: from then on). The rest says what happens, and may be
     combined. Where two faults are due, the one added first strikes.
 
@@ -90,6 +97,8 @@ class Fault:
     ----------
     key, method, byte_range
         Globs on key, method (``LIST`` for listings) and Range header (empty where there is none).
+    asks
+        What stands somewhere in the body of the request, such as a field of a GraphQL query.
     skip, times
         Occurrences that pass before, and that are struck.
     status, body, headers
@@ -121,6 +130,7 @@ class Fault:
     key: str = "*"
     method: str = "*"
     byte_range: str = "*"
+    asks: str = ""
     skip: int = 0
     times: int | None = None
     status: int | None = None
@@ -145,6 +155,7 @@ class Fault:
             fnmatchcase(request.key, self.key)
             and fnmatchcase(request.method, self.method)
             and fnmatchcase(request.range, self.byte_range)
+            and self.asks.encode() in request.body
         )
 
     def corrupt(self, piece: bytes, offset: int) -> bytes:

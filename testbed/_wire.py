@@ -70,6 +70,10 @@ class WireServer:
         """Return method, bucket and key as the log shows them."""
         raise NotImplementedError
 
+    def decode(self, path: str) -> str:
+        """Return the path of a request as it is meant."""
+        return unquote(path)
+
     def failure(self, status: int) -> Reply:
         """Return what the service says with this status."""
         return Reply(status, {"Content-Type": "text/plain"}, Bytes(phrase(status).encode()))
@@ -230,10 +234,10 @@ class _Connection(socketserver.StreamRequestHandler):
         headers = self._headers()
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        method, bucket, key = self.owner.locate(verb, unquote(parts.path), query)
+        method, bucket, key = self.owner.locate(verb, self.owner.decode(parts.path), query)
         body = self.rfile.read(int(headers.get("content-length", 0)))
         now = time.monotonic()
-        return Request(method, bucket, key, query, headers, body, self.number, now)
+        return Request(method, bucket, key, query, headers, body, self.number, now, target=target)
 
     def _headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -244,7 +248,7 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def _send(self, request: Request, reply: Reply, fault: Fault) -> bool:
         length = reply.length if fault.content_length is None else fault.content_length
-        head = _head(reply, length)
+        head = _chunked_head(reply) if reply.chunked else _head(reply, length)
         if request.method == "HEAD" or reply.status == HTTPStatus.NOT_MODIFIED:
             request.ended = time.monotonic()
             self.connection.sendall(head)
@@ -265,22 +269,24 @@ class _Connection(socketserver.StreamRequestHandler):
                 self.owner.pause(fault.stall)
             ahead = total if stalled else min(total, fault.stall_after)
             piece = self._piece(reply, fault, request.sent, ahead)
-            self._hand_over(request, unsent, piece, last=request.sent + len(piece) == total)
+            end = request.sent + len(piece)
+            framed = _chunk(piece, whole=end == reply.length) if reply.chunked else piece
+            self._hand_over(request, unsent + framed, len(piece), last=end == total)
             unsent = b""
             if fault.rate:
                 self.owner.pause(request.sent / fault.rate - (time.monotonic() - began))
         if not stalled:
             self.owner.pause(fault.stall)
 
-    def _hand_over(self, request: Request, head: bytes, piece: bytes, *, last: bool) -> None:
+    def _hand_over(self, request: Request, data: bytes, count: int, *, last: bool) -> None:
         """Send, and have it in the log before the client can have it."""
-        request.sent += len(piece)
+        request.sent += count
         if last:
             request.ended = time.monotonic()
         try:
-            self.connection.sendall(head + piece if head else piece)
+            self.connection.sendall(data)
         except OSError:
-            request.sent -= len(piece)
+            request.sent -= count
             raise
 
     def _piece(self, reply: Reply, fault: Fault, sent: int, ahead: int) -> bytes:
@@ -294,7 +300,21 @@ class _Connection(socketserver.StreamRequestHandler):
         self.server.to_reset.add(self.connection)
 
 
+def _chunk(piece: bytes, *, whole: bool) -> bytes:
+    """Return a piece as a chunk, and after the last one what ends the body."""
+    framed = f"{len(piece):x}\r\n".encode() + piece + b"\r\n" if piece else b""
+    return framed + b"0\r\n\r\n" if whole else framed
+
+
+def _chunked_head(reply: Reply) -> bytes:
+    return _lines(reply, {"Transfer-Encoding": "chunked", **reply.headers})
+
+
 def _head(reply: Reply, length: int) -> bytes:
     fields = {"Server": "AmazonS3", "Content-Length": str(length), **reply.headers}
+    return _lines(reply, fields)
+
+
+def _lines(reply: Reply, fields: Mapping[str, str]) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"HTTP/1.1 {reply.status} {phrase(reply.status)}\r\n{lines}\r\n".encode("latin-1")

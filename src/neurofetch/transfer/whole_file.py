@@ -7,6 +7,7 @@ later run resumes.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import replace
@@ -22,7 +23,14 @@ from neurofetch.errors import (
     VerificationError,
 )
 from neurofetch.integrity.checksums import part_count
-from neurofetch.integrity.verification import EtagError, OnePiece, ServerChecksum, Verified
+from neurofetch.integrity.instead import LENGTH_ADVICE, pointed_to, told_instead
+from neurofetch.integrity.verification import (
+    EtagError,
+    OnePiece,
+    ServerChecksum,
+    Verified,
+    read_blocks,
+)
 from neurofetch.model import Action, Outcome, RemoteFile, Status, VerificationLevel
 from neurofetch.net.client import REDIRECTS
 from neurofetch.net.connect import no_descriptor_left
@@ -33,6 +41,7 @@ from neurofetch.sources.ask import (
     ASK_FOR_CHECKSUM,
     PAST_CACHES,
     NoRangesError,
+    OtherLengthError,
     OtherPartError,
     ask_part_length,
     ask_range,
@@ -41,7 +50,9 @@ from neurofetch.sources.ask import (
     tells_etag,
 )
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
+from neurofetch.sources.source import at_once
 from neurofetch.store.atomic import write_all
+from neurofetch.store.directory import FULL
 from neurofetch.transfer.context import FOLDER_GONE
 from neurofetch.transfer.part_file import LostPartialError, PartFile
 from neurofetch.transfer.receive import gulps, tell_progress
@@ -60,6 +71,8 @@ if TYPE_CHECKING:
     Reader = Callable[[], Iterable[bytes | memoryview]]
 
 __all__ = ["IN_MEMORY", "FetchTiny", "FetchWhole", "WholeFile", "another_look"]
+
+_log = logging.getLogger("neurofetch")
 
 IN_MEMORY = 256 * 1024
 """Bytes; a body up to this size is read at once."""
@@ -80,11 +93,11 @@ _FIRST_LOOK, _LONGEST_LOOK = 0.25, 2.0
 class FetchWhole:
     """The task of fetching a file in one request, in a thread of its own."""
 
-    __slots__ = ("_whole", "file")
-    kind = TaskKind.WHOLE
+    __slots__ = ("_whole", "file", "kind")
 
     def __init__(self, whole: WholeFile) -> None:
         self._whole = whole
+        self.kind = TaskKind.FEW if whole.one_of_few else TaskKind.WHOLE
         self.file = whole.life
 
     def run(self) -> None:
@@ -131,6 +144,8 @@ class WholeFile:
         Modification time in nanoseconds that the survey saw; None where it saw no file.
     moved, retried : int
         Bytes that came, and attempts that failed, before it was decided to fetch in one request.
+    copy_of : str
+        Path of a file in the data directory that has the same content, as far as is known.
     """
 
     def __init__(
@@ -141,9 +156,11 @@ class WholeFile:
         *,
         moved: int = 0,
         retried: int = 0,
+        copy_of: str = "",
     ) -> None:
         self.life = life
         self._remote = life.step.want.remote
+        self.copy_of = copy_of
         self._context = context
         self._before = before
         self._moved = self._moved_before = moved
@@ -164,12 +181,17 @@ class WholeFile:
         self._resumes = True
         """Whether it goes on where a connection ended: some servers cannot."""
 
+    @property
+    def one_of_few(self) -> bool:
+        """Whether its server is asked for few files at a time, and not for a copy of one here."""
+        return not self.copy_of and at_once(self._context.source, self._remote) is not None
+
     # -- the two ways to fetch it ------------------------------------------------------------
 
     def fetch(self) -> None:
         """Claim the file and fetch it, with as many attempts as the rules allow."""
         self._others = False
-        if self._context.client.parts_away(self._remote.url):
+        if not self.copy_of and self._context.client.parts_away(self._remote.url):
             self.life.wait(FetchWhole(self), _AWAY)  # the thread is for those that can come
         elif self._claimed():
             self._conclude(self._outcome)
@@ -347,6 +369,8 @@ class WholeFile:
 
     def _fetch_twice(self) -> tuple[Verified, int]:
         """Fetch; once more from scratch when the bytes are wrong, and when the object changed."""
+        if self.copy_of and (copied := self._copied()):
+            return copied
         while True:
             try:
                 return self._fetch()
@@ -359,6 +383,26 @@ class WholeFile:
                 self._came_before = error.verified.digest if isinstance(error, EtagError) else ""
             self._retried += 1
             self.life.fetch_anew()
+
+    def _copied(self) -> tuple[Verified, int] | None:
+        """Make it of the file here that has the same content; None where that turns out wrong."""
+        other, self.copy_of = self.copy_of, ""
+        piece = OnePiece(ServerChecksum.of(self._remote))
+        note = f"made of {other}, which has the same content"
+        try:
+            with self._new_file() as temporary:
+                for block in read_blocks(str(self._context.directory.root / other)):
+                    piece.update(block)
+                    write_all(temporary.fd, block)
+                self.life.verify()
+                verified = piece.settle()._replace(note=note)
+                return self._kept(temporary, verified, piece.length)
+        except (OSError, VerificationError) as error:
+            if isinstance(error, LostTemporaryError) or getattr(error, "errno", 0) in FULL:
+                raise
+            _log.debug("%s is not made of %s: %s", self._remote.key, other, error)
+        self.life.fetch_anew()
+        return None
 
     def _look_again(self) -> None:
         """Ask what the object, which is said to have changed, is like now."""
@@ -394,7 +438,10 @@ class WholeFile:
             if isinstance(self.life.held, _Begun):
                 return self._go_on(self.life.held)
             with self._response(remote) as response:
-                check_answer(response, remote)
+                try:
+                    check_answer(response, remote)
+                except OtherLengthError as error:
+                    raise self._of_other_length(response, error) from error
                 checksum = ServerChecksum.of(remote, response.headers)
                 piece = OnePiece(checksum, part_length=self._part_length)
                 if response.length is not None and response.length <= IN_MEMORY:
@@ -410,6 +457,15 @@ class WholeFile:
             elif isinstance(error, TransientError):
                 tell_progress(error, self._moved - self._moved_before)
             raise
+
+    def _of_other_length(self, response: Response, error: OtherLengthError) -> NeurofetchError:
+        """Return what it means that a file of known content comes with another length."""
+        small = response.length is not None and response.length <= IN_MEMORY
+        if said := told_instead(response.read(IN_MEMORY)) if small else "":
+            return TransientError(f"{self._remote.key}: an error came in place of the file: {said}")
+        digest = self._remote.digest
+        of_git = digest is not None and digest.algorithm == "gitblob"
+        return VerificationError(f"{error}; {LENGTH_ADVICE}" if of_git else str(error))
 
     def _begin(self, response: Response, checksum: ServerChecksum, piece: OnePiece) -> _Begun:
         """Make the temporary file for what is to come, and note what it takes to go on with it."""
@@ -536,7 +592,16 @@ class WholeFile:
         self._came(len(data))
         self.life.verify()
         piece.update(data)
-        verified = self._verified(piece, response.headers, lambda: (data,))
+        try:
+            verified = self._verified(piece, response.headers, lambda: (data,))
+        except VerificationError as error:
+            if not (said := told_instead(data)):
+                raise
+            msg = f"{self._remote.key}: an error came in place of the file: {said}"
+            raise TransientError(msg) from error
+        if key := pointed_to(data, self._remote.digest):
+            msg = f"{self._remote.key}: a pointer of git-annex came, and not the content, {key}"
+            raise VerificationError(msg)
         began = time.monotonic()
         with self._new_file() as temporary:
             write_all(temporary.fd, data)
@@ -696,10 +761,11 @@ class _Begun:
     @property
     def _may_stay(self) -> bool:
         """Whether a later run could go on with it: the listing tells what it is of."""
-        etag = self._checksum.etag
+        checksum = self._checksum
+        etag = checksum.etag
         return (
             self.remote is not None
-            and bool(etag)
+            and (bool(etag) or checksum.listed is not None)
             and not is_weak(etag)
             and _WORTH <= self.count <= (self._checksum.size or 0)
         )
