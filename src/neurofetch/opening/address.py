@@ -1,8 +1,8 @@
 """What a URL of one file, or of a folder, names: parsed, and written back in one way.
 
 Four forms: ``s3://BUCKET/KEY`` (or the object's web address at AWS), ``https://HOST/PATH``,
-``openneuro:ACCESSION@TAG/PATH``, and each of them behind ``neurofetch://``, as fsspec has it. There
-a bucket needs no ``s3://``.
+``openneuro:ACCESSION@TAG/PATH`` (or the address of the file's page there), and each of them behind
+``neurofetch://``, as fsspec has it. There a bucket needs no ``s3://``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 from neurofetch.errors import ConfigError, UsageError, WrongTypeError
 from neurofetch.net.http1 import quoted_url, shown
+from neurofetch.sources.openneuro import openneuro_site
+from neurofetch.sources.openneuro_address import Address as DatasetAddress
+from neurofetch.sources.openneuro_address import parse_openneuro
 from neurofetch.sources.s3 import parse_s3_url
 
 __all__ = ["PROTOCOL", "Address", "parse_address", "stripped"]
@@ -155,7 +158,7 @@ def _object(text: str) -> Address:
 
 
 def _web(text: str) -> Address:
-    found = _at_s3(text)
+    found = _at_s3(text) or _on_pages(text)
     if found is not None:
         return found
     try:
@@ -187,10 +190,29 @@ def _at_s3(text: str) -> Address | None:
         return None
 
 
+def _on_pages(text: str) -> Address | None:
+    """Return what an address of OpenNeuro's pages is about; None where it is of another server."""
+    if "/datasets/" not in text:
+        return None
+    found = parse_openneuro(text, openneuro_site())
+    return _at_openneuro(found, found.path if found else "")
+
+
 def _openneuro(text: str) -> Address:
     rest = text.partition(":")[2].lstrip("/")
     place, _, key = rest.partition("/")
     if not place:
         msg = f"{text!r} names no data set. Nothing was opened."
         raise UsageError(f"{msg} Give openneuro:ACCESSION@TAG/PATH.")
-    return Address("openneuro", place, key)
+    try:
+        found = parse_openneuro(f"openneuro:{place}")
+    except UsageError as error:
+        raise UsageError(str(error).replace("Nothing was done", "Nothing was opened")) from error
+    return _at_openneuro(found, key) or Address("openneuro", place, key)
+
+
+def _at_openneuro(found: DatasetAddress | None, key: str) -> Address | None:
+    if found is None:
+        return None
+    version = f"@{found.tag}" if found.tag else ""
+    return Address("openneuro", f"{found.accession}{version}", key)

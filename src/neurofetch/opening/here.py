@@ -47,11 +47,13 @@ class DataDirectoryFiles:
         DestinationError
             If what is known of the directory cannot be read.
         """
+        if address.kind == "web":
+            return None
         with self._lock:
             journals = self._journals()
             if journals != self._seen:  # the first time, and when something was fetched since
                 self._known, self._seen = self._read(), journals
-        place = address.place if address.kind == "s3" else ""
+        place = address.place.partition("@")[0]
         for receipt in self._known.get((place, address.key), ()):
             if receipt.damaged or (remote is not None and not receipt.is_of(remote)):
                 continue
@@ -77,14 +79,17 @@ class DataDirectoryFiles:
         known: dict[tuple[str, str], list[Receipt]] = {}
         for state in state_folders(self.root):
             sources = read_sources(state)
-            buckets = {source.key: _bucket(source.url) for source in sources}
-            first = _bucket(sources[0].url) if sources else ""
+            buckets = {source.key: _place(source.url) for source in sources}
+            first = _place(sources[0].url) if sources else ""
             for receipt in read_receipts(state).all():
                 bucket = buckets.get(receipt.source, "") if receipt.source else first
                 known.setdefault((bucket, receipt.key), []).append(receipt)
         return known
 
 
-def _bucket(url: str) -> str:
+def _place(url: str) -> str:
+    """Return the bucket, or the accession number, of a data set."""
+    if url.startswith("openneuro:"):
+        return url.partition(":")[2].partition("@")[0].partition("/")[0]
     scheme, _, rest = url.partition("://")
     return rest.partition("/")[0] if scheme == "s3" else ""

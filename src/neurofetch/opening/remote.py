@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from neurofetch._version import __version__
-from neurofetch.errors import MissingRemoteError, ProtocolError, RefusedError, UsageError
+from neurofetch.errors import (
+    MissingRemoteError,
+    NothingMatchedError,
+    ProtocolError,
+    RefusedError,
+    UnknownValueError,
+    UsageError,
+)
 from neurofetch.model import RemoteFile
 from neurofetch.net.client import Client
 from neurofetch.net.refusals import PORTAL
@@ -21,6 +30,8 @@ from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.opening.forks import ForkingLock
 from neurofetch.sources.ask import ask_first, look, renewed
 from neurofetch.sources.etag import read_etag
+from neurofetch.sources.openneuro import OpenNeuroSource, openneuro_site
+from neurofetch.sources.openneuro_address import Address as DatasetAddress
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import Level, ListedSource
 
@@ -180,8 +191,7 @@ def source_of(address: Address, reach: Reach) -> Origin:
         return _BucketOrigin(address.place, reach)
     if address.kind == "web":
         return _WebOrigin(address, reach)
-    msg = f"{address.name}: data sets of OpenNeuro are opened as s3://openneuro.org/ACCESSION/PATH."
-    raise UsageError(f"{msg} Nothing was opened.")
+    return _DatasetOrigin(address.place, reach)
 
 
 class _BucketOrigin:
@@ -212,6 +222,76 @@ class _BucketOrigin:
 
     def walk(self, address: Address) -> list[RemoteFile]:
         return self.source.walk(address.folder)
+
+
+_NEWEST_HOLDS = 300.0
+"""Seconds for which the version that was the newest is taken for it."""
+_LISTINGS = 8
+"""Data sets whose listings are kept in memory; the largest take some hundred megabytes."""
+
+
+class _Listings:
+    """The data sets of OpenNeuro that this process listed: a listing is one long answer."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[tuple[object, ...], tuple[float, OpenNeuroSource]] = OrderedDict()
+        self._lock = ForkingLock()
+
+    def of(self, place: str, reach: Reach) -> OpenNeuroSource:
+        accession, _, tag = place.partition("@")
+        client, site = reach.client(), openneuro_site()
+        key = (id(client), site, place)
+        with self._lock:
+            since, found = self._made.get(key, (0.0, None))
+            if found is not None and (tag or time.monotonic() - since < _NEWEST_HOLDS):
+                self._made.move_to_end(key)
+                return found
+            dataset = DatasetAddress(accession, tag)
+            found = OpenNeuroSource(client, reach.attempts(), dataset, site)
+            self._made[key] = time.monotonic(), found
+            while len(self._made) > _LISTINGS:
+                self._made.popitem(last=False)
+            return found
+
+    def forget(self) -> None:
+        """Leave them to the process that listed them: their client is not this one's."""
+        self._made.clear()
+
+
+_listings = _Listings()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_listings.forget)
+
+
+class _DatasetOrigin:
+    """A version of a data set at OpenNeuro: every file is known by its content."""
+
+    def __init__(self, place: str, reach: Reach) -> None:
+        self._place = place
+        self._reach = reach
+
+    @property
+    def source(self) -> OpenNeuroSource:
+        return _listings.of(self._place, self._reach)
+
+    def find(self, address: Address) -> Found | None:
+        near = self._listed(address.key)
+        found = next((one for one in near if one.key == address.key), None)
+        return None if found is None else Found(found, {})
+
+    def level(self, address: Address) -> Level:
+        self._listed(address.folder)
+        return self.source.level(address.folder)
+
+    def walk(self, address: Address) -> list[RemoteFile]:
+        return self._listed(address.folder)
+
+    def _listed(self, prefix: str) -> list[RemoteFile]:
+        """Return what begins so; a data set that is not there is a file that is not there."""
+        try:
+            return self.source.walk(prefix)
+        except (NothingMatchedError, UnknownValueError) as error:
+            raise MissingRemoteError(str(error)) from error
 
 
 class _WebSource(ListedSource):
