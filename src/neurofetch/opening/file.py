@@ -68,11 +68,11 @@ class OpenedFile(io.BufferedIOBase):
     ) -> None:
         super().__init__()
         self._reader = reader
-        self.name = name
+        self.name: str = name
         self._again = again
         self._at = 0
         self._lock = ForkingLock()
-        self.size = reader.size
+        self.size: int = reader.size
 
     def _check_open(self) -> None:
         if self.closed:
@@ -238,7 +238,13 @@ class OpenedFile(io.BufferedIOBase):
         return f"<OpenedFile {self.name}: {state}>"
 
 
-class TextFile(io.TextIOWrapper):
+if TYPE_CHECKING:
+    _Text = io.TextIOWrapper[OpenedFile]
+else:
+    _Text = io.TextIOWrapper
+
+
+class TextFile(_Text):
     """A file on a server, open for reading as text."""
 
     def write(self, text: str, /) -> NoReturn:  # noqa: ARG002
