@@ -39,6 +39,8 @@ class Request:
         Bytes of the body that were handed to the network.
     target
         What stands in the request line, byte for byte as it was sent.
+    verb
+        The HTTP method, as it came.
     """
 
     method: str
@@ -53,6 +55,7 @@ class Request:
     status: int = 0
     sent: int = 0
     target: str = ""
+    verb: str = ""
 
     @property
     def range(self) -> str:

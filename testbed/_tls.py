@@ -41,18 +41,21 @@ class Certified:
     key: Path
 
 
-def certify(folder: Path) -> Certified:
+def certify(folder: Path, *more: str) -> Certified:
     """Make an authority, and a certificate of it for 127.0.0.1 and localhost.
 
     Parameters
     ----------
     folder
         Gets ``authority.pem``, ``public.crt`` and ``private.key``.
+    more
+        Further names of the server.
     """
+    names = x509.SubjectAlternativeName([*_NAMES, *map(x509.DNSName, more)])
     root, server = _key(), _key()
     made = Certified(folder / "authority.pem", folder / "public.crt", folder / "private.key")
     authority = _builder("authority", root).add_extension(_AUTHORITY, critical=True)
-    certificate = _builder("server", server).add_extension(_NAMES, critical=False)
+    certificate = _builder("server", server).add_extension(names, critical=False)
     made.authority.write_bytes(_signed(authority, root))
     made.certificate.write_bytes(_signed(certificate, root))
     made.key.write_bytes(_kept(server))

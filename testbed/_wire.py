@@ -237,7 +237,8 @@ class _Connection(socketserver.StreamRequestHandler):
         method, bucket, key = self.owner.locate(verb, self.owner.decode(parts.path), query)
         body = self.rfile.read(int(headers.get("content-length", 0)))
         now = time.monotonic()
-        return Request(method, bucket, key, query, headers, body, self.number, now, target=target)
+        at = (self.number, now)
+        return Request(method, bucket, key, query, headers, body, *at, target=target, verb=verb)
 
     def _headers(self) -> dict[str, str]:
         headers: dict[str, str] = {}

@@ -20,6 +20,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -33,6 +34,14 @@ from testbed._objects import Content, S3Object
 from testbed._uploads import upload_parts
 
 __all__ = ["MotoS3"]
+
+_ALLOW_ALL = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
+)
+_TRUST_ALL = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, '
+    '"Action": "sts:AssumeRole"}]}'
+)
 
 
 class MotoS3:
@@ -83,6 +92,31 @@ class MotoS3:
             aws_access_key_id="testbed",
             aws_secret_access_key="testbed",
             config=Config(s3={"addressing_style": "path"}, proxies={}),
+        )
+
+    def user(self, name: str) -> tuple[str, str]:
+        """Make a user who may do everything; return the access key id and the secret."""
+        iam = self._service("iam")
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=_ALLOW_ALL)
+        made = iam.create_access_key(UserName=name)["AccessKey"]
+        return made["AccessKeyId"], made["SecretAccessKey"]
+
+    def role(self, name: str) -> str:
+        """Make a role that any user of the account may assume, and that may do everything."""
+        iam = self._service("iam")
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_TRUST_ALL)
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=_ALLOW_ALL)
+        return str(made["Role"]["Arn"])
+
+    def _service(self, name: str) -> Any:
+        return boto3.client(
+            name,
+            endpoint_url=self.url,
+            region_name=self.region,
+            aws_access_key_id="testbed",
+            aws_secret_access_key="testbed",
+            config=Config(proxies={}),
         )
 
     def put(self, key: str, content: Content | S3Object) -> None:
@@ -158,6 +192,7 @@ class MotoS3:
         self._logger.setLevel(self._level)
         bucket = self._storage.buckets.pop(self.bucket, None)
         s3_backends.bucket_accounts.pop(self.bucket, None)
+        iam_backends.reset()
         if bucket is not None:
             for stored in bucket.keys.values():
                 stored.dispose()

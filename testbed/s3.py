@@ -20,6 +20,7 @@ from fnmatch import fnmatchcase
 
 from testbed._blobs import Blob, Bytes, File, Generated
 from testbed._faults import Fault, Reply, Request, phrase
+from testbed._guard import Guard
 from testbed._listing import list_page
 from testbed._objects import Content, S3Object, serve_object, xml_error
 from testbed._wire import WireServer
@@ -32,6 +33,7 @@ __all__ = [
     "Fault",
     "File",
     "Generated",
+    "Guard",
     "Reply",
     "Request",
     "S3Object",
@@ -73,6 +75,8 @@ class S3Server(WireServer):
         Seconds before each answer.
     tls
         A server-side context: speak HTTPS.
+    guard
+        Who may come in; by default everybody.
 
     Examples
     --------
@@ -92,8 +96,10 @@ class S3Server(WireServer):
         page_size: int = 1000,
         latency: float = 0.0,
         tls: ssl.SSLContext | None = None,
+        guard: Guard | None = None,
     ) -> None:
         super().__init__(latency=latency, tls=tls)
+        self.guard = guard
         self.region = region
         self.forbidden = tuple(forbidden)
         self.elsewhere = dict(elsewhere or {})
@@ -150,7 +156,8 @@ class S3Server(WireServer):
         return self._signed(xml_error(status, code, phrase(status)))
 
     def answer(self, request: Request) -> Reply:
-        return self._signed(self._respond(request))
+        refusal = self.guard.refusal(request) if self.guard is not None else None
+        return self._signed(refusal or self._respond(request))
 
     def _respond(self, request: Request) -> Reply:
         name = request.bucket

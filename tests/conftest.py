@@ -20,6 +20,7 @@ pytest.register_assert_rewrite("tests.sources.contract")
 
 LONG = {
     "test_access.py",
+    "test_aws_regions.py",
     "test_bids_schema.py",
     "test_claims.py",
     "test_dark_runs.py",
@@ -30,6 +31,7 @@ LONG = {
     "test_folder.py",
     "test_get.py",
     "test_idle_connections.py",
+    "test_key_sources.py",
     "test_laion_bad_input.py",
     "test_laion_cli.py",
     "test_laion_filters.py",
@@ -59,6 +61,7 @@ LONG = {
     "test_s3.py",
     "test_s3_listings.py",
     "test_settler.py",
+    "test_signed_runs.py",
     "test_talk.py",
     "test_templates.py",
     "test_testbed_faults.py",

@@ -18,13 +18,19 @@ import fsspec
 import pytest
 
 from testbed.neurovault import NeuroVault
-from testbed.s3 import S3Server
+from testbed.openneuro import OpenNeuro, small_tree
+from testbed.s3 import Guard, S3Server
+from tests.credential_world import DATASET, static
 from tests.faces import REFUSED, Shell, bucket
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 OF_THEIR_OWN = {"loader.md"}  # test_loader_docs.py runs it, and looks at what comes out
+GUARDED = {"credentials.md"}
+"""Pages that ask a bucket of a lab, which lets in who signs."""
+LAB = ("AKIAEXAMPLEEXAMPLE12", "a/secret+of+this+page")
+STUDY = {f"study/{key}": content for key, content in DATASET.items()}
 DOCTESTED = [path for path in sorted(SRC.rglob("*.py")) if ">>> " in path.read_text("utf-8")]
 
 
@@ -62,6 +68,18 @@ def runnable(page: Path) -> list[Block]:
 # -- a user's world --------------------------------------------------------------------------------
 
 
+def add_openneuro(site: OpenNeuro) -> None:
+    """Add the data sets that the pages name: versions of MEG, and of what has two versions."""
+    meg = {
+        f"sub-{sub}/meg/sub-{sub}_task-AEF_run-01_meg.fif": f"meg {sub}".encode() * 500
+        for sub in ("0001", "emptyroom")
+    }
+    shared = {path: content for path, content in small_tree().items() if "/" not in path}
+    tree = {**shared, **meg, "sub-0001/anat/sub-0001_T1w.nii.gz": b"anatomy" * 99}
+    site.add("ds000246", {"1.0.0": small_tree(), "1.0.1": tree})
+    site.add("ds000001", {"1.0.0": small_tree(), "1.1.0": small_tree(seed=1)})
+
+
 @pytest.fixture(scope="module")
 def installed():
     """What `pip install` writes down for fsspec, and a checkout on the path does not have."""
@@ -75,13 +93,18 @@ def world(installed):
     with (
         S3Server({"laion-fmri": bucket()}, forbidden=REFUSED) as s3,
         NeuroVault() as neurovault,
+        S3Server({"lab-data": STUDY}, guard=Guard(dict([LAB]))) as lab,
+        OpenNeuro() as openneuro,
     ):
+        add_openneuro(openneuro)
         neurovault.vault.add_collection(1952, images=range(10, 40))
         neurovault.vault.add_collection(457, images=range(40, 50))
         yield {
             "AWS_ENDPOINT_URL": s3.url,
             "NEUROVAULT_API_URL": neurovault.api_url,
             "NEUROSYNTH_API_URL": neurovault.neurosynth_url,
+            "LAB_S3": lab.url,
+            "OPENNEURO_URL": openneuro.url,
         }
 
 
@@ -113,8 +136,13 @@ def quiet_log():
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if runnable(p) and p.name not in OF_THEIR_OWN], ids=lambda p: p.name
 )
-def test_the_examples_of_a_page_run_in_their_order(page, shell, quiet_log):
+def test_the_examples_of_a_page_run_in_their_order(page, shell, quiet_log, tmp_path, monkeypatch):
     namespace: dict[str, object] = {"__name__": "example"}
+    if page.name in GUARDED:
+        shell.env["AWS_ENDPOINT_URL"] = shell.env["LAB_S3"]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", shell.env["LAB_S3"])
+        (tmp_path / ".aws").mkdir()
+        (tmp_path / ".aws" / "credentials").write_text(f"[lab]\n{static(*LAB)}")
     for block in runnable(page):
         if block.language == "python":
             code = "\n" * block.line + block.text

@@ -164,7 +164,13 @@ def test_no_public_name_has_an_unknown_type(package, tmp_path):
     )["typeCompleteness"]
     counts = said["exportedSymbolCounts"]
     assert counts["withKnownType"] > 300
-    assert counts["withUnknownType"] == 0
+    unknown = {
+        symbol["name"]
+        for symbol in said["symbols"]
+        if symbol["isExported"] and not (symbol["isTypeKnown"] or symbol["isTypeAmbiguous"])
+    }
+    # Its base class is of fsspec, which ships no types.
+    assert unknown <= {"neurofetch.opening.filesystem.NeurofetchFileSystem"}
     guessed = [
         symbol["name"]
         for symbol in said["symbols"]

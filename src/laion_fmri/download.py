@@ -102,6 +102,7 @@ _OF_RAW = frozenset({"run", "echo", "part"})
 Values = str | Iterable[str] | None
 Numbers = str | int | Iterable[str | int] | None
 Subjects = str | int | Iterable[str | int]
+Places = str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None
 
 
 class _Common(TypedDict, total=False):
@@ -113,6 +114,8 @@ class _Common(TypedDict, total=False):
     shard: tuple[int, int] | None
     limit_rate: float | None
     patience: float | None
+    offline: bool | None
+    mirrors: Places
     progress: str | bool | Callable[[Event], None] | None
 
 
@@ -231,6 +234,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     shard: tuple[int, int] | None = None,
     limit_rate: float | None = None,
     patience: float | None = None,
+    offline: bool | None = None,
+    mirrors: Places = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     accept_license: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
@@ -291,6 +296,12 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     patience : float, optional
         Seconds to wait for a network that is away, before the run ends: by default what
         ``NEUROFETCH_PATIENCE`` says, or 15 minutes. 0 for no wait, ``math.inf`` for ever.
+    offline : bool, optional
+        Do not use the network: choose from what the bucket listed before, and was written down in
+        the data directory. By default what ``NEUROFETCH_OFFLINE`` says (1 or 0), or False.
+    mirrors : str, path, or iterable of them, optional
+        Other places that have the same bytes, as of `neurofetch.plan`: data directories of others
+        on this machine, and servers.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
         How to show progress; a callable gets every event.
     accept_license : str, optional
@@ -366,6 +377,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         "shard": shard,
         "limit_rate": limit_rate,
         "patience": patience,
+        "offline": offline,
+        "mirrors": mirrors,
         "progress": progress,
         "overwrite": overwrite,
         "verify": verify,
@@ -452,8 +465,8 @@ def download_raw(  # noqa: PLR0917 - the public package's order
     accept_license, data_dir
         As there.
     **how
-        ``dry_run``, ``verify``, ``overwrite``, ``mix``, ``shard``, ``limit_rate``, ``patience`` and
-        ``progress``, as there.
+        ``dry_run``, ``verify``, ``overwrite``, ``mix``, ``shard``, ``limit_rate``,
+        ``patience``, ``offline``, ``mirrors`` and ``progress``, as there.
 
     Returns
     -------

@@ -1,12 +1,16 @@
-"""Any public BIDS bucket: plan, get, verify."""
+"""Any BIDS bucket: plan, get, verify."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
 
+from neurofetch._shown import shown
+from neurofetch.credentials.access import Access
 from neurofetch.display.progress import listener
 from neurofetch.errors import (
     DestinationError,
@@ -31,7 +35,7 @@ from neurofetch.store.folder import given_path
 from neurofetch.transfer.options import check_switches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from neurofetch.events import Event
     from neurofetch.fetcher import MakeSource
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["get", "plan", "verify"]
 
 Where = str | os.PathLike[str]
+Places = Where | Iterable[Where] | None
 
 
 def plan(
@@ -65,6 +70,10 @@ def plan(
     overwrite: bool = False,
     shard: tuple[int, int] | None = None,
     region: str | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
     follow: bool = False,
     bare: bool = False,
     permissive: bool = False,
@@ -72,6 +81,8 @@ def plan(
     mix: bool = False,
     update: bool = False,
     verify: bool = False,
+    offline: bool | None = None,
+    mirrors: Places = None,
     progress: str | bool | Callable[[Event], None] | None = "none",
     **entities: Values,
 ) -> Plan:
@@ -80,8 +91,8 @@ def plan(
     Parameters
     ----------
     url : str
-        ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one. The
-        web address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
+        ``s3://BUCKET/PREFIX`` of a bucket: a data set, or a folder or a file of one. The web
+        address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
         Of OpenNeuro: an accession number (``ds000246``), with a version and a path if need be
         (``openneuro:ds000246@1.0.1/sub-0001``), the address that a browser shows, or a DOI.
     dest : path, optional
@@ -104,6 +115,16 @@ def plan(
         array jobs on a cluster.
     region : str, optional
         Of the bucket; by default it is found automatically.
+    profile : str, optional
+        Sign the requests with the credentials of this profile of AWS. By default nobody's are
+        used, whatever the environment holds.
+    signed : bool
+        Sign them with the keys in the environment (``AWS_ACCESS_KEY_ID`` and so on).
+    requester_pays : bool
+        Whoever signs pays for what comes, as some buckets demand.
+    endpoint : str, optional
+        An S3 server other than AWS, such as ``https://s3.example.edu``: the data set is there. By
+        default what ``AWS_ENDPOINT_URL_S3`` or the profile says.
     follow : bool
         Choose also what the content of chosen files names: the stimuli of events, the empty-room
         recording of an MEG recording, what a field map is for, and what these name in turn. By
@@ -125,6 +146,14 @@ def plan(
         this one. By default that is an error.
     verify : bool
         Read every byte of the files that are here: damaged ones are to be fetched again.
+    offline : bool, optional
+        Do not use the network: choose from what was listed before, and was written down in the
+        data directory. By default what ``NEUROFETCH_OFFLINE`` says (1 or 0), or False.
+    mirrors : str, path, or iterable of them, optional
+        Other places that have the same bytes, in the order in which to ask them: folders on this
+        machine, from which is copied what is there; then ``https://…`` and ``s3://BUCKET/PREFIX``
+        (a copy of the data set with its own paths) and ``"nemar"``, for files that the source does
+        not give. A file is taken from there only if its content is the one that was listed.
     progress : {"none", "auto", "bar", "lines", "json"}, bool or callable, optional
         How to show how far the listing is, and the reading of what files name; a callable gets
         every event.
@@ -140,6 +169,8 @@ def plan(
         If a filter cannot be used, names what does not exist, or nothing is left.
     UnknownArgumentError
         If a keyword is neither an argument nor can be an entity.
+    CredentialsError
+        If the credentials that are named cannot be had.
     ServerError
         If the bucket, or OpenNeuro, cannot be listed.
     DestinationError
@@ -147,6 +178,8 @@ def plan(
     OtherDatasetError
         If `dest` is of another data set, and `mix` is not set; or of another version, and `update`
         is not set.
+    OfflineError
+        If the network is not to be used, and nothing of what the server has is remembered.
 
     Warns
     -----
@@ -156,6 +189,9 @@ def plan(
     """
     _check_keywords(plan, entities)
     check_switches(follow=follow, bare=bare, permissive=permissive)
+    access = Access.checked(
+        profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+    )
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -172,9 +208,11 @@ def plan(
         verify=verify,
         dry_run=True,
         mix=mix,
+        offline=offline,
+        mirrors=mirrors,
         update=update,
     )
-    asked = _asked(url, region, bare=bare)
+    asked = _asked(url, region, access, bare=bare)
     root = _root(dest, data_dir, asked.folder)
     with asked.fetcher(root, network=settings.network, new=True) as fetcher:
         made = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
@@ -199,6 +237,10 @@ def get(
     patience: float | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     region: str | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
     follow: bool = False,
     bare: bool = False,
     permissive: bool = False,
@@ -206,14 +248,17 @@ def get(
     mix: bool = False,
     update: bool = False,
     verify: bool = False,
+    offline: bool | None = None,
+    mirrors: Places = None,
     **entities: Values,
 ) -> Report:
-    """Fetch files of a public BIDS bucket, verified; what is here already is not fetched again.
+    """Fetch files of a BIDS bucket, verified; what is here already is not fetched again.
 
     Parameters
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
-    overwrite, shard, region, follow, bare, permissive, derivatives, mix, update, verify, **entities
+    overwrite, shard, region, profile, signed, requester_pays, endpoint, follow, bare, permissive
+    derivatives, mix, update, verify, offline, mirrors, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -238,7 +283,7 @@ def get(
         At the end, if files are missing; it names every file and cause, and what to do. Files that
         the server refuses (403), that are archived, or that cannot be kept under their names are
         among them.
-    UsageError, ServerError, DestinationError, OtherDatasetError
+    UsageError, CredentialsError, ServerError, DestinationError, OtherDatasetError
         As `plan`, before any byte moves; `DiskFullError` when the bytes to come do not fit.
 
     Warns
@@ -248,6 +293,9 @@ def get(
     """
     _check_keywords(get, entities)
     check_switches(follow=follow, bare=bare, permissive=permissive)
+    access = Access.checked(
+        profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+    )
     wanted = query(
         suffix=suffix,
         extension=extension,
@@ -266,9 +314,11 @@ def get(
         overwrite=overwrite,
         verify=verify,
         mix=mix,
+        offline=offline,
+        mirrors=mirrors,
         update=update,
     )
-    asked = _asked(url, region, bare=bare)
+    asked = _asked(url, region, access, bare=bare)
     root = _root(dest, data_dir, asked.folder)
     with asked.fetcher(root, network=settings.network, new=True) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
@@ -284,6 +334,10 @@ def verify(
     url: str | None = None,
     remote: bool = False,
     region: str | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
     state: str | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
 ) -> Audit:
@@ -304,9 +358,13 @@ def verify(
         not there, are named. With `read_all`, files of other tools are read too, and get a receipt
         if they equal the server's.
     remote : bool
-        Also compare with the bucket that the data directory remembers.
+        Also compare with the bucket that the data directory remembers, asked as it was when the
+        files were fetched: with the credentials of the same name, which are used only where you
+        alone can have written down that name.
     region : str, optional
         Of the bucket.
+    profile, signed, requester_pays, endpoint : optional
+        How to ask the bucket: as for `plan`.
     state : str, optional
         The folder of a package's own files in `dest`; by default all that are found are used.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
@@ -324,14 +382,19 @@ def verify(
         If nothing of ours is in `dest`, nor in a folder above or below it.
     UsageError
         If there is no bucket to compare with.
+    CredentialsError
+        If the credentials that are named, or remembered, cannot be had.
     ServerError
         If the bucket cannot be listed.
     """
     from neurofetch.store.places import Place, find_places  # noqa: PLC0415 - see `_audited`
 
     check_switches(read_all=read_all, remote=remote)
+    access = Access.checked(
+        profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+    )
     root = _root(dest, data_dir, default=".")
-    how = _How(read_all, url, remote, region, listener(progress))
+    how = _How(read_all, url, remote, region, access, listener(progress))
     if state is not None:
         return _audited(Place(root, state), how)
     if os.path.isdir(root) and (places := find_places(root)):
@@ -388,6 +451,7 @@ class _How(NamedTuple):
     url: str | None
     remote: bool
     region: str | None
+    access: Access
     listen: Callable[[Event], None]
 
 
@@ -419,7 +483,7 @@ def _audited(place: Place, how: _How) -> Audit:
 
         return verify_cache(Cache(place.root))
     if how.url is not None:
-        asked = _asked(how.url, how.region)
+        asked = _asked(how.url, how.region, how.access)
         return _against(asked.changed(state=place.state), place.root, how)
     if not how.remote:
         directory = DataDirectory(place.root, place.state)
@@ -427,6 +491,38 @@ def _audited(place: Place, how: _How) -> Audit:
     datasets = [_remembered(place, source, how) for source in _sources(place)]
     audits = [_against(dataset, place.root, how, several=datasets) for dataset in datasets]
     return _merged(audits)
+
+
+def _same_access(place: Place, source: DataSource, access: Access) -> Access:
+    """Return how to ask for what a data directory remembers, unless that was said.
+
+    What is written there decides whose credentials are sent where. So it counts only if nobody
+    else can have written it; otherwise it has to be said.
+
+    Raises
+    ------
+    UsageError
+    """
+    from neurofetch.store.data_source import is_mine_alone  # noqa: PLC0415 - see `_sources`
+
+    if not access.endpoint and source.named:
+        access = replace(access, endpoint=source.server)
+    if access.signs or not (source.profile or source.signed):
+        return access
+    known = replace(
+        access,
+        profile=source.profile,
+        signed=source.signed and not source.profile,
+        requester_pays=access.requester_pays or source.requester_pays,
+    )
+    if is_mine_alone(place.root / place.state):
+        return known
+    msg = (
+        f"{shown(source.url)} was fetched with credentials, and others may write to {place.root}, "
+        "so what is remembered there does not decide whose are used. Nothing was checked. If they "
+        f"are these, say so: {shown(known.flags)}"
+    )
+    raise UsageError(msg)
 
 
 def _sources(place: Place) -> Iterable[DataSource]:
@@ -454,7 +550,9 @@ def _remembered(place: Place, source: DataSource, how: _How) -> _Asked:
         raise UsageError(msg)
     versioned = source.version and source.url.startswith("openneuro:")
     url = f"{source.url}@{source.version}" if versioned else source.url
-    return _asked(url, how.region).changed(state=place.state, tidy_labels=source.tidy_labels)
+    access = _same_access(place, source, how.access)
+    asked = _asked(url, how.region, access)
+    return asked.changed(state=place.state, tidy_labels=source.tidy_labels)
 
 
 def _against(asked: _Asked, root: Path, how: _How, *, several: Sequence[_Asked] = ()) -> Audit:
@@ -519,6 +617,16 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
     return given_path(root)
 
 
+def _located(url: str, access: Access) -> str:
+    """Return the URL of a bucket where it is the address of one at the endpoint that was named."""
+    start = f"{access.endpoint}/"
+    if access.endpoint and isinstance(url, str) and url.strip().startswith(start):
+        plain = url.strip()
+        if not {"?", "#"} & set(plain):
+            return f"s3://{unquote(plain.removeprefix(start), errors='surrogateescape')}"
+    return url
+
+
 class _Asked(NamedTuple):
     """What a URL names.
 
@@ -529,31 +637,60 @@ class _Asked(NamedTuple):
         As for `Fetcher`.
     folder : str or None
         Where it is kept unless somebody says otherwise.
+    access : Access or None
+        How its bucket is asked; None where it is no bucket.
     """
 
     dataset: Dataset
     make_source: MakeSource | None = None
     folder: str | None = None
+    access: Access | None = None
 
     def changed(self, **what: Any) -> _Asked:
         return self._replace(dataset=replace(self.dataset, **what))
 
     def fetcher(self, root: Path, *, network: Network | None = None, new: bool = False) -> Fetcher:
-        return Fetcher(self.dataset, root, network=network, new=new, make_source=self.make_source)
+        return Fetcher(
+            self.dataset,
+            root,
+            network=network,
+            new=new,
+            make_source=self.make_source,
+            access=self.access,
+        )
 
 
-def _asked(url: str, region: str | None, *, bare: bool = False) -> _Asked:
-    """Return what a URL names: at OpenNeuro, or in a bucket."""
+def _asked(url: str, region: str | None, access: Access, *, bare: bool = False) -> _Asked:
+    """Return what a URL names: at OpenNeuro, or in a bucket.
+
+    Raises
+    ------
+    UsageError
+        If it names neither, or credentials are named for what needs none.
+    """
+    url = _located(url, access)
     rules = Rules() if bare else BIDS_RULES
     address = None
     if isinstance(url, str) and not url.strip().lower().startswith("s3:"):
         address = parse_openneuro(url, openneuro_site())
     if address is not None:
+        _check_unsigned(address, access)
         home = f"openneuro:{address.accession}"
         dataset = Dataset(str(address), region=region, base=_base(address.path), rules=rules)
         return _Asked(replace(dataset, home=home), _source_of(address), address.accession)
     bucket, prefix = parse_s3_url(url)
-    return _Asked(Dataset(url, bucket, region, _base(prefix), rules))
+    return _Asked(Dataset(url, bucket, region, _base(prefix), rules), access=access)
+
+
+def _check_unsigned(address: Address, access: Access) -> None:
+    """See that nobody names credentials of S3 for the server of OpenNeuro, which knows none."""
+    if access.flags:
+        msg = (
+            f"{shown(access.flags)} is for buckets, and {address} is asked of OpenNeuro, which has "
+            "tokens of its own. Nothing was done. Leave it out, or name the bucket: "
+            "s3://BUCKET/PREFIX."
+        )
+        raise UsageError(msg)
 
 
 def _base(prefix: str) -> str:

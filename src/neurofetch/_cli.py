@@ -75,9 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "get",
-        help="fetch files of OpenNeuro, or of a public BIDS bucket",
+        help="fetch files of OpenNeuro, or of a BIDS bucket",
         usage="neurofetch get DATASET [--data-dir DIR] [which files] [options]",
-        description="Fetch files of a data set of OpenNeuro, or of a public BIDS bucket, verified "
+        description="Fetch files of a data set of OpenNeuro, or of a BIDS bucket, verified "
         "to the last byte. You can run it again: files that are already here are skipped.",
         examples=(
             "neurofetch get ds000246 --subject 0001 --dry-run",
@@ -102,6 +102,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     console.add_transfer(parser)
     where = console.group_of(parser, console.TRANSFER)
     where.add_argument("--region", help="of the bucket (default: found out)")
+    console.add_access(parser)
     where.add_argument(
         "--mix",
         action="store_true",
@@ -178,6 +179,7 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
         help="ask the bucket too: this one, or the one that the data directory remembers",
     )
     parser.add_argument("--region", help="of the bucket (default: found out)")
+    console.add_access(parser)
     console.add_progress(parser)
     console.add_output(parser)
     parser.set_defaults(handler=_verify)
@@ -193,6 +195,7 @@ def _get(arguments: argparse.Namespace) -> int:
         "overwrite": arguments.overwrite,
         "shard": arguments.shard,
         "region": arguments.region,
+        **console.access(arguments),
         "follow": arguments.follow,
         "mix": arguments.mix,
         "update": arguments.update,
@@ -200,6 +203,8 @@ def _get(arguments: argparse.Namespace) -> int:
         "bare": arguments.bare,
         "permissive": arguments.permissive,
         "derivatives": arguments.derivatives,
+        "offline": arguments.offline or None,
+        "mirrors": arguments.mirror,
         **filters,
     }
     where = (arguments.url, arguments.data_dir)
@@ -225,6 +230,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         url=url or None,
         remote=url == "",
         region=arguments.region,
+        **console.access(arguments),
         progress=console.progress(arguments),
     )
     named = Path(os.path.abspath(where or "."))

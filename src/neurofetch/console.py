@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 from neurofetch._platform import check_platform
 from neurofetch._shown import in_letters_of, shown, shown_lines
 from neurofetch.display.flags import (
+    ACCESS,
     ALONG,
     CHOICE,
     ENTITIES,
@@ -39,6 +40,8 @@ from neurofetch.display.flags import (
     ExitCode,
     Parser,
     UsageExit,
+    access,
+    add_access,
     add_commands,
     add_completion,
     add_data_dir,
@@ -56,6 +59,7 @@ from neurofetch.display.width import WIDTH
 from neurofetch.errors import NeurofetchError, OutputError, SelectionWarning, ServerError
 
 __all__ = [
+    "ACCESS",
     "ALONG",
     "CHOICE",
     "ENTITIES",
@@ -64,6 +68,8 @@ __all__ = [
     "ExitCode",
     "Narrator",
     "Parser",
+    "access",
+    "add_access",
     "add_commands",
     "add_completion",
     "add_data_dir",

@@ -4,6 +4,7 @@ A dataset is a `Dataset`: where it lies, what comes along, what is withheld. A `
 a data directory; its methods are the steps of a run, and `Fetcher.run` is all of them.
 """
 
+from neurofetch.credentials.access import Access
 from neurofetch.display.progress import listener
 from neurofetch.display.text import audit_text, plan_summary, plan_text, report_text
 from neurofetch.fetcher import Fetcher, Listing, RunSettings, bucket_of
@@ -32,6 +33,7 @@ from neurofetch.transfer.stream import stream
 
 __all__ = [
     "ENTITY_NAMES",
+    "Access",
     "Attempts",
     "Audit",
     "Bucket",

@@ -7,6 +7,7 @@ import errno
 __all__ = [
     "CacheWarning",
     "ConfigError",
+    "CredentialsError",
     "DestinationError",
     "DiskFullError",
     "FaultError",
@@ -18,6 +19,7 @@ __all__ = [
     "NetworkAwayError",
     "NeurofetchError",
     "NothingMatchedError",
+    "OfflineError",
     "OtherDatasetError",
     "OutputError",
     "ProtocolError",
@@ -50,6 +52,7 @@ class NeurofetchError(Exception):
         │   ├── UnknownValueError                no such subject, session, task, …
         │   ├── NothingMatchedError (LookupError) the filters leave nothing
         │   ├── ConfigError                      a setting or environment variable is wrong
+        │   │   └── CredentialsError             the credentials that were named cannot be had
         │   ├── OtherDatasetError                the data directory is of another data set
         │   ├── MissingExtraError (ImportError)  a library of an extra is not installed
         │   ├── FolderGivenError (IsADirectoryError) a folder where a file is due
@@ -59,7 +62,8 @@ class NeurofetchError(Exception):
         │   └── DiskFullError                    errno ENOSPC
         ├── ServerError (OSError)                the server, or the way to it
         │   ├── UnreachableError (ConnectionError)   no response at all
-        │   │   └── NetworkAwayError             the network was away for too long
+        │   │   ├── NetworkAwayError             the network was away for too long
+        │   │   └── OfflineError                 the network is not to be used
         │   ├── TransientError (ConnectionError)     worth another attempt
         │   ├── ProtocolError                    a response that cannot be used
         │   ├── MissingBucketError (FileNotFoundError)
@@ -99,6 +103,13 @@ class NothingMatchedError(UsageError, LookupError):
 
 class ConfigError(UsageError):
     """A setting or an environment variable is wrong."""
+
+
+class CredentialsError(ConfigError):
+    """The credentials that were named cannot be had: no such profile, no whole key, a login over.
+
+    The message names the profile, and never shows a key.
+    """
 
 
 class OtherDatasetError(UsageError):
@@ -181,6 +192,10 @@ class NetworkAwayError(UnreachableError):
     def __init__(self, message: str, *, everywhere: bool = True) -> None:
         super().__init__(message)
         self.everywhere = everywhere
+
+
+class OfflineError(UnreachableError):
+    """The network is not to be used (``--offline``, ``NEUROFETCH_OFFLINE``), but is needed."""
 
 
 class TransientError(ServerError, ConnectionError):

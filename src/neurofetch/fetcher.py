@@ -20,18 +20,27 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 from neurofetch._shown import shown
 from neurofetch._threads import few_collections, start, together
 from neurofetch._version import __version__
+from neurofetch.credentials.access import Access
 from neurofetch.display.log import logged
 from neurofetch.display.progress import listener
-from neurofetch.errors import DestinationError, UnsafeNameError
+from neurofetch.errors import (
+    DestinationError,
+    NeurofetchError,
+    OfflineError,
+    UnreachableError,
+    UnsafeNameError,
+)
 from neurofetch.events import Event, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
 from neurofetch.model import Action, Status
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
-from neurofetch.net.settings import Network, s3_endpoint, s3_region
+from neurofetch.net.settings import Network, s3_endpoint
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
+from neurofetch.sources.remembered import Recording, Remembered, pack
 from neurofetch.sources.s3 import Bucket, S3Source
+from neurofetch.sources.source import ListedSource, Mirrors, at_once
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
@@ -42,13 +51,15 @@ if TYPE_CHECKING:
 
     from neurofetch.errors import TransientError
     from neurofetch.integrity.verification import ServerChecksum
-    from neurofetch.lister import Ask, Found, PagedSource
+    from neurofetch.lister import Ask, Found
     from neurofetch.model import Plan, Receipt, RemoteFile, Report, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
-    from neurofetch.sources.source import Level, Source
+    from neurofetch.sources.remembered import Heard
+    from neurofetch.sources.source import Level, PagedSource, Source
     from neurofetch.store.audit import Audit
     from neurofetch.store.data_source import DataSource
+    from neurofetch.store.listings import Kept
     from neurofetch.transfer.options import Inspect
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
@@ -63,6 +74,8 @@ _ASKED_SECONDS, _ASKED_BEAT = 1.0, 0.02
 """Seconds. Until then the first request has gone out, or something is in its way."""
 _QUICK = 1.0
 """Seconds: nothing is said of a listing that takes less."""
+_BRIEF = 3.0
+"""Seconds to wait for a network that is away, where what is here may be all that is needed."""
 
 
 class Listing(NamedTuple):
@@ -113,6 +126,8 @@ class RunSettings:
         The data directory may be of another data set.
     update : bool
         The data directory may hold another version of this data set.
+    mirrors : Mirrors
+        Other places that have the same bytes.
     """
 
     options: Options = field(default_factory=Options)
@@ -124,6 +139,7 @@ class RunSettings:
     dry_run: bool = False
     mix: bool = False
     update: bool = False
+    mirrors: Mirrors = field(default_factory=Mirrors)
 
     @classmethod
     def checked(
@@ -138,7 +154,9 @@ class RunSettings:
         verify: bool = False,
         dry_run: bool = False,
         mix: bool = False,
+        offline: bool | None = None,
         update: bool = False,
+        mirrors: object = None,
         stacklevel: int = 3,
     ) -> RunSettings:
         """Check what a user gave, before any server is asked.
@@ -155,6 +173,10 @@ class RunSettings:
         progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
             See `listener`.
         overwrite, verify, dry_run, mix, update : bool
+        offline : bool, optional
+            Whether the network is not to be used; by default what the environment says.
+        mirrors : str, path, or iterable of them, optional
+            See `checked_mirrors`.
         stacklevel : int
             For warnings: 3 is the line that called the caller of this.
 
@@ -168,9 +190,11 @@ class RunSettings:
         check_switches(overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix, update=update)
         network = Network.from_environment()
         patience = network.patience if patience is None else patience
+        offline = network.offline if offline is None else offline
+        check_switches(offline=offline)
         return cls(
             options=Options(n_jobs=checked_jobs(n_jobs, stacklevel + 1)),
-            network=replace(network, limit_rate=limit_rate, patience=patience),
+            network=replace(network, limit_rate=limit_rate, patience=patience, offline=offline),
             listen=listener(progress),
             shard=checked_shard(shard),
             overwrite=overwrite,
@@ -178,7 +202,16 @@ class RunSettings:
             dry_run=dry_run,
             mix=mix,
             update=update,
+            mirrors=_mirrors(mirrors),
         )
+
+
+def _mirrors(given: object) -> Mirrors:
+    if given is None:
+        return Mirrors()
+    from neurofetch.sources.mirrors import checked_mirrors  # noqa: PLC0415 - few runs have any
+
+    return checked_mirrors(given)
 
 
 class Fetcher:
@@ -200,6 +233,9 @@ class Fetcher:
         dataset's bucket.
     client : Client, optional
         By default a new one; a client that is given is left open at the end.
+    access : Access, optional
+        Whose credentials the dataset's bucket is asked with, and at which server; by default
+        nobody's.
 
     Raises
     ------
@@ -207,6 +243,8 @@ class Fetcher:
         If `root` is no directory.
     ConfigError
         If an environment variable is wrong.
+    CredentialsError
+        If the credentials that `access` names cannot be had.
 
     Examples
     --------
@@ -228,21 +266,31 @@ class Fetcher:
         new: bool = False,
         make_source: MakeSource | None = None,
         client: Client | None = None,
+        access: Access | None = None,
     ) -> None:
         self.dataset: Dataset = dataset
+        self.access: Access = access or Access()
         self.directory: DataDirectory = DataDirectory(root, dataset.state, new=new)
         self._own_client = client is None
         self.client: Client = client or Client(network or Network.from_environment())
         self.listen: Callable[[Event], None] = quiet
         """Gets a `Listing` event now and then while files are listed; `prepare` sets it."""
+        self.client.may_sign = access is not None
         self._to_move = False
+        self._turns: dict[int, threading.BoundedSemaphore] = {}
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
+        self._lists: PagedSource = cast("PagedSource", self.source)
+        """Who lists: the source, or what is remembered of it."""
+        self._listed: tuple[tuple[str, ...], bytes] | None = None
+        """What the source listed for the plan that was made last: to be remembered."""
 
     def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
-        """Return the source of a dataset that lies in a public bucket."""
-        return S3Source(client, bucket_of(self.dataset), attempts, base=self.dataset.base)
+        """Return the source of a dataset that lies in a bucket."""
+        bucket = bucket_of(self.dataset, self.access)
+        signer = self.access.signer(client.network, bucket.region)
+        return S3Source(client, bucket, attempts, base=self.dataset.base, signer=signer)
 
     def _retrying(self, error: TransientError, wait: float) -> None:
         """Log that the listing is asked for again."""
@@ -266,7 +314,7 @@ class Fetcher:
         ServerError
         """
         levels = [partial(self._files_of_level, prefix) for prefix in listing.levels]
-        walks = [partial(self.source.walk, prefix) for prefix in listing.walks]
+        walks = [partial(self._lists.walk, prefix) for prefix in listing.walks]
         with self._listing() as ask:
             found = ask([*levels, *walks])
         if len(found) == 1:
@@ -296,7 +344,7 @@ class Fetcher:
         with self._listing() as ask:
             root = "" if self.dataset.home else None
             place = f"{self.source.name}/" if self.dataset.home else self.dataset.origin
-            lister = Lister(cast("PagedSource", self.source), ask, place, root)
+            lister = Lister(self._lists, ask, place, root)
             found = lister.find(self.dataset.base, Narrowing(query, derivatives))
         self.dataset = replace(self.dataset, base=found.base)
         return found
@@ -324,7 +372,7 @@ class Fetcher:
                 meter.over()
 
     def _files_of_level(self, prefix: str) -> list[RemoteFile]:
-        return self.source.level(prefix).files
+        return self._lists.level(prefix).files
 
     def levels(self, prefixes: Sequence[str]) -> list[Level]:
         """Return the files and folders directly below some prefixes.
@@ -333,7 +381,7 @@ class Fetcher:
         ------
         ServerError
         """
-        calls = [partial(self.source.level, prefix) for prefix in prefixes]
+        calls = [partial(self._lists.level, prefix) for prefix in prefixes]
         return together(calls, _LISTERS, self.client.outages.poll)
 
     def read(self, remote: RemoteFile, *, limit: int) -> bytes:
@@ -352,7 +400,15 @@ class Fetcher:
         """
         from neurofetch.transfer.body import body  # noqa: PLC0415 - see `_Loading`
 
-        return body(self.client, self.source, remote, self._attempts, limit=limit)
+        with self._turn(remote):
+            return body(self.client, self.source, remote, self._attempts, limit=limit)
+
+    def _turn(self, remote: RemoteFile) -> contextlib.AbstractContextManager[object]:
+        """Wait until a file may be asked for, where its server is asked for few at a time."""
+        bound = at_once(self.source, remote)
+        if bound is None:
+            return contextlib.nullcontext()
+        return self._turns.setdefault(bound, threading.BoundedSemaphore(bound))
 
     def choose(self, query: Query, listing: Listing) -> Selection:
         """List, and select what a query wants.
@@ -385,20 +441,66 @@ class Fetcher:
             If the data directory is of another data set.
         UnsafeNameError, DestinationError
             If a path leaves the data directory, or something else stands at it.
+        OfflineError
+            If the network is not to be used, and what the source has is not remembered.
         """
         settings = settings or RunSettings()
         self._check_bucket(mix=settings.mix)
+        self._places(settings.mirrors)  # raises where one cannot be used here
         self.listen = settings.listen
-        self._to_move = not settings.dry_run
+        self._to_move = not settings.dry_run and not self.client.network.offline
+        plan = self._planned(choose, settings)
+        if settings.verify:
+            plan = self._repaired(plan, settings)
+        if settings.mirrors.folders:
+            from neurofetch.sources.mirrors import identity_of  # noqa: PLC0415 - few runs have any
+            from neurofetch.store.neighbours import from_neighbours  # noqa: PLC0415
+
+            plan = from_neighbours(plan, settings.mirrors.folders, identity_of)
+        return plan.shard(*settings.shard) if settings.shard is not None else plan
+
+    def _planned(self, choose: Callable[[], Selection], settings: RunSettings) -> Plan:
+        """Choose and plan: from what the source lists, or from what it listed before.
+
+        The latter counts where the network is not to be used. It also does where the source cannot
+        be reached, and all that is asked for is here; if not, the source is waited for.
+        """
+        if isinstance(self.source, ListedSource):
+            return self._plan_from(choose, settings)
+        if self.client.network.offline:
+            self._remember_lists()
+            return self._plan_from(choose, settings)
+        self._lists = listing = Recording(cast("PagedSource", self.source))
+        if not self._remembers():
+            return self._plan_from(choose, settings, listing)
+        try:
+            with self.client.outages.brief(_BRIEF):
+                return self._plan_from(choose, settings, listing)
+        except UnreachableError as error:
+            _log.debug("what was listed before is looked at: %s", error)
+        with contextlib.suppress(NeurofetchError):
+            self._remember_lists()
+            plan = self._plan_from(choose, settings)
+            if not plan.moving:
+                return plan
+        self._lists = listing
+        self.client.outages.begin_anew()
+        return self._plan_from(choose, settings, listing)
+
+    def _plan_from(
+        self,
+        choose: Callable[[], Selection],
+        settings: RunSettings,
+        listing: Recording | None = None,
+    ) -> Plan:
         with few_collections():
             with self.client.outages.told_to(telling(_logging(settings.listen))):
                 chosen = choose()
+            if listing is not None:
+                self._keep_in_mind(listing)
             self._check_source(mix=settings.mix)
             chosen = self._of_one_version(chosen, settings)
-            plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
-        if settings.verify:
-            plan = self._repaired(plan, settings)
-        return plan.shard(*settings.shard) if settings.shard is not None else plan
+            return self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
 
     def plan_for(
         self, selection: Selection, *, overwrite: bool = False, adopt: bool = False
@@ -416,7 +518,8 @@ class Fetcher:
         """
         from neurofetch.survey import plan_wants  # noqa: PLC0415 - see `_Loading`
 
-        notes = (*selection.notes, *self.source.notes)
+        lists = self._lists if isinstance(self._lists, Remembered) else self.source
+        notes = (*selection.notes, *lists.notes)
         with few_collections():
             return plan_wants(
                 self.directory, selection.wants, notes, overwrite=overwrite, adopt=adopt
@@ -489,7 +592,7 @@ class Fetcher:
         UserWarning
             Of optional files that the server does not have.
         """
-        from neurofetch.transfer.run import transfer  # noqa: PLC0415 - see `_Loading`
+        from neurofetch.transfer.run import transfer, untransferred  # noqa: PLC0415 - see `_Loading`
 
         settings = settings or RunSettings()
         listen = _logging(settings.listen)
@@ -497,21 +600,44 @@ class Fetcher:
         if permit is not None:
             permit()
         self._remember(plan, mix=settings.mix)
-        report = transfer(
-            plan,
-            self.directory,
-            self.client,
-            self.source,
-            settings.options,
-            listen=listen,
-            inspect=inspect,
-        )
+        if self.client.network.offline:
+            report = untransferred(plan, listen)
+        else:
+            report = transfer(
+                plan,
+                self.directory,
+                self.client,
+                self._places(settings.mirrors),
+                settings.options,
+                listen=listen,
+                inspect=inspect,
+            )
         if report.of(Status.FETCHED):
             self._remember(plan, mix=True)  # the data set's own description may be here now
         if strict:
             _warn_of_missing(plan, report, stacklevel + 1)
             report.raise_for_failures()
         return report
+
+    def _own_mirrors(self) -> tuple[str, ...]:
+        """Return the places that all such data sets have: for OpenNeuro, its bucket by key."""
+        home, server = self.dataset.home, getattr(self.source, "server", "")
+        if not home.startswith("openneuro:") or (server and not s3_endpoint()):
+            return ()
+        return (f"s3://openneuro.org/{home.partition(':')[2]}",)
+
+    def _places(self, mirrors: Mirrors) -> Source:
+        """Return the source; where there are others that have the same bytes, with these."""
+        servers = (*self._own_mirrors(), *mirrors.servers)
+        if not servers:
+            return self.source
+        from neurofetch.sources.mirrors import ManyPlaces, mirrors_at  # noqa: PLC0415 - see above
+
+        found = mirrors_at(servers, self.client, self._attempts, self.dataset.home)
+        last = found[-1].server
+        self.client.outages.hurries = lambda route: route.authority != last
+        base = self.dataset.base
+        return ManyPlaces(self.source, found, lambda key: key.removeprefix(base))
 
     # -- which data set it is ----------------------------------------------------------------
 
@@ -520,12 +646,12 @@ class Fetcher:
         """The data set, as a data directory remembers it."""
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
-        dataset, server = self.dataset, None
+        dataset, server, named = self.dataset, None, False
         if dataset.home:
             url, server = dataset.home, getattr(self.source, "server", None)
         elif dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
-            server = bucket_of(dataset).endpoint
+            server, _, named = self.access.location(dataset.region)
         else:
             name = str(getattr(self.source, "name", ""))
             url = plain_url(name) if "://" in name else dataset.name
@@ -540,6 +666,10 @@ class Fetcher:
             tidy_labels=tidy,
             server=address,
             version=str(getattr(self.source, "version", "")),
+            named=named,
+            profile=self.access.profile,
+            signed=self.access.signed,
+            requester_pays=self.access.requester_pays,
         )
 
     def _check_bucket(self, *, mix: bool) -> None:
@@ -553,7 +683,7 @@ class Fetcher:
         from neurofetch.store.data_source import read_sources, state_folders  # noqa: PLC0415
 
         folders = state_folders(self.directory.root)
-        known = [one.identity for folder in folders for one in read_sources(folder)]
+        known = [one.url.rstrip("/") for folder in folders for one in read_sources(folder)]
         place = f"s3://{bucket}"
         if known and not any(one == place or one.startswith(f"{place}/") for one in known):
             self._check_source(mix=mix)
@@ -566,7 +696,7 @@ class Fetcher:
         where = self.directory
         source = self.data_source
         where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
-        where.others = Others(where.root, where.state, source.identity)
+        where.others = Others(where.root, where.state, source)
 
     def _of_one_version(self, chosen: Selection, settings: RunSettings) -> Selection:
         """See that the data directory is of this version, or is to become one of it.
@@ -591,14 +721,82 @@ class Fetcher:
         from neurofetch.store.data_source import remember  # noqa: PLC0415
 
         where = self.directory
-        if not plan.moving and not where.state.is_dir():
+        if isinstance(self._lists, Remembered) or (not plan.moving and not where.state.is_dir()):
             return
         try:
             where.source = remember(where.state, self.data_source, mix=mix)
+            self._write_lists()
         except (OSError, UnsafeNameError) as error:
             if isinstance(error, DestinationError):
                 raise
             _log.debug("the source cannot be written down: %s", error)
+
+    # -- what it listed ----------------------------------------------------------------------
+
+    @property
+    def _lists_of(self) -> str:
+        """What the remembered lists are of: keys of a bucket, as this kind of source tells them."""
+        bucket, kind = self.dataset.bucket, type(self.source)
+        place = f"s3://{bucket}" if bucket else self.data_source.identity
+        if self.dataset.home:
+            return f"{self.dataset.home}@{self._version_at_hand()}"
+        return place if kind is S3Source else f"{place} {kind.__name__}"
+
+    def _version_at_hand(self) -> str:
+        """Return the version that is listed, or asked for; else that which is here."""
+        for name in ("version", "wanted"):
+            if version := str(getattr(self.source, name, "")):
+                return version
+        from neurofetch.store.data_source import read_sources  # noqa: PLC0415 - few runs need it
+
+        known = (one for one in read_sources(self.directory.state) if one.is_of(self.data_source))
+        return next((one.version for one in known), "")
+
+    def _remembers(self) -> bool:
+        """Whether anything that a source listed is remembered here."""
+        return (self.directory.state / "listings").is_dir()
+
+    def _keep_in_mind(self, listing: Recording) -> None:
+        """Take what was listed, in little room, until it is written."""
+        heard = listing.taken()
+        if self._to_move and heard:
+            names = (*(f"walk {one}" for one in sorted(heard.walks)), *sorted(heard.levels))
+            self._listed = names, pack(heard)
+
+    def _write_lists(self) -> None:
+        """Write down what was listed for the plan that is carried out."""
+        if self._listed is None:
+            return
+        from neurofetch.store.listings import keep, kept, merge  # noqa: PLC0415
+
+        (names, packed), self._listed = self._listed, None
+        state = self.directory.state
+        if keep(state, self._lists_of, names, packed):
+            found, lists = _readable(kept(state, self._lists_of))
+            merge(state, self._lists_of, found, pack(Remembered(lists, "").whole()))
+
+    def _remember_lists(self) -> None:
+        """List from what is remembered from now on.
+
+        Raises
+        ------
+        OfflineError
+            If nothing is.
+        """
+        from neurofetch.store.listings import kept  # noqa: PLC0415 - few runs need it
+
+        name = self._lists_of
+        found, lists = _readable(kept(self.directory.state, name))
+        if not found:
+            msg = (
+                f"{self.directory.root} does not remember what {name} has, and the network is not "
+                "to be used. Nothing was fetched. Run the same call once with the network. "
+                "(What is here can be checked without: neurofetch verify.)"
+            )
+            raise OfflineError(msg)
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found[-1].when))
+        note = f"{name} was not asked: this is from what it listed before, {when} the last time"
+        self._lists = Remembered(lists, name, (note,))
 
     # -- look again --------------------------------------------------------------------------
 
@@ -787,15 +985,37 @@ class _ListingMeter:
         self._listen(event)
 
 
-def bucket_of(dataset: Dataset) -> Bucket:
+def bucket_of(dataset: Dataset, access: Access | None = None) -> Bucket:
     """Return the bucket of a dataset, at the endpoint and in the region of the environment.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    access : Access, optional
+        May name another endpoint, and a profile that has a region and an endpoint.
 
     Raises
     ------
     ConfigError
         If an environment variable is wrong.
     """
-    return Bucket(dataset.bucket, dataset.region or s3_region(), s3_endpoint())
+    place = (access or Access()).location(dataset.region)
+    return Bucket(dataset.bucket, place.region, place.endpoint)
+
+
+def _readable(kept: Sequence[Kept]) -> tuple[list[Kept], list[Heard]]:
+    """Return the remembered lists that can be read, and what is in them."""
+    from neurofetch.sources.remembered import UnreadableListingError, unpack  # noqa: PLC0415
+
+    found, lists = [], []
+    for one in kept:
+        try:
+            lists.append(unpack(one.packed))
+        except UnreadableListingError as error:
+            _log.debug("%s: %s", one.path, error)
+            continue
+        found.append(one)
+    return found, lists
 
 
 def _warn_of_missing(plan: Plan, report: Report, stacklevel: int) -> None:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from neurofetch.model import RemoteFile
+    from neurofetch.sources.source import PagedSource
 
-__all__ = ["Ask", "Found", "Lister", "PagedSource"]
+__all__ = ["Ask", "Found", "Lister"]
 
 T = TypeVar("T")
 
@@ -43,25 +44,6 @@ _NO_SUBJECT = (
     *(f"s{letter}" for letter in string.ascii_lowercase if letter != "u"),
 )
 """How the names in a data set's root begin, but for the subjects': 88 short lists."""
-
-
-class PagedSource(Protocol):
-    """A source that can say what its first page holds; see `neurofetch.sources.source.Source`."""
-
-    base: str
-    """The prefix at which the data set begins: names are kept relative to it."""
-
-    def walk(self, prefix: str) -> list[RemoteFile]:
-        """Return every file whose key begins with `prefix`."""
-        ...
-
-    def level(self, prefix: str) -> Level:
-        """Return the files and folders whose names begin so, none of those in the folders."""
-        ...
-
-    def first_page(self, prefix: str) -> tuple[list[RemoteFile], bool]:
-        """Return the first files whose keys begin with `prefix`, and whether they are all."""
-        ...
 
 
 class Ask(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +79,17 @@ def test_betas_come_masked_and_nothing_is_kept(server, sub, expected):
     parts = server.requests(method="GET", key=KEY)
     assert len(parts) == -(-len(objects()[KEY]) // 60_000)
     assert len({request.range for request in parts}) == len(parts)  # each part once
+
+
+def test_no_key_of_the_environment_is_used_or_travels(server, sub, expected, monkeypatch):
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    for name in names:
+        monkeypatch.setenv(name, f"of-{name}")
+    assert same(sub.get_betas("01", stream=True), expected)
+    assert server.log
+    assert not [request for request in server.log if "authorization" in request.headers]
+    sent = pickle.dumps(sub.betas.data)
+    assert not [name for name in names if f"of-{name}".encode() in sent]
 
 
 def test_filters_apply_while_it_streams(server, sub, expected):

@@ -47,6 +47,7 @@ class Response:
     """What a server said: a status, headers in lower case, and a body."""
 
     reason = shown_url = ""
+    signature, may_sign = None, False
 
     def __init__(self, status, headers=None, body=b"", *, told=True, breaks=False):
         self.status = status

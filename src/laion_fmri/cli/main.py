@@ -229,9 +229,16 @@ def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
     names = [name for name, _ in _FILTERS] + [f"include_{name}" for name, _ in _EXTRAS]
     names += ["subject", "n_jobs", "verify", "overwrite", "shard", "limit_rate", "patience"]
     names += ["accept_license", "data_dir", "mix"]
+    offline = arguments.offline or None  # without the flag, the environment says it
     models = arguments.include_embeddings  # None: no flag; []: the flag alone
     embeddings = False if models is None else models or True
-    return {**{name: getattr(arguments, name) for name in names}, "include_embeddings": embeddings}
+    given = {name: getattr(arguments, name) for name in names}
+    return {
+        **given,
+        "include_embeddings": embeddings,
+        "offline": offline,
+        "mirrors": arguments.mirror,
+    }
 
 
 def _verify(arguments: argparse.Namespace) -> int:

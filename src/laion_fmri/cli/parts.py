@@ -138,7 +138,11 @@ def _raw(arguments: argparse.Namespace) -> int:
     names = [name for name, _ in _RAW_FILTERS]
     names += ["subject", "n_jobs", "overwrite", "shard", "limit_rate", "patience", "data_dir"]
     keywords: dict[str, Any] = {name: getattr(arguments, name) for name in names}
-    keywords |= _licensed(arguments)
+    keywords |= {
+        "offline": arguments.offline or None,
+        "mirrors": arguments.mirror,
+        **_licensed(arguments),
+    }
     if arguments.dry_run:
         listen = console.progress(arguments)
         plan: Any = download.download_raw(dry_run=True, progress=listen, **keywords)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = [
+    "ACCESS",
     "ALONG",
     "CHOICE",
     "ENTITIES",
@@ -27,6 +28,8 @@ __all__ = [
     "ExitCode",
     "Parser",
     "UsageExit",
+    "access",
+    "add_access",
     "add_commands",
     "add_completion",
     "add_data_dir",
@@ -110,6 +113,10 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return f"{', '.join(action.option_strings)} {value}"
 
 
+_ADDRESS = re.compile(r".*://.*|(?:openneuro:)?ds[0-9]{6}\b.*", re.DOTALL)
+"""What is an address of data, or an accession number."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose help ends with examples and exit codes, and whose errors are short.
 
@@ -164,13 +171,13 @@ class Parser(argparse.ArgumentParser):
 
     def _swallowed(self, message: str) -> str:
         """Say which address was taken for a value of a flag, where one is missing."""
-        if "required: " not in message or "://" not in message:
+        if "required: " not in message or not ("://" in message or "DATASET" in message):
             return ""
         flag = ""
         for word in self._words:
             if word.startswith("--"):
                 flag = word.partition("=")[0]
-            elif "://" in word and flag:
+            elif _ADDRESS.fullmatch(word) and flag:
                 return f"  {word} was taken for a value of {flag}: write it before the flags\n"
         return ""
 
@@ -347,6 +354,7 @@ CHOICE = "which files (one or more values each; a flag may be repeated)"
 ENTITIES = "other entities of BIDS (in the same way)"
 ALONG = "what comes along"
 TRANSFER = "where and how"
+ACCESS = "who asks, and which server (default: nobody in particular, and AWS)"
 OUTPUT = "output"
 """The titles under which a help has its flags."""
 
@@ -398,6 +406,19 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         help="bytes a second over all connections, such as 20M",
     )
     add_patience(group)
+    group.add_argument(
+        "--offline",
+        action="store_true",
+        help="do not use the network: choose from what the server listed before, and name what is "
+        "not here",
+    )
+    group.add_argument(
+        "--mirror",
+        nargs="+",
+        action="extend",
+        metavar="PLACE",
+        help="other places with the same bytes: folders, https://..., s3://BUCKET/PREFIX, nemar",
+    )
     group = group_of(parser, OUTPUT)
     group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
     group.add_argument(
@@ -407,6 +428,41 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         "file of the plan",
     )
     add_progress(group)
+
+
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for whose credentials a bucket is asked with, and at which server."""
+    group = group_of(parser, ACCESS)
+    group.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="sign the requests with the credentials of this profile of AWS",
+    )
+    group.add_argument(
+        "--signed",
+        action="store_true",
+        help="sign them with the keys in the environment (AWS_ACCESS_KEY_ID, ...)",
+    )
+    group.add_argument(
+        "--requester-pays",
+        action="store_true",
+        help="whoever signs pays for what comes, as some buckets demand",
+    )
+    group.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="an S3 server other than AWS, such as https://s3.example.edu",
+    )
+
+
+def access(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what these flags say, as functions take it."""
+    return {
+        "profile": arguments.profile,
+        "signed": arguments.signed,
+        "requester_pays": arguments.requester_pays,
+        "endpoint": arguments.endpoint,
+    }
 
 
 def add_patience(parser: argparse._ActionsContainer) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from neurofetch.errors import (
     InterruptedTransferError,
     NeurofetchError,
+    OfflineError,
     ProtocolError,
     ServerError,
     TransientError,
@@ -39,6 +40,7 @@ from neurofetch.net.proxies import parsed_proxy
 from neurofetch.net.rate_limit import RateLimit
 from neurofetch.net.refusals import PORTAL, says_page
 from neurofetch.net.response import Connection, Response
+from neurofetch.net.signing import HiddenBytes, HiddenText, RequestSigner, Signature
 
 if TYPE_CHECKING:
     import socket
@@ -66,8 +68,15 @@ _CRAWL = 16 * 1024
 """Bytes a second; a connection that is faster is left alone."""
 _FAR = 100
 """A connection crawls when others are so many times as fast."""
+_SIGNED = "X-Amz-Signature="
 _DRAIN = 64 * 1024
 """Bytes; a redirect's body up to this size is read, so that its connection can be kept."""
+
+
+_OFFLINE = (
+    "the network is not to be used (--offline, offline=True or NEUROFETCH_OFFLINE), and it would "
+    "be needed here"
+)
 
 
 class Pending(NamedTuple):
@@ -77,6 +86,10 @@ class Pending(NamedTuple):
     connection: Connection
     data: bytes
     error: OSError | None
+    signature: Signature | None = None
+
+    def __repr__(self) -> str:  # its bytes hold what signs it
+        return f"Pending({self.request.method} {self.request.shown_url})"
 
 
 class Client:
@@ -95,6 +108,8 @@ class Client:
     pace : RateLimit
     asked : threading.Event
         Set as soon as a request has gone out.
+    may_sign : bool
+        Whether its user can name credentials: then a refusal says how.
     """
 
     def __init__(
@@ -121,6 +136,8 @@ class Client:
         )
         self._routes: dict[tuple[str, str], Route] = {}
         self._granted: dict[tuple[str, str, int], str] = {}
+        self._signers: dict[tuple[str, str, int], RequestSigner] = {}
+        self.may_sign = False
         self.outages = Outages(network.patience, self._answers)
         self._sleep = SleepWatch()
         self._woke = 0.0
@@ -156,6 +173,19 @@ class Client:
             raise UsageError(msg)
         self._granted[route.scheme, route.host, route.port] = value
 
+    def sign_for(self, server: str, signer: RequestSigner) -> None:
+        """Sign all requests to a server from now on, each attempt anew; those to others never.
+
+        Parameters
+        ----------
+        server : str
+            Scheme, host and port, as ``https://host:9000``. A redirect to another one is followed
+            without a signature.
+        signer : RequestSigner
+        """
+        route = self._target(f"{server}/")[0]
+        self._signers[route.scheme, route.host, route.port] = signer
+
     def send(self, request: Request) -> Response:
         """Send a request and return the response, whatever its status; redirects are followed.
 
@@ -170,10 +200,13 @@ class Client:
         InterruptedTransferError
             If the client was closed meanwhile.
         """
+        signed = False
         for _ in range(request.redirects + 1):
             response = self._send_once(request)
+            signed = signed or response.signature is not None
+            response.may_sign = self.may_sign and not signed
             location = response.headers.get("location")
-            if response.status not in REDIRECTS or not location:
+            if response.status not in REDIRECTS or not location or not request.redirects:
                 return response
             with response:
                 if response.length is not None and response.length <= _DRAIN:
@@ -200,13 +233,16 @@ class Client:
         TransientError, UnreachableError, ProtocolError, InterruptedTransferError
             As `send`.
         """
+        self._check_allowed()
         if self._turns is not None:
             self._turns.acquire()
         try:
             route, target = self._target(request.url)
             headers = self._headers(request, route)
+            signature = self._signed(request, route, headers) if self._signers else None
             data = request_bytes(request.method, target, route.authority, headers, request.body)
-            return self._said(request, self._take(route), data)
+            data = data if signature is None else HiddenBytes(data)
+            return self._said(request, self._take(route), data, signature)
         except MemoryError as error:
             self.over()
             raise _no_memory(request) from error
@@ -214,17 +250,36 @@ class Client:
             self.over()
             raise
 
-    def _said(self, request: Request, connection: Connection, data: bytes) -> Pending:
+    def _signed(self, request: Request, route: Route, headers: dict[str, str]) -> Signature | None:
+        """Add to the headers of a request what signs it, where it goes to a server that was named.
+
+        An address that carries a signature has been signed already.
+        """
+        signer = self._signers.get((route.scheme, route.host, route.port))
+        if signer is None or _SIGNED in request.url:
+            return None
+        path = request.url.partition("://")[2].partition("#")[0].partition("/")[2]
+        more, keys = signer.sign(request.method, route.authority, f"/{path}", headers, request.body)
+        headers.update({name: HiddenText(text) for name, text in more.items()})
+        return Signature(signer, keys)
+
+    def _said(
+        self,
+        request: Request,
+        connection: Connection,
+        data: bytes,
+        signature: Signature | None,
+    ) -> Pending:
         connection.asked = time.monotonic()
         connection.bear_with(request.patience)
         try:
             connection.sock.sendall(data)
         except OSError as error:
-            return Pending(request, connection, data, error)
+            return Pending(request, connection, data, error, signature)
         finally:
             if not self.asked.is_set():
                 self.asked.set()
-        return Pending(request, connection, data, None)
+        return Pending(request, connection, data, None, signature)
 
     def finish(self, pending: Pending) -> Response:
         """Wait for the response to a request that was begun; redirects are not followed.
@@ -270,13 +325,14 @@ class Client:
             self.release(connection, keep=False)
             self._close_idle(connection.route)
         try:
-            return self._hear(self._said(request, self._dial(connection.route), pending.data))
+            fresh = self._dial(connection.route)
+            return self._hear(self._said(request, fresh, pending.data, pending.signature))
         except LineError as error:
             error.sure = True  # the second in a row
             raise
 
     def _hear(self, pending: Pending) -> Response:
-        request, connection, _, failed = pending
+        request, connection, _, failed, signature = pending
         try:
             response = Response(self, connection, request, connection.hear(failed))
         except ServerError:
@@ -292,6 +348,8 @@ class Client:
             self.release(connection, keep=False)
             raise
         connection.used, connection.ahead = True, False
+        response.signature = signature
+        response.may_sign = self.may_sign and signature is None
         return response
 
     def _unanswered(self, request: Request, connection: Connection, error: OSError) -> Exception:
@@ -434,6 +492,11 @@ class Client:
         if self._closed:
             msg = "stopped on request"
             raise InterruptedTransferError(msg)
+        self._check_allowed()
+
+    def _check_allowed(self) -> None:
+        if self.network.offline:
+            raise OfflineError(_OFFLINE)
 
     def release(self, connection: Connection, *, keep: bool) -> None:
         """Take a connection back; close it unless it is to be kept."""

@@ -15,7 +15,7 @@ from neurofetch.errors import (
     RemoteChangedError,
     TransientError,
 )
-from neurofetch.net.refusals import REFUSALS, advice_for, says_page
+from neurofetch.net.refusals import KEY_CODES, REFUSALS, advice_for, says_page
 from neurofetch.net.retry import classify, parse_retry_after
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def told(response: Response) -> bytes:
 def failure_of(response: Response, body: bytes) -> NeurofetchError:
     """Return the error for an unsuccessful response whose body was read."""
     code, words = s3_code(body), s3_word(body, "Message")
+    signature = response.signature
     what = f"{response.shown_url}: {response.status} {code or _line(response.reason)[:_SHOWN]}"
     what = what.rstrip()
     if words:
@@ -116,21 +117,48 @@ def failure_of(response: Response, body: bytes) -> NeurofetchError:
     kind = classify(response.status)
     if not words and is_page(body) and kind != "missing":  # servers say 404 with a page of theirs
         what += f". {who_answered(response, body)}"
-    if kind == "transient" or passes(code):
-        wait = parse_retry_after(response.headers.get("retry-after", ""), time.time())
-        error = TransientError(what, wait)
-        error.throttled = response.status in _TOO_MUCH or _says(code, _THROTTLED)
-        return error
+    if signature is not None:
+        what = signature.scrubbed(what)
+    passing = _passing(response, body, what)
+    if passing is not None:
+        return passing
     if response.status == 412:
         return RemoteChangedError(f"{response.shown_url}: the object changed on the server (412)")
-    if kind == "refused" or response.status in REFUSALS:
-        page = is_page(body) or says_page(response)
-        return RefusedError(what, advice_for(response.status, code, page=page))
+    if kind == "refused" or response.status in REFUSALS or (signature and code in KEY_CODES):
+        return _refused(response, body, what)
     if kind == "missing":
         return MissingRemoteError(what)
     if kind == "ok":
         return TransientError(f"{what}: this is no answer to what was asked")
     return ProtocolError(f"{what}: this response cannot be used")
+
+
+def _passing(response: Response, body: bytes, what: str) -> TransientError | None:
+    """Return the error for what another attempt may cure; None where none does."""
+    code, signature = s3_code(body), response.signature
+    if signature is not None:
+        region = s3_word(body, "Region") or response.headers.get("x-amz-bucket-region", "")
+        learned = signature.learns(code, region)
+        if learned:
+            return TransientError(f"{response.shown_url}: {response.status} {code}: {learned}")
+    if classify(response.status) != "transient" and not passes(code):
+        return None
+    wait = parse_retry_after(response.headers.get("retry-after", ""), time.time())
+    error = TransientError(what, wait)
+    error.throttled = response.status in _TOO_MUCH or _says(code, _THROTTLED)
+    return error
+
+
+def _refused(response: Response, body: bytes, what: str) -> RefusedError:
+    signature = response.signature
+    advice = advice_for(
+        response.status,
+        s3_code(body),
+        page=is_page(body) or says_page(response),
+        signed_with=signature.signer.shown if signature is not None else "",
+        may_sign=response.may_sign,
+    )
+    return RefusedError(what, advice)
 
 
 def s3_code(body: bytes) -> str:

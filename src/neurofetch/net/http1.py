@@ -89,7 +89,7 @@ class Request:
     method : str
     body : bytes or None
     redirects : int
-        How many to follow. From https to http none is followed.
+        How many to follow; with 0 a redirect is the response. From https to http none is followed.
     patience : float
         Seconds without a byte that are allowed, where that is more than for others: for an answer
         that takes long to be worked out.

@@ -36,6 +36,8 @@ __all__ = [
     "shown_patience",
 ]
 
+HURRY = 20.0
+"""Seconds: so long a server is waited for, at most, whose bytes are to be had elsewhere."""
 _FIRST, _LONGEST = 0.5, 10.0
 """Seconds between two questions, at least and at most."""
 _SHARE = 1 / 3
@@ -349,6 +351,8 @@ class Outages:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.patience = patience
+        self.hurries: Callable[[Route], bool] = lambda _: False
+        """Whether there is another way than that to a server: it is waited for only briefly."""
         self._asks = asks
         self._clock = clock
         self._draw = draw
@@ -395,6 +399,21 @@ class Outages:
         with self._news:
             self._closed = True
             self._news.notify_all()
+
+    @contextmanager
+    def brief(self, seconds: float) -> Iterator[None]:
+        """Be patient for so long at most, for a while: there is another way.
+
+        Parameters
+        ----------
+        seconds : float
+        """
+        before = self.patience
+        self.patience = min(before, seconds)
+        try:
+            yield
+        finally:
+            self.patience = before
 
     def begin_anew(self) -> None:
         """Forget what was given up: another run has patience of its own."""
@@ -488,7 +507,8 @@ class Outages:
             return None
         if outage is not None or not (error.sure or error.offline or failed or last):
             return None
-        line.outage = outage = _Outage(error, self.patience, now)
+        patience = min(self.patience, HURRY) if self.hurries(line.route) else self.patience
+        line.outage = outage = _Outage(error, patience, now)
         return outage
 
     def _say_unheard(self, error: LineError) -> None:
@@ -507,7 +527,7 @@ class Outages:
             self.poll()
 
     def _gave_up(self, outage: _Outage, error: LineError) -> NetworkAwayError:
-        server, patience = outage.line.route.authority, self.patience
+        server, patience = outage.line.route.authority, outage.wait.patience
         what = "only web pages of others" if outage.pages else "nothing"
         waited = f"for {shown_patience(patience)}" if patience else "at the next attempt"
         gave_up = NetworkAwayError(

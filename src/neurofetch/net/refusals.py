@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARCHIVED",
+    "KEY_CODES",
+    "NAME_KEYS",
     "NOT_LISTED",
     "NOT_PUBLIC",
     "PORTAL",
@@ -49,10 +51,29 @@ NOT_PUBLIC = (
 )
 
 
+NAME_KEYS = (
+    "If you have access of your own, name it: --profile NAME, or --signed for the keys in the "
+    "environment (profile=, signed=True)."
+)
+KEY_CODES = frozenset(
+    {
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSecurity",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+"""Codes of S3 that find fault with the keys, or with what was signed with them."""
 _PAGES = (".html", ".htm", ".xhtml")
 
 
-def advice_for(status: int, code: str, *, page: bool) -> str:
+def advice_for(
+    status: int, code: str, *, page: bool, signed_with: str = "", may_sign: bool = False
+) -> str:
     """Say what a reader can do about a refusal.
 
     Parameters
@@ -62,6 +83,10 @@ def advice_for(status: int, code: str, *, page: bool) -> str:
         The ``<Code>`` of S3; "" where it says none.
     page : bool
         Whether a web page came with it.
+    signed_with : str
+        What signed the request: the name of a profile, say; "" for nothing.
+    may_sign : bool
+        Whether the reader can name credentials.
 
     Examples
     --------
@@ -74,7 +99,29 @@ def advice_for(status: int, code: str, *, page: bool) -> str:
         return _PROXY
     if status == 451:
         return _LEGAL
-    return PORTAL if status == 511 or (page and not code) else NOT_PUBLIC
+    if status == 511 or (page and not code):
+        return PORTAL
+    if signed_with:
+        return _advice_on_keys(code, signed_with)
+    return f"{NOT_PUBLIC} {NAME_KEYS}" if may_sign else NOT_PUBLIC
+
+
+def _advice_on_keys(code: str, signed_with: str) -> str:
+    """Say what a reader can do where keys were used, without a word of the keys."""
+    used = f"The requests were signed with {signed_with}."
+    if code == "RequestTimeTooSkewed":
+        return f"{used} Set the clock of this computer, which is wrong: signatures tell the time."
+    if code in ("ExpiredToken", "InvalidToken"):
+        return f"{used} Their session is over, or is none: get new keys, then run this again."
+    if code == "SignatureDoesNotMatch":
+        return f"{used} The server knows the access key id and not this secret: check the secret."
+    if code in KEY_CODES:
+        return f"{used} This server does not know them: check that they are keys for this server."
+    return (
+        f"{used} They may not have these files, or must say that they pay for them: ask the "
+        "owners to let you in, add --requester-pays (requester_pays=True) if the bucket is one of "
+        "requester pays, or leave the files out with --exclude (or exclude=)."
+    )
 
 
 def says_page(response: Response) -> bool:

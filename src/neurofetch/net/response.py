@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from neurofetch.net.outage import Line
     from neurofetch.net.rate_limit import RateLimit
     from neurofetch.net.settings import Network
+    from neurofetch.net.signing import Signature
 
 __all__ = ["Connection", "Pool", "Response"]
 
@@ -329,6 +330,10 @@ class Response:
         self.reason = head.reason
         self.headers = head.headers
         self.shown_url = request.shown_url
+        self.signature: Signature | None = None
+        """With what the request was signed, if it was."""
+        self.may_sign = False
+        """Whether whoever asked can name credentials."""
         self._pool = pool
         self._connection = connection
         self._keep = head.keep_alive

@@ -71,6 +71,7 @@ class Network:
     no_proxy: str = ""
     limit_rate: float | None = None
     patience: float = 900.0
+    offline: bool = False
 
     def __post_init__(self) -> None:
         rate: object = self.limit_rate
@@ -102,7 +103,19 @@ class Network:
             proxies=proxies_of(env),
             no_proxy=env.get("no_proxy") or env.get("NO_PROXY", ""),
             patience=_patience(env, defaults.patience),
+            offline=_switch(env, "NEUROFETCH_OFFLINE"),
         )
+
+
+_ON, _OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name, "").strip().lower()
+    if text not in (*_ON, *_OFF):
+        msg = f"{name}={text[:80]!r} is neither 1 nor 0. Set it to one of them, or unset it."
+        raise ConfigError(msg)
+    return text in _ON
 
 
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}

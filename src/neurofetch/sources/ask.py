@@ -24,6 +24,7 @@ from neurofetch.net.http1 import Request
 from neurofetch.net.outage import LineError
 from neurofetch.net.refusals import PORTAL, check_no_page
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
+from neurofetch.sources.source import is_pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -423,6 +424,8 @@ def look(
     ------
     ServerError
     """
+    if is_pinned(source, remote):
+        return remote, {}  # its content is known: another one is of no use
     try:
         hint, first = _hinted(client, source, remote, attempts, tell)
     except _NO_HEAD as error:

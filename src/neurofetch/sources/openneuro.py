@@ -172,6 +172,11 @@ class OpenNeuroSource:
         return self._snapshot.tag if self._snapshot else ""
 
     @property
+    def wanted(self) -> str:
+        """The version that was asked for; "" for the newest."""
+        return self._address.tag
+
+    @property
     def server(self) -> str:
         """The server, where it is another than openneuro.org; else ""."""
         return "" if self.site == SITE else self.site

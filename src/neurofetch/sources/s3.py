@@ -1,4 +1,4 @@
-"""Public S3 buckets, or what speaks like one: ListObjectsV2, unsigned.
+"""S3 buckets, or what speaks like one: ListObjectsV2, unsigned unless credentials were named.
 
 Facts: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html. Keys come
 percent-encoded (``encoding-type=url``), since XML cannot carry every key.
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from neurofetch.net.client import Client
     from neurofetch.net.response import Response
     from neurofetch.net.retry import Attempts
+    from neurofetch.net.signing import RegionalSigner
 
 __all__ = ["Bucket", "S3Source", "parse_s3_url"]
 
@@ -192,16 +193,12 @@ def _meant(url: str) -> str:
 
     Examples
     --------
-    >>> _meant("https://openneuro.org/datasets/ds000117/versions/1.0.5")
-    's3://openneuro.org/ds000117'
     >>> _meant("openneuro.org/ds000117")
     's3://openneuro.org/ds000117'
     """
     patterns = (
-        (r"(?:https?://)?(?:www\.)?openneuro\.org/datasets/(ds\d+)\b.*", r"s3://openneuro.org/\1"),
         (r"s3[.\w-]*\.amazonaws\.com/([\w.-]+)(/.*)?", r"s3://\1\2"),
         (r"([\w.-]+)\.s3[.\w-]*\.amazonaws\.com(/.*)?", r"s3://\1\2"),
-        (r"(ds\d{6})(/.*)?", r"s3://openneuro.org/\1\2"),
         (r"s3:/?([\w-][\w.-]*)(/.*)?", r"s3://\1\2"),
         (r"([\w-]+(?:\.[\w-]+)+)(/.+)", r"s3://\1\2"),
     )
@@ -225,12 +222,23 @@ class S3Source:
     attempts : Attempts
     base : str
         The prefix at which the dataset begins: names are kept relative to it, which saves memory.
+    signer : RegionalSigner, optional
+        Signs all requests to the bucket, and none to where it leads to; by default nobody does.
     """
 
     def __init__(
-        self, client: Client, bucket: Bucket, attempts: Attempts, *, base: str = ""
+        self,
+        client: Client,
+        bucket: Bucket,
+        attempts: Attempts,
+        *,
+        base: str = "",
+        signer: RegionalSigner | None = None,
     ) -> None:
         self._client = client
+        self._signer = signer
+        if signer is not None:
+            client.sign_for(_server(bucket), signer)
         self._bucket = bucket
         self._attempts = attempts
         self.base: str = base
@@ -355,7 +363,7 @@ class S3Source:
         query += place
         for _ in range(2):
             bucket = self._bucket
-            with self._client.send(Request(bucket.base + query)) as response:
+            with self._client.send(self._request(bucket, query)) as response:
                 if response.status == 200:
                     return self._parsed(response)
                 body = told(response)
@@ -367,9 +375,21 @@ class S3Source:
                 break
             with self._lock:  # AWS names the region where the bucket lives: go there
                 self._bucket = replace(bucket, region=region)
+            if self._signer is not None:
+                self._client.sign_for(_server(self._bucket), self._signer.in_region(region))
         if response.status in _STALE and place.startswith("&continuation-token="):
             raise StalePlaceError(str(self._explained(error, response, body, "")))
         raise self._explained(error, response, body, region if known else "")
+
+    def _request(self, bucket: Bucket, query: str) -> Request:
+        """Return the request for a page.
+
+        A redirect of AWS leads to the region of the bucket, and would be followed without a
+        signature: it is told instead, and the bucket is asked there.
+        """
+        if self._signer is None or bucket.endpoint is not None:
+            return Request(bucket.base + query)
+        return Request(bucket.base + query, redirects=0)
 
     def _parsed(self, response: Response) -> Page:
         """Return the page that a response brings.
@@ -437,7 +457,7 @@ class S3Source:
             )
             return MissingBucketError(msg)
         if isinstance(error, RefusedError):
-            advice = NOT_LISTED if error.advice == NOT_PUBLIC else error.advice
+            advice = error.advice.replace(NOT_PUBLIC, NOT_LISTED)
             return RefusedError(f"{error}. Nothing was fetched. {advice}")
         return error
 
@@ -468,6 +488,12 @@ class S3Source:
             f"{self._bucket.base}: the listing {what}. Nothing was fetched, since files could be "
             "missing. Check AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL if you set them."
         )
+
+
+def _server(bucket: Bucket) -> str:
+    """Return scheme, host and port of where a bucket is asked."""
+    scheme, _, rest = bucket.base.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def _region_in(endpoint: str) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Level", "ListedSource", "Source", "at_once"]
+__all__ = ["Level", "ListedSource", "Mirrors", "PagedSource", "Source", "at_once", "is_pinned"]
 
 
 class Level(NamedTuple):
@@ -75,6 +75,38 @@ class Source(Protocol):
         ...
 
 
+class PagedSource(Protocol):
+    """A source that can say what its first page holds; see `Source`."""
+
+    base: str
+    """The prefix at which the data set begins: names are kept relative to it."""
+
+    def walk(self, prefix: str) -> list[RemoteFile]:
+        """Return every file whose key begins with `prefix`."""
+        ...
+
+    def level(self, prefix: str) -> Level:
+        """Return the files and folders whose names begin so, none of those in the folders."""
+        ...
+
+    def first_page(self, prefix: str) -> tuple[list[RemoteFile], bool]:
+        """Return the first files whose keys begin with `prefix`, and whether they are all."""
+        ...
+
+
+def is_pinned(source: Source, remote: RemoteFile) -> bool:
+    """Whether a file must be what it is known to be: it is asked for at another place.
+
+    Parameters
+    ----------
+    source : Source
+        One that has such files says so by a method ``is_elsewhere``.
+    remote : RemoteFile
+    """
+    elsewhere = getattr(source, "is_elsewhere", None)
+    return elsewhere is not None and bool(elsewhere(remote))
+
+
 def at_once(source: Source, remote: RemoteFile) -> int | None:
     """Return how many files of the kind of this one may be asked for at once; None for no bound.
 
@@ -86,6 +118,21 @@ def at_once(source: Source, remote: RemoteFile) -> int | None:
     """
     bound = getattr(source, "at_once", None)
     return None if bound is None else bound(remote)
+
+
+class Mirrors(NamedTuple):
+    """Other places, as a user named them.
+
+    Parameters
+    ----------
+    folders : tuple of str
+        Directories on this machine.
+    servers : tuple of str
+        ``https://…``, ``s3://BUCKET/PREFIX`` or ``nemar``.
+    """
+
+    folders: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
 
 
 class ListedSource:

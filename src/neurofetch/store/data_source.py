@@ -16,6 +16,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
     "check_source",
     "described",
     "has_further",
+    "is_mine_alone",
     "plain_url",
     "read_sources",
     "remember",
@@ -50,7 +52,11 @@ VERSION = 1
 """Of the file: a newer one may say what this program does not understand."""
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
-_TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "tool", "first", "last"]
+_TEXTS = [
+    *("kind", "url", "endpoint", "server", "name", "doi", "version", "tool", "first", "last"),
+    "profile",
+]
+_SWITCHES = ["tidy_labels", "named", "signed", "requester_pays"]
 _OF_OPENNEURO = re.compile(r"s3://openneuro\.org/(ds[0-9]+)")
 _TRIES = 5
 _LARGEST = 1 << 20
@@ -87,6 +93,13 @@ class DataSource:
         When the first and the last run began, UTC, in ISO 8601.
     server : str
         Address of the S3 server, where it is not AWS; "" also where an older version wrote it down.
+    named : bool
+        Whether that server was named for this data set, and is no mirror for all of them: then it
+        is a part of what the data set is.
+    profile : str
+        The name of the profile whose credentials fetched last; "" for none.
+    signed, requester_pays : bool
+        Whether keys of the environment fetched, and whether whoever fetched paid.
     """
 
     kind: str
@@ -100,21 +113,42 @@ class DataSource:
     first: str = ""
     last: str = ""
     server: str = ""
+    named: bool = False
+    profile: str = ""
+    signed: bool = False
+    requester_pays: bool = False
 
     @property
     def identity(self) -> str:
-        """What tells it from other data sets: not the server, which may be a mirror."""
-        return self.kind if self.kind == "neurovault" else self.url.rstrip("/")
+        """What tells it from other data sets: the server only where it was named for this one.
+
+        A server of the environment may be a mirror of all that there is.
+        """
+        if self.kind == "neurovault":
+            return self.kind
+        plain = self.url.rstrip("/")
+        return f"{plain} at {self.endpoint}" if self.named and self.endpoint else plain
 
     def is_of(self, other: DataSource) -> bool:
-        """Whether it is the same data set: also where one tells of OpenNeuro, one of its bucket."""
-        return self._plainly == other._plainly
+        """Whether it is the same data set, as far as can be told.
+
+        So it is where one tells of OpenNeuro, and one of its bucket. Where only one of them was
+        fetched from a server that was named for it, the other may be of a mirror.
+
+        Parameters
+        ----------
+        other : DataSource
+        """
+        if self.named and other.named and self.endpoint != other.endpoint:
+            return False
+        return self._place == other._place
 
     @property
-    def _plainly(self) -> str:
-        """The identity, with one name for what has two."""
-        at_openneuro = _OF_OPENNEURO.fullmatch(self.identity)
-        return f"openneuro:{at_openneuro[1]}" if at_openneuro else self.identity
+    def _place(self) -> str:
+        """The identity without the server, with one name for what has two."""
+        place = replace(self, named=False).identity
+        at_openneuro = _OF_OPENNEURO.fullmatch(place)
+        return f"openneuro:{at_openneuro[1]}" if at_openneuro else place
 
     @property
     def key(self) -> str:
@@ -224,6 +258,40 @@ def has_further(state: Path) -> bool:
     return any(map(_FURTHER.fullmatch, _names(state)))
 
 
+def is_mine_alone(state: Path) -> bool:
+    """Whether what a state folder remembers can only have been written by this user.
+
+    Parameters
+    ----------
+    state : Path
+    """
+    try:
+        with _opened(state) as folder:
+            names = [_FIRST, *filter(_FURTHER.fullmatch, folder.names())]
+            found = [os.fstat(folder.fd), *filter(None, map(folder.look, names))]
+    except OSError:
+        return False
+    return all(map(_only_i_write, found))
+
+
+def _only_i_write(one: os.stat_result) -> bool:
+    if one.st_uid != os.geteuid() or one.st_mode & stat.S_IWOTH:
+        return False
+    return not one.st_mode & stat.S_IWGRP or _is_group_of_one(one.st_gid)
+
+
+def _is_group_of_one(gid: int) -> bool:
+    """Whether a group is the user's private one, as many systems make it, with nobody else in."""
+    import grp  # noqa: PLC0415 - for those who verify with credentials
+    import pwd  # noqa: PLC0415
+
+    try:
+        group, me = grp.getgrgid(gid), pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return me.pw_gid == gid and group.gr_name == me.pw_name and {*group.gr_mem} <= {me.pw_name}
+
+
 def _opened(state: Path) -> Folder:
     """Open a state folder; the data directory itself may be reached through links."""
     with Folder.root(state.parent) as root:
@@ -290,8 +358,9 @@ def _parsed(path: Path, content: bytes) -> DataSource:
                 "pip install -U neurofetch"
             )
             raise DestinationError(msg)
-        said = {name: _checked_text(data.get(name, "")) for name in _TEXTS}
-        source = DataSource(**said, tidy_labels=data.get("tidy_labels") is True)
+        said: dict[str, Any] = {name: _checked_text(data.get(name, "")) for name in _TEXTS}
+        switches: dict[str, Any] = {name: data.get(name) is True for name in _SWITCHES}
+        source = replace(DataSource(said.pop("kind"), said.pop("url")), **said, **switches)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         source = DataSource("", "")
         cause: Exception | None = error
@@ -453,6 +522,8 @@ def _renew(state: Path, name: str, known: DataSource | None, source: DataSource)
             doi=source.doi or known.doi,
             version=source.version or known.version,
         )
+        if known.named and not source.named:  # a mirror, as long as a variable names one
+            source = replace(source, endpoint=known.endpoint, server=known.server, named=True)
         if replace(source, last=known.last) == known and _is_recent(known.last, source.last):
             return
     with _drafts(state) as (folder, drafts):

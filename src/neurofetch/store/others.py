@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from neurofetch.model import Receipt, Want
+    from neurofetch.store.data_source import DataSource
     from neurofetch.store.known import Receipts
 
 __all__ = ["Others", "in_the_way"]
@@ -41,14 +42,14 @@ class Others:
     ----------
     root, state : Path
         The data directory, and the folder in it of the package that fetches.
-    identity : str
-        Of the data set that is fetched; see `DataSource.identity`.
+    source : DataSource
+        The data set that is fetched.
     """
 
-    def __init__(self, root: Path, state: Path, identity: str) -> None:
+    def __init__(self, root: Path, state: Path, source: DataSource) -> None:
         self._root = root
         self._state = state
-        self._identity = identity
+        self._source = source
         self._lock = threading.Lock()
         self._mine: Receipts | None = None
         self._theirs = self._read_theirs()
@@ -63,9 +64,7 @@ class Others:
             keys = {one.key: one for one in sources}
             if sources:
                 keys[""] = sources[0]
-            names = {
-                key: "" if one.identity == self._identity else one.key for key, one in keys.items()
-            }
+            names = {key: "" if one.is_of(self._source) else one.key for key, one in keys.items()}
             found.append((read_receipts(folder), names))
         return found
 

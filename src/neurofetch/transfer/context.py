@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from neurofetch._shown import shown
@@ -16,9 +16,11 @@ from neurofetch.errors import (
     NeurofetchError,
     ServerError,
     TransientError,
+    VerificationError,
 )
 from neurofetch.model import Outcome, Status, Step, VerificationLevel
 from neurofetch.sources.ask import ask
+from neurofetch.sources.mirrors import ManyPlaces
 from neurofetch.store.directory import FULL
 from neurofetch.store.others import in_the_way
 from neurofetch.transfer.etags import Etags
@@ -157,6 +159,32 @@ class TransferContext:
             remote=want.remote,
         )
 
+    # -- other places ------------------------------------------------------------------------
+
+    def elsewhere(self, step: Step, error: BaseException) -> Step | None:
+        """Return the step as it is to be done at the next place; None where there is none.
+
+        Parameters
+        ----------
+        step : Step
+        error : Exception
+            Why the file did not come from where it was asked for.
+        """
+        if not isinstance(self.source, ManyPlaces):
+            return None
+        remote = self.source.elsewhere(step.want.remote, error)
+        if remote is None:
+            return None
+        msg = f"{error}; so it is asked for at {self.source.place_of(remote)}"
+        self.tally.retried(step.want, TransientError(msg), 0.0)
+        return replace(step, have=0, want=replace(step.want, remote=remote))
+
+    def came_from(self, remote: RemoteFile) -> str:
+        """Say from where a file came, where that is not the source; else ""."""
+        if not isinstance(self.source, ManyPlaces) or not self.source.is_elsewhere(remote):
+            return ""
+        return f"from {self.source.place_of(remote)}"
+
     # -- the end of a file -------------------------------------------------------------------
 
     def checked(self, step: Step, temporary: Temporary, verified: Verified) -> Verified:
@@ -200,6 +228,7 @@ class TransferContext:
         the dataset's owners keep back, as the plan says, is no failure.
         """
         status = Status.FAILED
+        error, elsewhere = self._everywhere(step, error)
         if isinstance(error, MissingRemoteError) and step.want.optional:
             status = Status.REFUSED
         if isinstance(error, OSError) and error.errno in FULL:
@@ -219,11 +248,24 @@ class TransferContext:
             step.want.path,
             step.want.remote.key,
             status,
-            shown(self._reason(step.want, error)),
+            shown(self._reason(step.want, error) + elsewhere),
             seconds=seconds,
             advice=advice,
             remote=step.want.remote,
         )
+
+    def _everywhere(self, step: Step, error: BaseException) -> tuple[BaseException, str]:
+        """Return why the source did not give a file, and what the other places said."""
+        remote = step.want.remote
+        if not isinstance(self.source, ManyPlaces) or not self.source.failed(remote):
+            return error, ""
+        if not isinstance(error, ServerError | VerificationError):
+            return error, ""
+        (_, first), *others = self.source.failed(remote)
+        told = [f"{name}: {step.want.said(one)}" for name, one in others]
+        if all(one is not error for _, one in self.source.failed(remote)):
+            told.append(f"{self.source.place_of(remote)}: {step.want.said(error)}")
+        return first, f" (and elsewhere: {'; '.join(told)})" if told else ""
 
     def _reason(self, want: Want, error: BaseException) -> str:
         """Say why a file could not be had; what the system says names a temporary file."""

@@ -44,6 +44,7 @@ from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look
 
 if TYPE_CHECKING:
     from neurofetch.integrity.verification import Verified
+    from neurofetch.model import Step
     from neurofetch.net.response import Response
     from neurofetch.store.partials import Held
     from neurofetch.transfer.context import TransferContext
@@ -408,7 +409,11 @@ class LargeFile:
             want.path,
             want.remote.key,
             Status.FETCHED,
-            "; ".join(filter(None, [_HOW.get(action, ""), verified.note])),
+            "; ".join(
+                filter(
+                    None, [_HOW.get(action, ""), self.context.came_from(want.remote), verified.note]
+                )
+            ),
             size,
             self._moved,
             time.monotonic() - self._began,
@@ -485,9 +490,21 @@ class LargeFile:
         self.life.looks += 1
         self.life.wait(self._task(self), another_look(self.life.looks))
 
+    def _go_elsewhere(self, step: Step) -> None:
+        """Ask for the same bytes at another place, from the start."""
+        self._drop()
+        self.life.step = step
+        large = LargeFile(self.context, self.life, self._before, [])
+        large._moved, large._retried = self._moved, self._retried + 1
+        self.life.wait(OpenLarge(large), 0.0)
+
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, InterruptedTransferError):
             self.life.stop()
+            return
+        step = self.context.elsewhere(self.life.step, error)
+        if step is not None:
+            self._go_elsewhere(step)
             return
         if isinstance(error, LostPartialError):
             msg = "other runs took it over again and again. Run the same call again."

@@ -42,11 +42,17 @@ if TYPE_CHECKING:
     from neurofetch.store.partials import Held
     from neurofetch.transfer.options import Inspect
 
-__all__ = ["transfer"]
+__all__ = ["transfer", "untransferred"]
 
 _RATE_SECONDS = 5.0
 _LEAST = 28
 """Descriptors; with fewer than that, files do not wait for one another."""
+_OFFLINE = "Run the same call without --offline (offline=, NEUROFETCH_OFFLINE) to fetch them."
+_NOT_HERE = {
+    Action.FETCH: "not here, and the network is not to be used",
+    Action.RESUME: "only a part of it is here, and the network is not to be used",
+}
+_IS_DAMAGED = "what is here is not what the server listed, and the network is not to be used"
 _LOOK_SECONDS, _FIRST_LOOKS = 0.05, 0.01
 """Between two looks at how much may be under way; and in the first second."""
 
@@ -115,6 +121,29 @@ def transfer(
         tidy(directory.state, plan.steps)
     with few_collections():
         rows = _outcomes(plan.steps, outcomes)
+    report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
+    listen(Finished(report))
+    return report
+
+
+def untransferred(plan: Plan, listen: Callable[[Event], None]) -> Report:
+    """Report on a plan of which nothing is to be fetched: what is not here has failed.
+
+    Parameters
+    ----------
+    plan : Plan
+    listen : callable
+        Called with the event of the end.
+    """
+    began = time.monotonic()
+    missing = {
+        number: Outcome.unmoved(
+            step.want, Status.FAILED, _NOT_HERE.get(step.action, _IS_DAMAGED), advice=_OFFLINE
+        )
+        for number, step in enumerate(plan.steps)
+        if step.moves
+    }
+    rows = _outcomes(plan.steps, missing)
     report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
     listen(Finished(report))
     return report

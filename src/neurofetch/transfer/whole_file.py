@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import (
@@ -62,6 +63,7 @@ from neurofetch.transfer.settler import LostTemporaryError, Ready
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from neurofetch.model import Step
     from neurofetch.net.client import Pending
     from neurofetch.net.response import Response
     from neurofetch.store.partials import Temporary
@@ -302,8 +304,21 @@ class WholeFile:
         if isinstance(error, InterruptedTransferError):
             self.life.stop()
             return
+        step = self._context.elsewhere(self.life.step, error)
+        if step is not None:
+            self._go_elsewhere(step)
+            return
         seconds = time.monotonic() - self._began
         self.life.end(self._context.failure(self.life.step, error, seconds))
+
+    def _go_elsewhere(self, step: Step) -> None:
+        """Ask for the same bytes at another place, from the start."""
+        self._drop()
+        self.life.step = step
+        whole = WholeFile(
+            self._context, self.life, self._before, moved=self._moved, retried=self._retried + 1
+        )
+        self.life.wait(FetchWhole(whole), 0.0)
 
     def _come_back(self, error: TransientError) -> None:
         """Ask again after a while, in a thread of its own."""
@@ -357,7 +372,7 @@ class WholeFile:
             step.want.path,
             step.want.remote.key,
             Status.FETCHED,
-            "; ".join(filter(None, [replaced, verified.note])),
+            "; ".join(filter(None, [replaced, context.came_from(self._remote), verified.note])),
             size,
             self._moved,
             time.monotonic() - self._began,
@@ -388,14 +403,16 @@ class WholeFile:
         """Make it of the file here that has the same content; None where that turns out wrong."""
         other, self.copy_of = self.copy_of, ""
         piece = OnePiece(ServerChecksum.of(self._remote))
+        path = str(self._context.directory.root / other)  # it may be one of another directory
         note = f"made of {other}, which has the same content"
         try:
             with self._new_file() as temporary:
-                for block in read_blocks(str(self._context.directory.root / other)):
+                for block in read_blocks(path):
                     piece.update(block)
                     write_all(temporary.fd, block)
                 self.life.verify()
-                verified = piece.settle()._replace(note=note)
+                again = partial(read_blocks, path)
+                verified = piece.settle(again)._replace(note=note)
                 return self._kept(temporary, verified, piece.length)
         except (OSError, VerificationError) as error:
             if isinstance(error, LostTemporaryError) or getattr(error, "errno", 0) in FULL:
