@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import fsspec
 import pytest
 
 from testbed.neurovault import NeuroVault
@@ -80,7 +81,14 @@ def add_openneuro(site: OpenNeuro) -> None:
 
 
 @pytest.fixture(scope="module")
-def world():
+def installed():
+    """What `pip install` writes down for fsspec, and a checkout on the path does not have."""
+    place = "neurofetch.opening.filesystem.NeurofetchFileSystem"
+    fsspec.register_implementation("neurofetch", place, clobber=True)
+
+
+@pytest.fixture(scope="module")
+def world(installed):
     """The variables that lead to local servers in place of those on the internet."""
     with (
         S3Server({"laion-fmri": bucket()}, forbidden=REFUSED) as s3,

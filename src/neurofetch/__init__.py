@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from neurofetch.errors import NeurofetchError
     from neurofetch.lockfile.lock import lock
     from neurofetch.model import IncompleteError, Outcome, Plan, Report
+    from neurofetch.opening.front import open  # noqa: A004
     from neurofetch.store.audit import Audit
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "__version__",
     "get",
     "lock",
+    "open",
     "plan",
     "verify",
 ]
@@ -44,6 +46,7 @@ _HOMES = {
     "Report": "model",
     "get": "_api",
     "lock": "lockfile.lock",
+    "open": "opening.front",
     "plan": "_api",
     "verify": "_api",
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 
 __all__ = [
+    "CacheWarning",
     "ConfigError",
     "CredentialsError",
     "DestinationError",
     "DiskFullError",
     "FaultError",
+    "FolderGivenError",
     "InterruptedTransferError",
     "LockFileError",
     "MissingBucketError",
@@ -22,6 +24,7 @@ __all__ = [
     "OtherDatasetError",
     "OutputError",
     "ProtocolError",
+    "ReadOnlyError",
     "RefusedError",
     "RemoteChangedError",
     "SelectionWarning",
@@ -54,6 +57,8 @@ class NeurofetchError(Exception):
         │   ├── OtherDatasetError                the data directory is of another data set
         │   ├── LockFileError                    a lock file that cannot be used
         │   ├── MissingExtraError (ImportError)  a library of an extra is not installed
+        │   ├── FolderGivenError (IsADirectoryError) a folder where a file is due
+        │   ├── ReadOnlyError (PermissionError)  nothing is written to a server
         │   └── UnsafeNameError                  a key that cannot be a local file name
         ├── DestinationError (OSError)           the data directory cannot take files
         │   └── DiskFullError                    errno ENOSPC
@@ -137,6 +142,14 @@ class MissingExtraError(UsageError, ImportError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), self.args, {"name": self.name, "extra": self.extra})
+
+
+class FolderGivenError(UsageError, IsADirectoryError):
+    """The URL of a folder, or of a whole bucket, where one file is opened."""
+
+
+class ReadOnlyError(UsageError, PermissionError):
+    """Something was to be written or removed on a server: this package only reads."""
 
 
 class UnsafeNameError(UsageError):
@@ -269,6 +282,10 @@ class FaultError(NeurofetchError, RuntimeError):
 
 class InterruptedTransferError(NeurofetchError, RuntimeError):
     """The transfer was stopped on request; finished parts are kept for the next run."""
+
+
+class CacheWarning(UserWarning):
+    """The cache of opened files is of no use now, or what is read comes from it alone."""
 
 
 class SelectionWarning(UserWarning):

@@ -14,7 +14,9 @@ from neurofetch.errors import MissingExtraError
 
 __all__ = ["EXTRAS", "Extra", "is_installed", "need"]
 
-Extra = Literal["neurovault", "loader", "plot", "resample", "stimuli", "template", "torch"]
+Extra = Literal[
+    "neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec"
+]
 
 EXTRAS: dict[Extra, tuple[str, ...]] = {
     "neurovault": ("numpy", "pandas", "duckdb"),
@@ -24,6 +26,7 @@ EXTRAS: dict[Extra, tuple[str, ...]] = {
     "stimuli": ("numpy", "pandas", "h5py", "PIL"),
     "template": ("nibabel", "nilearn", "nitransforms", "templateflow"),
     "torch": ("torch", "h5py", "PIL"),
+    "fsspec": ("fsspec",),
 }
 """What the calls of each extra import, by the names that `import` takes."""
 
@@ -35,7 +38,7 @@ def need(what: str, extra: Extra, *libraries: str) -> None:
     ----------
     what : str
         What needs them, as the message begins: ``"resample=True"``.
-    extra : {"neurovault", "loader", "plot", "resample", "stimuli", "template", "torch"}
+    extra : {"neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec"}
         The extra that brings them.
     *libraries : str
         Those that this call needs; by default all that calls of the extra do.

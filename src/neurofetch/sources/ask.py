@@ -51,6 +51,7 @@ __all__ = [
     "ask_range",
     "check_answer",
     "look",
+    "moment",
     "moved_on",
     "renewed",
     "tells_etag",
@@ -542,11 +543,11 @@ def moved_on(remote: RemoteFile, headers: Mapping[str, str]) -> RemoteFile:
 
 def _younger(now: str | None, listed: str | None) -> bool:
     """Whether one moment is after another, where both are known, by more than a second."""
-    one, other = _moment(now or ""), _moment(listed or "")
+    one, other = moment(now or ""), moment(listed or "")
     return one is not None and other is not None and one - other > 1.0
 
 
-def _moment(text: str) -> float | None:
+def moment(text: str) -> float | None:
     """Return seconds since the epoch: of a date as HTTP writes it, or as a listing does."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:

@@ -30,15 +30,16 @@ from neurofetch.sources.source import ListedSource
 from neurofetch.transfer.receive import tell_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     from neurofetch.model import RemoteFile
     from neurofetch.net.client import Client
+    from neurofetch.net.response import Response
     from neurofetch.net.retry import RetryRules
     from neurofetch.sources.source import Source
 
-__all__ = ["stream"]
+__all__ = ["fetch_part", "stream"]
 
 _PART = 2 << 20
 _AHEAD = 4
@@ -102,7 +103,8 @@ def _pass(
     """Give the bytes once, in order."""
 
     def part(begin: int) -> memoryview:
-        return _part(client, source, remote, begin, attempts)
+        end = min(begin + _PART, remote.size or 0)
+        return fetch_part(client, source, remote, (begin, end), attempts)
 
     with Pool(_AHEAD, "neurofetch-stream") as pool:
         waiting: deque[Future[memoryview]] = deque()
@@ -139,10 +141,39 @@ def _as_it_is_now(
     return replace(now, size=size, digest=remote.digest), headers
 
 
-def _part(
-    client: Client, source: Source, remote: RemoteFile, begin: int, attempts: Attempts
+def fetch_part(
+    client: Client,
+    source: Source,
+    remote: RemoteFile,
+    span: tuple[int, int],
+    attempts: Attempts,
+    *,
+    check: Callable[[Response], None] | None = None,
+    whole: bool = False,
 ) -> memoryview:
-    end = min(begin + _PART, remote.size or 0)
+    """Return some bytes of this version of a file; what a cut line left is not asked for again.
+
+    Parameters
+    ----------
+    client : Client
+    source : Source
+    remote : RemoteFile
+    span : tuple of (int, int)
+        The first byte, and the one behind the last.
+    attempts : Attempts
+    check : callable, optional
+        Looks at the head of each response, and raises what it finds.
+    whole : bool
+        Raise a `NoRangesError` where the server sends all of the file; otherwise another attempt is
+        made, since it has sent parts before.
+
+    Raises
+    ------
+    RemoteChangedError
+        If the object changed meanwhile.
+    ServerError
+    """
+    begin, end = span
     # Anonymous memory, given back when the part is done with: a heap would keep it, per thread.
     part = memoryview(mmap.mmap(-1, end - begin))
 
@@ -155,12 +186,11 @@ def _part(
         if came == len(part):
             return  # its last byte came, and then the connection broke
         try:
-            with ask_range(client, source, remote, begin + came, end - 1) as response:
+            with _asked(
+                client, source, remote, (begin + came, end), check=check, whole=whole
+            ) as response:
                 while count := response.readinto(part[came:]):
                     came += count
-        except NoRangesError as error:
-            msg = f"{remote.key}: asked for a part of the file, got all of it"
-            raise TransientError(msg) from error
         except (OtherPartError, ProtocolError) as error:
             if not before:
                 raise
@@ -179,3 +209,29 @@ def _part(
 
     attempts.run(once)
     return part
+
+
+def _asked(
+    client: Client,
+    source: Source,
+    remote: RemoteFile,
+    span: tuple[int, int],
+    *,
+    check: Callable[[Response], None] | None,
+    whole: bool,
+) -> Response:
+    """Ask for a part; its head is looked at."""
+    try:
+        response = ask_range(client, source, remote, span[0], span[1] - 1)
+    except NoRangesError as error:
+        if whole:
+            raise
+        msg = f"{remote.key}: asked for a part of the file, got all of it"
+        raise TransientError(msg) from error
+    if check is not None:
+        try:
+            check(response)
+        except BaseException:
+            response.close()
+            raise
+    return response
