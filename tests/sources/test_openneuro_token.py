@@ -236,10 +236,7 @@ def test_nobody_gets_to_see_a_token(home, caplog):
         logging.getLogger("neurofetch").info("%s %r", token, token)
     shown = [repr(token), str(token), f"{token}", f"{[token]}", caplog.text]
     shown += [token_advice(SITE, token, "ds000002"), repr(vars(type(token)))]
-    try:
-        raise ConfigError(token)
-    except ConfigError:
-        shown.append(traceback.format_exc())
+    shown += traceback.format_exception(ConfigError(token))
     assert not any(secret in text for text in shown)
     for handed_on in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="not given to other processes"):

@@ -1,8 +1,8 @@
 """The token that OpenNeuro asks for where a data set is not public: where it is found, what it is.
 
 It is made at https://openneuro.org/keygen, or is the last part of a reviewer link. It goes to the
-OpenNeuro server alone: whoever shows, stores or pickles a `Token` gets to know where it is from, and
-nothing else. Files of other programs are read, and never written.
+OpenNeuro server alone: whoever shows a `Token` gets to know where it is from, and nothing else.
+Files of other programs are read, and never written.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Token:
 
     @property
     def authorization(self) -> str:
-        """The ``Authorization`` header that carries it: for `Client.authorize`, and nothing else."""
+        """The ``Authorization`` header that carries it: for `Client.authorize` alone."""
         return f"Bearer {self._value}"
 
     def has_ended(self, now: float | None = None) -> bool:
@@ -81,9 +81,8 @@ class Token:
         now : float, optional
             Seconds since 1970.
         """
-        return self.ends is not None and self.ends.timestamp() <= (
-            time.time() if now is None else now
-        )
+        at = time.time() if now is None else now
+        return self.ends is not None and self.ends.timestamp() <= at
 
     def __repr__(self) -> str:
         return f"<Token of {self.origin}, not shown>"
@@ -162,8 +161,8 @@ def token_advice(
         return f"The token of {token.origin} ended{day}: {make}."
     if token.dataset and accession and token.dataset != accession:
         return (
-            f"The token of {token.origin} is a reviewer's, for {token.dataset} alone: {make}, or ask "
-            f"the owners of {accession} for a reviewer link and put that there."
+            f"The token of {token.origin} is a reviewer's, for {token.dataset} alone: {make}, or "
+            f"ask the owners of {accession} for a reviewer link and put that there."
         )
     return (
         f"It was asked for with the token of {token.origin}, which may be wrong or withdrawn (to "
@@ -177,7 +176,8 @@ def _without(server: str, make: str, environ: Mapping[str, str]) -> str:
         return f"No token is sent to {server}, since everybody on the way could read it: use https."
     problems = [found for found in _in_files(server, environ) if isinstance(found, str)]
     hint = f" ({'; '.join(problems)})" if problems else ""
-    return f"If it is yours or was shared with you, {make}{hint}. A reviewer link can be put there too."
+    link = "A reviewer link can be put there too."
+    return f"If it is yours or was shared with you, {make}{hint}. {link}"
 
 
 # -- where it may be -------------------------------------------------------------------------------
