@@ -415,7 +415,7 @@ def test_whatever_is_passed_over_is_nothing_that_a_query_chooses(names, filters)
             return None
 
     source = Pages(files)
-    found = Lister(source, lambda calls: [call() for call in calls], "b").find(
+    found = Lister(source, lambda calls: [call() for call in calls], "s3://b/").find(
         "ds", Narrowing(wanted)
     )
     keys = [file.key for file in found.files]

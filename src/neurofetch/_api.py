@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurofetch.display.progress import listener
 from neurofetch.errors import (
@@ -23,6 +23,8 @@ from neurofetch.planning.entities import ENTITY_NAMES, derivative_of
 from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
 from neurofetch.planning.suggest import FILTERS, nearest, shorten, unknown_argument
+from neurofetch.sources.openneuro import OpenNeuroSource, openneuro_site
+from neurofetch.sources.openneuro_address import parse_openneuro
 from neurofetch.sources.s3 import parse_s3_url
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.folder import given_path
@@ -32,10 +34,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from neurofetch.events import Event
+    from neurofetch.fetcher import MakeSource
     from neurofetch.model import Plan, Receipt, RemoteFile, Report, Want
+    from neurofetch.net.client import Client
+    from neurofetch.net.retry import Attempts
+    from neurofetch.net.settings import Network
     from neurofetch.planning.dataset import Selection
     from neurofetch.planning.query import Query, Values
     from neurofetch.planning.select import Chosen
+    from neurofetch.sources.openneuro_address import Address
     from neurofetch.store.data_source import DataSource
     from neurofetch.store.findings import Audit, Finding
     from neurofetch.store.places import Place
@@ -63,6 +70,7 @@ def plan(
     permissive: bool = False,
     derivatives: Values = None,
     mix: bool = False,
+    update: bool = False,
     verify: bool = False,
     progress: str | bool | Callable[[Event], None] | None = "none",
     **entities: Values,
@@ -74,9 +82,12 @@ def plan(
     url : str
         ``s3://BUCKET/PREFIX`` of a public bucket: a data set, or a folder or a file of one. The
         web address of an object (``https://BUCKET.s3.amazonaws.com/KEY``) will do too.
-    dest : path
+        Of OpenNeuro: an accession number (``ds000246``), with a version and a path if need be
+        (``openneuro:ds000246@1.0.1/sub-0001``), the address that a browser shows, or a DOI.
+    dest : path, optional
         The data directory; it is created if it does not exist. Paths in it are relative to the
-        root of the data set, also where `url` names a part of it.
+        root of the data set, also where `url` names a part of it. Only for OpenNeuro it may be left
+        out: then it is the folder of that accession number in the current directory.
     data_dir : path
         Another name of `dest`, as in the other functions and the commands.
     suffix, extension : str or list of str, optional
@@ -109,6 +120,9 @@ def plan(
     mix : bool
         The data directory may be of another data set. By default that is an error, since two data
         sets would lie in each other's folders. A file of one is never replaced by one of the other.
+    update : bool
+        The data directory may hold another version of this data set: what is chosen is brought to
+        this one. By default that is an error.
     verify : bool
         Read every byte of the files that are here: damaged ones are to be fetched again.
     progress : {"none", "auto", "bar", "lines", "json"}, bool or callable, optional
@@ -127,11 +141,12 @@ def plan(
     UnknownArgumentError
         If a keyword is neither an argument nor can be an entity.
     ServerError
-        If the bucket cannot be listed.
+        If the bucket, or OpenNeuro, cannot be listed.
     DestinationError
         If `dest` cannot be used.
     OtherDatasetError
-        If `dest` is of another data set, and `mix` is not set.
+        If `dest` is of another data set, and `mix` is not set; or of another version, and `update`
+        is not set.
 
     Warns
     -----
@@ -157,10 +172,11 @@ def plan(
         verify=verify,
         dry_run=True,
         mix=mix,
+        update=update,
     )
-    root = _root(dest, data_dir)
-    dataset = _dataset(url, region, bare=bare)
-    with Fetcher(dataset, root, network=settings.network, new=True) as fetcher:
+    asked = _asked(url, region, bare=bare)
+    root = _root(dest, data_dir, asked.folder)
+    with asked.fetcher(root, network=settings.network, new=True) as fetcher:
         made = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
     warn_of_notes(made)
     return made
@@ -188,6 +204,7 @@ def get(
     permissive: bool = False,
     derivatives: Values = None,
     mix: bool = False,
+    update: bool = False,
     verify: bool = False,
     **entities: Values,
 ) -> Report:
@@ -196,7 +213,7 @@ def get(
     Parameters
     ----------
     url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
-    overwrite, shard, region, follow, bare, permissive, derivatives, mix, verify, **entities
+    overwrite, shard, region, follow, bare, permissive, derivatives, mix, update, verify, **entities
         As for `plan`.
     n_jobs : int
         Large files that are fetched at once; small ones always come many at a time.
@@ -249,10 +266,11 @@ def get(
         overwrite=overwrite,
         verify=verify,
         mix=mix,
+        update=update,
     )
-    root = _root(dest, data_dir)
-    dataset = _dataset(url, region, bare=bare)
-    with Fetcher(dataset, root, network=settings.network, new=True) as fetcher:
+    asked = _asked(url, region, bare=bare)
+    root = _root(dest, data_dir, asked.folder)
+    with asked.fetcher(root, network=settings.network, new=True) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
         warn_of_notes(plan)
         return fetcher.run(plan, settings)
@@ -401,7 +419,8 @@ def _audited(place: Place, how: _How) -> Audit:
 
         return verify_cache(Cache(place.root))
     if how.url is not None:
-        return _against(replace(_dataset(how.url, how.region), state=place.state), place.root, how)
+        asked = _asked(how.url, how.region)
+        return _against(asked.changed(state=place.state), place.root, how)
     if not how.remote:
         directory = DataDirectory(place.root, place.state)
         return audit(directory, read_all=how.read_all, listen=how.listen)
@@ -424,7 +443,7 @@ def _sources(place: Place) -> Iterable[DataSource]:
     return found
 
 
-def _remembered(place: Place, source: DataSource, how: _How) -> Dataset:
+def _remembered(place: Place, source: DataSource, how: _How) -> _Asked:
     """Return the data set that is remembered, to be listed again."""
     if source.kind != "bids":
         msg = (
@@ -433,24 +452,23 @@ def _remembered(place: Place, source: DataSource, how: _How) -> Dataset:
             f"{place.root}"
         )
         raise UsageError(msg)
-    return replace(
-        _dataset(source.url, how.region), state=place.state, tidy_labels=source.tidy_labels
-    )
+    versioned = source.version and source.url.startswith("openneuro:")
+    url = f"{source.url}@{source.version}" if versioned else source.url
+    return _asked(url, how.region).changed(state=place.state, tidy_labels=source.tidy_labels)
 
 
-def _against(dataset: Dataset, root: Path, how: _How, *, several: Sequence[Dataset] = ()) -> Audit:
+def _against(asked: _Asked, root: Path, how: _How, *, several: Sequence[_Asked] = ()) -> Audit:
     """Check a data directory, and compare it with a bucket.
 
     Where it is of several data sets, only the files of this one are looked at.
     """
-    everything = replace(dataset, rules=Rules())  # nothing is chosen, all is compared
-    with Fetcher(everything, root) as fetcher:
+    with asked.changed(rules=Rules()).fetcher(root) as fetcher:  # nothing chosen, all compared
         fetcher.listen = how.listen
         listing = Listing((fetcher.dataset.base,))
-        wants: Sequence[Want] = _choose(fetcher, dataset.name, query())[0].wants
+        wants: Sequence[Want] = _choose(fetcher, asked.dataset.name, query())[0].wants
         only = None
         if len(several) > 1:
-            number = several.index(dataset)
+            number = several.index(asked)
             key = fetcher.data_source.key if number else ""
             from neurofetch.store.receipts import read_receipts  # noqa: PLC0415
 
@@ -500,10 +518,56 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
     return given_path(root)
 
 
-def _dataset(url: str, region: str | None, *, bare: bool = False) -> Dataset:
+class _Asked(NamedTuple):
+    """What a URL names.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    make_source : callable or None
+        As for `Fetcher`.
+    folder : str or None
+        Where it is kept unless somebody says otherwise.
+    """
+
+    dataset: Dataset
+    make_source: MakeSource | None = None
+    folder: str | None = None
+
+    def changed(self, **what: Any) -> _Asked:  # noqa: ANN401 - as `dataclasses.replace`
+        return self._replace(dataset=replace(self.dataset, **what))
+
+    def fetcher(
+        self, root: Path, *, network: Network | None = None, new: bool = False
+    ) -> Fetcher:
+        return Fetcher(
+            self.dataset, root, network=network, new=new, make_source=self.make_source
+        )
+
+
+def _asked(url: str, region: str | None, *, bare: bool = False) -> _Asked:
+    """Return what a URL names: at OpenNeuro, or in a bucket."""
+    rules = Rules() if bare else BIDS_RULES
+    address = None
+    if isinstance(url, str) and not url.strip().lower().startswith("s3:"):
+        address = parse_openneuro(url, openneuro_site())
+    if address is not None:
+        home = f"openneuro:{address.accession}"
+        dataset = Dataset(str(address), region=region, base=_base(address.path), rules=rules)
+        return _Asked(replace(dataset, home=home), _source_of(address), address.accession)
     bucket, prefix = parse_s3_url(url)
-    base = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
-    return Dataset(url, bucket, region, base, Rules() if bare else BIDS_RULES)
+    return _Asked(Dataset(url, bucket, region, _base(prefix), rules))
+
+
+def _base(prefix: str) -> str:
+    return prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
+
+
+def _source_of(address: Address) -> MakeSource:
+    def make(client: Client, attempts: Attempts, _: DataDirectory) -> OpenNeuroSource:
+        return OpenNeuroSource(client, attempts, address)
+
+    return make
 
 
 class _Choice(NamedTuple):
@@ -560,6 +624,7 @@ def _derivatives_in(selection: Selection) -> Iterable[str]:
 
 def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found]:
     """Choose from what lies at a URL: a folder of a data set, or one file of it."""
+    asked = fetcher.dataset.base.rstrip("/")
     found = fetcher.find(wanted, wanted.derivatives)
     try:
         selection = _selected(fetcher, found, wanted)
@@ -572,9 +637,9 @@ def _choose(fetcher: Fetcher, url: str, wanted: Query) -> tuple[Selection, Found
         selection = _selected(fetcher, found, wanted)
     if not found.scope:
         return selection, found
-    root = f"s3://{fetcher.dataset.bucket}/{found.base}".rstrip("/")
+    root = f"{fetcher.dataset.origin}{found.base}".rstrip("/")
     notes = [f"{url} lies in the data set {root}: paths are relative to that"]
-    if parse_s3_url(url)[1].rstrip("/") != f"{found.base}{found.scope}":
+    if asked != f"{found.base}{found.scope}":
         notes.append(f"{found.scope}: a recording that is a folder comes whole")
     return selection._replace(notes=(*notes, *selection.notes)), found
 

@@ -111,6 +111,8 @@ class RunSettings:
         Only the plan is wanted: nothing is written, not even a receipt.
     mix : bool
         The data directory may be of another data set.
+    update : bool
+        The data directory may hold another version of this data set.
     """
 
     options: Options = field(default_factory=Options)
@@ -121,6 +123,7 @@ class RunSettings:
     verify: bool = False
     dry_run: bool = False
     mix: bool = False
+    update: bool = False
 
     @classmethod
     def checked(
@@ -135,6 +138,7 @@ class RunSettings:
         verify: bool = False,
         dry_run: bool = False,
         mix: bool = False,
+        update: bool = False,
         stacklevel: int = 3,
     ) -> RunSettings:
         """Check what a user gave, before any server is asked.
@@ -150,7 +154,7 @@ class RunSettings:
             15 minutes.
         progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
             See `listener`.
-        overwrite, verify, dry_run, mix : bool
+        overwrite, verify, dry_run, mix, update : bool
         stacklevel : int
             For warnings: 3 is the line that called the caller of this.
 
@@ -161,7 +165,9 @@ class RunSettings:
         ConfigError
             If an environment variable is wrong.
         """
-        check_switches(overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix)
+        check_switches(
+            overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix, update=update
+        )
         network = Network.from_environment()
         patience = network.patience if patience is None else patience
         return cls(
@@ -173,6 +179,7 @@ class RunSettings:
             verify=verify,
             dry_run=dry_run,
             mix=mix,
+            update=update,
         )
 
 
@@ -289,7 +296,9 @@ class Fetcher:
         from neurofetch.lister import Lister  # noqa: PLC0415 - not every dataset is looked for
 
         with self._listing() as ask:
-            lister = Lister(cast("PagedSource", self.source), ask, self.dataset.bucket)
+            root = "" if self.dataset.home else None
+            place = f"{self.source.name}/" if self.dataset.home else self.dataset.origin
+            lister = Lister(cast("PagedSource", self.source), ask, place, root)
             found = lister.find(self.dataset.base, Narrowing(query, derivatives))
         self.dataset = replace(self.dataset, base=found.base)
         return found
@@ -387,6 +396,7 @@ class Fetcher:
             with self.client.outages.told_to(telling(_logging(settings.listen))):
                 chosen = choose()
             self._check_source(mix=settings.mix)
+            chosen = self._of_one_version(chosen, settings)
             plan = self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
         if settings.verify:
             plan = self._repaired(plan, settings)
@@ -513,7 +523,11 @@ class Fetcher:
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
         dataset, endpoint, address = self.dataset, "", ""
-        if dataset.bucket:
+        if dataset.home:
+            url, server = dataset.home, str(getattr(self.source, "server", ""))
+            address = plain_url(server) if server else ""
+            endpoint = address.rpartition("://")[2]
+        elif dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
             server = bucket_of(dataset).endpoint
             address = plain_url(server) if server else ""
@@ -523,11 +537,22 @@ class Fetcher:
             url = plain_url(name) if "://" in name else dataset.name
         tool = f"neurofetch {__version__}"
         tidy = dataset.tidy_labels
-        return DataSource(dataset.kind, url, endpoint, tool=tool, tidy_labels=tidy, server=address)
+        return DataSource(
+            dataset.kind,
+            url,
+            endpoint,
+            tool=tool,
+            tidy_labels=tidy,
+            server=address,
+            version=str(getattr(self.source, "version", "")),
+        )
 
     def _check_bucket(self, *, mix: bool) -> None:
         """See, before anything is listed, that it is not another bucket's directory."""
         bucket = self.dataset.bucket
+        if self.dataset.home and not mix:
+            self._check_source(mix=mix)  # which it is, is known before any server is asked
+            return
         if mix or not bucket or next(self.directory.root.glob(".*/source.json"), None) is None:
             return  # as of most: so nothing more is loaded before the first request
         from neurofetch.store.data_source import read_sources, state_folders  # noqa: PLC0415
@@ -547,6 +572,24 @@ class Fetcher:
         source = self.data_source
         where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
         where.others = Others(where.root, where.state, source.identity)
+
+    def _of_one_version(self, chosen: Selection, settings: RunSettings) -> Selection:
+        """See that the data directory is of this version, or is to become one of it.
+
+        Returns
+        -------
+        Selection
+            The same files, and what there is to say of the versions.
+        """
+        version = self.data_source.version
+        if not self.dataset.home or not version:
+            return chosen
+        from neurofetch.store.versions import check_version  # noqa: PLC0415 - see `_Loading`
+
+        notes = check_version(
+            self.directory, self.data_source, chosen.wants, update=settings.update, mix=settings.mix
+        )
+        return chosen._replace(notes=(*notes, *chosen.notes))
 
     def _remember(self, plan: Plan, *, mix: bool) -> None:
         """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""

@@ -143,14 +143,19 @@ class Lister:
     source : PagedSource
     ask : callable
         Makes calls at the same time.
-    bucket : str
-        As it stands in a URL, for messages.
+    place : str
+        What stands before a key in messages, such as ``s3://BUCKET/``.
+    root : str, optional
+        The root of the data set, where that is known beforehand.
     """
 
-    def __init__(self, source: PagedSource, ask: Ask, bucket: str) -> None:
+    def __init__(
+        self, source: PagedSource, ask: Ask, place: str, root: str | None = None
+    ) -> None:
         self._source = source
         self._ask = ask
-        self._bucket = bucket
+        self._place = place
+        self._known_root = root
         self._here: dict[str, list[RemoteFile]] = {}
         """Folders that are listed already."""
         self._in_part: set[str] = set()
@@ -279,6 +284,8 @@ class Lister:
         It is the nearest folder, from this one on upwards, that holds a description of a data set;
         else the folder of the first subject folder in the path; else the folder itself.
         """
+        if self._known_root is not None:
+            return self._known_root
         own = f"{place}{_DESCRIPTION}"
         if _has(peek.files, own) or (peek.level and _has(peek.level.files, own)):
             return place
@@ -349,7 +356,7 @@ class Lister:
 
     def _nothing(self, key: str, near: Level) -> str:
         """Return the message for a URL of nothing: what would match, or what part of it exists."""
-        url = f"s3://{self._bucket}/"
+        url = self._place
         there = _names(near)
         start = f"there is nothing at {url}{key}."
         if there:

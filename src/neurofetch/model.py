@@ -416,7 +416,8 @@ class Digest:
 
     Parameters
     ----------
-    algorithm : {"crc64nvme", "crc32c", "crc32", "sha256", "md5"}
+    algorithm : {"crc64nvme", "crc32c", "crc32", "sha256", "md5", "gitblob"}
+        ``gitblob`` is the name that git gives to the content of a file: a SHA-1.
     value : str
     """
 
@@ -925,9 +926,10 @@ class _StepShape:
     reason: str
     have: int = 0
     verification: VerificationLevel = VerificationLevel.NONE
+    copy_of: str = ""
 
 
-_same_step = Shared[tuple[Action, str, int, VerificationLevel]]()
+_same_step = Shared[tuple[Action, str, int, VerificationLevel, str]]()
 
 
 class Step(Value):
@@ -942,23 +944,27 @@ class Step(Value):
         Bytes of it that are already in a partial file.
     verification : VerificationLevel
         How the file that is kept was verified when it came.
+    copy_of : str
+        Path of another file of the same content, which is here or is fetched first: this one is
+        made of that, and no byte comes over the network for it. "" for none.
     """
 
     __slots__ = ("_rest", "_want")
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]] = shape_of(_StepShape)
     _want: Want
-    _rest: tuple[Action, str, int, VerificationLevel]
+    _rest: tuple[Action, str, int, VerificationLevel, str]
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - as a dataclass takes them
         self,
         want: Want,
         action: Action,
         reason: str,
         have: int = 0,
         verification: VerificationLevel = VerificationLevel.NONE,
+        copy_of: str = "",
     ) -> None:
         self._want = want
-        self._rest = _same_step((action, reason, have, verification))
+        self._rest = _same_step((action, reason, have, verification, copy_of))
 
     def is_like(self, other: Step) -> bool:
         """Whether it is the same for two files, as far as can be told at a glance."""
@@ -1006,6 +1012,11 @@ class Step(Value):
         return self._rest[3]
 
     @property
+    def copy_of(self) -> str:
+        """Path of another file of the same content, of which this one is made; "" for none."""
+        return self._rest[4]
+
+    @property
     def moves(self) -> bool:
         """Whether bytes will move for this file."""
         return self._rest[0] in _MOVING
@@ -1018,7 +1029,7 @@ class Step(Value):
     @property
     def remaining(self) -> int:
         """Bytes still to come; those of an archived file are not expected."""
-        if not self.moves or self.archived:
+        if not self.moves or self.archived or self._rest[4]:
             return 0
         return max(0, (self._want._remote._size or 0) - self._rest[2])
 
@@ -1108,6 +1119,12 @@ class Plan(Faced):
         return self._sorted.bytes_to_fetch
 
     @property
+    def bytes_to_write(self) -> int:
+        """Bytes that the disk has to take: those to come, and copies of what is here or comes."""
+        copies = sum(step.want.remote.size or 0 for step in self.moving if step.copy_of)
+        return self.bytes_to_fetch + copies
+
+    @property
     def bytes_here(self) -> int:
         """Bytes that are already here, partial files included."""
         kept = sum(step.want.remote.size or 0 for step in self.of(Action.KEEP))
@@ -1135,16 +1152,26 @@ class Plan(Faced):
         if not 0 <= index < count:
             msg = f"shard {index} of {count}: the index runs from 0 to {count - 1}"
             raise ValueError(msg)
-        sizes = [step.want.remote.size or 0 for step in self.steps]
         loads = [(0, job) for job in range(count)]  # a heap: the least loaded job first
         mine: set[int] = set()
-        for number in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
+        for numbers, size in _by_content(self.steps):
             load, job = heappop(loads)
-            heappush(loads, (load + sizes[number] + 1, job))
+            heappush(loads, (load + size + len(numbers), job))
             if job == index:
-                mine.add(number)
+                mine.update(numbers)
         steps = tuple(step for number, step in enumerate(self.steps) if number in mine)
         return Plan(self.root, steps, self.notes, self.free)
+
+
+def _by_content(steps: Sequence[Step]) -> list[tuple[list[int], int]]:
+    """Return the numbers of steps, those of one content together, with its bytes; largest first."""
+    groups: dict[object, list[int]] = {}
+    for number, step in enumerate(steps):
+        remote = step._want._remote
+        digest = remote._in.digest
+        groups.setdefault(number if digest is None else (digest, remote._size), []).append(number)
+    sized = [(numbers, steps[numbers[0]]._want._remote._size or 0) for numbers in groups.values()]
+    return sorted(sized, key=lambda group: -group[1])
 
 
 class IncompleteError(NeurofetchError, RuntimeError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from neurofetch.model import Action, Plan, Step
 from neurofetch.planning.dataset import without_clashes
 from neurofetch.planning.local_path import meet, twins
-from neurofetch.planning.plan import kept, make_steps, unresumed
+from neurofetch.planning.plan import kept, make_steps, sharing, unresumed
 from neurofetch.store.audit import recognised
 from neurofetch.store.names import Names
 from neurofetch.store.others import in_the_way
@@ -71,11 +71,29 @@ def plan_wants(
     for first in range(0, len(wants), size):
         some = wants[first : first + size]
         steps += _steps(directory, some, receipts, held, overwrite=overwrite, adopt=adopt)
+    if any(want.remote.digest for want in wants):
+        steps = sharing(steps, _contents_here(directory, steps, receipts))
     directory.surveyed = receipts
     receipts.forget()
     damaged = [_DAMAGED.format(f"{receipts.damaged:,}")] if receipts.damaged else []
     notes = (*notes, *map(_UNREAD.format, receipts.unread), *damaged, *unresumed(steps))
     return Plan(directory.root, tuple(steps), notes, directory.free())
+
+
+def _contents_here(
+    directory: DataDirectory, steps: Iterable[Step], receipts: Receipts
+) -> dict[str, str]:
+    """Return the contents of files that earlier runs fetched, which others want now, by digest."""
+    wanted = {str(step.want.remote.digest) for step in steps if step.moves}
+    replaced = {step.want.path for step in steps if step.moves}
+    found: dict[str, str] = {}
+    for path, receipt in receipts.items() if wanted else ():
+        if receipt.digest not in wanted or receipt.digest in found or path in replaced:
+            continue
+        info = directory.look(path)
+        if info is not None and (info.st_size, info.st_mtime_ns) == (receipt.size, receipt.mtime_ns):
+            found[receipt.digest] = path
+    return found
 
 
 def _steps(

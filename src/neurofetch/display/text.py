@@ -164,7 +164,7 @@ def plan_text(plan: Plan, width: int = WIDTH, *, paths: bool = False) -> str:
     if paths and rows > _FEW:
         lines += ["", *_file_lines(found, width)]
     lines += ["", plan_summary(plan, width, withheld=False)]
-    if plan.free is not None and (left := plan.bytes_to_fetch) > plan.free:
+    if plan.free is not None and (left := plan.bytes_to_write) > plan.free:
         missing = size(left - plan.free)
         lines += wrapped(f"It does not fit on the disk: {missing} more must be free.", width)
     return "\n".join(lines)

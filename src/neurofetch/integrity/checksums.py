@@ -171,17 +171,19 @@ class _CrcHasher:
         return self._crc.hexdigest(self._value)
 
 
-def hasher(algorithm: str) -> Hasher:
+def hasher(algorithm: str, size: int | None = None) -> Hasher:
     """Return a new streaming hasher.
 
     Parameters
     ----------
-    algorithm : {"crc64nvme", "crc32c", "crc32", "sha256", "md5"}
+    algorithm : {"crc64nvme", "crc32c", "crc32", "sha256", "md5", "gitblob"}
+    size : int, optional
+        Bytes that will come: for ``gitblob``, which begins with their number.
 
     Raises
     ------
     ValueError
-        If it is none of these.
+        If it is none of these, or the size is missing.
 
     Examples
     --------
@@ -189,12 +191,29 @@ def hasher(algorithm: str) -> Hasher:
     >>> digest.update(b"123456789")
     >>> digest.hexdigest()
     'e3069283'
+    >>> digest = hasher("gitblob", 6)  # as `printf 'hello\\n' | git hash-object --stdin` says
+    >>> digest.update(b"hello" + bytes([10]))
+    >>> digest.hexdigest()
+    'ce013625030ba8dba906f756967f9e9ca394464a'
     """
+    if algorithm == "gitblob":
+        return _git_blob(size)
     if algorithm == "md5":
         return hashlib.md5(usedforsecurity=False)
     if algorithm == "sha256":
         return hashlib.sha256(usedforsecurity=False)
     return _CrcHasher(crc(algorithm))
+
+
+def _git_blob(size: int | None) -> Hasher:
+    """Return what computes the name that git gives to a file of so many bytes.
+
+    https://git-scm.com/book/en/v2/Git-Internals-Git-Objects: the SHA-1 of a head and the content.
+    """
+    if size is None:
+        msg = "the hash of a git blob begins with its size, which is not known"
+        raise ValueError(msg)
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
 
 class Layout(NamedTuple):

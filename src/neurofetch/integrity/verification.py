@@ -232,7 +232,7 @@ class OnePiece:
         checksum, level = self._checksum, VerificationLevel
         digest, claim, etag = checksum.digest, checksum.claim, (checksum.etag or "").lower()
         if digest is not None:
-            whole = hasher(digest.algorithm)
+            whole = hasher(digest.algorithm, checksum.size)
             return [(whole, digest.value, level.CHECKSUM)], whole
         if checksum.kind == "md5":
             whole = hasher("md5")
@@ -343,7 +343,9 @@ def check_parts(
     content = f"{name}:{total}"
     if checksum.digest is not None:
         found = (
-            total if checksum.digest.algorithm == name else _hash(checksum.digest.algorithm, again)
+            total
+            if checksum.digest.algorithm == name
+            else _hash(checksum.digest.algorithm, again, checksum.size)
         )
         if found != checksum.digest.value:
             raise checksum.mismatch(level.CHECKSUM, found, content)
@@ -427,8 +429,8 @@ def _as_told(size: int, count: int, first: int, part_length: PartLength) -> Layo
     return Layout(last, tuple(runs))
 
 
-def _hash(algorithm: str, again: Reader) -> str:
-    digest = hasher(algorithm)
+def _hash(algorithm: str, again: Reader, size: int | None = None) -> str:
+    digest = hasher(algorithm, size)
     for block in again():
         digest.update(block)
     return digest.hexdigest()

@@ -120,6 +120,7 @@ class Client:
             lambda: len(self._live) + self._dialing,
         )
         self._routes: dict[tuple[str, str], Route] = {}
+        self._granted: dict[tuple[str, str, int], str] = {}
         self.outages = Outages(network.patience, self._answers)
         self._sleep = SleepWatch()
         self._woke = 0.0
@@ -129,6 +130,31 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def authorize(self, server: str, value: str) -> None:
+        """Send an ``Authorization`` header with every request to one server, and to no other.
+
+        Where a redirect leads to another server, or another port, it is not sent along. It is shown
+        nowhere.
+
+        Parameters
+        ----------
+        server : str
+            An ``http://`` or ``https://`` URL: what is behind the host and its port does not count.
+        value : str
+            The header, such as ``Bearer …``; "" to send none any more.
+
+        Raises
+        ------
+        UsageError
+            If it is no such URL, or the value cannot be sent: neither is in the message.
+        """
+        scheme, _, rest = server.partition("://")
+        route = self._target(f"{scheme}://{rest.partition('/')[0]}/")[0]
+        if not value.isascii() or not value.isprintable():
+            msg = "a token holds a character that cannot be sent. Nothing was asked. Correct it."
+            raise UsageError(msg)
+        self._granted[route.scheme, route.host, route.port] = value
 
     def send(self, request: Request) -> Response:
         """Send a request and return the response, whatever its status; redirects are followed.
@@ -190,6 +216,7 @@ class Client:
 
     def _said(self, request: Request, connection: Connection, data: bytes) -> Pending:
         connection.asked = time.monotonic()
+        connection.bear_with(request.patience)
         try:
             connection.sock.sendall(data)
         except OSError as error:
@@ -279,7 +306,11 @@ class Client:
         )
 
     def _headers(self, request: Request, route: Route) -> dict[str, str]:
-        headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **request.headers}
+        headers = {"User-Agent": self._agent, "Accept-Encoding": "identity"}
+        granted = self._granted.get((route.scheme, route.host, route.port))
+        if granted:
+            headers["Authorization"] = granted
+        headers.update(request.headers)
         if route.proxy is not None and route.scheme == "http":
             credentials = parsed_proxy(route.proxy).credentials
             if credentials:

@@ -90,6 +90,9 @@ class Request:
     body : bytes or None
     redirects : int
         How many to follow. From https to http none is followed.
+    patience : float
+        Seconds without a byte that are allowed, where that is more than for others: for an answer
+        that takes long to be worked out.
     """
 
     url: str
@@ -97,6 +100,7 @@ class Request:
     method: str = "GET"
     body: bytes | None = None
     redirects: int = 5
+    patience: float = 0.0
 
     @property
     def shown_url(self) -> str:

@@ -67,6 +67,7 @@ class Connection:
         "_read",
         "_readable",
         "_slice",
+        "_usual",
         "ahead",
         "asked",
         "idle_since",
@@ -91,7 +92,7 @@ class Connection:
         self.may_talk = False
         """Whether a body may come that is none: some servers send one after HEAD."""
         self.idle_since = 0.0
-        self._patience = sock.gettimeout() or 0.0
+        self._usual = self._patience = sock.gettimeout() or 0.0
         self._slice = min(_SLICE, self._patience)
         self._new = _NEW
         """Bytes of which each is told as soon as it is here."""
@@ -107,6 +108,10 @@ class Connection:
             self._all = socket.MSG_WAITALL
         else:
             sock.settimeout(self._slice or None)
+
+    def bear_with(self, seconds: float) -> None:
+        """Wait for so long without a byte, from now on, where that is longer than usual."""
+        self._patience = max(self._usual, seconds)
 
     def unasked(self) -> bytes | None:
         """Return what came although nothing was asked; None where nothing did.

@@ -90,6 +90,8 @@ class Dataset:
     kind : str
         What a data directory remembers of where its files come from: "bids" for any bucket in
         BIDS layout.
+    home : str
+        What names the data set, where that is no bucket: ``openneuro:ds000246``.
     """
 
     name: str
@@ -101,6 +103,12 @@ class Dataset:
     tidy_labels: bool = False
     state: str = ".neurofetch"
     kind: str = "bids"
+    home: str = ""
+
+    @property
+    def origin(self) -> str:
+        """What stands before a key where it is named: ``s3://BUCKET/``, ``openneuro:ds000246/``."""
+        return f"{self.home}/" if self.home else f"s3://{self.bucket}/"
 
     def path(self, key: str) -> str:
         """Return the local path of a key.

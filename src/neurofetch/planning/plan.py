@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DiskFullError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import LocalFile, RemoteFile, Want
 
-__all__ = ["ANOTHERS", "MODIFIED", "check_space", "kept", "make_plan", "make_steps", "unresumed"]
+__all__ = ["ANOTHERS", "MODIFIED", "check_space", "kept", "make_plan", "make_steps", "sharing", "unresumed"]
 
 _SMALL = 256 * 1024
 """Bytes; a file up to this size comes at once, so there is nothing to resume."""
@@ -82,6 +83,40 @@ def make_steps(
     return steps
 
 
+def sharing(steps: Sequence[Step], here: Mapping[str, str]) -> list[Step]:
+    """Return the same steps; of files of one content, one is fetched and the others are copies.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+    here : mapping of str to str
+        Digests, as text, of files that are here, with the path of one of each. Those that the steps
+        keep are known without that.
+    """
+    known = {
+        str(step.want.remote.digest): step.want.path
+        for step in steps
+        if step.action is Action.KEEP and step.verification is VerificationLevel.CHECKSUM
+    }
+    first: dict[str, str] = {**here, **known}
+    found = []
+    for step in sorted(steps, key=lambda one: one.action is not Action.RESUME):
+        digest = step.want.remote.digest
+        if digest is None or not step.moves:
+            continue
+        other = first.setdefault(str(digest), step.want.path)
+        if other != step.want.path:
+            found.append((step, other))
+    if not found:
+        return list(steps)
+    copies = {
+        step.want.path: replace(step, have=0, copy_of=other)
+        for step, other in found
+        if step.action is not Action.RESUME
+    }
+    return [copies.get(step.want.path, step) for step in steps]
+
+
 def unresumed(steps: Iterable[Step]) -> tuple[str, ...]:
     """Say how many files begin anew if they are interrupted, since nothing guards their version.
 
@@ -99,7 +134,7 @@ def unresumed(steps: Iterable[Step]) -> tuple[str, ...]:
     for step in steps:
         remote = step.want.remote
         large = remote.size or 0
-        if large > _SMALL and step.moves and not _resumes(remote):
+        if large > _SMALL and step.moves and not step.copy_of and not _resumes(remote):
             count, size = count + 1, size + large
     if not count:
         return ()
@@ -205,10 +240,11 @@ def check_space(plan: Plan) -> None:
     DiskFullError
         If they do not.
     """
-    if plan.free is not None and plan.bytes_to_fetch > plan.free:
-        missing = plan.bytes_to_fetch - plan.free
+    needed = plan.bytes_to_write
+    if plan.free is not None and needed > plan.free:
+        missing = needed - plan.free
         msg = (
-            f"{plan.bytes_to_fetch:,} bytes are still to come, but only {plan.free:,} are free on "
+            f"{needed:,} bytes are still to come, but only {plan.free:,} are free on "
             f"the disk of {plan.root}: {missing:,} too few. Nothing was fetched. Free some space, "
             "choose fewer files, or use a data directory on another disk."
         )

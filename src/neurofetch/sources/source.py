@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Level", "ListedSource", "Source"]
+__all__ = ["Level", "ListedSource", "Source", "at_once"]
 
 
 class Level(NamedTuple):
@@ -73,6 +73,19 @@ class Source(Protocol):
         address.
         """
         ...
+
+
+def at_once(source: Source, remote: RemoteFile) -> int | None:
+    """Return how many files of the kind of this one may be asked for at once; None for no bound.
+
+    Parameters
+    ----------
+    source : Source
+        One that has such files says so by a method of this name.
+    remote : RemoteFile
+    """
+    bound = getattr(source, "at_once", None)
+    return None if bound is None else bound(remote)
 
 
 class ListedSource:

@@ -237,7 +237,7 @@ def _read_through(
     expected = want.remote.digest
     if expected is None:
         return here.path, here
-    digest = hasher(expected.algorithm)
+    digest = hasher(expected.algorithm, here.size)
     for block in read_blocks(str(directory.root / here.path)):
         digest.update(block)
     read = replace(here, digest=f"{expected.algorithm}:{digest.hexdigest()}")
@@ -385,7 +385,7 @@ class _Inspector:
 
     def _against_digest(self, here: LocalFile, receipt: Receipt) -> Finding:
         algorithm, _, expected = receipt.digest.partition(":")
-        digest = hasher(algorithm)
+        digest = hasher(algorithm, here.size)
         for block in self._meter.blocks(here.path, self._directory.root):
             digest.update(block)
         found = digest.hexdigest()

@@ -51,6 +51,7 @@ VERSION = 1
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
 _TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "tool", "first", "last"]
+_OF_OPENNEURO = re.compile(r"s3://openneuro\.org/(ds[0-9]+)")
 _TRIES = 5
 _LARGEST = 1 << 20
 """Bytes. What is larger is no such file, and no description of a data set."""
@@ -104,6 +105,16 @@ class DataSource:
     def identity(self) -> str:
         """What tells it from other data sets: not the server, which may be a mirror."""
         return self.kind if self.kind == "neurovault" else self.url.rstrip("/")
+
+    def is_of(self, other: DataSource) -> bool:
+        """Whether it is the same data set: also where one tells of OpenNeuro, one of its bucket."""
+        return self._plainly == other._plainly
+
+    @property
+    def _plainly(self) -> str:
+        """The identity, with one name for what has two."""
+        at_openneuro = _OF_OPENNEURO.fullmatch(self.identity)
+        return f"openneuro:{at_openneuro[1]}" if at_openneuro else self.identity
 
     @property
     def key(self) -> str:
@@ -333,11 +344,11 @@ def check_source(root: Path, state: Path, source: DataSource, base: str = "", *,
     """
     known = {folder: read_sources(folder) for folder in {state, *state_folders(root)}}
     every = [one for sources in known.values() for one in sources]
-    if every and not mix and source.identity not in {one.identity for one in every}:
+    if every and not mix and not any(one.is_of(source) for one in every):
         raise _refusal(root, ", and ".join(map(str, every)), source)
     mine = known[state]
     if mine:
-        return "" if mine[0].identity == source.identity else source.key
+        return "" if mine[0].is_of(source) else source.key
     if not every and not mix and source.url.startswith("s3://"):
         other = _other_base(state, base)
         if other is not None:
@@ -400,7 +411,7 @@ def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None
     if first is None and _make(state, described(state.parent, source)):
         return ""
     first = first or _read(state / _FIRST)
-    if first is not None and first.identity == source.identity:
+    if first is not None and first.is_of(source):
         _renew(state, _FIRST, first, described(state.parent, source))
         return ""
     name = f"source-{source.key}.json"
@@ -499,7 +510,7 @@ def described(root: Path, source: DataSource) -> DataSource:
     with contextlib.suppress(OSError):
         changes = _VERSION_IN_CHANGES.match(_beginning(root / "CHANGES"))
         version = version or (changes[1].decode() if changes else "")
-    return replace(source, name=name, doi=doi, version=version)
+    return replace(source, name=name, doi=doi, version=source.version or version)
 
 
 def _text(value: object) -> str:

@@ -278,7 +278,8 @@ class LargeFile:
 
     def _prepare(self) -> None:
         checksum = self._server_checksum()
-        if not checksum.size or not checksum.etag or is_weak(checksum.etag):
+        told = bool(checksum.etag) or checksum.listed is not None
+        if not checksum.size or not told or is_weak(checksum.etag):
             raise NoRangesError  # also where it is said to be empty: the file itself is asked
         partial = self.context.attempts.run(lambda: self._partial(checksum), self.tell)
         self.life.held = partial
@@ -305,7 +306,7 @@ class LargeFile:
     def _server_checksum(self) -> ServerChecksum:
         """Ask for the server's checksum of the whole object: one request for a large file."""
         remote = self.remote
-        if remote.digest is not None and remote.etag and not self._changes:
+        if remote.digest is not None and not self._changes:
             return ServerChecksum.of(remote)
         context = self.context
         now, headers = look(

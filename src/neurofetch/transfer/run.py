@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._threads import few_collections, started
@@ -13,6 +14,7 @@ from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
 from neurofetch.net.retry import Attempts
 from neurofetch.planning.plan import check_space
+from neurofetch.sources.source import at_once
 from neurofetch.store.owner import BEAT_SECONDS
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal
@@ -156,6 +158,7 @@ class _Sorted(NamedTuple):
     tiny: list[tuple[int, Step]]
     whole: list[tuple[int, Step]]
     large: list[tuple[int, Step]]
+    copies: list[tuple[int, Step]]
 
 
 class _Transfer:
@@ -194,7 +197,8 @@ class _Transfer:
         self._lock = threading.Lock()
         may_flow = inspect is None and not client.bounded
         self._sorted = _sort(plan, source, options, may_flow=may_flow)
-        tiny, whole, large = (len(steps) for steps in self._sorted)
+        tiny, whole, large, copies = (len(steps) for steps in self._sorted)
+        whole += copies
         most, free = _shared_out(free_descriptors())
         self._crowd = crowd = crowd_for(options, tiny, whole, large, free)
         schedule = Schedule(max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), 0)
@@ -266,7 +270,42 @@ class _Transfer:
             tasks.append(OpenLarge(LargeFile(self._context, life, before, mine)))
         tasks += [FetchTiny(self._whole(number, step)) for number, step in self._sorted.tiny]
         tasks += [self._resumed_or_whole(number, step, held) for number, step in self._sorted.whole]
+        tasks += self._copies({task.file.step.want.path: task.file for task in tasks})
         return tasks
+
+    def _copies(self, others: Mapping[str, FileLife]) -> list[Task]:
+        """Return the tasks of files that are made of others that are here.
+
+        Those that are made of files that are still to come wait for the ends of these.
+        """
+        now: list[Task] = []
+        waiting: dict[str, list[WholeFile]] = {}
+        for number, step in self._sorted.copies:
+            life, before = self._life(number, step)
+            whole = WholeFile(self._context, life, before, copy_of=step.copy_of)
+            if step.copy_of in others:
+                waiting.setdefault(step.copy_of, []).append(whole)
+            else:
+                now.append(FetchWhole(whole))
+        for path, files in waiting.items():
+            others[path].then = partial(self._followed, files)
+        return now
+
+    def _followed(self, files: Sequence[WholeFile], came: bool) -> None:  # noqa: FBT001
+        """Begin with the files that waited for another one, which has come to its end.
+
+        If it could not be had, the first of them is asked for, and the others wait for that one.
+        """
+        if came:
+            self._context.schedule.add([FetchWhole(file) for file in files])
+            return
+        first, *rest = files
+        first.copy_of = ""
+        for file in rest:
+            file.copy_of = first.life.step.want.path
+        if rest:
+            first.life.then = partial(self._followed, rest)
+        self._context.schedule.add([FetchWhole(first)])
 
     def _resumed_or_whole(self, number: int, step: Step, held: dict[str, list[Held]]) -> Task:
         """Return the task of a file that comes in one piece, of which a part may be here."""
@@ -486,15 +525,18 @@ def _sort(plan: Plan, source: Source, options: Options, *, may_flow: bool) -> _S
     may_flow : bool
         Whether one thread may ask for many tiny files before the first has come.
     """
-    found = _Sorted([], [], [])
+    found = _Sorted([], [], [], [])
     for number, step in enumerate(plan.steps):
         if not step.moves:
             continue
         remote = step.want.remote
         known = remote.ranges and bool(remote.etag or remote.digest)
-        if known and (remote.size or 0) > options.single_limit:
+        may_be_tiny = may_flow and not source.signed(remote) and at_once(source, remote) is None
+        if step.copy_of:
+            found.copies.append((number, step))
+        elif known and (remote.size or 0) > options.single_limit:
             found.large.append((number, step))
-        elif may_flow and (remote.size or IN_MEMORY + 1) <= IN_MEMORY and not source.signed(remote):
+        elif may_be_tiny and (remote.size or IN_MEMORY + 1) <= IN_MEMORY:
             found.tiny.append((number, step))
         else:
             found.whole.append((number, step))

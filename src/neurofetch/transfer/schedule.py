@@ -41,6 +41,8 @@ class TaskKind(enum.Enum):
     """Fetch a file so small that one thread asks for many before the first has come."""
     WHOLE = "whole"
     """Fetch a file in one request."""
+    FEW = "few"
+    """Fetch a file in one request, of a server that is asked for few at a time."""
     OPEN = "open"
     """Open a large file, and hand out its parts."""
     PART = "part"
@@ -52,11 +54,12 @@ class TaskKind(enum.Enum):
 _ROWS = {
     TaskKind.TINY: "tiny files",
     TaskKind.WHOLE: "files in one request",
+    TaskKind.FEW: "files that are asked for few at a time",
     TaskKind.OPEN: "large files",
     TaskKind.PART: "parts",
 }
 """What the tasks of a row are called in messages."""
-_BULK = (TaskKind.PART, TaskKind.WHOLE)
+_BULK = (TaskKind.PART, TaskKind.WHOLE, TaskKind.FEW)
 """Tasks that are bound by what the line brings, not by how far away the server is."""
 
 
@@ -110,10 +113,12 @@ class Board:
         Large files open at once.
     bulk : int
         Parts in flight at once.
+    few : int
+        Files in flight at once, of a server that is asked for few at a time.
     """
 
-    def __init__(self, jobs: int, bulk: int) -> None:
-        self._limits = {TaskKind.PART: bulk}
+    def __init__(self, jobs: int, bulk: int, few: int = 4) -> None:
+        self._limits = {TaskKind.PART: bulk, TaskKind.FEW: few}
         self._jobs = jobs
         self._width: int | None = None
         self._part_last = False
@@ -163,6 +168,8 @@ class Board:
     def _order(self, *, tiny: bool) -> Iterable[TaskKind]:
         """Return the kinds that may be handed out now, the most urgent first."""
         room = self._width is None or self.bulk_in_flight < self._width
+        if room and self._flying[TaskKind.FEW] < self._limits[TaskKind.FEW]:
+            yield TaskKind.FEW
         if room and self._part_is_next:
             yield TaskKind.PART
         if len(self._open) < self._jobs and self._parts_run_short:
@@ -246,7 +253,7 @@ class Board:
     @property
     def bulk_in_flight(self) -> int:
         """Parts and files in one request that are in flight."""
-        return self._flying[TaskKind.PART] + self._flying[TaskKind.WHOLE]
+        return sum(self._flying[kind] for kind in _BULK)
 
     def waits(self, *kinds: TaskKind) -> bool:
         """Whether tasks of one of these kinds are left to be handed out."""

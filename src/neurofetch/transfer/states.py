@@ -122,9 +122,23 @@ class FileLife:
         How often another process was found to be at work on it.
     held : Held or None
         What is closed when the file is left.
+    then : callable or None
+        Called once at its end, before it is written down, with whether the file is in its place:
+        others may wait for it.
     """
 
-    __slots__ = ("_book", "_claims", "_later", "held", "looks", "number", "short", "state", "step")
+    __slots__ = (
+        "_book",
+        "_claims",
+        "_later",
+        "held",
+        "looks",
+        "number",
+        "short",
+        "state",
+        "step",
+        "then",
+    )
 
     def __init__(
         self, number: int, step: Step, short: str, *, claims: Claims, book: Book, later: Later
@@ -135,6 +149,7 @@ class FileLife:
         self.state = FileState.PLANNED
         self.looks = 0
         self.held: Held | None = None
+        self.then: Callable[[bool], None] | None = None
         self._claims = claims
         self._book = book
         self._later = later
@@ -181,6 +196,9 @@ class FileLife:
         """Leave the file for good, and write down what became of it."""
         to = FileState.SETTLED if outcome.ok else FileState.FAILED
         self._check(to)  # else the end would be written down twice
+        then, self.then = self.then, None
+        if then is not None:  # while the schedule cannot be over, since this file is not
+            then(outcome.ok)
         try:
             self._move(to)
         finally:

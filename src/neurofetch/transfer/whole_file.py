@@ -7,6 +7,7 @@ later run resumes.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import replace
@@ -22,7 +23,13 @@ from neurofetch.errors import (
     VerificationError,
 )
 from neurofetch.integrity.checksums import part_count
-from neurofetch.integrity.verification import EtagError, OnePiece, ServerChecksum, Verified
+from neurofetch.integrity.verification import (
+    EtagError,
+    OnePiece,
+    ServerChecksum,
+    Verified,
+    read_blocks,
+)
 from neurofetch.model import Action, Outcome, RemoteFile, Status, VerificationLevel
 from neurofetch.net.client import REDIRECTS
 from neurofetch.net.connect import no_descriptor_left
@@ -41,7 +48,9 @@ from neurofetch.sources.ask import (
     tells_etag,
 )
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
+from neurofetch.sources.source import at_once
 from neurofetch.store.atomic import write_all
+from neurofetch.store.directory import FULL
 from neurofetch.transfer.context import FOLDER_GONE
 from neurofetch.transfer.part_file import LostPartialError, PartFile
 from neurofetch.transfer.receive import gulps, tell_progress
@@ -60,6 +69,8 @@ if TYPE_CHECKING:
     Reader = Callable[[], Iterable[bytes | memoryview]]
 
 __all__ = ["IN_MEMORY", "FetchTiny", "FetchWhole", "WholeFile", "another_look"]
+
+_log = logging.getLogger("neurofetch")
 
 IN_MEMORY = 256 * 1024
 """Bytes; a body up to this size is read at once."""
@@ -80,11 +91,11 @@ _FIRST_LOOK, _LONGEST_LOOK = 0.25, 2.0
 class FetchWhole:
     """The task of fetching a file in one request, in a thread of its own."""
 
-    __slots__ = ("_whole", "file")
-    kind = TaskKind.WHOLE
+    __slots__ = ("_whole", "file", "kind")
 
     def __init__(self, whole: WholeFile) -> None:
         self._whole = whole
+        self.kind = TaskKind.FEW if whole.one_of_few else TaskKind.WHOLE
         self.file = whole.life
 
     def run(self) -> None:
@@ -131,6 +142,8 @@ class WholeFile:
         Modification time in nanoseconds that the survey saw; None where it saw no file.
     moved, retried : int
         Bytes that came, and attempts that failed, before it was decided to fetch in one request.
+    copy_of : str
+        Path of a file in the data directory that has the same content, as far as is known.
     """
 
     def __init__(
@@ -141,9 +154,11 @@ class WholeFile:
         *,
         moved: int = 0,
         retried: int = 0,
+        copy_of: str = "",
     ) -> None:
         self.life = life
         self._remote = life.step.want.remote
+        self.copy_of = copy_of
         self._context = context
         self._before = before
         self._moved = self._moved_before = moved
@@ -164,12 +179,17 @@ class WholeFile:
         self._resumes = True
         """Whether it goes on where a connection ended: some servers cannot."""
 
+    @property
+    def one_of_few(self) -> bool:
+        """Whether its server is asked for few files at a time, and not for a copy of one here."""
+        return not self.copy_of and at_once(self._context.source, self._remote) is not None
+
     # -- the two ways to fetch it ------------------------------------------------------------
 
     def fetch(self) -> None:
         """Claim the file and fetch it, with as many attempts as the rules allow."""
         self._others = False
-        if self._context.client.parts_away(self._remote.url):
+        if not self.copy_of and self._context.client.parts_away(self._remote.url):
             self.life.wait(FetchWhole(self), _AWAY)  # the thread is for those that can come
         elif self._claimed():
             self._conclude(self._outcome)
@@ -347,6 +367,8 @@ class WholeFile:
 
     def _fetch_twice(self) -> tuple[Verified, int]:
         """Fetch; once more from scratch when the bytes are wrong, and when the object changed."""
+        if self.copy_of and (copied := self._copied()):
+            return copied
         while True:
             try:
                 return self._fetch()
@@ -359,6 +381,26 @@ class WholeFile:
                 self._came_before = error.verified.digest if isinstance(error, EtagError) else ""
             self._retried += 1
             self.life.fetch_anew()
+
+    def _copied(self) -> tuple[Verified, int] | None:
+        """Make it of the file here that has the same content; None where that turns out wrong."""
+        other, self.copy_of = self.copy_of, ""
+        piece = OnePiece(ServerChecksum.of(self._remote))
+        note = f"made of {other}, which has the same content"
+        try:
+            with self._new_file() as temporary:
+                for block in read_blocks(str(self._context.directory.root / other)):
+                    piece.update(block)
+                    write_all(temporary.fd, block)
+                self.life.verify()
+                verified = piece.settle()._replace(note=note)
+                return self._kept(temporary, verified, piece.length)
+        except (OSError, VerificationError) as error:
+            if isinstance(error, LostTemporaryError) or getattr(error, "errno", 0) in FULL:
+                raise
+            _log.debug("%s is not made of %s: %s", self._remote.key, other, error)
+        self.life.fetch_anew()
+        return None
 
     def _look_again(self) -> None:
         """Ask what the object, which is said to have changed, is like now."""
@@ -696,10 +738,11 @@ class _Begun:
     @property
     def _may_stay(self) -> bool:
         """Whether a later run could go on with it: the listing tells what it is of."""
-        etag = self._checksum.etag
+        checksum = self._checksum
+        etag = checksum.etag
         return (
             self.remote is not None
-            and bool(etag)
+            and (bool(etag) or checksum.listed is not None)
             and not is_weak(etag)
             and _WORTH <= self.count <= (self._checksum.size or 0)
         )
