@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from neurofetch import console
 from neurofetch.console import ExitCode
 from neurofetch.neurovault._cli import add_neurovault
+from neurofetch.openneuro._cli import add_openneuro
 from neurofetch.planning.entities import ENTITY_NAMES
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_clean(commands)
     add_neurovault(commands)
+    add_openneuro(commands)
     return parser
 
 
