@@ -513,7 +513,8 @@ def _root(dest: Where | None, data_dir: Where | None, default: Where | None = No
     root = data_dir if dest is None else dest
     root = default if root is None else root
     if root is None:
-        msg = "no data directory was given. Nothing was done. Say where the files are: data_dir=..."
+        msg = "no data directory was given. Nothing was done. Say where the files are: "
+        msg += "data_dir=... (--data-dir DIR)"
         raise UsageError(msg)
     return given_path(root)
 
@@ -534,15 +535,11 @@ class _Asked(NamedTuple):
     make_source: MakeSource | None = None
     folder: str | None = None
 
-    def changed(self, **what: Any) -> _Asked:  # noqa: ANN401 - as `dataclasses.replace`
+    def changed(self, **what: Any) -> _Asked:
         return self._replace(dataset=replace(self.dataset, **what))
 
-    def fetcher(
-        self, root: Path, *, network: Network | None = None, new: bool = False
-    ) -> Fetcher:
-        return Fetcher(
-            self.dataset, root, network=network, new=new, make_source=self.make_source
-        )
+    def fetcher(self, root: Path, *, network: Network | None = None, new: bool = False) -> Fetcher:
+        return Fetcher(self.dataset, root, network=network, new=new, make_source=self.make_source)
 
 
 def _asked(url: str, region: str | None, *, bare: bool = False) -> _Asked:

@@ -57,8 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="neurofetch",
         description="Fetch public brain-imaging data, and verify it.",
         examples=(
+            "neurofetch get openneuro:ds000246@1.0.1 --subject 0001",
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01",
-            "neurofetch verify ds000001",
+            "neurofetch verify ds000246",
             "neurofetch neurovault fetch --collection 1952",
         ),
     )
@@ -76,24 +77,30 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "get",
-        help="fetch files of a public BIDS bucket",
-        usage="neurofetch get s3://BUCKET/PREFIX --data-dir DIR [which files] [options]",
-        description="Fetch files of a public BIDS bucket, verified to the last byte. "
-        "You can run it again: files that are already here are skipped.",
+        help="fetch files of OpenNeuro, or of a public BIDS bucket",
+        usage="neurofetch get DATASET [--data-dir DIR] [which files] [options]",
+        description="Fetch files of a data set of OpenNeuro, or of a public BIDS bucket, verified "
+        "to the last byte. You can run it again: files that are already here are skipped.",
         examples=(
-            "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01 --dry-run",
+            "neurofetch get ds000246 --subject 0001 --dry-run",
+            "neurofetch get openneuro:ds000246@1.0.1/sub-0001/meg",
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --suffix bold T1w",
             "neurofetch get s3://openneuro.org/ds000117 --data-dir ds000117 --sub 01 --follow",
         ),
     )
     parser.add_argument(
-        "url", metavar="s3://BUCKET/PREFIX", help="a data set, or a folder or a file of one"
+        "url",
+        metavar="DATASET",
+        help="of OpenNeuro an accession number, with a version and a path if need be "
+        "(openneuro:ds000246@1.0.1/sub-0001), a DOI, or the address that a browser shows; of a "
+        "bucket s3://BUCKET/PREFIX",
     )
     console.add_filters(parser, _FILTERS)
     _add_choices(console.group_of(parser, console.CHOICE))
     console.add_filters(parser, _ENTITIES, _UNLISTED, console.ENTITIES)
     _add_along(console.group_of(parser, console.ALONG))
-    console.add_data_dir(parser, required=True, title=console.TRANSFER)
+    default = "for OpenNeuro, a folder named by the data set"
+    console.add_data_dir(parser, default, title=console.TRANSFER)
     console.add_transfer(parser)
     where = console.group_of(parser, console.TRANSFER)
     where.add_argument("--region", help="of the bucket (default: found out)")
@@ -102,6 +109,12 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         action="store_true",
         help="fetch into a data directory of another data set; no file of one replaces one of "
         "the other",
+    )
+    where.add_argument(
+        "--update",
+        action="store_true",
+        help="fetch this version into a data directory of another one: files whose content differs "
+        "are replaced",
     )
     where.add_argument(
         "--verify",
@@ -184,6 +197,7 @@ def _get(arguments: argparse.Namespace) -> int:
         "region": arguments.region,
         "follow": arguments.follow,
         "mix": arguments.mix,
+        "update": arguments.update,
         "verify": arguments.verify,
         "bare": arguments.bare,
         "permissive": arguments.permissive,

@@ -165,9 +165,7 @@ class RunSettings:
         ConfigError
             If an environment variable is wrong.
         """
-        check_switches(
-            overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix, update=update
-        )
+        check_switches(overwrite=overwrite, verify=verify, dry_run=dry_run, mix=mix, update=update)
         network = Network.from_environment()
         patience = network.patience if patience is None else patience
         return cls(
@@ -522,25 +520,22 @@ class Fetcher:
         """The data set, as a data directory remembers it."""
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
-        dataset, endpoint, address = self.dataset, "", ""
+        dataset, server = self.dataset, None
         if dataset.home:
-            url, server = dataset.home, str(getattr(self.source, "server", ""))
-            address = plain_url(server) if server else ""
-            endpoint = address.rpartition("://")[2]
+            url, server = dataset.home, getattr(self.source, "server", None)
         elif dataset.bucket:
             url = f"s3://{dataset.bucket}/{dataset.base}".rstrip("/")
             server = bucket_of(dataset).endpoint
-            address = plain_url(server) if server else ""
-            endpoint = address.rpartition("://")[2]
         else:
             name = str(getattr(self.source, "name", ""))
             url = plain_url(name) if "://" in name else dataset.name
+        address = plain_url(server) if server else ""
         tool = f"neurofetch {__version__}"
         tidy = dataset.tidy_labels
         return DataSource(
             dataset.kind,
             url,
-            endpoint,
+            address.rpartition("://")[2],
             tool=tool,
             tidy_labels=tidy,
             server=address,

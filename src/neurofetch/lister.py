@@ -149,9 +149,7 @@ class Lister:
         The root of the data set, where that is known beforehand.
     """
 
-    def __init__(
-        self, source: PagedSource, ask: Ask, place: str, root: str | None = None
-    ) -> None:
+    def __init__(self, source: PagedSource, ask: Ask, place: str, root: str | None = None) -> None:
         self._source = source
         self._ask = ask
         self._place = place

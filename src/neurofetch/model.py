@@ -859,11 +859,13 @@ class Receipt:
     damaged: bool = False
 
     def is_of(self, remote: RemoteFile) -> bool:
-        """Whether this is the object that a listing tells of, by its ETag.
+        """Whether this is the object that a listing tells of, by its content or its ETag.
 
         Where listing and object disagreed already when it was fetched, the size must agree too.
         """
-        etag = remote.etag
+        digest, etag = remote.digest, remote.etag
+        if digest is not None and self.digest == str(digest):
+            return True
         if not etag:
             return False
         listed = self.listed == etag and remote.size in (None, self.size)

@@ -91,7 +91,10 @@ def _contents_here(
         if receipt.digest not in wanted or receipt.digest in found or path in replaced:
             continue
         info = directory.look(path)
-        if info is not None and (info.st_size, info.st_mtime_ns) == (receipt.size, receipt.mtime_ns):
+        if info is not None and (info.st_size, info.st_mtime_ns) == (
+            receipt.size,
+            receipt.mtime_ns,
+        ):
             found[receipt.digest] = path
     return found
 

@@ -86,7 +86,7 @@ _FILE = ("path", "unit", "key", "url", "etag", "checksum_algorithm", "checksum_v
 def _columns_of(result: Plan | Report | Audit) -> list[str]:
     """Return the columns, which are the same for a result without files."""
     if isinstance(result, Plan):
-        more = "modified storage_class why action reason bytes_here bytes_to_fetch"
+        more = "modified storage_class why action reason copy_of bytes_here bytes_to_fetch"
         return [*_FILE, *more.split()]
     if isinstance(result, Report):
         more = "status reason advice verification bytes_moved seconds retries"

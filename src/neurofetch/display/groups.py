@@ -81,7 +81,8 @@ class Group:
         self.bytes += size
         self.here += size if step.action is Action.KEEP else have
         self.partly += files * (step.action is Action.RESUME)
-        self.to_fetch += max(0, size - have) if step.moves and not step.archived else 0
+        comes = step.moves and not step.archived and not step.copy_of
+        self.to_fetch += max(0, size - have) if comes else 0
         if kind.name and (kind.unit or len(self.names) <= _ROWS):
             self.names[kind.name] = None
         if kind.subject:
@@ -168,7 +169,9 @@ def sections(steps: Iterable[Step]) -> list[Section]:
             before, twin = folder, step
             reason, of_subject = _reason(step), bool(_place(folder).subject)
             alike, mine = found.setdefault(reason, ([], []))
-            by_end = seen.setdefault((reason, step.action, step.have, folder), {})
+            by_end = seen.setdefault(
+                (reason, step.action, step.have, bool(step.copy_of), folder), {}
+            )
         mine.append(step)
         # Of a subject's files, a folder and the end of the name tell the kind.
         end = name.rpartition("_")[2] if of_subject and name[:4] == "sub-" else name

@@ -198,6 +198,7 @@ def _step(step: Step) -> dict[str, Any]:
         "why": want.why,
         "action": step.action.value,
         "reason": step.reason,
+        "copy_of": step.copy_of or None,
         "bytes_here": _bytes_here(step),
         "bytes_to_fetch": step.remaining,
     }

@@ -191,10 +191,10 @@ def hasher(algorithm: str, size: int | None = None) -> Hasher:
     >>> digest.update(b"123456789")
     >>> digest.hexdigest()
     'e3069283'
-    >>> digest = hasher("gitblob", 6)  # as `printf 'hello\\n' | git hash-object --stdin` says
-    >>> digest.update(b"hello" + bytes([10]))
+    >>> digest = hasher("gitblob", 5)  # as `printf hello | git hash-object --stdin` says
+    >>> digest.update(b"hello")
     >>> digest.hexdigest()
-    'ce013625030ba8dba906f756967f9e9ca394464a'
+    'b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0'
     """
     if algorithm == "gitblob":
         return _git_blob(size)

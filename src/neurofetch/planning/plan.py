@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from neurofetch.model import LocalFile, RemoteFile, Want
 
-__all__ = ["ANOTHERS", "MODIFIED", "check_space", "kept", "make_plan", "make_steps", "sharing", "unresumed"]
+__all__ = [
+    "ANOTHERS",
+    "MODIFIED",
+    "check_space",
+    "kept",
+    "make_plan",
+    "make_steps",
+    "sharing",
+    "unresumed",
+]
 
 _SMALL = 256 * 1024
 """Bytes; a file up to this size comes at once, so there is nothing to resume."""

@@ -40,6 +40,7 @@ __all__ = [
     "ASK_FOR_CHECKSUM",
     "PAST_CACHES",
     "NoRangesError",
+    "OtherLengthError",
     "OtherPartError",
     "UntoldPartError",
     "ask",
@@ -238,6 +239,10 @@ class OtherPartError(TransientError):
     """Another part came than was asked for, or one that does not say of what it is a part."""
 
 
+class OtherLengthError(TransientError):
+    """A file of known content comes with another length: so it is another file, or an error."""
+
+
 class UntoldPartError(OtherPartError):
     """A part came without the ETag that the server tells of the object."""
 
@@ -342,6 +347,8 @@ def check_answer(
     size, length = remote.size, response.length
     if size is not None and length not in (None, size):
         msg = f"{remote.key}: {length} bytes announced, {size} listed"
+        if remote.digest is not None and response.status in _WHOLE:
+            raise OtherLengthError(msg)
         raise TransientError(msg)
     if response.status in _WHOLE:
         return

@@ -157,8 +157,7 @@ class GraphQL:
         msg = f"{where}{error}. Nothing was fetched. Try again in a while"
         if " 502" in str(error):  # so expired tokens were answered, too
             msg += (
-                "; if you gave a token, it may have expired: make a new one at "
-                f"{self.site}/keygen"
+                f"; if you gave a token, it may have expired: make a new one at {self.site}/keygen"
             )
         said = UnreachableError(f"{msg}.")
         said.advice = error.advice
@@ -180,7 +179,7 @@ class GraphQL:
                 raise self._explained(failure_of(response, told(response)))
             rows: list[T] = []
 
-            def take(row: Any) -> None:  # noqa: ANN401 - JSON
+            def take(row: Any) -> None:
                 made = read(row)
                 if made is not None:
                     rows.append(made)
@@ -248,11 +247,7 @@ class GraphQL:
             return RefusedError(what)
         if "does not exist" in message or "not found" in message.lower():
             return MissingRemoteError(what)
-        if (
-            message.startswith(_BUSY_STARTS)
-            or message.endswith(_BUSY_ENDS)
-            or message in _BUSY
-        ):
+        if message.startswith(_BUSY_STARTS) or message.endswith(_BUSY_ENDS) or message in _BUSY:
             return TransientError(what)
         return ProtocolError(what)
 

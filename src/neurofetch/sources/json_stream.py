@@ -42,7 +42,7 @@ class BrokenJsonError(ValueError):
 
 def read_json(
     chunks: Iterable[bytes | memoryview], lists: Collection[Path], take: Callable[[Any], None]
-) -> Any:  # noqa: ANN401 - JSON
+) -> Any:
     """Read one document; the elements of some of its lists are handed over as they come.
 
     Parameters
@@ -93,13 +93,13 @@ class _Reader:
         self._ways = {path[:length] for path in lists for length in range(len(path))}
         """What leads to the lists."""
         self._take = take
-        self._scan = json.JSONDecoder().scan_once
+        self._scan = json.JSONDecoder().raw_decode
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
         self.ended = False
 
-    def document(self) -> Any:  # noqa: ANN401 - JSON
+    def document(self) -> Any:
         """Read all of it."""
         value = self._value(())
         if self._peek():
@@ -145,7 +145,7 @@ class _Reader:
 
     # -- values --------------------------------------------------------------------------------
 
-    def _value(self, path: Path) -> Any:  # noqa: ANN401 - JSON
+    def _value(self, path: Path) -> Any:
         first = self._peek()
         if first == "{" and path in self._ways:
             return self._object(path)
@@ -178,7 +178,7 @@ class _Reader:
             if self._next(",]") == "]":
                 return []
 
-    def _whole(self) -> Any:  # noqa: ANN401 - JSON
+    def _whole(self) -> Any:
         """Return a value, read as a whole: it may take further chunks until it is here."""
         if not self._peek():
             raise BrokenJsonError("the JSON breaks off", cut=True)
@@ -186,10 +186,12 @@ class _Reader:
             text, at = self._text, self._at
             try:
                 value, end = self._scan(text, at)
-            except (json.JSONDecodeError, StopIteration) as error:
+            except json.JSONDecodeError as error:
                 held = len(text) - at
                 if held > _MOST:
-                    raise BrokenJsonError(f"no JSON, or a value of more than {_MOST:,} characters") from error
+                    raise BrokenJsonError(
+                        f"no JSON, or a value of more than {_MOST:,} characters"
+                    ) from error
                 if not self._more(held):
                     cut = self._breaks_off(text, at)
                     raise BrokenJsonError("no JSON, or it breaks off", cut=cut) from error

@@ -250,8 +250,8 @@ class OpenNeuroSource:
             return ask(query.format(about=_ABOUT, row=_ROW)), rows, ()
         except SchemaError as error:
             note = (
-                f"{error}. So less was asked: whether a version was deprecated, nobody says. "
-                "Perhaps there is a newer neurofetch."
+                f"{str(error).rstrip('.')}. So less was asked: whether a version was deprecated, "
+                "nobody says. Perhaps there is a newer neurofetch."
             )
         rows = Rows(self.site, self._address.accession)
         ask = partial(self._api.ask, variables=variables, lists=_LISTS, read=rows.read)
@@ -310,8 +310,10 @@ class OpenNeuroSource:
         said = said if isinstance(said, dict) else {}
         texts = [found.get("created"), found.get("hexsha")]
         texts += [said.get(field) for field in ("Name", "License", "DatasetDOI")]
-        plain = [text if isinstance(text, str) else "" for text in texts]
-        return Snapshot(self._address.accession, tag, *plain, self._api.version)
+        created, commit, *plain = [text if isinstance(text, str) else "" for text in texts]
+        name, licence, doi = plain
+        accession, server = self._address.accession, self._api.version
+        return Snapshot(accession, tag, created, commit, name, licence, doi, server)
 
     def _about(
         self, found: Mapping[str, Any], latest: str, versions: Sequence[Version]
@@ -336,9 +338,9 @@ class OpenNeuroSource:
 
     def _drifted(self, error: SchemaError) -> SchemaError:
         return SchemaError(
-            f"{error}. OpenNeuro does not answer the query that this version of neurofetch asks. "
-            "Nothing was fetched. Update with: pip install -U neurofetch; or take what was "
-            f"exported last, which is no version: {_bucket(self._address.accession)}"
+            f"{str(error).rstrip('.')}. OpenNeuro does not answer the query that this version of "
+            "neurofetch asks. Nothing was fetched. Update with: pip install -U neurofetch; or take "
+            f"what was exported last, which is no version: {_bucket(self._address.accession)}"
         )
 
     def _explained(self, error: ServerError) -> NeurofetchError:
@@ -349,23 +351,22 @@ class OpenNeuroSource:
             hint = f" It goes on as openneuro:{on[0]}." if on else ""
             return NothingMatchedError(f"{str(error).rstrip('.')}. Nothing was fetched.{hint}")
         if isinstance(error, MissingRemoteError):
-            return NothingMatchedError(
-                f"there is no data set {accession} at {self.site}. Nothing was fetched.{self._near()}"
-            )
+            msg = f"there is no data set {accession} at {self.site}. Nothing was fetched."
+            return NothingMatchedError(f"{msg}{self._near()}")
         if isinstance(error, RefusedError):
             return RefusedError(
-                f"{str(error).rstrip('.')}. Nothing was fetched. {accession} is not public, or your "
-                f"token is not for it. If you may read it, make a token at {self.site}/keygen and "
-                "set OPENNEURO_API_KEY to it; else ask its owners."
+                f"{str(error).rstrip('.')}. Nothing was fetched. {accession} is not public, or "
+                "your token is not for it. If you may read it, make a token at "
+                f"{self.site}/keygen and set OPENNEURO_API_KEY to it; else ask its owners."
             )
         return error
 
     def _near(self) -> str:
         """Name the data sets whose accession numbers are nearest, as far as they exist."""
-        near = [one for one in _like(self._address.accession)][:_TRIED]
+        near = _like(self._address.accession)[:_TRIED]
         query = " ".join(f'n{n}: dataset(id: "{one}") {{ id name }}' for n, one in enumerate(near))
         try:
-            answer = self._api.ask(f"query Near {{ {query} }}", {})
+            answer: Answer[None] = self._api.ask(f"query Near {{ {query} }}", {})
         except InterruptedTransferError:
             raise
         except ServerError:  # the question was only for the message
@@ -406,7 +407,7 @@ class OpenNeuroSource:
             return self._signed.get(remote.key, remote.url)
 
 
-def _at(data: Any, *names: str) -> Any:  # noqa: ANN401 - JSON
+def _at(data: Any, *names: str) -> Any:
     for name in names:
         data = data.get(name) if isinstance(data, dict) else None
     return data

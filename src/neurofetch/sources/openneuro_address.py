@@ -63,8 +63,10 @@ def parse_openneuro(text: object, site: str = SITE) -> Address | None:
 
     Examples
     --------
-    >>> str(parse_openneuro("ds000246")), str(parse_openneuro("doi:10.18112/openneuro.ds000246.v1.0.1"))
-    ('openneuro:ds000246', 'openneuro:ds000246@1.0.1')
+    >>> str(parse_openneuro("ds000246"))
+    'openneuro:ds000246'
+    >>> str(parse_openneuro("doi:10.18112/openneuro.ds000246.v1.0.1"))
+    'openneuro:ds000246@1.0.1'
     >>> str(parse_openneuro("https://openneuro.org/datasets/ds000246/versions/1.0.1"))
     'openneuro:ds000246@1.0.1'
     >>> parse_openneuro("s3://openneuro.org/ds000246") is None

@@ -28,8 +28,8 @@ _WEB = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _NOT_SENDABLE = re.compile(r"[^!-~]")
 _SIGNED = re.compile(r"[?&](?:AWSAccessKeyId|Expires|Signature|X-Amz-[A-Za-z-]+)=[^&]*")
 _LINK = (
-    "a symbolic link in the data set: OpenNeuro lists it without a size, and what it leads to "
-    "under that file's own name"
+    "a symbolic link in the data set, which OpenNeuro lists without content; what it leads to has "
+    "a name of its own"
 )
 _MOST = 1 << 62
 
@@ -58,7 +58,7 @@ class Rows:
         self._resized = 0
         self._links = 0
 
-    def read(self, row: Any) -> _Row | None:  # noqa: ANN401 - JSON
+    def read(self, row: Any) -> _Row | None:
         """Return the file of a row; None for a folder.
 
         Raises
@@ -81,7 +81,7 @@ class Rows:
         return _Row(file, signed)
 
     @staticmethod
-    def _named(row: Any) -> tuple[str, str]:  # noqa: ANN401 - JSON
+    def _named(row: Any) -> tuple[str, str]:
         name = row.get("filename") if isinstance(row, dict) else None
         called = row.get("id") if isinstance(row, dict) else None
         if not isinstance(name, str) or not name or not isinstance(called, str | None):
@@ -89,7 +89,7 @@ class Rows:
             raise ProtocolError(msg)
         return name, called or ""
 
-    def _content(self, row: Any, name: str, called: str) -> tuple[int | None, Digest | None]:  # noqa: ANN401
+    def _content(self, row: Any, name: str, called: str) -> tuple[int | None, Digest | None]:
         """Return size and hash of a file; the size in a key is part of what is hashed."""
         size = _whole_number(row.get("size"), name)
         if _BLOB.fullmatch(called):
@@ -107,7 +107,12 @@ class Rows:
         algorithm, length = _HASHES.get(key[1], ("", 0))
         value = key[4][:length]
         ends = key[4][length : length + 1] in ("", ".")
-        if not algorithm or len(value) != length or not ends or set(value) - set("0123456789abcdef"):
+        if (
+            not algorithm
+            or len(value) != length
+            or not ends
+            or set(value) - set("0123456789abcdef")
+        ):
             self._missing(f"the backend {key[1]}{key[2]}"[:40])
             return keyed, None
         return keyed, Digest(algorithm, value)
@@ -115,7 +120,7 @@ class Rows:
     def _missing(self, why: str) -> None:
         self._unhashed[why] = self._unhashed.get(why, 0) + 1
 
-    def _place(self, row: Any, name: str, called: str) -> tuple[str, str]:  # noqa: ANN401 - JSON
+    def _place(self, row: Any, name: str, called: str) -> tuple[str, str]:
         """Return the address without a signature, and the signed one where there is one.
 
         It goes out as it came, byte for byte: it is quoted already, and a "+" in it is a space to
@@ -177,7 +182,8 @@ class Rows:
                 "their content's key does: the key counts"
             )
         if self._links:
-            notes.append(f"{self._links:,} symbolic {'link' if self._links == 1 else 'links'}: {_LINK}")
+            count = f"{self._links:,} {_files(self._links)} cannot be had"
+            notes.append(f"{count}: {_LINK}")
         return tuple(notes)
 
 

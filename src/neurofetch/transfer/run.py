@@ -270,8 +270,7 @@ class _Transfer:
             tasks.append(OpenLarge(LargeFile(self._context, life, before, mine)))
         tasks += [FetchTiny(self._whole(number, step)) for number, step in self._sorted.tiny]
         tasks += [self._resumed_or_whole(number, step, held) for number, step in self._sorted.whole]
-        tasks += self._copies({task.file.step.want.path: task.file for task in tasks})
-        return tasks
+        return [*tasks, *self._copies({life.step.want.path: life for life in self._lives})]
 
     def _copies(self, others: Mapping[str, FileLife]) -> list[Task]:
         """Return the tasks of files that are made of others that are here.
@@ -291,7 +290,7 @@ class _Transfer:
             others[path].then = partial(self._followed, files)
         return now
 
-    def _followed(self, files: Sequence[WholeFile], came: bool) -> None:  # noqa: FBT001
+    def _followed(self, files: Sequence[WholeFile], came: bool) -> None:
         """Begin with the files that waited for another one, which has come to its end.
 
         If it could not be had, the first of them is asked for, and the others wait for that one.

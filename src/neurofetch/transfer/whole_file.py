@@ -23,6 +23,7 @@ from neurofetch.errors import (
     VerificationError,
 )
 from neurofetch.integrity.checksums import part_count
+from neurofetch.integrity.instead import LENGTH_ADVICE, pointed_to, told_instead
 from neurofetch.integrity.verification import (
     EtagError,
     OnePiece,
@@ -40,6 +41,7 @@ from neurofetch.sources.ask import (
     ASK_FOR_CHECKSUM,
     PAST_CACHES,
     NoRangesError,
+    OtherLengthError,
     OtherPartError,
     ask_part_length,
     ask_range,
@@ -436,7 +438,10 @@ class WholeFile:
             if isinstance(self.life.held, _Begun):
                 return self._go_on(self.life.held)
             with self._response(remote) as response:
-                check_answer(response, remote)
+                try:
+                    check_answer(response, remote)
+                except OtherLengthError as error:
+                    raise self._of_other_length(response, error) from error
                 checksum = ServerChecksum.of(remote, response.headers)
                 piece = OnePiece(checksum, part_length=self._part_length)
                 if response.length is not None and response.length <= IN_MEMORY:
@@ -452,6 +457,15 @@ class WholeFile:
             elif isinstance(error, TransientError):
                 tell_progress(error, self._moved - self._moved_before)
             raise
+
+    def _of_other_length(self, response: Response, error: OtherLengthError) -> NeurofetchError:
+        """Return what it means that a file of known content comes with another length."""
+        small = response.length is not None and response.length <= IN_MEMORY
+        if said := told_instead(response.read(IN_MEMORY)) if small else "":
+            return TransientError(f"{self._remote.key}: an error came in place of the file: {said}")
+        digest = self._remote.digest
+        of_git = digest is not None and digest.algorithm == "gitblob"
+        return VerificationError(f"{error}; {LENGTH_ADVICE}" if of_git else str(error))
 
     def _begin(self, response: Response, checksum: ServerChecksum, piece: OnePiece) -> _Begun:
         """Make the temporary file for what is to come, and note what it takes to go on with it."""
@@ -578,7 +592,16 @@ class WholeFile:
         self._came(len(data))
         self.life.verify()
         piece.update(data)
-        verified = self._verified(piece, response.headers, lambda: (data,))
+        try:
+            verified = self._verified(piece, response.headers, lambda: (data,))
+        except VerificationError as error:
+            if not (said := told_instead(data)):
+                raise
+            msg = f"{self._remote.key}: an error came in place of the file: {said}"
+            raise TransientError(msg) from error
+        if key := pointed_to(data, self._remote.digest):
+            msg = f"{self._remote.key}: a pointer of git-annex came, and not the content, {key}"
+            raise VerificationError(msg)
         began = time.monotonic()
         with self._new_file() as temporary:
             write_all(temporary.fd, data)
