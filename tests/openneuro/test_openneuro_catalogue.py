@@ -14,6 +14,7 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.openneuro.described import described
+from testbed._graphql import cursor_of
 from testbed.openneuro import EXPIRED, OpenNeuro, small_tree, token_of
 from tests.display.schema import validate
 from tests.faces import Shell
@@ -89,7 +90,7 @@ def test_a_full_last_page_of_a_search_is_followed_by_one_of_nothing(site):
 
 
 def page(*edges, **told):
-    info = {"hasNextPage": True, "endCursor": "again", **told}
+    info = {"hasNextPage": True, "endCursor": cursor_of({"offset": 1000}), **told}
     return json.dumps({"data": {"found": {"edges": list(edges), "pageInfo": info}}}).encode()
 
 
@@ -97,11 +98,9 @@ ODD_PAGES = {
     "a cursor that comes again": [page({"node": {"id": "ds1"}}), page({"node": {"id": "ds2"}})],
     "no cursor": [page({"node": {"id": "ds1"}}, endCursor=None)],
     "nulls": [page(None, {"node": None}, {}, {"node": {"id": "ds1"}}, hasNextPage=None)],
-    "other kinds": [
-        page(7, {"node": [1]}, {"node": {"id": 8}}, {"node": {"id": "ds1"}})[:-2] + b"}}"
-    ],
+    "other kinds": [page(7, {"node": [1]}, {"node": {"id": 8}}, {"node": {"id": "ds1"}})],
     "no page info": [b'{"data": {"found": {"edges": [{"node": {"id": "ds1"}}]}}}'],
-    "an empty page": [page({"node": {"id": "ds1"}}), page(endCursor="other")],
+    "an empty page": [page({"node": {"id": "ds1"}}), page(endCursor=cursor_of({"offset": 2000}))],
 }
 
 
@@ -109,10 +108,7 @@ ODD_PAGES = {
 def test_odd_pages_end(site, bodies):
     for body in bodies:
         site.fault(key="crn/graphql", times=1, status=200, body=body)
-    try:
-        found = names(openneuro.datasets(limit=None))
-    except openneuro.catalogue.ServerError:  # what is no JSON is an error, and no partial list
-        return
+    found = names(openneuro.datasets(limit=None))
     assert found[0] == "ds1"
     assert len(site.requests("POST")) <= len(bodies) + 1
 
@@ -149,7 +145,7 @@ def test_a_search_by_words_tasks_modality_and_subjects(site):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: openneuro.search(), "needs a word"),
+        (openneuro.search, "needs a word"),
         (lambda: openneuro.search("  "), "needs a word"),
         (lambda: openneuro.search("x", subjects=-1), "subjects"),
         (lambda: openneuro.search("x", subjects=(3, 2)), "from 3 to 2"),
@@ -358,7 +354,7 @@ def test_a_server_that_is_not_there_or_no_address(site, monkeypatch):
 def test_the_command_lists_searches_and_describes(shell):
     listed = shell("neurofetch openneuro list --limit 2")
     assert listed.code == 0, listed.err
-    head, first, second = listed.out.splitlines()
+    head, first, _ = listed.out.splitlines()
     assert head.split() == ["data", "set", "version", "size", "subjects", "modality", "name"]
     assert first.split()[:2] == ["ds000006", "1.0.0"]
     assert "--limit all" in listed.err
@@ -377,7 +373,7 @@ def test_the_command_lists_searches_and_describes(shell):
         ("search --subjects 2 3 --modality mri", 0, "datasets"),
         ("info ds000247", 0, "dataset"),
         ("info ds000777", 3, "error"),
-        ("info ds000300", 5, "error"),
+        ("info ds000300", 6, "error"),
         ("list --limit 0", 2, "error"),
         ("search", 2, "error"),
         ("search x --subjects 1 2 3", 2, "error"),

@@ -6,6 +6,7 @@ show is null: it is passed over. The public catalogue is asked for without a tok
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from neurofetch.openneuro.described import DatasetInfo
+    from neurofetch.sources.graphql import Answer
 
 __all__ = ["LIMIT", "datasets", "info", "search"]
 
@@ -204,7 +206,7 @@ def _described(api: GraphQL, address: Address) -> DatasetInfo:
     notes: tuple[str, ...] = ()
     try:
         full = query.format(node=_NODE, more=f"{_VERSIONS} {_DERIVATIVES}", version=version)
-        answer = api.ask(full, variables)
+        answer: Answer[object] = api.ask(full, variables)
     except SchemaError as error:
         notes = (f"{error}. So less was asked.",)
         least = query.format(node=_LEAST_NODE, more="snapshots { tag }", version="tag")
@@ -219,6 +221,7 @@ def _described(api: GraphQL, address: Address) -> DatasetInfo:
         if address.tag in [one.tag for one in versions] and answer.errors:
             raise answer.errors[0]
         raise unknown_version(address.accession, address.tag, versions)
+    notes += (api.doubt,) if api.doubt else ()
     notes += tuple(dict.fromkeys(str(error) for error in answer.errors))
     found = described(told, snapshot if address.tag else None, notes)
     if found is None:
@@ -236,11 +239,9 @@ def _asking(site: str, *, secret: bool = False) -> Iterator[tuple[GraphQL, Clien
     """Have connections for one call; `secret`: with the token, where there is one."""
     with Client(Network.from_environment()) as client:
         token = token_for(site) if secret else None
-        if token is not None and not token.has_ended():
-            client.authorize(site, token.authorization)
         attempts = Attempts(outages=client.outages)
         with client.outages.told_to(telling(listener("auto"))):
-            api = GraphQL(client, site, attempts)
+            api = GraphQL(client, site, attempts, token)
             api.bears_gaps = True  # one data set whose files cannot be read hides no others
             yield api, client, attempts
 
@@ -271,7 +272,7 @@ def _pages(
     while True:
         asked = {**variables, "first": first, "after": after}
         try:
-            answer = api.ask(text, asked)
+            answer: Answer[object] = api.ask(text, asked)
         except SchemaError as error:
             if notes:
                 raise
@@ -307,21 +308,22 @@ def _word(name: str, value: str | None) -> str | None:
     return " ".join(words) or None
 
 
-def _words(name: str, value: str | Sequence[str] | None) -> list[str]:
+def _words(name: str, value: object) -> list[str]:
     """Return the words of an argument."""
-    given = [value] if isinstance(value, str) else list(value) if value is not None else []
-    if not all(isinstance(one, str) for one in given):
-        raise UsageError(f"{name} must be text, not {value!r}. Nothing was asked.")
-    return [word for one in given for word in one.split()]
+    given = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    words: list[str] = []
+    for one in given:
+        if one is not None and not isinstance(one, str):
+            raise UsageError(f"{name} must be text, not {value!r}. Nothing was asked.")
+        words += (one or "").split()
+    return words
 
 
 def _range(subjects: object) -> list[int]:
     """Return from … to …; nothing where every number will do."""
     given = subjects if isinstance(subjects, tuple | list) else (subjects, None)
-    whole = all(
-        one is None or (isinstance(one, int) and not isinstance(one, bool)) for one in given
-    )
-    if len(given) != 2 or not whole or any(one is not None and one < 0 for one in given):
+    good = all(one is None or (type(one) is int and one >= 0) for one in given)
+    if len(given) != 2 or not good:
         raise UsageError(
             f"subjects must be a number, or a pair such as (10, 20), not {subjects!r}. Nothing was "
             "asked."
