@@ -370,13 +370,16 @@ def test_the_command_lists_searches_and_describes(shell):
     ("line", "code", "document"),
     [
         ("list --limit all", 0, "datasets"),
-        ("search --subjects 2 3 --modality mri", 0, "datasets"),
+        ("search --subjects 2-3 --modality mri", 0, "datasets"),
+        ("search --subjects=-3 --mod mri", 0, "datasets"),
         ("info ds000247", 0, "dataset"),
         ("info ds000777", 3, "error"),
         ("info ds000300", 6, "error"),
         ("list --limit 0", 2, "error"),
         ("search", 2, "error"),
-        ("search x --subjects 1 2 3", 2, "error"),
+        ("search x --subjects 1-2-3", 2, "error"),
+        ("search x --subjects=-", 2, "error"),
+        ("search x --subjects 3-2", 2, "error"),
         ("list --modality fnirs", 3, "error"),
     ],
 )

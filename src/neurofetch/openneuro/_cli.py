@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING
 
 from neurofetch import console
@@ -61,7 +62,7 @@ def _add_search(parts: Commands) -> None:
         description="Search public data sets, the best matches first. OpenNeuro's server decides "
         "what a word finds.",
         examples=(
-            "neurofetch openneuro search 'working memory' --subjects 20",
+            "neurofetch openneuro search 'working memory' --subjects 20-",
             "neurofetch openneuro search --task rest --modality eeg --ids",
         ),
     )
@@ -70,7 +71,7 @@ def _add_search(parts: Commands) -> None:
     parser.add_argument("--task", nargs="+", action="extend", metavar="NAME", help="of a task")
     parser.add_argument("--author", nargs="+", action="extend", metavar="NAME")
     parser.add_argument(
-        "--subjects", nargs="+", type=int, metavar="N", help="at least N, or from N to N"
+        "--subjects", type=_bounds, default=(None, None), metavar="N-M", help="from N to M; N-, -M"
     )
     _add_how_many(parser)
     parser.set_defaults(handler=_search)
@@ -96,7 +97,10 @@ def _add_info(parts: Commands) -> None:
 
 def _add_modality(parser: console.Parser) -> None:
     parser.add_argument(
-        "--modality", metavar="NAME", help="only these: mri, eeg, ieeg, meg, pet, nirs"
+        "--modality",
+        "--mod",
+        metavar="NAME",
+        help="only these: mri, eeg, ieeg, meg, pet, nirs",
     )
 
 
@@ -116,6 +120,15 @@ def _limit(text: str) -> int | None:
     return int(text)
 
 
+def _bounds(text: str) -> tuple[int | None, int | None]:
+    """Return from … to …; a single number is the least."""
+    found = re.fullmatch(r"([0-9]{0,7})(-?)([0-9]{0,7})", text.strip(), re.ASCII)
+    if found is None or not (found[1] or found[3]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of subjects, such as 20 or 10-20")
+    least, _, most = found.groups()
+    return (int(least) if least else None), (int(most) if most else None)
+
+
 # -- what they do ----------------------------------------------------------------------------
 
 
@@ -126,18 +139,14 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _search(arguments: argparse.Namespace) -> int:
-    from neurofetch.errors import UsageError  # noqa: PLC0415 - not needed for --help
-    from neurofetch.openneuro.catalogue import search  # noqa: PLC0415
+    from neurofetch.openneuro.catalogue import search  # noqa: PLC0415 - not needed for --help
 
-    bounds = arguments.subjects or []
-    if len(bounds) > 2:
-        raise UsageError(f"--subjects takes one number or two, not {len(bounds)}.")
     found = search(
         arguments.text,
         modality=arguments.modality,
         task=arguments.task,
         author=arguments.author,
-        subjects=(*bounds, None, None)[:2],
+        subjects=arguments.subjects,
         limit=arguments.limit,
     )
     return _show(found, arguments)
