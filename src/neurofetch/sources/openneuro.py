@@ -234,13 +234,13 @@ class OpenNeuroSource:
             if found is None:  # the tag was written as it stands in a DOI
                 answer, rows, notes = self._asked(self._address.tag[1:])
                 found = self._chosen(answer, versions)
+            self._take(answer, rows, found or {}, versions, notes)
         except SchemaError as error:
             raise self._drifted(error) from error
         except ServerError as error:
             if isinstance(error, UnreachableError | ProtocolError):
                 raise nothing_fetched(error) from error
             raise self.explained(error) from error
-        self._take(answer, rows, found or {}, versions, notes)
 
     def _asked(self, tag: str) -> tuple[Answer[_Row], Rows, tuple[str, ...]]:
         """Ask for a version; for less where the server does not know all that we would like."""
