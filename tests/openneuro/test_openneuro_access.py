@@ -129,7 +129,7 @@ def test_signed_addresses_that_expire_meanwhile_are_asked_for_anew(monkeypatch, 
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("OPENNEURO_API_KEY", site.grant(PRIVATE))
         body = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-        site.bucket.fault(key="*_T1w.nii.gz", times=2, status=403, body=body)
+        site.bucket.fault(key="*_T1w.nii.gz", times=1, status=403, body=body)
         neurofetch.get(f"openneuro:{PRIVATE}", tmp_path / "data")
         assert fetched(tmp_path / "data") == TREE
 
