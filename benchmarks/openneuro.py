@@ -4,8 +4,8 @@ Every response of the site and of its bucket comes 30 ms late. openneuro-py asks
 (a HEAD, then a GET) and keeps 5 downloads under way; here it also gets 16 and 50, and the best of
 the three counts as its best. It lives in an environment of its own, since one of its dependencies
 takes the place of urllib3: `NEUROFETCH_OPENNEURO_PY` names the Python of one, and else one is made
-in `benchmarks/work/`. It has no setting for the server, so the two variables of its module that hold
-the address are changed.
+in `benchmarks/work/`. It has no setting for the server, so the two variables of its module that
+hold the address are changed.
 
 Last, one byte of one file is flipped on the way, of an object that was uploaded in parts, as those
 above 1 GiB are: its ETag is no MD5 then. The listing has the content's hash.
