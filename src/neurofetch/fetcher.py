@@ -32,6 +32,7 @@ from neurofetch.net.settings import Network, s3_endpoint, s3_region
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
 from neurofetch.sources.s3 import Bucket, S3Source
+from neurofetch.sources.source import at_once
 from neurofetch.store.directory import DataDirectory
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
@@ -236,6 +237,7 @@ class Fetcher:
         self.listen: Callable[[Event], None] = quiet
         """Gets a `Listing` event now and then while files are listed; `prepare` sets it."""
         self._to_move = False
+        self._turns: dict[int, threading.BoundedSemaphore] = {}
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
         make = make_source or self._bucket
         self.source: Source = make(self.client, self._attempts, self.directory)
@@ -352,7 +354,15 @@ class Fetcher:
         """
         from neurofetch.transfer.body import body  # noqa: PLC0415 - see `_Loading`
 
-        return body(self.client, self.source, remote, self._attempts, limit=limit)
+        with self._turn(remote):
+            return body(self.client, self.source, remote, self._attempts, limit=limit)
+
+    def _turn(self, remote: RemoteFile) -> contextlib.AbstractContextManager[object]:
+        """Wait until a file may be asked for, where its server is asked for few at a time."""
+        bound = at_once(self.source, remote)
+        if bound is None:
+            return contextlib.nullcontext()
+        return self._turns.setdefault(bound, threading.BoundedSemaphore(bound))
 
     def choose(self, query: Query, listing: Listing) -> Selection:
         """List, and select what a query wants.

@@ -11,6 +11,7 @@ from neurofetch.integrity.checksums import part_count, part_sizes
 from neurofetch.integrity.verification import ServerChecksum
 from neurofetch.model import (
     Action,
+    Digest,
     LocalFile,
     Outcome,
     Plan,
@@ -22,7 +23,7 @@ from neurofetch.model import (
     VerificationLevel,
     Want,
 )
-from neurofetch.planning.plan import check_space, make_plan
+from neurofetch.planning.plan import check_space, make_plan, sharing
 from neurofetch.store.partials import PartLog
 from neurofetch.transfer.part_file import part_size_for
 
@@ -249,3 +250,75 @@ def test_a_report_is_ok_when_nothing_failed(report):
     assert report.ok == (not failed)
     assert list(report.failures) == failed
     assert len(report.paths) == sum(outcome.ok for outcome in report)
+
+
+# -- equal content -----------------------------------------------------------------------------
+
+CONTENTS = st.sampled_from([None, "a", "b", "c"])
+
+
+@st.composite
+def shared(draw):
+    """Return steps of files, some of which have equal content, and what is here of it."""
+    steps = []
+    for number in range(draw(st.integers(0, 10))):
+        content = draw(CONTENTS)
+        digest = None if content is None else Digest("md5", content)
+        file = RemoteFile(f"f{number}", "http://h/", 10, digest=digest)
+        action = draw(st.sampled_from(list(Action)))
+        level = draw(st.sampled_from([VerificationLevel.CHECKSUM, VerificationLevel.SIZE]))
+        have = 3 if action is Action.RESUME else 0
+        steps.append(Step(Want(file, f"f{number}"), action, "why", have, level))
+    here = draw(
+        st.dictionaries(st.sampled_from(["md5:a", "md5:b"]), st.just("elsewhere"), max_size=2)
+    )
+    return steps, here
+
+
+@given(shared())
+def test_each_content_is_fetched_once_and_each_file_is_there_at_the_end(world):
+    steps, here = world
+    made = sharing(steps, here)
+    assert [step.want for step in made] == [step.want for step in steps]
+    assert [step.action for step in made] == [step.action for step in steps]
+    by_path = {step.want.path: step for step in made}
+    fetched = [step for step in made if step.moves and not step.copy_of]
+    for step in made:
+        if not step.copy_of:
+            continue
+        assert step.moves
+        assert step.remaining == 0
+        other = by_path.get(step.copy_of)
+        if other is None:
+            assert here[str(step.want.remote.digest)] == step.copy_of
+            continue
+        assert not other.copy_of  # no chain, and no circle
+        assert other.want.remote.digest == step.want.remote.digest
+        assert other in fetched or other.action is Action.KEEP
+    contents = [step.want.remote.digest for step in fetched if step.action is not Action.RESUME]
+    known = [content for content in contents if content is not None]
+    assert len(known) == len(set(known))
+
+
+@given(shared(), st.integers(1, 4))
+def test_equal_content_is_of_one_shard(world, count):
+    steps, here = world
+    plan = Plan(ROOT, tuple(sharing(steps, here)))
+    shards = [plan.shard(index, count) for index in range(count)]
+    assert sorted(s.want.path for shard in shards for s in shard.steps) == sorted(
+        step.want.path for step in steps
+    )
+    for shard in shards:
+        paths = {step.want.path for step in shard.steps}
+        for step in shard.steps:
+            assert not step.copy_of or step.copy_of in paths | {"elsewhere"}
+
+
+def test_copies_need_room_on_the_disk_and_none_on_the_line():
+    digest = Digest("md5", "a")
+    wants = [Want(RemoteFile(name, "http://h/", 10, digest=digest), name) for name in "ab"]
+    steps = sharing([Step(want, Action.FETCH, "not here") for want in wants], {})
+    plan = Plan(ROOT, tuple(steps), free=15)
+    assert (plan.bytes_to_fetch, plan.bytes_to_write) == (10, 20)
+    with pytest.raises(DiskFullError, match="5 too few"):
+        check_space(plan)

@@ -382,6 +382,7 @@ class Runs(RuleBasedStateMachine):
     def every_task_is_in_one_place(self):
         ledger, board = self.ledger, self.ledger.board
         names = {"whole": "files in one request", "open": "large files", "part": "parts"}
+        names["few"] = "files that are asked for few at a time"
         expected = {
             names.get(kind.value, "tiny files"): len(row) for kind, row in ledger.rows.items()
         }

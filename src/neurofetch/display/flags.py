@@ -110,6 +110,10 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return f"{', '.join(action.option_strings)} {value}"
 
 
+_ADDRESS = re.compile(r".*://.*|(?:openneuro:)?ds[0-9]{6}\b.*", re.DOTALL)
+"""What is an address of data, or an accession number."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose help ends with examples and exit codes, and whose errors are short.
 
@@ -164,13 +168,13 @@ class Parser(argparse.ArgumentParser):
 
     def _swallowed(self, message: str) -> str:
         """Say which address was taken for a value of a flag, where one is missing."""
-        if "required: " not in message or "://" not in message:
+        if "required: " not in message or not ("://" in message or "DATASET" in message):
             return ""
         flag = ""
         for word in self._words:
             if word.startswith("--"):
                 flag = word.partition("=")[0]
-            elif "://" in word and flag:
+            elif _ADDRESS.fullmatch(word) and flag:
                 return f"  {word} was taken for a value of {flag}: write it before the flags\n"
         return ""
 

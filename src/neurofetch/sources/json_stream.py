@@ -22,7 +22,7 @@ _TAIL = 4
 _MOST = 4 << 20
 """Characters of one value that is read as a whole, at most: rows, and what stands beside them."""
 
-Path = tuple[str, ...]
+_Path = tuple[str, ...]
 
 
 class BrokenJsonError(ValueError):
@@ -41,7 +41,7 @@ class BrokenJsonError(ValueError):
 
 
 def read_json(
-    chunks: Iterable[bytes | memoryview], lists: Collection[Path], take: Callable[[Any], None]
+    chunks: Iterable[bytes | memoryview], lists: Collection[_Path], take: Callable[[Any], None]
 ) -> Any:
     """Read one document; the elements of some of its lists are handed over as they come.
 
@@ -85,7 +85,7 @@ class _Reader:
     def __init__(
         self,
         chunks: Iterable[bytes | memoryview],
-        lists: Collection[Path],
+        lists: Collection[_Path],
         take: Callable[[Any], None],
     ) -> None:
         self._chunks: Iterator[bytes | memoryview] = iter(chunks)
@@ -145,7 +145,7 @@ class _Reader:
 
     # -- values --------------------------------------------------------------------------------
 
-    def _value(self, path: Path) -> Any:
+    def _value(self, path: _Path) -> Any:
         first = self._peek()
         if first == "{" and path in self._ways:
             return self._object(path)
@@ -153,7 +153,7 @@ class _Reader:
             return self._list()
         return self._whole()
 
-    def _object(self, path: Path) -> dict[str, Any]:
+    def _object(self, path: _Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
         self._next("{")
         if self._peek() == "}":

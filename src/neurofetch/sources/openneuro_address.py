@@ -135,7 +135,7 @@ def _of_url(text: str, site: str) -> Address | None:
     if names[:1] == ["crn"]:
         names = names[1:]
     if names[:1] != ["datasets"] or len(names) < 2:
-        if host == "openneuro.org":
+        if host == "openneuro.org" and "://" in text:
             raise UsageError(f"{text.partition('?')[0]!r} leads to no data set. {_FORMS}")
         return None
     return _of_pages(text, names[1], names[2:])

@@ -192,16 +192,12 @@ def _meant(url: str) -> str:
 
     Examples
     --------
-    >>> _meant("https://openneuro.org/datasets/ds000117/versions/1.0.5")
-    's3://openneuro.org/ds000117'
     >>> _meant("openneuro.org/ds000117")
     's3://openneuro.org/ds000117'
     """
     patterns = (
-        (r"(?:https?://)?(?:www\.)?openneuro\.org/datasets/(ds\d+)\b.*", r"s3://openneuro.org/\1"),
         (r"s3[.\w-]*\.amazonaws\.com/([\w.-]+)(/.*)?", r"s3://\1\2"),
         (r"([\w.-]+)\.s3[.\w-]*\.amazonaws\.com(/.*)?", r"s3://\1\2"),
-        (r"(ds\d{6})(/.*)?", r"s3://openneuro.org/\1\2"),
         (r"s3:/?([\w-][\w.-]*)(/.*)?", r"s3://\1\2"),
         (r"([\w-]+(?:\.[\w-]+)+)(/.+)", r"s3://\1\2"),
     )
