@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from testbed.neurovault import NeuroVault
+from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import S3Server
 from tests.faces import REFUSED, Shell, bucket
 
@@ -67,14 +68,25 @@ def world():
     with (
         S3Server({"laion-fmri": bucket()}, forbidden=REFUSED) as s3,
         NeuroVault() as neurovault,
+        OpenNeuro() as site,
     ):
+        fill_openneuro(site)
         neurovault.vault.add_collection(1952, images=range(10, 40))
         neurovault.vault.add_collection(457, images=range(40, 50))
         yield {
             "AWS_ENDPOINT_URL": s3.url,
             "NEUROVAULT_API_URL": neurovault.api_url,
             "NEUROSYNTH_API_URL": neurovault.neurosynth_url,
+            "OPENNEURO_URL": site.url,
         }
+
+
+def fill_openneuro(site):
+    """Give the local OpenNeuro what the pages ask for."""
+    for accession, tag in (("ds000246", "1.0.1"), ("ds004840", "1.0.1"), ("ds000001", "1.0.0")):
+        site.add_recorded(accession, tag)
+    music = {**small_tree(subjects=3), "README": b"Music was heard."}
+    site.add("ds000900", {"1.0.0": music}, name="Music")
 
 
 @pytest.fixture

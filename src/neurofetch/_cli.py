@@ -103,6 +103,9 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     console.add_data_dir(parser, default, title=console.TRANSFER)
     console.add_transfer(parser)
     where = console.group_of(parser, console.TRANSFER)
+    where.add_argument(
+        "--target-dir", metavar="DIR", dest="data_dir", help="another name of --data-dir"
+    )
     where.add_argument("--region", help="of the bucket (default: found out)")
     where.add_argument(
         "--mix",
