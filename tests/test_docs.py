@@ -62,31 +62,36 @@ def runnable(page: Path) -> list[Block]:
 # -- a user's world --------------------------------------------------------------------------------
 
 
+def add_openneuro(site: OpenNeuro) -> None:
+    """Add the data sets that the pages name: versions of MEG, and of what has two versions."""
+    meg = {
+        f"sub-{sub}/meg/sub-{sub}_task-AEF_run-01_meg.fif": f"meg {sub}".encode() * 500
+        for sub in ("0001", "emptyroom")
+    }
+    shared = {path: content for path, content in small_tree().items() if "/" not in path}
+    tree = {**shared, **meg, "sub-0001/anat/sub-0001_T1w.nii.gz": b"anatomy" * 99}
+    site.add("ds000246", {"1.0.0": small_tree(), "1.0.1": tree})
+    site.add("ds000001", {"1.0.0": small_tree(), "1.1.0": small_tree(seed=1)})
+    site.add("ds000900", {"1.0.0": {**small_tree(subjects=3), "README": b"Music was heard."}})
+
+
 @pytest.fixture(scope="module")
 def world():
     """The variables that lead to local servers in place of those on the internet."""
     with (
         S3Server({"laion-fmri": bucket()}, forbidden=REFUSED) as s3,
         NeuroVault() as neurovault,
-        OpenNeuro() as site,
+        OpenNeuro() as openneuro,
     ):
-        fill_openneuro(site)
+        add_openneuro(openneuro)
         neurovault.vault.add_collection(1952, images=range(10, 40))
         neurovault.vault.add_collection(457, images=range(40, 50))
         yield {
             "AWS_ENDPOINT_URL": s3.url,
             "NEUROVAULT_API_URL": neurovault.api_url,
             "NEUROSYNTH_API_URL": neurovault.neurosynth_url,
-            "OPENNEURO_URL": site.url,
+            "OPENNEURO_URL": openneuro.url,
         }
-
-
-def fill_openneuro(site):
-    """Give the local OpenNeuro what the pages ask for."""
-    for accession, tag in (("ds000246", "1.0.1"), ("ds004840", "1.0.1"), ("ds000001", "1.0.0")):
-        site.add_recorded(accession, tag)
-    music = {**small_tree(subjects=3), "README": b"Music was heard."}
-    site.add("ds000900", {"1.0.0": music}, name="Music")
 
 
 @pytest.fixture
