@@ -41,7 +41,11 @@ def needed(build, command: tuple[str, ...], but: argparse.Action) -> list[str]:
     for name in command:
         below = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
         parser = below.choices[name]
-    others = [a for a in parser._actions if a.required and a.dest != but.dest]
+    others = [
+        a
+        for a in parser._actions
+        if (a.required or (a.nargs == "?" and not a.option_strings)) and a.dest != but.dest
+    ]
     flagged = [word for a in others if a.option_strings for word in (a.option_strings[0], "1")]
     bare = ["1" for a in others if not a.option_strings]
     return [*flagged, *(["--", *bare] if bare else [])]  # it is no value of the flag before it
