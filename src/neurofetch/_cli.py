@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from neurofetch import console
 from neurofetch.console import ExitCode
 from neurofetch.neurovault._cli import add_neurovault
+from neurofetch.openneuro._cli import add_openneuro
 from neurofetch.planning.entities import ENTITY_NAMES
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_clean(commands)
     add_neurovault(commands)
+    add_openneuro(commands)
     return parser
 
 
@@ -101,6 +103,9 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     console.add_data_dir(parser, default, title=console.TRANSFER)
     console.add_transfer(parser)
     where = console.group_of(parser, console.TRANSFER)
+    where.add_argument(
+        "--target-dir", metavar="DIR", dest="data_dir", help="another name of --data-dir"
+    )
     where.add_argument("--region", help="of the bucket (default: found out)")
     where.add_argument(
         "--mix",

@@ -267,14 +267,6 @@ def test_too_many_requests_for_ever_is_told(site, source_of, headers):
     assert len(site.requests()) == QUICK.attempts
 
 
-def test_a_token_that_expired_is_named_as_a_cause_of_502(site, source_of):
-    source = source_of("ds000001")
-    source._api._client.authorize(site.url, "Bearer " + site.grant(seconds=-1))
-    error = fails(source)
-    assert "502" in str(error)
-    assert "it may have expired" in str(error)
-
-
 ERRORS = {
     "null data": b'{"errors": [{"message": "Something broke"}], "data": null}',
     "no data": b'{"errors": [{"message": "Something broke"}]}',

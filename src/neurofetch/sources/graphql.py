@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from neurofetch.net.client import Client
     from neurofetch.net.response import Response
     from neurofetch.net.retry import Attempts
+    from neurofetch.sources.openneuro_token import Token
 
 __all__ = ["Answer", "DeletedDatasetError", "GraphQL", "SchemaError", "nothing_fetched", "one_line"]
 
@@ -42,6 +43,8 @@ _MOST = 1 << 30
 _BLOCK = 256 * 1024
 _REFUSED = ("You do not have access",)
 _INVALID = "GRAPHQL_VALIDATION_FAILED"
+_WRONG_TOKEN = 502
+"""What the server says to tokens that are wrong, as if it were out of order itself."""
 _BUSY_STARTS = ("502", "503", "504", "connect ECONNREFUSED")
 _BUSY_ENDS = ("due to timeout", "timed out")
 _BUSY = ("fetch failed", "socket hang up")
@@ -106,12 +109,23 @@ class GraphQL:
     site : str
         Without a slash at its end.
     attempts : Attempts
+    token : Token, optional
+        It is sent to this server while it seems to be good.
     """
 
-    def __init__(self, client: Client, site: str, attempts: Attempts) -> None:
+    def __init__(
+        self, client: Client, site: str, attempts: Attempts, token: Token | None = None
+    ) -> None:
         self.site = site
         self.version = ""
         """Of the server, once it has told it."""
+        self.bears_gaps = False
+        """Whether an answer will do in which a field is missing that might come another time."""
+        self.doubt = ""
+        """Why the token is sent no more; "" where it is sent, or where there is none."""
+        self._token = None if token is None or token.has_ended() else token
+        if self._token is not None:
+            client.authorize(site, self._token.authorization)
         self._url = f"{site}/crn/graphql"
         self._client = client
         self._attempts = attempts
@@ -154,10 +168,6 @@ class GraphQL:
         """Return the error for attempts that are used up: it says what may be the matter."""
         where = "" if self._url in str(error) else f"{self._url}: "
         msg = f"{where}{error}. Nothing was fetched. Try again in a while"
-        if " 502" in str(error):  # so expired tokens were answered, too
-            msg += (
-                f"; if you gave a token, it may have expired: make a new one at {self.site}/keygen"
-            )
         said = UnreachableError(f"{msg}.")
         said.advice = error.advice
         return said
@@ -173,6 +183,8 @@ class GraphQL:
         with self._client.send(request) as response:
             if response.status != 200 and not (400 <= response.status < 500 and _is_json(response)):
                 start = told(response)
+                if response.status == _WRONG_TOKEN:
+                    self._look_at_token()
                 raise self._explained(failure_of(response, start))
             if response.status in (401, 403, 408, 429):
                 raise self._explained(failure_of(response, told(response)))
@@ -185,6 +197,32 @@ class GraphQL:
 
             document = self._read(response, lists, take)
         return self._answer(document, rows, response.status)
+
+    def _look_at_token(self) -> None:
+        """See whether it is the token that the server fails at; then it is sent no more."""
+        token = self._token
+        if token is None:
+            return
+        self._client.authorize(self.site, "")
+        fine = self._answers()
+        self._client.authorize(self.site, token.authorization)
+        if fine and not self._answers():
+            self._client.authorize(self.site, "")
+            self._token = None
+            self.doubt = (
+                f"{self.site} answers {_WRONG_TOKEN} to the token of {token.origin}, and does not "
+                "without it: the token is wrong or withdrawn, and was left out"
+            )
+
+    def _answers(self) -> bool:
+        """Whether the smallest of all questions is answered."""
+        headers = {"Content-Type": "application/json"}
+        request = Request(self._url, headers, "POST", b'{"query": "{ __typename }"}')
+        try:
+            with self._client.send(request) as response:
+                return response.status == 200
+        except ServerError:
+            return False
 
     def _read(
         self,
@@ -222,7 +260,7 @@ class GraphQL:
                 msg = f"{self.told_by}: an answer {status} without data. Nothing was fetched."
                 raise ProtocolError(msg)
         for error in errors:
-            if isinstance(error, TransientError):
+            if isinstance(error, TransientError) and not self.bears_gaps:
                 raise error
         return Answer(data, rows, errors, self.version)
 

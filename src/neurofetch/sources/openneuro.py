@@ -34,6 +34,7 @@ from neurofetch.sources.graphql import (
 )
 from neurofetch.sources.openneuro_address import SITE, Address
 from neurofetch.sources.openneuro_rows import Rows
+from neurofetch.sources.openneuro_token import token_advice, token_for
 from neurofetch.sources.openneuro_versions import is_draft, newest, unknown_version, versions_of
 from neurofetch.sources.source import Level
 
@@ -127,7 +128,8 @@ class OpenNeuroSource:
     ) -> None:
         self.base: str = ""
         self.site: str = openneuro_site() if site is None else site
-        self._api = GraphQL(client, self.site, attempts)
+        self._token = token_for(self.site)
+        self._api = GraphQL(client, self.site, attempts, self._token)
         self._address = address
         self._files: list[RemoteFile] = []
         self._keys: list[str] = []
@@ -239,7 +241,7 @@ class OpenNeuroSource:
         except ServerError as error:
             if isinstance(error, UnreachableError | ProtocolError):
                 raise nothing_fetched(error) from error
-            raise self._explained(error) from error
+            raise self.explained(error) from error
 
     def _asked(self, tag: str) -> tuple[Answer[_Row], Rows, tuple[str, ...]]:
         """Ask for a version; for less where the server does not know all that we would like."""
@@ -306,7 +308,8 @@ class OpenNeuroSource:
         latest = _at(answer.data, "dataset", "latestSnapshot", "tag")
         about = self._about(found, latest if isinstance(latest, str) else "", versions)
         twice = [f"{name!r}: {why}" for name, why in list(wrong.items())[:3]]
-        self._notes = (*about, *notes, *rows.notes, *twice)
+        doubt = (self._api.doubt,) if self._api.doubt else ()
+        self._notes = (*doubt, *about, *notes, *rows.notes, *twice)
 
     def _described(self, found: Mapping[str, Any], tag: str) -> Snapshot:
         said = found.get("description")
@@ -346,7 +349,7 @@ class OpenNeuroSource:
             f"what was exported last, which is no version: {_bucket(self._address.accession)}"
         )
 
-    def _explained(self, error: ServerError) -> NeurofetchError:
+    def explained(self, error: ServerError) -> NeurofetchError:
         """Return the error that says what can be done."""
         accession = self._address.accession
         if isinstance(error, DeletedDatasetError):
@@ -357,11 +360,8 @@ class OpenNeuroSource:
             msg = f"there is no data set {accession} at {self.site}. Nothing was fetched."
             return NothingMatchedError(f"{msg}{self._near()}")
         if isinstance(error, RefusedError):
-            return RefusedError(
-                f"{str(error).rstrip('.')}. Nothing was fetched. {accession} is not public, or "
-                "your token is not for it. If you may read it, make a token at "
-                f"{self.site}/keygen and set OPENNEURO_API_KEY to it; else ask its owners."
-            )
+            advice = token_advice(self.site, self._token, accession)
+            return RefusedError(f"{str(error).rstrip('.')}. Nothing was fetched. {advice}")
         return error
 
     def _near(self) -> str:
