@@ -645,4 +645,5 @@ def test_a_plan_says_what_it_would_do(site, here):
     plan = neurofetch.plan("ds000001")
     assert {step.action for step in plan.steps} == {Action.FETCH}
     assert re.search(r"version 1\.0\.0, the newest", " ".join(plan.notes))
-    assert re.search(r"of these made of others +5 +-", plan_text(plan))
+    copies = sum(bool(step.copy_of) for step in plan.steps)
+    assert re.search(rf"of these made of others +{copies} +-", plan_text(plan))
