@@ -476,3 +476,22 @@ def test_what_a_server_says_is_shown_in_one_line(site, source_of):
     source.walk("")
     assert any("two lines [31m" in note for note in source.notes)
     assert all(note.isprintable() for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"reset": True},
+        {"reset": True, "cut_after": 600},
+        {"cut_after": 600},
+        {"cut_after": 0},
+    ],
+    ids=str,
+)
+def test_a_listing_that_breaks_off_is_asked_for_again_and_never_taken_for_whole(
+    site, source_of, fault
+):
+    site.fault(key="crn/graphql", times=1, **fault)
+    source = source_of("ds000001")
+    assert keys(source.walk("")) == sorted(odd_tree())
+    assert len(site.requests()) == 2
