@@ -134,11 +134,13 @@ class DataSource:
         plain = self.url.rstrip("/")
         return f"{plain} at {self.endpoint}" if self.named and self.endpoint else plain
 
-    def is_of(self, other: DataSource) -> bool:
-        """Whether it is the same data set, as far as can be told.
+    def takes(self, other: DataSource) -> bool:
+        """Whether a directory of this data set may take files of another source of it.
 
-        So it is where one tells of OpenNeuro, and one of its bucket. Where only one of them was
-        fetched from a server that was named for it, the other may be of a mirror.
+        That is the case where they come from the same place, as far as can be told: where only one
+        of them was fetched from a server that was named for it, the other may be of a mirror. It is
+        also where a version at OpenNeuro is asked for, and what is here came from its bucket. Not
+        the other way round: what the bucket has is no version.
 
         Parameters
         ----------
@@ -146,14 +148,15 @@ class DataSource:
         """
         if self.named and other.named and self.endpoint != other.endpoint:
             return False
-        return self._place == other._place
+        if self._place == other._place:
+            return True
+        exported = _OF_OPENNEURO.fullmatch(self._place)
+        return exported is not None and other._place == f"openneuro:{exported[1]}"
 
     @property
     def _place(self) -> str:
-        """The identity without the server, with one name for what has two."""
-        place = replace(self, named=False).identity
-        at_openneuro = _OF_OPENNEURO.fullmatch(place)
-        return f"openneuro:{at_openneuro[1]}" if at_openneuro else place
+        """The identity without the server."""
+        return replace(self, named=False).identity
 
     @property
     def key(self) -> str:
@@ -420,11 +423,11 @@ def check_source(root: Path, state: Path, source: DataSource, base: str = "", *,
     """
     known = {folder: read_sources(folder) for folder in {state, *state_folders(root)}}
     every = [one for sources in known.values() for one in sources]
-    if every and not mix and not any(one.is_of(source) for one in every):
+    if every and not mix and not any(one.takes(source) for one in every):
         raise _refusal(root, ", and ".join(map(str, every)), source)
     mine = known[state]
     if mine:
-        return "" if mine[0].is_of(source) else source.key
+        return "" if mine[0].takes(source) else source.key
     if not every and not mix and source.url.startswith("s3://"):
         other = _other_base(state, base)
         if other is not None:
@@ -487,7 +490,7 @@ def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None
     if first is None and _make(state, described(state.parent, source)):
         return ""
     first = first or _read(state / _FIRST)
-    if first is not None and first.is_of(source):
+    if first is not None and first.takes(source):
         _renew(state, _FIRST, first, described(state.parent, source))
         return ""
     name = f"source-{source.key}.json"

@@ -64,7 +64,7 @@ class Others:
             keys = {one.key: one for one in sources}
             if sources:
                 keys[""] = sources[0]
-            names = {key: "" if one.is_of(self._source) else one.key for key, one in keys.items()}
+            names = {key: "" if one.takes(self._source) else one.key for key, one in keys.items()}
             found.append((read_receipts(folder), names))
         return found
 
