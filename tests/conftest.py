@@ -61,6 +61,7 @@ LONG = {
     "test_s3.py",
     "test_s3_listings.py",
     "test_settler.py",
+    "test_signed_locks.py",
     "test_signed_runs.py",
     "test_talk.py",
     "test_templates.py",

@@ -24,6 +24,7 @@ from neurofetch._cli import main
 from neurofetch.engine import Access, Client, Dataset, Fetcher, Network, Request, RetryRules
 from neurofetch.errors import CredentialsError, RefusedError, UsageError
 from neurofetch.model import IncompleteError
+from testbed.aws_keys import KeyServer
 from testbed.s3 import Guard, S3Server
 from tests.credential_world import (
     DATASET,
@@ -673,10 +674,49 @@ def test_a_program_that_fails_shows_no_key_in_any_variable(tmp_path, home):
         {"endpoint": "https://s3.example.org"},
         {"profile": "lab", "requester_pays": True},
     ],
-    ids=lambda how: " ".join(how),
+    ids=" ".join,
 )
 @pytest.mark.parametrize("call", [neurofetch.plan, neurofetch.get])
 def test_credentials_of_s3_are_not_for_openneuro(call, how, tmp_path):
     with pytest.raises(UsageError, match=r"which has tokens of its own.*s3://BUCKET/PREFIX"):
         call("ds000246", tmp_path / "data", **how)
     assert not (tmp_path / "data").exists()
+
+
+# -- without a network -----------------------------------------------------------------------------
+
+
+def with_a_role(home, monkeypatch, s3, server):
+    arn = "arn:aws:iam::123456789012:role/fetcher"
+    (home / "credentials").write_text(f"[me]\n{static()}")
+    (home / "config").write_text(f"[profile work]\nrole_arn = {arn}\nsource_profile = me\n")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+    return {"endpoint": s3.url, "profile": "work", "progress": "none"}
+
+
+def test_offline_no_keys_are_asked_for(tmp_path, home, monkeypatch):
+    counter = home / "count"
+    command = program(home, printing(process_keys(), counter))
+    (home / "config").write_text(f"[profile lab]\ncredential_process = {command}\n")
+    with guarded() as s3:
+        fetch(s3, tmp_path / "data", profile="lab")
+        counter.unlink()
+        s3.clear_log()
+        assert fetch(s3, tmp_path / "data", profile="lab", offline=True).ok
+        assert s3.log == []
+    assert not counter.exists()
+
+
+def test_what_is_here_and_complete_needs_no_keys_where_nobody_gives_them_out(
+    tmp_path, home, monkeypatch
+):
+    monkeypatch.setenv("NEUROFETCH_PATIENCE", "0")
+    with guarded() as s3, KeyServer(NEW_ID, NEW_SECRET, TOKEN) as server:
+        s3.guard.sessions = {NEW_ID: TOKEN}
+        how = with_a_role(home, monkeypatch, s3, server)
+        neurofetch.get("s3://b", tmp_path / "data", **how)
+    assert fetched(tmp_path / "data") == DATASET
+    assert neurofetch.get("s3://b", tmp_path / "data", **how).ok  # both servers are gone
+    with pytest.raises(neurofetch.NeurofetchError, match="the role could not be assumed"):
+        neurofetch.get("s3://b", tmp_path / "other", **how)
+    assert not (tmp_path / "other").exists()

@@ -6,10 +6,11 @@ where requests are made, by each process for itself.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch.errors import UsageError, WrongTypeError
+from neurofetch.errors import UnreachableError, UsageError, WrongTypeError
 from neurofetch.net.settings import checked_endpoint, s3_endpoint, s3_region
 
 if TYPE_CHECKING:
@@ -160,6 +161,9 @@ class Access:
     def signer(self, network: Network, region: str | None) -> Signer | None:
         """Return what signs requests, its keys at hand; None where nobody was named.
 
+        Nobody signs where the network is not to be used. Where who gives keys out cannot be
+        reached, the first request says so: what is remembered of the bucket may do without any.
+
         Parameters
         ----------
         network : Network
@@ -172,13 +176,14 @@ class Access:
         CredentialsError
             If the credentials cannot be had.
         """
-        if not self.signs:
+        if not self.signs or network.offline:
             return None
         from neurofetch.credentials.signer import Signer  # noqa: PLC0415
         from neurofetch.credentials.sources import credentials_of  # noqa: PLC0415 - see above
 
         credentials = credentials_of(self.profile, network)
-        credentials.keys()
+        with contextlib.suppress(UnreachableError):
+            credentials.keys()
         return Signer(credentials, region or "", requester_pays=self.requester_pays)
 
 

@@ -101,7 +101,7 @@ class Credentials:
         self._lock = threading.Lock()
         self._held: Keys | None = None
         self._not_before = 0.0
-        self._problem: tuple[float, str] | None = None
+        self._problem: tuple[float, NeurofetchError] | None = None
         self._fruitless = (0.0, "")
 
     def __repr__(self) -> str:
@@ -139,14 +139,12 @@ class Credentials:
             if held is not None and self._clock() < held.expires:
                 return held
             if self._problem is not None and now < self._problem[0]:
-                raise CredentialsError(self._problem[1])
+                raise type(self._problem[1])(str(self._problem[1]))
             try:
                 found = self._looked_up()
-            except CredentialsError as error:
-                self._problem = (self._clock() + _FAILED, str(error))
-                raise
-            except UnreachableError as error:
-                if held is None:
+            except (CredentialsError, UnreachableError) as error:
+                if held is None or not isinstance(error, UnreachableError):
+                    self._problem = (self._clock() + _FAILED, error)
                     raise
                 raise TransientError(str(error)) from error  # it was there before: it may come back
             if self._clock() >= found.expires:
@@ -154,7 +152,7 @@ class Credentials:
                     f"the keys of {self.shown} have expired. Nothing more can be fetched with "
                     "them. Get new ones, then run the same call again."
                 )
-                self._problem = (self._clock() + _FAILED, msg)
+                self._problem = (self._clock() + _FAILED, CredentialsError(msg))
                 raise CredentialsError(msg)
             self._take(found)
             return found

@@ -122,7 +122,7 @@ def get_by_lock(arguments: argparse.Namespace, filters: Mapping[str, Any]) -> in
     found = Lock.read(arguments.locked)
     common: dict[str, Any] = {name: one for name, one in filters.items() if one is not None}
     names = ("overwrite", "shard", "mix", "update", "verify")
-    common |= {name: getattr(arguments, name) for name in names}
+    common |= {name: getattr(arguments, name) for name in names} | console.access(arguments)
     dest = arguments.url if arguments.data_dir is None else arguments.data_dir
     common |= {"places": arguments.places or (), "dest": dest}
     if arguments.dry_run:

@@ -7,16 +7,17 @@ only if it has the hash that the lock says, so a place need not be trusted.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from neurofetch._threads import few_collections
+from neurofetch.credentials.access import Access
 from neurofetch.display.log import logged
 from neurofetch.events import Event, FileDone, Finished, Planned
 from neurofetch.fetcher import Fetcher
 from neurofetch.lockfile.copying import copy_in
 from neurofetch.lockfile.here import Here
-from neurofetch.lockfile.places import Directory, opened
+from neurofetch.lockfile.places import Directory, opened, sign_addresses
 from neurofetch.lockfile.remembered import Fact
 from neurofetch.lockfile.values import digest_of
 from neurofetch.model import STATE_FOLDERS, Outcome, Plan, RemoteFile, Report, Status, Want
@@ -61,12 +62,15 @@ class Wish:
         The data directory.
     places : sequence of str or Path
         What `checked_places` returned.
+    access : Access
+        How buckets are asked.
     """
 
     head: Head
     files: Sequence[LockedFile]
     root: Path
     places: Sequence[str | Path] = ()
+    access: Access = field(default_factory=Access)
 
     @property
     def dataset(self) -> Dataset:
@@ -147,7 +151,10 @@ class _Run:
             network=settings.network,
             new=True,
             make_source=self._no_files_yet,
+            access=wish.access,
         )
+        network, region = self._fetcher.client.network, wish.access.location().region
+        self._signer = wish.access.signer(network, region)
         self._places: list[Place] = []
         self._reasons: dict[str, list[str]] = {}
         self._outcomes: dict[str, Outcome] = {}
@@ -170,7 +177,18 @@ class _Run:
     def plan(self) -> Plan:
         """Return what is to be done; a file's address is at the first place that may have it."""
         fetcher = self._fetcher
-        self._places = opened(self._wish.places, self._wish.head, fetcher.client, self._attempts)
+        wish, client = self._wish, fetcher.client
+        self._places = opened(
+            wish.places,
+            wish.head,
+            client,
+            self._attempts,
+            access=wish.access,
+            signer=self._signer,
+        )
+        if self._signer is not None:
+            urls = (file.url for file in wish.files)
+            sign_addresses(urls, wish.head, client, wish.access, self._signer)
         with few_collections():
             wants = tuple(self._want(file) for file in self._wish.files)
         return fetcher.prepare(lambda: Selection(wants, ()), self._settings)

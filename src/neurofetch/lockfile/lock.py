@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from neurofetch._shown import shown
 from neurofetch._threads import few_collections
+from neurofetch.credentials.access import Access
 from neurofetch.display.progress import listener
 from neurofetch.display.text import count
 from neurofetch.errors import (
@@ -196,6 +197,10 @@ class Lock:
         *,
         data_dir: Where | None = None,
         places: Places = (),
+        profile: str | None = None,
+        signed: bool = False,
+        requester_pays: bool = False,
+        endpoint: str | None = None,
         overwrite: bool = False,
         shard: tuple[int, int] | None = None,
         mix: bool = False,
@@ -208,7 +213,8 @@ class Lock:
 
         Parameters
         ----------
-        dest, data_dir, places, overwrite, shard, mix, update, verify, progress, **filters
+        dest, data_dir, places, profile, signed, requester_pays, endpoint
+        overwrite, shard, mix, update, verify, progress, **filters
             As for `get`.
         """
         settings = RunSettings.checked(
@@ -220,7 +226,10 @@ class Lock:
             progress=progress,
             dry_run=True,
         )
-        return plan_locked(self._wish(dest, data_dir, places, filters), settings)
+        access = Access.checked(
+            profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+        )
+        return plan_locked(self._wish(dest, data_dir, places, filters, access), settings)
 
     def get(
         self,
@@ -228,6 +237,10 @@ class Lock:
         *,
         data_dir: Where | None = None,
         places: Places = (),
+        profile: str | None = None,
+        signed: bool = False,
+        requester_pays: bool = False,
+        endpoint: str | None = None,
         n_jobs: int = 1,
         overwrite: bool = False,
         shard: tuple[int, int] | None = None,
@@ -252,6 +265,9 @@ class Lock:
             Where to look first, in this order: ``s3://BUCKET/PREFIX``, an address of the web, or a
             directory, below which the files lie as in the data set. The addresses in the lock come
             last. No place need be trusted: what has not the hash in the lock is not kept.
+        profile, signed, requester_pays, endpoint : optional
+            As for `neurofetch.get`. Signed are requests to buckets in `places`, to the endpoint,
+            and at AWS to the bucket of the data set; never those to another address in the lock.
         n_jobs, overwrite, shard, limit_rate, patience, mix, update, verify, progress
             As for `neurofetch.get`.
         **filters
@@ -281,7 +297,10 @@ class Lock:
             mix=mix,
             update=update,
         )
-        return get_locked(self._wish(dest, data_dir, places, filters), settings)
+        access = Access.checked(
+            profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+        )
+        return get_locked(self._wish(dest, data_dir, places, filters, access), settings)
 
     def _wish(
         self,
@@ -289,6 +308,7 @@ class Lock:
         data_dir: Where | None,
         places: Places,
         filters: Mapping[str, Values],
+        access: Access,
     ) -> Wish:
         """Check what a user gave, before any server is asked."""
         if dest is not None and data_dir is not None:
@@ -300,7 +320,7 @@ class Lock:
             raise UsageError(f"{msg} done. Say where the files are to be: data_dir=...")
         root = given_path(self.head.folder if where is None else where)
         files = self._chosen(query(**filters)) if filters else self.files
-        return Wish(self.head, files, root, checked_places(places, root))
+        return Wish(self.head, files, root, checked_places(places, root), access)
 
     def _chosen(self, wanted: Query) -> tuple[LockedFile, ...]:
         """Return the files of the lock that filters leave, and what comes along with them."""

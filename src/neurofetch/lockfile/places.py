@@ -11,7 +11,6 @@ from urllib.parse import urlsplit, urlunsplit
 from neurofetch._compact import quoted
 from neurofetch._shown import shown
 from neurofetch.errors import ServerError, UsageError
-from neurofetch.net.settings import s3_endpoint, s3_region
 from neurofetch.sources.s3 import Bucket, S3Source, parse_s3_url
 from neurofetch.store.folder import given_path
 
@@ -19,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from neurofetch.credentials.access import Access
+    from neurofetch.credentials.signer import Signer
     from neurofetch.lockfile.values import Head, LockedFile
     from neurofetch.net.client import Client
     from neurofetch.net.retry import Attempts
 
-__all__ = ["AsLocked", "Directory", "Place", "Web", "checked_places", "opened"]
+__all__ = ["AsLocked", "Directory", "Place", "Web", "checked_places", "opened", "sign_addresses"]
 
 _VERSION = "versionId"
 
@@ -174,7 +175,13 @@ def _checked_directory(text: str, root: Path) -> Path:
 
 
 def opened(
-    named: Iterable[str | Path], head: Head, client: Client, attempts: Attempts
+    named: Iterable[str | Path],
+    head: Head,
+    client: Client,
+    attempts: Attempts,
+    *,
+    access: Access,
+    signer: Signer | None = None,
 ) -> list[Place]:
     """Return the places in which files are looked for, in this order; the lock's own are the last.
 
@@ -185,23 +192,64 @@ def opened(
     head : Head
     client, attempts
         To ask a bucket in which region it is.
+    access : Access
+        How buckets are asked.
+    signer : Signer, optional
+        What `access` signs with.
     """
     found: list[Place] = []
+    location = access.location()
     for one in named:
         if not isinstance(one, str):
             found.append(Directory(one))
         elif one.lower().startswith("s3://"):
-            found.append(Web(one, _base_of(one, client, attempts), head.base))
+            bucket, prefix = parse_s3_url(one)
+            place = Bucket(bucket, location.region, location.endpoint)
+            source = S3Source(client, place, attempts, signer=signer)
+            found.append(Web(one, _base_of(source, prefix), head.base))
         else:
             found.append(Web(one, one.rstrip("/") + "/", head.base))
     return [*found, AsLocked(), AsLocked(latest=True)]
 
 
-def _base_of(url: str, client: Client, attempts: Attempts) -> str:
+def _base_of(source: S3Source, prefix: str) -> str:
     """Return the address of a place in a bucket."""
-    name, prefix = parse_s3_url(url)
-    source = S3Source(client, Bucket(name, s3_region(), s3_endpoint()), attempts)
     prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
     with contextlib.suppress(ServerError):  # it need not be listed to give out its files
         source.first_page(prefix)  # by which AWS tells its region
     return source.bucket.base + quoted(prefix)
+
+
+def sign_addresses(
+    urls: Iterable[str], head: Head, client: Client, access: Access, signer: Signer
+) -> None:
+    """Sign what is asked at the addresses in a lock, where they are of the bucket it tells of.
+
+    A lock comes from somebody else. So credentials go to the server that the user named, or to
+    AWS for the bucket of the data set, and to no other address that stands in it.
+
+    Parameters
+    ----------
+    urls : iterable of str
+    head : Head
+    client : Client
+    access : Access
+    signer : Signer
+    """
+    endpoint = access.location().endpoint
+    bucket = head.source.removeprefix("s3://").partition("/")[0]
+    for server, url in {_server_of(url): url for url in urls if url}.items():
+        plain = urlunsplit(urlsplit(url)._replace(query=""))
+        with contextlib.suppress(UsageError):  # an address of another kind
+            mine = server == _server_of(endpoint) if endpoint else _is_at_aws(plain, bucket)
+            if mine:
+                client.sign_for(server, signer)
+
+
+def _server_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _is_at_aws(url: str, bucket: str) -> bool:
+    return url.startswith("https://") and bool(bucket) and parse_s3_url(url)[0] == bucket
