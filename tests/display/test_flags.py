@@ -41,6 +41,8 @@ def needed(build, command: tuple[str, ...], but: argparse.Action) -> list[str]:
     for name in command:
         below = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
         parser = below.choices[name]
+    if command == ("get",):  # a data set, or a lock
+        return ["--locked", "1"]
     others = [a for a in parser._actions if a.required and a.dest != but.dest]
     flagged = [word for a in others if a.option_strings for word in (a.option_strings[0], "1")]
     bare = ["1" for a in others if not a.option_strings]

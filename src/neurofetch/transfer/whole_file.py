@@ -595,7 +595,6 @@ class WholeFile:
         piece.update(data)
         try:
             verified = self._verified(piece, response.headers, lambda: (data,))
-        verified = verified._replace(version=version_told(response.headers))
         except VerificationError as error:
             if not (said := told_instead(data)):
                 raise
@@ -604,6 +603,7 @@ class WholeFile:
         if key := pointed_to(data, self._remote.digest):
             msg = f"{self._remote.key}: a pointer of git-annex came, and not the content, {key}"
             raise VerificationError(msg)
+        verified = verified._replace(version=version_told(response.headers))
         began = time.monotonic()
         with self._new_file() as temporary:
             write_all(temporary.fd, data)
