@@ -41,11 +41,9 @@ def needed(build, command: tuple[str, ...], but: argparse.Action) -> list[str]:
     for name in command:
         below = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
         parser = below.choices[name]
-    others = [
-        a
-        for a in parser._actions
-        if (a.required or (a.nargs == "?" and not a.option_strings)) and a.dest != but.dest
-    ]
+    if command == ("get",):  # a data set, or a lock
+        return ["--locked", "1"]
+    others = [a for a in parser._actions if a.required and a.dest != but.dest]
     flagged = [word for a in others if a.option_strings for word in (a.option_strings[0], "1")]
     bare = ["1" for a in others if not a.option_strings]
     return [*flagged, *(["--", *bare] if bare else [])]  # it is no value of the flag before it
@@ -61,7 +59,7 @@ def test_there_are_such_flags_in_each_command():
 def test_a_flag_that_takes_several_values_adds_up(build, command, action):
     first = action.option_strings[0]
     last = action.option_strings[-1]  # another spelling of the same flag, where there is one
-    rest = ["--locked", "1"] if first == "--from" else needed(build, command, action)
+    rest = needed(build, command, action)
 
     def parsed(*words: str) -> list[str]:
         arguments = build().parse_args([*command, *words, *rest])

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from neurofetch._shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from neurofetch.events import Event
-    from neurofetch.lockfile.here import Here
+    from neurofetch.lockfile.here import Here, Seen
     from neurofetch.lockfile.values import Head, LockedFile
     from neurofetch.model import LocalFile
 
@@ -125,40 +125,31 @@ def check_files(
         and time are what they were then.
     """
     locked = {one.path: one for one in files}
-    local = here.look([*locked])
-    same_size = [one for path, one in local.items() if one.size == locked[path].size]
 
-    def wanted(one: LocalFile) -> list[str]:
-        hashes = locked[one.path].hashes
-        return [digest.partition(":")[0] for digest in hashes]
+    def wanted(one: LocalFile) -> list[str] | None:
+        file = locked[one.path]
+        same = one.size == file.size
+        return [digest.partition(":")[0] for digest in file.hashes] if same else None
 
-    seen = here.seen(same_size, wanted, listen, read_all=read_all)
-    found = {one.path: one.hashes for one in seen}
-    changes = [change for one in files if (change := _change(one, local, found, here))]
-    more = here.look(path for path in others if path not in locked)
+    gone = dict.fromkeys(locked)
+    changes = []
+    for seen in here.seen([*locked], wanted, listen, read_all=read_all):
+        del gone[seen.path]
+        if problem := _problem(seen, locked[seen.path]):
+            changes.append(Change(seen.path, State.CHANGED, problem))
+    for path in gone:
+        why = here.directory.obstacle(path) or "it is not here"
+        changes.append(Change(path, State.GONE, why))
+    more = here.present([path for path in others if path not in locked])
     changes += [Change(path, State.ADDED, "it is not in the lock") for path in more]
-    changes.sort()
-    return Difference(tuple(changes), len(files) + len(more) - len(changes))
+    return Difference(tuple(sorted(changes)), len(files) + len(more) - len(changes))
 
 
-def _change(
-    locked: LockedFile,
-    local: Mapping[str, LocalFile],
-    found: Mapping[str, tuple[str, ...]],
-    here: Here,
-) -> Change | None:
-    """Return how a file of a lock differs; None where it is the same."""
-    path, one = locked.path, local.get(locked.path)
-    if one is None:
-        return Change(path, State.GONE, here.directory.obstacle(path) or "it is not here")
-    if one.size != locked.size:
-        return Change(path, State.CHANGED, f"{one.size:,} bytes, {locked.size:,} in the lock")
-    problem = _unlike(found[path], locked.hashes)
-    return Change(path, State.CHANGED, problem) if problem else None
-
-
-def _unlike(found: Sequence[str], expected: Sequence[str]) -> str:
-    for one, other in zip(found, expected, strict=True):
+def _problem(seen: Seen, locked: LockedFile) -> str:
+    """Say how a file that is here differs from one of a lock; "" if it is the same."""
+    if seen.size != locked.size:
+        return f"{seen.size:,} bytes, {locked.size:,} in the lock"
+    for one, other in zip(seen.hashes, locked.hashes, strict=True):
         if one != other:
             return f"{one}, in the lock {other.partition(':')[2]}"
     return ""

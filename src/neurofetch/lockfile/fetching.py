@@ -289,15 +289,13 @@ class _Run:
         if not done:
             return
         here = Here(self._wish.root, self._wish.dataset.state)
-        local = list(here.look(done).values())
-        seen = here.seen(local, self._names, self._settings.listen)
-        for one, found in zip(local, seen, strict=True):
+        for one in here.seen(done, self._names, self._settings.listen):
             file = self._files[one.path]
-            if found.hashes == file.hashes:
-                stamp, listed = (one.size, one.mtime_ns, found.hashes), len(found.hashes)
-                here.learn(one, Fact(*stamp, listed, file.url, file.key))
+            if one.hashes == file.hashes:
+                stamp, listed = (one.size, one.mtime_ns, file.hashes), len(file.hashes)
+                here.learn(one.path, Fact(*stamp, listed, file.url, file.key))
                 continue
-            said = zip(found.hashes, file.hashes, strict=True)
+            said = zip(one.hashes, file.hashes, strict=True)
             wrong = next(other for mine, other in said if mine != other)
             reason = f"the hashes in the lock contradict one another: it has no {wrong}"
             failed = replace(self._outcomes[one.path], status=Status.FAILED)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Here", "Seen"]
 
+_STRETCH = 2000
+"""Files that are looked at together."""
 _NONE = (
     "{} has nothing that neurofetch fetched, as far as it is written down there. Nothing was done. "
     "Name the data directory. To take every file that is in it, whoever put it there, add --all "
@@ -50,6 +52,8 @@ class Seen(NamedTuple):
         Where it came from; "" where that is not known, or where these are other bytes.
     changed : bool
         Whether it has other bytes than those that were fetched.
+    mtime_ns : int
+        When it was modified.
     """
 
     path: str
@@ -58,6 +62,7 @@ class Seen(NamedTuple):
     url: str = ""
     key: str = ""
     changed: bool = False
+    mtime_ns: int = 0
 
 
 class Here:
@@ -167,23 +172,35 @@ class Here:
         """
         return self.directory.survey(paths, self.receipts, strict=False)
 
+    def present(self, paths: Sequence[str]) -> list[str]:
+        """Return those of the files that are here, in their order.
+
+        Parameters
+        ----------
+        paths : sequence of str
+        """
+        return [path for some in _stretches(paths) for path in self.look(some)]
+
     # -- their hashes ------------------------------------------------------------------------
 
     def seen(
         self,
-        local: Sequence[LocalFile],
-        wanted: Callable[[LocalFile], Sequence[str]],
+        paths: Sequence[str],
+        wanted: Callable[[LocalFile], Sequence[str] | None],
         listen: Listen,
         *,
         read_all: bool = False,
-    ) -> list[Seen]:
-        """Return files with their hashes; what is not known is read, many files at once.
+    ) -> Iterator[Seen]:
+        """Give those of the files that are here, with their hashes; what is not known is read.
+
+        There may be a million of them: only some are looked at and in memory at a time.
 
         Parameters
         ----------
-        local : sequence of LocalFile
+        paths : sequence of str
         wanted : callable
-            Returns the hashes that a file is to have, by their names in a lock.
+            Returns the hashes that a file is to have, by their names in a lock; None where nobody
+            needs to look into it.
         listen : callable
             Gets a `Checking` event now and then while files are read.
         read_all : bool
@@ -194,14 +211,39 @@ class Here:
         DestinationError
             If a file cannot be read, or changes meanwhile.
         """
-        to_read: dict[str, tuple[LocalFile, list[str]]] = {}
-        for one in local:
-            known = {} if read_all else self._known(one)
-            names = [name for name in (*wanted(one), *self._doubt(one)) if name not in known]
-            if names:
-                to_read[one.path] = (one, names)
-        found = self._read(to_read, listen)
-        return [self._seen(one, wanted(one), found.get(one.path, {})) for one in local]
+        needs = partial(self._needs, wanted, read_all=read_all)
+        sizes = {
+            one.path: one.size
+            for some in _stretches(paths)
+            for one in self.look(some).values()
+            if needs(one)
+        }
+        meter = ReadingMeter(sizes)
+        try:
+            for some in _stretches(paths):
+                local = self.look(some)
+                reads = [(one, names) for one in local.values() if (names := needs(one))]
+                found = self._read([one for one in reads if one[0].path in sizes], meter, listen)
+                for path, one in local.items():
+                    yield self._seen(one, wanted(one) or (), found.get(path, {}))
+        finally:
+            self.write()
+        if sizes:
+            listen(meter.event())
+
+    def _needs(
+        self,
+        wanted: Callable[[LocalFile], Sequence[str] | None],
+        one: LocalFile,
+        *,
+        read_all: bool,
+    ) -> list[str]:
+        """Return the hashes for which a file is to be read."""
+        names = wanted(one)
+        if names is None:
+            return []
+        known = {} if read_all else self._known(one)
+        return [name for name in dict.fromkeys((*names, *self._doubt(one))) if name not in known]
 
     def source_hash(self, here: LocalFile) -> str:
         """Return the name of the hash under which the source files a file; "" where it has none."""
@@ -221,10 +263,11 @@ class Here:
         known = (_name(spelled(one)) for one in self._known(here).values())
         return next(filter(None, known), "")
 
-    def learn(self, here: LocalFile, fact: Fact) -> None:
+    def learn(self, path: str, fact: Fact) -> None:
         """Take note of what is known of a file; `write` writes it down."""
-        self._facts[here.path] = fact
-        self._learnt = True
+        if self._facts.get(path) != fact:
+            self._facts[path] = fact
+            self._learnt = True
 
     def write(self) -> None:
         """Write down what was found out, for the next time."""
@@ -254,23 +297,16 @@ class Here:
         return (name,) if name else ()
 
     def _read(
-        self, files: Mapping[str, tuple[LocalFile, Sequence[str]]], listen: Listen
+        self,
+        files: Sequence[tuple[LocalFile, Sequence[str]]],
+        meter: ReadingMeter,
+        listen: Listen,
     ) -> dict[str, dict[str, str]]:
-        """Read files; return the hashes that were asked for, by path and name."""
-        if not files:
-            return {}
-        meter = ReadingMeter({path: one.size for path, (one, _) in files.items()})
-        looks = [partial(self._hashed, one, names, meter) for one, names in files.values()]
-
-        def tell() -> None:
-            listen(meter.event())
-
-        try:
-            found = together(looks, max(2, os.cpu_count() or 2), tell)
-        finally:
-            self.write()
-        tell()
-        return dict(zip(files, found, strict=True))
+        """Read files, many at once; return the hashes that were asked for, by path and name."""
+        looks = [partial(self._hashed, one, names, meter) for one, names in files]
+        threads = max(2, os.cpu_count() or 2)
+        found = together(looks, threads, lambda: listen(meter.event()))
+        return dict(zip((one.path for one, _ in files), found, strict=True))
 
     def _hashed(self, here: LocalFile, names: Sequence[str], meter: ReadingMeter) -> dict[str, str]:
         """Read a file, and return its hashes."""
@@ -291,15 +327,15 @@ class Here:
         fact = self._fact(here)
         if any(fact.knows(name) not in ("", digest) for name, digest in found.items()):
             fact = Fact(here.size, here.mtime_ns, ())  # other bytes, of the same size and time
-        self.learn(here, fact.joined(found))
+        self.learn(here.path, fact.joined(found))
         return found
 
     def _seen(self, here: LocalFile, wanted: Sequence[str], found: Mapping[str, str]) -> Seen:
         known = {**self._known(here), **found}
-        hashes = tuple(known[name] for name in wanted)
+        hashes = tuple(known[name] for name in wanted)  # and none where nobody asked
         changed = self._is_changed(here, known)
         url, key = ("", "") if changed else self._origin(here)
-        return Seen(here.path, here.size, hashes, url, key, changed)
+        return Seen(here.path, here.size, hashes, url, key, changed, here.mtime_ns)
 
     def _is_changed(self, here: LocalFile, known: Mapping[str, str]) -> bool:
         """Whether a file has other bytes than those that were fetched."""
@@ -307,7 +343,7 @@ class Here:
         if receipt is None or receipt.size != here.size:
             return receipt is not None
         doubt = self._doubt(here)
-        return bool(doubt) and known[doubt[0]] != (spelled(receipt.digest) or receipt.digest)
+        return bool(doubt) and known.get(doubt[0]) != (spelled(receipt.digest) or receipt.digest)
 
     def _origin(self, here: LocalFile) -> tuple[str, str]:
         """Return the URL of a file, and its key where that is not told by its path."""
@@ -325,6 +361,11 @@ class Here:
             return ("" if source.objects else source.object_url(receipt.key)), key
         url = source.object_url(receipt.key)
         return (f"{url}?versionId={receipt.version}" if url else ""), key
+
+
+def _stretches(paths: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(paths), _STRETCH):
+        yield paths[first : first + _STRETCH]
 
 
 def _name(digest: str) -> str:

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from neurofetch.events import Event
     from neurofetch.lockfile.compare import Difference
-    from neurofetch.lockfile.here import Seen
     from neurofetch.model import LocalFile, Plan, Report
     from neurofetch.planning.query import Query, Values
 
@@ -433,21 +432,23 @@ def made_of(
     here = Here(where, state)
     with few_collections():
         paths, left = here.paths(every=every, without=without)
-        local = here.look(paths)
-        gone = [path for path in paths if path not in local]
-        if wanted is not None:
-            local = _selected(local, wanted, here)
-        if not local:
+        present = here.present(paths)
+        gone = [] if len(present) == len(paths) else sorted({*paths}.difference(present))
+        if not present:
             msg = f"no file that was fetched is left in {here.root}. Nothing was done. Fetch them."
             raise NothingMatchedError(msg)
-        seen = here.seen([*local.values()], _wanted(here, quick=quick), listen)
-        here.write()
-        files = tuple(LockedFile(*one[:-1]) for one in seen)
-        notes = [*_left_out(left), *_gone(gone), *_changed(seen)]
+        if wanted is not None:
+            present = _selected(present, wanted, here)
+        files, changed = [], []
+        for one in here.seen(present, _wanted(here, quick=quick), listen):
+            files.append(LockedFile(*one[:5]))
+            if one.changed:
+                changed.append(one.path)
+        notes = [*_left_out(left), *_gone(gone), *_changed(changed)]
         if not every:
             notes += _strangers(here, without)
     head = replace(_head(here), every=every, files=len(files), bytes=sum(one.size for one in files))
-    return Lock(replace(head, query=_said(wanted)), files, tuple(notes))
+    return Lock(replace(head, query=_said(wanted)), tuple(files), tuple(notes))
 
 
 def _wanted(here: Here, *, quick: bool) -> Callable[[LocalFile], tuple[str, ...]]:
@@ -464,10 +465,11 @@ def _wanted(here: Here, *, quick: bool) -> Callable[[LocalFile], tuple[str, ...]
     return names
 
 
-def _selected(local: Mapping[str, LocalFile], wanted: Query, here: Here) -> dict[str, LocalFile]:
-    remotes = [RemoteFile(path, "", one.size) for path, one in sorted(local.items())]
+def _selected(present: Sequence[str], wanted: Query, here: Here) -> list[str]:
+    """Return the files that a query chooses, and what comes along with them."""
+    remotes = [RemoteFile(path, "", 1) for path in present]
     chosen = make_selection(remotes, wanted.strictly(), Dataset(str(here.root)))
-    return {path: local[path] for path in sorted(want.path for want in chosen.wants)}
+    return sorted(want.path for want in chosen.wants)
 
 
 def _said(wanted: Query | None) -> dict[str, list[str]]:
@@ -494,8 +496,7 @@ def _gone(gone: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _changed(seen: Sequence[Seen]) -> Iterator[str]:
-    changed = [one.path for one in seen if one.changed]
+def _changed(changed: Sequence[str]) -> Iterator[str]:
     if changed:
         yield (
             f"other bytes than were fetched: {count(len(changed))} ({_some(changed)}). The lock "

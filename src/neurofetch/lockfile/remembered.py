@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,13 +22,14 @@ from neurofetch.store.partials import name_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
 __all__ = ["Fact", "read_facts", "write_facts"]
 
 _NAME = "hashes.jsonl"
 _FIRST = b'{"neurofetch-hashes": 1}\n'
-_LARGEST = 4 << 30
-"""Bytes. What is larger is no such file."""
+_LONGEST = 1 << 20
+"""Bytes. What is longer is no line of it."""
 _log = logging.getLogger("neurofetch")
 
 
@@ -73,18 +75,21 @@ def read_facts(state: Path) -> dict[str, Fact]:
         The state folder.
     """
     try:
-        with Folder.root(state.parent) as root, root.below([state.name]) as folder:
-            content = folder.read(_NAME, _LARGEST)
+        with (
+            Folder.root(state.parent) as root,
+            root.below([state.name]) as folder,
+            open(folder.open(_NAME), "rb") as file,
+        ):
+            if file.readline(len(_FIRST)) != _FIRST:
+                return {}
+            return dict(_facts(file))
     except (OSError, UnsafeNameError) as error:
         _log.debug("no hashes are remembered: %s", error)
         return {}
-    if not content.startswith(_FIRST):
-        return {}
-    return dict(_facts(content))
 
 
-def _facts(content: bytes) -> Iterator[tuple[str, Fact]]:
-    for line in content.split(b"\n")[1:]:
+def _facts(file: BinaryIO) -> Iterator[tuple[str, Fact]]:
+    while line := file.readline(_LONGEST):
         try:
             path, size, mtime_ns, hashes, listed, url, key = json.loads(line)
         except (ValueError, TypeError, RecursionError):
@@ -111,14 +116,23 @@ def write_facts(state: Path, facts: Mapping[str, Fact]) -> None:
     if not state.is_dir():
         return
     name = f"{name_of(_NAME)}.{process_token()}.{secrets.token_hex(8)}.tmp"
-    lines = (json.dumps([path, *facts[path]]).encode() for path in sorted(facts))
     try:
         with (
             Folder.root(state.parent) as root,
             root.below([state.name]) as folder,
             folder.below(["partial"], make=True) as drafts,
         ):
-            drafts.write(name, _FIRST + b"".join(line + b"\n" for line in lines))
-            drafts.rename(name, folder, _NAME)
+            try:
+                with open(drafts.create(name, os.O_WRONLY), "wb") as file:
+                    file.write(_FIRST)
+                    file.writelines(_line(path, facts[path]) for path in sorted(facts))
+                drafts.rename(name, folder, _NAME)
+            except BaseException:
+                drafts.remove(name)
+                raise
     except (OSError, UnsafeNameError) as error:
         _log.debug("the hashes cannot be remembered: %s", error)
+
+
+def _line(path: str, fact: Fact) -> bytes:
+    return json.dumps([path, *fact]).encode() + b"\n"

@@ -621,6 +621,7 @@ class WholeFile:
         if key := pointed_to(data, self._remote.digest):
             msg = f"{self._remote.key}: a pointer of git-annex came, and not the content, {key}"
             raise VerificationError(msg)
+        verified = verified._replace(version=version_told(response.headers))
         began = time.monotonic()
         with self._new_file() as temporary:
             write_all(temporary.fd, data)
