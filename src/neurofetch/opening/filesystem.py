@@ -45,6 +45,8 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
     ----------
     cache_dir, cache_limit, block_size, data_dir, region, patience, offline
         As for `neurofetch.open`.
+    profile, signed, requester_pays, endpoint : optional
+        As for `neurofetch.open`: names, so that no key is in what Dask sends around.
     listings_expiry_time : float, optional
         Seconds for which a listing holds; a minute by default.
     **storage_options
@@ -70,7 +72,11 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
         data_dir: str | os.PathLike[str] | None = None,
         region: str | None = None,
         patience: float | None = None,
-        offline: bool = False,
+        offline: bool | None = None,
+        profile: str | None = None,
+        signed: bool = False,
+        requester_pays: bool = False,
+        endpoint: str | None = None,
         listings_expiry_time: float | None = _FRESH,
         **storage_options: Any,
     ) -> None:
@@ -83,6 +89,10 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
             region=region,
             patience=patience,
             offline=offline,
+            profile=profile,
+            signed=signed,
+            requester_pays=requester_pays,
+            endpoint=endpoint,
         )
 
     @property

@@ -35,7 +35,11 @@ def open(  # noqa: A001 - it is what the front door calls it
     data_dir: Where | None = None,
     region: str | None = None,
     patience: float | None = None,
-    offline: bool = False,
+    offline: bool | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
 ) -> OpenedFile: ...
 @overload
 def open(  # noqa: A001 - it is what the front door calls it
@@ -51,7 +55,11 @@ def open(  # noqa: A001 - it is what the front door calls it
     data_dir: Where | None = None,
     region: str | None = None,
     patience: float | None = None,
-    offline: bool = False,
+    offline: bool | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
 ) -> TextFile: ...
 def open(  # noqa: A001 - it is what the front door calls it
     url: str,
@@ -66,7 +74,11 @@ def open(  # noqa: A001 - it is what the front door calls it
     data_dir: Where | None = None,
     region: str | None = None,
     patience: float | None = None,
-    offline: bool = False,
+    offline: bool | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
 ) -> OpenedFile | TextFile:
     """Open one file on a server; only the parts that you read come over the network.
 
@@ -92,8 +104,10 @@ def open(  # noqa: A001 - it is what the front door calls it
     patience : float, optional
         Seconds to wait for a network that is away; by default a minute, or what
         ``NEUROFETCH_PATIENCE`` says.
-    offline : bool
-        Ask no server: read what is here.
+    offline : bool, optional
+        Ask no server: read what is here. By default what ``NEUROFETCH_OFFLINE`` says.
+    profile, signed, requester_pays, endpoint : optional
+        How to ask a bucket that is not public, or not at AWS: as for `neurofetch.get`.
 
     Returns
     -------
@@ -130,6 +144,10 @@ def open(  # noqa: A001 - it is what the front door calls it
         region=region,
         patience=patience,
         offline=offline,
+        profile=profile,
+        signed=signed,
+        requester_pays=requester_pays,
+        endpoint=endpoint,
     )
     text = checked_mode(mode, url, encoding=encoding, errors=errors, newline=newline)
     file = opener_for(settings).open(url.strip() if isinstance(url, str) else url)
@@ -219,7 +237,11 @@ def cached_path(
     data_dir: Where | None = None,
     region: str | None = None,
     patience: float | None = None,
-    offline: bool = False,
+    offline: bool | None = None,
+    profile: str | None = None,
+    signed: bool = False,
+    requester_pays: bool = False,
+    endpoint: str | None = None,
 ) -> Path:
     """Return the path of a whole, verified copy of one file, for libraries that need a path.
 
@@ -230,6 +252,8 @@ def cached_path(
     Parameters
     ----------
     url, cache_dir, cache_limit, block_size, data_dir, region, patience, offline
+        As for `neurofetch.open`.
+    profile, signed, requester_pays, endpoint : optional
         As for `neurofetch.open`.
 
     Returns
@@ -254,5 +278,9 @@ def cached_path(
         region=region,
         patience=patience,
         offline=offline,
+        profile=profile,
+        signed=signed,
+        requester_pays=requester_pays,
+        endpoint=endpoint,
     )
     return opener_for(settings).cached_path(url.strip() if isinstance(url, str) else url)

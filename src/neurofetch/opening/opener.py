@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
+from neurofetch.credentials.access import Access
 from neurofetch.errors import (
     DestinationError,
     DiskFullError,
@@ -23,6 +24,7 @@ from neurofetch.errors import (
     MissingBucketError,
     MissingRemoteError,
     NeurofetchError,
+    OfflineError,
     RemoteChangedError,
     UnreachableError,
     UnsafeNameError,
@@ -31,7 +33,7 @@ from neurofetch.errors import (
 )
 from neurofetch.integrity.verification import ServerChecksum
 from neurofetch.model import RemoteFile
-from neurofetch.net.settings import REGION, Network, s3_endpoint
+from neurofetch.net.settings import REGION, Network
 from neurofetch.opening.address import Address, parse_address
 from neurofetch.opening.cache import BLOCK, LIMIT, Cache, cache_at, default_folder
 from neurofetch.opening.entry import Entry, Version
@@ -82,6 +84,8 @@ class Settings:
         Seconds to wait for a network that is away.
     offline : bool
         No server is asked.
+    access : Access
+        Whose credentials sign what buckets are asked, and where they are: names, and no keys.
     """
 
     cache_dir: Path | None = None
@@ -91,6 +95,7 @@ class Settings:
     region: str | None = None
     patience: float | None = None
     offline: bool = False
+    access: Access = Access()  # noqa: RUF009 - it is frozen
 
     @classmethod
     def checked(
@@ -102,7 +107,11 @@ class Settings:
         data_dir: Where | None = None,
         region: str | None = None,
         patience: float | None = None,
-        offline: bool = False,
+        offline: bool | None = None,
+        profile: str | None = None,
+        signed: bool = False,
+        requester_pays: bool = False,
+        endpoint: str | None = None,
     ) -> Settings:
         """Check what a user gave, before any server is asked.
 
@@ -112,6 +121,10 @@ class Settings:
             If one of them cannot be used.
         """
         check_switches(offline=offline)
+        access = Access.checked(
+            profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
+        )
+        offline = Network.from_environment().offline if offline is None else offline
         if patience is not None:
             Network(patience=patience)  # raises where it is none
         given: object = region
@@ -134,7 +147,7 @@ class Settings:
                 f"the data directory {data} does not exist. Nothing was opened. Name one that does,"
             )
             raise DestinationError(f"{msg} or leave data_dir out.")
-        return cls(folder, limit, block, data, region, patience, offline)
+        return cls(folder, limit, block, data, region, patience, offline, access)
 
 
 def _bytes(name: str, given: object) -> int:
@@ -178,7 +191,10 @@ class Opener:
         """How servers are reached: as the environment says it now."""
         if self._reach is not None:
             return self._reach
-        return Reach.from_environment(self.settings.patience, self.settings.region)
+        settings = self.settings
+        return Reach.from_environment(
+            settings.patience, settings.region, access=settings.access, offline=settings.offline
+        )
 
     # -- what there is -----------------------------------------------------------------------
 
@@ -265,7 +281,7 @@ class Opener:
 
     def _from_server(self, address: Address, found: Found, *, offline: bool = False) -> Reader:
         origin = source_of(address, self.reach)
-        version = _version(address, found.remote)
+        version = self._version(address, found.remote)
         if found.remote.size is None:
             return self._unsized(address, origin, found, version)
         entry = None
@@ -342,7 +358,7 @@ class Opener:
 
         Raises
         ------
-        UnreachableError
+        OfflineError
             If it is not here.
         """
         self._check_file(address)
@@ -357,11 +373,11 @@ class Opener:
                 "opened. Open it once with a network, or name the data directory that has it: "
                 "data_dir=..."
             )
-            raise UnreachableError(msg)
+            raise OfflineError(msg)
         return self._from_server(address, found, offline=True), found.remote
 
     def _remembered(self, address: Address) -> Found | None:
-        place = _place(address)
+        place = self._place(address)
         version = self.cache.remembered(place) if self.cache is not None else None
         if version is None or version.size is None or self.cache is None:
             return None
@@ -376,7 +392,7 @@ class Opener:
         """Read the copy in the cache where its server is away, and say so."""
         try:
             reader, remote = self._offline(address)
-        except UnreachableError:
+        except OfflineError:
             raise error from None
         if self.cache is not None:
             self.cache.tell(
@@ -384,6 +400,24 @@ class Opener:
                 "kept when it was opened last; it may have changed since."
             )
         return reader, remote
+
+    def _place(self, address: Address) -> str:
+        """Return what names a file, for the cache: its URL, with nothing secret in it."""
+        if address.kind == "s3":
+            endpoint = self.settings.access.location().endpoint
+            return f"{endpoint or 's3:/'}/{address.place}/{address.key}"
+        if not address.query:
+            return address.name
+        asked = [pair for pair in parse_qsl(address.query[1:]) if not _SIGNING.fullmatch(pair[0])]
+        mark = hashlib.sha256(repr(asked).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return f"{address.name}?{mark}" if asked else address.name
+
+    def _version(self, address: Address, remote: RemoteFile) -> Version | None:
+        """Return what tells this version from others; None where nothing does."""
+        tag = str(remote.digest) if remote.digest is not None else remote.etag
+        if not tag and remote.modified:
+            tag = f"{_TIME}{remote.modified}"
+        return Version(self._place(address), tag, remote.size) if tag else None
 
     # -- a file of its own ---------------------------------------------------------------------
 
@@ -428,7 +462,7 @@ class Opener:
             raise self._not_kept(address, cache)
         if reader.verified() is None:
             raise self._not_kept(address, cache)
-        group = _place(address).rpartition("/")[0]
+        group = self._place(address).rpartition("/")[0]
         try:
             return cache.publish(reader.entry, group, name)
         except OSError as error:
@@ -448,28 +482,6 @@ class Opener:
 
 
 _TIME = "time:"
-
-
-def _place(address: Address) -> str:
-    """Return what names a file, for the cache: its URL, with nothing secret in it."""
-    if address.kind == "s3":
-        return f"{s3_endpoint() or 's3:/'}/{address.place}/{address.key}"
-    if not address.query:
-        return address.name
-    asked = [pair for pair in parse_qsl(address.query[1:]) if not _SIGNING.fullmatch(pair[0])]
-    mark = hashlib.sha256(repr(asked).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{address.name}?{mark}" if asked else address.name
-
-
-def _version(address: Address, remote: RemoteFile) -> Version | None:
-    """Return what tells this version from others; None where nothing does."""
-    if remote.digest is not None:
-        return Version(_place(address), str(remote.digest), remote.size)
-    if remote.etag:
-        return Version(_place(address), remote.etag, remote.size)
-    if remote.modified:
-        return Version(_place(address), f"{_TIME}{remote.modified}", remote.size)
-    return None
 
 
 def _plain(remote: RemoteFile | None) -> tuple[object, ...] | None:

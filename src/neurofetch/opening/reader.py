@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from neurofetch._threads import together
 from neurofetch.errors import (
+    OfflineError,
     RemoteChangedError,
     TransientError,
     UnreachableError,
@@ -207,7 +208,8 @@ class BlockReader:
         while missing:
             mine, others = self._flights.take(missing)
             try:
-                got.update(self._fetched(mine) if mine else {})
+                wanted = [number for number in mine if not self._came(number, got, last)]
+                got.update(self._fetched(wanted) if wanted else {})
             finally:
                 self._flights.land(mine)
             for number in others:
@@ -217,6 +219,13 @@ class BlockReader:
             missing = [n for n in others if first <= n <= last and got[n] is None]
         self._settle_if_complete()
         return {number: data for number, data in got.items() if data is not None}
+
+    def _came(self, number: int, got: dict[int, bytes | None], last: int) -> bool:
+        """Whether another thread brought a block since it was missed."""
+        if number > last:
+            return self._is_here(number)
+        got[number] = self._have(number)
+        return got[number] is not None
 
     def _have(self, number: int) -> bytes | None:
         with self._lock:
@@ -286,7 +295,7 @@ class BlockReader:
                 "(offline). Nothing was fetched. Open it once with a network; cached_path() brings "
                 "all of it."
             )
-            raise UnreachableError(msg)
+            raise OfflineError(msg)
 
     def _fetch_run(self, run: range) -> dict[int, bytes]:
         begin = run[0] * self._block

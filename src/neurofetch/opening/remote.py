@@ -7,13 +7,17 @@ lists one level, and knows the address of each file; all else is the same for ev
 from __future__ import annotations
 
 import atexit
+import contextlib
+import hashlib
+import math
 import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from neurofetch._version import __version__
+from neurofetch.credentials.access import Access
 from neurofetch.errors import (
     MissingRemoteError,
     NothingMatchedError,
@@ -26,7 +30,7 @@ from neurofetch.model import RemoteFile
 from neurofetch.net.client import Client
 from neurofetch.net.refusals import PORTAL
 from neurofetch.net.retry import Attempts, RetryRules
-from neurofetch.net.settings import Network, s3_endpoint, s3_region
+from neurofetch.net.settings import Network
 from neurofetch.opening.forks import ForkingLock
 from neurofetch.sources.ask import ask_first, look, renewed
 from neurofetch.sources.etag import read_etag
@@ -36,10 +40,14 @@ from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import Level, ListedSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from neurofetch.opening.address import Address
     from neurofetch.sources.source import Source
 
 __all__ = ["Found", "Origin", "Reach", "source_of"]
+
+S = TypeVar("S")
 
 _PATIENCE = 60.0
 """Seconds to wait for a network that is away, where nobody said how long: somebody sits there."""
@@ -55,14 +63,24 @@ class Reach:
     rules : RetryRules
     region : str or None
         Of a bucket; None for the one of the environment.
+    access : Access
+        Whose credentials sign what buckets are asked, and where they are.
     """
 
     network: Network
     rules: RetryRules = field(default_factory=RetryRules)
     region: str | None = None
+    access: Access = field(default_factory=Access)
 
     @classmethod
-    def from_environment(cls, patience: float | None = None, region: str | None = None) -> Reach:
+    def from_environment(
+        cls,
+        patience: float | None = None,
+        region: str | None = None,
+        *,
+        access: Access | None = None,
+        offline: bool = False,
+    ) -> Reach:
         """Return what the environment asks for.
 
         Parameters
@@ -71,15 +89,20 @@ class Reach:
             Seconds to wait for a network that is away; by default ``NEUROFETCH_PATIENCE``, or a
             minute.
         region : str, optional
+        access : Access, optional
+            Whose credentials sign, and where buckets are; by default nobody's.
+        offline : bool
+            Nothing may be asked.
         """
         network = Network.from_environment()
         if patience is None:
             patience = network.patience if os.environ.get("NEUROFETCH_PATIENCE") else _PATIENCE
-        return cls(replace(network, patience=patience), region=region)
+        network = replace(network, patience=patience, offline=offline or network.offline)
+        return cls(network, region=region, access=access or Access())
 
     def client(self) -> Client:
         """Return the client of this process for these settings."""
-        return _clients.of(self.network)
+        return _clients.of(self.network, self.access)
 
     def attempts(self) -> Attempts:
         """Return attempts for one more thing to ask; what was given up before is forgotten."""
@@ -92,16 +115,17 @@ class _Clients:
     """The clients of this process: one for each way to reach servers that was asked for."""
 
     def __init__(self) -> None:
-        self._made: list[Client] = []
+        self._made: list[tuple[Access, Client]] = []
         self._lock = ForkingLock()
 
-    def of(self, network: Network) -> Client:
+    def of(self, network: Network, access: Access) -> Client:
         with self._lock:
-            for client in self._made:
-                if client.network == network and not client.closed:
+            for whose, client in self._made:
+                if whose == access and client.network == network and not client.closed:
                     return client
             client = Client(network, f"neurofetch/{__version__}")
-            self._made.append(client)
+            client.may_sign = True
+            self._made.append((access, client))
             return client
 
     def forget(self) -> None:
@@ -109,7 +133,7 @@ class _Clients:
         self._made = []
 
     def close(self) -> None:
-        for client in self._made:
+        for _, client in self._made:
             client.close()
         self._made = []
 
@@ -194,26 +218,68 @@ def source_of(address: Address, reach: Reach) -> Origin:
     return _DatasetOrigin(address.place, reach)
 
 
+class _Kept(Generic[S]):
+    """Sources that this process made, for each client: what one learned is good for the next."""
+
+    def __init__(self, limit: int) -> None:
+        self._made: OrderedDict[tuple[object, ...], tuple[float, S]] = OrderedDict()
+        self._lock = ForkingLock()
+        self._limit = limit
+        if hasattr(os, "register_at_fork"):  # their client is not that of the child
+            os.register_at_fork(after_in_child=self._made.clear)
+
+    def of(self, key: tuple[object, ...], make: Callable[[], S], holds: float = math.inf) -> S:
+        """Return the source of a key; a new one where there is none, or it is too old."""
+        with self._lock:
+            since, found = self._made.get(key, (0.0, None))
+            if found is None or time.monotonic() - since > holds:
+                found = make()
+                self._made[key] = time.monotonic(), found
+            self._made.move_to_end(key)
+            while len(self._made) > self._limit:
+                self._made.popitem(last=False)
+            return found
+
+
+_buckets: _Kept[S3Source] = _Kept(64)
+
+
+def _keys_now(access: Access) -> str:
+    """Return what tells whether the keys in the environment are still those that were taken."""
+    if not access.signed:
+        return ""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    texts = "\0".join(os.environ.get(name, "") for name in names)
+    return hashlib.sha256(texts.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 class _BucketOrigin:
-    """A public bucket. One that does not let itself be listed still gives out its objects."""
+    """A bucket. One that does not let itself be listed still gives out its objects."""
 
     def __init__(self, bucket: str, reach: Reach) -> None:
-        where = Bucket(bucket, reach.region or s3_region(), s3_endpoint())
         self._reach = reach
-        self._bucket = where
-        self._lists: S3Source | None = None
+        self._name = bucket
 
     @property
     def source(self) -> S3Source:
-        # Made for each client: after a fork that is another one.
-        lists = self._lists
-        client = self._reach.client()
-        if lists is None or lists._client is not client:
-            self._lists = lists = S3Source(client, self._bucket, self._reach.attempts())
-        return lists
+        reach = self._reach
+        client, attempts = reach.client(), reach.attempts()
+        place = reach.access.location(reach.region)
+        bucket = Bucket(self._name, place.region, place.endpoint)
+
+        def make() -> S3Source:
+            signer = reach.access.signer(client.network, bucket.region)
+            return S3Source(client, bucket, attempts, signer=signer)
+
+        return _buckets.of((id(client), bucket, _keys_now(reach.access)), make)
 
     def find(self, address: Address) -> Found | None:
         source = self.source
+        bucket = source.bucket
+        if self._reach.access.signs and bucket.endpoint is None and bucket.region is None:
+            # A redirect to the bucket's region is not signed again: a listing tells the region.
+            with contextlib.suppress(RefusedError):
+                source.first_page(address.key)
         remote = RemoteFile(address.key, source.bucket.url(address.key), None)
         return _looked_up(self._reach, source, remote, bucket=True)
 
@@ -230,37 +296,7 @@ _LISTINGS = 8
 """Data sets whose listings are kept in memory; the largest take some hundred megabytes."""
 
 
-class _Listings:
-    """The data sets of OpenNeuro that this process listed: a listing is one long answer."""
-
-    def __init__(self) -> None:
-        self._made: OrderedDict[tuple[object, ...], tuple[float, OpenNeuroSource]] = OrderedDict()
-        self._lock = ForkingLock()
-
-    def of(self, place: str, reach: Reach) -> OpenNeuroSource:
-        accession, _, tag = place.partition("@")
-        client, site = reach.client(), openneuro_site()
-        key = (id(client), site, place)
-        with self._lock:
-            since, found = self._made.get(key, (0.0, None))
-            if found is not None and (tag or time.monotonic() - since < _NEWEST_HOLDS):
-                self._made.move_to_end(key)
-                return found
-            dataset = DatasetAddress(accession, tag)
-            found = OpenNeuroSource(client, reach.attempts(), dataset, site)
-            self._made[key] = time.monotonic(), found
-            while len(self._made) > _LISTINGS:
-                self._made.popitem(last=False)
-            return found
-
-    def forget(self) -> None:
-        """Leave them to the process that listed them: their client is not this one's."""
-        self._made.clear()
-
-
-_listings = _Listings()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_listings.forget)
+_datasets: _Kept[OpenNeuroSource] = _Kept(_LISTINGS)
 
 
 class _DatasetOrigin:
@@ -272,7 +308,15 @@ class _DatasetOrigin:
 
     @property
     def source(self) -> OpenNeuroSource:
-        return _listings.of(self._place, self._reach)
+        client, site = self._reach.client(), openneuro_site()
+        attempts = self._reach.attempts()
+        accession, _, tag = self._place.partition("@")
+
+        def make() -> OpenNeuroSource:
+            return OpenNeuroSource(client, attempts, DatasetAddress(accession, tag), site)
+
+        holds = math.inf if tag else _NEWEST_HOLDS
+        return _datasets.of((id(client), site, self._place), make, holds)
 
     def find(self, address: Address) -> Found | None:
         near = self._listed(address.key)
