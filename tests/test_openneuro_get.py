@@ -11,6 +11,7 @@ import pytest
 
 import neurofetch
 from neurofetch.console import ExitCode
+from neurofetch.engine import plan_text
 from neurofetch.errors import (
     NothingMatchedError,
     OtherDatasetError,
@@ -533,9 +534,12 @@ def test_what_came_from_the_bucket_is_the_same_data_set(site, here, monkeypatch)
     neurofetch.get("s3://openneuro.org/ds000001", "ds000001")
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
     asked(site)
-    report = neurofetch.get("ds000001", update=True)
+    report = neurofetch.get("ds000001")
     assert not report.of(Status.FETCHED)
     assert content(here / "ds000001") == tree
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", site.bucket.url)
+    with pytest.raises(OtherDatasetError, match="openneuro:ds000001"):  # which is no version
+        neurofetch.get("s3://openneuro.org/ds000001", "ds000001")
 
 
 # -- a listing that lies -----------------------------------------------------------------------
@@ -641,5 +645,5 @@ def test_a_plan_says_what_it_would_do(site, here):
     plan = neurofetch.plan("ds000001")
     assert {step.action for step in plan.steps} == {Action.FETCH}
     assert re.search(r"version 1\.0\.0, the newest", " ".join(plan.notes))
-    rows = plan.to_frame() if hasattr(plan, "to_frame") else None
-    assert rows is None or "copy_of" in rows
+    copies = sum(bool(step.copy_of) for step in plan.steps)
+    assert re.search(rf"of these made of others +{copies} +-", plan_text(plan))

@@ -284,6 +284,7 @@ ERRORS = {
     "no snapshot": b'{"data": {"dataset": {"latestSnapshot": null, "snapshots": null}}}',
     "no files": b'{"data": {"dataset": {"latestSnapshot": {"tag": "1", "files": null}}}}',
     "files of another kind": b'{"data": {"dataset": {"latestSnapshot": {"files": {"a": 1}}}}}',
+    "no data set": b'{"data": {"dataset": null}}',
     "cut": b'{"data": {"dataset": {"latestSnapshot": {"tag": "1", "files": [{"filename": "a"',
     "empty": b"",
 }
@@ -467,3 +468,11 @@ def test_the_variable_of_the_official_client_names_another_server(given, site_ur
 def test_a_server_that_is_none_is_told(text):
     with pytest.raises(ConfigError, match="OPENNEURO_URL"):
         openneuro_site({"OPENNEURO_URL": text})
+
+
+def test_what_a_server_says_is_shown_in_one_line(site, source_of):
+    site.deprecate("ds000001", "1.0.0", "two\nlines\x1b[31m")
+    source = source_of("ds000001", "1.0.0")
+    source.walk("")
+    assert any("two lines [31m" in note for note in source.notes)
+    assert all(note.isprintable() for note in source.notes)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from neurofetch.net.retry import Attempts
     from neurofetch.sources.openneuro_token import Token
 
-__all__ = ["Answer", "DeletedDatasetError", "GraphQL", "SchemaError", "nothing_fetched"]
+__all__ = ["Answer", "DeletedDatasetError", "GraphQL", "SchemaError", "nothing_fetched", "one_line"]
 
 T = TypeVar("T")
 
@@ -95,12 +95,9 @@ class Answer(NamedTuple, Generic[T]):
 
 def nothing_fetched(error: ServerError) -> ServerError:
     """Return an error that also says that nothing was fetched."""
-    if "Nothing was fetched" in str(error):
-        return error
-    said = type(error).__new__(type(error))
-    said.__dict__.update(error.__dict__)
-    said.args = (f"{str(error).rstrip('.')}. Nothing was fetched.",)
-    return said
+    if "Nothing was fetched" not in str(error):
+        error.args = (f"{str(error).rstrip('.')}. Nothing was fetched.",)
+    return error
 
 
 class GraphQL:
@@ -163,6 +160,8 @@ class GraphQL:
         try:
             return self._attempts.run(partial(self._once, body, paths, read))
         except UnreachableError as error:
+            if not isinstance(error.__cause__, TransientError):
+                raise  # no attempt could help, and it says already what to do
             raise self._in_vain(error) from error
 
     def _in_vain(self, error: UnreachableError) -> UnreachableError:
@@ -272,7 +271,7 @@ class GraphQL:
 
     def _error(self, error: Mapping[str, Any]) -> NeurofetchError:
         """Return what an error of GraphQL means."""
-        message = _line(error.get("message")) or "an error without a message"
+        message = one_line(error.get("message")) or "an error without a message"
         more = error.get("extensions")
         more = more if isinstance(more, dict) else {}
         code = more.get("code")
@@ -280,7 +279,7 @@ class GraphQL:
         if code == _INVALID:
             return SchemaError(what)
         if code == "DELETED_DATASET" or "has been deleted" in message:
-            return DeletedDatasetError(message, _line(more.get("redirect")))
+            return DeletedDatasetError(message, one_line(more.get("redirect")))
         if message.startswith(_REFUSED) or code in ("UNAUTHENTICATED", "FORBIDDEN"):
             return RefusedError(what)
         if "does not exist" in message or "not found" in message.lower():
@@ -320,11 +319,17 @@ def _version_in(document: Mapping[str, Any]) -> str:
     found: Any = document.get("extensions")
     for name in ("openneuro", "version"):
         found = found.get(name) if isinstance(found, dict) else None
-    return _line(found)[:40]
+    return one_line(found)[:40]
 
 
-def _line(text: object) -> str:
-    """Return what a server says in one line, without what a terminal would act on."""
+def one_line(text: object) -> str:
+    """Return what a server says in one line, without what a terminal would act on.
+
+    Examples
+    --------
+    >>> one_line("two" + chr(10) + "lines" + chr(27) + "[31m"), one_line(None)
+    ('two lines [31m', '')
+    """
     if not isinstance(text, str):
         return ""
     plain = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * _SHOWN])

@@ -30,6 +30,7 @@ from neurofetch.sources.graphql import (
     GraphQL,
     SchemaError,
     nothing_fetched,
+    one_line,
 )
 from neurofetch.sources.openneuro_address import SITE, Address
 from neurofetch.sources.openneuro_rows import Rows
@@ -277,6 +278,8 @@ class OpenNeuroSource:
             raise unknown_version(accession, tag, versions)
         if answer.errors:
             raise answer.errors[0]
+        if _at(answer.data, "dataset") is None and found is None:
+            raise MissingRemoteError(f"{self._api.told_by}: no answer about {accession}")
         if not tag and not tags:
             newest(accession, "", versions)
         msg = (
@@ -295,8 +298,8 @@ class OpenNeuroSource:
     ) -> None:
         """Keep what was listed."""
         joined, wrong = rows.joined(answer.rows)
-        tag = found.get("tag")
-        self._snapshot = self._described(found, tag if isinstance(tag, str) else self._address.tag)
+        tag = one_line(found.get("tag")) or self._address.tag
+        self._snapshot = self._described(found, tag)
         self._files = [row.file for row in joined]
         self._keys = [file.key for file in self._files]
         self._signed = {row.file.key: row.address for row in joined if row.address}
@@ -304,7 +307,7 @@ class OpenNeuroSource:
         self._generation += 1
         latest = _at(answer.data, "dataset", "latestSnapshot", "tag")
         about = self._about(found, latest if isinstance(latest, str) else "", versions)
-        twice = [f"{name}: {why}" for name, why in list(wrong.items())[:3]]
+        twice = [f"{name!r}: {why}" for name, why in list(wrong.items())[:3]]
         doubt = (self._api.doubt,) if self._api.doubt else ()
         self._notes = (*doubt, *about, *notes, *rows.notes, *twice)
 
@@ -313,7 +316,7 @@ class OpenNeuroSource:
         said = said if isinstance(said, dict) else {}
         texts = [found.get("created"), found.get("hexsha")]
         texts += [said.get(field) for field in ("Name", "License", "DatasetDOI")]
-        created, commit, *plain = [text if isinstance(text, str) else "" for text in texts]
+        created, commit, *plain = map(one_line, texts)
         name, licence, doi = plain
         accession, server = self._address.accession, self._api.version
         return Snapshot(accession, tag, created, commit, name, licence, doi, server)
@@ -331,8 +334,8 @@ class OpenNeuroSource:
             notes.append(f"{accession}: version {tag}; the newest is {latest}")
         withdrawn = found.get("deprecated")
         if isinstance(withdrawn, dict):
-            reason = withdrawn.get("reason") or "no reason is given"
-            since = str(withdrawn.get("timestamp") or "")[:10]
+            reason = one_line(withdrawn.get("reason")) or "no reason is given"
+            since = one_line(withdrawn.get("timestamp"))[:10]
             when = f" since {since}" if since else ""
             notes.append(f"{self.name} is deprecated by its owners{when}: {reason}")
         return tuple(notes)
@@ -372,8 +375,8 @@ class OpenNeuroSource:
         except ServerError:  # the question was only for the message
             return ""
         there = [one for one in answer.data.values() if isinstance(one, dict)]
-        named = [f"{one.get('id')} ({str(one.get('name') or '')[:80]})" for one in there[:3]]
-        return f" Did you mean {' or '.join(named)}?" if named else ""
+        named = [f"{one_line(one.get('id'))} ({one_line(one.get('name'))[:80]})" for one in there]
+        return f" Did you mean {' or '.join(named[:3])}?" if named else ""
 
     # -- addresses -----------------------------------------------------------------------------
 
