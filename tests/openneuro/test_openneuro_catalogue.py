@@ -354,6 +354,7 @@ def test_a_site_that_is_down_is_not_taken_for_a_wrong_token(site, monkeypatch):
     assert about.notes == ()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_or_no_address(site, monkeypatch):
     monkeypatch.setenv("OPENNEURO_URL", "http://127.0.0.1:9")
     with pytest.raises(UnreachableError):
