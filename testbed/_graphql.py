@@ -243,14 +243,16 @@ class Api:
         """Whether an answer with errors still has its root fields, as nulls."""
         self._datasets = datasets
         self._rows = rows
+        self._text = SCHEMA
         self._schema = self._build(SCHEMA)
 
     def drop(self, kind: str, name: str) -> None:
         """Take a field out of a type of the schema, as releases did without notice."""
         block = re.compile(rf"(type {kind} \{{[^}}]*?)\n  {name}\b[^\n]*")
-        text, count = block.subn(r"\1", SCHEMA)
+        text, count = block.subn(r"\1", self._text)
         if count != 1:
             raise ValueError(f"{kind} has no field {name}")
+        self._text = text
         self._schema = self._build(text)
 
     def answer(self, body: bytes, readable: Callable[[Dataset], bool]) -> tuple[int, Any]:
@@ -408,7 +410,9 @@ class Api:
 
     def _page(self, _: object, info: Info, **given: Any) -> dict[str, Any] | None:
         """Page by offset; nothing at all is no page, and the limit is a hundred."""
-        found = self._readable(info, given.get("modality"))
+        found = self._readable(info)
+        if given.get("modality"):  # to the letter, as the database compares
+            found = [each for each in found if given["modality"] in _modalities(each)]
         by = given.get("orderBy") or {}
         for name, order in by.items():
             key = {"created": lambda d: (d.created, d.id), "name": lambda d: d.name}.get(name)
@@ -436,13 +440,21 @@ class Api:
     def _search(self, _: object, info: Info, **given: Any) -> dict[str, Any]:
         """Search; a full page says that another one follows, and edges have no cursor."""
         asked = given["query"]
-        found = self._readable(info, asked.get("modality"))
+        found = self._readable(info)
+        if asked.get("modality"):  # whatever the case, as an index of words compares
+            kind = asked["modality"].lower()
+            found = [each for each in found if kind in map(str.lower, _modalities(each))]
         words = " ".join([*asked.get("keywords", ()), *asked.get("tasks", ())]).lower().split()
         found = [each for each in found if all(word in _text_of(each) for word in words)]
         found = [each for each in found if _in_range(each, asked.get("subjectCountRange"))]
-        found.sort(key=lambda each: each.id, reverse=True)
-        after = _read_cursor(given["after"])[-1] if given.get("after") else None
-        left = [each for each in found if after is None or each.id < after]
+        newest = asked.get("sortBy") == "newest"
+
+        def place(each: Dataset) -> list[Any]:
+            return [each.created if newest else 1, each.id]
+
+        found.sort(key=place, reverse=True)
+        after = _read_cursor(given["after"]) if given.get("after") else None
+        left = [each for each in found if after is None or place(each) < after]
         limit = given.get("first") or 25
         page = left[:limit]
         return {
@@ -451,7 +463,7 @@ class Api:
                 "hasPreviousPage": False,
                 "startCursor": None,
                 "hasNextPage": len(page) == limit,
-                "endCursor": cursor_of([1.0, page[-1].id]) if page else None,
+                "endCursor": cursor_of(place(page[-1])) if page else None,
                 "count": len(found),
             },
         }
@@ -459,12 +471,9 @@ class Api:
     def _edge(self, dataset: Dataset) -> dict[str, Any]:
         return {"node": None if dataset.no_node else self._shown_dataset(dataset)}
 
-    def _readable(self, info: Info, modality: str | None) -> list[Dataset]:
+    def _readable(self, info: Info) -> list[Dataset]:
         live = [each for each in self._datasets.values() if each.deleted is None]
-        found = [each for each in live if each.public and info.context(each)]
-        if modality is None:
-            return found
-        return [each for each in found if modality.lower() in _modalities(each)]
+        return [each for each in live if each.public and info.context(each)]
 
 
 def _shown(error: GraphQLError) -> dict[str, Any]:
@@ -553,7 +562,7 @@ def _kinds(names: Iterable[str]) -> list[str]:
 def _modalities(dataset: Dataset) -> list[str]:
     newest = dataset.newest
     summary = None if newest is None else _summary("", newest)
-    return [] if summary is None else [str(kind).lower() for kind in summary["modalities"]]
+    return [] if summary is None else [str(kind) for kind in summary["modalities"]]
 
 
 def _text_of(dataset: Dataset) -> str:

@@ -134,6 +134,7 @@ def test_signed_addresses_that_expire_meanwhile_are_asked_for_anew(monkeypatch, 
         assert fetched(tmp_path / "data") == TREE
 
 
+@pytest.mark.slow
 def test_a_token_is_not_in_what_the_command_prints(site, tmp_path):
     token = site.grant(PRIVATE)
     shell = Shell(tmp_path, "")

@@ -9,6 +9,7 @@ from neurofetch.errors import (
     ConfigError,
     NothingMatchedError,
     RefusedError,
+    ServerError,
     UnknownValueError,
     UnreachableError,
     UsageError,
@@ -126,6 +127,13 @@ def test_one_data_set_that_cannot_be_read_hides_no_others(site):
 def test_sizes_come_as_numbers_or_as_text(site, big):
     site.api.big_int_as_text = big
     assert openneuro.info("ds000001").bytes_total == site.datasets["ds000001"].newest.size
+
+
+def test_a_modality_is_found_in_whatever_case_it_is_stored(site):
+    site.datasets["ds000003"].newest.summary = {"modalities": ["MRI"]}
+    for asked in ("mri", "MRI"):
+        assert names(openneuro.datasets(asked, limit=4)) == PUBLIC[:4]
+    assert names(openneuro.datasets("meg")) == ["ds000247"]
 
 
 # -- search ----------------------------------------------------------------------------------------
@@ -264,6 +272,14 @@ def test_a_field_that_the_server_has_no_more_costs_only_what_it_said(site, kind,
         assert names(openneuro.search("tones")) == ["ds000247"]
 
 
+def test_a_server_that_cannot_be_asked_at_all_is_told_with_its_version(site):
+    site.api.drop("DatasetConnection", "edges")
+    site.api.drop("Snapshot", "tag")
+    for call in (openneuro.datasets, lambda: openneuro.search("x"), lambda: openneuro.info("ds1")):
+        with pytest.raises(ServerError, match=r"5\.5\.1.*pip install -U neurofetch"):
+            call()
+
+
 ODD = [
     {},
     {"id": None},
@@ -338,6 +354,7 @@ def test_a_site_that_is_down_is_not_taken_for_a_wrong_token(site, monkeypatch):
     assert about.notes == ()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_or_no_address(site, monkeypatch):
     monkeypatch.setenv("OPENNEURO_URL", "http://127.0.0.1:9")
     with pytest.raises(UnreachableError):

@@ -45,9 +45,9 @@ _NODE = (
 _LEAST_NODE = "id name latestSnapshot { tag }"
 _PAGES = "pageInfo { hasNextPage endCursor }"
 _LIST = (
-    "query Datasets($first: Int, $after: String, $modality: String) {{ found: datasets(first: "
-    "$first, after: $after, modality: $modality, orderBy: {{created: descending}}, "
-    "filterBy: {{public: true}}) {{ edges {{ node {{ {node} }} }} {pages} }} }}"
+    "query Datasets($first: Int, $after: String) {{ found: datasets(first: $first, after: $after, "
+    "orderBy: {{created: descending}}, filterBy: {{public: true}}) "
+    "{{ edges {{ node {{ {node} }} }} {pages} }} }}"
 )
 _SEARCH = (
     "query Search($first: Int, $after: String, $query: DatasetSearchInput!) {{ found: "
@@ -94,7 +94,9 @@ def datasets(modality: str | None = None, *, limit: int | None = LIMIT) -> list[
     """
     _check_limit(limit)
     modality = _word("modality", modality)
-    found = _paged(_LIST, {"modality": modality}, limit)
+    # The list takes a modality too, but holds it against the text that is stored: MRI is not mri.
+    asked = {"query": {"modality": modality, "sortBy": "newest"}} if modality else {}
+    found = _paged(_SEARCH if modality else _LIST, asked, limit)
     if not found:
         raise _nothing("lists", modality=modality)
     return found
@@ -210,7 +212,10 @@ def _described(api: GraphQL, address: Address) -> DatasetInfo:
     except SchemaError as error:
         notes = (f"{error}. So less was asked.",)
         least = query.format(node=_LEAST_NODE, more="snapshots { tag }", version="tag")
-        answer = api.ask(least, variables)
+        try:
+            answer = api.ask(least, variables)
+        except SchemaError as again:
+            raise _drifted(again) from again
     told, snapshot = answer.data.get("dataset"), answer.data.get("snapshot")
     if address.tag and not isinstance(snapshot, dict):
         rows = told.get("snapshots") if isinstance(told, dict) else None
@@ -275,7 +280,7 @@ def _pages(
             answer: Answer[object] = api.ask(text, asked)
         except SchemaError as error:
             if notes:
-                raise
+                raise _drifted(error) from error
             notes = (f"{error}. So less was asked.",)
             text = query.format(node=_LEAST_NODE, pages=_PAGES)
             continue
@@ -289,6 +294,13 @@ def _pages(
         if not nodes or told.get("hasNextPage") is not True or after in seen:
             return
         seen.add(after)
+
+
+def _drifted(error: SchemaError) -> SchemaError:
+    return SchemaError(
+        f"{str(error).rstrip('.')}. OpenNeuro does not answer what this version of neurofetch "
+        "asks. Update with: pip install -U neurofetch"
+    )
 
 
 def _fields(value: object) -> dict[str, Any]:
