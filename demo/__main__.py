@@ -8,7 +8,7 @@ import time
 
 from demo._stage import HERE, Stage, heading, say
 
-ACTS = ("laion", "neurovault", "loader", "public", "bids", "openneuro")
+ACTS = ("laion", "neurovault", "loader", "public", "bids", "openneuro", "elsewhere")
 
 
 def main() -> None:

@@ -621,8 +621,8 @@ class Fetcher:
 
     def _own_mirrors(self) -> tuple[str, ...]:
         """Return the places that all such data sets have: for OpenNeuro, its bucket by key."""
-        home, server = self.dataset.home, getattr(self.source, "server", "")
-        if not home.startswith("openneuro:") or (server and not s3_endpoint()):
+        home, server = self.dataset.home, getattr(self.source, "server", None)
+        if not home.startswith("openneuro:") or server is None or (server and not s3_endpoint()):
             return ()
         return (f"s3://openneuro.org/{home.partition(':')[2]}",)
 
