@@ -17,6 +17,7 @@ from neurofetch._version import __version__
 if TYPE_CHECKING:
     from neurofetch._api import get, plan, verify
     from neurofetch.errors import NeurofetchError
+    from neurofetch.lockfile.lock import lock
     from neurofetch.model import IncompleteError, Outcome, Plan, Report
     from neurofetch.opening.front import open  # noqa: A004
     from neurofetch.store.audit import Audit
@@ -30,6 +31,7 @@ __all__ = [
     "Report",
     "__version__",
     "get",
+    "lock",
     "open",
     "plan",
     "verify",
@@ -43,6 +45,7 @@ _HOMES = {
     "Plan": "model",
     "Report": "model",
     "get": "_api",
+    "lock": "lockfile.lock",
     "open": "opening.front",
     "plan": "_api",
     "verify": "_api",

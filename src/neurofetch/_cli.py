@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch import console
 from neurofetch.console import ExitCode
+from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock, what_is_missing
 from neurofetch.neurovault._cli import add_neurovault
 from neurofetch.planning.entities import ENTITY_NAMES
 
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_get(commands)
     _add_verify(commands)
     _add_clean(commands)
+    add_lock(commands, _FILTERS, _ENTITIES, _UNLISTED)
     add_neurovault(commands)
     return parser
 
@@ -76,7 +78,8 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "get",
         help="fetch files of OpenNeuro, or of a BIDS bucket",
-        usage="neurofetch get DATASET [--data-dir DIR] [which files] [options]",
+        usage="neurofetch get DATASET [--data-dir DIR] [which files] [options]\n"
+        "       neurofetch get --locked FILE [DIR] [--from PLACE ...] [which files] [options]",
         description="Fetch files of a data set of OpenNeuro, or of a BIDS bucket, verified "
         "to the last byte. You can run it again: files that are already here are skipped.",
         examples=(
@@ -84,14 +87,18 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
             "neurofetch get openneuro:ds000246@1.0.1/sub-0001/meg",
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --suffix bold T1w",
             "neurofetch get s3://openneuro.org/ds000117 --data-dir ds000117 --sub 01 --follow",
+            "neurofetch get --locked paper.lock ds000001",
         ),
     )
+    parser.needs_words = True
+    parser.check = what_is_missing
     parser.add_argument(
         "url",
+        nargs="?",
         metavar="DATASET",
         help="of OpenNeuro an accession number, with a version and a path if need be "
         "(openneuro:ds000246@1.0.1/sub-0001), a DOI, or the address that a browser shows; of a "
-        "bucket s3://BUCKET/PREFIX",
+        "bucket s3://BUCKET/PREFIX; with --locked, the data directory",
     )
     console.add_filters(parser, _FILTERS)
     _add_choices(console.group_of(parser, console.CHOICE))
@@ -101,6 +108,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     console.add_data_dir(parser, default, title=console.TRANSFER)
     console.add_transfer(parser)
     where = console.group_of(parser, console.TRANSFER)
+    add_locked(where)
     where.add_argument("--region", help="of the bucket (default: found out)")
     console.add_access(parser)
     where.add_argument(
@@ -191,6 +199,8 @@ def _get(arguments: argparse.Namespace) -> int:
     listed = (names for names, _ in (*_FILTERS, *_ENTITIES))
     names = [names.split()[0] for names in (*listed, *_UNLISTED)]
     filters = {name: getattr(arguments, name) for name in names}
+    if arguments.locked is not None:
+        return get_by_lock(arguments, filters)
     common = {
         "overwrite": arguments.overwrite,
         "shard": arguments.shard,

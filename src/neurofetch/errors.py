@@ -13,6 +13,7 @@ __all__ = [
     "FaultError",
     "FolderGivenError",
     "InterruptedTransferError",
+    "LockFileError",
     "MissingBucketError",
     "MissingExtraError",
     "MissingRemoteError",
@@ -54,6 +55,7 @@ class NeurofetchError(Exception):
         │   ├── ConfigError                      a setting or environment variable is wrong
         │   │   └── CredentialsError             the credentials that were named cannot be had
         │   ├── OtherDatasetError                the data directory is of another data set
+        │   ├── LockFileError                    a lock file that cannot be used
         │   ├── MissingExtraError (ImportError)  a library of an extra is not installed
         │   ├── FolderGivenError (IsADirectoryError) a folder where a file is due
         │   ├── ReadOnlyError (PermissionError)  nothing is written to a server
@@ -114,6 +116,10 @@ class CredentialsError(ConfigError):
 
 class OtherDatasetError(UsageError):
     """The data directory is of another data set, and nobody asked for two in one."""
+
+
+class LockFileError(UsageError):
+    """A lock file that cannot be used: it is damaged, edited, no lock, or of a newer version."""
 
 
 class MissingExtraError(UsageError, ImportError):

@@ -670,6 +670,8 @@ class Fetcher:
             profile=self.access.profile,
             signed=self.access.signed,
             requester_pays=self.access.requester_pays,
+            commit=str(getattr(self.source, "commit", "")),
+            objects=str(getattr(self.source, "objects", "")),
         )
 
     def _check_bucket(self, *, mix: bool) -> None:

@@ -843,6 +843,9 @@ class Receipt:
         of; else "".
     damaged : bool
         Whether the file of this size and time was read since, and has other bytes.
+    version : str
+        The version of the object, as S3 counts them (``versionId``), where the server told; else
+        "".
     """
 
     path: str
@@ -857,6 +860,7 @@ class Receipt:
     seq: int = field(default=0, compare=False)
     source: str = ""
     damaged: bool = False
+    version: str = ""
 
     def is_of(self, remote: RemoteFile) -> bool:
         """Whether this is the object that a listing tells of, by its content or its ETag.

@@ -87,6 +87,7 @@ AT_DISK = {
     "neurofetch get",
     "neurofetch verify",
     "neurofetch clean",
+    "neurofetch lock",
     "neurofetch neurovault fetch",
     "neurofetch neurovault verify",
     "laion-fmri config",
@@ -142,7 +143,7 @@ def test_a_flag_has_the_same_other_names_and_the_same_value_everywhere():
 
 
 SAME_HELP = {"--json", "--quiet", "--dry-run", "--subject", "--progress", "--patience", "--region"}
-SPOKEN_OTHERWISE = {"neurofetch get", "neurofetch clean"}
+SPOKEN_OTHERWISE = {"neurofetch get", "neurofetch lock", "neurofetch clean"}
 """A filter's help says how it filters; what is shown by a dry run that removes is no plan."""
 
 

@@ -16,7 +16,7 @@ from neurofetch.planning.entities import ENTITY_NAMES
 from neurofetch.planning.suggest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "ACCESS",
@@ -135,6 +135,8 @@ class Parser(argparse.ArgumentParser):
         self.examples: tuple[str, ...] = tuple(examples)
         self.needs_words = False
         """Whether it does nothing without arguments, though argparse requires none."""
+        self.check: Callable[[argparse.Namespace], str] | None = None
+        """Says what is wrong with arguments, each of which is right by itself."""
         self._words: tuple[str, ...] = ()
         if examples:
             lines = "".join(f"  {line}\n" for line in examples)
@@ -162,6 +164,8 @@ class Parser(argparse.ArgumentParser):
         known, rest = super().parse_known_args(args, namespace)
         if rest:  # said by the command that does not know them, and not by the one above it
             self.error(f"unrecognized arguments: {' '.join(rest)}")
+        if self.check is not None and (problem := self.check(known)):
+            self.error(problem)
         return known, rest
 
     def _needs_words(self) -> bool:

@@ -68,11 +68,15 @@ _AWS = (
 
 
 class Verified(NamedTuple):
-    """How the bytes were verified, a digest to check them by later, and a word on how it came."""
+    """How the bytes were verified, a digest to check them by later, and a word on how it came.
+
+    `version` is that of the object, as S3 counts them, where the server told it.
+    """
 
     verification: VerificationLevel
     digest: str
     note: str = ""
+    version: str = ""
 
     @property
     def beyond_etag(self) -> str:

@@ -55,6 +55,7 @@ __all__ = [
     "moved_on",
     "renewed",
     "tells_etag",
+    "version_told",
 ]
 
 ASK_FOR_CHECKSUM: Mapping[str, str] = {"x-amz-checksum-mode": "ENABLED"}
@@ -63,12 +64,27 @@ PAST_CACHES: Mapping[str, str] = {"Cache-Control": "no-cache"}
 """The header that asks caches on the way to ask the server: what they keep may be damaged."""
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"(?:bytes[ =])?\s*([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
+_VERSION = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _HEADS = 2
 """So many attempts are made with HEAD, where it fails in a way that passes; the rest with GET."""
 _NO_HEAD = (MissingRemoteError, ProtocolError, RefusedError)
 """What a HEAD may end with where a GET is answered."""
 _WHOLE = (200, 203)
 """Statuses with which all of a file comes; 203 is what a proxy makes of a 200."""
+
+
+def version_told(headers: Mapping[str, str]) -> str:
+    """Return the version of an object, as S3 counts them; "" where it keeps none.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html: "null" is no version.
+
+    Parameters
+    ----------
+    headers : mapping of str to str
+        Of a response for the object, names in lower case.
+    """
+    told = headers.get("x-amz-version-id", "").strip()
+    return told if _VERSION.fullmatch(told) and told != "null" else ""
 
 
 def ask(

@@ -15,6 +15,7 @@ from bisect import bisect_left
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from neurofetch._compact import quoted
 from neurofetch.errors import (
     InterruptedTransferError,
     MissingRemoteError,
@@ -175,6 +176,20 @@ class OpenNeuroSource:
     def wanted(self) -> str:
         """The version that was asked for; "" for the newest."""
         return self._address.tag
+
+    @property
+    def commit(self) -> str:
+        """The commit of that version; "" before it was listed."""
+        return self._snapshot.commit if self._snapshot else ""
+
+    @property
+    def objects(self) -> str:
+        """What names are appended to, for the addresses in the bucket; "" where none is known."""
+        for file in self._files:
+            address, name = file.url.partition("?")[0], f"/{quoted(file.key)}"
+            if "versionId=" in file.url and address.endswith(name):
+                return address[: len(address) - len(name) + 1]
+        return ""
 
     @property
     def server(self) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from neurofetch._threads import few_collections, together
 from neurofetch.errors import DestinationError, NeurofetchError, VerificationError
-from neurofetch.events import Checking
 from neurofetch.integrity.checksums import hasher
 from neurofetch.integrity.verification import (
     EtagError,
@@ -25,12 +24,12 @@ from neurofetch.integrity.verification import (
 from neurofetch.model import LocalFile, Receipt, RemoteFile, VerificationLevel, Want
 from neurofetch.store.data_source import has_further, read_sources
 from neurofetch.store.findings import Audit, Finding, State
+from neurofetch.store.meter import ReadingMeter
 from neurofetch.store.names import encodable
 from neurofetch.store.receipts import Journal, read_receipts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
-    from pathlib import Path
 
     from neurofetch.events import Listener
     from neurofetch.store.data_source import DataSource
@@ -117,7 +116,7 @@ def audit(
             some = asked[first : first + size]
             local = directory.survey(some, every, strict=False)
             paths = [path for path in some if path in receipts or path in local]
-            meter = _Meter({path: local[path].size if path in local else 0 for path in paths})
+            meter = ReadingMeter({path: local[path].size if path in local else 0 for path in paths})
             inspector = _Inspector(
                 directory,
                 journal,
@@ -154,7 +153,7 @@ def _sources(directory: DataDirectory) -> dict[str, DataSource]:
     return {one.key: one for one in found} | dict(zip([""], found, strict=False))
 
 
-def _tell(listen: Listener, meter: _Meter) -> None:
+def _tell(listen: Listener, meter: ReadingMeter) -> None:
     listen(meter.event())
 
 
@@ -266,40 +265,6 @@ def _unread(level: VerificationLevel) -> str:
     return f"unchanged by size and time since it was fetched ({level.value}); contents not read"
 
 
-class _Meter:
-    """How many bytes were read; counted by threads, asked by another.
-
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        Of the files that are looked at, by path.
-    """
-
-    def __init__(self, sizes: Mapping[str, int]) -> None:
-        self._sizes = sizes
-        self._read = dict.fromkeys(sizes, 0)  # its keys stay, so no lock is needed
-        self._over: set[str] = set()
-        self._began = time.monotonic()
-
-    def blocks(self, path: str, root: Path) -> Iterable[memoryview]:
-        """Give the bytes of a file, and count them."""
-        for block in read_blocks(str(root / path)):
-            self._read[path] += len(block)
-            yield block
-
-    def over(self, path: str) -> None:
-        """Count a file as dealt with, read or not."""
-        self._read[path] = self._sizes[path]
-        self._over.add(path)
-
-    def event(self) -> Checking:
-        """Return how far the reading is."""
-        read, seconds = sum(self._read.values()), time.monotonic() - self._began
-        rate = read / seconds if seconds > 0 else 0.0
-        total = sum(self._sizes.values())
-        return Checking(len(self._over), len(self._sizes), read, total, seconds, rate, 0)
-
-
 class _Inspector:
     def __init__(
         self,
@@ -307,7 +272,7 @@ class _Inspector:
         journal: Journal | None,
         wants: Mapping[str, Want],
         checksum: Callable[[RemoteFile], ServerChecksum] | None,
-        meter: _Meter,
+        meter: ReadingMeter,
         *,
         written: list[Receipt],
         listed: Callable[[Receipt], str] | None,

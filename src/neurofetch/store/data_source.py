@@ -52,10 +52,8 @@ VERSION = 1
 """Of the file: a newer one may say what this program does not understand."""
 _FIRST = "source.json"
 _FURTHER = re.compile(r"source-([0-9a-f]{12})\.json")
-_TEXTS = [
-    *("kind", "url", "endpoint", "server", "name", "doi", "version", "tool", "first", "last"),
-    "profile",
-]
+_TEXTS = ["kind", "url", "endpoint", "server", "name", "doi", "version", "commit"]
+_TEXTS += ["objects", "tool", "first", "last", "profile"]
 _SWITCHES = ["tidy_labels", "named", "signed", "requester_pays"]
 _OF_OPENNEURO = re.compile(r"s3://openneuro\.org/(ds[0-9]+)")
 _TRIES = 5
@@ -85,6 +83,11 @@ class DataSource:
         Host of the S3 server, where it is not AWS.
     name, doi, version : str
         As the data set describes itself, where that is here; else "".
+    commit : str
+        The commit of the version, where the source tells it; else "".
+    objects : str
+        What keys are appended to, for the address of an object, where `url` does not tell it; else
+        "".
     tidy_labels : bool
         Whether local names lack the hyphens inside of ``label-``.
     tool : str
@@ -108,6 +111,7 @@ class DataSource:
     name: str = ""
     doi: str = ""
     version: str = ""
+    commit: str = ""
     tidy_labels: bool = False
     tool: str = ""
     first: str = ""
@@ -117,6 +121,7 @@ class DataSource:
     profile: str = ""
     signed: bool = False
     requester_pays: bool = False
+    objects: str = ""
 
     @property
     def identity(self) -> str:
@@ -167,6 +172,8 @@ class DataSource:
         >>> DataSource("bids", "s3://openneuro.org/ds000001").object_url("ds000001/README")
         'https://s3.amazonaws.com/openneuro.org/ds000001/README'
         """
+        if self.objects:
+            return f"{self.objects}{quoted(key)}"
         scheme, _, place = self.url.partition("://")
         bucket = place.partition("/")[0]
         if scheme != "s3" or (self.endpoint and not self.server):
@@ -521,6 +528,8 @@ def _renew(state: Path, name: str, known: DataSource | None, source: DataSource)
             name=source.name or known.name,
             doi=source.doi or known.doi,
             version=source.version or known.version,
+            commit=source.commit or known.commit,
+            objects=source.objects or known.objects,
         )
         if known.named and not source.named:  # a mirror, as long as a variable names one
             source = replace(source, endpoint=known.endpoint, server=known.server, named=True)
@@ -560,7 +569,7 @@ def _draft(drafts: Folder, source: DataSource) -> str:
 
 
 def described(root: Path, source: DataSource) -> DataSource:
-    """Return a source with what the data set says of itself, as far as that is here.
+    """Return a source with what the data set says of itself, where it says nothing itself.
 
     Name and DOI are those of ``dataset_description.json``. The version is the one in the DOI, as
     OpenNeuro makes them, or the first in ``CHANGES``, where the newest comes first
@@ -581,7 +590,12 @@ def described(root: Path, source: DataSource) -> DataSource:
     with contextlib.suppress(OSError):
         changes = _VERSION_IN_CHANGES.match(_beginning(root / "CHANGES"))
         version = version or (changes[1].decode() if changes else "")
-    return replace(source, name=name, doi=doi, version=source.version or version)
+    return replace(
+        source,
+        name=source.name or name,
+        doi=source.doi or doi,
+        version=source.version or version,
+    )
 
 
 def _text(value: object) -> str:

@@ -33,6 +33,7 @@ from neurofetch.sources.ask import (
     ask_part_length,
     ask_range,
     look,
+    version_told,
 )
 from neurofetch.sources.etag import is_weak, read_etag, same_etag
 from neurofetch.transfer.context import FOLDER_GONE
@@ -134,6 +135,7 @@ class _FetchPart:
                 raise
             raise NoRangesError from None  # it may well be the habit of the server
         large.told = large.told and "etag" in response.headers
+        large.version = version_told(response.headers) or large.version
         return response
 
     def _attempt(self) -> None:
@@ -245,6 +247,8 @@ class LargeFile:
         """Whether every response told the ETag."""
         self.tells = False
         """Whether the server tells the ETag of the object, where it is asked about it."""
+        self.version = ""
+        """The version of the object, as S3 counts them, where the server told it."""
         self.resumes = True
         """Whether a part goes on where its last connection ended: some servers cannot."""
 
@@ -402,6 +406,7 @@ class LargeFile:
         verified = self._verified(partial)
         partial.check_mine()
         verified = self.context.checked(self.life.step, partial.file, verified)
+        verified = verified._replace(version=self.version)
         self.context.etags.note(self.remote, verified)
         size = os.fstat(partial.file.fd).st_size
         want, action = self.life.step.want, self.life.step.action

@@ -16,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 from neurofetch.errors import TransientError
 from neurofetch.model import Receipt
@@ -314,6 +315,7 @@ class Settler:
             time.time(),
             want.remote.listed,
             source=self._directory.source,
+            version=_version_asked_for(want.remote.url) or verified.version,
         )
 
     def _put(self, temporary: Temporary, path: str, final: Folder) -> os.stat_result:
@@ -370,6 +372,13 @@ class Settler:
             self._tell(ready, error)
             return False
         return True
+
+
+def _version_asked_for(url: str) -> str:
+    """Return the version of an object that a URL names; "" where it names none."""
+    if "versionId=" not in url:
+        return ""
+    return next(iter(parse_qs(urlsplit(url).query).get("versionId", ())), "")
 
 
 def _home_of(ready: Ready) -> Folder:

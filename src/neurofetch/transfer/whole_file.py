@@ -49,6 +49,7 @@ from neurofetch.sources.ask import (
     check_answer,
     look,
     tells_etag,
+    version_told,
 )
 from neurofetch.sources.etag import if_match, is_weak, read_etag, same_etag
 from neurofetch.sources.source import at_once
@@ -616,6 +617,7 @@ class WholeFile:
                 raise
             msg = f"{self._remote.key}: an error came in place of the file: {said}"
             raise TransientError(msg) from error
+        verified = verified._replace(version=version_told(response.headers))
         if key := pointed_to(data, self._remote.digest):
             msg = f"{self._remote.key}: a pointer of git-annex came, and not the content, {key}"
             raise VerificationError(msg)
@@ -646,6 +648,7 @@ class WholeFile:
         begun.whole = True
         self.life.verify()
         verified = self._verified(begun.piece, begun.headers, begun.temporary.blocks)
+        verified = verified._replace(version=version_told(begun.headers))
         return self._kept(begun.temporary, verified, begun.count)
 
     def _kept(self, temporary: Temporary, verified: Verified, size: int) -> tuple[Verified, int]:

@@ -1,0 +1,344 @@
+"""The data directory as a lock sees it: which files are here, and which hashes they have."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from neurofetch._shown import shown
+from neurofetch._threads import together
+from neurofetch.errors import DestinationError, NothingMatchedError, UsageError
+from neurofetch.integrity.checksums import hasher
+from neurofetch.lockfile.remembered import Fact, read_facts, write_facts
+from neurofetch.lockfile.values import path_problem, spelled
+from neurofetch.model import STATE_FOLDERS, VerificationLevel
+from neurofetch.store.data_source import DataSource, has_further, read_sources, state_folders
+from neurofetch.store.directory import DataDirectory
+from neurofetch.store.meter import ReadingMeter
+from neurofetch.store.names import encodable
+from neurofetch.store.receipts import read_receipts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from neurofetch.events import Event
+    from neurofetch.model import LocalFile
+
+    Listen = Callable[[Event], None]
+
+__all__ = ["Here", "Seen"]
+
+_NONE = (
+    "{} has nothing that neurofetch fetched, as far as it is written down there. Nothing was done. "
+    "Name the data directory. To take every file that is in it, whoever put it there, add --all "
+    "(every=True)."
+)
+
+
+class Seen(NamedTuple):
+    """A file that is here.
+
+    Parameters
+    ----------
+    path : str
+    size : int
+    hashes : tuple of str
+        Those that were asked for, in that order, as a lock spells them.
+    url, key : str
+        Where it came from; "" where that is not known, or where these are other bytes.
+    changed : bool
+        Whether it has other bytes than those that were fetched.
+    """
+
+    path: str
+    size: int
+    hashes: tuple[str, ...]
+    url: str = ""
+    key: str = ""
+    changed: bool = False
+
+
+class Here:
+    """A data directory, or any other one.
+
+    Parameters
+    ----------
+    root : path
+    state : str, optional
+        The name of the folder with what is written down; by default that which is there.
+
+    Attributes
+    ----------
+    receipts : Receipts
+    sources : dict of str to DataSource
+        The data sets that receipts are of, by what receipts call them; "" is the first.
+
+    Raises
+    ------
+    DestinationError
+        If there is no such directory, or what is written down cannot be read.
+    UsageError
+        If it has several state folders, and none was named.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], state: str = "") -> None:
+        name = state or _state_of(DataDirectory(root).root)
+        self.directory = DataDirectory(root, name)
+        self.receipts = read_receipts(self.directory.state)
+        if self.receipts.unread:
+            msg = (
+                f"cannot tell what was fetched: {self.receipts.unread[0]}. Nothing was done. Ask "
+                "the owner of that file to let you read it."
+            )
+            raise DestinationError(msg)
+        found = read_sources(self.directory.state)
+        self.sources: dict[str, DataSource] = {one.key: one for one in found}
+        self.sources |= dict(zip([""], found, strict=False))
+        self.several: bool = has_further(self.directory.state)
+        self._facts = read_facts(self.directory.state)
+        self._learnt = False
+
+    @property
+    def root(self) -> Path:
+        """Where it is."""
+        return self.directory.root
+
+    # -- which files -------------------------------------------------------------------------
+
+    def paths(self, *, every: bool, without: Iterable[Path] = ()) -> tuple[list[str], list[str]]:
+        """Return the files that a lock may name, and those that are left out, each with the reason.
+
+        Parameters
+        ----------
+        every : bool
+            All that are in it, and not only those that were fetched.
+        without : iterable of Path
+            Files that are none of data, such as the lock itself.
+
+        Returns
+        -------
+        tuple of (list of str, list of str)
+            Sorted by path; of those left out, texts for people.
+        """
+        names = sorted(self.walk() if every else self.receipts)
+        hidden = {os.path.realpath(path) for path in without}
+        paths, left = [], []
+        for name in names:
+            problem = path_problem(name)
+            if not problem and not encodable(name):
+                problem = "its name cannot be written in this locale: set LC_ALL=C.UTF-8"
+            if problem:
+                left.append(f"{shown(name)}: {problem}")
+            elif not (every and hidden and os.path.realpath(self.root / name) in hidden):
+                paths.append(name)
+        if not names and not every:
+            raise NothingMatchedError(_NONE.format(self.root))
+        return paths, left
+
+    def walk(self) -> Iterator[str]:
+        """Give every file below the root; programs' own folders are left out."""
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(self.root / folder) as entries:
+                    found = list(entries)
+            except OSError as error:
+                msg = f"{self.root / folder} cannot be read: {error.strerror or error}"
+                raise DestinationError(
+                    f"{msg}. Nothing was done. Check who may read it."
+                ) from error
+            for entry in found:
+                path = f"{folder}{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name != ".git" and (folder or entry.name not in STATE_FOLDERS):
+                        folders.append(f"{path}/")
+                elif entry.is_file():
+                    yield path
+
+    def look(self, paths: Iterable[str]) -> dict[str, LocalFile]:
+        """Return those of the files that are here.
+
+        Parameters
+        ----------
+        paths : iterable of str
+        """
+        return self.directory.survey(paths, self.receipts, strict=False)
+
+    # -- their hashes ------------------------------------------------------------------------
+
+    def seen(
+        self,
+        local: Sequence[LocalFile],
+        wanted: Callable[[LocalFile], Sequence[str]],
+        listen: Listen,
+        *,
+        read_all: bool = False,
+    ) -> list[Seen]:
+        """Return files with their hashes; what is not known is read, many files at once.
+
+        Parameters
+        ----------
+        local : sequence of LocalFile
+        wanted : callable
+            Returns the hashes that a file is to have, by their names in a lock.
+        listen : callable
+            Gets a `Checking` event now and then while files are read.
+        read_all : bool
+            Read every byte, whatever is known.
+
+        Raises
+        ------
+        DestinationError
+            If a file cannot be read, or changes meanwhile.
+        """
+        to_read: dict[str, tuple[LocalFile, list[str]]] = {}
+        for one in local:
+            known = {} if read_all else self._known(one)
+            names = [name for name in (*wanted(one), *self._doubt(one)) if name not in known]
+            if names:
+                to_read[one.path] = (one, names)
+        found = self._read(to_read, listen)
+        return [self._seen(one, wanted(one), found.get(one.path, {})) for one in local]
+
+    def source_hash(self, here: LocalFile) -> str:
+        """Return the name of the hash under which the source files a file; "" where it has none."""
+        receipt = here.receipt
+        if receipt is None or receipt.verification is not VerificationLevel.CHECKSUM:
+            return ""
+        name = spelled(receipt.digest).partition(":")[0]
+        return "" if name == "sha256" else name
+
+    def listed(self, here: LocalFile) -> tuple[str, ...]:
+        """Return the names of the hashes that the lock has by which a file came; none without."""
+        fact = self._fact(here)
+        return tuple(map(_name, fact.hashes[: fact.listed]))
+
+    def strong(self, here: LocalFile) -> str:
+        """Return the name of a strong hash that is known without reading; "" where none is."""
+        known = (_name(spelled(one)) for one in self._known(here).values())
+        return next(filter(None, known), "")
+
+    def learn(self, here: LocalFile, fact: Fact) -> None:
+        """Take note of what is known of a file; `write` writes it down."""
+        self._facts[here.path] = fact
+        self._learnt = True
+
+    def write(self) -> None:
+        """Write down what was found out, for the next time."""
+        if self._learnt:
+            write_facts(self.directory.state, self._facts)
+            self._learnt = False
+
+    def _fact(self, here: LocalFile) -> Fact:
+        """Return what is remembered of a file; nothing where it is another by now."""
+        known = self._facts.get(here.path)
+        if known is not None and (known.size, known.mtime_ns) == (here.size, here.mtime_ns):
+            return known
+        return Fact(here.size, here.mtime_ns, ())
+
+    def _known(self, here: LocalFile) -> dict[str, str]:
+        """Return the hashes that are known of the bytes that are here, by their names."""
+        told = spelled(here.content) or here.content
+        return {_name(one): one for one in (told, *self._fact(here).hashes) if one}
+
+    @staticmethod
+    def _doubt(here: LocalFile) -> Sequence[str]:
+        """Return the hash that tells whether a file, whose time changed, is what was fetched."""
+        receipt = here.receipt
+        if receipt is None or receipt.size != here.size or not (here.touched or here.damaged):
+            return ()
+        name = _name(spelled(receipt.digest) or receipt.digest)
+        return (name,) if name else ()
+
+    def _read(
+        self, files: Mapping[str, tuple[LocalFile, Sequence[str]]], listen: Listen
+    ) -> dict[str, dict[str, str]]:
+        """Read files; return the hashes that were asked for, by path and name."""
+        if not files:
+            return {}
+        meter = ReadingMeter({path: one.size for path, (one, _) in files.items()})
+        looks = [partial(self._hashed, one, names, meter) for one, names in files.values()]
+
+        def tell() -> None:
+            listen(meter.event())
+
+        try:
+            found = together(looks, max(2, os.cpu_count() or 2), tell)
+        finally:
+            self.write()
+        tell()
+        return dict(zip(files, found, strict=True))
+
+    def _hashed(self, here: LocalFile, names: Sequence[str], meter: ReadingMeter) -> dict[str, str]:
+        """Read a file, and return its hashes."""
+        hashers = {name: hasher("gitblob" if name == "git" else name, here.size) for name in names}
+        try:
+            for block in meter.blocks(here.path, self.root):
+                for one in hashers.values():
+                    one.update(block)
+            info = os.stat(self.root / here.path)
+        except OSError as error:
+            msg = f"{shown(here.path)} cannot be read: {error.strerror or error}"
+            raise DestinationError(f"{msg}. Nothing was done. Check who may read it.") from error
+        if (info.st_size, info.st_mtime_ns) != (here.size, here.mtime_ns):
+            msg = f"{shown(here.path)} changed while it was read. Nothing was done. Wait until"
+            raise DestinationError(f"{msg} whoever writes it has ended, and run it again.")
+        meter.over(here.path)
+        found = {name: f"{name}:{one.hexdigest()}" for name, one in hashers.items()}
+        fact = self._fact(here)
+        if any(fact.knows(name) not in ("", digest) for name, digest in found.items()):
+            fact = Fact(here.size, here.mtime_ns, ())  # other bytes, of the same size and time
+        self.learn(here, fact.joined(found))
+        return found
+
+    def _seen(self, here: LocalFile, wanted: Sequence[str], found: Mapping[str, str]) -> Seen:
+        known = {**self._known(here), **found}
+        hashes = tuple(known[name] for name in wanted)
+        changed = self._is_changed(here, known)
+        url, key = ("", "") if changed else self._origin(here)
+        return Seen(here.path, here.size, hashes, url, key, changed)
+
+    def _is_changed(self, here: LocalFile, known: Mapping[str, str]) -> bool:
+        """Whether a file has other bytes than those that were fetched."""
+        receipt = here.receipt
+        if receipt is None or receipt.size != here.size:
+            return receipt is not None
+        doubt = self._doubt(here)
+        return bool(doubt) and known[doubt[0]] != (spelled(receipt.digest) or receipt.digest)
+
+    def _origin(self, here: LocalFile) -> tuple[str, str]:
+        """Return the URL of a file, and its key where that is not told by its path."""
+        fact, receipt = self._fact(here), here.receipt
+        if fact.listed:
+            return fact.url, fact.key
+        source = None if receipt is None else self.sources.get(receipt.source)
+        if receipt is None or source is None:
+            return "", ""
+        scheme, _, place = source.url.partition("://")
+        prefix = place.partition("/")[2]
+        base = f"{prefix}/" if scheme == "s3" and prefix else ""
+        key = "" if receipt.key == f"{base}{here.path}" else receipt.key
+        if not receipt.version:
+            return ("" if source.objects else source.object_url(receipt.key)), key
+        url = source.object_url(receipt.key)
+        return (f"{url}?versionId={receipt.version}" if url else ""), key
+
+
+def _name(digest: str) -> str:
+    return digest.partition(":")[0]
+
+
+def _state_of(root: Path) -> str:
+    """Return the name of the state folder of a directory; the usual one where it has none."""
+    found = [folder.name for folder in state_folders(root)]
+    if len(found) > 1:
+        msg = (
+            f"{root} was filled by several programs, each of which wrote down what it fetched: "
+            f"{', '.join(found)}. Nothing was done. Say which of them is meant: --state NAME "
+            "(state=...)."
+        )
+        raise UsageError(msg)
+    return found[0] if found else ".neurofetch"

@@ -1,0 +1,546 @@
+"""Lock files: make one of a data directory, read one, hold a directory against it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import warnings
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neurofetch._shown import shown
+from neurofetch._threads import few_collections
+from neurofetch.display.progress import listener
+from neurofetch.display.text import count
+from neurofetch.errors import (
+    DestinationError,
+    NothingMatchedError,
+    SelectionWarning,
+    UsageError,
+)
+from neurofetch.fetcher import RunSettings
+from neurofetch.lockfile.compare import check_files, diff_files
+from neurofetch.lockfile.fetching import ANY, Wish, get_locked, plan_locked
+from neurofetch.lockfile.here import Here
+from neurofetch.lockfile.places import checked_places
+from neurofetch.lockfile.reading import read_lock
+from neurofetch.lockfile.values import Head, LockedFile, file_line, head_line
+from neurofetch.model import RemoteFile
+from neurofetch.planning.dataset import Dataset, make_selection
+from neurofetch.planning.entities import ENTITY_NAMES
+from neurofetch.planning.query import query
+from neurofetch.store.atomic import read_regular, write_atomically
+from neurofetch.store.data_source import DataSource, described
+from neurofetch.store.folder import given_path
+from neurofetch.transfer.options import check_switches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from neurofetch.events import Event
+    from neurofetch.lockfile.compare import Difference
+    from neurofetch.lockfile.here import Seen
+    from neurofetch.model import LocalFile, Plan, Report
+    from neurofetch.planning.query import Query, Values
+
+    Where = str | os.PathLike[str]
+    Places = Where | Sequence[Where]
+    How = str | bool | Callable[[Event], None] | None
+
+__all__ = ["Lock", "lock", "made_of"]
+
+_DESCRIPTION = 1 << 20
+"""Bytes. What is larger is no description of a data set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock: which bytes a data directory has.
+
+    Parameters
+    ----------
+    head : Head
+        Of which data set it is.
+    files : tuple of LockedFile
+        Sorted by path.
+    notes : tuple of str
+        What was noticed when it was made. It is no part of the lock.
+
+    Examples
+    --------
+    ::
+
+        lock = neurofetch.lock("ds000001")
+        lock.write("paper.lock")
+        neurofetch.lock("paper.lock").get("elsewhere")
+    """
+
+    head: Head
+    files: tuple[LockedFile, ...] = field(repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[LockedFile]:
+        return iter(self.files)
+
+    def lines(self) -> Iterator[bytes]:
+        """Give the lines of the lock file, one at a time, each with its end."""
+        yield head_line(self.head)
+        yield from map(file_line, self.files)
+
+    @classmethod
+    def read(cls, path: Where) -> Lock:
+        """Read a lock file.
+
+        Parameters
+        ----------
+        path : path
+
+        Raises
+        ------
+        LockFileError
+            If it cannot be read, or is not a whole lock. It names the line.
+        """
+        return cls(*read_lock(path))
+
+    def write(self, path: Where, form: str = "lock") -> Path:
+        """Write the lock file; a reader sees the old one or the new one, whole.
+
+        Parameters
+        ----------
+        path : path
+            One that exists is replaced.
+        form : {"lock", "sha256sum", "pooch", "croissant", "datapackage"}
+            The format; see `export`.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        DestinationError
+            If it cannot be written.
+        UsageError
+            If the format cannot say what the lock says.
+        """
+        return _written(path, self.lines() if form == "lock" else [self.export(form)])
+
+    def export(self, form: str) -> bytes:
+        """Return the lock in the format of another tool.
+
+        Parameters
+        ----------
+        form : {"lock", "sha256sum", "pooch", "croissant", "datapackage"}
+
+        Raises
+        ------
+        UsageError
+            If there is no such format, or it cannot say what the lock says.
+        """
+        from neurofetch.lockfile.exports import exported  # noqa: PLC0415 - few need it
+
+        return b"".join(self.lines()) if form == "lock" else exported(form, self.head, self.files)
+
+    def check(
+        self,
+        where: Where = ".",
+        *,
+        read_all: bool = False,
+        state: str = "",
+        progress: How = "none",
+    ) -> Difference:
+        """Hold a directory against the lock.
+
+        Parameters
+        ----------
+        where : path
+            The directory; it need not be one that neurofetch filled.
+        read_all : bool
+            Read every byte. By default a file is not read whose hash is known and whose size and
+            time are what they were then.
+        state : str
+            The folder in it with what is written down; by default that which is there.
+        progress : {"none", "auto", "bar", "lines", "json"}, bool or callable, optional
+            How to show progress of the reading; a callable gets every event.
+
+        Returns
+        -------
+        Difference
+            ``ok`` says whether nothing differs; iterate over it for what does.
+
+        Raises
+        ------
+        DestinationError
+            If there is no such directory, or a file in it cannot be read.
+        """
+        check_switches(read_all=read_all)
+        here = Here(where, state)
+        with few_collections():
+            others: list[str] = []
+            if self.head.every or here.receipts:
+                others = here.paths(every=self.head.every)[0]
+            if self.head.query:
+                others = []  # whatever else is here was not asked for
+            found = check_files(here, self.files, others, listener(progress), read_all=read_all)
+        here.write()
+        return found
+
+    def plan(
+        self,
+        dest: Where | None = None,
+        *,
+        data_dir: Where | None = None,
+        places: Places = (),
+        overwrite: bool = False,
+        shard: tuple[int, int] | None = None,
+        mix: bool = False,
+        update: bool = False,
+        verify: bool = False,
+        progress: How = "none",
+        **filters: Values,
+    ) -> Plan:
+        """Say what `get` would do: every file, its bytes, what is here already, and why.
+
+        Parameters
+        ----------
+        dest, data_dir, places, overwrite, shard, mix, update, verify, progress, **filters
+            As for `get`.
+        """
+        settings = RunSettings.checked(
+            shard=shard,
+            overwrite=overwrite,
+            verify=verify,
+            mix=mix,
+            update=update,
+            progress=progress,
+            dry_run=True,
+        )
+        return plan_locked(self._wish(dest, data_dir, places, filters), settings)
+
+    def get(
+        self,
+        dest: Where | None = None,
+        *,
+        data_dir: Where | None = None,
+        places: Places = (),
+        n_jobs: int = 1,
+        overwrite: bool = False,
+        shard: tuple[int, int] | None = None,
+        limit_rate: float | None = None,
+        patience: float | None = None,
+        mix: bool = False,
+        update: bool = False,
+        verify: bool = False,
+        progress: How = None,
+        **filters: Values,
+    ) -> Report:
+        """Bring exactly what the lock names, from any place that has it; what is here is kept.
+
+        Parameters
+        ----------
+        dest : path, optional
+            The data directory; it is created if it does not exist. By default a folder of the name
+            of the data set, in the current directory.
+        data_dir : path, optional
+            Another name of `dest`.
+        places : str, path or several, optional
+            Where to look first, in this order: ``s3://BUCKET/PREFIX``, an address of the web, or a
+            directory, below which the files lie as in the data set. The addresses in the lock come
+            last. No place need be trusted: what has not the hash in the lock is not kept.
+        n_jobs, overwrite, shard, limit_rate, patience, mix, update, verify, progress
+            As for `neurofetch.get`.
+        **filters
+            As for `neurofetch.get`: only these files of the lock.
+
+        Returns
+        -------
+        Report
+
+        Raises
+        ------
+        IncompleteError
+            At the end, if no place has some of the files; it names each, and what places said.
+        UnknownValueError, NothingMatchedError
+            If the lock has no such files.
+        UsageError, DestinationError, OtherDatasetError
+            Before any byte moves.
+        """
+        settings = RunSettings.checked(
+            n_jobs=n_jobs,
+            shard=shard,
+            limit_rate=limit_rate,
+            patience=patience,
+            progress=progress,
+            overwrite=overwrite,
+            verify=verify,
+            mix=mix,
+            update=update,
+        )
+        return get_locked(self._wish(dest, data_dir, places, filters), settings)
+
+    def _wish(
+        self,
+        dest: Where | None,
+        data_dir: Where | None,
+        places: Places,
+        filters: Mapping[str, Values],
+    ) -> Wish:
+        """Check what a user gave, before any server is asked."""
+        if dest is not None and data_dir is not None:
+            msg = "dest and data_dir are the same, but both were given. Nothing was done. Leave one"
+            raise UsageError(f"{msg} out.")
+        where = dest if dest is not None else data_dir
+        if where is None and not self.head.folder:
+            msg = "no data directory was given, and the lock tells of no name for one. Nothing was"
+            raise UsageError(f"{msg} done. Say where the files are to be: data_dir=...")
+        root = given_path(self.head.folder if where is None else where)
+        files = self._chosen(query(**filters)) if filters else self.files
+        return Wish(self.head, files, root, checked_places(places, root))
+
+    def _chosen(self, wanted: Query) -> tuple[LockedFile, ...]:
+        """Return the files of the lock that filters leave, and what comes along with them."""
+        remotes = [RemoteFile(one.path, "", one.size) for one in self.files]
+        chosen = make_selection(remotes, wanted.strictly(), Dataset("the lock"))
+        paths = {want.path for want in chosen.wants}
+        return tuple(one for one in self.files if one.path in paths)
+
+    def diff(self, other: Lock) -> Difference:
+        """Hold this lock against another one: what was added there, is gone, or changed.
+
+        Parameters
+        ----------
+        other : Lock
+            Addresses do not count: the same bytes may be had from elsewhere.
+        """
+        return diff_files((self.head, self.files), (other.head, other.files))
+
+
+def lock(
+    where: Where = ".",
+    *,
+    every: bool = False,
+    quick: bool = False,
+    state: str = "",
+    progress: How = "none",
+    **filters: Values,
+) -> Lock:
+    """Make a lock of a data directory; or read one, where a lock file is named.
+
+    The same data give the same lock, wherever and whenever it is made: it holds no time, no name of
+    a machine and no version of a program.
+
+    Parameters
+    ----------
+    where : path
+        A data directory, or a lock file.
+    every : bool
+        Take every file that is in the directory, whoever put it there. By default those are taken
+        that were fetched, as the receipts tell: only they can be brought elsewhere.
+    quick : bool
+        Take what hashes the receipts have (SHA-256, git's, MD5), and read only files of which they
+        have none. By default each file has its SHA-256, and is read once for that; what was found
+        out is remembered in the directory.
+    state : str
+        The folder in the directory with what is written down; by default that which is there.
+    progress : {"none", "auto", "bar", "lines", "json"}, bool or callable, optional
+        How to show progress of the reading; a callable gets every event.
+    **filters
+        As for `neurofetch.get` (``subject="01"``, ``suffix="bold"``, …): only these files, and what
+        comes along with them. The lock tells of it.
+
+    Returns
+    -------
+    Lock
+
+    Raises
+    ------
+    LockFileError
+        If `where` is a file, and no whole lock.
+    NothingMatchedError
+        If nothing was fetched into the directory, or nothing is left of it.
+    UsageError
+        If an argument cannot be used.
+    DestinationError
+        If there is no such directory, or a file in it cannot be read.
+
+    Warns
+    -----
+    SelectionWarning
+        Of files that are left out, that are gone, and that have other bytes than were fetched.
+    """
+    check_switches(every=every, quick=quick)
+    if os.path.isfile(where):
+        if every or quick or state or filters:
+            msg = (
+                f"{os.fspath(where)} is a lock file, and is read as it is. Nothing was done. Leave"
+            )
+            raise UsageError(f"{msg} out every=, quick=, state= and filters, or name a directory.")
+        return Lock.read(where)
+    made = made_of(where, every=every, quick=quick, state=state, progress=progress, filters=filters)
+    for note in made.notes:
+        warnings.warn(note, SelectionWarning, stacklevel=2)
+    return made
+
+
+def made_of(
+    where: Where,
+    *,
+    every: bool = False,
+    quick: bool = False,
+    state: str = "",
+    progress: How = "none",
+    filters: Mapping[str, Values] | None = None,
+    without: Iterable[Path] = (),
+) -> Lock:
+    """Make a lock of a directory; as `lock`, but what was noticed is only noted.
+
+    Parameters
+    ----------
+    where, every, quick, state, progress
+        As for `lock`.
+    filters : mapping, optional
+        As the keywords of `lock`.
+    without : iterable of Path
+        Files that are none of data, such as the lock itself.
+    """
+    wanted = query(**filters) if filters else None
+    listen = listener(progress)
+    here = Here(where, state)
+    with few_collections():
+        paths, left = here.paths(every=every, without=without)
+        local = here.look(paths)
+        gone = [path for path in paths if path not in local]
+        if wanted is not None:
+            local = _selected(local, wanted, here)
+        if not local:
+            msg = f"no file that was fetched is left in {here.root}. Nothing was done. Fetch them."
+            raise NothingMatchedError(msg)
+        seen = here.seen([*local.values()], _wanted(here, quick=quick), listen)
+        here.write()
+        files = tuple(LockedFile(*one[:-1]) for one in seen)
+        notes = [*_left_out(left), *_gone(gone), *_changed(seen)]
+        if not every:
+            notes += _strangers(here, without)
+    head = replace(_head(here), every=every, files=len(files), bytes=sum(one.size for one in files))
+    return Lock(replace(head, query=_said(wanted)), files, tuple(notes))
+
+
+def _wanted(here: Here, *, quick: bool) -> Callable[[LocalFile], tuple[str, ...]]:
+    """Return what says which hashes a file is to have: nothing but its content and its source."""
+
+    def names(one: LocalFile) -> tuple[str, ...]:
+        if listed := here.listed(one):
+            return listed
+        if quick:
+            return (here.strong(one) or "sha256",)
+        source = here.source_hash(one)
+        return (source, "sha256") if source else ("sha256",)
+
+    return names
+
+
+def _selected(local: Mapping[str, LocalFile], wanted: Query, here: Here) -> dict[str, LocalFile]:
+    remotes = [RemoteFile(path, "", one.size) for path, one in sorted(local.items())]
+    chosen = make_selection(remotes, wanted.strictly(), Dataset(str(here.root)))
+    return {path: local[path] for path in sorted(want.path for want in chosen.wants)}
+
+
+def _said(wanted: Query | None) -> dict[str, list[str]]:
+    """Return a query in the words of its flags."""
+    if wanted is None:
+        return {}
+    long = {short: name for name, short in ENTITY_NAMES.items()}
+    found = {long.get(name, name): values for name, values in wanted.entities}
+    for name in ("suffix", "extension", "datatype", "include", "exclude"):
+        found[name] = getattr(wanted, name)
+    return {name: sorted(values) for name, values in found.items() if values}
+
+
+def _left_out(left: Sequence[str]) -> Iterator[str]:
+    if left:
+        yield f"left out, since no lock can name it: {count(len(left))} ({_some(left)})"
+
+
+def _gone(gone: Sequence[str]) -> Iterator[str]:
+    if gone:
+        yield (
+            f"fetched, but not here any more, and so not in the lock: {count(len(gone))} "
+            f"({_some(gone)})"
+        )
+
+
+def _changed(seen: Sequence[Seen]) -> Iterator[str]:
+    changed = [one.path for one in seen if one.changed]
+    if changed:
+        yield (
+            f"other bytes than were fetched: {count(len(changed))} ({_some(changed)}). The lock "
+            "has them as they are, without an address, since nobody else may have them. To fetch "
+            "them anew, use get --verify"
+        )
+
+
+def _strangers(here: Here, without: Iterable[Path]) -> Iterator[str]:
+    ours = {os.path.realpath(path) for path in without}
+    more = [path for path in here.walk() if path not in here.receipts]
+    more = [path for path in more if os.path.realpath(here.root / path) not in ours]
+    if more:
+        yield (
+            f"here, but not fetched as far as is written down, and so not in the lock: "
+            f"{count(len(more))} ({_some(sorted(more))}); --all (every=True) takes them too"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(map(shown, names[:5])) + more
+
+
+def _head(here: Here) -> Head:
+    """Return what is known of the data set that a directory is of."""
+    source = here.sources.get("", DataSource("", ""))
+    if source.kind == ANY:  # of a lock that told of no data set
+        source = DataSource("", "")
+    told = described(here.root, replace(source, name="", doi="", version=""))
+    versioned = Head(source.url).is_versioned
+    if versioned:  # then its source knows which version it is, and its files may not
+        told = replace(told, doi=source.doi or told.doi, version=source.version or told.version)
+    return Head(
+        source.url,
+        source.kind,
+        told.name,
+        told.version,
+        source.commit,
+        told.doi,
+        _license(here.root),
+    )
+
+
+def _license(root: Path) -> str:
+    """Return the licence that the data set's own description names; "" where it names none."""
+    path = root / "dataset_description.json"
+    try:
+        if path.stat().st_size > _DESCRIPTION:
+            return ""
+        said: Any = json.loads(read_regular(path))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    text = said.get("License") if isinstance(said, dict) else ""
+    return text.strip() if isinstance(text, str) else ""
+
+
+def _written(path: Where, content: Iterable[bytes]) -> Path:
+    """Write a file whole, or say why that cannot be."""
+    target = Path(os.path.abspath(os.path.expanduser(path)))
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(target))
+        write_atomically(target, content)
+    except OSError as error:
+        msg = f"the lock cannot be written to {target}: {error.strerror or error}. What was there"
+        raise DestinationError(f"{msg} is as it was. Choose another place.") from error
+    return target
