@@ -268,6 +268,25 @@ def test_a_path_that_was_given_out_stays_as_long_as_the_process(world):
     assert path.read_bytes() == data
 
 
+def test_an_entry_that_somebody_begins_to_use_while_room_is_made_is_put_back(world):
+    data = world.put_noise("a")
+    read(world)
+    (entry,) = world.entries()
+    cache = Cache(world.cache)
+    asked = []
+
+    def begun_meanwhile():
+        asked.append(len(world.entries()))
+        return set() if len(asked) == 1 else {entry.name}
+
+    cache.uses.all = begun_meanwhile
+    assert cache.sweep(0) == 0
+    assert asked == [1, 0]
+    before = world.served()
+    assert read(world) == data
+    assert world.served() == before
+
+
 def test_sweeping_takes_all_that_belongs_to_a_file(world):
     world.put_noise("a")
     done = world.process(

@@ -196,6 +196,54 @@ def test_a_fork_while_other_threads_read_leaves_no_lock_behind(world):
                 thread.join()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_what_a_thread_holds_when_a_process_is_forked_holds_up_no_child(world):
+    data = world.put_noise("a", blocks=4)
+    held, over = threading.Event(), threading.Event()
+    with world.open() as file:
+
+        def hold():
+            with file._lock, file._reader._lock, file._reader.entry.lock:
+                held.set()
+                over.wait(60)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        try:
+            assert held.wait(10)
+            assert in_child(lambda: file.read(100) == data[:100])
+        finally:
+            over.set()
+            thread.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_block_that_a_thread_fetches_when_a_process_is_forked_is_fetched_by_the_child(world):
+    data = world.put_noise("a", blocks=4)
+    world.s3.fault(key="a", method="GET", times=1, delay=1.0)
+    with world.open() as file:
+        thread = threading.Thread(target=lambda: file.pread(10, 0))
+        thread.start()
+        while not world.gets():
+            time.sleep(0.01)
+        began = time.monotonic()
+        assert in_child(lambda: file.pread(10, 0) == data[:10])
+        assert time.monotonic() - began < 10
+        thread.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_asks_on_connections_of_its_own(world):
+    data = world.put_noise("a", blocks=8)
+    with world.open() as file:
+        file.read(10)
+        before = world.s3.connections
+        assert in_child(lambda: file.pread(10, 5 * BLOCK) == data[5 * BLOCK :][:10])
+        assert world.s3.connections == before + 1
+        file.pread(10, 3 * BLOCK)
+        assert world.s3.connections == before + 1
+
+
 def _digest(file):
     return hashlib.sha256(file.read()).hexdigest()
 

@@ -13,6 +13,7 @@ from neurofetch.errors import (
     ProtocolError,
     RefusedError,
     RemoteChangedError,
+    ServerError,
     VerificationError,
 )
 from neurofetch.opening import cached_path
@@ -327,3 +328,37 @@ def test_a_query_that_names_the_file_is_part_of_its_name(world, web):
     with neurofetch.open(f"{server.url}/download?file=2") as file:
         assert file.read() == b"two"
     assert cached_path(f"{server.url}/download?file=2").read_bytes() == b"two"
+
+
+def test_a_server_that_says_of_every_file_that_it_is_empty_is_asked_again(world, web):
+    server = web()
+    data = server.put("a.nii", noise(3 * BLOCK))
+    server.put("empty.txt", b"")
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    server.fault(method="HEAD", act=lambda sock, *_: sock.sendall(head))
+    for name, content in (("a.nii", data), ("empty.txt", b"")):
+        with world.opener().open(f"{server.url}/{name}") as file:
+            assert file.read() == content
+
+
+LIES = {
+    "another range": {"content_range": "bytes 5-9/40"},
+    "another total": {"content_range": "bytes 0-65535/99"},
+    "no range": {"status": 206, "body": b"x"},
+    "too short": {"content_length": 10},
+    "an error page": {"status": 500, "body": HTML_PAGE},
+    "a teapot": {"status": 418},
+    "not modified": {"status": 304},
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
+def test_an_answer_that_is_none_is_an_error_and_never_bytes(world, web, lie):
+    server = web()
+    data = server.put("a.nii", noise(5 * BLOCK))
+    with world.opener().open(f"{server.url}/a.nii") as file:
+        server.fault(method="GET", **lie)
+        with pytest.raises(ServerError):
+            file.read(100)
+        server.clear_faults()
+        assert file.read() == data

@@ -391,7 +391,8 @@ def _looked_up(
             now, headers = remote, attempts.run(lambda: ask_first(client, source, first))
         else:
             now, headers = look(client, source, remote, attempts)
-        if not headers:  # it knows no HEAD
+        if not headers or headers.get("content-length") == "0":
+            # It knows no HEAD, or says of any file that it is empty: some servers do.
             headers = attempts.run(lambda: ask_first(client, source, first))
     except MissingRemoteError:
         return None
