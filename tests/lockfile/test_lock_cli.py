@@ -228,13 +228,13 @@ def test_a_killed_run_goes_on_where_it_was(shell, s3):
     assert shell(GET).code == 0
     shell("neurofetch lock data --out a.lock")
     s3.fault(key=f"ds/{large}", method="GET", rate=4 << 20)
-    process = shell.start("exec neurofetch get --locked a.lock new -q")
+    process = shell.start("neurofetch get --locked a.lock new -q")
     until = time.monotonic() + 30
     while not any(p.stat().st_size > 1 << 20 for p in (shell.home / "new").rglob("*.part")):
         assert time.monotonic() < until
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     s3.clear_faults()
     s3.clear_log()
     assert shell("neurofetch get --locked a.lock new -q").code == 0
@@ -247,7 +247,8 @@ def test_two_runs_at_once_bring_it_together(shell):
     for flags in ("", "--from data"):
         shutil.rmtree(shell.home / "new", ignore_errors=True)
         runs = [shell.start(f"neurofetch get --locked a.lock new -q {flags}") for _ in range(3)]
-        assert [run.wait(timeout=60) for run in runs] == [0, 0, 0]
+        ends = [run.communicate(timeout=60) for run in runs]
+        assert [run.returncode for run in runs] == [0, 0, 0], ends
         assert shell("neurofetch lock new --check a.lock --hash").code == 0
         assert os.listdir(shell.home / "new/.neurofetch/claims") == []
 
