@@ -245,6 +245,40 @@ def test_a_directory_of_another_data_set_is_left_alone(s3, lock, tmp_path):
         brought(made(source="openneuro:ds000001"), tmp_path / "data")
 
 
+def test_a_directory_of_another_version_is_left_alone_unless_it_is_to_be_updated(s3, tmp_path):
+    colleague = tree(tmp_path / "colleague")
+    newer = tree(tmp_path / "newer", SMALL | {"README": b"newer words"})
+    old = made(source="openneuro:ds000001", version="1.0.0", commit="a" * 40)
+    new = made(SMALL | {"README": b"newer words"}, source="openneuro:ds000001", version="1.1.0")
+    brought(old, tmp_path / "data", places=colleague)
+    lock = neurofetch.lock(tmp_path / "data")
+    assert (lock.head.version, lock.head.commit) == ("1.0.0", "a" * 40)
+    with pytest.raises(OtherDatasetError, match="holds version 1.0.0"):
+        brought(new, tmp_path / "data", places=newer)
+    assert old.check(tmp_path / "data").ok
+    brought(new, tmp_path / "data", places=newer, update=True)
+    assert new.check(tmp_path / "data", read_all=True).ok
+    assert neurofetch.lock(tmp_path / "data").head.version == "1.1.0"
+
+
+def test_files_of_equal_content_are_brought_to_each_name(s3, tmp_path):
+    same = b"onset\tduration\n" * 9
+    files = {f"sub-0{n}/func/events.tsv": same for n in range(1, 5)} | {"other": b"other"}
+    for path, content in list(files.items())[1:]:  # the first is not at its own address
+        s3.put(f"same/{path}", content)
+    lock = made(files, url=f"{s3.url}/b/same/")
+    colleague = tree(tmp_path / "colleague", {"sub-01/func/events.tsv": same})
+    assert brought(lock, tmp_path / "data", places=colleague).ok
+    assert is_all(tmp_path / "data", files)
+    assert brought(lock, tmp_path / "more", places=["s3://b/none", colleague]).ok
+    assert is_all(tmp_path / "more", files)
+    s3.put("same/sub-01/func/events.tsv", same)
+    s3.clear_log()
+    assert brought(lock, tmp_path / "once").ok
+    assert is_all(tmp_path / "once", files)
+    assert len(s3.requests("GET")) == 2
+
+
 def test_what_was_damaged_here_comes_anew_with_verify(s3, lock, tmp_path):
     brought(lock, tmp_path / "data")
     path = tmp_path / "data/README"

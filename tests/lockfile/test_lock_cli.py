@@ -1,0 +1,273 @@
+"""``neurofetch lock`` and ``neurofetch get --locked`` as a user runs them."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from testbed.s3 import Generated, S3Object, S3Server
+from tests.display.schema import validate
+from tests.faces import LICENSE, REFUSED, SMALL, Shell, bucket, on_disk
+from tests.lockfile_world import FILES, LARGE, URL
+
+pytestmark = pytest.mark.slow
+CONTENT = FILES | {LARGE: b"volumes" * 9000}
+GET = f"neurofetch get {URL} --dest data -q"
+
+
+@pytest.fixture
+def s3():
+    objects = {f"ds/{path}": content for path, content in CONTENT.items()}
+    with S3Server({"b": objects, "laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
+        yield server
+
+
+@pytest.fixture
+def shell(tmp_path, s3):
+    made = Shell(tmp_path, s3.url)
+    made.env["NEUROFETCH_PATIENCE"] = "0"
+    assert made(GET).code == 0
+    return made
+
+
+def document(done):
+    told = json.loads(done.out)
+    validate(told)
+    return told
+
+
+# -- make ------------------------------------------------------------------------------------------
+
+
+def test_a_lock_goes_to_stdout_or_to_a_file_and_is_the_same(shell):
+    printed = shell("neurofetch lock data")
+    assert printed.code == 0
+    assert printed.err == ""
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    assert lines[0]["neurofetch-lock"] == 1
+    assert [line["path"] for line in lines[1:]] == sorted(CONTENT)
+    done = shell("neurofetch lock --data-dir data --out a.lock")
+    assert (done.code, done.out) == (0, "")
+    assert "a.lock: 10 files" in done.err
+    assert (shell.home / "a.lock").read_text() == printed.out
+    assert shell("cd data && neurofetch lock").out == printed.out
+    assert shell("neurofetch lock data", LC_ALL="C", LANG=None).out == printed.out
+
+
+def test_what_is_left_out_is_told_and_quiet_keeps_the_warnings(shell):
+    (shell.data / "mine.txt").write_text("mine")
+    (shell.data / "README").unlink()
+    done = shell("neurofetch lock data --out data/a.lock")
+    assert "mine.txt" in done.err
+    assert "not here any more, and so not in the lock: 1 file (README)" in done.err
+    assert "a.lock:" in done.err
+    assert "(a.lock" not in done.err
+    quiet = shell("neurofetch lock data --out data/a.lock -q")
+    assert "warning: fetched, but not here any more" in quiet.err
+
+
+def test_progress_is_told_while_files_are_read(shell):
+    done = shell("neurofetch lock data --progress json --out a.lock")
+    events = [json.loads(line) for line in done.err.splitlines()]
+    for event in events:
+        validate(event)
+    assert events[-1]["event"] == "checking"
+    assert events[-1]["files_done"] == events[-1]["files_total"] == len(CONTENT)
+
+
+def test_a_reader_that_goes_away_is_no_fault(shell):
+    done = shell("neurofetch lock data | head -n 1")
+    assert done.code == 0
+    assert "Traceback" not in done.err
+
+
+# -- check, compare, update ------------------------------------------------------------------------
+
+
+def test_a_check_exits_with_4_where_the_directory_differs_and_names_what(shell):
+    shell("neurofetch lock data --out a.lock")
+    done = shell("neurofetch lock data --check a.lock")
+    assert (done.code, done.out) == (0, "10 same, 0 added, 0 changed, 0 gone\n")
+    assert shell("neurofetch lock data --check a.lock -q").out == ""
+    (shell.data / "README").write_text("wörds\x1b[2J")
+    (shell.data / "CHANGES").unlink()
+    for flags in ("--check a.lock", "--diff a.lock", "--check a.lock --hash", "--check a.lock -q"):
+        done = shell(f"neurofetch lock data {flags}")
+        assert done.code == 4
+        assert "gone    CHANGES" in done.out
+        assert "changed README" in done.out
+    told = document(shell("neurofetch lock data --check a.lock --json"))
+    assert (told["document"], told["ok"]) == ("difference", False)
+    assert told["counts"] == {"same": 8, "added": 0, "changed": 1, "gone": 1}
+    assert [one["path"] for one in told["files"]] == ["CHANGES", "README"]
+
+
+def test_two_locks_are_compared_and_one_is_made_anew(shell):
+    shell("neurofetch lock data --subject 01 --out a.lock && neurofetch lock data --out b.lock")
+    done = shell("neurofetch lock --diff a.lock b.lock")
+    assert done.code == 4
+    assert "added   sub-02/anat/sub-02_T1w.nii.gz" in done.out
+    assert shell("neurofetch lock --diff b.lock b.lock").code == 0
+    (shell.data / "README").write_text("other")
+    before = (shell.home / "a.lock").read_text()
+    done = shell("neurofetch lock data --update a.lock")
+    assert done.code == 0
+    assert "changed README" in done.out
+    after = (shell.home / "a.lock").read_text()
+    assert after != before
+    assert json.loads(after.splitlines()[0])["query"] == {"subject": ["01"]}
+    assert shell("neurofetch lock data --check a.lock").code == 0
+    told = document(shell("neurofetch lock data --update a.lock --json"))
+    assert told["ok"]
+
+
+def test_the_lock_as_a_document(shell):
+    told = document(shell("neurofetch lock data --json"))
+    assert told["source"] == URL
+    assert told["files_total"] == len(told["files"]) == len(CONTENT)
+    told = document(shell("neurofetch lock data --out a.lock --json"))
+    assert (told["lock"], told["files"]) == ("a.lock", [])
+    told = document(shell("neurofetch lock nowhere --json"))
+    assert told["error"]["code"] == "destination"
+    (shell.home / "bad.lock").write_text("{}\n")
+    done = shell("neurofetch get --locked bad.lock new --json")
+    assert done.code == 2
+    assert document(done)["error"]["code"] == "lock_file"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("data --check a.lock --format pooch", "--format would do nothing with --check"),
+        ("data --check a.lock --subject 01", "a filter would do nothing"),
+        ("data --check a.lock --all --quick", "--quick and --all would do nothing"),
+        ("data --hash", "--hash would do nothing with no --check and no --diff"),
+        ("data --update a.lock --all", "--all would do nothing with --update"),
+        ("data --check a.lock --out b.lock", "not allowed with"),
+        ("data --diff a.lock a.lock", "looks at no directory"),
+        ("--diff a.lock a.lock a.lock", "Leave the rest out"),
+        ("data --format zip", "invalid choice: 'zip'"),
+        ("data --check none.lock", "cannot be read"),
+        ("a.lock --quick", "read as it is"),
+        ("data --out .", "it is a folder"),
+    ],
+)
+def test_what_makes_no_sense_is_told(shell, words, said):
+    shell("neurofetch lock data --out a.lock")
+    before = (shell.home / "a.lock").read_bytes()
+    done = shell(f"neurofetch lock {words}")
+    assert done.code in (2, 7)
+    assert done.out == ""
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert (shell.home / "a.lock").read_bytes() == before
+
+
+# -- bring -----------------------------------------------------------------------------------------
+
+
+def test_a_lock_is_brought_planned_and_brought_again(shell, s3):
+    shell("neurofetch lock data --out a.lock")
+    plan = document(shell("neurofetch get --locked a.lock new --dry-run --json"))
+    assert plan["files_to_fetch"] == len(CONTENT)
+    assert not (shell.home / "new").exists()
+    report = document(shell("neurofetch get --locked a.lock new --json"))
+    assert report["ok"]
+    assert on_disk(shell.home / "new") == set(CONTENT)
+    s3.clear_log()
+    done = shell("neurofetch get --locked a.lock --data-dir new")
+    assert "Nothing to fetch" in done.err
+    assert s3.requests() == []
+    assert shell("neurofetch lock new").out == (shell.home / "a.lock").read_text()
+    assert shell("neurofetch get --locked a.lock -q").code == 0  # into a folder of its name
+    assert on_disk(shell.home / "ds") == set(CONTENT)
+    assert shell("neurofetch verify ds --hash").code == 0
+
+
+def test_what_is_gone_is_named_with_code_4(shell, s3):
+    shell("neurofetch lock data --out a.lock")
+    s3.delete("ds/README")
+    done = shell("neurofetch get --locked a.lock new")
+    assert done.code == 4
+    assert "README: the address in the lock: " in done.err
+    assert "--from" in done.err
+    done = shell("neurofetch get --locked a.lock new --from data")
+    assert done.code == 0
+    assert on_disk(shell.home / "new") == set(CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("--locked a.lock s3://b/ds", 2, "nothing from s3://b/ds"),
+        ("--locked a.lock new --data-dir other", 2, "nothing from new"),
+        ("--locked a.lock new --follow --bare", 2, "--follow, --bare would do nothing"),
+        ("--locked a.lock new --subject 77", 3, "sub-77 does not exist"),
+        ("--locked a.lock new --from none", 2, "there is no directory"),
+        ("--locked none.lock new", 2, "cannot be read"),
+        ("--locked '' new", 2, "cannot be read"),
+        ("s3://b/ds --data-dir new --from data", 2, "--locked FILE"),
+        ("--data-dir new", 2, "DATASET (or --locked FILE)"),
+    ],
+)
+def test_what_a_lock_does_not_decide_is_told(shell, words, code, said):
+    shell("neurofetch lock data --out a.lock")
+    done = shell(f"neurofetch get {words}")
+    assert done.code == code, done.err
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert not (shell.home / "new").exists()
+
+
+def test_a_killed_run_goes_on_where_it_was(shell, s3):
+    large = "sub-02/func/large.nii.gz"
+    s3.put(f"ds/{large}", S3Object(Generated(24 << 20, seed=5)))
+    assert shell(GET).code == 0
+    shell("neurofetch lock data --out a.lock")
+    s3.fault(key=f"ds/{large}", method="GET", rate=4 << 20)
+    process = shell.start("neurofetch get --locked a.lock new -q")
+    until = time.monotonic() + 30
+    while not any(p.stat().st_size > 1 << 20 for p in (shell.home / "new").rglob("*.part")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    s3.clear_faults()
+    s3.clear_log()
+    assert shell("neurofetch get --locked a.lock new -q").code == 0
+    assert shell("neurofetch lock new --check a.lock --hash").code == 0
+    assert sum(request.sent for request in s3.requests("GET", f"*{large}")) < 24 << 20
+
+
+def test_two_runs_at_once_bring_it_together(shell):
+    shell("neurofetch lock data --out a.lock")
+    for flags in ("", "--from data"):
+        shutil.rmtree(shell.home / "new", ignore_errors=True)
+        runs = [shell.start(f"neurofetch get --locked a.lock new -q {flags}") for _ in range(3)]
+        ends = [run.communicate(timeout=60) for run in runs]
+        assert [run.returncode for run in runs] == [0, 0, 0], ends
+        assert shell("neurofetch lock new --check a.lock --hash").code == 0
+        assert os.listdir(shell.home / "new/.neurofetch/claims") == []
+
+
+# -- LAION-fMRI ------------------------------------------------------------------------------------
+
+
+def test_a_directory_of_laion_fmri_is_locked_and_brought(shell):
+    line = "laion-fmri download --subject 03 --ses 01 averages -q --data-dir laion"
+    (shell.home / "laion").mkdir()
+    done = shell(line, **LICENSE)
+    assert done.code == 0, done.err
+    assert shell("neurofetch lock laion --out laion.lock").code == 0
+    head = json.loads((shell.home / "laion.lock").read_text().splitlines()[0])
+    assert (head["kind"], head["source"]) == ("laion-fmri", "s3://laion-fmri")
+    assert shell("neurofetch get --locked laion.lock again -q").code == 0
+    assert on_disk(shell.home / "again") == on_disk(shell.home / "laion")
+    assert shell("neurofetch lock again").out == (shell.home / "laion.lock").read_text()
+    done = shell("laion-fmri verify --data-dir again --hash")
+    assert done.code == 0, done.err
+    done = shell(line.replace("laion ", "again ").replace("--data-dir laion", "--data-dir again"))
+    assert done.code == 0, done.err
