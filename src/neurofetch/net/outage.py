@@ -350,7 +350,7 @@ class Outages:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self.patience = patience
+        self.patience: float = patience
         self.hurries: Callable[[Route], bool] = lambda _: False
         """Whether there is another way than that to a server: it is waited for only briefly."""
         self._asks = asks
