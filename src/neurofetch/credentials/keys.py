@@ -95,7 +95,7 @@ class Credentials:
     def __init__(
         self, shown: str, fetch: Callable[[], Keys], clock: Callable[[], float] = time.time
     ) -> None:
-        self.shown = shown
+        self.shown: str = shown
         self._fetch = fetch
         self._clock = clock
         self._lock = threading.Lock()

@@ -50,10 +50,10 @@ class Signer:
     ) -> None:
         from awscrt import auth, exceptions, http  # noqa: PLC0415 - only signed runs load it
 
-        self.credentials = credentials
-        self.region = region or _DEFAULT_REGION
-        self.requester_pays = requester_pays
-        self.service = service
+        self.credentials: Credentials = credentials
+        self.region: str = region or _DEFAULT_REGION
+        self.requester_pays: bool = requester_pays
+        self.service: str = service
         self._auth: Any = auth
         self._http: Any = http
         self._error: Any = exceptions.AwsCrtError

@@ -137,7 +137,7 @@ class Client:
         self._routes: dict[tuple[str, str], Route] = {}
         self._granted: dict[tuple[str, str, int], str] = {}
         self._signers: dict[tuple[str, str, int], RequestSigner] = {}
-        self.may_sign = False
+        self.may_sign: bool = False
         self.outages = Outages(network.patience, self._answers)
         self._sleep = SleepWatch()
         self._woke = 0.0

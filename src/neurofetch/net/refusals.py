@@ -118,7 +118,7 @@ def _advice_on_keys(code: str, signed_with: str) -> str:
     if code in KEY_CODES:
         return f"{used} This server does not know them: check that they are keys for this server."
     return (
-        f"{used} They may not have these files, or must say that they pay for them: ask the "
+        f"{used} Either they are not let in, or they must say that they pay: ask the "
         "owners to let you in, add --requester-pays (requester_pays=True) if the bucket is one of "
         "requester pays, or leave the files out with --exclude (or exclude=)."
     )

@@ -332,7 +332,7 @@ class Response:
         self.shown_url = request.shown_url
         self.signature: Signature | None = None
         """With what the request was signed, if it was."""
-        self.may_sign = False
+        self.may_sign: bool = False
         """Whether whoever asked can name credentials."""
         self._pool = pool
         self._connection = connection
