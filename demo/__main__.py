@@ -8,7 +8,7 @@ import time
 
 from demo._stage import HERE, Stage, heading, say
 
-ACTS = ("laion", "neurovault", "loader", "public", "bids")
+ACTS = ("laion", "neurovault", "loader", "public", "bids", "openneuro")
 
 
 def main() -> None:

@@ -156,11 +156,12 @@ class VersionedBucket(S3Server):
         self._sorted.pop(BUCKET, None)
         return version
 
-    def put_version(self, key: str, version: str, blob: Blob) -> None:
+    def put_version(self, key: str, version: str, blob: Blob, part_size: int | None = None) -> None:
         """Change what a version holds, which S3 never does: for content that is not as listed."""
-        self._versions[key, version] = S3Object(blob)
+        item = S3Object(blob, part_size=part_size)
+        self._versions[key, version] = item
         if self._latest.get(key) == version:
-            self.put(key, S3Object(blob))
+            self.put(key, item)
 
     def forget(self, key: str, version: str) -> None:
         """Lose a version, as a new export does: it is a 404 from now on."""
@@ -394,6 +395,11 @@ class OpenNeuro(WireServer):
         """Let the bucket hold something else than what is listed."""
         file = self.datasets[accession].snapshots[tag].files[path]
         self.bucket.put_version(file.key, file.version, Bytes(content))
+
+    def upload_in_parts(self, accession: str, tag: str, path: str, part_size: int) -> None:
+        """Let a file have been uploaded in parts, as those above 1 GiB: its ETag is no MD5."""
+        file = self.datasets[accession].snapshots[tag].files[path]
+        self.bucket.put_version(file.key, file.version, file.blob, part_size)
 
     def grant(self, *accessions: str, seconds: int = YEAR) -> str:
         """Return a token that may read these data sets (none named: all that are here)."""

@@ -19,7 +19,13 @@ SRC = ROOT / "src"
 IMPURE = {"os", "io", "time", "random", "asyncio", "socket", "shutil", "subprocess", "tempfile"}
 WAYS_AROUND = {"importlib", "sys"}
 """What a module could be reached with, by its name as text: an arrow that no test sees."""
-LAZY = {"neurofetch", "laion_fmri", "neurofetch.neurovault", "laion_fmri.loader.torch_dataset"}
+LAZY = {
+    "neurofetch",
+    "laion_fmri",
+    "neurofetch.neurovault",
+    "neurofetch.openneuro",
+    "laion_fmri.loader.torch_dataset",
+}
 """Who may do so: the front doors, and for torch, which has no types."""
 NETWORK = {"http", "urllib", "ssl", "urllib3", "requests", "httpx", "aiohttp", "botocore", "boto3"}
 

@@ -72,6 +72,7 @@ def add_openneuro(site: OpenNeuro) -> None:
     tree = {**shared, **meg, "sub-0001/anat/sub-0001_T1w.nii.gz": b"anatomy" * 99}
     site.add("ds000246", {"1.0.0": small_tree(), "1.0.1": tree})
     site.add("ds000001", {"1.0.0": small_tree(), "1.1.0": small_tree(seed=1)})
+    site.add("ds000900", {"1.0.0": {**small_tree(subjects=3), "README": b"Music was heard."}})
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 
 import neurofetch
 from neurofetch.console import ExitCode
+from neurofetch.engine import plan_text
 from neurofetch.errors import (
     NothingMatchedError,
     OtherDatasetError,
@@ -533,9 +534,12 @@ def test_what_came_from_the_bucket_is_the_same_data_set(site, here, monkeypatch)
     neurofetch.get("s3://openneuro.org/ds000001", "ds000001")
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
     asked(site)
-    report = neurofetch.get("ds000001", update=True)
+    report = neurofetch.get("ds000001")
     assert not report.of(Status.FETCHED)
     assert content(here / "ds000001") == tree
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", site.bucket.url)
+    with pytest.raises(OtherDatasetError, match="openneuro:ds000001"):  # which is no version
+        neurofetch.get("s3://openneuro.org/ds000001", "ds000001")
 
 
 # -- a listing that lies -----------------------------------------------------------------------
@@ -641,5 +645,36 @@ def test_a_plan_says_what_it_would_do(site, here):
     plan = neurofetch.plan("ds000001")
     assert {step.action for step in plan.steps} == {Action.FETCH}
     assert re.search(r"version 1\.0\.0, the newest", " ".join(plan.notes))
-    rows = plan.to_frame() if hasattr(plan, "to_frame") else None
-    assert rows is None or "copy_of" in rows
+    copies = sum(bool(step.copy_of) for step in plan.steps)
+    assert re.search(rf"of these made of others +{copies} +-", plan_text(plan))
+
+
+def test_a_single_file_comes_with_what_describes_it(site, here):
+    add(site)
+    neurofetch.get(f"openneuro:ds000001@1.0.0/{T1W}")
+    paths = on_disk(here / "ds000001")
+    assert T1W in paths
+    assert "dataset_description.json" in paths
+    assert not any("func" in path or "sub-02" in path for path in paths)
+
+
+def test_a_piece_of_a_recording_that_is_a_folder_brings_all_of_it(site, here):
+    folder = "sub-01/meg/sub-01_task-rest_meg.ds"
+    pieces = {f"{folder}/a.meg4": b"a", f"{folder}/a.res4": b"b", f"{folder}/hz.ds/x": b"c"}
+    add(site, {**small_tree(), **pieces})
+    report = neurofetch.get(f"ds000001/{folder}/a.meg4")
+    assert set(pieces) <= on_disk(here / "ds000001")
+    assert any("comes whole" in note for note in report.notes)
+
+
+def test_events_that_name_stimuli_are_followed(site, here):
+    more = {
+        "sub-01/func/sub-01_task-rest_events.tsv": b"onset\tduration\tstim_file\n1\t1\ta.png\n",
+        "stimuli/a.png": b"picture",
+        "stimuli/b.png": b"another",
+    }
+    add(site, {**small_tree(), **more})
+    neurofetch.get("ds000001", subject="01", follow=True)
+    paths = on_disk(here / "ds000001")
+    assert "stimuli/a.png" in paths
+    assert "stimuli/b.png" not in paths

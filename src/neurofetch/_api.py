@@ -22,7 +22,7 @@ from neurofetch.planning.dataset import BIDS_RULES, Dataset, coming_along, make_
 from neurofetch.planning.entities import ENTITY_NAMES, derivative_of
 from neurofetch.planning.match import Rules
 from neurofetch.planning.query import query
-from neurofetch.planning.suggest import FILTERS, nearest, shorten, unknown_argument
+from neurofetch.planning.suggest import FILTERS, habit_of, nearest, shorten, unknown_argument
 from neurofetch.sources.openneuro import OpenNeuroSource, openneuro_site
 from neurofetch.sources.openneuro_address import parse_openneuro
 from neurofetch.sources.s3 import parse_s3_url
@@ -57,6 +57,7 @@ def plan(
     dest: Where | None = None,
     *,
     data_dir: Where | None = None,
+    target_dir: Where | None = None,
     suffix: Values = None,
     extension: Values = None,
     datatype: Values = None,
@@ -90,6 +91,8 @@ def plan(
         out: then it is the folder of that accession number in the current directory.
     data_dir : path
         Another name of `dest`, as in the other functions and the commands.
+    target_dir : path
+        Another name of `dest`, for those who come from openneuro-py.
     suffix, extension : str or list of str, optional
         Only files with one of these (``"bold"``, ``"nii.gz"``).
     datatype : str or list of str, optional
@@ -175,7 +178,7 @@ def plan(
         update=update,
     )
     asked = _asked(url, region, bare=bare)
-    root = _root(dest, data_dir, asked.folder)
+    root = _root(dest, data_dir, asked.folder, target_dir)
     with asked.fetcher(root, network=settings.network, new=True) as fetcher:
         made = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
     warn_of_notes(made)
@@ -187,6 +190,7 @@ def get(
     dest: Where | None = None,
     *,
     data_dir: Where | None = None,
+    target_dir: Where | None = None,
     suffix: Values = None,
     extension: Values = None,
     datatype: Values = None,
@@ -212,7 +216,7 @@ def get(
 
     Parameters
     ----------
-    url, dest, data_dir, suffix, extension, datatype, include, exclude : optional
+    url, dest, data_dir, target_dir, suffix, extension, datatype, include, exclude : optional
     overwrite, shard, region, follow, bare, permissive, derivatives, mix, update, verify, **entities
         As for `plan`.
     n_jobs : int
@@ -269,7 +273,7 @@ def get(
         update=update,
     )
     asked = _asked(url, region, bare=bare)
-    root = _root(dest, data_dir, asked.folder)
+    root = _root(dest, data_dir, asked.folder, target_dir)
     with asked.fetcher(root, network=settings.network, new=True) as fetcher:
         plan = fetcher.prepare(lambda: _choose_named(fetcher, choice), settings)
         warn_of_notes(plan)
@@ -371,7 +375,10 @@ def _check_keywords(function: Callable[..., object], given: Mapping[str, object]
             continue
         own = nearest(keyword, {*takes, *of_get}.difference(FILTERS), 1, cutoff=_LIKE)
         entity = keyword.isalnum() and not isinstance(value, bool | float)
-        if keyword.replace("_", "") == "dryrun":
+        habit = habit_of(keyword)
+        if habit:
+            problems.append(f"{name}() has no argument {keyword!r}: {habit}.")
+        elif keyword.replace("_", "") == "dryrun":
             problems.append(f"{name}() has no argument {keyword!r}: a dry run of get() is plan().")
         elif own and own[0] in of_get:
             problems.append(f"{name}() has no argument {keyword!r}: {own[0]}= is one of get().")
@@ -505,13 +512,20 @@ def _merged(audits: Sequence[Audit]) -> Audit:
     return Audit(root, findings, sum(audit.seconds for audit in audits), known, sources)
 
 
-def _root(dest: Where | None, data_dir: Where | None, default: Where | None = None) -> Path:
-    """Return the data directory, which has two names."""
-    if dest is not None and data_dir is not None:
-        msg = "dest and data_dir are the same, but both were given. Nothing was done. Leave one out"
+def _root(
+    dest: Where | None,
+    data_dir: Where | None,
+    default: Where | None = None,
+    target_dir: Where | None = None,
+) -> Path:
+    """Return the data directory, which has several names."""
+    named = {"dest": dest, "data_dir": data_dir, "target_dir": target_dir}
+    given = [name for name, where in named.items() if where is not None]
+    if len(given) > 1:
+        msg = f"{given[0]} and {given[1]} are the same, but both were given. Nothing was done. "
+        msg += "Leave one out"
         raise UsageError(msg)
-    root = data_dir if dest is None else dest
-    root = default if root is None else root
+    root = named[given[0]] if given else default
     if root is None:
         msg = "no data directory was given. Nothing was done. Say where the files are: "
         msg += "data_dir=... (--data-dir DIR)"

@@ -11,6 +11,7 @@ from neurofetch import console
 from neurofetch.console import ExitCode
 from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock, what_is_missing
 from neurofetch.neurovault._cli import add_neurovault
+from neurofetch.openneuro._cli import add_openneuro
 from neurofetch.planning.entities import ENTITY_NAMES
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_clean(commands)
     add_lock(commands, _FILTERS, _ENTITIES, _UNLISTED)
     add_neurovault(commands)
+    add_openneuro(commands)
     return parser
 
 
@@ -109,6 +111,9 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     console.add_transfer(parser)
     where = console.group_of(parser, console.TRANSFER)
     add_locked(where)
+    where.add_argument(
+        "--target-dir", metavar="DIR", dest="data_dir", help="another name of --data-dir"
+    )
     where.add_argument("--region", help="of the bucket (default: found out)")
     where.add_argument(
         "--mix",

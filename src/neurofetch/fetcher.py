@@ -556,12 +556,14 @@ class Fetcher:
 
     def _check_bucket(self, *, mix: bool) -> None:
         """See, before anything is listed, that it is not another bucket's directory."""
-        bucket = self.dataset.bucket
-        if self.dataset.home and not mix:
+        bucket, home = self.dataset.bucket, self.dataset.home
+        if mix or not (bucket or home):
+            return
+        if next(self.directory.root.glob(".*/source.json"), None) is None:
+            return  # as of most: so nothing more is loaded before the first request
+        if home:
             self._check_source(mix=mix)  # which it is, is known before any server is asked
             return
-        if mix or not bucket or next(self.directory.root.glob(".*/source.json"), None) is None:
-            return  # as of most: so nothing more is loaded before the first request
         from neurofetch.store.data_source import read_sources, state_folders  # noqa: PLC0415
 
         folders = state_folders(self.directory.root)

@@ -13,7 +13,7 @@ from neurofetch.display.outlet import outlet
 from neurofetch.errors import UsageError
 from neurofetch.net.settings import parse_patience
 from neurofetch.planning.entities import ENTITY_NAMES
-from neurofetch.planning.suggest import nearest
+from neurofetch.planning.suggest import habit_of, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -191,10 +191,13 @@ class Parser(argparse.ArgumentParser):
         else:
             words = re.split(r"[\s=]+", message.partition("unrecognized arguments: ")[2])
             given, names = [word for word in words if word.startswith("--")], self._flags()
-        hints = "".join(
+        habits = [(word, habit_of(word)) for word in given if word.startswith("--")]
+        hints = "".join(f"  {word}: {habit}\n" for word, habit in habits if habit)
+        hints += "".join(
             f"  {word}: did you mean {found[0]}?\n"
             for word in given
             if word not in names
+            and not habit_of(word)
             and (found := nearest(word, names, 1, cutoff=0.75 if word.startswith("--") else 0.6))
         )
         hints += self._swallowed(message)

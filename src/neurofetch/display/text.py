@@ -284,6 +284,8 @@ def plan_summary(plan: Plan, width: int = WIDTH, *, withheld: bool = True) -> st
         rows.append(
             ("  of these partly here", f"{len(partly):,}", size(sum(s.have for s in partly)))
         )
+    if copies := sum(bool(step.copy_of) for step in moving):
+        rows.append(("  of these made of others", f"{copies:,}", "-"))
     rows.append(("already here", f"{len(kept):,}", size(_bytes(kept))))
     if refused:
         rows.append(("withheld", f"{len(refused):,}", size(_bytes(refused))))

@@ -492,9 +492,9 @@ def _strangers(here: Here, without: Iterable[Path]) -> Iterator[str]:
     more = [path for path in more if os.path.realpath(here.root / path) not in ours]
     if more:
         yield (
-            f"here, but not fetched as far as is written down, and so not in the lock: "
-            f"{count(len(more))} ({_some(sorted(more))}). Those that are the source's become known by verify --hash "
-            "--remote; --all (every=True) takes all of them, without addresses"
+            "here, but not fetched as far as is written down, and so not in the lock: "
+            f"{count(len(more))} ({_some(sorted(more))}). Those that are the source's become known "
+            "by verify --hash --remote; --all (every=True) takes all of them, without addresses"
         )
 
 

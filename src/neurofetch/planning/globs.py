@@ -20,6 +20,8 @@ _SET = re.compile(
 )  # a bracket that stands first in it is one of its letters
 _TOKEN = re.compile(rf"(?P<deep>(?<![^/])\*\*/(?:\*\*/)*)|(?P<star>\*+)|\?|{_SET.pattern}|.", re.S)
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_ESCAPE = re.compile(r"\\([]*?\[])")
+"""A wildcard that stands for itself, as wcmatch and shells have it; `[*]` is the other way."""
 _ANY, _HERE = ".*", "[^/]*"
 _BOUND = "(?<![^/])"  # at the beginning of a part of the path
 
@@ -58,11 +60,13 @@ def glob_problem(pattern: str) -> str:
 
 
 def _alternatives(pattern: str) -> list[str]:
-    """Return a glob, and the globs that its braces stand for.
+    """Return a glob, and the globs that its braces and backslashes stand for.
 
-    The glob itself is among them, since a file may have braces in its name.
+    The glob itself is among them, since a file may have braces and backslashes in its name.
     """
-    found, open_ones = [pattern], [pattern]
+    escaped = _ESCAPE.sub(r"[\1]", pattern)
+    found = [pattern] if escaped == pattern else [pattern, escaped]
+    open_ones = list(found)
     while open_ones and len(found) <= MANY:
         one = open_ones.pop()
         braces = _BRACES.search(one)
@@ -121,7 +125,8 @@ class _Glob(NamedTuple):
 
 def _read(pattern: str) -> _Glob:
     body = pattern.rstrip("/") if pattern.strip("/") else ""
-    tail = pattern[len(body) :]
+    deep = body == "**" or body.endswith("/**")  # any number of folders, also none: no tail
+    tail = "" if deep else pattern[len(body) :]
     bare = re.sub(r"\A(?:\./+|/+|\.\Z)+", "", body)
     lead = body[: len(body) - len(bare)]
     tokens: list[str] = []

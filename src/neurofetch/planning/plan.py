@@ -28,6 +28,8 @@ __all__ = [
 _SMALL = 256 * 1024
 """Bytes; a file up to this size comes at once, so there is nothing to resume."""
 _ABSENT = "not here"
+_KINDS = {"gitblob": "git hash"}
+"""What people call a checksum, where that is not its name."""
 ANOTHERS = "here with the server's size, put there by another tool"
 MODIFIED = "here with the server's size, but modified since it was fetched"
 
@@ -221,7 +223,8 @@ def _compare(want: Want, here: LocalFile) -> tuple[Action, str]:
     same = here.matches(remote.digest)
     if same is not None and remote.digest is not None:  # the content tells more than any ETag
         action, verb = (Action.KEEP, "is") if same else (Action.REPLACE, "is not")
-        return action, f"here, its {remote.digest.algorithm} {verb} the server's"
+        kind = _KINDS.get(remote.digest.algorithm, remote.digest.algorithm)
+        return action, f"here, its {kind} {verb} the server's"
     same_etag = receipt is not None and receipt.is_of(remote)
     if receipt is not None and same_etag and not here.touched:
         return Action.KEEP, _verified(receipt.verification)

@@ -19,6 +19,7 @@ __all__ = [
     "LOOSE_ENTITIES",
     "Spellings",
     "all_meant",
+    "habit_of",
     "may_mean",
     "meant",
     "nearest",
@@ -389,6 +390,39 @@ def unknown_argument(function: str, name: str, takes: Iterable[str]) -> str:
     near = nearest(name, takes, 2, cutoff=0.7)
     hint = f" Did you mean {or_list([f'{one}=' for one in near])}?" if near else ""
     return f"{function}() has no argument {name!r}.{hint}"
+
+
+_HABITS = {
+    "dataset": "name the data set first, as in ds000246",
+    "tag": "a version is part of the name, as in openneuro:ds000246@1.0.1",
+    "max_concurrent_downloads": "how many come at once is found out",
+    "metadata_timeout": "patience (--patience) says how long to wait for the network",
+    "max_retries": "patience (--patience) says how long to wait for the network",
+    "verify_hash": "every file is verified as it comes",
+    "no_verify_hash": "every file is verified as it comes",
+    "verify_size": "every file is verified as it comes",
+    "no_verify_size": "every file is verified as it comes",
+    "nemar_checksums": "OpenNeuro itself has a hash of each file, and it is compared",
+}
+"""What users of openneuro-py write, and what there is in its place."""
+
+
+def habit_of(name: str) -> str:
+    """Return what there is in the place of an argument of another program; "" where it is none.
+
+    Parameters
+    ----------
+    name : str
+        Of an argument or of a flag.
+
+    Examples
+    --------
+    >>> habit_of("--tag")
+    'a version is part of the name, as in openneuro:ds000246@1.0.1'
+    >>> habit_of("subject")
+    ''
+    """
+    return _HABITS.get(name.lstrip("-").replace("-", "_"), "")
 
 
 def or_list(names: Sequence[str]) -> str:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from neurofetch.net.client import Client
     from neurofetch.net.response import Response
     from neurofetch.net.retry import Attempts
+    from neurofetch.sources.openneuro_token import Token
 
-__all__ = ["Answer", "DeletedDatasetError", "GraphQL", "SchemaError", "nothing_fetched"]
+__all__ = ["Answer", "DeletedDatasetError", "GraphQL", "SchemaError", "nothing_fetched", "one_line"]
 
 T = TypeVar("T")
 
@@ -42,6 +43,8 @@ _MOST = 1 << 30
 _BLOCK = 256 * 1024
 _REFUSED = ("You do not have access",)
 _INVALID = "GRAPHQL_VALIDATION_FAILED"
+_WRONG_TOKEN = 502
+"""What the server says to tokens that are wrong, as if it were out of order itself."""
 _BUSY_STARTS = ("502", "503", "504", "connect ECONNREFUSED")
 _BUSY_ENDS = ("due to timeout", "timed out")
 _BUSY = ("fetch failed", "socket hang up")
@@ -92,12 +95,9 @@ class Answer(NamedTuple, Generic[T]):
 
 def nothing_fetched(error: ServerError) -> ServerError:
     """Return an error that also says that nothing was fetched."""
-    if "Nothing was fetched" in str(error):
-        return error
-    said = type(error).__new__(type(error))
-    said.__dict__.update(error.__dict__)
-    said.args = (f"{str(error).rstrip('.')}. Nothing was fetched.",)
-    return said
+    if "Nothing was fetched" not in str(error):
+        error.args = (f"{str(error).rstrip('.')}. Nothing was fetched.",)
+    return error
 
 
 class GraphQL:
@@ -109,12 +109,23 @@ class GraphQL:
     site : str
         Without a slash at its end.
     attempts : Attempts
+    token : Token, optional
+        It is sent to this server while it seems to be good.
     """
 
-    def __init__(self, client: Client, site: str, attempts: Attempts) -> None:
+    def __init__(
+        self, client: Client, site: str, attempts: Attempts, token: Token | None = None
+    ) -> None:
         self.site = site
         self.version = ""
         """Of the server, once it has told it."""
+        self.bears_gaps = False
+        """Whether an answer will do in which a field is missing that might come another time."""
+        self.doubt = ""
+        """Why the token is sent no more; "" where it is sent, or where there is none."""
+        self._token = None if token is None or token.has_ended() else token
+        if self._token is not None:
+            client.authorize(site, self._token.authorization)
         self._url = f"{site}/crn/graphql"
         self._client = client
         self._attempts = attempts
@@ -149,16 +160,14 @@ class GraphQL:
         try:
             return self._attempts.run(partial(self._once, body, paths, read))
         except UnreachableError as error:
+            if not isinstance(error.__cause__, TransientError):
+                raise  # no attempt could help, and it says already what to do
             raise self._in_vain(error) from error
 
     def _in_vain(self, error: UnreachableError) -> UnreachableError:
         """Return the error for attempts that are used up: it says what may be the matter."""
         where = "" if self._url in str(error) else f"{self._url}: "
         msg = f"{where}{error}. Nothing was fetched. Try again in a while"
-        if " 502" in str(error):  # so expired tokens were answered, too
-            msg += (
-                f"; if you gave a token, it may have expired: make a new one at {self.site}/keygen"
-            )
         said = UnreachableError(f"{msg}.")
         said.advice = error.advice
         return said
@@ -174,6 +183,8 @@ class GraphQL:
         with self._client.send(request) as response:
             if response.status != 200 and not (400 <= response.status < 500 and _is_json(response)):
                 start = told(response)
+                if response.status == _WRONG_TOKEN:
+                    self._look_at_token()
                 raise self._explained(failure_of(response, start))
             if response.status in (401, 403, 408, 429):
                 raise self._explained(failure_of(response, told(response)))
@@ -186,6 +197,32 @@ class GraphQL:
 
             document = self._read(response, lists, take)
         return self._answer(document, rows, response.status)
+
+    def _look_at_token(self) -> None:
+        """See whether it is the token that the server fails at; then it is sent no more."""
+        token = self._token
+        if token is None:
+            return
+        self._client.authorize(self.site, "")
+        fine = self._answers()
+        self._client.authorize(self.site, token.authorization)
+        if fine and not self._answers():
+            self._client.authorize(self.site, "")
+            self._token = None
+            self.doubt = (
+                f"{self.site} answers {_WRONG_TOKEN} to the token of {token.origin}, and does not "
+                "without it: the token is wrong or withdrawn, and was left out"
+            )
+
+    def _answers(self) -> bool:
+        """Whether the smallest of all questions is answered."""
+        headers = {"Content-Type": "application/json"}
+        request = Request(self._url, headers, "POST", b'{"query": "{ __typename }"}')
+        try:
+            with self._client.send(request) as response:
+                return response.status == 200
+        except ServerError:
+            return False
 
     def _read(
         self,
@@ -223,7 +260,7 @@ class GraphQL:
                 msg = f"{self.told_by}: an answer {status} without data. Nothing was fetched."
                 raise ProtocolError(msg)
         for error in errors:
-            if isinstance(error, TransientError):
+            if isinstance(error, TransientError) and not self.bears_gaps:
                 raise error
         return Answer(data, rows, errors, self.version)
 
@@ -234,7 +271,7 @@ class GraphQL:
 
     def _error(self, error: Mapping[str, Any]) -> NeurofetchError:
         """Return what an error of GraphQL means."""
-        message = _line(error.get("message")) or "an error without a message"
+        message = one_line(error.get("message")) or "an error without a message"
         more = error.get("extensions")
         more = more if isinstance(more, dict) else {}
         code = more.get("code")
@@ -242,7 +279,7 @@ class GraphQL:
         if code == _INVALID:
             return SchemaError(what)
         if code == "DELETED_DATASET" or "has been deleted" in message:
-            return DeletedDatasetError(message, _line(more.get("redirect")))
+            return DeletedDatasetError(message, one_line(more.get("redirect")))
         if message.startswith(_REFUSED) or code in ("UNAUTHENTICATED", "FORBIDDEN"):
             return RefusedError(what)
         if "does not exist" in message or "not found" in message.lower():
@@ -282,11 +319,17 @@ def _version_in(document: Mapping[str, Any]) -> str:
     found: Any = document.get("extensions")
     for name in ("openneuro", "version"):
         found = found.get(name) if isinstance(found, dict) else None
-    return _line(found)[:40]
+    return one_line(found)[:40]
 
 
-def _line(text: object) -> str:
-    """Return what a server says in one line, without what a terminal would act on."""
+def one_line(text: object) -> str:
+    """Return what a server says in one line, without what a terminal would act on.
+
+    Examples
+    --------
+    >>> one_line("two" + chr(10) + "lines" + chr(27) + "[31m"), one_line(None)
+    ('two lines [31m', '')
+    """
     if not isinstance(text, str):
         return ""
     plain = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * _SHOWN])

@@ -31,9 +31,11 @@ from neurofetch.sources.graphql import (
     GraphQL,
     SchemaError,
     nothing_fetched,
+    one_line,
 )
 from neurofetch.sources.openneuro_address import SITE, Address
 from neurofetch.sources.openneuro_rows import Rows
+from neurofetch.sources.openneuro_token import token_advice, token_for
 from neurofetch.sources.openneuro_versions import is_draft, newest, unknown_version, versions_of
 from neurofetch.sources.source import Level
 
@@ -127,7 +129,8 @@ class OpenNeuroSource:
     ) -> None:
         self.base: str = ""
         self.site: str = openneuro_site() if site is None else site
-        self._api = GraphQL(client, self.site, attempts)
+        self._token = token_for(self.site)
+        self._api = GraphQL(client, self.site, attempts, self._token)
         self._address = address
         self._files: list[RemoteFile] = []
         self._keys: list[str] = []
@@ -253,7 +256,7 @@ class OpenNeuroSource:
         except ServerError as error:
             if isinstance(error, UnreachableError | ProtocolError):
                 raise nothing_fetched(error) from error
-            raise self._explained(error) from error
+            raise self.explained(error) from error
 
     def _asked(self, tag: str) -> tuple[Answer[_Row], Rows, tuple[str, ...]]:
         """Ask for a version; for less where the server does not know all that we would like."""
@@ -290,6 +293,8 @@ class OpenNeuroSource:
             raise unknown_version(accession, tag, versions)
         if answer.errors:
             raise answer.errors[0]
+        if _at(answer.data, "dataset") is None and found is None:
+            raise MissingRemoteError(f"{self._api.told_by}: no answer about {accession}")
         if not tag and not tags:
             newest(accession, "", versions)
         msg = (
@@ -308,8 +313,8 @@ class OpenNeuroSource:
     ) -> None:
         """Keep what was listed."""
         joined, wrong = rows.joined(answer.rows)
-        tag = found.get("tag")
-        self._snapshot = self._described(found, tag if isinstance(tag, str) else self._address.tag)
+        tag = one_line(found.get("tag")) or self._address.tag
+        self._snapshot = self._described(found, tag)
         self._files = [row.file for row in joined]
         self._keys = [file.key for file in self._files]
         self._signed = {row.file.key: row.address for row in joined if row.address}
@@ -317,15 +322,16 @@ class OpenNeuroSource:
         self._generation += 1
         latest = _at(answer.data, "dataset", "latestSnapshot", "tag")
         about = self._about(found, latest if isinstance(latest, str) else "", versions)
-        twice = [f"{name}: {why}" for name, why in list(wrong.items())[:3]]
-        self._notes = (*about, *notes, *rows.notes, *twice)
+        twice = [f"{name!r}: {why}" for name, why in list(wrong.items())[:3]]
+        doubt = (self._api.doubt,) if self._api.doubt else ()
+        self._notes = (*doubt, *about, *notes, *rows.notes, *twice)
 
     def _described(self, found: Mapping[str, Any], tag: str) -> Snapshot:
         said = found.get("description")
         said = said if isinstance(said, dict) else {}
         texts = [found.get("created"), found.get("hexsha")]
         texts += [said.get(field) for field in ("Name", "License", "DatasetDOI")]
-        created, commit, *plain = [text if isinstance(text, str) else "" for text in texts]
+        created, commit, *plain = map(one_line, texts)
         name, licence, doi = plain
         accession, server = self._address.accession, self._api.version
         return Snapshot(accession, tag, created, commit, name, licence, doi, server)
@@ -343,8 +349,8 @@ class OpenNeuroSource:
             notes.append(f"{accession}: version {tag}; the newest is {latest}")
         withdrawn = found.get("deprecated")
         if isinstance(withdrawn, dict):
-            reason = withdrawn.get("reason") or "no reason is given"
-            since = str(withdrawn.get("timestamp") or "")[:10]
+            reason = one_line(withdrawn.get("reason")) or "no reason is given"
+            since = one_line(withdrawn.get("timestamp"))[:10]
             when = f" since {since}" if since else ""
             notes.append(f"{self.name} is deprecated by its owners{when}: {reason}")
         return tuple(notes)
@@ -358,7 +364,7 @@ class OpenNeuroSource:
             f"what was exported last, which is no version: {_bucket(self._address.accession)}"
         )
 
-    def _explained(self, error: ServerError) -> NeurofetchError:
+    def explained(self, error: ServerError) -> NeurofetchError:
         """Return the error that says what can be done."""
         accession = self._address.accession
         if isinstance(error, DeletedDatasetError):
@@ -369,11 +375,8 @@ class OpenNeuroSource:
             msg = f"there is no data set {accession} at {self.site}. Nothing was fetched."
             return NothingMatchedError(f"{msg}{self._near()}")
         if isinstance(error, RefusedError):
-            return RefusedError(
-                f"{str(error).rstrip('.')}. Nothing was fetched. {accession} is not public, or "
-                "your token is not for it. If you may read it, make a token at "
-                f"{self.site}/keygen and set OPENNEURO_API_KEY to it; else ask its owners."
-            )
+            advice = token_advice(self.site, self._token, accession)
+            return RefusedError(f"{str(error).rstrip('.')}. Nothing was fetched. {advice}")
         return error
 
     def _near(self) -> str:
@@ -387,8 +390,8 @@ class OpenNeuroSource:
         except ServerError:  # the question was only for the message
             return ""
         there = [one for one in answer.data.values() if isinstance(one, dict)]
-        named = [f"{one.get('id')} ({str(one.get('name') or '')[:80]})" for one in there[:3]]
-        return f" Did you mean {' or '.join(named)}?" if named else ""
+        named = [f"{one_line(one.get('id'))} ({one_line(one.get('name'))[:80]})" for one in there]
+        return f" Did you mean {' or '.join(named[:3])}?" if named else ""
 
     # -- addresses -----------------------------------------------------------------------------
 
@@ -417,9 +420,16 @@ class OpenNeuroSource:
             return remote.url
         with self._lock:
             if fresh and getattr(self._handed_out, "generation", 0) == self._generation:
-                self._list()
+                self._renew()
             self._handed_out.generation = self._generation
             return self._signed.get(remote.key, remote.url)
+
+    def _renew(self) -> None:
+        """List the same version again, for the addresses: a newer one may be there by now."""
+        files, notes = (self._files, self._keys), self._notes
+        self._address = self._address._replace(tag=self.version)
+        self._list()
+        (self._files, self._keys), self._notes = files, notes
 
 
 def _at(data: Any, *names: str) -> Any:

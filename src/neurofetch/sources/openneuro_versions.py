@@ -47,7 +47,7 @@ def versions_of(rows: object) -> tuple[Version, ...]:
     found: dict[str, Version] = {}
     for row in rows if isinstance(rows, list) else []:
         tag, created = (row.get("tag"), row.get("created")) if isinstance(row, dict) else ("", "")
-        if isinstance(tag, str) and tag and not is_draft(tag):
+        if isinstance(tag, str) and tag and tag.isprintable() and not is_draft(tag):
             found[tag] = Version(tag, created if isinstance(created, str) else "")
     return tuple(sorted(found.values(), key=lambda one: (one.created, _numbers(one.tag))))
 

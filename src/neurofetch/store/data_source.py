@@ -114,15 +114,17 @@ class DataSource:
         """What tells it from other data sets: not the server, which may be a mirror."""
         return self.kind if self.kind == "neurovault" else self.url.rstrip("/")
 
-    def is_of(self, other: DataSource) -> bool:
-        """Whether it is the same data set: also where one tells of OpenNeuro, one of its bucket."""
-        return self._plainly == other._plainly
+    def takes(self, other: DataSource) -> bool:
+        """Whether a directory of this data set may take files of another source of it.
 
-    @property
-    def _plainly(self) -> str:
-        """The identity, with one name for what has two."""
-        at_openneuro = _OF_OPENNEURO.fullmatch(self.identity)
-        return f"openneuro:{at_openneuro[1]}" if at_openneuro else self.identity
+        That is the case where they come from the same place, or where a version at OpenNeuro is
+        asked for, and what is here came from its bucket. Not the other way round: what the bucket
+        has is no version.
+        """
+        if self.identity == other.identity:
+            return True
+        exported = _OF_OPENNEURO.fullmatch(self.identity)
+        return exported is not None and other.identity == f"openneuro:{exported[1]}"
 
     @property
     def key(self) -> str:
@@ -354,11 +356,11 @@ def check_source(root: Path, state: Path, source: DataSource, base: str = "", *,
     """
     known = {folder: read_sources(folder) for folder in {state, *state_folders(root)}}
     every = [one for sources in known.values() for one in sources]
-    if every and not mix and not any(one.is_of(source) for one in every):
+    if every and not mix and not any(one.takes(source) for one in every):
         raise _refusal(root, ", and ".join(map(str, every)), source)
     mine = known[state]
     if mine:
-        return "" if mine[0].is_of(source) else source.key
+        return "" if mine[0].takes(source) else source.key
     if not every and not mix and source.url.startswith("s3://"):
         other = _other_base(state, base)
         if other is not None:
@@ -421,7 +423,7 @@ def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None
     if first is None and _make(state, described(state.parent, source)):
         return ""
     first = first or _read(state / _FIRST)
-    if first is not None and first.is_of(source):
+    if first is not None and first.takes(source):
         _renew(state, _FIRST, first, described(state.parent, source))
         return ""
     name = f"source-{source.key}.json"

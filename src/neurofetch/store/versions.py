@@ -65,7 +65,7 @@ def check_version(
     OtherDatasetError
         If it holds another version, or by its description another data set.
     """
-    known = [one for one in read_sources(directory.state) if one.is_of(source)]
+    known = [one for one in read_sources(directory.state) if one.identity == source.identity]
     if known:
         here = known[0].version
     else:
