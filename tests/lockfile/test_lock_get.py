@@ -253,7 +253,7 @@ def test_a_directory_of_another_version_is_left_alone_unless_it_is_to_be_updated
     brought(old, tmp_path / "data", places=colleague)
     lock = neurofetch.lock(tmp_path / "data")
     assert (lock.head.version, lock.head.commit) == ("1.0.0", "a" * 40)
-    with pytest.raises(OtherDatasetError, match="holds version 1.0.0"):
+    with pytest.raises(OtherDatasetError, match=r"holds version 1\.0\.0"):
         brought(new, tmp_path / "data", places=newer)
     assert old.check(tmp_path / "data").ok
     brought(new, tmp_path / "data", places=newer, update=True)
@@ -272,6 +272,8 @@ def test_files_of_equal_content_are_brought_to_each_name(s3, tmp_path):
     assert is_all(tmp_path / "data", files)
     assert brought(lock, tmp_path / "more", places=["s3://b/none", colleague]).ok
     assert is_all(tmp_path / "more", files)
+    assert brought(lock, tmp_path / "alone").ok  # of one that is here under another name
+    assert is_all(tmp_path / "alone", files)
     s3.put("same/sub-01/func/events.tsv", same)
     s3.clear_log()
     assert brought(lock, tmp_path / "once").ok

@@ -241,6 +241,20 @@ def test_a_lock_that_cannot_be_read_is_told(tmp_path, name):
         Lock.read(tmp_path / name)
 
 
+@pytest.mark.parametrize("given", [3, None, 1.5, ["a"]])
+def test_what_is_no_path_is_told(given):
+    for call in (neurofetch.lock, Lock.read, a_lock().write):
+        with pytest.raises(neurofetch.NeurofetchError, match="Nothing was done"):
+            call(given)
+
+
+def test_the_home_folder_has_its_short_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    a_lock().write("~/a.lock")
+    assert (tmp_path / "a.lock").is_file()
+    assert neurofetch.lock("~/a.lock") == Lock.read("~/a.lock") == a_lock()
+
+
 def test_a_lock_file_is_read_as_it_is(tmp_path):
     with pytest.raises(UsageError, match="read as it is"):
         neurofetch.lock(written(tmp_path), quick=True)

@@ -20,6 +20,7 @@ from neurofetch.errors import (
 )
 from neurofetch.model import Digest
 from neurofetch.net.http1 import Request
+from neurofetch.sources.ask import ask
 from neurofetch.sources.graphql import SchemaError
 from neurofetch.sources.openneuro import OpenNeuroSource, openneuro_site
 from neurofetch.sources.openneuro_address import Address
@@ -109,6 +110,19 @@ class TestNotPublic(_Contract, SignedContract):
         assert len({one.key for one in bucket.requests("GET")}) == len(self.tree())
         assert all("authorization" not in one.headers for one in bucket.requests())
         assert all("authorization" in one.headers for one in served.lister.requests())
+
+    def test_addresses_are_renewed_of_the_version_that_was_listed(self, serve):
+        served = serve(self.tree())
+        files = served.source.walk("")
+        notes, asked = served.source.notes, served.listings()
+        served.lister.add(DATASET, {"2.0.0": {"sub-02/readme": b"another"}})
+        served.expire()
+        for file in files:
+            with ask(served.client, served.source, file, {}) as response:
+                assert response.read(1 << 20) == self.tree()[file.key]
+        assert served.source.version == "1.0.0"
+        assert served.source.notes == notes
+        assert served.listings() == asked + 1
 
     def test_what_is_listed_holds_no_signature(self, serve):
         served = serve(self.tree())
@@ -476,6 +490,17 @@ def test_what_a_server_says_is_shown_in_one_line(site, source_of):
     source.walk("")
     assert any("two lines [31m" in note for note in source.notes)
     assert all(note.isprintable() for note in source.notes)
+
+
+def test_an_answer_that_broke_off_leaves_nothing_in_the_notes(site, source_of):
+    site.lie("ds000001", "1.1.0", "README", id="x", size=4)
+    site.fault(key="crn/graphql", times=1, cut_after=4000)
+    source = source_of("ds000001")
+    source.walk("")
+    assert [note for note in source.notes if "without a hash" in note] == [
+        "1 file without a hash that is known here (an id of another kind): checked by size"
+    ]
+    assert len(site.requests()) == 2
 
 
 @pytest.mark.parametrize(

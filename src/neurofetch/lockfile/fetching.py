@@ -213,6 +213,7 @@ class _Run:
         for number, place in enumerate(self._places):
             last = not any(map(bool, self._left_for(missing, number + 1)))
             missing = self._asked(place, missing, plan, last=last)
+        missing = self._copied(missing)
         for step in missing:
             if step.want.path not in self._outcomes:
                 self._outcomes[step.want.path] = self._failed(step.want, _NOWHERE)
@@ -223,6 +224,17 @@ class _Run:
         logged(Finished(report))
         self._settings.listen(Finished(report))
         return report
+
+    def _copied(self, missing: list[Step]) -> list[Step]:
+        """Make files of others of the same content that are here by now; return what is missing."""
+        if not missing:
+            return missing
+        wants = tuple(step.want for step in missing)
+        found = self._fetcher.plan_for(Selection(wants, ()))
+        copies = tuple(step for step in found.steps if step.copy_of)
+        if copies:
+            self._take(one for one in self._ran(replace(found, steps=copies)) if one.ok)
+        return [step for step in missing if not self._is_here(step.want.path)]
 
     def _left_for(self, missing: Iterable[Step], number: int) -> Iterable[str]:
         """Give the addresses at which files may be that are asked for later."""

@@ -20,6 +20,7 @@ from neurofetch.errors import (
     NothingMatchedError,
     SelectionWarning,
     UsageError,
+    WrongTypeError,
 )
 from neurofetch.fetcher import RunSettings
 from neurofetch.lockfile.compare import check_files, diff_files
@@ -105,7 +106,7 @@ class Lock:
         LockFileError
             If it cannot be read, or is not a whole lock. It names the line.
         """
-        return cls(*read_lock(path))
+        return cls(*read_lock(_checked_path(path)))
 
     def write(self, path: Where, form: str = "lock") -> Path:
         """Write the lock file; a reader sees the old one or the new one, whole.
@@ -393,7 +394,7 @@ def lock(
         Of files that are left out, that are gone, and that have other bytes than were fetched.
     """
     check_switches(every=every, quick=quick)
-    if os.path.isfile(where):
+    if isinstance(where, str | os.PathLike) and os.path.isfile(os.path.expanduser(where)):
         if every or quick or state or filters:
             msg = (
                 f"{os.fspath(where)} is a lock file, and is read as it is. Nothing was done. Leave"
@@ -511,8 +512,9 @@ def _strangers(here: Here, without: Iterable[Path]) -> Iterator[str]:
     more = [path for path in more if os.path.realpath(here.root / path) not in ours]
     if more:
         yield (
-            f"here, but not fetched as far as is written down, and so not in the lock: "
-            f"{count(len(more))} ({_some(sorted(more))}); --all (every=True) takes them too"
+            "here, but not fetched as far as is written down, and so not in the lock: "
+            f"{count(len(more))} ({_some(sorted(more))}). Those that are the source's become known "
+            "by verify --hash --remote; --all (every=True) takes all of them, without addresses"
         )
 
 
@@ -554,9 +556,17 @@ def _license(root: Path) -> str:
     return text.strip() if isinstance(text, str) else ""
 
 
+def _checked_path(path: object) -> str:
+    """Return the path of a lock file that a user named; ``~`` is the home folder."""
+    if not isinstance(path, str | os.PathLike):
+        msg = f"a lock file is text or a path, not {path!r} ({type(path).__name__})."
+        raise WrongTypeError(f"{msg} Nothing was done.")
+    return os.path.expanduser(os.fsdecode(path))
+
+
 def _written(path: Where, content: Iterable[bytes]) -> Path:
     """Write a file whole, or say why that cannot be."""
-    target = Path(os.path.abspath(os.path.expanduser(path)))
+    target = Path(os.path.abspath(_checked_path(path)))
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder", str(target))

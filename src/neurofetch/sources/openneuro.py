@@ -425,9 +425,16 @@ class OpenNeuroSource:
             return remote.url
         with self._lock:
             if fresh and getattr(self._handed_out, "generation", 0) == self._generation:
-                self._list()
+                self._renew()
             self._handed_out.generation = self._generation
             return self._signed.get(remote.key, remote.url)
+
+    def _renew(self) -> None:
+        """List the same version again, for the addresses: a newer one may be there by now."""
+        files, notes = (self._files, self._keys), self._notes
+        self._address = self._address._replace(tag=self.version)
+        self._list()
+        (self._files, self._keys), self._notes = files, notes
 
 
 def _at(data: Any, *names: str) -> Any:

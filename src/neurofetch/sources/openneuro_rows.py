@@ -8,6 +8,7 @@ in the server's ``datalad_service/common/annex.py``; https://git-annex.branchabl
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus
 
@@ -15,7 +16,7 @@ from neurofetch.errors import ProtocolError
 from neurofetch.model import Digest, RemoteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Rows", "is_signed", "without_signature"]
 
@@ -34,10 +35,24 @@ _LINK = (
 _MOST = 1 << 62
 
 
+class _Content(NamedTuple):
+    """What a row says of the content of a file."""
+
+    size: int | None
+    digest: Digest | None
+    unhashed: str = ""
+    """Why there is no digest."""
+    resized: bool = False
+    """Whether the row has another size than the key."""
+
+
 class _Row(NamedTuple):
+    """A file of the listing."""
+
     file: RemoteFile
     address: str
     """Where to get it right now; "" where that is the file's URL."""
+    content: _Content
 
 
 class Rows:
@@ -53,10 +68,9 @@ class Rows:
     def __init__(self, site: str, accession: str) -> None:
         self._sites = (f"{site}/", "https://openneuro.org/")
         self._objects = f"{site}/crn/datasets/{accession}/objects/"
-        self._folders: list[str] = []
-        self._unhashed: dict[str, int] = {}
-        self._resized = 0
-        self._links = 0
+        self._folders: set[str] = set()
+        self.notes: tuple[str, ...] = ()
+        """What a reader should know of the rows, once they were joined."""
 
     def read(self, row: Any) -> _Row | None:
         """Return the file of a row; None for a folder.
@@ -68,17 +82,17 @@ class Rows:
         """
         name, called = self._named(row)
         if row.get("directory") is True:
-            self._folders.append(name)
+            self._folders.add(name)
             return None
-        size, digest = self._content(row, name, called)
+        content = _content(row, name, called)
+        size, digest = content.size, content.digest
         url, signed = self._place(row, name, called)
         withheld = ""
         if size == 0 and digest is not None and digest.algorithm == "gitblob":
             withheld = "" if digest.value == _EMPTY else _LINK
-            self._links += bool(withheld)
         ranges = not url.startswith(self._sites)
         file = RemoteFile(name, url, size, digest=digest, ranges=ranges, withheld=withheld)
-        return _Row(file, signed)
+        return _Row(file, signed, content)
 
     @staticmethod
     def _named(row: Any) -> tuple[str, str]:
@@ -88,37 +102,6 @@ class Rows:
             msg = f"the listing has a row that is no file: {str(row)[:120]!r}"
             raise ProtocolError(msg)
         return name, called or ""
-
-    def _content(self, row: Any, name: str, called: str) -> tuple[int | None, Digest | None]:
-        """Return size and hash of a file; the size in a key is part of what is hashed."""
-        size = _whole_number(row.get("size"), name)
-        if _BLOB.fullmatch(called):
-            if size is None:
-                self._missing("files of git without a size")
-                return None, None
-            return size, Digest("gitblob", called)
-        key = _KEY.fullmatch(called)
-        if key is None:
-            self._missing("no id" if not called else "an id of another kind")
-            return size, None
-        keyed = int(key[3])
-        if size is not None and size != keyed:
-            self._resized += 1
-        algorithm, length = _HASHES.get(key[1], ("", 0))
-        value = key[4][:length]
-        ends = key[4][length : length + 1] in ("", ".")
-        if (
-            not algorithm
-            or len(value) != length
-            or not ends
-            or set(value) - set("0123456789abcdef")
-        ):
-            self._missing(f"the backend {key[1]}{key[2]}"[:40])
-            return keyed, None
-        return keyed, Digest(algorithm, value)
-
-    def _missing(self, why: str) -> None:
-        self._unhashed[why] = self._unhashed.get(why, 0) + 1
 
     def _place(self, row: Any, name: str, called: str) -> tuple[str, str]:
         """Return the address without a signature, and the signed one where there is one.
@@ -160,7 +143,9 @@ class Rows:
                 )
         names = sorted(found)
         self._check_folders(names)
-        return [found[name] for name in names], wrong
+        joined = [found[name] for name in names]
+        self.notes = tuple(_notes(joined))
+        return joined, wrong
 
     def _check_folders(self, names: Sequence[str]) -> None:
         for folder in self._folders:
@@ -169,22 +154,39 @@ class Rows:
                 msg = f"the listing has the folder {folder!r} without the files in it"
                 raise ProtocolError(msg)
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader should know of the rows that came."""
-        notes = [
-            f"{count:,} {_files(count)} without a hash that is known here ({why}): checked by size"
-            for why, count in self._unhashed.items()
-        ]
-        if self._resized:
-            notes.append(
-                f"the listing gives {self._resized:,} {_files(self._resized)} another size than "
-                "their content's key does: the key counts"
-            )
-        if self._links:
-            count = f"{self._links:,} {_files(self._links)} cannot be had"
-            notes.append(f"{count}: {_LINK}")
-        return tuple(notes)
+
+def _content(row: Any, name: str, called: str) -> _Content:
+    """Return size and hash of a file; the size in a key is part of what is hashed."""
+    size = _whole_number(row.get("size"), name)
+    if _BLOB.fullmatch(called):
+        if size is None:
+            return _Content(None, None, "files of git without a size")
+        return _Content(size, Digest("gitblob", called))
+    key = _KEY.fullmatch(called)
+    if key is None:
+        return _Content(size, None, "an id of another kind" if called else "no id")
+    keyed = int(key[3])
+    resized = size is not None and size != keyed
+    algorithm, length = _HASHES.get(key[1], ("", 0))
+    value, end = key[4][:length], key[4][length : length + 1]
+    if not algorithm or end not in ("", ".") or not re.fullmatch(f"[0-9a-f]{{{length}}}", value):
+        return _Content(keyed, None, f"the backend {key[1]}{key[2]}"[:40], resized)
+    return _Content(keyed, Digest(algorithm, value), "", resized)
+
+
+def _notes(rows: Sequence[_Row]) -> Iterator[str]:
+    """Say what a reader should know of the rows that came."""
+    for why, count in Counter(row.content.unhashed for row in rows).items():
+        if why:
+            what = f"{count:,} {_files(count)} without a hash that is known here"
+            yield f"{what} ({why}): checked by size"
+    if resized := sum(row.content.resized for row in rows):
+        yield (
+            f"the listing gives {resized:,} {_files(resized)} another size than their content's "
+            "key does: the key counts"
+        )
+    if links := sum(bool(row.file.withheld) for row in rows):
+        yield f"{links:,} {_files(links)} cannot be had: {_LINK}"
 
 
 def _files(count: int) -> str:
