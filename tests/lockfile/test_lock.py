@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 
 import pytest
 
@@ -326,6 +327,10 @@ def test_a_version_of_openneuro_is_locked_by_the_keys_of_its_listing(tmp_path, m
         assert kinds["CHANGES"] == ["git", "sha256"]
         assert kinds["sub-01/anat/sub-01_T1w.nii.gz"] == ["md5", "sha256"]
         for one in lock:
+            if one.hash("git"):
+                command = ["git", "hash-object", "--no-filters", tmp_path / "data" / one.path]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                assert one.hash("git") == done.stdout.strip()
             assert one.url.startswith(
                 f"{site.bucket.url}/openneuro.org/ds000001/{one.path}?versionId="
             )

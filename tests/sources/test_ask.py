@@ -18,6 +18,7 @@ from neurofetch.sources.ask import (
     ask_part_length,
     check_answer,
     renewed,
+    version_told,
 )
 from testbed.s3 import S3Object, S3Server
 from tests.engine_raw import RawServer
@@ -224,3 +225,20 @@ def test_a_length_of_a_part_that_is_no_number_is_unknown(s3, client, length):
     with RawServer(script.encode("utf-8")) as server:
         up = RemoteFile("up", f"{server.url}/up", 10, "abc")
         assert ask_part_length(client, ListedSource([]), up, 1, 3) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "version"),
+    [
+        ("4BG3vx4rL4e8MRBSPNxdKu3hTyttqbq5", "4BG3vx4rL4e8MRBSPNxdKu3hTyttqbq5"),
+        (" a.b_c-d ", "a.b_c-d"),
+        ("null", ""),
+        ("", ""),
+        ("a b", ""),
+        ("a&b=c", ""),
+        ("x" * 129, ""),
+    ],
+)
+def test_a_version_is_what_s3_counts_and_nothing_else(told, version):
+    assert version_told({"x-amz-version-id": told}) == version
+    assert version_told({}) == ""

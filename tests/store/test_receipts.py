@@ -48,6 +48,39 @@ def test_a_line_is_what_json_itself_would_write_and_comes_back(
     assert read_receipts(state) == {path: receipt}
 
 
+ETAGS = ["", "0123456789abcdef" * 2, "0123456789abcdef" * 2 + "-7", "odd"]
+DIGESTS = ["", "md5:" + "ab" * 16, "sha256:" + "cd" * 32, "gitblob:" + "ef" * 20, "crc32:01234567"]
+VERSIONS = ["", "v", "4BG3vx4rL4e8MRBSPNxdKu3hTyttqbq5", "a.b_c-d", "odd one", "ü", "x" * 300]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_version_of_an_object_is_kept_whatever_else_a_receipt_says(tmp_path, version):
+    """By line, many lines at once, and after journals were merged; in little room or not."""
+    level = VerificationLevel.CHECKSUM
+    written = {
+        path: Receipt(path, f"{base}{path}", etag, 7, 11, level, digest, 1.5, version=version)
+        for number, etag in enumerate(ETAGS)
+        for count, digest in enumerate(DIGESTS)
+        for base in ("", "ds/")
+        if (path := f"{base}sub-{number}/{count}.nii")
+    }
+    rest = list(written.values())
+    for size in (1, 2, 3, len(rest)):
+        for first in range(0, min(len(rest), size * 4), size):
+            journal = Journal(tmp_path)
+            journal.append_all(rest[first : first + size])
+            journal.close()
+    found = read_receipts(tmp_path)
+    assert found == written
+    assert {one.version for one in found.values()} == {version}
+    lines = (tmp_path / "receipts").glob("*.jsonl")
+    for path in lines:
+        by_line = Receipts()
+        for line in path.read_bytes().splitlines():
+            assert by_line.add_line(line + b"\n")
+        assert all(by_line[name] == written[name] for name in by_line)
+
+
 LINE = (
     '{"path":"f.bin","key":"k","etag":"e","size":1,"mtime_ns":1,"rung":"size","digest":"",'
     '"when":1.0,"seq":1}\n'
