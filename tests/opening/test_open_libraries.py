@@ -188,6 +188,22 @@ def test_fsspec_finds_it_by_the_entry_point_that_pyproject_declares(tree, tmp_pa
     assert out.split("\n")[:2] == ["b'hello'", "b/ds/README"]
 
 
+def test_open_needs_no_library_of_others_and_importing_loads_none(tree):
+    script = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in {'fsspec', 'numpy', 'pandas', 'botocore'}:\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "import neurofetch\n"
+        "assert 'neurofetch.opening' not in sys.modules\n"
+        "with neurofetch.open('s3://b/ds/README', 'r') as file: print(file.read())"
+    )
+    out, error = tree.process(script).communicate(timeout=60)
+    assert out == "hello\n", error
+
+
 def test_fsspecs_own_ways_in(tree, fs):
     with fsspec.open("neurofetch://b/ds/README", "rt") as file:
         assert file.read() == "hello"
