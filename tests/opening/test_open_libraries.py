@@ -79,6 +79,21 @@ def test_find_glob_walk_and_du(tree, fs):
     assert fs.du("b/ds") == 25
 
 
+def test_odd_keys_are_found_and_lead_no_walk_astray(world, fs):
+    keys = ["x/a", "x//y", "x/marker/f", "x/Icon\r", "x/q?.txt", "x/[1]"]
+    for key in (*keys, "x/marker/"):
+        world.put(key, key.encode())
+    found = fs.find("b/x")
+    assert found == sorted(f"b/{key}" for key in keys)
+    assert all(fs.cat_file(name) == name[2:].encode() for name in found)
+    names = ["b/x/Icon\r", "b/x/[1]", "b/x/a", "b/x/marker", "b/x/q?.txt"]
+    assert fs.ls("b/x", detail=False) == names
+    fs.invalidate_cache()
+    assert fs.ls("b/x", detail=False) == names
+    walked = [f"{top}/{file}" for top, _, files in fs.walk("b/x") for file in files]
+    assert sorted(walked) == sorted({*found} - {"b/x//y"})
+
+
 def test_info_and_its_kin(tree, fs):
     assert fs.info("s3://b/ds/README")["size"] == 5
     assert fs.info("b/ds/sub-01") == {"name": "b/ds/sub-01", "size": 0, "type": "directory"}
@@ -171,6 +186,22 @@ def test_fsspec_finds_it_by_the_entry_point_that_pyproject_declares(tree, tmp_pa
     out, error = done.communicate(timeout=60)
     assert done.returncode == 0, error
     assert out.split("\n")[:2] == ["b'hello'", "b/ds/README"]
+
+
+def test_open_needs_no_library_of_others_and_importing_loads_none(tree):
+    script = (
+        "import sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in {'fsspec', 'numpy', 'pandas', 'botocore'}:\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "import neurofetch\n"
+        "assert 'neurofetch.opening' not in sys.modules\n"
+        "with neurofetch.open('s3://b/ds/README', 'r') as file: print(file.read())"
+    )
+    out, error = tree.process(script).communicate(timeout=60)
+    assert out == "hello\n", error
 
 
 def test_fsspecs_own_ways_in(tree, fs):

@@ -1,5 +1,8 @@
 """Files of data sets at OpenNeuro, opened by accession: every byte is held against the listing."""
 
+import pickle
+import time
+
 import pandas as pd
 import pytest
 
@@ -8,12 +11,13 @@ import neurofetch.opening.filesystem as filesystem
 from neurofetch.errors import (
     FolderGivenError,
     MissingRemoteError,
+    RefusedError,
     SelectionWarning,
     UsageError,
     VerificationError,
 )
 from neurofetch.opening import cached_path
-from testbed.openneuro import OpenNeuro, odd_tree, small_tree
+from testbed.openneuro import OpenNeuro, odd_tree, small_tree, token_of
 from tests.engine_world import noise
 from tests.opening_world import BLOCK
 
@@ -148,3 +152,28 @@ def test_what_is_not_there_is_told_as_python_users_expect(world, site, tree, url
     kind, words = BAD[url]
     with pytest.raises(kind, match=words):
         neurofetch.open(url)
+
+
+@pytest.mark.parametrize("expired", [False, True], ids=["in time", "expired"])
+def test_a_data_set_that_is_not_public_opens_with_a_token_and_the_token_stays_at_the_site(
+    world, site, monkeypatch, expired
+):
+    pytest.importorskip("neurofetch.sources.openneuro_token")
+    now = [time.time()]
+    site.bucket.clock = lambda: now[0]
+    tree = make(site, public=False)
+    with pytest.raises((RefusedError, MissingRemoteError)):
+        world.opener().open(f"{DATASET}/{T1W}")
+    token = token_of()
+    site.tokens[token] = None
+    monkeypatch.setenv("OPENNEURO_API_KEY", token)
+    with world.opener().open(f"{DATASET}/sub-01/meg/large.fif") as file:
+        assert file.read(10) == tree["sub-01/meg/large.fif"][:10]
+        now[0] += 7 * 86400 * expired
+        file.seek(5 * BLOCK)
+        assert file.read(10) == tree["sub-01/meg/large.fif"][5 * BLOCK :][:10]
+        assert token not in repr(pickle.dumps(file))
+    assert all("authorization" not in one.headers for one in site.bucket.requests())
+    kept = "".join(f"{one}{one.read_bytes()!r}" for one in world.cache.rglob("*") if one.is_file())
+    assert token not in kept
+    assert "Signature=" not in kept

@@ -96,9 +96,30 @@ def test_eight_processes_share_a_cache_and_each_gets_the_right_bytes(world):
     (entry,) = world.entries()
     assert (entry / "data").read_bytes() == data
     before = world.served()
+    assert before < 2 * len(data)  # not eight times: who fetches a block is waited for
     with world.open() as file:
         assert file.read() == data
     assert world.served() == before
+
+
+def test_a_process_that_stands_still_while_it_fetches_is_not_waited_for_long(world, monkeypatch):
+    data = world.put_noise("a", blocks=3)
+    world.s3.fault(key="a", method="GET", times=1, delay=60)
+    process = world.process(READ)
+    try:
+        while not world.gets():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr("neurofetch.opening.reader._OTHERS", 0.3)
+        with world.open() as file:
+            assert file.read() == data
+        process.kill()
+        process.communicate()
+        with world.open() as file:
+            assert file.read() == data
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.slow

@@ -26,6 +26,8 @@ from neurofetch import Audit, IncompleteError, Outcome, Plan, Report
 from neurofetch.engine import Dataset, Fetcher, Level, ListedSource, Listing, RunSettings, Source
 from neurofetch.events import Event
 from neurofetch.model import RemoteFile, Step
+from neurofetch.opening import cached_path
+from neurofetch.opening.file import OpenedFile, TextFile
 
 
 def downloads(flag: bool, where: os.PathLike[str]) -> None:
@@ -44,6 +46,16 @@ def downloads(flag: bool, where: os.PathLike[str]) -> None:
 
 
 def listener(event: Event) -> None: ...
+
+
+def opens(url: str, where: os.PathLike[str]) -> None:
+    assert_type(neurofetch.open(url), OpenedFile)
+    assert_type(neurofetch.open(url, "rb", cache_dir=where).read(), bytes)
+    assert_type(neurofetch.open(url, "r", encoding="utf-8"), TextFile)
+    assert_type(neurofetch.open(url, "rt").readline(), str)
+    assert_type(cached_path(url, data_dir=where, profile="lab"), Path)
+    neurofetch.open(url, "wb")  # type: ignore[call-overload]
+    neurofetch.open(url, "rb", encoding="utf-8")  # type: ignore[call-overload]
 
 
 def reports(report: Report, plan: Plan) -> None:

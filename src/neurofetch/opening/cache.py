@@ -377,8 +377,8 @@ class Cache:
     def _kept(self) -> Iterator[_Kept]:
         for level in _folders(self.folder / _ENTRIES):
             for folder in _folders(level):
-                with contextlib.suppress(OSError):
-                    sizes = [one.stat().st_blocks * 512 for one in os.scandir(folder)]
+                with contextlib.suppress(OSError), os.scandir(folder) as files:
+                    sizes = [one.stat().st_blocks * 512 for one in files]
                     about = folder / ABOUT
                     when = about.stat().st_mtime if about.exists() else 0.0
                     yield _Kept(when, sum(sizes), folder)
@@ -412,7 +412,8 @@ class Cache:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return [Path(one.path) for one in os.scandir(folder) if one.is_dir(follow_symlinks=False)]
+        with os.scandir(folder) as found:
+            return [Path(one.path) for one in found if one.is_dir(follow_symlinks=False)]
     except OSError:
         return []
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -217,6 +218,29 @@ class Entry:
         slot = _SLOT.pack(value, len(data), _check(number, value, len(data)))
         write_at(self._index, slot, number * _SLOT.size)
         self._mark(number)
+
+    def claim(self, run: range) -> bool:
+        """Say that this process fetches blocks; whether no other one does.
+
+        It only spares requests: a claim goes with its process, and where the file system knows no
+        locks, everybody fetches. A thread of this process is not held up by another: see `Flights`.
+        """
+        if not self.writable:
+            return True
+        try:
+            self._lock_slots(fcntl.LOCK_EX | fcntl.LOCK_NB, run)
+        except OSError as error:
+            return error.errno not in (errno.EACCES, errno.EAGAIN)
+        return True
+
+    def give_back(self, run: range) -> None:
+        """Say that it does not fetch them any more."""
+        if self.writable:
+            with contextlib.suppress(OSError):
+                self._lock_slots(fcntl.LOCK_UN, run)
+
+    def _lock_slots(self, how: int, run: range) -> None:
+        fcntl.lockf(self._index, how, len(run) * _SLOT.size, run[0] * _SLOT.size)
 
     def has(self, number: int) -> bool:
         """Whether a block is here, as far as this process saw."""

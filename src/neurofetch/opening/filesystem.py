@@ -574,6 +574,8 @@ def _levels(files: dict[str, _Info], top: str) -> dict[str, list[_Info]]:
     """Return what is directly in each folder, from a folder on downwards, of all files below it."""
     levels: dict[str, list[_Info]] = {top: []} if files else {}
     for name, info in files.items():
+        if "//" in name[len(top) :]:  # a folder without a name: it is found, and in no list
+            continue
         below, above = info, name.rpartition("/")[0]
         while above not in levels and len(above) > len(top):
             levels[above] = [below]

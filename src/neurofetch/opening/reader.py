@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
@@ -58,6 +59,9 @@ _RECENT = 2
 _WITHOUT = 2 * _RUN
 """Blocks that it keeps in memory where there is no cache."""
 _PIECE = 1 << 20
+_OTHERS, _GLANCE = 5.0, 0.01
+"""Seconds: so long another process that fetches the same blocks is waited for, and so often looked
+at."""
 
 
 class Reader(Protocol):
@@ -298,6 +302,23 @@ class BlockReader:
             raise OfflineError(msg)
 
     def _fetch_run(self, run: range) -> dict[int, bytes]:
+        """Return blocks: where another process is fetching them, it is waited for."""
+        entry = self._entry
+        if entry is None or self._cache is None or self._cache.stopped:
+            return self._fetch_now(run)
+        until = time.monotonic() + _OTHERS
+        while not (mine := entry.claim(run)) and time.monotonic() < until:
+            time.sleep(_GLANCE)
+        try:
+            come = {number: entry.read(number) for number in run}
+            if all(data is not None for data in come.values()):
+                return {number: data for number, data in come.items() if data is not None}
+            return self._fetch_now(run)
+        finally:
+            if mine:
+                entry.give_back(run)
+
+    def _fetch_now(self, run: range) -> dict[int, bytes]:
         begin = run[0] * self._block
         end = min(run[-1] * self._block + self._block, self.size)
         try:

@@ -23,6 +23,7 @@ from neurofetch.errors import (
     NothingMatchedError,
     ProtocolError,
     RefusedError,
+    ServerError,
     UnknownValueError,
     UsageError,
 )
@@ -240,6 +241,12 @@ class _Kept(Generic[S]):
                 self._made.popitem(last=False)
             return found
 
+    def forget(self, source: S) -> None:
+        """Keep a source no longer: it could not be listed, and another attempt may do better."""
+        with self._lock:
+            for key in [key for key, (_, kept) in self._made.items() if kept is source]:
+                del self._made[key]
+
 
 _buckets: _Kept[S3Source] = _Kept(64)
 
@@ -332,10 +339,15 @@ class _DatasetOrigin:
 
     def _listed(self, prefix: str) -> list[RemoteFile]:
         """Return what begins so; a data set that is not there is a file that is not there."""
+        source = self.source
         try:
-            return self.source.walk(prefix)
+            return source.walk(prefix)
         except (NothingMatchedError, UnknownValueError) as error:
+            _datasets.forget(source)
             raise MissingRemoteError(str(error)) from error
+        except ServerError:  # perhaps for want of a token, which is looked for anew
+            _datasets.forget(source)
+            raise
 
 
 class _WebSource(ListedSource):
