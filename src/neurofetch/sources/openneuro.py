@@ -37,7 +37,7 @@ from neurofetch.sources.openneuro_address import SITE, Address
 from neurofetch.sources.openneuro_rows import Rows
 from neurofetch.sources.openneuro_token import token_advice, token_for
 from neurofetch.sources.openneuro_versions import is_draft, newest, unknown_version, versions_of
-from neurofetch.sources.source import Level
+from neurofetch.sources.source import Level, level_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -231,15 +231,7 @@ class OpenNeuroSource:
 
     def level(self, prefix: str) -> Level:
         """Return the files and folders directly below `prefix`."""
-        files: list[RemoteFile] = []
-        folders: dict[str, None] = {}
-        for file in self.walk(prefix):
-            name, slash, _ = file.key[len(prefix) :].partition("/")
-            if slash:
-                folders[f"{prefix}{name}/"] = None
-            else:
-                files.append(file)
-        return Level(files, list(folders))
+        return level_of(self.walk(prefix), prefix)
 
     def _load(self) -> None:
         with self._lock:

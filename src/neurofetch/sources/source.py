@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from neurofetch.model import RemoteFile
 
-__all__ = ["Level", "ListedSource", "Mirrors", "PagedSource", "Source", "at_once", "is_pinned"]
+__all__ = [
+    "Level",
+    "ListedSource",
+    "Mirrors",
+    "PagedSource",
+    "Source",
+    "at_once",
+    "is_pinned",
+    "level_of",
+]
 
 
 class Level(NamedTuple):
@@ -22,6 +31,26 @@ class Level(NamedTuple):
 
     files: list[RemoteFile]
     folders: list[str]
+
+
+def level_of(files: Iterable[RemoteFile], prefix: str) -> Level:
+    """Return the files and folders directly below a prefix.
+
+    Parameters
+    ----------
+    files : iterable of RemoteFile
+        All whose keys begin with it.
+    prefix : str
+    """
+    direct: list[RemoteFile] = []
+    folders: dict[str, None] = {}
+    for file in files:
+        name, slash, _ = file.key[len(prefix) :].partition("/")
+        if slash:
+            folders[f"{prefix}{name}/"] = None
+        else:
+            direct.append(file)
+    return Level(direct, list(folders))
 
 
 class Source(Protocol):
@@ -163,15 +192,7 @@ class ListedSource:
 
     def level(self, prefix: str) -> Level:
         """Return the files and folders directly below `prefix`."""
-        files: list[RemoteFile] = []
-        folders: dict[str, None] = {}
-        for file in self.walk(prefix):
-            name, slash, _ = file.key[len(prefix) :].partition("/")
-            if slash:
-                folders[f"{prefix}{name}/"] = None
-            else:
-                files.append(file)
-        return Level(files, list(folders))
+        return level_of(self.walk(prefix), prefix)
 
     def address(self, remote: RemoteFile, *, fresh: bool = False) -> str:  # noqa: ARG002
         """Return the URL of a file, which always holds."""
