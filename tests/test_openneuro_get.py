@@ -347,6 +347,22 @@ def test_large_files_of_equal_content_come_once(site, here):
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_what_came_of_a_file_that_becomes_a_copy_is_swept_away(site, here):
+    blob = Generated(20 << 20, seed=5)
+    other = LARGE.replace("sub-01", "sub-02")
+    add(site, {**small_tree(), LARGE: blob, other: blob})
+    site.bucket.fault(key="*.fif", method="GET", times=3, status=403)  # each part of the first
+    with pytest.raises(IncompleteError) as caught:
+        neurofetch.get("ds000001", include="*.fif", bare=True)
+    assert [outcome.path for outcome in caught.value.report.failures] == [LARGE]
+    partial = here / "ds000001/.neurofetch/partial"
+    assert os.listdir(partial)
+    report = neurofetch.get("ds000001", include="*.fif", bare=True)
+    assert report.bytes_moved == 0
+    assert (here / "ds000001" / LARGE).read_bytes() == blob.read(0, blob.size)
+    assert os.listdir(partial) == []
+
+
 # -- the two servers ---------------------------------------------------------------------------
 
 

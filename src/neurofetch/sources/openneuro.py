@@ -313,6 +313,7 @@ class OpenNeuroSource:
     ) -> None:
         """Keep what was listed."""
         joined, wrong = rows.joined(answer.rows)
+        answer.rows.clear()  # there are many, and `joined` has them
         tag = one_line(found.get("tag")) or self._address.tag
         self._snapshot = self._described(found, tag)
         self._files = [row.file for row in joined]

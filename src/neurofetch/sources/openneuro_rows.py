@@ -52,7 +52,9 @@ class _Row(NamedTuple):
     file: RemoteFile
     address: str
     """Where to get it right now; "" where that is the file's URL."""
-    content: _Content
+    unhashed: str
+    resized: bool
+    """As of `_Content`."""
 
 
 class Rows:
@@ -92,7 +94,7 @@ class Rows:
             withheld = "" if digest.value == _EMPTY else _LINK
         ranges = not url.startswith(self._sites)
         file = RemoteFile(name, url, size, digest=digest, ranges=ranges, withheld=withheld)
-        return _Row(file, signed, content)
+        return _Row(file, signed, content.unhashed, content.resized)
 
     @staticmethod
     def _named(row: Any) -> tuple[str, str]:
@@ -176,11 +178,11 @@ def _content(row: Any, name: str, called: str) -> _Content:
 
 def _notes(rows: Sequence[_Row]) -> Iterator[str]:
     """Say what a reader should know of the rows that came."""
-    for why, count in Counter(row.content.unhashed for row in rows).items():
+    for why, count in Counter(row.unhashed for row in rows).items():
         if why:
             what = f"{count:,} {_files(count)} without a hash that is known here"
             yield f"{what} ({why}): checked by size"
-    if resized := sum(row.content.resized for row in rows):
+    if resized := sum(row.resized for row in rows):
         yield (
             f"the listing gives {resized:,} {_files(resized)} another size than their content's "
             "key does: the key counts"

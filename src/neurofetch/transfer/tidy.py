@@ -27,8 +27,8 @@ def useful(steps: Iterable[Step], held: Mapping[str, Sequence[Held]]) -> set[str
     Parameters
     ----------
     steps : iterable of Step
-        Of the plan: of a file that it keeps, no partial is of use. Of a file that it does not
-        name, a later run may want it.
+        Of the plan: of a file that it keeps, or makes of another one, no partial is of use. Of a
+        file that it does not name, a later run may want it.
     held : mapping of str to sequence of Held
         All partials, by the short name of their file.
 
@@ -45,7 +45,7 @@ def useful(steps: Iterable[Step], held: Mapping[str, Sequence[Held]]) -> set[str
         short, remote = name_of(step.want.path), step.want.remote
         if step.action is not Action.REFUSE:
             known.add(short)
-        if step.moves:
+        if step.moves and not step.copy_of:
             unsure = remote.etag is None and remote.digest is None
             kept.update(
                 one.data
