@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 
 import pytest
 
@@ -157,6 +158,23 @@ def test_a_place_that_is_away_keeps_nobody_from_the_next(s3, lock, tmp_path):
     report = brought(lock, tmp_path / "data", places=["http://127.0.0.1:9/x"])
     assert report.ok
     assert is_all(tmp_path / "data")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_not_asked_for_each_of_many_files(s3, tmp_path):
+    files = {f"{number:03}": b"%d" % number for number in range(300)}
+    for path, content in files.items():
+        s3.put(f"many/{path}", content)
+    lock = made(files, url="http://127.0.0.1:9/x/")
+    began = time.monotonic()
+    report = brought(lock, tmp_path / "data", places=[f"{s3.url}/b/many"])
+    assert report.ok
+    with pytest.raises(IncompleteError) as caught:
+        brought(lock, tmp_path / "none")
+    reasons = {one.reason for one in caught.value.report}
+    assert len(reasons) == 1
+    assert "127.0.0.1:9" in reasons.pop()
+    assert time.monotonic() - began < 60
 
 
 def test_an_address_that_leads_nowhere_and_no_address_at_all_are_told(tmp_path, s3):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from neurofetch._threads import few_collections
 from neurofetch.credentials.access import Access
 from neurofetch.display.log import logged
+from neurofetch.errors import ServerError, UnreachableError
 from neurofetch.events import Event, FileDone, Finished, Planned
 from neurofetch.fetcher import Fetcher
 from neurofetch.lockfile.copying import copy_in
@@ -23,6 +25,7 @@ from neurofetch.lockfile.values import digest_of
 from neurofetch.model import STATE_FOLDERS, Outcome, Plan, RemoteFile, Report, Status, Want
 from neurofetch.planning.dataset import Dataset, Selection
 from neurofetch.planning.match import Rules
+from neurofetch.sources.ask import ask_first
 from neurofetch.sources.source import ListedSource
 from neurofetch.store.data_source import remember
 
@@ -47,6 +50,8 @@ _ADVICE = (
     "mirror or the directory of a colleague."
 )
 _NOWHERE = "the lock has no address of it"
+_FEW = 16
+"""Files; of more, a server is asked first whether it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,12 +260,39 @@ class _Run:
             self._remember(mix=self._settings.mix)
             found = copy_in(part, self._fetcher.directory, place.path, self._listen(last=last))
         else:
-            found = list(self._ran(part, last=last))
+            away = self._away(steps)
+            if away:
+                rest = tuple(step for step in steps if _server(step) not in away)
+                part = replace(part, steps=rest)
+            found = [self._failed(s.want, away[_server(s)]) for s in steps if _server(s) in away]
+            found += self._ran(part, last=last)
         for outcome in found:
             if not outcome.ok:
                 self._reasons.setdefault(outcome.path, []).append(f"{place.name}: {outcome.reason}")
         self._take(found)
         return [step for step in missing if not self._is_here(step.want.path)]
+
+    def _away(self, steps: Sequence[Step]) -> dict[str, str]:
+        """Return the servers that cannot be reached, and why: nobody asks them for each file.
+
+        Where there are only a few files, they themselves find out.
+        """
+        by_server: dict[str, list[Step]] = {}
+        for step in steps:
+            by_server.setdefault(_server(step), []).append(step)
+        fetcher, away = self._fetcher, {}
+        for server, some in by_server.items():
+            if len(some) <= _FEW:
+                continue
+            remote = some[0].want.remote
+            source = self._wish.source([remote])
+            try:
+                self._attempts.run(partial(ask_first, fetcher.client, source, remote))
+            except UnreachableError as error:
+                away[server] = some[0].want.said(error)
+            except ServerError:
+                continue  # it answers; what it has of the files, it is asked for each
+        return away
 
     def _ran(self, plan: Plan, *, last: bool = True) -> Iterable[Outcome]:
         if not plan.steps:
@@ -324,6 +356,10 @@ class _Run:
         """Write down which data set this is, and which version of it, as the lock says."""
         where = self._fetcher.directory
         where.source = remember(where.state, self._fetcher.data_source, mix=mix)
+
+
+def _server(step: Step) -> str:
+    return step.want.remote.url.partition("://")[2].partition("/")[0]
 
 
 class _Listener:
