@@ -12,13 +12,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus
 
+from neurofetch._compact import quoted
 from neurofetch.errors import ProtocolError
 from neurofetch.model import Digest, RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Rows", "is_signed", "without_signature"]
+__all__ = ["STREAMS", "Rows", "is_signed", "is_streamed", "shared_base", "without_signature"]
 
 _KEY = re.compile(r"([A-Z0-9_]+?)(E?)-s([0-9]{1,18})(?:-[a-zA-Z][0-9]+)*--(.+)", re.DOTALL)
 _BLOB = re.compile(r"[0-9a-f]{40}")
@@ -33,6 +34,9 @@ _LINK = (
     "a name of its own"
 )
 _MOST = 1 << 62
+STREAMS = 4
+"""Files that the site is asked to stream at once."""
+_STREAMED = re.compile(r"https?://[^/?#]+/crn/datasets/ds[0-9]+/objects/", re.IGNORECASE)
 
 
 class _Content(NamedTuple):
@@ -214,6 +218,17 @@ def is_signed(url: str) -> bool:
     return "Signature=" in url.partition("?")[2]
 
 
+def is_streamed(url: str) -> bool:
+    """Whether an address is one at which a site of OpenNeuro streams a file itself.
+
+    Examples
+    --------
+    >>> is_streamed("https://openneuro.org/crn/datasets/ds000001/objects/9a0f?filename=README")
+    True
+    """
+    return _STREAMED.match(url) is not None
+
+
 def without_signature(url: str) -> str:
     """Return an address without what signs it.
 
@@ -225,3 +240,17 @@ def without_signature(url: str) -> str:
     path, mark, query = url.partition("?")
     kept = _SIGNED.sub("", f"{mark}{query}").lstrip("?&")
     return f"{path}?{kept}" if kept else path
+
+
+def shared_base(url: str, key: str) -> str:
+    """Return what a key is appended to for the address of its object; "" where that is not so.
+
+    Examples
+    --------
+    >>> shared_base("https://h/ds1/a%20b?versionId=7", "a b"), shared_base("https://h/x", "a b")
+    ('https://h/ds1/', '')
+    """
+    address, name = url.partition("?")[0], f"/{quoted(key)}"
+    if "versionId=" in url and address.endswith(name):
+        return address[: len(address) - len(name) + 1]
+    return ""
