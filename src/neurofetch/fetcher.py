@@ -700,6 +700,7 @@ class Fetcher:
         where = self.directory
         source = self.data_source
         where.source = check_source(where.root, where.state, source, self.dataset.base, mix=mix)
+        where.objects = getattr(self.source, "objects", None)
         where.others = Others(where.root, where.state, source)
 
     def _of_one_version(self, chosen: Selection, settings: RunSettings) -> Selection:
@@ -837,6 +838,7 @@ class Fetcher:
 
         known = None if wants is None else for_this_disk(self.directory, [*wants], write=False)
         listed = None if listing is None else partial(self._absent, listing)
+        self.directory.objects = getattr(self.source, "objects", None)
         return audit(
             self.directory,
             read_all=read_all,

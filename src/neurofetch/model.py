@@ -846,6 +846,9 @@ class Receipt:
     version : str
         The version of the object, as S3 counts them (``versionId``), where the server told; else
         "".
+    url : str
+        The address of the object, without a signature, where its key does not tell it: as of a file
+        that is listed at the address of another one of equal content; else "".
     """
 
     path: str
@@ -861,6 +864,7 @@ class Receipt:
     source: str = ""
     damaged: bool = False
     version: str = ""
+    url: str = ""
 
     def is_of(self, remote: RemoteFile) -> bool:
         """Whether this is the object that a listing tells of, by its content or its ETag.

@@ -22,6 +22,7 @@ from neurofetch.store.data_source import (
     read_sources,
     remember,
 )
+from neurofetch.store.folder import Folder
 from neurofetch.store.receipts import read_receipts
 from testbed.s3 import S3Server
 
@@ -456,6 +457,22 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(dest, state, tmp_path):
     (state / "source.json").symlink_to(tmp_path / "outside")
     with pytest.raises(DestinationError, match=r"source\.json.*damaged"):
         read_sources(state)
+
+
+def test_a_file_that_another_run_makes_at_this_moment_is_read_and_not_called_damaged(
+    state, monkeypatch
+):
+    remember(state, ONE, mix=False)
+    read, calls = Folder.read, []
+
+    def late(self, name, limit=None):
+        calls.append(name)
+        if len(calls) == 1:
+            raise FileNotFoundError(name)
+        return read(self, name, limit)
+
+    monkeypatch.setattr(Folder, "read", late)
+    assert [one.identity for one in read_sources(state)] == [ONE.identity]
 
 
 def test_a_folder_in_the_place_of_the_file_is_named(s3, dest, state):

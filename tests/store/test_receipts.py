@@ -208,6 +208,14 @@ KINDS = [
     {"path": "a\\b", "key": "b/a\\b"},
     {"path": "f", "key": "f"},
     {"listed": "b" * 32},
+    {"version": "a.B_-9"},
+    {"version": "", "url": "https://h/k?filename=f"},
+    {"version": "a.B_-9", "url": "https://h/k?versionId=a.B_-9"},
+    {"url": "https://h/k?filename=f"},
+    {"url": "https://h/k?filename=f", "digest": ""},
+    {"url": "https://h/k?filename=f", "digest": "gitblob:" + "ab" * 20, "etag": ""},
+    {"url": "a b"},
+    {"url": 7},
 ]
 
 

@@ -19,13 +19,14 @@ from neurofetch.events import Event, FileDone, Finished, Planned
 from neurofetch.fetcher import Fetcher
 from neurofetch.lockfile.copying import copy_in
 from neurofetch.lockfile.here import Here
-from neurofetch.lockfile.places import Directory, opened, sign_addresses
+from neurofetch.lockfile.places import AsLocked, Directory, opened, sign_addresses
 from neurofetch.lockfile.remembered import Fact
 from neurofetch.lockfile.values import digest_of
 from neurofetch.model import STATE_FOLDERS, Outcome, Plan, RemoteFile, Report, Status, Want
 from neurofetch.planning.dataset import Dataset, Selection
 from neurofetch.planning.match import Rules
 from neurofetch.sources.ask import ask_first
+from neurofetch.sources.openneuro_rows import STREAMS, is_streamed, shared_base
 from neurofetch.sources.source import ListedSource
 from neurofetch.store.data_source import remember
 
@@ -93,16 +94,32 @@ class Wish:
         ----------
         files : iterable of RemoteFile
         """
-        return _Version(files, self.dataset.name, self.head)
+        return _Version(files, self.dataset.name, self.head, self.objects)
+
+    @property
+    def objects(self) -> str:
+        """What keys of a version are appended to, for most addresses in the lock; "" for nothing.
+
+        So receipts need not keep each.
+        """
+        if not self.head.is_versioned:
+            return ""
+        found = {shared_base(file.url, file.key or file.path) for file in self.files} - {""}
+        return min(found, key=len, default="")
 
 
 class _Version(ListedSource):
     """Files of one version of a data set, as a lock names it."""
 
-    def __init__(self, files: Iterable[RemoteFile], name: str, head: Head) -> None:
+    def __init__(self, files: Iterable[RemoteFile], name: str, head: Head, objects: str) -> None:
         super().__init__(files, name)
         self.version: str = head.version if head.is_versioned else ""
         self.commit: str = head.commit
+        self.objects: str = objects
+
+    def at_once(self, remote: RemoteFile) -> int | None:
+        """Return how many files of its kind may be asked for at once; None for no bound."""
+        return None if remote.ranges else STREAMS
 
 
 def plan_locked(wish: Wish, settings: RunSettings) -> Plan:
@@ -204,7 +221,8 @@ class _Run:
 
     def _remote(self, file: LockedFile, url: str) -> RemoteFile:
         key = file.key or f"{self._wish.head.base}{file.path}"
-        return RemoteFile(key, url, file.size, digest=digest_of(file.strongest))
+        digest, ranges = digest_of(file.strongest), not is_streamed(url)
+        return RemoteFile(key, url, file.size, digest=digest, ranges=ranges)
 
     # -- place after place -------------------------------------------------------------------
 
@@ -234,6 +252,7 @@ class _Run:
         """Make files of others of the same content that are here by now; return what is missing."""
         if not missing:
             return missing
+        self._fetcher.directory.objects = None  # these are made of what came from elsewhere
         wants = tuple(step.want for step in missing)
         found = self._fetcher.plan_for(Selection(wants, ()))
         copies = tuple(step for step in found.steps if step.copy_of)
@@ -255,10 +274,13 @@ class _Run:
         ]
         if not steps:
             return missing
-        part = replace(plan, steps=tuple(steps), notes=(), free=self._fetcher.directory.free())
+        where = self._fetcher.directory
+        part = replace(plan, steps=tuple(steps), notes=(), free=where.free())
+        as_locked = isinstance(place, AsLocked) and not place.latest
+        where.objects = self._wish.objects if as_locked and self._wish.head.is_versioned else None
         if isinstance(place, Directory):
             self._remember(mix=self._settings.mix)
-            found = copy_in(part, self._fetcher.directory, place.path, self._listen(last=last))
+            found = copy_in(part, where, place.path, self._listen(last=last))
         else:
             away = self._away(steps)
             if away:

@@ -357,6 +357,8 @@ class Here:
         prefix = place.partition("/")[2]
         base = f"{prefix}/" if scheme == "s3" and prefix else ""
         key = "" if receipt.key == f"{base}{here.path}" else receipt.key
+        if receipt.url:
+            return receipt.url, key
         if not receipt.version:
             return ("" if source.objects else source.object_url(receipt.key)), key
         url = source.object_url(receipt.key)

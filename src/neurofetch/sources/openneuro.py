@@ -15,7 +15,6 @@ from bisect import bisect_left
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from neurofetch._compact import quoted
 from neurofetch.errors import (
     InterruptedTransferError,
     MissingRemoteError,
@@ -34,7 +33,7 @@ from neurofetch.sources.graphql import (
     one_line,
 )
 from neurofetch.sources.openneuro_address import SITE, Address
-from neurofetch.sources.openneuro_rows import Rows
+from neurofetch.sources.openneuro_rows import STREAMS, Rows, shared_base
 from neurofetch.sources.openneuro_token import token_advice, token_for
 from neurofetch.sources.openneuro_versions import is_draft, newest, unknown_version, versions_of
 from neurofetch.sources.source import Level, level_of
@@ -54,8 +53,6 @@ __all__ = ["OpenNeuroSource", "Snapshot", "openneuro_site"]
 
 VARIABLE = "OPENNEURO_URL"
 """The official client's: another server."""
-_STREAMS = 4
-"""Files that the site is asked to stream at once."""
 _ABOUT = (
     "id tag created hexsha description { Name License DatasetDOI } deprecated { reason timestamp }"
 )
@@ -134,6 +131,7 @@ class OpenNeuroSource:
         self._address = address
         self._files: list[RemoteFile] = []
         self._keys: list[str] = []
+        self._objects: str | None = None
         self._signed: dict[str, str] = {}
         self._wrong: dict[str, str] = {}
         self._notes: tuple[str, ...] = ()
@@ -188,11 +186,11 @@ class OpenNeuroSource:
     @property
     def objects(self) -> str:
         """What names are appended to, for the addresses in the bucket; "" where none is known."""
-        for file in self._files:
-            address, name = file.url.partition("?")[0], f"/{quoted(file.key)}"
-            if "versionId=" in file.url and address.endswith(name):
-                return address[: len(address) - len(name) + 1]
-        return ""
+        if self._objects is None:
+            # A file may be listed at the address of another one, whose name ends in the same way.
+            found = {shared_base(file.url, file.key) for file in self._files} - {""}
+            self._objects = min(found, key=len, default="")
+        return self._objects
 
     @property
     def server(self) -> str:
@@ -317,6 +315,7 @@ class OpenNeuroSource:
         self._keys = [file.key for file in self._files]
         self._signed = {row.file.key: row.address for row in joined if row.address}
         self._wrong = wrong
+        self._objects = None
         self._generation += 1
         latest = _at(answer.data, "dataset", "latestSnapshot", "tag")
         about = self._about(found, latest if isinstance(latest, str) else "", versions)
@@ -395,7 +394,7 @@ class OpenNeuroSource:
 
     def at_once(self, remote: RemoteFile) -> int | None:
         """Return how many files of its kind may be asked for at once; None for no bound."""
-        return None if remote.ranges else _STREAMS
+        return None if remote.ranges else STREAMS
 
     def signed(self, remote: RemoteFile) -> bool:
         """Whether a file's address is signed, as it is where the data set is not public."""

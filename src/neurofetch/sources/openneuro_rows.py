@@ -10,29 +10,38 @@ from __future__ import annotations
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlsplit
 
+from neurofetch._compact import quoted
 from neurofetch.errors import ProtocolError
 from neurofetch.model import Digest, RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Rows", "is_signed", "without_signature"]
+__all__ = ["STREAMS", "Rows", "is_signed", "is_streamed", "shared_base", "without_signature"]
 
 _KEY = re.compile(r"([A-Z0-9_]+?)(E?)-s([0-9]{1,18})(?:-[a-zA-Z][0-9]+)*--(.+)", re.DOTALL)
 _BLOB = re.compile(r"[0-9a-f]{40}")
 _HASHES = {"MD5": ("md5", 32), "SHA256": ("sha256", 64)}
 _EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 """What git calls no content at all."""
-_WEB = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+_WEB = re.compile(r"https?://(?:[\w.-]+|(\[[0-9a-f:.]+\]))(?::([0-9]{1,5}))?/[!-~]*", re.I | re.A)
+_ODD = "surrogatepass"
+"""What to do with halves of letters, which JSON can have and no name."""
 _NOT_SENDABLE = re.compile(r"[^!-~]")
 _SIGNED = re.compile(r"[?&](?:AWSAccessKeyId|Expires|Signature|X-Amz-[A-Za-z-]+)=[^&]*")
 _LINK = (
     "a symbolic link in the data set, which OpenNeuro lists without content; what it leads to has "
     "a name of its own"
 )
+_PASSWORD = re.compile(r"//[^/]*@")
+_OF_GIT = re.compile(r"(?:^|/)(?:\.git|git~1)[. ]*(?:/|$)", re.IGNORECASE)
+_GITS_OWN = "git keeps its own files and orders under such a name, so no data set has it"
 _MOST = 1 << 62
+STREAMS = 4
+"""Files that the site is asked to stream at once."""
+_STREAMED = re.compile(r"https?://[^/?#]+/crn/datasets/ds[0-9]+/objects/", re.IGNORECASE)
 
 
 class _Content(NamedTuple):
@@ -92,6 +101,8 @@ class Rows:
         withheld = ""
         if size == 0 and digest is not None and digest.algorithm == "gitblob":
             withheld = "" if digest.value == _EMPTY else _LINK
+        if _OF_GIT.search(name):
+            withheld = _GITS_OWN
         ranges = not url.startswith(self._sites)
         file = RemoteFile(name, url, size, digest=digest, ranges=ranges, withheld=withheld)
         return _Row(file, signed, content.unhashed, content.resized)
@@ -114,11 +125,12 @@ class Rows:
         urls = row.get("urls")
         url = urls[0] if isinstance(urls, list) and urls else None
         if not isinstance(url, str) or not url:  # what the server writes where nothing is exported
-            return f"{self._objects}{called}?filename={quote_plus(name.rpartition('/')[2])}", ""
-        if _NOT_SENDABLE.search(url):
-            url = _NOT_SENDABLE.sub(lambda odd: quote_plus(odd[0]), url)
-        if not _WEB.match(url):
-            msg = f"the listing has an address that is none for {name!r}: {url[:80]!r}"
+            end = f"{called}?filename={quote_plus(name.rpartition('/')[2], errors=_ODD)}"
+            return self._objects + _sendable(end), ""
+        url = _sendable(url)
+        if not _is_web(url):
+            plain = _PASSWORD.sub("//…@", url.partition("?")[0])
+            msg = f"the listing has an address that is none for {name!r}: {plain[:80]!r}"
             raise ProtocolError(msg)
         return (without_signature(url), url) if is_signed(url) else (url, "")
 
@@ -187,8 +199,27 @@ def _notes(rows: Sequence[_Row]) -> Iterator[str]:
             f"the listing gives {resized:,} {_files(resized)} another size than their content's "
             "key does: the key counts"
         )
-    if links := sum(bool(row.file.withheld) for row in rows):
-        yield f"{links:,} {_files(links)} cannot be had: {_LINK}"
+    for why, count in Counter(row.file.withheld for row in rows).items():
+        if why:
+            yield f"{count:,} {_files(count)} cannot be had: {why}"
+
+
+def _sendable(url: str) -> str:
+    """Return an address with what no request can carry quoted, and all else byte for byte."""
+    if not _NOT_SENDABLE.search(url):
+        return url
+    return _NOT_SENDABLE.sub(lambda odd: quote_plus(odd[0], errors=_ODD), url)
+
+
+def _is_web(url: str) -> bool:
+    """Whether a file can be asked for at an address: of the web, and without a password."""
+    found = _WEB.fullmatch(url)
+    if found is None or int(found[2] or 1) not in range(1, 1 << 16):
+        return False
+    try:
+        return found[1] is None or bool(urlsplit(url).hostname)
+    except ValueError:  # brackets around what is no address
+        return False
 
 
 def _files(count: int) -> str:
@@ -214,6 +245,17 @@ def is_signed(url: str) -> bool:
     return "Signature=" in url.partition("?")[2]
 
 
+def is_streamed(url: str) -> bool:
+    """Whether an address is one at which a site of OpenNeuro streams a file itself.
+
+    Examples
+    --------
+    >>> is_streamed("https://openneuro.org/crn/datasets/ds000001/objects/9a0f?filename=README")
+    True
+    """
+    return _STREAMED.match(url) is not None
+
+
 def without_signature(url: str) -> str:
     """Return an address without what signs it.
 
@@ -225,3 +267,18 @@ def without_signature(url: str) -> str:
     path, mark, query = url.partition("?")
     kept = _SIGNED.sub("", f"{mark}{query}").lstrip("?&")
     return f"{path}?{kept}" if kept else path
+
+
+def shared_base(url: str, key: str) -> str:
+    """Return what a key is appended to for the address of its object; "" where that is not so.
+
+    Examples
+    --------
+    >>> shared_base("https://h/ds1/a%20b?versionId=7", "a b"), shared_base("https://h/x", "a b")
+    ('https://h/ds1/', '')
+    """
+    if "versionId=" not in url:
+        return ""
+    told = key if key.isascii() else key.encode("utf-8", "replace").decode()
+    address, name = url.partition("?")[0], f"/{quoted(told)}"
+    return address[: len(address) - len(name) + 1] if address.endswith(name) else ""

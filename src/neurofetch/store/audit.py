@@ -26,6 +26,7 @@ from neurofetch.store.data_source import has_further, read_sources
 from neurofetch.store.findings import Audit, Finding, State
 from neurofetch.store.meter import ReadingMeter
 from neurofetch.store.names import encodable
+from neurofetch.store.origins import kept_address
 from neurofetch.store.receipts import Journal, read_receipts
 
 if TYPE_CHECKING:
@@ -252,7 +253,19 @@ def _receipt(
 ) -> Receipt:
     key, etag, now = want.remote.key, want.remote.etag or "", time.time()
     stamp = here.size, here.mtime_ns
-    return Receipt(here.path, key, etag, *stamp, level, digest, now, source=directory.source)
+    version, url = kept_address(want.remote, directory.objects)
+    return Receipt(
+        here.path,
+        key,
+        etag,
+        *stamp,
+        level,
+        digest,
+        now,
+        source=directory.source,
+        version=version,
+        url=url,
+    )
 
 
 def _renewed(receipt: Receipt, here: LocalFile, *, damaged: bool = False) -> Receipt:

@@ -328,7 +328,7 @@ def _read(path: Path) -> DataSource | None:
         try:
             content = _content(path)
         except OSError as error:
-            if error.errno == errno.ESTALE:  # so NFS says that another run has replaced it
+            if error.errno == errno.ESTALE:  # another run has made or replaced it: so says NFS, too
                 continue
             msg = f"{path}, which tells of which data set this directory is, cannot be read: "
             raise DestinationError(
@@ -343,9 +343,12 @@ def _content(path: Path) -> bytes | None:
         with _opened(path.parent) as folder:
             try:
                 return folder.read(path.name, _LARGEST)
-            except FileNotFoundError:
-                if folder.look(path.name) is None:
+            except FileNotFoundError as error:
+                there = folder.look(path.name)
+                if there is None:
                     return None
+                if stat.S_ISREG(there.st_mode):  # another run has just made it
+                    raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path)) from error
     except (FileNotFoundError, NotADirectoryError):
         return None
     raise _damaged(path)  # a folder, or a link, which is not followed

@@ -80,6 +80,9 @@ class DataDirectory:
         self._reals: dict[str, str] = {}
         self._folder: Folder | None = None
         self.source: str = ""
+        """How receipts name the data set that is fetched."""
+        self.objects: str | None = None
+        """What its keys are appended to, for most addresses; None where keys tell all of them."""
         """What the receipts of this run say of the data set; see `remember` in `data_source`."""
         self.others: Others | None = None
         """What is known of the files of other data sets here; None where nobody asked."""

@@ -35,6 +35,7 @@ _LINE = re.compile(
     rb',"size":' + _NUMBER + rb',"mtime_ns":' + _NUMBER + rb',"rung":"([a-z0-9-]{1,20})"'
     rb',"digest":"(?:([a-z0-9]{1,12}):((?:[0-9a-f]{2}){4,32}))?"'
     rb',"when":([0-9]{1,12}\.[0-9]{1,9})(?:,"version":"([A-Za-z0-9._-]{1,128})")?'
+    rb'(?:,"url":"([!#-\[\]-~]+)")?'
     rb',"seq":' + _NUMBER + rb"\}\n?"
 )
 """A receipt as it is written, of letters that stand for themselves alone."""
@@ -43,6 +44,7 @@ _LINES = re.compile(
     r',"size":([0-9]{1,19}),"mtime_ns":([0-9]{1,19}),"rung":"([a-z0-9-]{1,20})"'
     r',"digest":"(?:([a-z0-9]{1,12}):([0-9a-f]{8,64}))?"'
     r',"when":([0-9]{1,12}\.[0-9]{1,9})(?:,"version":"([A-Za-z0-9._-]{1,128})")?'
+    r'(?:,"url":"([^" ]+)")?'
     r',"seq":([0-9]{1,19})\}\n'
 )
 """The same for text that has no letters but those of `_LETTERS`: in a third of the time."""
@@ -50,8 +52,8 @@ _LETTERS = bytes(set(range(0x20, 0x7F)) - set(b"\\")) + b"\n"
 _BEGINNING = '{"path":"'
 _HEAD = struct.Struct("<BBBHqqdqB")
 """Level, base, algorithm, parts of the ETag, size, time, when, seq, length of the ETag; then ETag
-and digest. A row that has a version, too, ends with it; then the algorithm stands there with the
-length of the digest."""
+and digest. A row that has a version or an address, too, ends with both, a space between; then the
+algorithm stands there with the length of the digest."""
 _SEEN = struct.Struct("<B2xHqq16xB16s")
 """Of these: level, parts, size, time; length of the ETag and the ETag."""
 _SEQ = struct.Struct("<29xq")
@@ -165,8 +167,9 @@ class Receipts(Mapping[str, Receipt]):
         pack, unhex = _HEAD.pack, bytes.fromhex
         try:
             for one in found:
-                path, key, etag, parts, size, mtime_ns, rung, name, digest, when, version, seq = one
-                algorithm = f"{name} {len(digest) // 2}" if version else name
+                path, key, etag, parts, size, mtime_ns, rung, name, digest, when, *more, seq = one
+                tail = " ".join(more) if more[0] or more[1] else ""
+                algorithm = f"{name} {len(digest) // 2}" if tail else name
                 kind = rung, algorithm, key[: len(key) - len(path)]
                 numbers = kinds.get(kind)
                 if numbers is None:
@@ -182,7 +185,7 @@ class Receipts(Mapping[str, Receipt]):
                     int(seq),
                     _WITH_ETAG if etag else 0,
                 )
-                quick.append((path, row + unhex(etag + digest) + version.encode("ascii")))
+                quick.append((path, row + unhex(etag + digest) + tail.encode("ascii")))
         except (ValueError, struct.error):  # no digest, no level, or too large a number
             return None
         return quick
@@ -196,16 +199,17 @@ class Receipts(Mapping[str, Receipt]):
         return found[0], found[1], kind
 
     def _packed(self, found: re.Match[bytes]) -> bytes | None:
-        path, key, etag, parts, size, mtime_ns, rung, algorithm, digest, when, version, seq = (
-            found.groups()
+        path, key, etag, parts, size, mtime_ns, rung, algorithm, digest, when, *more, seq = (
+            found.groups(b"")
         )
         level = self._levels.get(rung)
         if level is None or not key.endswith(path) or (parts and not etag):
             return None
         base = self._bases.of(key[: len(key) - len(path)])
-        if version:
-            algorithm = b"%s %d" % (algorithm or b"", len(digest or b"") // 2)
-        kind = self._algorithms.of(algorithm) if algorithm else 0
+        tail = b" ".join(more) if any(more) else b""
+        if tail:
+            algorithm = b"%s %d" % (algorithm, len(digest) // 2)
+        kind = self._algorithms.of(algorithm)
         if base is None or kind is None:
             return None
         length = _WITH_ETAG if etag else 0
@@ -215,16 +219,17 @@ class Receipts(Mapping[str, Receipt]):
         head = _HEAD.pack(
             level, base, kind, int(parts or 0), *numbers[:2], float(when), numbers[2], length
         )
-        hashes = bytes.fromhex(((etag or b"") + (digest or b"")).decode("ascii"))
-        return head + hashes + (version or b"")
+        hashes = bytes.fromhex((etag + digest).decode("ascii"))
+        return head + hashes + tail
 
     def _receipt(self, path: str, row: bytes) -> Receipt:
         level, base, kind, parts, size, mtime_ns, when, seq, length = _HEAD.unpack_from(row)
         start = _HEAD.size
         middle = start + length
         etag = row[start:middle].hex()
-        algorithm, versioned, count = self._algorithms.text(kind).partition(" ")
-        end = middle + int(count) if versioned else len(row)
+        algorithm, more, count = self._algorithms.text(kind).partition(" ")
+        end = middle + int(count) if more else len(row)
+        version, _, url = row[end:].decode("ascii").partition(" ")
         return Receipt(
             path,
             self._bases.text(base) + path,
@@ -236,7 +241,8 @@ class Receipts(Mapping[str, Receipt]):
             when,
             "",
             seq,
-            version=row[end:].decode("ascii"),
+            version=version,
+            url=url,
         )
 
     def add(self, receipt: Receipt) -> None:
@@ -363,6 +369,7 @@ def _from_line(line: bytes) -> Receipt | None:
             data.get("source", ""),
             data.get("damaged") is True,
             data.get("version", ""),
+            data.get("url", ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
@@ -374,6 +381,7 @@ def _from_line(line: bytes) -> Receipt | None:
         receipt.listed,
         receipt.source,
         receipt.version,
+        receipt.url,
     )
     numbers = (receipt.size, receipt.mtime_ns, receipt.seq)
     sound = all(type(text) is str for text in texts) and all(type(n) is int for n in numbers)

@@ -315,10 +315,11 @@ def _line(receipt: Receipt, seq: int) -> bytes:
     source = f',"source":{_quoted(r.source)}' if r.source else ""
     damaged = ',"damaged":true' if r.damaged else ""
     version = f',"version":{_quoted(r.version)}' if r.version else ""
+    url = f',"url":{_quoted(r.url)}' if r.url else ""
     return (
         f'{{"path":{_quoted(r.path)},"key":{_quoted(r.key)},"etag":{_quoted(r.etag)},'
         f'"size":{r.size},"mtime_ns":{r.mtime_ns},"rung":{_quoted(r.verification.value)},'
-        f'"digest":{_quoted(r.digest)},"when":{r.when!r}{version}{listed}{source}{damaged},"seq":{seq}}}\n'
+        f'"digest":{_quoted(r.digest)},"when":{r.when!r}{version}{url}{listed}{source}{damaged},"seq":{seq}}}\n'
     ).encode("ascii")
 
 

@@ -16,12 +16,12 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 from neurofetch.errors import TransientError
 from neurofetch.model import Receipt
 from neurofetch.store.atomic import write_all
 from neurofetch.store.flush import Flusher, begin_write_out, is_in_memory, side_by_side
+from neurofetch.store.origins import kept_address
 from neurofetch.store.partials import name_of
 
 if TYPE_CHECKING:
@@ -304,6 +304,7 @@ class Settler:
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
             self._tell(ready, error)
             return None
+        version, url = kept_address(want.remote, self._directory.objects)
         return Receipt(
             want.path,
             want.remote.key,
@@ -315,7 +316,8 @@ class Settler:
             time.time(),
             want.remote.listed,
             source=self._directory.source,
-            version=_version_asked_for(want.remote.url) or verified.version,
+            version=version or verified.version,
+            url=url,
         )
 
     def _put(self, temporary: Temporary, path: str, final: Folder) -> os.stat_result:
@@ -372,13 +374,6 @@ class Settler:
             self._tell(ready, error)
             return False
         return True
-
-
-def _version_asked_for(url: str) -> str:
-    """Return the version of an object that a URL names; "" where it names none."""
-    if "versionId=" not in url:
-        return ""
-    return next(iter(parse_qs(urlsplit(url).query).get("versionId", ())), "")
 
 
 def _home_of(ready: Ready) -> Folder:
