@@ -177,7 +177,7 @@ def ask_first(client: Client, source: Source, remote: RemoteFile) -> dict[str, s
     ------
     ServerError
     """
-    first = {"Range": "bytes=0-0"} if remote.size else {}
+    first = {"Range": "bytes=0-0"} if remote.size and remote.ranges else {}
     try:
         response = ask(client, source, remote, {**ASK_FOR_CHECKSUM, **first})
     except ProtocolError:
