@@ -377,3 +377,25 @@ def test_another_version_than_the_one_that_is_here_is_not_known_offline(site):
     neurofetch.get("openneuro:ds000001@1.0.0", progress=False)
     with pytest.raises(OfflineError, match=r"ds000001@1\.1\.0"):
         neurofetch.get("openneuro:ds000001@1.1.0", offline=True, progress=False)
+
+
+# -- lock files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [[], ["--from", "data"]], ids=["here", "a directory"])
+def test_what_a_lock_names_is_found_without_the_network(shell, place):
+    shell(f"neurofetch get {URL} --data-dir data --subject 01 --bare")
+    shell("neurofetch lock data --out paper.lock")
+    folder = "other" if place else "data"
+    call = ["get", "--locked", "paper.lock", folder, *place, "--offline"]
+    code, _, said, sockets = watched(shell, *call)
+    assert (code, sockets) == (0, "[]"), said
+    assert on_disk(shell.home / folder) == on_disk(shell.data)
+
+
+def test_what_a_lock_names_and_no_directory_has_is_missing_offline(shell):
+    shell(f"neurofetch get {URL} --data-dir data --subject 01 --bare")
+    shell("neurofetch lock data --out paper.lock")
+    code, _, said, sockets = watched(shell, "get", "--locked", "paper.lock", "other", "--offline")
+    assert (code, sockets) == (4, "[]"), said
+    assert "network is not to be used" in said
