@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks._server import WORK
+from testbed.many_rows import listing, planned, serving
 from testbed.openneuro import OpenNeuro
 
 FILES, SIZE, LATENCY = 1001, 5000, 0.03
@@ -196,6 +197,17 @@ def main() -> None:
     print(json.dumps({"openneuro-py": told.stdout.strip(), OURS: _own_version()}))
     compare(python)
     flipped(python)
+    large()
+
+
+def large() -> None:
+    """Plan the largest version that is known, in a process of its own."""
+    with serving(listing()) as url, tempfile.TemporaryDirectory() as folder:
+        found = [planned(url, Path(folder) / "none") for _ in range(REPEATS)]
+    seconds = statistics.median(one.seconds for one in found)
+    megabytes = max(one.megabytes for one in found)
+    print(f"a plan of {found[0].files:,} files: {seconds:.1f} s of processor (goal 20), ", end="")
+    print(f"{megabytes:.0f} MB at the peak (goal 300)", flush=True)
 
 
 def _own_version() -> str:

@@ -1,6 +1,7 @@
 """A lock of as many files as the largest data sets have takes little memory."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -10,15 +11,15 @@ COUNT = 117_523
 MOST = 300
 
 SCRIPT = """
-import resource, sys
+import sys
 import neurofetch
+from testbed.peak import peak_megabytes
 
 lock = neurofetch.lock(sys.argv[1])
 plan = lock.plan(sys.argv[2])
 lock.write(sys.argv[1] + ".again")
 assert lock.diff(lock).ok
-used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(len(lock), len(plan.moving), used // (1 << 20 if sys.platform == "darwin" else 1 << 10))
+print(len(lock), len(plan.moving), int(peak_megabytes()))
 """
 
 
@@ -47,6 +48,7 @@ def test_a_lock_of_117523_files_is_read_planned_and_written_in_300_mb(tmp_path):
         file.writelines(json.dumps(line) + "\n" for line in lines())
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, path, tmp_path / "data"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
         check=False,
