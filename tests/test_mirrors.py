@@ -4,12 +4,13 @@ import json
 import os
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Thread, Timer
 
 import pytest
 
 import neurofetch
 from neurofetch.errors import UsageError
+from neurofetch.events import Planned
 from neurofetch.integrity.checksums import hasher
 from neurofetch.model import IncompleteError, Status
 from testbed.openneuro import OpenNeuro, small_tree
@@ -185,6 +186,71 @@ def test_a_source_that_goes_away_leaves_the_rest_to_the_mirror(
     assert time.monotonic() - began < 60
     assert not [one for one in report.outcomes if not one.ok]
     assert on_disk(dest) == {*FILES, LARGE}
+
+
+def die_when_it_begins(s3):
+    """Return a listener, at whose first event of a transfer nothing answers any more."""
+
+    def listen(event):
+        if isinstance(event, Planned):
+            s3.fault(reset=True, times=None)
+
+    return listen
+
+
+def in_parts(number):
+    """Return an object of which nothing tells the content: an ETag of parts, no checksum."""
+    return S3Object(b"%d" % number * 100_000, forced_etag=f"{number}" * 32 + "-2", checksum=None)
+
+
+def test_a_dead_source_is_left_for_the_mirror_long_before_the_patience_ends(
+    dest, s3, mirror, monkeypatch
+):
+    monkeypatch.setattr("neurofetch.net.outage.HURRY", 0.5)
+    began = time.monotonic()
+    report = neurofetch.get(
+        URL, dest, progress=die_when_it_begins(s3), mirrors=mirror, patience=600
+    )
+    assert time.monotonic() - began < 60
+    assert {one.reason for one in report.outcomes} == {f"from {mirror}"}
+
+
+@pytest.mark.parametrize("unknown", [1, 2, 5])
+def test_a_file_that_only_the_dead_source_has_does_not_keep_the_rest_from_the_mirror(
+    dest, s3, mirror, monkeypatch, unknown
+):
+    only = {f"sub-01/func/sub-01_task-long{number}_bold.nii.gz" for number in range(unknown)}
+    for number, path in enumerate(sorted(only)):
+        s3.put(BASE + path, in_parts(number))
+    with pytest.raises(IncompleteError) as caught:
+        neurofetch.get(URL, dest, progress=die_when_it_begins(s3), mirrors=mirror, patience=1)
+    report = caught.value.report
+    assert {one.path for one in report.outcomes if not one.ok} == only
+    assert on_disk(dest) == {*FILES, LARGE}
+
+
+def test_a_file_that_only_the_source_has_is_waited_for_with_the_whole_patience(
+    dest, s3, mirror, monkeypatch
+):
+    monkeypatch.setattr("neurofetch.net.outage.HURRY", 0.1)
+    s3.put(BASE + "sub-01/func/sub-01_task-long_bold.nii.gz", in_parts(1))
+    timer = Timer(3, s3.clear_faults)
+    timer.start()
+    report = neurofetch.get(URL, dest, progress=die_when_it_begins(s3), mirrors=mirror, patience=60)
+    timer.join()
+    assert not [one for one in report.outcomes if not one.ok]
+
+
+def test_a_mirror_is_no_reason_to_wait_less_for_the_listing(dest, mirror, monkeypatch):
+    monkeypatch.setattr("neurofetch.net.outage.HURRY", 0.1)
+    with S3Server({"openneuro.org": OBJECTS}, page_size=4) as s3:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+        s3.fault(skip=3, times=None, reset=True)
+        timer = Timer(3, s3.clear_faults)
+        timer.start()
+        report = get(dest, mirrors=mirror, patience=60)
+        timer.join()
+    assert not [one for one in report.outcomes if not one.ok]
 
 
 # -- folders -------------------------------------------------------------------------------------
@@ -400,7 +466,80 @@ def test_the_bucket_by_key_is_the_second_place_of_openneuro(site, tmp_path, monk
     assert "from s3://openneuro.org/ds000001" in report.outcomes[0].reason
 
 
+@pytest.mark.parametrize("twins", [2, 3, 7])
+def test_files_of_equal_content_are_all_made_of_what_a_colleague_has(site, tmp_path, twins):
+    paths = [f"sub-01/anat/sub-01_run-{number}_T1w.nii.gz" for number in range(1, twins + 1)]
+    tree = {**small_tree(), **dict.fromkeys(paths, b"the same content" * 99)}
+    site.add("ds000002", {"1.0.0": tree})
+    neurofetch.get("ds000002", tmp_path / "colleague", progress=False)
+    site.bucket.clear_log()
+    plan = neurofetch.plan("ds000002", tmp_path / "mine", mirrors=tmp_path / "colleague")
+    assert plan.bytes_to_fetch == 0
+    neurofetch.get("ds000002", tmp_path / "mine", progress=False, mirrors=tmp_path / "colleague")
+    assert not site.bucket.log
+    assert all((tmp_path / "mine" / path).read_bytes() == tree[path] for path in paths)
+
+
+@pytest.mark.parametrize("spoilt", [1, 2, 3])
+def test_files_of_equal_content_come_although_what_a_colleague_has_is_another(
+    site, tmp_path, spoilt
+):
+    paths = [f"sub-01/anat/sub-01_run-{number}_T1w.nii.gz" for number in range(1, 4)]
+    tree = {**small_tree(), **dict.fromkeys(paths, b"the same content" * 99)}
+    site.add("ds000002", {"1.0.0": tree})
+    neurofetch.get("ds000002", tmp_path / "colleague", progress=False)
+    for path in paths[:spoilt]:
+        (tmp_path / "colleague" / path).write_bytes(b"another content!" * 99)
+    neurofetch.get("ds000002", tmp_path / "mine", progress=False, mirrors=tmp_path / "colleague")
+    assert all((tmp_path / "mine" / path).read_bytes() == tree[path] for path in paths)
+
+
 # -- bad input -----------------------------------------------------------------------------------
+
+
+WRITTEN = {
+    "a blank": "{}/my folder",
+    "a blank, encoded": "{}/my%20folder",
+    "blanks around it": " {}/my folder ",
+    "a slash at the end": "{}/my folder/",
+    "another case": "{}/my folder",
+    "letters of the world": "{}/größe",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_an_address_is_asked_as_it_is_meant(dest, s3, lab, written):
+    for folder in ("my folder", "größe"):
+        lab.put(f"{folder}/{T1W}", FILES[T1W])
+    s3.fault(key=f"*{T1W}", method="GET", times=None, status=404)
+    url = lab.url.replace("http", "HTTP") if written == WRITTEN["another case"] else lab.url
+    get(dest, subject="01", mirrors=written.format(f"{url}/lab"))
+    assert (dest / T1W).read_bytes() == FILES[T1W]
+
+
+def test_the_scheme_of_a_bucket_may_have_any_case(dest, s3):
+    s3.put(f"copy/{T1W}", FILES[T1W])
+    s3.fault(key=f"public/*{T1W}", method="GET", times=None, status=404)
+    get(dest, subject="01", mirrors="S3://openneuro.org/copy/")
+    assert (dest / T1W).read_bytes() == FILES[T1W]
+
+
+SECRET = [
+    "https://me:secret@host/x",
+    "https://me:sec@secret@host/x",
+    "https://me:sec/secret@host/x",
+    "https:/me:secret@host/x",
+    "ftp://me:secret@host/x",
+    "https://host/x?token=secret",
+    "nemar:https://me:secret@host",
+]
+
+
+@pytest.mark.parametrize("place", SECRET)
+def test_no_message_about_a_mirror_has_a_secret(dest, place):
+    with pytest.raises(UsageError, match="cannot be a mirror") as caught:
+        get(dest, mirrors=place)
+    assert "secret" not in str(caught.value)
 
 
 BAD = {
@@ -412,6 +551,12 @@ BAD = {
     "a password": ("https://me:secret@host/x", "without a password"),
     "a signature": ("https://host/x?sig=1", "question mark"),
     "no host": ("https:///x", "plain address"),
+    "a line break": ("https://host/a\r\nX: y", "plain address"),
+    "a question mark alone": ("https://host/x?", "plain address"),
+    "a fragment alone": ("https://host/x#", "plain address"),
+    "a port that is none": ("https://host:99999/x", "plain address"),
+    "a host that is none": ("https://a..b/x", "plain address"),
+    "one slash": ("https:/host/x", "plain address"),
     "a bad bucket": ("s3://", "s3://"),
     "nemar for a bucket": ("nemar", "OpenNeuro"),
 }

@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 import neurofetch
 from neurofetch.errors import ConfigError, OfflineError, RefusedError, UnreachableError
-from neurofetch.model import Action, Status
+from neurofetch.model import Action, IncompleteError, Status
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import S3Server
 from tests.faces import Shell, make_s3, on_disk
@@ -247,6 +248,62 @@ def test_where_something_is_missing_it_is_waited_for(dest, s3, monkeypatch, how)
     take_away(monkeypatch, s3, how)
     with pytest.raises(UnreachableError):
         neurofetch.get(URL, dest, subject="01", progress=False, patience=0)
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
+@pytest.mark.parametrize("scope", ["sub-01", "sub-01/ses-a", "sub-02/ses-b/func"])
+def test_waiting_for_the_network_asks_for_no_more_than_was_asked_for(dest, s3, scope):
+    url = f"{URL}/{scope}"
+    first = neurofetch.get(url, dest, progress=False)
+    next(path for path in first.paths if path.name.endswith("bold.nii.gz")).unlink()
+    s3.fault(reset=True, times=None)
+    timer = threading.Timer(4.5, s3.clear_faults)
+    timer.start()
+    again = neurofetch.get(url, dest, progress=False, patience=60)
+    timer.join()
+    assert [one.path for one in again.outcomes] == [one.path for one in first.outcomes]
+    assert any("lies in the data set" in note for note in again.notes)
+
+
+# -- copies need no network ----------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
+def test_what_a_colleague_has_is_copied_without_the_network(shell, dest, s3, tmp_path):
+    neurofetch.get(URL, dest, subject="01", progress=False)
+    neurofetch.get(URL, tmp_path / "colleague", subject="01", progress=False)
+    wanted = sorted(path for path in FILES if path.startswith("sub-01/"))
+    for path in wanted:
+        (dest / path).unlink()
+    (tmp_path / "colleague" / wanted[0]).unlink()
+    (tmp_path / "colleague" / wanted[1]).write_bytes(b"?" * len(FILES[wanted[1]]))
+    words = ["get", URL, "--data-dir", "data", "--subject", "01", "--mirror", "colleague"]
+    code, out, said, sockets = watched(shell, *words, "--offline", "--json")
+    assert (code, sockets) == (4, "[]"), said
+    failed = {file["path"] for file in json.loads(out)["files"] if file["status"] == "failed"}
+    assert failed == {wanted[0], wanted[1]}
+    assert "without --offline" in said
+    assert {path for path in wanted if (dest / path).exists()} == {*wanted[2:]}
+    for path in wanted[2:]:
+        assert (dest / path).read_bytes() == FILES[path]
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
+def test_what_is_here_under_another_name_is_copied_without_the_network(site, tmp_path):
+    twins = [f"sub-01/anat/sub-01_run-{number}_T1w.nii.gz" for number in (1, 2, 3)]
+    tree = {**small_tree(), **dict.fromkeys(twins, b"the same content" * 99)}
+    site.add("ds000002", {"1.0.0": tree})
+    neurofetch.get("ds000002", progress=False)
+    here = tmp_path / "ds000002"
+    (here / twins[1]).unlink()
+    neurofetch.get("ds000002", progress=False, offline=True)
+    assert (here / twins[1]).read_bytes() == tree[twins[1]]
+    for path in twins:
+        (here / path).unlink()
+    with pytest.raises(IncompleteError) as caught:
+        neurofetch.get("ds000002", progress=False, offline=True)
+    assert {one.path for one in caught.value.report.of(Status.FAILED)} == {*twins}
+    assert not any((here / path).exists() for path in twins)
 
 
 def test_a_server_that_refuses_is_no_network_that_is_away(dest, s3):

@@ -473,17 +473,19 @@ class Fetcher:
         self._lists = listing = Recording(cast("PagedSource", self.source))
         if not self._remembers():
             return self._plan_from(choose, settings, listing)
+        asked = self.dataset  # what is found at its base becomes part of it
         try:
             with self.client.outages.brief(_BRIEF):
                 return self._plan_from(choose, settings, listing)
         except UnreachableError as error:
             _log.debug("what was listed before is looked at: %s", error)
         with contextlib.suppress(NeurofetchError):
+            self.dataset = asked
             self._remember_lists()
             plan = self._plan_from(choose, settings)
             if not plan.moving:
                 return plan
-        self._lists = listing
+        self.dataset, self._lists = asked, listing
         self.client.outages.begin_anew()
         return self._plan_from(choose, settings, listing)
 
@@ -592,7 +594,7 @@ class Fetcher:
         UserWarning
             Of optional files that the server does not have.
         """
-        from neurofetch.transfer.run import transfer, untransferred  # noqa: PLC0415 - see `_Loading`
+        from neurofetch.transfer.run import copy_only, transfer  # noqa: PLC0415 - see `_Loading`
 
         settings = settings or RunSettings()
         listen = _logging(settings.listen)
@@ -600,18 +602,17 @@ class Fetcher:
         if permit is not None:
             permit()
         self._remember(plan, mix=settings.mix)
-        if self.client.network.offline:
-            report = untransferred(plan, listen)
-        else:
-            report = transfer(
-                plan,
-                self.directory,
-                self.client,
-                self._places(settings.mirrors),
-                settings.options,
-                listen=listen,
-                inspect=inspect,
-            )
+        offline = self.client.network.offline
+        carry_out = copy_only if offline else transfer
+        report = carry_out(
+            plan,
+            self.directory,
+            self.client,
+            self.source if offline else self._places(settings.mirrors),
+            settings.options,
+            listen=listen,
+            inspect=inspect,
+        )
         if report.of(Status.FETCHED):
             self._remember(plan, mix=True)  # the data set's own description may be here now
         if strict:
@@ -634,8 +635,6 @@ class Fetcher:
         from neurofetch.sources.mirrors import ManyPlaces, mirrors_at  # noqa: PLC0415 - see above
 
         found = mirrors_at(servers, self.client, self._attempts, self.dataset.home)
-        last = found[-1].server
-        self.client.outages.hurries = lambda route: route.authority != last
         base = self.dataset.base
         return ManyPlaces(self.source, found, lambda key: key.removeprefix(base))
 

@@ -351,8 +351,7 @@ class Outages:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.patience: float = patience
-        self.hurries: Callable[[Route], bool] = lambda _: False
-        """Whether there is another way than that to a server: it is waited for only briefly."""
+        self._hurries: Callable[[str], bool] | None = None
         self._asks = asks
         self._clock = clock
         self._draw = draw
@@ -414,6 +413,21 @@ class Outages:
             yield
         finally:
             self.patience = before
+
+    @contextmanager
+    def hurrying(self, rule: Callable[[str], bool] | None) -> Iterator[None]:
+        """Wait briefly, for a while, for servers whose bytes are to be had elsewhere.
+
+        Parameters
+        ----------
+        rule : callable or None
+            Whether a server, as messages name it, is such a one; None for none of them.
+        """
+        before, self._hurries = self._hurries, rule
+        try:
+            yield
+        finally:
+            self._hurries = before
 
     def begin_anew(self) -> None:
         """Forget what was given up: another run has patience of its own."""
@@ -507,7 +521,8 @@ class Outages:
             return None
         if outage is not None or not (error.sure or error.offline or failed or last):
             return None
-        patience = min(self.patience, HURRY) if self.hurries(line.route) else self.patience
+        hurries = self._hurries is not None and self._hurries(line.route.authority)
+        patience = min(self.patience, HURRY) if hurries else self.patience
         line.outage = outage = _Outage(error, patience, now)
         return outage
 
