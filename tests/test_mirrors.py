@@ -12,7 +12,9 @@ import neurofetch
 from neurofetch.errors import UsageError
 from neurofetch.events import Planned
 from neurofetch.integrity.checksums import hasher
+from neurofetch.integrity.verification import read_blocks
 from neurofetch.model import IncompleteError, Status
+from testbed.laion import local_name
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import Generated, S3Object, S3Server
 from tests.faces import Shell, make_s3, on_disk
@@ -602,3 +604,51 @@ def test_laion_fmri_from_a_colleague(tmp_path):
         assert done.code == 0, done.err
         assert not bucket.requests("GET")
         assert on_disk(shell.data) == on_disk(tmp_path / "colleague")
+
+
+def test_a_synced_copy_of_laion_fmri_has_the_names_of_the_bucket(tmp_path):
+    with make_s3() as bucket:
+        shell = Shell(tmp_path, bucket.url)
+        words = "laion-fmri download --subject sub-03 --ses ses-01 --data-dir data"
+        (tmp_path / "synced").mkdir()
+        assert shell(words).code == 0
+        fetched = [request.key for request in bucket.requests("GET")]
+        for key in fetched:
+            (tmp_path / "synced" / key).parent.mkdir(parents=True, exist_ok=True)
+            (shell.data / local_name(key)).rename(tmp_path / "synced" / key)
+        assert any(local_name(key) != key for key in fetched)
+        bucket.clear_log()
+        done = shell(f"{words} --mirror synced")
+        assert done.code == 0, done.err
+        assert not bucket.requests("GET")
+        assert on_disk(shell.data) == {local_name(key) for key in fetched}
+
+
+def test_who_is_stopped_while_a_file_is_copied_leaves_nothing_of_it(
+    dest, s3, tmp_path, monkeypatch
+):
+    """The rest of an endless copy would go on in the background of a notebook."""
+    path = "sub-01/func/sub-01_task-long_bold.nii.gz"
+    s3.put(BASE + path, S3Object(BIG, checksum=None))
+    (tmp_path / "synced" / path).parent.mkdir(parents=True)
+    (tmp_path / "synced" / path).write_bytes(BIG.read(0, BIG.size))
+    begun = []
+
+    def slowly(name):
+        for block in read_blocks(name):
+            begun.append(len(block))
+            yield block
+            time.sleep(0.2)
+
+    def listen(_):
+        if begun:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("neurofetch.transfer.whole_file.read_blocks", slowly)
+    with pytest.raises(KeyboardInterrupt):
+        neurofetch.get(URL, dest, progress=listen, suffix="bold", mirrors=tmp_path / "synced")
+    blocks = len(begun)
+    assert sum(begun) < BIG.size
+    assert not list(dest.rglob("*.tmp"))
+    time.sleep(0.5)
+    assert len(begun) == blocks

@@ -434,3 +434,29 @@ def test_another_version_than_the_one_that_is_here_is_not_known_offline(site):
     neurofetch.get("openneuro:ds000001@1.0.0", progress=False)
     with pytest.raises(OfflineError, match=r"ds000001@1\.1\.0"):
         neurofetch.get("openneuro:ds000001@1.1.0", offline=True, progress=False)
+
+
+# -- what is said --------------------------------------------------------------------------------
+
+
+SAID = {
+    "another data set": "neurofetch get openneuro:ds000001",
+    "a version": "neurofetch get openneuro:ds000001@1.0.0",
+    "a bucket": f"neurofetch get {URL} --data-dir data",
+    "laion-fmri": "laion-fmri download --subject sub-03",
+    "stimuli": "laion-fmri download-stimuli",
+    "what there is": "laion-fmri info",
+    "the catalogue": "neurofetch openneuro list",
+    "a search": "neurofetch openneuro search music",
+    "maps": "neurofetch neurovault fetch --collection 1",
+    "all maps": "neurofetch neurovault search words --update",
+}
+
+
+@pytest.mark.parametrize("call", SAID.values(), ids=SAID)
+def test_who_needs_the_network_is_told_what_to_do(shell, call):
+    code = shell(call, NEUROFETCH_OFFLINE="1")
+    assert code.code == 6
+    assert "Run the same call" in code.err
+    assert "with the network" in code.err or "where there is a network" in code.err
+    assert not any(odd in code.err for odd in ("opens in a browser", "@ ", "Source"))

@@ -456,7 +456,8 @@ class Fetcher:
             from neurofetch.sources.mirrors import identity_of  # noqa: PLC0415 - few runs have any
             from neurofetch.store.neighbours import from_neighbours  # noqa: PLC0415
 
-            plan = from_neighbours(plan, settings.mirrors.folders, identity_of)
+            name_of = partial(self._name_of, self.dataset.base)
+            plan = from_neighbours(plan, settings.mirrors.folders, identity_of, name_of)
         return plan.shard(*settings.shard) if settings.shard is not None else plan
 
     def _planned(self, choose: Callable[[], Selection], settings: RunSettings) -> Plan:
@@ -635,8 +636,12 @@ class Fetcher:
         from neurofetch.sources.mirrors import ManyPlaces, mirrors_at  # noqa: PLC0415 - see above
 
         found = mirrors_at(servers, self.client, self._attempts, self.dataset.home)
-        base = self.dataset.base
-        return ManyPlaces(self.source, found, lambda key: key.removeprefix(base))
+        return ManyPlaces(self.source, found, partial(self._name_of, self.dataset.base))
+
+    @staticmethod
+    def _name_of(base: str, key: str) -> str:
+        """Return the name of a key below the root of the data set."""
+        return key.removeprefix(base)
 
     # -- which data set it is ----------------------------------------------------------------
 
@@ -790,6 +795,7 @@ class Fetcher:
 
         name = self._lists_of
         found, lists = _readable(kept(self.directory.state, name))
+        name = name.partition(" ")[0].rstrip("@")  # as people know it
         if not found:
             msg = (
                 f"{self.directory.root} does not remember what {name} has, and the network is not "
