@@ -546,6 +546,7 @@ def test_no_message_about_a_mirror_has_a_secret(dest, place):
 
 BAD = {
     "no such folder": ("no/such/folder", "no such folder"),
+    "a file": ("/dev/null", "no folder"),
     "an empty text": ("", "not ''"),
     "a number": (3, "not 3"),
     "a number among them": ([3], "not 3"),
@@ -574,11 +575,23 @@ def test_what_can_be_no_mirror_is_told_before_anything_is_asked(dest, s3, place,
     assert not list(dest.iterdir())
 
 
-def test_the_data_directory_is_no_mirror_of_itself(dest, s3):
+def test_the_data_directory_is_no_mirror_of_itself(dest, s3, tmp_path):
     get(dest, subject="01")
     (dest / T1W).unlink()
-    with pytest.raises(UsageError, match="the data directory itself"):
-        get(dest, subject="01", mirrors=dest)
+    (tmp_path / "link").symlink_to(dest)
+    s3.clear_log()
+    for itself in (dest, tmp_path / "link", dest / "sub-01" / ".."):
+        with pytest.raises(UsageError, match="the data directory itself"):
+            get(dest, subject="01", mirrors=itself)
+    assert not s3.log
+
+
+def test_a_bucket_of_a_mirror_is_at_the_endpoint_of_the_call(dest, s3, monkeypatch):
+    s3.put(f"copy/{T1W}", FILES[T1W])
+    s3.fault(key=f"public/*{T1W}", method="GET", times=None, status=404)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    get(dest, subject="01", mirrors="s3://openneuro.org/copy", endpoint=s3.url)
+    assert (dest / T1W).read_bytes() == FILES[T1W]
 
 
 def test_the_command_takes_several(tmp_path, s3, mirror):

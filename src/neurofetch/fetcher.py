@@ -447,6 +447,10 @@ class Fetcher:
         settings = settings or RunSettings()
         self._check_bucket(mix=settings.mix)
         self._places(settings.mirrors)  # raises where one cannot be used here
+        if settings.mirrors.folders:
+            from neurofetch.store.neighbours import check_folders  # noqa: PLC0415 - see above
+
+            check_folders(self.directory.root, settings.mirrors.folders)
         self.listen = settings.listen
         self._to_move = not settings.dry_run and not self.client.network.offline
         plan = self._planned(choose, settings)
@@ -635,7 +639,13 @@ class Fetcher:
             return self.source
         from neurofetch.sources.mirrors import ManyPlaces, mirrors_at  # noqa: PLC0415 - see above
 
-        found = mirrors_at(servers, self.client, self._attempts, self.dataset.home)
+        location = self.access.location()
+
+        def in_bucket(name: str) -> Bucket:
+            return Bucket(name, location.region, location.endpoint)
+
+        home = self.dataset.home
+        found = mirrors_at(servers, self.client, self._attempts, home, in_bucket)
         return ManyPlaces(self.source, found, partial(self._name_of, self.dataset.base))
 
     @staticmethod

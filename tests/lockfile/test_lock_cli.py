@@ -227,12 +227,13 @@ def test_a_killed_run_goes_on_where_it_was(shell, s3):
     s3.put(f"ds/{large}", S3Object(Generated(24 << 20, seed=5)))
     assert shell(GET).code == 0
     shell("neurofetch lock data --out a.lock")
-    s3.fault(key=f"ds/{large}", method="GET", rate=4 << 20)
+    s3.fault(key=f"ds/{large}", method="GET", rate=1 << 20)
     process = shell.start("neurofetch get --locked a.lock new -q")
     until = time.monotonic() + 30
     while not any(p.stat().st_size > 1 << 20 for p in (shell.home / "new").rglob("*.part")):
         assert time.monotonic() < until
         time.sleep(0.05)
+    time.sleep(3)  # by now it is noted how far the parts are
     process.send_signal(signal.SIGKILL)
     process.communicate()
     s3.clear_faults()

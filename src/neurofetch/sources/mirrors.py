@@ -7,6 +7,7 @@ file of which nothing tells the content comes from nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -27,9 +28,8 @@ from neurofetch.errors import (
 from neurofetch.integrity.checksums import etag_kind
 from neurofetch.model import Digest, RemoteFile
 from neurofetch.net.connect import Route
-from neurofetch.net.settings import s3_endpoint, s3_region
 from neurofetch.sources.ask import ask
-from neurofetch.sources.s3 import Bucket, parse_s3_url
+from neurofetch.sources.s3 import S3Source, parse_s3_url
 from neurofetch.sources.source import ListedSource, Mirrors, at_once
 
 if TYPE_CHECKING:
@@ -37,13 +37,16 @@ if TYPE_CHECKING:
 
     from neurofetch.net.client import Client
     from neurofetch.net.retry import Attempts
+    from neurofetch.sources.s3 import Bucket
     from neurofetch.sources.source import Level, Source
 
 __all__ = [
+    "InBucket",
     "ManyPlaces",
     "Mirror",
     "Nemar",
     "Web",
+    "base_of",
     "checked_mirrors",
     "content_of",
     "identity_of",
@@ -153,8 +156,9 @@ def _masked(text: str) -> str:
 def _checked_folder(text: str) -> str:
     folder = os.path.abspath(os.path.expanduser(text))
     if not os.path.isdir(folder):
+        what = "that is no folder" if os.path.exists(folder) else "there is no such folder"
         msg = (
-            f"{text!r} cannot be a mirror: there is no such folder. Nothing was done. Correct it, "
+            f"{text!r} cannot be a mirror: {what}. Nothing was done. Correct it, "
             "or leave it out; a server is written https://… or s3://…"
         )
         raise UsageError(msg)
@@ -238,18 +242,17 @@ class Mirror(Protocol):
 
 
 class Web:
-    """A copy of a data set on a web server, or in a bucket: every file under its path.
+    """A copy of a data set on a web server: every file under its path.
 
     Parameters
     ----------
     base : str
         The URL of the data set's root.
-    name : str, optional
     """
 
-    def __init__(self, base: str, name: str = "") -> None:
+    def __init__(self, base: str) -> None:
         self._base = base.rstrip("/") + "/"
-        self.name = name or base
+        self.name = base
         self._server = urlsplit(base).netloc
 
     def is_at(self, server: str) -> bool:
@@ -259,6 +262,51 @@ class Web:
     def offer(self, content: Digest, path: str) -> str:  # noqa: ARG002
         """Return the URL at which the file of this path would be."""
         return self._base + quoted(path)
+
+
+class InBucket:
+    """A copy of a data set in a bucket: every file under its path.
+
+    Parameters
+    ----------
+    source : S3Source
+    prefix : str
+        The key at which the root of the data set is; it ends in no slash.
+    """
+
+    def __init__(self, source: S3Source, prefix: str) -> None:
+        self._source = source
+        self._prefix = prefix
+        self.name = f"s3://{source.bucket.name}/{prefix}".rstrip("/")
+        self._base = ""
+        self._lock = threading.Lock()
+
+    def is_at(self, server: str) -> bool:
+        """Whether it has files at a server."""
+        return server == urlsplit(self._source.bucket.base).netloc
+
+    def offer(self, content: Digest, path: str) -> str:  # noqa: ARG002
+        """Return the URL at which the file of this path would be."""
+        with self._lock:  # the first asks in which region it is
+            self._base = self._base or base_of(self._source, self._prefix)
+        return self._base + quoted(path)
+
+
+def base_of(source: S3Source, prefix: str) -> str:
+    """Return the address of a place in a bucket, which ends in a slash.
+
+    AWS tells the region of a bucket when it is listed, and redirects nobody who asks for a file.
+
+    Parameters
+    ----------
+    source : S3Source
+    prefix : str
+    """
+    prefix = f"{prefix.rstrip('/')}/".lstrip("/")
+    if source.bucket.endpoint is None:
+        with contextlib.suppress(ServerError):  # it need not be listed to give out its files
+            source.first_page(prefix)
+    return source.bucket.url(prefix)
 
 
 class Nemar:
@@ -372,7 +420,11 @@ def _is_address(text: str) -> bool:
 
 
 def mirrors_at(
-    servers: Iterable[str], client: Client, attempts: Attempts, home: str
+    servers: Iterable[str],
+    client: Client,
+    attempts: Attempts,
+    home: str,
+    in_bucket: Callable[[str], Bucket],
 ) -> list[Mirror]:
     """Return the servers that were named.
 
@@ -384,6 +436,8 @@ def mirrors_at(
     attempts : Attempts
     home : str
         What names the data set, where that is no bucket: ``openneuro:ds000246``.
+    in_bucket : callable
+        Returns where the bucket of a name is.
 
     Raises
     ------
@@ -403,8 +457,8 @@ def mirrors_at(
             found.append(Nemar(client, attempts, accession, server.partition(":")[2] or NEMAR))
         elif server.startswith("s3://"):
             bucket, prefix = parse_s3_url(server)
-            place = Bucket(bucket, s3_region(), s3_endpoint())
-            found.append(Web(place.url(prefix.rstrip("/")), server))
+            source = S3Source(client, in_bucket(bucket), attempts)
+            found.append(InBucket(source, prefix.rstrip("/")))
         else:
             found.append(Web(server))
     return found

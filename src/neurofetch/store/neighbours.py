@@ -22,7 +22,27 @@ if TYPE_CHECKING:
 
     from neurofetch.model import Plan, Receipt, RemoteFile, Step
 
-__all__ = ["from_neighbours"]
+__all__ = ["check_folders", "from_neighbours"]
+
+
+def check_folders(root: Path, folders: Sequence[str]) -> None:
+    """See that none of the folders is the data directory.
+
+    Parameters
+    ----------
+    root : Path
+        The data directory.
+    folders : sequence of str
+
+    Raises
+    ------
+    UsageError
+        If one is.
+    """
+    for folder in folders:
+        if os.path.realpath(folder) == os.path.realpath(root):
+            msg = f"{folder} is the data directory itself: it is no mirror of it. Nothing was done."
+            raise UsageError(msg)
 
 
 def from_neighbours(
@@ -43,19 +63,8 @@ def from_neighbours(
         Returns what tells a file's content, as text; "" where nothing does: then it is fetched.
     name_of : callable
         Returns the name of a key in its data set: other programs keep it as it is.
-
-    Raises
-    ------
-    UsageError
-        If one is the data directory itself.
     """
-    root = os.path.realpath(plan.root)
-    neighbours = []
-    for folder in folders:
-        if os.path.realpath(folder) == root:
-            msg = f"{folder} is the data directory itself: it is no mirror of it. Nothing was done."
-            raise UsageError(msg)
-        neighbours.append(_Neighbour(Path(folder)))
+    neighbours = [_Neighbour(Path(folder)) for folder in folders]
     steps: list[Step] = []
     found: dict[str, list[int]] = {}
     for step in plan.steps:
