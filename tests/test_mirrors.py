@@ -126,6 +126,21 @@ def test_the_next_run_knows_it_as_the_sources_file(dest, s3, mirror):
     assert neurofetch.verify(dest, read_all=True, remote=True).ok
 
 
+def test_a_lock_does_not_tell_from_which_place_the_bytes_came(dest, s3, lab, mirror, tmp_path):
+    path = "sub-01/anat/sub-01_PDw.nii.gz"
+    s3.put(BASE + path, S3Object(b"pd" * 50, checksum=None))
+    get(dest)
+    lab.put(f"copy/{path}", b"pd" * 50)
+    s3.fault(method="GET", times=None, status=404)
+    get(tmp_path / "served", mirrors=mirror)
+    get(tmp_path / "copied", mirrors=dest)
+    for place in (tmp_path / "served", tmp_path / "copied"):
+        neurofetch.lock(place).write(tmp_path / f"{place.name}.lock")
+    neurofetch.lock(dest).write(tmp_path / "a.lock")
+    locks = {name: (tmp_path / f"{name}.lock").read_bytes() for name in ("a", "served", "copied")}
+    assert len(set(locks.values())) == 1
+
+
 WRONG = {
     "other bytes of the same size": b"ANATOMY",
     "more bytes": b"anatomyanatomy",

@@ -436,6 +436,43 @@ def test_another_version_than_the_one_that_is_here_is_not_known_offline(site):
         neurofetch.get("openneuro:ds000001@1.1.0", offline=True, progress=False)
 
 
+# -- a lock --------------------------------------------------------------------------------------
+
+
+ASKS_NOBODY = {
+    "the flag": ("--offline", {}),
+    "the environment": ("", {"NEUROFETCH_OFFLINE": "1"}),
+    "a dry run": ("--offline --dry-run", {}),
+    "a place on a server": ("--offline --from http://127.0.0.1:9/copy", {}),
+    "a place in a bucket": ("--offline --from s3://openneuro.org/copy", {}),
+}
+
+
+@pytest.mark.parametrize(("words", "env"), ASKS_NOBODY.values(), ids=ASKS_NOBODY)
+def test_what_a_lock_names_is_asked_of_nobody(shell, s3, words, env):
+    shell(f"neurofetch get {URL} --data-dir data --subject 01")
+    shell("neurofetch lock data --out a.lock")
+    asked = len(s3.log)
+    call = ["get", "--locked", "a.lock", "new", *words.split()]
+    code, _, said, sockets = watched(shell, *call, **env)
+    assert sockets == "[]", said
+    assert len(s3.log) == asked
+    assert code == (0 if "--dry-run" in words else 4)
+    assert not on_disk(shell.home / "new")
+
+
+def test_what_a_lock_names_is_copied_from_a_folder_without_the_network(shell, s3):
+    shell(f"neurofetch get {URL} --data-dir data --subject 01")
+    shell("neurofetch lock data --out a.lock")
+    gone = shell.data / "sub-01/anat/sub-01_T1w.nii.gz"
+    gone.unlink()
+    call = ["get", "--locked", "a.lock", "new", "--from", "data", "--offline"]
+    code, _, said, sockets = watched(shell, *call)
+    assert (code, sockets) == (4, "[]"), said
+    assert "sub-01_T1w.nii.gz" in said
+    assert on_disk(shell.home / "new") == on_disk(shell.data)
+
+
 # -- what is said --------------------------------------------------------------------------------
 
 

@@ -125,6 +125,7 @@ def get_by_lock(arguments: argparse.Namespace, filters: Mapping[str, Any]) -> in
     common |= {name: getattr(arguments, name) for name in names} | console.access(arguments)
     dest = arguments.url if arguments.data_dir is None else arguments.data_dir
     common |= {"places": arguments.places or (), "dest": dest}
+    common["offline"] = arguments.offline or None
     if arguments.dry_run:
         console.show_plan(found.plan(progress=console.progress(arguments), **common), arguments)
         return ExitCode.OK
@@ -146,6 +147,9 @@ def _check_alone(arguments: argparse.Namespace) -> None:
         )
         hint = "Leave it out" if arguments.data_dir else "To look for the files there: --from"
         raise UsageError(f"{msg} {hint}{'' if arguments.data_dir else f' {shown(url)}'}.")
+    if arguments.mirror:
+        msg = "--mirror would do nothing with --locked. Nothing was done. The places in which the"
+        raise UsageError(f"{msg} files of a lock are looked for are named with --from.")
     flags = ("region", "follow", "bare", "permissive", "derivatives")
     idle = [f"--{flag}" for flag in flags if getattr(arguments, flag)]
     if idle:

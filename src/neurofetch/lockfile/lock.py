@@ -206,6 +206,7 @@ class Lock:
         mix: bool = False,
         update: bool = False,
         verify: bool = False,
+        offline: bool | None = None,
         progress: How = "none",
         **filters: Values,
     ) -> Plan:
@@ -214,7 +215,7 @@ class Lock:
         Parameters
         ----------
         dest, data_dir, places, profile, signed, requester_pays, endpoint
-        overwrite, shard, mix, update, verify, progress, **filters
+        overwrite, shard, mix, update, verify, offline, progress, **filters
             As for `get`.
         """
         settings = RunSettings.checked(
@@ -223,6 +224,7 @@ class Lock:
             verify=verify,
             mix=mix,
             update=update,
+            offline=offline,
             progress=progress,
             dry_run=True,
         )
@@ -249,6 +251,7 @@ class Lock:
         mix: bool = False,
         update: bool = False,
         verify: bool = False,
+        offline: bool | None = None,
         progress: How = None,
         **filters: Values,
     ) -> Report:
@@ -270,6 +273,9 @@ class Lock:
             and at AWS to the bucket of the data set; never those to another address in the lock.
         n_jobs, overwrite, shard, limit_rate, patience, mix, update, verify, progress
             As for `neurofetch.get`.
+        offline : bool, optional
+            Do not use the network: bring what directories in `places` have, and name what is not
+            here then. By default what ``NEUROFETCH_OFFLINE`` says (1 or 0), or False.
         **filters
             As for `neurofetch.get`: only these files of the lock.
 
@@ -296,6 +302,7 @@ class Lock:
             verify=verify,
             mix=mix,
             update=update,
+            offline=offline,
         )
         access = Access.checked(
             profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
