@@ -352,6 +352,7 @@ class Outages:
     ) -> None:
         self.patience: float = patience
         self._hurries: Callable[[str], bool] | None = None
+        self._brief_until: float | None = None
         self._asks = asks
         self._clock = clock
         self._draw = draw
@@ -403,16 +404,18 @@ class Outages:
     def brief(self, seconds: float) -> Iterator[None]:
         """Be patient for so long at most, for a while: there is another way.
 
+        A server from which nothing ever came is given up after these seconds, too.
+
         Parameters
         ----------
         seconds : float
         """
-        before = self.patience
+        before, self._brief_until = self.patience, self._clock() + seconds
         self.patience = min(before, seconds)
         try:
             yield
         finally:
-            self.patience = before
+            self.patience, self._brief_until = before, None
 
     @contextmanager
     def hurrying(self, rule: Callable[[str], bool] | None) -> Iterator[None]:
@@ -517,6 +520,8 @@ class Outages:
         if self._closed or error.held or (came >= error.began and not last):
             return None
         if not came and not error.offline:
+            if self._brief_until is not None and now >= self._brief_until:
+                raise NetworkAwayError(f"nothing came from {line.route.authority} ({error.reason})")
             self._say_unheard(error)
             return None
         if outage is not None or not (error.sure or error.offline or failed or last):
