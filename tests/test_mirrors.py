@@ -4,14 +4,17 @@ import json
 import os
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Thread, Timer
 
 import pytest
 
 import neurofetch
 from neurofetch.errors import UsageError
+from neurofetch.events import Planned
 from neurofetch.integrity.checksums import hasher
+from neurofetch.integrity.verification import read_blocks
 from neurofetch.model import IncompleteError, Status
+from testbed.laion import local_name
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import Generated, S3Object, S3Server
 from tests.faces import Shell, make_s3, on_disk
@@ -123,6 +126,21 @@ def test_the_next_run_knows_it_as_the_sources_file(dest, s3, mirror):
     assert neurofetch.verify(dest, read_all=True, remote=True).ok
 
 
+def test_a_lock_does_not_tell_from_which_place_the_bytes_came(dest, s3, lab, mirror, tmp_path):
+    path = "sub-01/anat/sub-01_PDw.nii.gz"
+    s3.put(BASE + path, S3Object(b"pd" * 50, checksum=None))
+    get(dest)
+    lab.put(f"copy/{path}", b"pd" * 50)
+    s3.fault(method="GET", times=None, status=404)
+    get(tmp_path / "served", mirrors=mirror)
+    get(tmp_path / "copied", mirrors=dest)
+    for place in (tmp_path / "served", tmp_path / "copied"):
+        neurofetch.lock(place).write(tmp_path / f"{place.name}.lock")
+    neurofetch.lock(dest).write(tmp_path / "a.lock")
+    locks = {name: (tmp_path / f"{name}.lock").read_bytes() for name in ("a", "served", "copied")}
+    assert len(set(locks.values())) == 1
+
+
 WRONG = {
     "other bytes of the same size": b"ANATOMY",
     "more bytes": b"anatomyanatomy",
@@ -185,6 +203,71 @@ def test_a_source_that_goes_away_leaves_the_rest_to_the_mirror(
     assert time.monotonic() - began < 60
     assert not [one for one in report.outcomes if not one.ok]
     assert on_disk(dest) == {*FILES, LARGE}
+
+
+def die_when_it_begins(s3):
+    """Return a listener, at whose first event of a transfer nothing answers any more."""
+
+    def listen(event):
+        if isinstance(event, Planned):
+            s3.fault(reset=True, times=None)
+
+    return listen
+
+
+def in_parts(number):
+    """Return an object of which nothing tells the content: an ETag of parts, no checksum."""
+    return S3Object(b"%d" % number * 100_000, forced_etag=f"{number}" * 32 + "-2", checksum=None)
+
+
+def test_a_dead_source_is_left_for_the_mirror_long_before_the_patience_ends(
+    dest, s3, mirror, monkeypatch
+):
+    monkeypatch.setattr("neurofetch.net.outage.HURRY", 0.5)
+    began = time.monotonic()
+    report = neurofetch.get(
+        URL, dest, progress=die_when_it_begins(s3), mirrors=mirror, patience=600
+    )
+    assert time.monotonic() - began < 60
+    assert {one.reason for one in report.outcomes} == {f"from {mirror}"}
+
+
+@pytest.mark.parametrize("unknown", [1, 2, 5])
+def test_a_file_that_only_the_dead_source_has_does_not_keep_the_rest_from_the_mirror(
+    dest, s3, mirror, monkeypatch, unknown
+):
+    only = {f"sub-01/func/sub-01_task-long{number}_bold.nii.gz" for number in range(unknown)}
+    for number, path in enumerate(sorted(only)):
+        s3.put(BASE + path, in_parts(number))
+    with pytest.raises(IncompleteError) as caught:
+        neurofetch.get(URL, dest, progress=die_when_it_begins(s3), mirrors=mirror, patience=1)
+    report = caught.value.report
+    assert {one.path for one in report.outcomes if not one.ok} == only
+    assert on_disk(dest) == {*FILES, LARGE}
+
+
+def test_a_file_that_only_the_source_has_is_waited_for_with_the_whole_patience(
+    dest, s3, mirror, monkeypatch
+):
+    monkeypatch.setattr("neurofetch.net.outage.HURRY", 0.1)
+    s3.put(BASE + "sub-01/func/sub-01_task-long_bold.nii.gz", in_parts(1))
+    timer = Timer(3, s3.clear_faults)
+    timer.start()
+    report = neurofetch.get(URL, dest, progress=die_when_it_begins(s3), mirrors=mirror, patience=60)
+    timer.join()
+    assert not [one for one in report.outcomes if not one.ok]
+
+
+def test_a_mirror_is_no_reason_to_wait_less_for_the_listing(dest, mirror, monkeypatch):
+    monkeypatch.setattr("neurofetch.net.outage.HURRY", 0.1)
+    with S3Server({"openneuro.org": OBJECTS}, page_size=4) as s3:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+        s3.fault(skip=3, times=None, reset=True)
+        timer = Timer(3, s3.clear_faults)
+        timer.start()
+        report = get(dest, mirrors=mirror, patience=60)
+        timer.join()
+    assert not [one for one in report.outcomes if not one.ok]
 
 
 # -- folders -------------------------------------------------------------------------------------
@@ -400,11 +483,85 @@ def test_the_bucket_by_key_is_the_second_place_of_openneuro(site, tmp_path, monk
     assert "from s3://openneuro.org/ds000001" in report.outcomes[0].reason
 
 
+@pytest.mark.parametrize("twins", [2, 3, 7])
+def test_files_of_equal_content_are_all_made_of_what_a_colleague_has(site, tmp_path, twins):
+    paths = [f"sub-01/anat/sub-01_run-{number}_T1w.nii.gz" for number in range(1, twins + 1)]
+    tree = {**small_tree(), **dict.fromkeys(paths, b"the same content" * 99)}
+    site.add("ds000002", {"1.0.0": tree})
+    neurofetch.get("ds000002", tmp_path / "colleague", progress=False)
+    site.bucket.clear_log()
+    plan = neurofetch.plan("ds000002", tmp_path / "mine", mirrors=tmp_path / "colleague")
+    assert plan.bytes_to_fetch == 0
+    neurofetch.get("ds000002", tmp_path / "mine", progress=False, mirrors=tmp_path / "colleague")
+    assert not site.bucket.log
+    assert all((tmp_path / "mine" / path).read_bytes() == tree[path] for path in paths)
+
+
+@pytest.mark.parametrize("spoilt", [1, 2, 3])
+def test_files_of_equal_content_come_although_what_a_colleague_has_is_another(
+    site, tmp_path, spoilt
+):
+    paths = [f"sub-01/anat/sub-01_run-{number}_T1w.nii.gz" for number in range(1, 4)]
+    tree = {**small_tree(), **dict.fromkeys(paths, b"the same content" * 99)}
+    site.add("ds000002", {"1.0.0": tree})
+    neurofetch.get("ds000002", tmp_path / "colleague", progress=False)
+    for path in paths[:spoilt]:
+        (tmp_path / "colleague" / path).write_bytes(b"another content!" * 99)
+    neurofetch.get("ds000002", tmp_path / "mine", progress=False, mirrors=tmp_path / "colleague")
+    assert all((tmp_path / "mine" / path).read_bytes() == tree[path] for path in paths)
+
+
 # -- bad input -----------------------------------------------------------------------------------
+
+
+WRITTEN = {
+    "a blank": "{}/my folder",
+    "a blank, encoded": "{}/my%20folder",
+    "blanks around it": " {}/my folder ",
+    "a slash at the end": "{}/my folder/",
+    "another case": "{}/my folder",
+    "letters of the world": "{}/größe",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_an_address_is_asked_as_it_is_meant(dest, s3, lab, written):
+    for folder in ("my folder", "größe"):
+        lab.put(f"{folder}/{T1W}", FILES[T1W])
+    s3.fault(key=f"*{T1W}", method="GET", times=None, status=404)
+    url = lab.url.replace("http", "HTTP") if written == WRITTEN["another case"] else lab.url
+    get(dest, subject="01", mirrors=written.format(f"{url}/lab"))
+    assert (dest / T1W).read_bytes() == FILES[T1W]
+
+
+def test_the_scheme_of_a_bucket_may_have_any_case(dest, s3):
+    s3.put(f"copy/{T1W}", FILES[T1W])
+    s3.fault(key=f"public/*{T1W}", method="GET", times=None, status=404)
+    get(dest, subject="01", mirrors="S3://openneuro.org/copy/")
+    assert (dest / T1W).read_bytes() == FILES[T1W]
+
+
+SECRET = [
+    "https://me:secret@host/x",
+    "https://me:sec@secret@host/x",
+    "https://me:sec/secret@host/x",
+    "https:/me:secret@host/x",
+    "ftp://me:secret@host/x",
+    "https://host/x?token=secret",
+    "nemar:https://me:secret@host",
+]
+
+
+@pytest.mark.parametrize("place", SECRET)
+def test_no_message_about_a_mirror_has_a_secret(dest, place):
+    with pytest.raises(UsageError, match="cannot be a mirror") as caught:
+        get(dest, mirrors=place)
+    assert "secret" not in str(caught.value)
 
 
 BAD = {
     "no such folder": ("no/such/folder", "no such folder"),
+    "a file": ("/dev/null", "no folder"),
     "an empty text": ("", "not ''"),
     "a number": (3, "not 3"),
     "a number among them": ([3], "not 3"),
@@ -412,6 +569,12 @@ BAD = {
     "a password": ("https://me:secret@host/x", "without a password"),
     "a signature": ("https://host/x?sig=1", "question mark"),
     "no host": ("https:///x", "plain address"),
+    "a line break": ("https://host/a\r\nX: y", "plain address"),
+    "a question mark alone": ("https://host/x?", "plain address"),
+    "a fragment alone": ("https://host/x#", "plain address"),
+    "a port that is none": ("https://host:99999/x", "plain address"),
+    "a host that is none": ("https://a..b/x", "plain address"),
+    "one slash": ("https:/host/x", "plain address"),
     "a bad bucket": ("s3://", "s3://"),
     "nemar for a bucket": ("nemar", "OpenNeuro"),
 }
@@ -427,11 +590,23 @@ def test_what_can_be_no_mirror_is_told_before_anything_is_asked(dest, s3, place,
     assert not list(dest.iterdir())
 
 
-def test_the_data_directory_is_no_mirror_of_itself(dest, s3):
+def test_the_data_directory_is_no_mirror_of_itself(dest, s3, tmp_path):
     get(dest, subject="01")
     (dest / T1W).unlink()
-    with pytest.raises(UsageError, match="the data directory itself"):
-        get(dest, subject="01", mirrors=dest)
+    (tmp_path / "link").symlink_to(dest)
+    s3.clear_log()
+    for itself in (dest, tmp_path / "link", dest / "sub-01" / ".."):
+        with pytest.raises(UsageError, match="the data directory itself"):
+            get(dest, subject="01", mirrors=itself)
+    assert not s3.log
+
+
+def test_a_bucket_of_a_mirror_is_at_the_endpoint_of_the_call(dest, s3, monkeypatch):
+    s3.put(f"copy/{T1W}", FILES[T1W])
+    s3.fault(key=f"public/*{T1W}", method="GET", times=None, status=404)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    get(dest, subject="01", mirrors="s3://openneuro.org/copy", endpoint=s3.url)
+    assert (dest / T1W).read_bytes() == FILES[T1W]
 
 
 def test_the_command_takes_several(tmp_path, s3, mirror):
@@ -457,3 +632,51 @@ def test_laion_fmri_from_a_colleague(tmp_path):
         assert done.code == 0, done.err
         assert not bucket.requests("GET")
         assert on_disk(shell.data) == on_disk(tmp_path / "colleague")
+
+
+def test_a_synced_copy_of_laion_fmri_has_the_names_of_the_bucket(tmp_path):
+    with make_s3() as bucket:
+        shell = Shell(tmp_path, bucket.url)
+        words = "laion-fmri download --subject sub-03 --ses ses-01 --data-dir data"
+        (tmp_path / "synced").mkdir()
+        assert shell(words).code == 0
+        fetched = [request.key for request in bucket.requests("GET")]
+        for key in fetched:
+            (tmp_path / "synced" / key).parent.mkdir(parents=True, exist_ok=True)
+            (shell.data / local_name(key)).rename(tmp_path / "synced" / key)
+        assert any(local_name(key) != key for key in fetched)
+        bucket.clear_log()
+        done = shell(f"{words} --mirror synced")
+        assert done.code == 0, done.err
+        assert not bucket.requests("GET")
+        assert on_disk(shell.data) == {local_name(key) for key in fetched}
+
+
+def test_who_is_stopped_while_a_file_is_copied_leaves_nothing_of_it(
+    dest, s3, tmp_path, monkeypatch
+):
+    """The rest of an endless copy would go on in the background of a notebook."""
+    path = "sub-01/func/sub-01_task-long_bold.nii.gz"
+    s3.put(BASE + path, S3Object(BIG, checksum=None))
+    (tmp_path / "synced" / path).parent.mkdir(parents=True)
+    (tmp_path / "synced" / path).write_bytes(BIG.read(0, BIG.size))
+    begun = []
+
+    def slowly(name):
+        for block in read_blocks(name):
+            begun.append(len(block))
+            yield block
+            time.sleep(0.2)
+
+    def listen(_):
+        if begun:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("neurofetch.transfer.whole_file.read_blocks", slowly)
+    with pytest.raises(KeyboardInterrupt):
+        neurofetch.get(URL, dest, progress=listen, suffix="bold", mirrors=tmp_path / "synced")
+    blocks = len(begun)
+    assert sum(begun) < BIG.size
+    assert not list(dest.rglob("*.tmp"))
+    time.sleep(0.5)
+    assert len(begun) == blocks

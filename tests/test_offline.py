@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
 import neurofetch
 from neurofetch.errors import ConfigError, OfflineError, RefusedError, UnreachableError
-from neurofetch.model import Action, Status
+from neurofetch.model import Action, IncompleteError, Status
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import S3Server
 from tests.faces import Shell, make_s3, on_disk
@@ -234,8 +236,10 @@ def test_a_word_that_is_no_switch_is_told(dest, monkeypatch):
 def test_where_all_is_here_a_server_that_is_away_is_no_failure(dest, s3, monkeypatch, how):
     neurofetch.get(URL, dest, subject="01", progress=False)
     take_away(monkeypatch, s3, how)
+    began = time.monotonic()
     with pytest.warns(match="was not asked"):
         report = neurofetch.get(URL, dest, subject="01", progress=False)
+    assert how == "no such host" or time.monotonic() - began < 4.9  # names take as long as they do
     assert {one.status for one in report.outcomes} == {Status.KEPT}
 
 
@@ -247,6 +251,62 @@ def test_where_something_is_missing_it_is_waited_for(dest, s3, monkeypatch, how)
     take_away(monkeypatch, s3, how)
     with pytest.raises(UnreachableError):
         neurofetch.get(URL, dest, subject="01", progress=False, patience=0)
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
+@pytest.mark.parametrize("scope", ["sub-01", "sub-01/ses-a", "sub-02/ses-b/func"])
+def test_waiting_for_the_network_asks_for_no_more_than_was_asked_for(dest, s3, scope):
+    url = f"{URL}/{scope}"
+    first = neurofetch.get(url, dest, progress=False)
+    next(path for path in first.paths if path.name.endswith("bold.nii.gz")).unlink()
+    s3.fault(reset=True, times=None)
+    timer = threading.Timer(4.5, s3.clear_faults)
+    timer.start()
+    again = neurofetch.get(url, dest, progress=False, patience=60)
+    timer.join()
+    assert [one.path for one in again.outcomes] == [one.path for one in first.outcomes]
+    assert any("lies in the data set" in note for note in again.notes)
+
+
+# -- copies need no network ----------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
+def test_what_a_colleague_has_is_copied_without_the_network(shell, dest, s3, tmp_path):
+    neurofetch.get(URL, dest, subject="01", progress=False)
+    neurofetch.get(URL, tmp_path / "colleague", subject="01", progress=False)
+    wanted = sorted(path for path in FILES if path.startswith("sub-01/"))
+    for path in wanted:
+        (dest / path).unlink()
+    (tmp_path / "colleague" / wanted[0]).unlink()
+    (tmp_path / "colleague" / wanted[1]).write_bytes(b"?" * len(FILES[wanted[1]]))
+    words = ["get", URL, "--data-dir", "data", "--subject", "01", "--mirror", "colleague"]
+    code, out, said, sockets = watched(shell, *words, "--offline", "--json")
+    assert (code, sockets) == (4, "[]"), said
+    failed = {file["path"] for file in json.loads(out)["files"] if file["status"] == "failed"}
+    assert failed == {wanted[0], wanted[1]}
+    assert "without --offline" in said
+    assert {path for path in wanted if (dest / path).exists()} == {*wanted[2:]}
+    for path in wanted[2:]:
+        assert (dest / path).read_bytes() == FILES[path]
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
+def test_what_is_here_under_another_name_is_copied_without_the_network(site, tmp_path):
+    twins = [f"sub-01/anat/sub-01_run-{number}_T1w.nii.gz" for number in (1, 2, 3)]
+    tree = {**small_tree(), **dict.fromkeys(twins, b"the same content" * 99)}
+    site.add("ds000002", {"1.0.0": tree})
+    neurofetch.get("ds000002", progress=False)
+    here = tmp_path / "ds000002"
+    (here / twins[1]).unlink()
+    neurofetch.get("ds000002", progress=False, offline=True)
+    assert (here / twins[1]).read_bytes() == tree[twins[1]]
+    for path in twins:
+        (here / path).unlink()
+    with pytest.raises(IncompleteError) as caught:
+        neurofetch.get("ds000002", progress=False, offline=True)
+    assert {one.path for one in caught.value.report.of(Status.FAILED)} == {*twins}
+    assert not any((here / path).exists() for path in twins)
 
 
 def test_a_server_that_refuses_is_no_network_that_is_away(dest, s3):
@@ -379,23 +439,64 @@ def test_another_version_than_the_one_that_is_here_is_not_known_offline(site):
         neurofetch.get("openneuro:ds000001@1.1.0", offline=True, progress=False)
 
 
-# -- lock files ----------------------------------------------------------------------------------
+# -- a lock --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", [[], ["--from", "data"]], ids=["here", "a directory"])
-def test_what_a_lock_names_is_found_without_the_network(shell, place):
-    shell(f"neurofetch get {URL} --data-dir data --subject 01 --bare")
-    shell("neurofetch lock data --out paper.lock")
-    folder = "other" if place else "data"
-    call = ["get", "--locked", "paper.lock", folder, *place, "--offline"]
+ASKS_NOBODY = {
+    "the flag": ("--offline", {}),
+    "the environment": ("", {"NEUROFETCH_OFFLINE": "1"}),
+    "a dry run": ("--offline --dry-run", {}),
+    "a place on a server": ("--offline --from http://127.0.0.1:9/copy", {}),
+    "a place in a bucket": ("--offline --from s3://openneuro.org/copy", {}),
+}
+
+
+@pytest.mark.parametrize(("words", "env"), ASKS_NOBODY.values(), ids=ASKS_NOBODY)
+def test_what_a_lock_names_is_asked_of_nobody(shell, s3, words, env):
+    shell(f"neurofetch get {URL} --data-dir data --subject 01")
+    shell("neurofetch lock data --out a.lock")
+    asked = len(s3.log)
+    call = ["get", "--locked", "a.lock", "new", *words.split()]
+    code, _, said, sockets = watched(shell, *call, **env)
+    assert sockets == "[]", said
+    assert len(s3.log) == asked
+    assert code == (0 if "--dry-run" in words else 4)
+    assert not on_disk(shell.home / "new")
+
+
+def test_what_a_lock_names_is_copied_from_a_folder_without_the_network(shell, s3):
+    shell(f"neurofetch get {URL} --data-dir data --subject 01")
+    shell("neurofetch lock data --out a.lock")
+    gone = shell.data / "sub-01/anat/sub-01_T1w.nii.gz"
+    gone.unlink()
+    call = ["get", "--locked", "a.lock", "new", "--from", "data", "--offline"]
     code, _, said, sockets = watched(shell, *call)
-    assert (code, sockets) == (0, "[]"), said
-    assert on_disk(shell.home / folder) == on_disk(shell.data)
-
-
-def test_what_a_lock_names_and_no_directory_has_is_missing_offline(shell):
-    shell(f"neurofetch get {URL} --data-dir data --subject 01 --bare")
-    shell("neurofetch lock data --out paper.lock")
-    code, _, said, sockets = watched(shell, "get", "--locked", "paper.lock", "other", "--offline")
     assert (code, sockets) == (4, "[]"), said
-    assert "network is not to be used" in said
+    assert "sub-01_T1w.nii.gz" in said
+    assert on_disk(shell.home / "new") == on_disk(shell.data)
+
+
+# -- what is said --------------------------------------------------------------------------------
+
+
+SAID = {
+    "another data set": "neurofetch get openneuro:ds000001",
+    "a version": "neurofetch get openneuro:ds000001@1.0.0",
+    "a bucket": f"neurofetch get {URL} --data-dir data",
+    "laion-fmri": "laion-fmri download --subject sub-03",
+    "stimuli": "laion-fmri download-stimuli",
+    "what there is": "laion-fmri info",
+    "the catalogue": "neurofetch openneuro list",
+    "a search": "neurofetch openneuro search music",
+    "maps": "neurofetch neurovault fetch --collection 1",
+    "all maps": "neurofetch neurovault search words --update",
+}
+
+
+@pytest.mark.parametrize("call", SAID.values(), ids=SAID)
+def test_who_needs_the_network_is_told_what_to_do(shell, call):
+    code = shell(call, NEUROFETCH_OFFLINE="1")
+    assert code.code == 6
+    assert "Run the same call" in code.err
+    assert "with the network" in code.err or "where there is a network" in code.err
+    assert not any(odd in code.err for odd in ("opens in a browser", "@ ", "Source"))

@@ -447,6 +447,10 @@ class Fetcher:
         settings = settings or RunSettings()
         self._check_bucket(mix=settings.mix)
         self._places(settings.mirrors)  # raises where one cannot be used here
+        if settings.mirrors.folders:
+            from neurofetch.store.neighbours import check_folders  # noqa: PLC0415 - see above
+
+            check_folders(self.directory.root, settings.mirrors.folders)
         self.listen = settings.listen
         self._to_move = not settings.dry_run and not self.client.network.offline
         plan = self._planned(choose, settings)
@@ -456,7 +460,8 @@ class Fetcher:
             from neurofetch.sources.mirrors import identity_of  # noqa: PLC0415 - few runs have any
             from neurofetch.store.neighbours import from_neighbours  # noqa: PLC0415
 
-            plan = from_neighbours(plan, settings.mirrors.folders, identity_of)
+            name_of = partial(self._name_of, self.dataset.base)
+            plan = from_neighbours(plan, settings.mirrors.folders, identity_of, name_of)
         return plan.shard(*settings.shard) if settings.shard is not None else plan
 
     def _planned(self, choose: Callable[[], Selection], settings: RunSettings) -> Plan:
@@ -473,17 +478,19 @@ class Fetcher:
         self._lists = listing = Recording(cast("PagedSource", self.source))
         if not self._remembers():
             return self._plan_from(choose, settings, listing)
+        asked = self.dataset  # what is found at its base becomes part of it
         try:
             with self.client.outages.brief(_BRIEF):
                 return self._plan_from(choose, settings, listing)
         except UnreachableError as error:
             _log.debug("what was listed before is looked at: %s", error)
         with contextlib.suppress(NeurofetchError):
+            self.dataset = asked
             self._remember_lists()
             plan = self._plan_from(choose, settings)
             if not plan.moving:
                 return plan
-        self._lists = listing
+        self.dataset, self._lists = asked, listing
         self.client.outages.begin_anew()
         return self._plan_from(choose, settings, listing)
 
@@ -592,7 +599,7 @@ class Fetcher:
         UserWarning
             Of optional files that the server does not have.
         """
-        from neurofetch.transfer.run import transfer, untransferred  # noqa: PLC0415 - see `_Loading`
+        from neurofetch.transfer.run import copy_only, transfer  # noqa: PLC0415 - see `_Loading`
 
         settings = settings or RunSettings()
         listen = _logging(settings.listen)
@@ -600,18 +607,17 @@ class Fetcher:
         if permit is not None:
             permit()
         self._remember(plan, mix=settings.mix)
-        if self.client.network.offline:
-            report = untransferred(plan, listen)
-        else:
-            report = transfer(
-                plan,
-                self.directory,
-                self.client,
-                self._places(settings.mirrors),
-                settings.options,
-                listen=listen,
-                inspect=inspect,
-            )
+        offline = self.client.network.offline
+        carry_out = copy_only if offline else transfer
+        report = carry_out(
+            plan,
+            self.directory,
+            self.client,
+            self.source if offline else self._places(settings.mirrors),
+            settings.options,
+            listen=listen,
+            inspect=inspect,
+        )
         if report.of(Status.FETCHED):
             self._remember(plan, mix=True)  # the data set's own description may be here now
         if strict:
@@ -633,11 +639,19 @@ class Fetcher:
             return self.source
         from neurofetch.sources.mirrors import ManyPlaces, mirrors_at  # noqa: PLC0415 - see above
 
-        found = mirrors_at(servers, self.client, self._attempts, self.dataset.home)
-        last = found[-1].server
-        self.client.outages.hurries = lambda route: route.authority != last
-        base = self.dataset.base
-        return ManyPlaces(self.source, found, lambda key: key.removeprefix(base))
+        location = self.access.location()
+
+        def in_bucket(name: str) -> Bucket:
+            return Bucket(name, location.region, location.endpoint)
+
+        home = self.dataset.home
+        found = mirrors_at(servers, self.client, self._attempts, home, in_bucket)
+        return ManyPlaces(self.source, found, partial(self._name_of, self.dataset.base))
+
+    @staticmethod
+    def _name_of(base: str, key: str) -> str:
+        """Return the name of a key below the root of the data set."""
+        return key.removeprefix(base)
 
     # -- which data set it is ----------------------------------------------------------------
 
@@ -792,6 +806,7 @@ class Fetcher:
 
         name = self._lists_of
         found, lists = _readable(kept(self.directory.state, name))
+        name = name.partition(" ")[0].rstrip("@")  # as people know it
         if not found:
             msg = (
                 f"{self.directory.root} does not remember what {name} has, and the network is not "

@@ -204,6 +204,7 @@ def test_what_is_gone_is_named_with_code_4(shell, s3):
         ("--locked a.lock s3://b/ds", 2, "nothing from s3://b/ds"),
         ("--locked a.lock new --data-dir other", 2, "nothing from new"),
         ("--locked a.lock new --follow --bare", 2, "--follow, --bare would do nothing"),
+        ("--locked a.lock new --mirror data", 2, "named with --from"),
         ("--locked a.lock new --subject 77", 3, "sub-77 does not exist"),
         ("--locked a.lock new --from none", 2, "there is no directory"),
         ("--locked none.lock new", 2, "cannot be read"),

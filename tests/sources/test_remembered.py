@@ -217,3 +217,51 @@ def test_a_listing_of_a_newer_version_is_unreadable():
     newer = gzip.compress(b'{"neurofetch-listing":2}\n')
     with pytest.raises(UnreadableListingError, match="version 2"):
         unpack(newer)
+
+
+ROWS = {
+    "a name that is a number": "[5, 3, null]",
+    "no name": "[null, 3, null]",
+    "a name that is a list": '[["a"], 3, null]',
+    "a size that is text": '["a", "3", null]',
+    "a size below 0": '["a", -3, null]',
+    "a size that is a fraction": '["a", 3.5, null]',
+    "a size that is no number": '["a", NaN, null]',
+    "a size that is a truth": '["a", true, null]',
+    "an ETag that is a number": '["a", 3, 5]',
+    "an ETag that is a dict": '["a", 3, {}]',
+    "a list of more": '["a", 3, null, [1]]',
+    "half a digest": '["a", 3, null, {"digest": ["md5"]}]',
+    "a digest that is a number": '["a", 3, null, {"digest": ["md5", 5]}]',
+    "a reason that is a list": '["a", 3, null, {"withheld": [1]}]',
+    "too deep": "[" * 100_000,
+    "too few": "[]",
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_a_row_that_nobody_packed_is_damage(row):
+    text = f'{{"neurofetch-listing":1}}\n{{"walk":"x/","files":1}}\n{row}\n'
+    with pytest.raises(UnreadableListingError):
+        unpack(gzip.compress(text.encode()))
+
+
+HEADS = {
+    "a prefix that is a number": '{"walk":5,"files":0}',
+    "a folder that is a number": '{"level":"x/","files":0,"folders":[1]}',
+    "a folder that is in itself": '{"level":"x/","files":0,"folders":[""]}',
+    "folders that are text": '{"level":"x/","files":0,"folders":"abc"}',
+    "a folder that is a file": '{"level":"x/","files":0,"folders":["a"]}',
+    "files that are not there": '{"walk":"x/","files":99}',
+    "a problem of a number": '{"problem":5,"kind":"missing","message":""}',
+    "a problem that says nothing": '{"problem":"x/","kind":"missing","message":7}',
+    "a list": "[1]",
+    "text": '"walk"',
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a_list_that_nobody_packed_is_damage(head):
+    text = f'{{"neurofetch-listing":1}}\n{head}\n'
+    with pytest.raises(UnreadableListingError):
+        unpack(gzip.compress(text.encode()))

@@ -14,6 +14,7 @@ import pytest
 
 from neurofetch.engine import Attempts, Bucket, Client, Network, S3Source
 from neurofetch.errors import ProtocolError
+from neurofetch.sources.mirrors import base_of
 from tests.engine_raw import RawServer
 from tests.sources.contract import keys
 from tests.sources.test_s3 import listing
@@ -63,6 +64,11 @@ class Aws:
         raise OSError
 
     def walked(self, region):
+        with self.source(region) as source:
+            return keys(source.walk("")), source
+
+    @contextlib.contextmanager
+    def source(self, region):
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.proxy)
             network = Network(
@@ -71,8 +77,7 @@ class Aws:
                 read_timeout=2.0,
             )
             client = stack.enter_context(Client(network))
-            source = S3Source(client, Bucket("b", region), Attempts(QUICK))
-            return keys(source.walk("")), source
+            yield S3Source(client, Bucket("b", region), Attempts(QUICK))
 
 
 def moved(status="301 Moved Permanently", headers="", code="PermanentRedirect", **more):
@@ -105,6 +110,24 @@ def test_a_bucket_is_found_in_its_region(name, region, aws_certificate):
     assert found == ["a"]
     assert aws.asked == [first, "b.s3.bb-there-2.amazonaws.com"]
     assert source.bucket.region == "bb-there-2"
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("prefix", ["", "copy", "copy/of it/"])
+def test_files_of_a_mirror_are_asked_for_in_its_region(name, prefix, aws_certificate):
+    there = "b.s3.bb-there-2.amazonaws.com"
+    aws = Aws(aws_certificate, {"b.s3.aa-here-1.amazonaws.com": ELSEWHERE[name], there: HERE})
+    with aws.source("aa-here-1") as source:
+        found = base_of(source, prefix)
+    assert found == f"https://{there}/" + {"": "", "copy": "copy/"}.get(prefix, "copy/of%20it/")
+
+
+def test_files_of_a_mirror_that_may_not_be_listed_are_asked_for_nevertheless(aws_certificate):
+    host = "b.s3.aa-here-1.amazonaws.com"
+    refused = response(error("AccessDenied"), "403 Forbidden", "Connection: close\r\n")
+    aws = Aws(aws_certificate, {host: refused})
+    with aws.source("aa-here-1") as source:
+        assert base_of(source, "copy") == f"https://{host}/copy/"
 
 
 def test_a_bucket_in_china_is_found(aws_certificate):

@@ -148,8 +148,8 @@ def _check_alone(arguments: argparse.Namespace) -> None:
         hint = "Leave it out" if arguments.data_dir else "To look for the files there: --from"
         raise UsageError(f"{msg} {hint}{'' if arguments.data_dir else f' {shown(url)}'}.")
     if arguments.mirror:
-        msg = "--mirror would do nothing with --locked. Nothing was done. Use --from: any place may"
-        raise UsageError(f"{msg} have what a lock names.")
+        msg = "--mirror would do nothing with --locked. Nothing was done. The places in which the"
+        raise UsageError(f"{msg} files of a lock are looked for are named with --from.")
     flags = ("region", "follow", "bare", "permissive", "derivatives")
     idle = [f"--{flag}" for flag in flags if getattr(arguments, flag)]
     if idle:

@@ -250,6 +250,8 @@ class Here:
         receipt = here.receipt
         if receipt is None or receipt.verification is not VerificationLevel.CHECKSUM:
             return ""
+        if receipt.digest == f"md5:{receipt.listed.lower()}":
+            return ""  # the source's ETag, by which a mirror's bytes were known
         name = spelled(receipt.digest).partition(":")[0]
         return "" if name == "sha256" else name
 

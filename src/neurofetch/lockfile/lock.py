@@ -274,7 +274,8 @@ class Lock:
         n_jobs, overwrite, shard, limit_rate, patience, mix, update, verify, progress
             As for `neurofetch.get`.
         offline : bool, optional
-            As for `neurofetch.get`: then only what is here, and directories in `places`, count.
+            Do not use the network: bring what directories in `places` have, and name what is not
+            here then. By default what ``NEUROFETCH_OFFLINE`` says (1 or 0), or False.
         **filters
             As for `neurofetch.get`: only these files of the lock.
 

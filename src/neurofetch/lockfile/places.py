@@ -10,7 +10,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from neurofetch._compact import quoted
 from neurofetch._shown import shown
-from neurofetch.errors import ServerError, UsageError
+from neurofetch.errors import UsageError
+from neurofetch.sources.mirrors import base_of
 from neurofetch.sources.s3 import Bucket, S3Source, parse_s3_url
 from neurofetch.store.folder import given_path
 
@@ -206,18 +207,10 @@ def opened(
             bucket, prefix = parse_s3_url(one)
             place = Bucket(bucket, location.region, location.endpoint)
             source = S3Source(client, place, attempts, signer=signer)
-            found.append(Web(one, _base_of(source, prefix), head.base))
+            found.append(Web(one, base_of(source, prefix), head.base))
         else:
             found.append(Web(one, one.rstrip("/") + "/", head.base))
     return [*found, AsLocked(), AsLocked(latest=True)]
-
-
-def _base_of(source: S3Source, prefix: str) -> str:
-    """Return the address of a place in a bucket."""
-    prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
-    with contextlib.suppress(ServerError):  # it need not be listed to give out its files
-        source.first_page(prefix)  # by which AWS tells its region
-    return source.bucket.base + quoted(prefix)
 
 
 def sign_addresses(

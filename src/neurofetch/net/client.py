@@ -496,7 +496,11 @@ class Client:
 
     def _check_allowed(self) -> None:
         if self.network.offline:
-            raise OfflineError(_OFFLINE)
+            error = OfflineError(_OFFLINE)
+            error.advice = (
+                "Nothing was asked. Run the same call without that, where there is a network."
+            )
+            raise error
 
     def release(self, connection: Connection, *, keep: bool) -> None:
         """Take a connection back; close it unless it is to be kept."""

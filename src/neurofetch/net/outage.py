@@ -351,8 +351,8 @@ class Outages:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.patience: float = patience
-        self.hurries: Callable[[Route], bool] = lambda _: False
-        """Whether there is another way than that to a server: it is waited for only briefly."""
+        self._hurries: Callable[[str], bool] | None = None
+        self._brief_until: float | None = None
         self._asks = asks
         self._clock = clock
         self._draw = draw
@@ -404,16 +404,33 @@ class Outages:
     def brief(self, seconds: float) -> Iterator[None]:
         """Be patient for so long at most, for a while: there is another way.
 
+        A server from which nothing ever came is given up after these seconds, too.
+
         Parameters
         ----------
         seconds : float
         """
-        before = self.patience
+        before, self._brief_until = self.patience, self._clock() + seconds
         self.patience = min(before, seconds)
         try:
             yield
         finally:
-            self.patience = before
+            self.patience, self._brief_until = before, None
+
+    @contextmanager
+    def hurrying(self, rule: Callable[[str], bool] | None) -> Iterator[None]:
+        """Wait briefly, for a while, for servers whose bytes are to be had elsewhere.
+
+        Parameters
+        ----------
+        rule : callable or None
+            Whether a server, as messages name it, is such a one; None for none of them.
+        """
+        before, self._hurries = self._hurries, rule
+        try:
+            yield
+        finally:
+            self._hurries = before
 
     def begin_anew(self) -> None:
         """Forget what was given up: another run has patience of its own."""
@@ -503,11 +520,14 @@ class Outages:
         if self._closed or error.held or (came >= error.began and not last):
             return None
         if not came and not error.offline:
+            if self._brief_until is not None and now >= self._brief_until:
+                raise NetworkAwayError(f"nothing came from {line.route.authority} ({error.reason})")
             self._say_unheard(error)
             return None
         if outage is not None or not (error.sure or error.offline or failed or last):
             return None
-        patience = min(self.patience, HURRY) if self.hurries(line.route) else self.patience
+        hurries = self._hurries is not None and self._hurries(line.route.authority)
+        patience = min(self.patience, HURRY) if hurries else self.patience
         line.outage = outage = _Outage(error, patience, now)
         return outage
 

@@ -7,6 +7,7 @@ file of which nothing tells the content comes from nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -26,9 +27,9 @@ from neurofetch.errors import (
 )
 from neurofetch.integrity.checksums import etag_kind
 from neurofetch.model import Digest, RemoteFile
-from neurofetch.net.settings import s3_endpoint, s3_region
+from neurofetch.net.connect import Route
 from neurofetch.sources.ask import ask
-from neurofetch.sources.s3 import Bucket, parse_s3_url
+from neurofetch.sources.s3 import S3Source, parse_s3_url
 from neurofetch.sources.source import ListedSource, Mirrors, at_once
 
 if TYPE_CHECKING:
@@ -36,13 +37,16 @@ if TYPE_CHECKING:
 
     from neurofetch.net.client import Client
     from neurofetch.net.retry import Attempts
+    from neurofetch.sources.s3 import Bucket
     from neurofetch.sources.source import Level, Source
 
 __all__ = [
+    "InBucket",
     "ManyPlaces",
     "Mirror",
     "Nemar",
     "Web",
+    "base_of",
     "checked_mirrors",
     "content_of",
     "identity_of",
@@ -84,64 +88,77 @@ def checked_mirrors(given: object) -> Mirrors:
         if not isinstance(text, str) or not text.strip():
             msg = f"a mirror is a URL, a folder or nemar, not {place!r}. Nothing was done."
             raise UsageError(msg)
-        if _is_server(text):
-            servers.append(text)
+        if server := _checked_server(text.strip()):
+            servers.append(server)
         else:
             folders.append(_checked_folder(text))
     return Mirrors(tuple(folders), tuple(servers))
 
 
-def _is_server(text: str) -> bool:
-    """Whether a text names a server.
+def _checked_server(text: str) -> str:
+    """Return a server as it is asked for; "" for what is to be a folder.
 
     Raises
     ------
     UsageError
         If it looks like a URL that cannot be used.
     """
-    if text == "nemar" or text.startswith("nemar:"):
-        server = text.partition(":")[2]
-        if server:
-            _check_web(server, text)
-        return True
-    scheme = text.partition("://")[0].lower() if "://" in text else ""
-    if scheme == "s3":
-        parse_s3_url(text)
-        return True
-    if scheme in ("http", "https"):
-        _check_web(text, text)
-        return True
-    if scheme:
-        msg = (
-            f"{text!r} cannot be a mirror: it is to be https://…, s3://BUCKET/PREFIX, a folder or "
-            "nemar. Nothing was done."
-        )
-        raise UsageError(msg)
-    return False
+    name, _, site = text.partition(":")
+    if name.lower() == "nemar":
+        return f"nemar:{_checked_web(site, text)}" if site else "nemar"
+    if name.lower() in ("http", "https"):  # also where slashes are missing
+        return _checked_web(text, text)
+    if not site.startswith("//"):
+        return ""
+    if name.lower() == "s3":
+        bucket, prefix = parse_s3_url(text)
+        return f"s3://{bucket}/{prefix}".rstrip("/")
+    msg = (
+        f"{_masked(text)!r} cannot be a mirror: it is to be https://…, s3://BUCKET/PREFIX, a "
+        "folder or nemar. Nothing was done."
+    )
+    raise UsageError(msg)
 
 
-def _check_web(url: str, given: str) -> None:
+def _checked_web(url: str, given: str) -> str:
+    """Return a plain address, its host as connections know it.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-        parts = urlsplit("")
-    if not good or "@" in parts.netloc or parts.query or parts.fragment:
-        shown = re.sub(r"(?<=://)[^/@]*@", "…@", given.partition("?")[0])
+        host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
+    except ValueError:  # a UnicodeError is one
+        parts, host, port = urlsplit(""), "", None
+    plain = url.isprintable() and not {"?", "#"} & {*url} and "@" not in parts.netloc
+    if parts.scheme not in ("http", "https") or not host or port == 0 or not plain:
         msg = (
-            f"{shown!r} cannot be a mirror: it is to be a plain address such as "
+            f"{_masked(given)!r} cannot be a mirror: it is to be a plain address such as "
             "https://host/folder, without a password and without what stands behind a question "
             "mark. Nothing was done."
         )
         raise UsageError(msg)
+    route = Route(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
+    path = "".join(one if one.isascii() and one != " " else quoted(one) for one in parts.path)
+    return f"{parts.scheme}://{route.authority}{path}"
+
+
+def _masked(text: str) -> str:
+    """Return a URL without what may be a password or a signature in it."""
+    shown, mark, _ = text.partition("?")
+    start, at, rest = shown.rpartition("@")
+    return (f"{start.partition(':')[0]}://…@{rest}" if at else rest) + (mark and "?…")
 
 
 def _checked_folder(text: str) -> str:
     folder = os.path.abspath(os.path.expanduser(text))
     if not os.path.isdir(folder):
+        what = "that is no folder" if os.path.exists(folder) else "there is no such folder"
         msg = (
-            f"{text!r} cannot be a mirror: there is no such folder. Nothing was done. Correct it, "
+            f"{text!r} cannot be a mirror: {what}. Nothing was done. Correct it, "
             "or leave it out; a server is written https://… or s3://…"
         )
         raise UsageError(msg)
@@ -197,9 +214,14 @@ class Mirror(Protocol):
         """What it is called in messages."""
         ...
 
-    @property
-    def server(self) -> str:
-        """The host, and the port where it is not the usual one."""
+    def is_at(self, server: str) -> bool:
+        """Whether it has files at a server.
+
+        Parameters
+        ----------
+        server : str
+            The host, and the port where it is not the usual one.
+        """
         ...
 
     def offer(self, content: Digest, path: str) -> str:
@@ -220,23 +242,71 @@ class Mirror(Protocol):
 
 
 class Web:
-    """A copy of a data set on a web server, or in a bucket: every file under its path.
+    """A copy of a data set on a web server: every file under its path.
 
     Parameters
     ----------
     base : str
         The URL of the data set's root.
-    name : str, optional
     """
 
-    def __init__(self, base: str, name: str = "") -> None:
+    def __init__(self, base: str) -> None:
         self._base = base.rstrip("/") + "/"
-        self.name = name or base
-        self.server = urlsplit(base).netloc
+        self.name = base
+        self._server = urlsplit(base).netloc
+
+    def is_at(self, server: str) -> bool:
+        """Whether it has files at a server."""
+        return server == self._server
 
     def offer(self, content: Digest, path: str) -> str:  # noqa: ARG002
         """Return the URL at which the file of this path would be."""
         return self._base + quoted(path)
+
+
+class InBucket:
+    """A copy of a data set in a bucket: every file under its path.
+
+    Parameters
+    ----------
+    source : S3Source
+    prefix : str
+        The key at which the root of the data set is; it ends in no slash.
+    """
+
+    def __init__(self, source: S3Source, prefix: str) -> None:
+        self._source = source
+        self._prefix = prefix
+        self.name = f"s3://{source.bucket.name}/{prefix}".rstrip("/")
+        self._base = ""
+        self._lock = threading.Lock()
+
+    def is_at(self, server: str) -> bool:
+        """Whether it has files at a server."""
+        return server == urlsplit(self._source.bucket.base).netloc
+
+    def offer(self, content: Digest, path: str) -> str:  # noqa: ARG002
+        """Return the URL at which the file of this path would be."""
+        with self._lock:  # the first asks in which region it is
+            self._base = self._base or base_of(self._source, self._prefix)
+        return self._base + quoted(path)
+
+
+def base_of(source: S3Source, prefix: str) -> str:
+    """Return the address of a place in a bucket, which ends in a slash.
+
+    AWS tells the region of a bucket when it is listed, and redirects nobody who asks for a file.
+
+    Parameters
+    ----------
+    source : S3Source
+    prefix : str
+    """
+    prefix = f"{prefix.rstrip('/')}/".lstrip("/")
+    if source.bucket.endpoint is None:
+        with contextlib.suppress(ServerError):  # it need not be listed to give out its files
+            source.first_page(prefix)
+    return source.bucket.url(prefix)
 
 
 class Nemar:
@@ -260,7 +330,7 @@ class Nemar:
         self._client = client
         self._attempts = attempts
         self._place = f"{site.rstrip('/')}/on{accession.removeprefix('ds')}"
-        self.server = urlsplit(site).netloc
+        self._servers = {urlsplit(site).netloc}
         self._urls: dict[str, str] | None = None
         self._problem: ServerError | None = None
         self._lock = threading.Lock()
@@ -269,6 +339,10 @@ class Nemar:
     def name(self) -> str:
         """What it is called in messages."""
         return f"NEMAR ({self._place})"
+
+    def is_at(self, server: str) -> bool:
+        """Whether it has files at a server: the manifest may name others."""
+        return server in self._servers
 
     def offer(self, content: Digest, path: str) -> str:  # noqa: ARG002
         """Return the URL of a content, where the manifest has it.
@@ -284,6 +358,7 @@ class Nemar:
             if self._urls is None:
                 try:
                     self._urls = self._manifest()
+                    self._servers |= {urlsplit(url).netloc for url in self._urls.values()}
                 except InterruptedTransferError:
                     raise
                 except ServerError as error:
@@ -327,14 +402,29 @@ def _row(row: object) -> tuple[str, str] | None:
     algorithm = _ALGORITHMS.get(str(row.get("checksum_algorithm")))
     value = row.get("checksum")
     urls = [row.get("bytes_url"), row.get("url")]
-    url = next((one for one in urls if isinstance(one, str) and one.startswith("http")), "")
+    url = next((one for one in urls if isinstance(one, str) and _is_address(one)), "")
     if algorithm is None or not isinstance(value, str) or not url:
         return None
     return f"{algorithm}:{value.lower()}", url
 
 
+def _is_address(text: str) -> bool:
+    """Whether a text is an address that can be asked."""
+    try:
+        parts = urlsplit(text)
+        known = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    plain = text.isprintable() and " " not in text and "@" not in parts.netloc
+    return known and plain and bool(parts.hostname) and text.startswith(("http://", "https://"))
+
+
 def mirrors_at(
-    servers: Iterable[str], client: Client, attempts: Attempts, home: str
+    servers: Iterable[str],
+    client: Client,
+    attempts: Attempts,
+    home: str,
+    in_bucket: Callable[[str], Bucket],
 ) -> list[Mirror]:
     """Return the servers that were named.
 
@@ -346,6 +436,8 @@ def mirrors_at(
     attempts : Attempts
     home : str
         What names the data set, where that is no bucket: ``openneuro:ds000246``.
+    in_bucket : callable
+        Returns where the bucket of a name is.
 
     Raises
     ------
@@ -365,8 +457,8 @@ def mirrors_at(
             found.append(Nemar(client, attempts, accession, server.partition(":")[2] or NEMAR))
         elif server.startswith("s3://"):
             bucket, prefix = parse_s3_url(server)
-            place = Bucket(bucket, s3_region(), s3_endpoint())
-            found.append(Web(place.url(prefix.rstrip("/")), server))
+            source = S3Source(client, in_bucket(bucket), attempts)
+            found.append(InBucket(source, prefix.rstrip("/")))
         else:
             found.append(Web(server))
     return found
@@ -427,6 +519,25 @@ class ManyPlaces:
         return None if remote.key in self._at else at_once(self._source, remote)
 
     # -- the other places --------------------------------------------------------------------
+
+    def hurry(self, files: Iterable[RemoteFile]) -> Callable[[str], bool] | None:
+        """Return which servers are to be waited for briefly; None for none.
+
+        That is every one but the last. Where nothing tells the content of one of the files, only
+        the source has it, and a network that is away for a minute is to cost no file.
+
+        Parameters
+        ----------
+        files : iterable of RemoteFile
+            All that are to come.
+        """
+        if any(content_of(file) is None for file in files):
+            return None
+        return lambda server: not self._mirrors[-1].is_at(server)
+
+    def goes_on(self, remote: RemoteFile) -> bool:
+        """Whether there are places that were not asked, for this file or for others."""
+        return remote.key not in self._at or self._at[remote.key][0] + 1 < len(self._mirrors)
 
     def is_elsewhere(self, remote: RemoteFile) -> bool:
         """Whether a file is asked for at another place than the source."""

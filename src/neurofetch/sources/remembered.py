@@ -29,6 +29,16 @@ VERSION = 1
 """Of the packed form: a newer one is not read."""
 _BATCH = 5000
 _key = attrgetter("key")
+_DAMAGES = (
+    zlib.error,
+    ValueError,
+    KeyError,
+    TypeError,
+    StopIteration,
+    AttributeError,
+    RecursionError,
+)
+"""What reading something else than what was packed may raise."""
 _ERRORS = {"missing": MissingRemoteError, "refused": RefusedError, "protocol": ProtocolError}
 """What a source says of a place again and again: that it cannot, or may not, be listed."""
 
@@ -414,7 +424,7 @@ def unpack(packed: bytes) -> Heard:
         lines = iter(zlib.decompress(packed, wbits=31).decode().splitlines())
         version = json.loads(next(lines))["neurofetch-listing"]
         heard = _unpacked(lines) if version == VERSION else None
-    except (zlib.error, ValueError, KeyError, TypeError, StopIteration, AttributeError) as error:
+    except _DAMAGES as error:
         msg = f"a remembered listing is damaged: {error or type(error).__name__}"
         raise UnreadableListingError(msg) from error
     if heard is None:
@@ -429,31 +439,50 @@ def _unpacked(lines: Iterator[str]) -> Heard:
         head = json.loads(line)
         if "problem" in head:
             if head["kind"] in _ERRORS:
-                heard.problems[head["problem"]] = head["kind"], head["message"]
+                heard.problems[_text(head["problem"])] = head["kind"], _text(head["message"])
             continue
-        prefix = head["walk"] if "walk" in head else head["level"]
+        prefix = _text(head["walk"] if "walk" in head else head["level"])
         common = Folder(prefix)
         files = [_read(common, json.loads(next(lines))) for _ in range(head["files"])]
         if "walk" in head:
             heard.walks[prefix] = files
         else:
-            heard.levels[prefix] = Level(files, [prefix + name for name in head["folders"]])
+            heard.levels[prefix] = Level(files, [prefix + _folder(one) for one in head["folders"]])
     return heard
 
 
 def _read(common: Folder, row: list[Any]) -> RemoteFile:
     name, size, etag, *rest = row
+    if not (type(name) is str and (size is None or (type(size) is int and size >= 0))):
+        raise ValueError("no name, or no size")
+    if not (etag is None or type(etag) is str):
+        raise ValueError("no ETag")
     if not rest:
         return RemoteFile.below(common, name, size, etag)
     more = rest[0]
+    algorithm, value = more.get("digest", ("", ""))
     return RemoteFile(
         common.prefix + name,
         "",
         size,
         etag,
-        digest=Digest(*more["digest"]) if "digest" in more else None,
-        ranges=more.get("ranges", True),
-        withheld=more.get("withheld", ""),
-        listed=more.get("listed", ""),
-        storage_class=more.get("class", ""),
+        digest=Digest(_text(algorithm), _text(value)) if algorithm else None,
+        ranges=bool(more.get("ranges", True)),
+        withheld=_text(more.get("withheld", "")),
+        listed=_text(more.get("listed", "")),
+        storage_class=_text(more.get("class", "")),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _folder(value: object) -> str:
+    """Return the rest of a folder's prefix; what is below itself would be listed for ever."""
+    name = _text(value)
+    if not name.endswith("/"):
+        raise ValueError("no folder")
+    return name

@@ -227,7 +227,7 @@ class TransferContext:
         A file that the server refuses has failed: it was asked for and is not here. Only what
         the dataset's owners keep back, as the plan says, is no failure.
         """
-        status = Status.FAILED
+        status, last = Status.FAILED, error
         error, elsewhere = self._everywhere(step, error)
         if isinstance(error, MissingRemoteError) and step.want.optional:
             status = Status.REFUSED
@@ -237,8 +237,8 @@ class TransferContext:
                 "what was not is kept for resuming. Free some space, then run the same call again."
             )
             self.tally.end_all(error)
-        elif isinstance(error, NetworkAwayError) and error.everywhere:
-            self.tally.end_all(error)  # what needs another server goes on
+        elif isinstance(last, NetworkAwayError) and self._is_the_end(step.want.remote, last):
+            self.tally.end_all(last)
         elif isinstance(error, FaultError) or not isinstance(error, NeurofetchError | OSError):
             self.tally.end_all(error)  # a fault of our own: to be seen, not to be counted
         advice = error.advice if isinstance(error, ServerError) else ""
@@ -253,6 +253,11 @@ class TransferContext:
             advice=advice,
             remote=step.want.remote,
         )
+
+    def _is_the_end(self, remote: RemoteFile, error: NetworkAwayError) -> bool:
+        """Whether no file can come any more: what needs another server, or has one, goes on."""
+        goes_on = isinstance(self.source, ManyPlaces) and self.source.goes_on(remote)
+        return error.everywhere and not goes_on
 
     def _everywhere(self, step: Step, error: BaseException) -> tuple[BaseException, str]:
         """Return why the source did not give a file, and what the other places said."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
 from neurofetch.net.retry import Attempts
 from neurofetch.planning.plan import check_space
+from neurofetch.sources.mirrors import ManyPlaces
 from neurofetch.sources.source import at_once
 from neurofetch.store.owner import BEAT_SECONDS
 from neurofetch.store.partials import Partials, name_of
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from neurofetch.store.partials import Held
     from neurofetch.transfer.options import Inspect
 
-__all__ = ["transfer", "untransferred"]
+__all__ = ["copy_only", "transfer"]
 
 _RATE_SECONDS = 5.0
 _LEAST = 28
@@ -126,27 +128,52 @@ def transfer(
     return report
 
 
-def untransferred(plan: Plan, listen: Callable[[Event], None]) -> Report:
-    """Report on a plan of which nothing is to be fetched: what is not here has failed.
+def copy_only(
+    plan: Plan,
+    directory: DataDirectory,
+    client: Client,
+    source: Source,
+    options: Options | None = None,
+    *,
+    listen: Callable[[Event], None],
+    inspect: Inspect | None = None,
+) -> Report:
+    """Carry out what of a plan needs no network: the copies of what is at hand.
 
-    Parameters
-    ----------
-    plan : Plan
-    listen : callable
-        Called with the event of the end.
+    What else is not here has failed. See `transfer`.
     """
     began = time.monotonic()
-    missing = {
-        number: Outcome.unmoved(
+    at_hand = _copies_at_hand(plan)
+    steps = tuple(step for step in plan.moving if step.want.path in at_hand)
+    made: dict[str, Outcome] = {}
+    if steps:
+        part = replace(plan, steps=steps)
+
+        def told(event: Event) -> None:
+            if not isinstance(event, Finished):  # it is not over
+                listen(event)
+
+        report = transfer(part, directory, client, source, options, listen=told, inspect=inspect)
+        made = {outcome.path: outcome for outcome in report.outcomes}
+    outcomes = {
+        number: made.get(step.want.path)
+        or Outcome.unmoved(
             step.want, Status.FAILED, _NOT_HERE.get(step.action, _IS_DAMAGED), advice=_OFFLINE
         )
         for number, step in enumerate(plan.steps)
         if step.moves
     }
-    rows = _outcomes(plan.steps, missing)
+    rows = _outcomes(plan.steps, outcomes)
     report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
     listen(Finished(report))
     return report
+
+
+def _copies_at_hand(plan: Plan) -> set[str]:
+    """Return the paths of files that can be made without the network."""
+    of = {step.want.path: step.copy_of for step in plan.moving}
+    found = {path for path, other in of.items() if other and other not in of}
+    return found | {path for path, other in of.items() if other in found}
 
 
 def _outcomes(steps: Sequence[Step], outcomes: Mapping[int, Outcome]) -> list[Outcome]:
@@ -268,10 +295,11 @@ class _Transfer:
             context.partials.make_folders()
             context.schedule.add(self._tasks())
             context.client.outages.begin_anew()
-            self._start_settler()
-            self._start(self._steering.threads_at_first())
-            with context.client.outages.told_to(telling(self._listen)):
-                self._watch()
+            with context.client.outages.hurrying(self._hurry()):
+                self._start_settler()
+                self._start(self._steering.threads_at_first())
+                with context.client.outages.told_to(telling(self._listen)):
+                    self._watch()
         except BaseException:
             self._abort()
             raise
@@ -285,6 +313,13 @@ class _Transfer:
         if fatal is not None and not isinstance(fatal, DiskFullError | NetworkAwayError):
             raise fatal  # the others, the files tell
         return context.tally.results
+
+    def _hurry(self) -> Callable[[str], bool] | None:
+        """Return which servers are waited for briefly, since there are others."""
+        source = self._context.source
+        if not isinstance(source, ManyPlaces):
+            return None
+        return source.hurry(step.want.remote for step in self._plan.moving)
 
     # -- the tasks ---------------------------------------------------------------------------
 
@@ -308,8 +343,9 @@ class _Transfer:
         """
         now: list[Task] = []
         waiting: dict[str, list[WholeFile]] = {}
-        for number, step in self._sorted.copies:
-            life, before = self._life(number, step)
+        copies = [(step, *self._life(number, step)) for number, step in self._sorted.copies]
+        others = {**others, **{step.want.path: life for step, life, _ in copies}}
+        for step, life, before in copies:
             whole = WholeFile(self._context, life, before, copy_of=step.copy_of)
             if step.copy_of in others:
                 waiting.setdefault(step.copy_of, []).append(whole)

@@ -409,6 +409,8 @@ class WholeFile:
         try:
             with self._new_file() as temporary:
                 for block in read_blocks(path):
+                    if self._context.attempts.stop.is_set():
+                        raise InterruptedTransferError("stopped on request")
                     piece.update(block)
                     write_all(temporary.fd, block)
                 self.life.verify()
