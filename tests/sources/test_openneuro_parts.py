@@ -50,6 +50,8 @@ NAMES = {
     "https://doi.org/10.18112/openneuro.ds000246.v1.0.1": VERSION,
     "doi.org/10.18112/openneuro.ds000246.v1.0.1": VERSION,
     "https://doi.org/10.18112/openneuro.ds000246": WHOLE,
+    "https://doi.org/10.18112/openneuro.ds000246.v1.0.1.": VERSION,
+    "doi:10.18112/openneuro.ds000246.v1.0.1);": VERSION,
     "https://github.com/OpenNeuroDatasets/ds000246.git": WHOLE,
     "https://github.com/OpenNeuroDatasets/ds000246/tree/1.0.1/sub-0001/meg": PART,
     "http://localhost:9876/datasets/ds000246/versions/1.0.1": VERSION,

@@ -113,7 +113,7 @@ def _doi_in(text: str) -> str | None:
 def _of_doi(text: str, doi: str) -> Address:
     lower = doi.lower()
     if lower.startswith(DOI):
-        found = _IN_DOI.fullmatch(doi[len(DOI) :].rstrip("/"))
+        found = _IN_DOI.fullmatch(doi[len(DOI) :].rstrip("/.,;)"))  # of a sentence
         if found is not None:
             return _address(text, found[1], found[2] or "", "")
     what = "a DOI of NEMAR, not of OpenNeuro" if lower.startswith(_NEMAR) else "no DOI of OpenNeuro"
