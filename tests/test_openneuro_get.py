@@ -13,6 +13,7 @@ import neurofetch
 from neurofetch.console import ExitCode
 from neurofetch.engine import plan_text
 from neurofetch.errors import (
+    DestinationError,
     NothingMatchedError,
     OtherDatasetError,
     RefusedError,
@@ -501,6 +502,39 @@ def test_another_data_set_of_another_tool_is_told_by_its_doi(site, here):
         neurofetch.get("ds000001")
     assert asked(site)[2] == 0
     assert on_disk(here / "ds000001") == {"dataset_description.json"}
+
+
+def _link_to_pipe(path):
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to("pipe")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        os.mkfifo,
+        _link_to_pipe,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to("/dev"),
+        lambda path: path.mkdir(),
+    ],
+    ids=["pipe", "link to pipe", "endless", "link to folder", "folder"],
+)
+def test_what_is_no_description_is_not_read_but_named(site, here, made):
+    add(site)
+    (here / "ds000001").mkdir()
+    made(here / "ds000001/dataset_description.json")
+    with pytest.raises(DestinationError, match=r"description\.json is not a file.*Nothing was"):
+        neurofetch.get("ds000001")
+
+
+@pytest.mark.parametrize("end", [".", "", "\n", "/", " (version 1.0.0)."])
+def test_the_doi_of_a_description_may_end_as_a_sentence_does(site, here, end):
+    add(site)
+    (here / "ds000001").mkdir()
+    said = {"DatasetDOI": f"https://doi.org/10.18112/openneuro.ds000001.v1.0.0{end}"}
+    (here / "ds000001/dataset_description.json").write_text(json.dumps(said))
+    assert neurofetch.get("ds000001@1.0.0").ok
 
 
 @pytest.mark.parametrize("tool", ["ours", "another"])

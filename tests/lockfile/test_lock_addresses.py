@@ -75,6 +75,12 @@ def of_a_colleague(root):
     return get(WHAT, root, mirrors=[other])
 
 
+def from_the_bucket_before(root):
+    get("s3://openneuro.org/ds000700", root)
+    assert not neurofetch.get(WHAT, root, progress="none").bytes_moved
+    return root
+
+
 def brought_by_a_lock(root):
     lock = neurofetch.lock(get(WHAT, root.with_name("first")))
     assert lock.get(root, progress="none").ok
@@ -89,11 +95,15 @@ def brought_by_a_lock(root):
         left_by_another_tool,
         verified_without_receipts,
         of_a_colleague,
+        from_the_bucket_before,
         brought_by_a_lock,
     ],
 )
 @pytest.mark.parametrize("exported", [True, False], ids=["bucket", "streamed"])
-def test_however_a_file_came_its_address_is_locked(site, tmp_path, made, exported):
+def test_however_a_file_came_its_address_is_locked(site, tmp_path, monkeypatch, made, exported):
+    if made is from_the_bucket_before:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", site.bucket.url)
+        exported = True  # what is not in the bucket does not come from there
     site.add("ds000700", {"1.0.0": small_tree(subjects=4)}, export_git=exported)
     locked(made(tmp_path / "data"))
 

@@ -93,3 +93,36 @@ def test_what_only_looks_like_gits_own_comes(site, tmp_path, name):
     site.add("ds000701", {"1.0.0": {**TREE, name: b"words"}})
     assert neurofetch.get("openneuro:ds000701", tmp_path / "data", progress="none").ok
     assert (tmp_path / "data" / name).read_bytes() == b"words"
+
+
+@pytest.mark.parametrize("asked", ["@1.0.0", "", "@v1.0.0"])
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [
+        ({"dataset": {"id": "ds000999"}}, "ds000999@1.0.0"),
+        ({"snapshot": {"id": "ds000999:1.0.0"}}, "ds000999@1.0.0"),
+        ({"snapshot": {"tag": "9.9.9"}}, "ds000700@9.9.9"),
+        ({"snapshot": {"tag": 7}}, "ds000700@7"),
+    ],
+)
+def test_an_answer_about_another_version_than_was_asked_for_is_none(
+    site, tmp_path, monkeypatch, asked, which, said
+):
+    answer = site.api.answer
+
+    def other(body, may_read):
+        status, document = answer(body, may_read)
+        data = document["data"]
+        snapshot = data.get("snapshot") or data["dataset"].get("latestSnapshot") or {}
+        if snapshot.get("tag") != "1.0.0":
+            return status, document
+        data["dataset"].update(which.get("dataset", {}))
+        snapshot.update(which.get("snapshot", {}))
+        return status, document
+
+    monkeypatch.setattr(site.api, "answer", other)
+    if not asked and "tag" in which.get("snapshot", {}):
+        pytest.skip("whatever its name is, it is the newest")
+    with pytest.raises(ProtocolError, match=rf"files of {said}, and was.*Nothing was fetched"):
+        neurofetch.get(f"openneuro:ds000700{asked}", tmp_path / "data", progress="none")
+    assert not os.listdir(tmp_path)

@@ -50,9 +50,34 @@ NAMES = {
     "https://doi.org/10.18112/openneuro.ds000246.v1.0.1": VERSION,
     "doi.org/10.18112/openneuro.ds000246.v1.0.1": VERSION,
     "https://doi.org/10.18112/openneuro.ds000246": WHOLE,
+    "https://doi.org/10.18112/openneuro.ds000246.v1.0.1.": VERSION,
+    "doi:10.18112/openneuro.ds000246.v1.0.1);": VERSION,
     "https://github.com/OpenNeuroDatasets/ds000246.git": WHOLE,
     "https://github.com/OpenNeuroDatasets/ds000246/tree/1.0.1/sub-0001/meg": PART,
     "http://localhost:9876/datasets/ds000246/versions/1.0.1": VERSION,
+    **{
+        f"https://github.com/OpenNeuroDatasets/ds000246{end}": meant
+        for end, meant in {
+            "/": WHOLE,
+            "/tags": WHOLE,
+            "/releases": WHOLE,
+            "/tree/main": WHOLE,
+            "/tree/master": WHOLE,
+            "/blob/HEAD/sub-0001/meg": Address("ds000246", "", "sub-0001/meg"),
+            "/tree/1.0.1": VERSION,
+            "/blob/1.0.1/sub-0001/meg": PART,
+            "/raw/1.0.1/sub-0001/meg": PART,
+            "/raw/refs/tags/1.0.1/sub-0001/meg": PART,
+            "/commits/1.0.1/": VERSION,
+            "/releases/tag/1.0.1": VERSION,
+            "/archive/refs/tags/1.0.1.zip": VERSION,
+            "/archive/refs/tags/1.0.1.tar.gz": VERSION,
+        }.items()
+    },
+    "https://raw.githubusercontent.com/OpenNeuroDatasets/ds000246/1.0.1/sub-0001/meg": PART,
+    "https://github.com/openneurodatasets/ds000246": WHOLE,
+    "git@github.com:OpenNeuroDatasets/ds000246.git": WHOLE,
+    "ssh://git@github.com/OpenNeuroDatasets/ds000246": WHOLE,
 }
 
 
@@ -100,6 +125,10 @@ def test_what_is_about_something_else(text):
         "10.82901/nemar.on000246.v1",
         "https://doi.org/10.18112/openneuro.x",
         "https://github.com/OpenNeuroDatasets/x",
+        "https://github.com/OpenNeuroDatasets/ds000246/commit/57fecb0ccce88d000ac17538",
+        "https://github.com/OpenNeuroDatasets/ds000246/compare/1.0.0...1.0.1",
+        "https://github.com/OpenNeuroDatasets/ds000246/issues/7",
+        "https://github.com/OpenNeuroDatasets/ds000246/tree/git-annex%20x/y",
     ],
 )
 def test_what_cannot_be_understood_says_how_to_write_it(text):

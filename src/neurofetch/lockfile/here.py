@@ -32,6 +32,7 @@ __all__ = ["Here", "Seen"]
 
 _STRETCH = 2000
 """Files that are looked at together."""
+_VERSIONS = "openneuro:"
 _NONE = (
     "{} has nothing that neurofetch fetched, as far as it is written down there. Nothing was done. "
     "Name the data directory. To take every file that is in it, whoever put it there, add --all "
@@ -358,12 +359,15 @@ class Here:
         scheme, _, place = source.url.partition("://")
         prefix = place.partition("/")[2]
         base = f"{prefix}/" if scheme == "s3" and prefix else ""
-        key = "" if receipt.key == f"{base}{here.path}" else receipt.key
+        named = receipt.key
+        if named == f"{source.url.removeprefix(_VERSIONS)}/{here.path}":
+            named = here.path  # it came from the bucket, before this was a directory of a version
+        key = "" if named == f"{base}{here.path}" else named
         if receipt.url:
             return receipt.url, key
         if not receipt.version:
-            return ("" if source.objects else source.object_url(receipt.key)), key
-        url = source.object_url(receipt.key)
+            return ("" if source.objects else source.object_url(named)), key
+        url = source.object_url(named)
         return (f"{url}?versionId={receipt.version}" if url else ""), key
 
 

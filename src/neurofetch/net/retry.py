@@ -258,7 +258,7 @@ class Attempts:
                 attempt = 0 if error.progress else attempt + 1
                 wait = self.wait(attempt, error)
                 if wait is None:
-                    msg = f"{error}; gave up after {attempt} attempts"
+                    msg = f"{str(error).rstrip('.')}; gave up after {attempt} attempts"
                     gave_up = UnreachableError(msg)
                     gave_up.advice = error.advice
                     raise gave_up from error

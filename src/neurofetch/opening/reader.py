@@ -624,7 +624,7 @@ def whole_pieces(reach: Reach, origin: Origin, remote: RemoteFile) -> Iterator[b
                 failed += 1
                 wait = attempts.wait(failed, error)
                 if wait is None:
-                    msg = f"{error}; gave up after {failed} attempts"
+                    msg = f"{str(error).rstrip('.')}; gave up after {failed} attempts"
                     raise UnreachableError(msg) from error
                 attempts.stop.wait(wait)
             yield None

@@ -241,10 +241,10 @@ class OpenNeuroSource:
         try:
             answer, rows, notes = self._asked(self._address.tag)
             versions = versions_of(_at(answer.data, "dataset", "snapshots"))
-            found = self._chosen(answer, versions)
+            found = self._chosen(answer, versions, self._address.tag)
             if found is None:  # the tag was written as it stands in a DOI
                 answer, rows, notes = self._asked(self._address.tag[1:])
-                found = self._chosen(answer, versions)
+                found = self._chosen(answer, versions, self._address.tag[1:])
             self._take(answer, rows, found or {}, versions, notes)
         except SchemaError as error:
             raise self._drifted(error) from error
@@ -270,13 +270,37 @@ class OpenNeuroSource:
         ask = partial(self._api.ask, variables=variables, lists=_LISTS, read=rows.read)
         return ask(query.format(about="tag", row=_LEAST_ROW)), rows, (note,)
 
-    def _chosen(self, answer: Answer[_Row], versions: Sequence[Version]) -> dict[str, Any] | None:
+    def _check_which(self, found: Mapping[str, Any], answer: Answer[_Row], asked: str) -> None:
+        """See that the answer is about the version that was asked for.
+
+        Raises
+        ------
+        ProtocolError
+        """
+        accession = self._address.accession
+        told = _at(answer.data, "dataset", "id")
+        name, colon, _ = one_line(found.get("id")).partition(":")
+        others = [one for one in (told, name if colon else None) if one not in (None, accession)]
+        tag = found.get("tag")
+        if others or (asked and tag not in (None, asked)):
+            what = f"{others[0] if others else accession}@{tag}"
+            msg = (
+                f"{self._api.told_by} answers with the files of {one_line(what)}, and was asked "
+                f"for openneuro:{accession}{'@' if asked else ''}{asked}. Nothing was fetched. Try "
+                "again later."
+            )
+            raise ProtocolError(msg)
+
+    def _chosen(
+        self, answer: Answer[_Row], versions: Sequence[Version], asked: str
+    ) -> dict[str, Any] | None:
         """Return the version that came; None where its tag is to be written in another way."""
         accession, tag = self._address.accession, self._address.tag
         found = _at(answer.data, *(("snapshot",) if tag else ("dataset", "latestSnapshot")))
         tags = [version.tag for version in versions]
         if isinstance(found, dict) and answer.rows:
             told = found.get("tag")
+            self._check_which(found, answer, asked)
             if not tag and (not isinstance(told, str) or is_draft(told)):
                 newest(accession, "", versions)  # raises where there is only a draft
                 msg = f"{self._api.told_by}: the newest version of {accession} has no name"

@@ -22,7 +22,16 @@ _TAG = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _SHORT = re.compile(rf"(?:openneuro:/{{0,2}})?(ds[0-9]+)(?:@({_TAG}))?(?:/(.*))?", re.I | re.S)
 _IN_DOI = re.compile(rf"(ds[0-9]+)(?:\.v({_TAG}))?", re.IGNORECASE)
 _DOI_HOSTS = ("doi.org", "dx.doi.org", "www.doi.org")
-_GITHUB = "github.com"
+_GITHUB = ("github.com", "raw.githubusercontent.com")
+_MIRROR = "openneurodatasets"
+_BRANCHES = ("main", "master", "HEAD")
+"""Where the mirror has the newest version."""
+_AT_TAG = (
+    *(("archive", "refs", "tags"), ("releases", "tag"), ("raw", "refs", "tags")),
+    *(("raw", "refs", "heads"), ("tree",), ("blob",), ("raw",), ("commits",)),
+)
+"""What stands before the name of a version in the addresses of pages."""
+_NEWEST = (["releases"], ["tags"], ["branches"], ["releases", "latest"])
 
 
 class Address(NamedTuple):
@@ -104,7 +113,7 @@ def _doi_in(text: str) -> str | None:
 def _of_doi(text: str, doi: str) -> Address:
     lower = doi.lower()
     if lower.startswith(DOI):
-        found = _IN_DOI.fullmatch(doi[len(DOI) :].rstrip("/"))
+        found = _IN_DOI.fullmatch(doi[len(DOI) :].rstrip("/.,;)"))  # of a sentence
         if found is not None:
             return _address(text, found[1], found[2] or "", "")
     what = "a DOI of NEMAR, not of OpenNeuro" if lower.startswith(_NEMAR) else "no DOI of OpenNeuro"
@@ -117,20 +126,20 @@ def _of_doi(text: str, doi: str) -> Address:
 
 def _of_url(text: str, site: str) -> Address | None:
     """Return what an address of the site, or of its mirror on GitHub, leads to."""
-    plain = text if "://" in text else f"https://{text}"
+    plain = re.sub(r"^git@github\.com:", "https://github.com/", text, flags=re.IGNORECASE)
+    plain = plain if "://" in plain else f"https://{plain}"
     try:
         parts = urlsplit(plain)
         host = (parts.hostname or "").lower().removeprefix("www.")
         here = parts.netloc.lower() == urlsplit(site).netloc.lower() and "://" in text
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https"):
-        return None
     names = [unquote(name) for name in parts.path.split("/") if name]
-    if host == _GITHUB and names[:1] == ["OpenNeuroDatasets"] and len(names) > 1:
-        tag = names[3] if len(names) > 3 and names[2] in ("tree", "releases") else ""
-        return _address(text, names[1].removesuffix(".git"), tag, "/".join(names[4:]))
-    if host != "openneuro.org" and not here:
+    if host in _GITHUB and len(names) > 1 and names[0].lower() == _MIRROR:
+        if host == _GITHUB[1]:  # raw.githubusercontent.com: what is a file's own address
+            names.insert(2, "raw")
+        return _of_mirror(text, names[1].removesuffix(".git"), names[2:])
+    if parts.scheme not in ("http", "https") or (host != "openneuro.org" and not here):
         return None
     if names[:1] == ["crn"]:
         names = names[1:]
@@ -139,6 +148,25 @@ def _of_url(text: str, site: str) -> Address | None:
             raise UsageError(f"{text.partition('?')[0]!r} leads to no data set. {_FORMS}")
         return None
     return _of_pages(text, names[1], names[2:])
+
+
+def _of_mirror(text: str, accession: str, rest: list[str]) -> Address:
+    """Return what a page of the mirror on GitHub is about.
+
+    Raises
+    ------
+    UsageError
+        If it is about what may be another state than the newest version.
+    """
+    for start in _AT_TAG:
+        if rest[: len(start)] == list(start) and len(rest) > len(start):
+            tag, *names = rest[len(start) :]
+            tag = re.sub(r"\.(?:zip|tar\.gz)$", "", tag) if start[0] == "archive" else tag
+            return _address(text, accession, "" if tag in _BRANCHES else tag, "/".join(names))
+    if rest and rest not in _NEWEST:
+        what = text.partition("?")[0]
+        raise UsageError(f"{what!r} leads to no version of a data set. {_FORMS}")
+    return _address(text, accession, "", "")
 
 
 def _of_pages(text: str, accession: str, rest: list[str]) -> Address:

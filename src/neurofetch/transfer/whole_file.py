@@ -330,7 +330,9 @@ class WholeFile:
         self._failed += 1
         wait = context.attempts.wait(self._failed, error)
         if wait is None:
-            gave_up = UnreachableError(f"{error}; gave up after {self._failed} attempts")
+            gave_up = UnreachableError(
+                f"{str(error).rstrip('.')}; gave up after {self._failed} attempts"
+            )
             gave_up.advice = error.advice
             self._fail(gave_up)
             return
