@@ -35,6 +35,12 @@ FILES = {
     "both": (f"[lab]\n{static()}", f"[profile lab]\n{static('AKIAOTHER', 'other')}", "lab"),
     "twice": (f"[lab]\nregion = eu-west-1\n[a]\n[lab]\n{static()}", "", "lab"),
     "nested": (f"[lab]\n{static()}", "[profile lab]\ns3 =\n  addressing_style = path\n", "lab"),
+    "stale session": (f"[lab]\n{static()}", "[profile lab]\naws_session_token = old\n", "lab"),
+    "session alone": ("[lab]\naws_session_token = old\n", f"[profile lab]\n{static()}", "lab"),
+    "tabs": (f"[lab]\n\t{static()}".replace("\naws_secret", "\n\taws_secret"), "", "lab"),
+    "tab in heading": ("", f"[profile\tlab]\n{static()}", "lab"),
+    "words behind a heading": (f"[lab] # ours\n{static()}", "", "lab"),
+    "odd name": ("", f"[profile 12/me@lab.org]\n{static()}", "12/me@lab.org"),
     "DEFAULT": (f"[DEFAULT]\nregion = x\n[lab]\n{static()}", "", "lab"),
 }
 
@@ -47,10 +53,11 @@ def test_a_file_is_read_as_botocore_reads_it(case, home):
     profile = read_profile(name)
     assert profile.get("aws_access_key_id") == KEY_ID
     assert profile.get("aws_secret_access_key") == SECRET
+    assert profile.get("aws_session_token") == ""
     if case in ("byte order mark", "twice"):
         return  # botocore takes neither
     theirs = Session(profile=name).get_credentials()
-    assert (theirs.access_key, theirs.secret_key) == (KEY_ID, SECRET)
+    assert (theirs.access_key, theirs.secret_key, theirs.token) == (KEY_ID, SECRET, None)
 
 
 def test_the_files_are_in_the_home_where_no_variable_names_them(home, monkeypatch):
@@ -66,6 +73,19 @@ def test_a_profile_that_does_not_exist_is_told_with_the_nearest(home):
     (home / "credentials").write_text(f"[laboratory]\n{static()}[work]\n")
     with pytest.raises(CredentialsError, match=r"'labratory'.*Did you mean 'laboratory'.*work"):
         read_profile("labratory")
+
+
+@pytest.mark.parametrize(
+    ("file", "heading", "right"),
+    [("config", "lab", "profile lab"), ("credentials", "profile lab", "lab")],
+)
+@pytest.mark.parametrize("others", ["", "[default]\nregion = eu-west-1\n"])
+def test_a_profile_under_the_heading_of_the_other_file_is_told(file, heading, right, others, home):
+    (home / file).write_text(f"{others}[{heading}]\n{static()}")
+    with pytest.raises(CredentialsError) as caught:
+        read_profile("lab")
+    said = str(caught.value)
+    assert f"{home / file} has [{heading}]; in that file it must be [{right}]." in said
 
 
 def test_without_any_profile_it_is_said_how_to_make_one():

@@ -25,6 +25,9 @@ _LARGEST = 1 << 20
 """Bytes; what is longer is no file of profiles."""
 
 
+_KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What stands under a name.
@@ -112,7 +115,8 @@ def read_profile(name: str) -> Profile:
     config, credentials = _parsed(_config_file()), _parsed(_credentials_file())
     profiles = _profiles(config, credentials)
     if name not in profiles:
-        raise CredentialsError(_unknown(name, sorted(profiles)))
+        hint = _misplaced(name, config, credentials)
+        raise CredentialsError(_unknown(name, sorted(profiles), hint))
     settings = profiles[name]
     section = config.get(f"services {settings.get('services', '').strip()}", _Settings())
     services = {key: _nested(text) for key, text in section.items()}
@@ -150,14 +154,24 @@ def _credentials_file() -> str:
 def _profiles(
     config: Mapping[str, Mapping[str, str]], credentials: Mapping[str, Mapping[str, str]]
 ) -> dict[str, _Settings]:
-    """Return the settings of all profiles; where both files have one, the credentials count."""
+    """Return the settings of all profiles; where both files have one, the credentials count.
+
+    Keys are of one file: a session token of the other would not fit them.
+    """
     found: dict[str, _Settings] = {}
     for section, settings in config.items():
         kind, _, name = section.partition(" ")
         if section == "default" or (kind == "profile" and name):
             found.setdefault(name or section, _Settings()).update(settings)
     for section, settings in credentials.items():
-        found.setdefault(section, _Settings()).update(settings)
+        profile = found.setdefault(section, _Settings())
+        if settings.get(_KEYS[0]):
+            for name in _KEYS:
+                profile.pop(name, None)
+        whole = not profile.get(_KEYS[0])
+        profile.update(
+            (name, said) for name, said in settings.items() if whole or name not in _KEYS
+        )
     return found
 
 
@@ -230,8 +244,21 @@ def _nested(text: str) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, sign, value in pairs if sign}
 
 
-def _unknown(name: str, there: list[str]) -> str:
+def _misplaced(
+    name: str, config: Mapping[str, _Settings], credentials: Mapping[str, _Settings]
+) -> str:
+    """Say where a profile stands under a heading that AWS does not read; "" if it does not."""
+    if name in config:
+        return f"{_config_file()} has [{name}]; in that file it must be [profile {name}]."
+    if f"profile {name}" in credentials:
+        return f"{_credentials_file()} has [profile {name}]; in that file it must be [{name}]."
+    return ""
+
+
+def _unknown(name: str, there: list[str], hint: str) -> str:
     start = f"there is no profile {name!r} in {_config_file()} nor {_credentials_file()}."
+    if hint:
+        return f"{start} Nothing was fetched. {hint}"
     if not there:
         return (
             f"{start} Nothing was fetched. Make one with: aws configure {profile_flag(name)}; or "
