@@ -205,6 +205,44 @@ def test_a_file_that_cannot_be_read_is_told(data):
         neurofetch.lock(data)
 
 
+NO_FILES = {
+    "broken": (lambda path: path.symlink_to("nowhere"), "a link that leads to no file"),
+    "circle": (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    "pair": (lambda path: path.symlink_to(path.name + "/x"), "cannot be followed"),
+    "long": (lambda path: path.symlink_to("x" * 300), "File name too long"),
+    "up": (lambda path: path.symlink_to(".."), "a link to a folder"),
+    "away": (lambda path: path.symlink_to("/"), "a link to a folder"),
+    "pipe": (os.mkfifo, "it is no file"),
+    "linked pipe": (lambda path: (os.mkfifo(f"{path}1"), path.symlink_to(f"{path}1")), "no file"),
+}
+
+
+@pytest.mark.parametrize("case", NO_FILES)
+def test_what_is_no_file_keeps_no_lock_from_being_made_and_is_told(case, tmp_path):
+    make, said = NO_FILES[case]
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "b").mkdir()
+    make(tmp_path / "b" / "odd")
+    with pytest.warns(SelectionWarning, match=f"b/odd.*{said}"):
+        lock = neurofetch.lock(tmp_path, every=True)
+    assert [one.path for one in lock] == ["a"]
+    assert lock.check(tmp_path).ok
+
+
+def test_a_directory_without_any_file_is_told(tmp_path):
+    with pytest.raises(NothingMatchedError, match=r"there is no file in .* Check the path"):
+        neurofetch.lock(tmp_path, every=True)
+
+
+def test_a_lock_in_the_directory_is_none_of_its_files(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    neurofetch.lock(tmp_path, every=True).write(tmp_path / "paper.lock")
+    assert neurofetch.lock(tmp_path / "paper.lock").check(tmp_path).ok
+    (tmp_path / "other.lock").write_bytes(b"")
+    found = neurofetch.lock(tmp_path / "paper.lock").check(tmp_path)
+    assert [change.path for change in found] == ["other.lock"]
+
+
 def test_a_directory_without_receipts_is_told_what_helps(tmp_path):
     with pytest.raises(NothingMatchedError, match=r"--all \(every=True\)"):
         neurofetch.lock(tmp_path)

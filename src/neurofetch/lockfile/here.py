@@ -127,9 +127,10 @@ class Here:
         tuple of (list of str, list of str)
             Sorted by path; of those left out, texts for people.
         """
-        names = sorted(self.walk() if every else self.receipts)
+        left: list[str] = []
+        paths: list[str] = []
+        names = sorted(self.walk(left) if every else self.receipts)
         hidden = {os.path.realpath(path) for path in without}
-        paths, left = [], []
         for name in names:
             problem = path_problem(name)
             if not problem and not encodable(name):
@@ -142,8 +143,14 @@ class Here:
             raise NothingMatchedError(_NONE.format(self.root))
         return paths, left
 
-    def walk(self) -> Iterator[str]:
-        """Give every file below the root; programs' own folders are left out."""
+    def walk(self, left: list[str] | None = None) -> Iterator[str]:
+        """Give every file below the root; programs' own folders are left out.
+
+        Parameters
+        ----------
+        left : list of str, optional
+            Gets what is no file, with the reason, as texts for people.
+        """
         folders = [""]
         while folders:
             folder = folders.pop()
@@ -160,8 +167,10 @@ class Here:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name != ".git" and (folder or entry.name not in STATE_FOLDERS):
                         folders.append(f"{path}/")
-                elif entry.is_file():
+                elif not (problem := _no_file(entry)):
                     yield path
+                elif left is not None:
+                    left.append(f"{shown(path)}: {problem}")
 
     def look(self, paths: Iterable[str]) -> dict[str, LocalFile]:
         """Return those of the files that are here.
@@ -361,6 +370,19 @@ class Here:
             return ("" if source.objects else source.object_url(receipt.key)), key
         url = source.object_url(receipt.key)
         return (f"{url}?versionId={receipt.version}" if url else ""), key
+
+
+def _no_file(entry: os.DirEntry[str]) -> str:
+    """Say why an entry of a folder, which is none itself, is no file; "" if it is one."""
+    try:
+        if entry.is_file():
+            return ""
+        folder = entry.is_dir()
+    except OSError as error:  # links in a circle, or to where nobody may look
+        return f"a link that cannot be followed: {error.strerror or error}"
+    if entry.is_symlink():
+        return "a link to a folder" if folder else "a link that leads to no file"
+    return "it is no file"
 
 
 def _stretches(paths: Sequence[str]) -> Iterator[Sequence[str]]:

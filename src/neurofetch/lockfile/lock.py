@@ -68,6 +68,8 @@ class Lock:
         Sorted by path.
     notes : tuple of str
         What was noticed when it was made. It is no part of the lock.
+    path : str
+        The file that it was read from, which is none of the data; "" where it was made.
 
     Examples
     --------
@@ -81,6 +83,7 @@ class Lock:
     head: Head
     files: tuple[LockedFile, ...] = field(repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    path: str = field(default="", repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -106,7 +109,8 @@ class Lock:
         LockFileError
             If it cannot be read, or is not a whole lock. It names the line.
         """
-        return cls(*read_lock(_checked_path(path)))
+        where = _checked_path(path)
+        return cls(*read_lock(where), path=where)
 
     def write(self, path: Where, form: str = "lock") -> Path:
         """Write the lock file; a reader sees the old one or the new one, whole.
@@ -184,7 +188,8 @@ class Lock:
         with few_collections():
             others: list[str] = []
             if self.head.every or here.receipts:
-                others = here.paths(every=self.head.every)[0]
+                mine = [Path(self.path)] if self.path else []
+                others = here.paths(every=self.head.every, without=mine)[0]
             if self.head.query:
                 others = []  # whatever else is here was not asked for
             found = check_files(here, self.files, others, listener(progress), read_all=read_all)
@@ -436,8 +441,9 @@ def made_of(
         present = here.present(paths)
         gone = [] if len(present) == len(paths) else sorted({*paths}.difference(present))
         if not present:
-            msg = f"no file that was fetched is left in {here.root}. Nothing was done. Fetch them."
-            raise NothingMatchedError(msg)
+            which = "there is no file" if every else "no file that was fetched is left"
+            advice = "Check the path." if every else "Fetch them."
+            raise NothingMatchedError(f"{which} in {here.root}. Nothing was done. {advice}")
         if wanted is not None:
             present = _selected(present, wanted, here)
         files, changed = [], []
@@ -570,7 +576,11 @@ def _written(path: Where, content: Iterable[bytes]) -> Path:
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder", str(target))
-        write_atomically(target, content)
+        if target.exists() and not target.is_file():  # a pipe, or a device such as /dev/stdout
+            with open(target, "wb") as file:
+                file.writelines(content)
+        else:
+            write_atomically(os.path.realpath(target), content)  # what a link leads to
     except OSError as error:
         msg = f"the lock cannot be written to {target}: {error.strerror or error}. What was there"
         raise DestinationError(f"{msg} is as it was. Choose another place.") from error
