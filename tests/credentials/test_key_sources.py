@@ -405,13 +405,17 @@ def log_in(home, hours: float) -> None:
 
 
 OWN_PROCESS = """
+import logging, sys
+logging.basicConfig(level=1, stream=open(sys.argv[1], "w") if sys.argv[1:] else sys.stdout)
+if not sys.argv[1:]:
+    logging.disable()
 from neurofetch.credentials.sources import credentials_of
 from neurofetch.engine import Network
 try:
     keys = credentials_of("lab", Network()).keys()
     print(keys.key_id, keys.secret, keys.token, keys.expires < float("inf"))
-except ValueError as error:
-    print(error)
+except (ValueError, OSError) as error:
+    print(type(error).__name__, error)
 """
 """botocore reads where the home is when it is imported."""
 
@@ -435,6 +439,51 @@ def test_a_login_is_used_by_way_of_botocore_or_told_with_the_command(
     else:
         assert "the login of the profile 'lab' does not hold" in done.stdout
         assert "aws sso login --profile lab" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_login_is_in_no_log_at_any_level(home, server, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", server.url)
+    (home / "config").write_text(SSO)
+    log_in(home, 1.0)
+    words = [sys.executable, "-c", OWN_PROCESS, str(home / "log")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert KEY_ID in done.stdout
+    told = (home / "log").read_text()
+    assert "credentials of the profile 'lab' are at hand" in told
+    assert not any(secret in told for secret in (*SECRETS, "login-token"))
+
+
+DAMAGED = ["garbage", "5", "[]", "{}", "null", "", "\xff", '{"accessToken": 5}']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", [*DAMAGED, "expiresAt"], ids=[*map(repr, DAMAGED), "no time"])
+def test_a_login_whose_file_is_damaged_is_told(said, home, server, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", server.url)
+    (home / "config").write_text(SSO)
+    log_in(home, 1.0)
+    for path in (home / ".aws" / "sso" / "cache").iterdir():
+        if said == "expiresAt":
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"expiresAt": "soon"}))
+        else:
+            path.write_text(said, encoding="latin-1")
+    words = [sys.executable, "-c", OWN_PROCESS]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.startswith("CredentialsError the login of the profile 'lab' does not hold")
+    assert "aws sso login --profile lab" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_login_whose_service_is_away_is_no_login_that_is_over(home, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    (home / "config").write_text(SSO)
+    log_in(home, 1.0)
+    words = [sys.executable, "-c", OWN_PROCESS]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("UnreachableError the profile 'lab': the service that knows")
 
 
 def test_without_botocore_the_command_that_helps_is_told(home, monkeypatch):

@@ -6,7 +6,9 @@ never asked for its metadata, and a key that lies about signs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import re
 import selectors
@@ -17,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from neurofetch.credentials.keys import Credentials, Keys, checked_keys, moment
 from neurofetch.credentials.profiles import Profile, profile_flag, profile_names, read_profile
-from neurofetch.errors import CredentialsError
+from neurofetch.errors import CredentialsError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from neurofetch.net.settings import Network
 
@@ -317,16 +319,22 @@ def _of_botocore(profile: Profile) -> Keys:
     """Return the keys of a login of AWS's command, which only botocore knows how to use."""
     login = "login" if profile.get("login_session") else "sso login"
     try:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - 166 ms
+        from botocore import exceptions as theirs  # noqa: PLC0415 - 166 ms
         from botocore.session import Session  # noqa: PLC0415
     except ImportError:
         raise CredentialsError(_without_botocore(profile)) from None
     try:
-        found = Session(profile=profile.name).get_credentials()
-        frozen = None if found is None else found.get_frozen_credentials()
+        with _without_details("botocore"):
+            found = Session(profile=profile.name).get_credentials()
+            frozen = None if found is None else found.get_frozen_credentials()
         problem = "" if frozen else "it gives no credentials"
-    except (BotoCoreError, ClientError) as error:
+    except (theirs.HTTPClientError, theirs.ConnectionError) as error:
+        away = f"{profile.shown}: the service that knows your login cannot be reached"
+        raise UnreachableError(f"{away} ({type(error).__name__}). Nothing was fetched.") from None
+    except (theirs.BotoCoreError, theirs.ClientError) as error:
         problem = _SECRET.sub("…", str(error).splitlines()[0])[:200]
+    except (LookupError, TypeError, ValueError, AttributeError):  # it takes its files as they are
+        problem = "what AWS's command wrote down of it is damaged"
     if problem or frozen is None:
         msg = (
             f"the login of {profile.shown} does not hold: {problem}. Nothing was fetched. Log in "
@@ -338,6 +346,18 @@ def _of_botocore(profile: Profile) -> Keys:
     return checked_keys(
         profile.shown, frozen.access_key, frozen.secret_key, frozen.token, expires=expires
     )
+
+
+@contextlib.contextmanager
+def _without_details(name: str) -> Iterator[None]:
+    """Keep a library from logging what it sends and gets, which holds keys."""
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(max(log.getEffectiveLevel(), logging.INFO))
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _without_botocore(profile: Profile) -> str:
