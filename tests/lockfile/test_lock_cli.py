@@ -305,6 +305,20 @@ def test_two_runs_at_once_bring_it_together(shell):
 # -- LAION-fMRI ------------------------------------------------------------------------------------
 
 
+def test_many_runs_at_once_copy_what_is_large(shell):
+    (shell.home / "large").mkdir()
+    for name in "abc":
+        with open(shell.home / "large" / name, "wb") as file:
+            file.truncate(100 << 20)
+            file.write(name.encode())
+    shell("neurofetch lock large --all --out a.lock")
+    words = "neurofetch get --locked a.lock new -q --from large"
+    runs = [shell.start(words) for _ in range(6)]
+    ends = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0] * 6, ends
+    assert shell("neurofetch lock new --check a.lock --hash").code == 0
+
+
 def test_a_directory_of_laion_fmri_is_locked_and_brought(shell):
     line = "laion-fmri download --subject 03 --ses 01 averages -q --data-dir laion"
     (shell.home / "laion").mkdir()

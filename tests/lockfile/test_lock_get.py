@@ -12,6 +12,8 @@ from neurofetch.errors import (
     UnknownValueError,
     UsageError,
 )
+from neurofetch.events import Planned
+from neurofetch.lockfile.copying import _Copier
 from neurofetch.lockfile.lock import Lock
 from neurofetch.lockfile.values import Head, LockedFile
 from neurofetch.model import Action, IncompleteError, Status
@@ -427,3 +429,44 @@ def test_events_tell_of_one_run(s3, lock, tmp_path):
     done = [event.outcome for event in events if type(event).__name__ == "FileDone"]
     assert sorted(one.path for one in done) == sorted(SMALL)
     assert all(one.ok for one in done)
+
+
+@pytest.mark.parametrize("when", ["before it is copied", "while it is copied"])
+@pytest.mark.parametrize("wrong", [b"", b"other"])
+def test_what_another_run_brings_meanwhile_stays_where_it_is(
+    lock, tmp_path, monkeypatch, when, wrong
+):
+    place, dest = tree(tmp_path / "place"), tmp_path / "data"
+    seen = {}
+    copy = _Copier._copy
+
+    def other_run():
+        if not seen:
+            seen[""] = 0
+            brought(lock, dest, places=place)
+            for path in SMALL:
+                if wrong and path == BOLD:
+                    (dest / path).write_bytes(wrong * 7000)
+                seen[path] = os.stat(dest / path).st_ino
+
+    def copied(copier, source, fd, step):
+        problem = copy(copier, source, fd, step)
+        other_run()
+        return problem
+
+    def listen(event):
+        if when.startswith("before") and isinstance(event, Planned):
+            other_run()
+
+    if when.startswith("while"):
+        monkeypatch.setattr(_Copier, "_copy", copied)
+    if wrong:
+        with pytest.raises(IncompleteError, match="another program wrote other bytes"):
+            lock.get(dest, places=place, progress=listen)
+        return
+    report = lock.get(dest, places=place, progress=listen)
+    assert is_all(dest)
+    assert {path: os.stat(dest / path).st_ino for path in SMALL} == {
+        path: number for path, number in seen.items() if path
+    }
+    assert Status.KEPT in {one.status for one in report}

@@ -310,6 +310,8 @@ class _Run:
             said = zip(one.hashes, file.hashes, strict=True)
             wrong = next(other for mine, other in said if mine != other)
             reason = f"the hashes in the lock contradict one another: it has no {wrong}"
+            if file.strongest not in one.hashes:  # by which it was verified
+                reason = f"another program wrote other bytes meanwhile: it has no {file.strongest}"
             failed = replace(self._outcomes[one.path], status=Status.FAILED)
             self._outcomes[one.path] = self._said(failed, reason)
         here.write()
