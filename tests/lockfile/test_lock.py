@@ -17,6 +17,7 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.lockfile.compare import State
+from neurofetch.lockfile.lock import Lock
 from neurofetch.lockfile.values import Head, LockedFile
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import Generated, S3Object, S3Server
@@ -392,3 +393,40 @@ def test_a_version_that_a_bucket_tells_is_kept_and_locked(tmp_path, monkeypatch)
         assert lock.get(tmp_path / "again", progress="none").ok
     receipts = sorted((tmp_path / "data/.neurofetch/receipts").glob("*.jsonl"))
     assert all(json.loads(line)["version"] for line in receipts[0].read_text().splitlines())
+
+
+WRONG = {
+    "other": lambda lock, _: lock.diff("paper.lock"),
+    "no other": lambda lock, _: lock.diff(None),
+    "form": lambda lock, _: lock.export(["pooch"]),
+    "form to write": lambda lock, root: lock.write(root / "x", None),
+    "file": lambda lock, _: lock.write(5),
+    "empty file": lambda lock, _: lock.write(""),
+    "file with a zero byte": lambda lock, root: lock.write(f"{root}/a\0b"),
+    "state": lambda _, root: neurofetch.lock(root, state=5),
+    "state elsewhere": lambda _, root: neurofetch.lock(root, state="../other"),
+    "state above": lambda lock, root: lock.check(root, state=".."),
+    "state below": lambda lock, root: lock.check(root, state="a/b"),
+    "every": lambda _, root: neurofetch.lock(root, every="yes"),
+    "places": lambda lock, root: lock.get(root / "new", places=None),
+    "URL as a directory": lambda lock, _: lock.get("s3://b/ds"),
+    "web as a directory": lambda lock, _: lock.plan(data_dir="https://host/ds"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_argument_of_a_wrong_kind_is_told_and_nothing_is_written(
+    case, data, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    before = sorted(map(str, tmp_path.rglob("*")))
+    with pytest.raises(neurofetch.NeurofetchError, match=r"Nothing was (done|written)|as it was"):
+        WRONG[case](Lock.read(_small(tmp_path)), data)
+    (tmp_path / "small.lock").unlink()
+    assert sorted(map(str, tmp_path.rglob("*"))) == before
+
+
+def _small(folder):
+    file = LockedFile("a", 0, (f"sha256:{sha256(b'')}",))
+    return Lock(Head("s3://b/ds", files=1), (file,)).write(folder / "small.lock")

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._shown import shown
 from neurofetch._threads import together
-from neurofetch.errors import DestinationError, NothingMatchedError, UsageError
+from neurofetch.errors import (
+    DestinationError,
+    NothingMatchedError,
+    UsageError,
+    WrongTypeError,
+)
 from neurofetch.integrity.checksums import hasher
 from neurofetch.lockfile.remembered import Fact, read_facts, write_facts
 from neurofetch.lockfile.values import path_problem, spelled
@@ -85,11 +90,11 @@ class Here:
     DestinationError
         If there is no such directory, or what is written down cannot be read.
     UsageError
-        If it has several state folders, and none was named.
+        If it has several state folders, and none was named; or if `state` can be no name of one.
     """
 
     def __init__(self, root: str | os.PathLike[str], state: str = "") -> None:
-        name = state or _state_of(DataDirectory(root).root)
+        name = _checked_state(state) or _state_of(DataDirectory(root).root)
         self.directory = DataDirectory(root, name)
         self.receipts = read_receipts(self.directory.state)
         if self.receipts.unread:
@@ -388,6 +393,17 @@ def _no_file(entry: os.DirEntry[str]) -> str:
 def _stretches(paths: Sequence[str]) -> Iterator[Sequence[str]]:
     for first in range(0, len(paths), _STRETCH):
         yield paths[first : first + _STRETCH]
+
+
+def _checked_state(state: object) -> str:
+    """Return the name of a state folder that a user gave; it is directly in the data directory."""
+    if not isinstance(state, str):
+        msg = f"state is the name of a folder, not {state!r} ({type(state).__name__})."
+        raise WrongTypeError(f"{msg} Nothing was done.")
+    if state in (".", "..") or {"/", "\0", os.sep} & set(state):
+        msg = f"state is the name of a folder in the data directory, and not {shown(state)}."
+        raise UsageError(f"{msg} Nothing was done. Leave it out, or give the name alone.")
+    return state
 
 
 def _name(digest: str) -> str:

@@ -323,6 +323,9 @@ class Lock:
         if where is None and not self.head.folder:
             msg = "no data directory was given, and the lock tells of no name for one. Nothing was"
             raise UsageError(f"{msg} done. Say where the files are to be: data_dir=...")
+        if isinstance(where, str) and "://" in where:
+            msg = f"the data directory cannot be {shown(where)}. Nothing was done. To look for the"
+            raise UsageError(f"{msg} files there: places=.")
         root = given_path(self.head.folder if where is None else where)
         files = self._chosen(query(**filters)) if filters else self.files
         return Wish(self.head, files, root, checked_places(places, root), access)
@@ -341,7 +344,16 @@ class Lock:
         ----------
         other : Lock
             Addresses do not count: the same bytes may be had from elsewhere.
+
+        Raises
+        ------
+        UsageError
+            If `other` is no lock.
         """
+        given: object = other
+        if not isinstance(given, Lock):
+            msg = f"a lock is compared with another lock, not with {given!r}. Nothing was done."
+            raise WrongTypeError(f"{msg} Read a lock file with neurofetch.lock(FILE).")
         return diff_files((self.head, self.files), (other.head, other.files))
 
 
@@ -581,7 +593,8 @@ def _written(path: Where, content: Iterable[bytes]) -> Path:
                 file.writelines(content)
         else:
             write_atomically(os.path.realpath(target), content)  # what a link leads to
-    except OSError as error:
-        msg = f"the lock cannot be written to {target}: {error.strerror or error}. What was there"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        msg = f"the lock cannot be written to {shown(str(target))}: {why}. What was there"
         raise DestinationError(f"{msg} is as it was. Choose another place.") from error
     return target
