@@ -11,8 +11,13 @@ import ssl
 import pytest
 
 import neurofetch
-from neurofetch.errors import NeurofetchError
+from neurofetch.credentials.access import Access
+from neurofetch.engine import Network
+from neurofetch.errors import NeurofetchError, TransientError
 from neurofetch.model import IncompleteError
+from neurofetch.net.client import Client
+from neurofetch.net.failures import failure
+from neurofetch.net.http1 import Request
 from testbed._guard import Guard
 from testbed._objects import xml_error
 from testbed._tls import certify
@@ -96,6 +101,20 @@ def test_a_redirect_that_leads_out_of_aws_is_not_followed_with_a_signature(aws, 
             neurofetch.get(f"s3://{BUCKET}", tmp_path / "data", profile="lab", progress="none")
         assert other.log == []
     assert not any(secret in str(caught.value) for secret in SECRETS)
+
+
+@pytest.mark.parametrize("status", [301, 400, 403])
+def test_a_region_is_learnt_from_an_answer_without_a_body(status, aws, monkeypatch):
+    monkeypatch.setenv("NEUROFETCH_PATIENCE", "0")
+    told = xml_error(status, "", "")
+    headers = {**told.headers, "x-amz-bucket-region": "eu-west-1"}
+    aws.guard.said = told.__class__(status, headers, told.blob)
+    signer = Access.checked(profile="lab").signer(Network.from_environment(), None)
+    with Client(Network.from_environment()) as client:
+        client.sign_for(f"https://{GLOBAL}/{BUCKET}/", signer)
+        with client.send(Request(f"https://{GLOBAL}/{BUCKET}/x", method="HEAD")) as response:
+            assert isinstance(failure(response), TransientError)
+    assert signer.region == "eu-west-1"
 
 
 @pytest.mark.parametrize("way", ["the lock's own source", "a place"])

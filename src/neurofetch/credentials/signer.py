@@ -24,7 +24,8 @@ _log = logging.getLogger("neurofetch")
 
 _DEFAULT_REGION = "us-east-1"
 _OVER = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-_OTHER_REGION = frozenset({"AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"})
+_OTHER_REGION = frozenset({"AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", ""})
+"""The last is of an answer to HEAD, which has no body: a header alone names the region."""
 
 
 class Used(NamedTuple):
