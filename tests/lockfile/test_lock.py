@@ -395,6 +395,35 @@ def test_a_version_that_a_bucket_tells_is_kept_and_locked(tmp_path, monkeypatch)
     assert all(json.loads(line)["version"] for line in receipts[0].read_text().splitlines())
 
 
+ODD_WORDS = {
+    "half a letter": ('"\\ud800x"', "?x"),
+    "line and direction": ('"a\\nb\\u202e"', "a\nb\u202e"),
+    "zero": ('"a\\u0000b"', "a\0b"),
+    "long": (f'"{"x" * 900_000}"', "x" * 10_000),
+    "long and escaped": ('"' + r"\u202e" * 150_000 + '"', "\u202e" * 10_000),
+    "list": ('["a"]', ""),
+    "number": ("5", ""),
+    "no JSON": ("NaN, x", ""),
+    "nested": ("[" * 90_000, ""),
+}
+
+
+@pytest.mark.parametrize("case", ODD_WORDS)
+@pytest.mark.parametrize("word", ["Name", "License", "DatasetDOI"])
+def test_whatever_a_data_set_says_of_itself_its_lock_is_written_and_read(case, word, tmp_path):
+    said, kept = ODD_WORDS[case]
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "dataset_description.json"
+    path.write_text(f'{{"{word}": {said}}}', encoding="utf-8")
+    lock = neurofetch.lock(tmp_path / "data", every=True)
+    found = {"Name": lock.head.name, "License": lock.head.license, "DatasetDOI": lock.head.doi}
+    assert found[word] == kept
+    again = neurofetch.lock(lock.write(tmp_path / "a.lock"))
+    assert again == lock
+    for form in ("croissant", "datapackage"):
+        json.loads(lock.export(form))
+
+
 WRONG = {
     "other": lambda lock, _: lock.diff("paper.lock"),
     "no other": lambda lock, _: lock.diff(None),

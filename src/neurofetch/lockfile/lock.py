@@ -54,6 +54,8 @@ __all__ = ["Lock", "lock", "made_of"]
 
 _DESCRIPTION = 1 << 20
 """Bytes. What is larger is no description of a data set."""
+_LONGEST = 10_000
+"""Letters of a name, a licence or the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -553,12 +555,17 @@ def _head(here: Here) -> Head:
     return Head(
         source.url,
         source.kind,
-        told.name,
-        told.version,
+        _writable(told.name),
+        _writable(told.version),
         source.commit,
-        told.doi,
-        _license(here.root),
+        _writable(told.doi),
+        _writable(_license(here.root)),
     )
+
+
+def _writable(text: str) -> str:
+    """Return what a data set says of itself, as a line can have it: JSON allows half a letter."""
+    return text[:_LONGEST].encode("utf-8", "replace").decode()
 
 
 def _license(root: Path) -> str:
