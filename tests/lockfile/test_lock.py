@@ -138,6 +138,30 @@ def test_what_is_remembered_may_be_damaged_or_gone(data, content):
     assert not (data.parent / "outside").exists()
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        ("ftp://host/README", ""),
+        ("https://me:secret@host/README", ""),
+        ("https://host/README?X-Amz-Signature=1", ""),
+        ("https://host/a b\n", ""),
+        ("javascript:alert(1)", ""),
+        ("", "a\0b"),
+        ("", "\ud800"),
+    ],
+)
+def test_what_others_wrote_among_what_is_remembered_goes_into_no_lock(data, tmp_path, origin):
+    neurofetch.lock(data).write(tmp_path / "a.lock")
+    neurofetch.lock(tmp_path / "a.lock").get(data, progress="none")
+    before = content_of(neurofetch.lock(data))
+    known = data / ".neurofetch/hashes.jsonl"
+    first, *rows = known.read_text().splitlines()
+    rows = [[*json.loads(row)[:5], *origin] for row in rows]
+    assert {row[4] for row in rows} == {1}
+    known.write_text("\n".join([first, *map(json.dumps, rows), ""]))
+    assert content_of(neurofetch.lock(data)) == before
+
+
 def test_quick_takes_the_hashes_that_are_known_and_reads_the_rest(data):
     events = []
     lock = neurofetch.lock(data, quick=True, progress=events.append)

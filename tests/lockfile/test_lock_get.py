@@ -1,5 +1,6 @@
 """``get --locked``: exactly what a lock names, from any place that has it, or what is gone."""
 
+import json
 import os
 import shutil
 
@@ -19,6 +20,7 @@ from neurofetch.lockfile.values import Head, LockedFile
 from neurofetch.model import Action, IncompleteError, Status
 from testbed.openneuro import BUCKET, VersionedBucket
 from testbed.s3 import Bytes, S3Server
+from tests.credential_world import static
 from tests.faces import on_disk
 from tests.lockfile_world import FILES, URL, sha256
 
@@ -237,6 +239,29 @@ def test_a_directory_that_was_fetched_from_the_source_is_as_good(s3, lock, tmp_p
     assert s3.requests() == []
     neurofetch.get(URL, tmp_path / "data", progress="none")
     assert {request.method for request in s3.requests()} == {"LIST"}
+
+
+@pytest.mark.parametrize("how", ["variable", "endpoint", "profile"])
+def test_how_a_directory_was_asked_stays_when_a_lock_is_brought_into_it(
+    s3, tmp_path, monkeypatch, how
+):
+    (tmp_path / "credentials").write_text(f"[lab]\n{static()}")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    if how == "variable":
+        asked = {}
+    else:
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        asked = {"endpoint": s3.url} | ({"profile": "lab"} if how == "profile" else {})
+    neurofetch.get(URL, tmp_path / "data", progress="none", **asked)
+    told = tmp_path / "data" / ".neurofetch" / "source.json"
+    before = json.loads(told.read_text())
+    all_of_it = neurofetch.lock(tmp_path / "data")
+    part = {path: SMALL[path] for path in ("README", "participants.tsv")}
+    made(part, url=f"{s3.url}/b/ds/").get(tmp_path / "data", progress="none")
+    assert json.loads(told.read_text()) | {"last": ""} == before | {"last": ""}
+    assert neurofetch.lock(tmp_path / "data") == all_of_it
+    assert neurofetch.verify(tmp_path / "data", remote=True, progress="none").ok
 
 
 def test_a_directory_of_another_data_set_is_left_alone(s3, lock, tmp_path):

@@ -24,7 +24,7 @@ from neurofetch.model import STATE_FOLDERS, Outcome, Plan, RemoteFile, Report, S
 from neurofetch.planning.dataset import Dataset, Selection
 from neurofetch.planning.match import Rules
 from neurofetch.sources.source import ListedSource
-from neurofetch.store.data_source import remember
+from neurofetch.store.data_source import read_sources, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from neurofetch.model import LocalFile, Step
     from neurofetch.net.client import Client
     from neurofetch.net.retry import Attempts
+    from neurofetch.store.data_source import DataSource
     from neurofetch.store.directory import DataDirectory
 
 __all__ = ["ANY", "Wish", "get_locked", "plan_locked"]
@@ -46,6 +47,8 @@ _ADVICE = (
     "What no place has may be had elsewhere: name further places with --from (places=), such as a "
     "mirror or the directory of a colleague."
 )
+_HOW_ASKED = ("server", "endpoint", "named", "profile", "signed", "requester_pays")
+"""What a data directory remembers of how its data set is asked."""
 _NOWHERE = "the lock has no address of it"
 
 
@@ -100,6 +103,19 @@ class _Version(ListedSource):
         self.commit: str = head.commit
 
 
+class _Fetcher(Fetcher):
+    """Brings what a lock names, which tells of no server that the data set is at."""
+
+    @property
+    def data_source(self) -> DataSource:
+        """The data set; how it was asked before, for what is here already, stays."""
+        source = super().data_source
+        for known in read_sources(self.directory.state):
+            if known.takes(source):
+                return replace(source, **{name: getattr(known, name) for name in _HOW_ASKED})
+        return source
+
+
 def plan_locked(wish: Wish, settings: RunSettings) -> Plan:
     """Say what `get_locked` would do.
 
@@ -145,7 +161,7 @@ class _Run:
         self._wish = wish
         self._settings = settings
         self._files = {file.path: file for file in wish.files}
-        self._fetcher = Fetcher(
+        self._fetcher = _Fetcher(
             wish.dataset,
             wish.root,
             network=settings.network,
