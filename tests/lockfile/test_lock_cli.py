@@ -254,6 +254,7 @@ def test_what_is_gone_is_named_with_code_4(shell, s3):
         ("--locked a.lock s3://b/ds", 2, "nothing from s3://b/ds"),
         ("--locked a.lock new --data-dir other", 2, "nothing from new"),
         ("--locked a.lock new --follow --bare", 2, "--follow, --bare would do nothing"),
+        ("--locked a.lock new --mirror data", 2, "Name the places with --from"),
         ("--locked a.lock new --subject 77", 3, "sub-77 does not exist"),
         ("--locked a.lock new --from none", 2, "there is no directory"),
         ("--locked none.lock new", 2, "cannot be read"),
@@ -303,6 +304,24 @@ def test_two_runs_at_once_bring_it_together(shell):
 
 
 # -- LAION-fMRI ------------------------------------------------------------------------------------
+
+
+def test_offline_a_lock_is_brought_from_folders_alone(shell, s3):
+    shell("neurofetch lock data --out a.lock")
+    s3.clear_log()
+    for number, way in enumerate(("--offline", "")):
+        env = {} if way else {"NEUROFETCH_OFFLINE": "1"}
+        (shell.home / "data" / "README").rename(shell.home / "README")
+        words = f"neurofetch get --locked a.lock new{number} {way} --from"
+        done = shell(f"{words} s3://b/ds data -q", **env)
+        assert done.code == 4
+        assert "1 of 10 files failed" in done.err
+        (shell.home / "README").rename(shell.home / "data" / "README")
+        assert shell(f"{words} data -q", **env).code == 0
+        assert on_disk(shell.home / f"new{number}") == set(CONTENT)
+    plan = document(shell("neurofetch get --locked a.lock other --offline --dry-run --json"))
+    assert plan["files_to_fetch"] == len(CONTENT)
+    assert s3.log == []
 
 
 def test_many_runs_at_once_copy_what_is_large(shell):

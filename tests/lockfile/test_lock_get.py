@@ -495,3 +495,19 @@ def test_what_another_run_brings_meanwhile_stays_where_it_is(
         path: number for path, number in seen.items() if path
     }
     assert Status.KEPT in {one.status for one in report}
+
+
+def test_what_is_all_here_needs_nothing_written(s3, lock, tmp_path):
+    dest = tmp_path / "data"
+    brought(lock, dest)
+    state = dest / ".neurofetch"
+    shutil.rmtree(state / "partial", ignore_errors=True)
+    (state / "partial").write_bytes(b"")  # where drafts are to be
+    told = (state / "source.json").read_bytes()
+    (state / "source.json").write_bytes(told.replace(b'"last": "2', b'"last": "1'))
+    (state / "hashes.jsonl").unlink()
+    s3.clear_log()
+    report = brought(lock, dest)
+    assert report.ok
+    assert not report.of(Status.FETCHED)
+    assert s3.log == []

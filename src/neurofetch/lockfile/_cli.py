@@ -127,6 +127,7 @@ def get_by_lock(arguments: argparse.Namespace, filters: Mapping[str, Any]) -> in
     common: dict[str, Any] = {name: one for name, one in filters.items() if one is not None}
     names = ("overwrite", "shard", "mix", "update", "verify")
     common |= {name: getattr(arguments, name) for name in names} | console.access(arguments)
+    common["offline"] = arguments.offline or None
     dest = arguments.url if arguments.data_dir is None else arguments.data_dir
     common |= {"places": arguments.places or (), "dest": dest}
     if arguments.dry_run:
@@ -151,6 +152,9 @@ def _check_alone(arguments: argparse.Namespace) -> None:
         hint = "Leave it out" if arguments.data_dir else "To look for the files there: --from"
         raise UsageError(f"{msg} {hint}{'' if arguments.data_dir else f' {shown(url)}'}.")
     flags = ("region", "follow", "bare", "permissive", "derivatives")
+    if arguments.mirror:
+        msg = "--mirror would do nothing with --locked. Nothing was done. Name the places with"
+        raise UsageError(f"{msg} --from: each may have any of the files.")
     idle = [f"--{flag}" for flag in flags if getattr(arguments, flag)]
     if idle:
         msg = f"{', '.join(idle)} would do nothing with --locked. Nothing was done. Leave it out."

@@ -6,6 +6,7 @@ only if it has the hash that the lock says, so a place need not be trusted.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from neurofetch._threads import few_collections
 from neurofetch.credentials.access import Access
 from neurofetch.display.log import logged
+from neurofetch.errors import DestinationError, UnsafeNameError
 from neurofetch.events import Event, FileDone, Finished, Planned
 from neurofetch.fetcher import Fetcher
 from neurofetch.lockfile.copying import copy_in
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from neurofetch.store.directory import DataDirectory
 
 __all__ = ["ANY", "Wish", "get_locked", "plan_locked"]
+
+_log = logging.getLogger("neurofetch")
 
 ANY = "lock"
 """What a data directory is of where its lock tells of no data set."""
@@ -341,7 +345,12 @@ class _Run:
     def _remember(self, *, mix: bool) -> None:
         """Write down which data set this is, and which version of it, as the lock says."""
         where = self._fetcher.directory
-        where.source = remember(where.state, self._fetcher.data_source, mix=mix)
+        try:
+            where.source = remember(where.state, self._fetcher.data_source, mix=mix)
+        except (OSError, UnsafeNameError) as error:  # all may be here, and nothing to write
+            if isinstance(error, DestinationError):
+                raise
+            _log.debug("the source cannot be written down: %s", error)
 
 
 class _Listener:

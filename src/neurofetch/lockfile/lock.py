@@ -213,6 +213,7 @@ class Lock:
         mix: bool = False,
         update: bool = False,
         verify: bool = False,
+        offline: bool | None = None,
         progress: How = "none",
         **filters: Values,
     ) -> Plan:
@@ -221,7 +222,7 @@ class Lock:
         Parameters
         ----------
         dest, data_dir, places, profile, signed, requester_pays, endpoint
-        overwrite, shard, mix, update, verify, progress, **filters
+        overwrite, shard, mix, update, verify, offline, progress, **filters
             As for `get`.
         """
         settings = RunSettings.checked(
@@ -230,6 +231,7 @@ class Lock:
             verify=verify,
             mix=mix,
             update=update,
+            offline=offline,
             progress=progress,
             dry_run=True,
         )
@@ -256,6 +258,7 @@ class Lock:
         mix: bool = False,
         update: bool = False,
         verify: bool = False,
+        offline: bool | None = None,
         progress: How = None,
         **filters: Values,
     ) -> Report:
@@ -277,6 +280,9 @@ class Lock:
             and at AWS to the bucket of the data set; never those to another address in the lock.
         n_jobs, overwrite, shard, limit_rate, patience, mix, update, verify, progress
             As for `neurofetch.get`.
+        offline : bool, optional
+            Do not use the network: only directories in `places` are looked at. By default what
+            the environment says (``NEUROFETCH_OFFLINE``).
         **filters
             As for `neurofetch.get`: only these files of the lock.
 
@@ -303,6 +309,7 @@ class Lock:
             verify=verify,
             mix=mix,
             update=update,
+            offline=offline,
         )
         access = Access.checked(
             profile=profile, signed=signed, requester_pays=requester_pays, endpoint=endpoint
