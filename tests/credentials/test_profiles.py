@@ -125,6 +125,13 @@ def test_a_folder_in_the_place_of_a_file_is_named(home):
         read_profile("lab")
 
 
+@pytest.mark.parametrize("name", ["config", "credentials"])
+def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(name, home):
+    os.mkfifo(home / name)
+    with pytest.raises(ConfigError, match=f"{name}, where AWS keeps profiles.*it is a pipe"):
+        read_profile("lab")
+
+
 def test_a_profile_shows_nothing_of_what_is_in_it(home):
     (home / "credentials").write_text(f"[lab]\n{static()}")
     assert not any(secret in repr(read_profile("lab")) for secret in SECRETS)
@@ -144,8 +151,11 @@ def test_region_and_endpoint_of_a_profile_count_where_nothing_else_says_it(home,
     assert access.location() == ("https://env.example.org", "eu-north-1", False)
     named = Access.checked(profile="lab", endpoint="https://mine.example.org")
     assert named.location().endpoint == "https://mine.example.org"
-    monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert access.location() == (None, "eu-north-1", False)
+    assert Access.checked(signed=True).location().endpoint is None
+    assert named.location().endpoint == "https://mine.example.org"
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
     assert access.location().endpoint is None
 
 

@@ -6,14 +6,16 @@ files hold secrets, so nothing of a line is ever shown but the name of its secti
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
+import stat
 from configparser import Error, MissingSectionHeaderError, ParsingError, RawConfigParser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import ConfigError, CredentialsError
-from neurofetch.net.settings import REGION, checked_endpoint
+from neurofetch.net.settings import REGION, checked_endpoint, ignores_endpoints
 from neurofetch.planning.suggest import nearest, shorten
 
 if TYPE_CHECKING:
@@ -89,11 +91,10 @@ class Profile:
         ConfigError
             If it names one by what is no URL.
         """
-        ignored = os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "")
-        ignored = ignored or self.get("ignore_configured_endpoint_urls")
+        ignored = self.get("ignore_configured_endpoint_urls").lower() == "true"
         text = self.services.get(service, {}).get("endpoint_url", "").strip()
         text = text or self.get("endpoint_url")
-        if not text or ignored.strip().lower() == "true":
+        if not text or ignored or ignores_endpoints():
             return None
         return checked_endpoint(text, f"endpoint_url of {self.shown}")
 
@@ -204,8 +205,7 @@ def _read(path: str) -> tuple[dict[str, _Settings], str]:
     """Return what a file says, and what is wrong with it; nothing is raised that holds a line."""
     parser = RawConfigParser(default_section="\0", strict=False, empty_lines_in_values=False)
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read(_LARGEST + 1)
+        text = _text(path)
         if len(text) > _LARGEST:
             return {}, f"it is longer than {_LARGEST} bytes"
         parser.read_string(text)
@@ -218,6 +218,14 @@ def _read(path: str) -> tuple[dict[str, _Settings], str]:
     except Error as error:
         return {}, _where(error)
     return {_plain(name): _Settings(parser.items(name)) for name in parser.sections()}, ""
+
+
+def _text(path: str) -> str:
+    """Return the start of a file; a pipe is none, since to open one may wait for ever."""
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        raise OSError(errno.ESPIPE, "it is a pipe, and is needed more than once")
+    with open(path, encoding="utf-8-sig") as file:
+        return file.read(_LARGEST + 1)
 
 
 def _where(error: Error) -> str:
