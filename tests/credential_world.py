@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
 import sys
 from typing import TYPE_CHECKING
 
+from neurofetch.lockfile.lock import Lock
+from neurofetch.lockfile.values import Head, LockedFile
 from testbed.s3 import Guard, S3Server
 
 if TYPE_CHECKING:
@@ -76,3 +79,12 @@ def guarded(objects=None, *, region: str = "us-east-1", **guard) -> S3Server:
     """Return a server that lets in who signs with a key of ours."""
     made = Guard(keys_of(), region=region, **guard)
     return S3Server({"b": dict(DATASET if objects is None else objects)}, guard=made)
+
+
+def lock_of(objects, source, address):
+    """Return a lock that nobody's server had a part in."""
+    files = tuple(
+        LockedFile(key, len(blob), (f"sha256:{hashlib.sha256(blob).hexdigest()}",), address(key))
+        for key, blob in sorted(objects.items())
+    )
+    return Lock(Head(source, files=len(files), bytes=sum(map(len, objects.values()))), files)

@@ -11,12 +11,18 @@ import ssl
 import pytest
 
 import neurofetch
-from neurofetch.errors import NeurofetchError
+from neurofetch.credentials.access import Access
+from neurofetch.engine import Network
+from neurofetch.errors import NeurofetchError, TransientError
+from neurofetch.model import IncompleteError
+from neurofetch.net.client import Client
+from neurofetch.net.failures import failure
+from neurofetch.net.http1 import Request
 from testbed._guard import Guard
 from testbed._objects import xml_error
 from testbed._tls import certify
 from testbed.s3 import S3Server
-from tests.credential_world import DATASET, SECRETS, forget_aws, keys_of, static
+from tests.credential_world import DATASET, SECRETS, forget_aws, keys_of, lock_of, static
 
 BUCKET = "my.data"  # with a dot, the bucket's name is in the path
 GLOBAL, THERE = "s3.amazonaws.com", "s3.eu-west-1.amazonaws.com"
@@ -95,3 +101,43 @@ def test_a_redirect_that_leads_out_of_aws_is_not_followed_with_a_signature(aws, 
             neurofetch.get(f"s3://{BUCKET}", tmp_path / "data", profile="lab", progress="none")
         assert other.log == []
     assert not any(secret in str(caught.value) for secret in SECRETS)
+
+
+@pytest.mark.parametrize("status", [301, 400, 403])
+def test_a_region_is_learnt_from_an_answer_without_a_body(status, aws, monkeypatch):
+    monkeypatch.setenv("NEUROFETCH_PATIENCE", "0")
+    told = xml_error(status, "", "")
+    headers = {**told.headers, "x-amz-bucket-region": "eu-west-1"}
+    aws.guard.said = told.__class__(status, headers, told.blob)
+    signer = Access.checked(profile="lab").signer(Network.from_environment(), None)
+    with Client(Network.from_environment()) as client:
+        client.sign_for(f"https://{GLOBAL}/{BUCKET}/", signer)
+        with client.send(Request(f"https://{GLOBAL}/{BUCKET}/x", method="HEAD")) as response:
+            assert isinstance(failure(response), TransientError)
+    assert signer.region == "eu-west-1"
+
+
+@pytest.mark.parametrize("way", ["the lock's own source", "a place"])
+def test_other_buckets_at_the_same_server_get_no_signature_from_a_lock(
+    way, aws, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("NEUROFETCH_PATIENCE", "0")
+    others = {key for key in DATASET if "sub-01" in key}
+    source, places = (f"s3://{BUCKET}", ()) if way != "a place" else ("", f"s3://{BUCKET}/mirror")
+    locked = lock_of(
+        DATASET,
+        source,
+        lambda key: f"https://{THERE}/{'others' if key in others else BUCKET}/{key}",
+    )
+    with pytest.raises(IncompleteError):
+        locked.get(
+            tmp_path / "data", places=places, profile="lab", requester_pays=True, progress="none"
+        )
+    secret = ("authorization", "x-amz-request-payer")
+    asked = [
+        (request.target.split("/")[1], any(name in request.headers for name in secret))
+        for request in aws.log
+    ]
+    assert {*asked} == {(BUCKET, True), ("others", False)}
+    assert all((tmp_path / "data" / key).exists() for key in {*DATASET} - others)

@@ -193,7 +193,16 @@ FAILING = {
     "number": (printing(process_keys(AccessKeyId=7)), "characters that no key has"),
     "no time": (printing(process_keys(Expiration="soon")), "is no time in ISO"),
     "over": (printing(process_keys(Expiration="2020-01-01T00:00:00Z")), "have expired"),
-    "no text": ("import sys; sys.stdout.buffer.write(b'\\xff\\xfe')", "prints what is no text"),
+    "nested": ("print('[' * 200000)", "printed what is no JSON"),
+    "nested more": ("print('{\"a\":' * 200000)", "printed what is no JSON"),
+    "a large number": ("print('9' * 9999)", "printed what is no JSON"),
+    "endless": ("while True: print('y' * 999)", "printed more than 1,048,576 bytes"),
+    "endless complaint": (
+        "import sys\nwhile True: sys.stderr.write('y' * 999)",
+        "printed more than 1,048,576 bytes",
+    ),
+    "killed": ("import os; os.kill(os.getpid(), 9)", "ended with -9"),
+    "no text": ("import sys; sys.stdout.buffer.write(b'\\xff\\xfe')", "printed what is no JSON"),
 }
 
 
@@ -220,9 +229,18 @@ def test_a_program_that_cannot_be_run_is_told(line, said, home):
     assert said in refused("lab")
 
 
-def test_a_program_that_does_not_end_is_ended(home, monkeypatch):
-    monkeypatch.setattr("neurofetch.credentials.sources._PROCESS_SECONDS", 0.3)
-    of_program(home, f"import time; print({SECRET!r}, flush=True); time.sleep(60)")
+SLOW = {
+    "silent": "import time; time.sleep(60)",
+    "says something": f"import time; print({SECRET!r}, flush=True); time.sleep(60)",
+    "says no more": "import os, time; os.close(1); os.close(2); time.sleep(60)",
+    "leaves another": "import subprocess; subprocess.Popen(['sleep', '20'])",
+}
+
+
+@pytest.mark.parametrize("case", SLOW)
+def test_a_program_that_does_not_end_is_ended(case, home, monkeypatch):
+    monkeypatch.setattr("neurofetch.credentials.sources._PROCESS_SECONDS", 0.5)
+    of_program(home, SLOW[case])
     assert "did not end within" in refused("lab")
 
 
@@ -265,6 +283,18 @@ def test_a_role_by_way_of_a_variable_a_token_and_of_two_profiles(home, server, m
     monkeypatch.setenv("AWS_ROLE_ARN", ARN)
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", f"{home}/token")
     assert found() == (KEY_ID, SECRET, TOKEN)
+
+
+def test_a_source_that_has_keys_and_a_role_gives_its_keys(home, server, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+    (home / "config").write_text(
+        f"[profile me]\n{static('AKIAME', 'mine')}role_arn = {ARN}/me\nsource_profile = me\n"
+        f"[profile lab]\nrole_arn = {ARN}/lab\nsource_profile = me\n"
+    )
+    assert found("lab") == (KEY_ID, SECRET, TOKEN)
+    (asked,) = server.log  # as AWS's own tools do: its role is for those who name it
+    assert parse_qs(asked.body.decode())["RoleArn"] == [f"{ARN}/lab"]
+    assert "AKIAME/" in asked.headers["authorization"]
 
 
 def test_a_role_that_is_denied_is_told_with_the_words_of_the_service(home, server, monkeypatch):
@@ -348,7 +378,7 @@ def test_a_machine_that_refuses_is_told(status, server, monkeypatch):
     assert "the machine gives out no keys" in refused()
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"Code": "Failed"}', b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"Code": "Failed"}', b"\xff", b"[" * 60000])
 def test_what_is_no_key_of_a_machine_is_told(body, server, monkeypatch):
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/container")
     server.fault(status=200, body=body)
@@ -375,13 +405,17 @@ def log_in(home, hours: float) -> None:
 
 
 OWN_PROCESS = """
+import logging, sys
+logging.basicConfig(level=1, stream=open(sys.argv[1], "w") if sys.argv[1:] else sys.stdout)
+if not sys.argv[1:]:
+    logging.disable()
 from neurofetch.credentials.sources import credentials_of
 from neurofetch.engine import Network
 try:
     keys = credentials_of("lab", Network()).keys()
     print(keys.key_id, keys.secret, keys.token, keys.expires < float("inf"))
-except ValueError as error:
-    print(error)
+except (ValueError, OSError) as error:
+    print(type(error).__name__, error)
 """
 """botocore reads where the home is when it is imported."""
 
@@ -405,6 +439,51 @@ def test_a_login_is_used_by_way_of_botocore_or_told_with_the_command(
     else:
         assert "the login of the profile 'lab' does not hold" in done.stdout
         assert "aws sso login --profile lab" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_login_is_in_no_log_at_any_level(home, server, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", server.url)
+    (home / "config").write_text(SSO)
+    log_in(home, 1.0)
+    words = [sys.executable, "-c", OWN_PROCESS, str(home / "log")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert KEY_ID in done.stdout
+    told = (home / "log").read_text()
+    assert "credentials of the profile 'lab' are at hand" in told
+    assert not any(secret in told for secret in (*SECRETS, "login-token"))
+
+
+DAMAGED = ["garbage", "5", "[]", "{}", "null", "", "\xff", '{"accessToken": 5}']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("said", [*DAMAGED, "expiresAt"], ids=[*map(repr, DAMAGED), "no time"])
+def test_a_login_whose_file_is_damaged_is_told(said, home, server, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", server.url)
+    (home / "config").write_text(SSO)
+    log_in(home, 1.0)
+    for path in (home / ".aws" / "sso" / "cache").iterdir():
+        if said == "expiresAt":
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"expiresAt": "soon"}))
+        else:
+            path.write_text(said, encoding="latin-1")
+    words = [sys.executable, "-c", OWN_PROCESS]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.startswith("CredentialsError the login of the profile 'lab' does not hold")
+    assert "aws sso login --profile lab" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_login_whose_service_is_away_is_no_login_that_is_over(home, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    (home / "config").write_text(SSO)
+    log_in(home, 1.0)
+    words = [sys.executable, "-c", OWN_PROCESS]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("UnreachableError the profile 'lab': the service that knows")
 
 
 def test_without_botocore_the_command_that_helps_is_told(home, monkeypatch):

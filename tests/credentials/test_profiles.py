@@ -35,6 +35,12 @@ FILES = {
     "both": (f"[lab]\n{static()}", f"[profile lab]\n{static('AKIAOTHER', 'other')}", "lab"),
     "twice": (f"[lab]\nregion = eu-west-1\n[a]\n[lab]\n{static()}", "", "lab"),
     "nested": (f"[lab]\n{static()}", "[profile lab]\ns3 =\n  addressing_style = path\n", "lab"),
+    "stale session": (f"[lab]\n{static()}", "[profile lab]\naws_session_token = old\n", "lab"),
+    "session alone": ("[lab]\naws_session_token = old\n", f"[profile lab]\n{static()}", "lab"),
+    "tabs": (f"[lab]\n\t{static()}".replace("\naws_secret", "\n\taws_secret"), "", "lab"),
+    "tab in heading": ("", f"[profile\tlab]\n{static()}", "lab"),
+    "words behind a heading": (f"[lab] # ours\n{static()}", "", "lab"),
+    "odd name": ("", f"[profile 12/me@lab.org]\n{static()}", "12/me@lab.org"),
     "DEFAULT": (f"[DEFAULT]\nregion = x\n[lab]\n{static()}", "", "lab"),
 }
 
@@ -47,10 +53,11 @@ def test_a_file_is_read_as_botocore_reads_it(case, home):
     profile = read_profile(name)
     assert profile.get("aws_access_key_id") == KEY_ID
     assert profile.get("aws_secret_access_key") == SECRET
+    assert profile.get("aws_session_token") == ""
     if case in ("byte order mark", "twice"):
         return  # botocore takes neither
     theirs = Session(profile=name).get_credentials()
-    assert (theirs.access_key, theirs.secret_key) == (KEY_ID, SECRET)
+    assert (theirs.access_key, theirs.secret_key, theirs.token) == (KEY_ID, SECRET, None)
 
 
 def test_the_files_are_in_the_home_where_no_variable_names_them(home, monkeypatch):
@@ -66,6 +73,19 @@ def test_a_profile_that_does_not_exist_is_told_with_the_nearest(home):
     (home / "credentials").write_text(f"[laboratory]\n{static()}[work]\n")
     with pytest.raises(CredentialsError, match=r"'labratory'.*Did you mean 'laboratory'.*work"):
         read_profile("labratory")
+
+
+@pytest.mark.parametrize(
+    ("file", "heading", "right"),
+    [("config", "lab", "profile lab"), ("credentials", "profile lab", "lab")],
+)
+@pytest.mark.parametrize("others", ["", "[default]\nregion = eu-west-1\n"])
+def test_a_profile_under_the_heading_of_the_other_file_is_told(file, heading, right, others, home):
+    (home / file).write_text(f"{others}[{heading}]\n{static()}")
+    with pytest.raises(CredentialsError) as caught:
+        read_profile("lab")
+    said = str(caught.value)
+    assert f"{home / file} has [{heading}]; in that file it must be [{right}]." in said
 
 
 def test_without_any_profile_it_is_said_how_to_make_one():
@@ -105,6 +125,13 @@ def test_a_folder_in_the_place_of_a_file_is_named(home):
         read_profile("lab")
 
 
+@pytest.mark.parametrize("name", ["config", "credentials"])
+def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(name, home):
+    os.mkfifo(home / name)
+    with pytest.raises(ConfigError, match=f"{name}, where AWS keeps profiles.*it is a pipe"):
+        read_profile("lab")
+
+
 def test_a_profile_shows_nothing_of_what_is_in_it(home):
     (home / "credentials").write_text(f"[lab]\n{static()}")
     assert not any(secret in repr(read_profile("lab")) for secret in SECRETS)
@@ -124,8 +151,11 @@ def test_region_and_endpoint_of_a_profile_count_where_nothing_else_says_it(home,
     assert access.location() == ("https://env.example.org", "eu-north-1", False)
     named = Access.checked(profile="lab", endpoint="https://mine.example.org")
     assert named.location().endpoint == "https://mine.example.org"
-    monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert access.location() == (None, "eu-north-1", False)
+    assert Access.checked(signed=True).location().endpoint is None
+    assert named.location().endpoint == "https://mine.example.org"
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
     assert access.location().endpoint is None
 
 

@@ -9,7 +9,15 @@ from neurofetch._cli import main
 from neurofetch.errors import CredentialsError
 from neurofetch.model import IncompleteError
 from testbed.s3 import Guard, S3Server
-from tests.credential_world import DATASET, SECRETS, forget_aws, guarded, keys_of, static
+from tests.credential_world import (
+    DATASET,
+    SECRETS,
+    forget_aws,
+    guarded,
+    keys_of,
+    lock_of,
+    static,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -97,3 +105,12 @@ def test_credentials_that_cannot_be_had_are_told_before_any_byte(tmp_path, s3, p
         neurofetch.lock(paper).get(tmp_path / "again", signed=True, progress="none")
     assert s3.log == []
     assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize("count", [2, 60])
+def test_a_wrong_region_fails_none_of_the_requests_that_were_under_way(tmp_path, count):
+    many = {f"sub-{number:02}/{number}.txt": b"%d" % number for number in range(count)}
+    with guarded(many, region="eu-central-1") as s3:
+        locked = lock_of(many, "s3://b", lambda key: f"{s3.url}/b/{key}")
+        report = locked.get(tmp_path / "data", profile="lab", endpoint=s3.url, progress="none")
+    assert len(report.paths) == count

@@ -17,6 +17,7 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.lockfile.compare import State
+from neurofetch.lockfile.lock import Lock
 from neurofetch.lockfile.values import Head, LockedFile
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import Generated, S3Object, S3Server
@@ -137,6 +138,30 @@ def test_what_is_remembered_may_be_damaged_or_gone(data, content):
     assert not (data.parent / "outside").exists()
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        ("ftp://host/README", ""),
+        ("https://me:secret@host/README", ""),
+        ("https://host/README?X-Amz-Signature=1", ""),
+        ("https://host/a b\n", ""),
+        ("javascript:alert(1)", ""),
+        ("", "a\0b"),
+        ("", "\ud800"),
+    ],
+)
+def test_what_others_wrote_among_what_is_remembered_goes_into_no_lock(data, tmp_path, origin):
+    neurofetch.lock(data).write(tmp_path / "a.lock")
+    neurofetch.lock(tmp_path / "a.lock").get(data, progress="none")
+    before = content_of(neurofetch.lock(data))
+    known = data / ".neurofetch/hashes.jsonl"
+    first, *rows = known.read_text().splitlines()
+    rows = [[*json.loads(row)[:5], *origin] for row in rows]
+    assert {row[4] for row in rows} == {1}
+    known.write_text("\n".join([first, *map(json.dumps, rows), ""]))
+    assert content_of(neurofetch.lock(data)) == before
+
+
 def test_quick_takes_the_hashes_that_are_known_and_reads_the_rest(data):
     events = []
     lock = neurofetch.lock(data, quick=True, progress=events.append)
@@ -203,6 +228,44 @@ def test_a_file_that_cannot_be_read_is_told(data):
     (data / "README").chmod(0)
     with pytest.raises(DestinationError, match="README cannot be read"):
         neurofetch.lock(data)
+
+
+NO_FILES = {
+    "broken": (lambda path: path.symlink_to("nowhere"), "a link that leads to no file"),
+    "circle": (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
+    "pair": (lambda path: path.symlink_to(path.name + "/x"), "cannot be followed"),
+    "long": (lambda path: path.symlink_to("x" * 300), "File name too long"),
+    "up": (lambda path: path.symlink_to(".."), "a link to a folder"),
+    "away": (lambda path: path.symlink_to("/"), "a link to a folder"),
+    "pipe": (os.mkfifo, "it is no file"),
+    "linked pipe": (lambda path: (os.mkfifo(f"{path}1"), path.symlink_to(f"{path}1")), "no file"),
+}
+
+
+@pytest.mark.parametrize("case", NO_FILES)
+def test_what_is_no_file_keeps_no_lock_from_being_made_and_is_told(case, tmp_path):
+    make, said = NO_FILES[case]
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "b").mkdir()
+    make(tmp_path / "b" / "odd")
+    with pytest.warns(SelectionWarning, match=f"b/odd.*{said}"):
+        lock = neurofetch.lock(tmp_path, every=True)
+    assert [one.path for one in lock] == ["a"]
+    assert lock.check(tmp_path).ok
+
+
+def test_a_directory_without_any_file_is_told(tmp_path):
+    with pytest.raises(NothingMatchedError, match=r"there is no file in .* Check the path"):
+        neurofetch.lock(tmp_path, every=True)
+
+
+def test_a_lock_in_the_directory_is_none_of_its_files(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    neurofetch.lock(tmp_path, every=True).write(tmp_path / "paper.lock")
+    assert neurofetch.lock(tmp_path / "paper.lock").check(tmp_path).ok
+    (tmp_path / "other.lock").write_bytes(b"")
+    found = neurofetch.lock(tmp_path / "paper.lock").check(tmp_path)
+    assert [change.path for change in found] == ["other.lock"]
 
 
 def test_a_directory_without_receipts_is_told_what_helps(tmp_path):
@@ -355,3 +418,69 @@ def test_a_version_that_a_bucket_tells_is_kept_and_locked(tmp_path, monkeypatch)
         assert lock.get(tmp_path / "again", progress="none").ok
     receipts = sorted((tmp_path / "data/.neurofetch/receipts").glob("*.jsonl"))
     assert all(json.loads(line)["version"] for line in receipts[0].read_text().splitlines())
+
+
+ODD_WORDS = {
+    "half a letter": ('"\\ud800x"', "?x"),
+    "line and direction": ('"a\\nb\\u202e"', "a\nb\u202e"),
+    "zero": ('"a\\u0000b"', "a\0b"),
+    "long": (f'"{"x" * 900_000}"', "x" * 10_000),
+    "long and escaped": ('"' + r"\u202e" * 150_000 + '"', "\u202e" * 10_000),
+    "list": ('["a"]', ""),
+    "number": ("5", ""),
+    "no JSON": ("NaN, x", ""),
+    "nested": ("[" * 90_000, ""),
+}
+
+
+@pytest.mark.parametrize("case", ODD_WORDS)
+@pytest.mark.parametrize("word", ["Name", "License", "DatasetDOI"])
+def test_whatever_a_data_set_says_of_itself_its_lock_is_written_and_read(case, word, tmp_path):
+    said, kept = ODD_WORDS[case]
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "dataset_description.json"
+    path.write_text(f'{{"{word}": {said}}}', encoding="utf-8")
+    lock = neurofetch.lock(tmp_path / "data", every=True)
+    found = {"Name": lock.head.name, "License": lock.head.license, "DatasetDOI": lock.head.doi}
+    assert found[word] == kept
+    again = neurofetch.lock(lock.write(tmp_path / "a.lock"))
+    assert again == lock
+    for form in ("croissant", "datapackage"):
+        json.loads(lock.export(form))
+
+
+WRONG = {
+    "other": lambda lock, _: lock.diff("paper.lock"),
+    "no other": lambda lock, _: lock.diff(None),
+    "form": lambda lock, _: lock.export(["pooch"]),
+    "form to write": lambda lock, root: lock.write(root / "x", None),
+    "file": lambda lock, _: lock.write(5),
+    "empty file": lambda lock, _: lock.write(""),
+    "file with a zero byte": lambda lock, root: lock.write(f"{root}/a\0b"),
+    "state": lambda _, root: neurofetch.lock(root, state=5),
+    "state elsewhere": lambda _, root: neurofetch.lock(root, state="../other"),
+    "state above": lambda lock, root: lock.check(root, state=".."),
+    "state below": lambda lock, root: lock.check(root, state="a/b"),
+    "every": lambda _, root: neurofetch.lock(root, every="yes"),
+    "places": lambda lock, root: lock.get(root / "new", places=None),
+    "URL as a directory": lambda lock, _: lock.get("s3://b/ds"),
+    "web as a directory": lambda lock, _: lock.plan(data_dir="https://host/ds"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_argument_of_a_wrong_kind_is_told_and_nothing_is_written(
+    case, data, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    before = sorted(map(str, tmp_path.rglob("*")))
+    with pytest.raises(neurofetch.NeurofetchError, match=r"Nothing was (done|written)|as it was"):
+        WRONG[case](Lock.read(_small(tmp_path)), data)
+    (tmp_path / "small.lock").unlink()
+    assert sorted(map(str, tmp_path.rglob("*"))) == before
+
+
+def _small(folder):
+    file = LockedFile("a", 0, (f"sha256:{sha256(b'')}",))
+    return Lock(Head("s3://b/ds", files=1), (file,)).write(folder / "small.lock")

@@ -123,6 +123,52 @@ def test_two_locks_are_compared_and_one_is_made_anew(shell):
     assert told["ok"]
 
 
+@pytest.mark.parametrize(
+    "how", ["--out data/a.lock", "> data/a.lock", "--out data/sub-01/a.lock", "--out data/./a.lock"]
+)
+def test_a_lock_of_every_file_is_not_of_itself(shell, how):
+    path = how.split()[-1]
+    assert shell(f"neurofetch lock data --all {how}").code == 0
+    assert "a.lock" not in (shell.home / path).read_text()
+    done = shell(f"neurofetch lock data --check {path}")
+    assert (done.code, done.out) == (0, "10 same, 0 added, 0 changed, 0 gone\n")
+    before = (shell.home / path).read_bytes()
+    assert shell(f"neurofetch lock data --update {path}").code == 0
+    assert shell(f"neurofetch lock data --all {how}").code == 0
+    assert (shell.home / path).read_bytes() == before
+
+
+def test_an_update_loses_no_line_where_a_part_of_the_data_is_here(shell):
+    shell("neurofetch lock data --out a.lock; neurofetch lock data --all --out all.lock")
+    shell("neurofetch lock data --subject 01 --out one.lock")
+    shell("neurofetch get --locked a.lock part --from data --subject 02")
+    for lock in ("a.lock", "all.lock", "one.lock"):
+        before = (shell.home / lock).read_bytes()
+        done = shell(f"neurofetch lock part --update {lock}")
+        assert done.code in (3, 4)
+        assert "gone    sub-01/anat" in done.out or "sub-01 does not exist" in done.err
+        told = document(shell(f"neurofetch lock part --update {lock} --json"))
+        assert not told.get("ok")
+        assert (shell.home / lock).read_bytes() == before
+    done = shell("neurofetch lock part --update a.lock -q")
+    assert "a.lock was not changed: 3 files of it are not here" in done.out
+
+
+def test_a_lock_goes_to_what_is_no_file_and_to_where_a_link_leads(shell):
+    printed = shell("neurofetch lock data").out
+    assert shell("neurofetch lock data --out /dev/stdout -q | cat").out == printed
+    done = shell("mkfifo pipe; cat pipe > read.lock & neurofetch lock data --out pipe; wait")
+    assert done.code == 0
+    assert (shell.home / "read.lock").read_text() == printed
+    assert (shell.home / "pipe").is_fifo()
+    assert shell("mkdir papers; ln -s papers/a.lock a.lock; neurofetch lock data --out a.lock")
+    assert (shell.home / "a.lock").is_symlink()
+    assert (shell.home / "papers" / "a.lock").read_text() == printed
+    full = shell("neurofetch lock data --out /dev/full")
+    assert full.code == 7
+    assert "No space left" in full.err
+
+
 def test_the_lock_as_a_document(shell):
     told = document(shell("neurofetch lock data --json"))
     assert told["source"] == URL
@@ -152,6 +198,9 @@ def test_the_lock_as_a_document(shell):
         ("data --check none.lock", "cannot be read"),
         ("a.lock --quick", "read as it is"),
         ("data --out .", "it is a folder"),
+        ("a.lock --check a.lock", "To compare two locks: --diff a.lock FILE"),
+        ("a.lock --update a.lock", "Name the directory that the lock is of"),
+        ("a.lock --diff a.lock", "is a file, and no data directory"),
     ],
 )
 def test_what_makes_no_sense_is_told(shell, words, said):
@@ -204,7 +253,7 @@ def test_what_is_gone_is_named_with_code_4(shell, s3):
         ("--locked a.lock s3://b/ds", 2, "nothing from s3://b/ds"),
         ("--locked a.lock new --data-dir other", 2, "nothing from new"),
         ("--locked a.lock new --follow --bare", 2, "--follow, --bare would do nothing"),
-        ("--locked a.lock new --mirror data", 2, "named with --from"),
+        ("--locked a.lock new --mirror data", 2, "Name the places with --from"),
         ("--locked a.lock new --subject 77", 3, "sub-77 does not exist"),
         ("--locked a.lock new --from none", 2, "there is no directory"),
         ("--locked none.lock new", 2, "cannot be read"),
@@ -253,6 +302,38 @@ def test_two_runs_at_once_bring_it_together(shell):
 
 
 # -- LAION-fMRI ------------------------------------------------------------------------------------
+
+
+def test_offline_a_lock_is_brought_from_folders_alone(shell, s3):
+    shell("neurofetch lock data --out a.lock")
+    s3.clear_log()
+    for number, way in enumerate(("--offline", "")):
+        env = {} if way else {"NEUROFETCH_OFFLINE": "1"}
+        (shell.home / "data" / "README").rename(shell.home / "README")
+        words = f"neurofetch get --locked a.lock new{number} {way} --from"
+        done = shell(f"{words} s3://b/ds data -q", **env)
+        assert done.code == 4
+        assert "1 of 10 files failed" in done.err
+        (shell.home / "README").rename(shell.home / "data" / "README")
+        assert shell(f"{words} data -q", **env).code == 0
+        assert on_disk(shell.home / f"new{number}") == set(CONTENT)
+    plan = document(shell("neurofetch get --locked a.lock other --offline --dry-run --json"))
+    assert plan["files_to_fetch"] == len(CONTENT)
+    assert s3.log == []
+
+
+def test_many_runs_at_once_copy_what_is_large(shell):
+    (shell.home / "large").mkdir()
+    for name in "abc":
+        with open(shell.home / "large" / name, "wb") as file:
+            file.truncate(100 << 20)
+            file.write(name.encode())
+    shell("neurofetch lock large --all --out a.lock")
+    words = "neurofetch get --locked a.lock new -q --from large"
+    runs = [shell.start(words) for _ in range(6)]
+    ends = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0] * 6, ends
+    assert shell("neurofetch lock new --check a.lock --hash").code == 0
 
 
 def test_a_directory_of_laion_fmri_is_locked_and_brought(shell):

@@ -1,5 +1,6 @@
 """``get --locked``: exactly what a lock names, from any place that has it, or what is gone."""
 
+import json
 import os
 import shutil
 import time
@@ -13,11 +14,14 @@ from neurofetch.errors import (
     UnknownValueError,
     UsageError,
 )
+from neurofetch.events import Planned
+from neurofetch.lockfile.copying import _Copier
 from neurofetch.lockfile.lock import Lock
 from neurofetch.lockfile.values import Head, LockedFile
 from neurofetch.model import Action, IncompleteError, Status
 from testbed.openneuro import BUCKET, VersionedBucket
 from testbed.s3 import Bytes, S3Server
+from tests.credential_world import static
 from tests.faces import on_disk
 from tests.lockfile_world import FILES, URL, sha256
 
@@ -255,6 +259,29 @@ def test_a_directory_that_was_fetched_from_the_source_is_as_good(s3, lock, tmp_p
     assert {request.method for request in s3.requests()} == {"LIST"}
 
 
+@pytest.mark.parametrize("how", ["variable", "endpoint", "profile"])
+def test_how_a_directory_was_asked_stays_when_a_lock_is_brought_into_it(
+    s3, tmp_path, monkeypatch, how
+):
+    (tmp_path / "credentials").write_text(f"[lab]\n{static()}")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    if how == "variable":
+        asked = {}
+    else:
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        asked = {"endpoint": s3.url} | ({"profile": "lab"} if how == "profile" else {})
+    neurofetch.get(URL, tmp_path / "data", progress="none", **asked)
+    told = tmp_path / "data" / ".neurofetch" / "source.json"
+    before = json.loads(told.read_text())
+    all_of_it = neurofetch.lock(tmp_path / "data")
+    part = {path: SMALL[path] for path in ("README", "participants.tsv")}
+    made(part, url=f"{s3.url}/b/ds/").get(tmp_path / "data", progress="none")
+    assert json.loads(told.read_text()) | {"last": ""} == before | {"last": ""}
+    assert neurofetch.lock(tmp_path / "data") == all_of_it
+    assert neurofetch.verify(tmp_path / "data", remote=True, progress="none").ok
+
+
 def test_a_directory_of_another_data_set_is_left_alone(s3, lock, tmp_path):
     neurofetch.get("s3://mirror/copies", tmp_path / "data", progress="none")
     with pytest.raises(OtherDatasetError):
@@ -445,3 +472,60 @@ def test_events_tell_of_one_run(s3, lock, tmp_path):
     done = [event.outcome for event in events if type(event).__name__ == "FileDone"]
     assert sorted(one.path for one in done) == sorted(SMALL)
     assert all(one.ok for one in done)
+
+
+@pytest.mark.parametrize("when", ["before it is copied", "while it is copied"])
+@pytest.mark.parametrize("wrong", [b"", b"other"])
+def test_what_another_run_brings_meanwhile_stays_where_it_is(
+    lock, tmp_path, monkeypatch, when, wrong
+):
+    place, dest = tree(tmp_path / "place"), tmp_path / "data"
+    seen = {}
+    copy = _Copier._copy
+
+    def other_run():
+        if not seen:
+            seen[""] = 0
+            brought(lock, dest, places=place)
+            for path in SMALL:
+                if wrong and path == BOLD:
+                    (dest / path).write_bytes(wrong * 7000)
+                seen[path] = os.stat(dest / path).st_ino
+
+    def copied(copier, source, fd, step):
+        problem = copy(copier, source, fd, step)
+        other_run()
+        return problem
+
+    def listen(event):
+        if when.startswith("before") and isinstance(event, Planned):
+            other_run()
+
+    if when.startswith("while"):
+        monkeypatch.setattr(_Copier, "_copy", copied)
+    if wrong:
+        with pytest.raises(IncompleteError, match="another program wrote other bytes"):
+            lock.get(dest, places=place, progress=listen)
+        return
+    report = lock.get(dest, places=place, progress=listen)
+    assert is_all(dest)
+    assert {path: os.stat(dest / path).st_ino for path in SMALL} == {
+        path: number for path, number in seen.items() if path
+    }
+    assert Status.KEPT in {one.status for one in report}
+
+
+def test_what_is_all_here_needs_nothing_written(s3, lock, tmp_path):
+    dest = tmp_path / "data"
+    brought(lock, dest)
+    state = dest / ".neurofetch"
+    shutil.rmtree(state / "partial", ignore_errors=True)
+    (state / "partial").write_bytes(b"")  # where drafts are to be
+    told = (state / "source.json").read_bytes()
+    (state / "source.json").write_bytes(told.replace(b'"last": "2', b'"last": "1'))
+    (state / "hashes.jsonl").unlink()
+    s3.clear_log()
+    report = brought(lock, dest)
+    assert report.ok
+    assert not report.of(Status.FETCHED)
+    assert s3.log == []

@@ -185,7 +185,7 @@ def _keys(body: bytes, shown: str) -> Keys:
         if isinstance(read, dict):
             said = read
         expires = moment(str(said["Expiration"])) if said.get("Expiration") else expires
-    except ValueError:
+    except (ValueError, RecursionError):
         problem = "what came is no JSON, or has no time in ISO 8601"
     names = ("AccessKeyId", "SecretAccessKey")
     if not problem and not all(said.get(name) for name in names):

@@ -6,14 +6,16 @@ files hold secrets, so nothing of a line is ever shown but the name of its secti
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
+import stat
 from configparser import Error, MissingSectionHeaderError, ParsingError, RawConfigParser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import ConfigError, CredentialsError
-from neurofetch.net.settings import REGION, checked_endpoint
+from neurofetch.net.settings import REGION, checked_endpoint, ignores_endpoints
 from neurofetch.planning.suggest import nearest, shorten
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ __all__ = ["Profile", "profile_flag", "profile_names", "read_profile"]
 
 _LARGEST = 1 << 20
 """Bytes; what is longer is no file of profiles."""
+
+
+_KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,10 @@ class Profile:
         ConfigError
             If it names one by what is no URL.
         """
-        ignored = os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "")
-        ignored = ignored or self.get("ignore_configured_endpoint_urls")
+        ignored = self.get("ignore_configured_endpoint_urls").lower() == "true"
         text = self.services.get(service, {}).get("endpoint_url", "").strip()
         text = text or self.get("endpoint_url")
-        if not text or ignored.strip().lower() == "true":
+        if not text or ignored or ignores_endpoints():
             return None
         return checked_endpoint(text, f"endpoint_url of {self.shown}")
 
@@ -112,7 +116,8 @@ def read_profile(name: str) -> Profile:
     config, credentials = _parsed(_config_file()), _parsed(_credentials_file())
     profiles = _profiles(config, credentials)
     if name not in profiles:
-        raise CredentialsError(_unknown(name, sorted(profiles)))
+        hint = _misplaced(name, config, credentials)
+        raise CredentialsError(_unknown(name, sorted(profiles), hint))
     settings = profiles[name]
     section = config.get(f"services {settings.get('services', '').strip()}", _Settings())
     services = {key: _nested(text) for key, text in section.items()}
@@ -150,14 +155,24 @@ def _credentials_file() -> str:
 def _profiles(
     config: Mapping[str, Mapping[str, str]], credentials: Mapping[str, Mapping[str, str]]
 ) -> dict[str, _Settings]:
-    """Return the settings of all profiles; where both files have one, the credentials count."""
+    """Return the settings of all profiles; where both files have one, the credentials count.
+
+    Keys are of one file: a session token of the other would not fit them.
+    """
     found: dict[str, _Settings] = {}
     for section, settings in config.items():
         kind, _, name = section.partition(" ")
         if section == "default" or (kind == "profile" and name):
             found.setdefault(name or section, _Settings()).update(settings)
     for section, settings in credentials.items():
-        found.setdefault(section, _Settings()).update(settings)
+        profile = found.setdefault(section, _Settings())
+        if settings.get(_KEYS[0]):
+            for name in _KEYS:
+                profile.pop(name, None)
+        whole = not profile.get(_KEYS[0])
+        profile.update(
+            (name, said) for name, said in settings.items() if whole or name not in _KEYS
+        )
     return found
 
 
@@ -190,8 +205,7 @@ def _read(path: str) -> tuple[dict[str, _Settings], str]:
     """Return what a file says, and what is wrong with it; nothing is raised that holds a line."""
     parser = RawConfigParser(default_section="\0", strict=False, empty_lines_in_values=False)
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read(_LARGEST + 1)
+        text = _text(path)
         if len(text) > _LARGEST:
             return {}, f"it is longer than {_LARGEST} bytes"
         parser.read_string(text)
@@ -204,6 +218,14 @@ def _read(path: str) -> tuple[dict[str, _Settings], str]:
     except Error as error:
         return {}, _where(error)
     return {_plain(name): _Settings(parser.items(name)) for name in parser.sections()}, ""
+
+
+def _text(path: str) -> str:
+    """Return the start of a file; a pipe is none, since to open one may wait for ever."""
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        raise OSError(errno.ESPIPE, "it is a pipe, and is needed more than once")
+    with open(path, encoding="utf-8-sig") as file:
+        return file.read(_LARGEST + 1)
 
 
 def _where(error: Error) -> str:
@@ -230,8 +252,21 @@ def _nested(text: str) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, sign, value in pairs if sign}
 
 
-def _unknown(name: str, there: list[str]) -> str:
+def _misplaced(
+    name: str, config: Mapping[str, _Settings], credentials: Mapping[str, _Settings]
+) -> str:
+    """Say where a profile stands under a heading that AWS does not read; "" if it does not."""
+    if name in config:
+        return f"{_config_file()} has [{name}]; in that file it must be [profile {name}]."
+    if f"profile {name}" in credentials:
+        return f"{_credentials_file()} has [profile {name}]; in that file it must be [{name}]."
+    return ""
+
+
+def _unknown(name: str, there: list[str], hint: str) -> str:
     start = f"there is no profile {name!r} in {_config_file()} nor {_credentials_file()}."
+    if hint:
+        return f"{start} Nothing was fetched. {hint}"
     if not there:
         return (
             f"{start} Nothing was fetched. Make one with: aws configure {profile_flag(name)}; or "

@@ -18,7 +18,7 @@ from neurofetch.net.client import Client
 from neurofetch.net.failures import failure
 from neurofetch.net.http1 import Request
 from neurofetch.net.retry import Attempts, RetryRules
-from neurofetch.net.settings import aws_domain, checked_endpoint, s3_region
+from neurofetch.net.settings import aws_domain, checked_endpoint, ignores_endpoints, s3_region
 
 if TYPE_CHECKING:
     from neurofetch.credentials.profiles import Profile
@@ -116,7 +116,7 @@ def _server(profile: Profile) -> tuple[str, str]:
     region = s3_region() or profile.region
     for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"):
         text = os.environ.get(name, "").strip()
-        if text:
+        if text and not ignores_endpoints():
             return checked_endpoint(text, name), region or "us-east-1"
     told_by_profile = profile.endpoint("sts")
     if told_by_profile:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from neurofetch.credentials.keys import Credentials, Keys, scrubbed
@@ -18,13 +18,27 @@ from neurofetch.net.settings import REGION
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Signer", "server_of"]
+__all__ = ["Signer", "Used", "server_of"]
 
 _log = logging.getLogger("neurofetch")
 
 _DEFAULT_REGION = "us-east-1"
 _OVER = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-_OTHER_REGION = frozenset({"AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"})
+_OTHER_REGION = frozenset({"AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", ""})
+"""The last is of an answer to HEAD, which has no body: a header alone names the region."""
+
+
+class Used(NamedTuple):
+    """With what a request was signed.
+
+    Parameters
+    ----------
+    keys : Keys
+    region : str
+    """
+
+    keys: Keys
+    region: str
 
 
 class Signer:
@@ -84,8 +98,8 @@ class Signer:
         target: str,
         headers: Mapping[str, str],
         body: bytes | None = None,
-    ) -> tuple[dict[str, str], Keys]:
-        """Return the headers that a request needs beside its own, and the keys that signed it.
+    ) -> tuple[dict[str, str], Used]:
+        """Return the headers that a request needs beside its own, and what signed it.
 
         Parameters
         ----------
@@ -103,22 +117,22 @@ class Signer:
         CredentialsError, ServerError
             If there are no keys (any more).
         """
-        keys = self.credentials.keys()
+        used = Used(self.credentials.keys(), self.region)
         more = {"x-amz-request-payer": "requester"} if self.requester_pays else {}
         amazon = {name: text for name, text in headers.items() if _is_amazons(name)}
         given = {**amazon, **more}
         pairs = [("host", host), *given.items()]
         request = self._http.HttpRequest(method, _canonical(target), self._http.HttpHeaders(pairs))
         try:
-            self._auth.aws_sign_request(request, self._config(keys, body)).result()
+            self._auth.aws_sign_request(request, self._config(used, body)).result()
         except (self._error, RuntimeError, ValueError, TypeError) as error:
             msg = f"a request cannot be signed with {self.shown}: {type(error).__name__}"
             raise CredentialsError(f"{msg}. Nothing more was asked. Check its keys.") from None
         signed = {name: text for name, text in request.headers if name.lower() != "host"}
-        return {name: text for name, text in signed.items() if name not in amazon}, keys
+        return {name: text for name, text in signed.items() if name not in amazon}, used
 
-    def _config(self, keys: Keys, body: bytes | None) -> Any:
-        auth, held = self._auth, self._provider
+    def _config(self, used: Used, body: bytes | None) -> Any:
+        auth, held, keys = self._auth, self._provider, used.keys
         if held is None or held[0] is not keys:
             new = auth.AwsCredentialsProvider.new_static(
                 keys.key_id, keys.secret, keys.token or None
@@ -127,7 +141,7 @@ class Signer:
         empty = auth.AwsSignedBodyValue.EMPTY_SHA256
         return auth.AwsSigningConfig(
             credentials_provider=held[1],
-            region=self.region,
+            region=used.region,
             service=self.service,
             use_double_uri_encode=self.service != "s3",
             should_normalize_uri_path=self.service != "s3",
@@ -135,7 +149,7 @@ class Signer:
             signed_body_header_type=auth.AwsSignedBodyHeaderType.X_AMZ_CONTENT_SHA_256,
         )
 
-    def learns(self, code: str, region: str, keys: Keys) -> str:
+    def learns(self, code: str, region: str, used: Used) -> str:
         """Take from a refusal what makes the next attempt better; say what that is, or "".
 
         Parameters
@@ -144,22 +158,25 @@ class Signer:
             The ``<Code>`` of the server.
         region : str
             The region that it names, or "".
-        keys : Keys
-            Those that signed the request.
+        used : Used
+            What signed the request.
         """
         if code in _OVER:
-            return self.credentials.renewed(keys)
-        other = region and region != self.region and REGION.fullmatch(region) is not None
-        if code in _OTHER_REGION and other and not self._corrected:
-            self._corrected = True  # once: a server that always names another is of no use
+            return self.credentials.renewed(used.keys)
+        other = region and region != used.region and REGION.fullmatch(region) is not None
+        if code not in _OTHER_REGION or not other:
+            return ""
+        if region != self.region:
+            if self._corrected:  # once: a server that always names another is of no use
+                return ""
+            self._corrected = True
             _log.debug("signing for the region %s, which the server names", region)
             self.region = region
-            return f"the bucket is in the region {region}"
-        return ""
+        return f"the bucket is in the region {region}"  # for all that were under way, too
 
-    def scrubbed(self, text: str, keys: Keys) -> str:
+    def scrubbed(self, text: str, used: Used) -> str:
         """Return what a server says, without the keys should it repeat them."""
-        return scrubbed(text, keys)
+        return scrubbed(text, used.keys)
 
 
 def server_of(url: str) -> str:

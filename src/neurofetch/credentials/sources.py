@@ -6,19 +6,23 @@ never asked for its metadata, and a key that lies about signs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import re
+import selectors
 import shlex
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 from neurofetch.credentials.keys import Credentials, Keys, checked_keys, moment
 from neurofetch.credentials.profiles import Profile, profile_flag, profile_names, read_profile
-from neurofetch.errors import CredentialsError
+from neurofetch.errors import CredentialsError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from neurofetch.net.settings import Network
 
@@ -26,6 +30,8 @@ __all__ = ["credentials_of"]
 
 _PROCESS_SECONDS = 120.0
 """A program that gives keys out may have to ask somebody; then it is over."""
+_MOST_PRINTED = 1 << 20
+"""Bytes; what prints more prints no keys."""
 _SECRET = re.compile(r"[A-Za-z0-9/+=_-]{16,}")
 """What could be a key in the words of a program."""
 _SSO = ("sso_session", "sso_start_url", "sso_account_id")
@@ -118,7 +124,8 @@ def _of_profile(name: str, network: Network, seen: tuple[str, ...] = ()) -> Keys
         way = " → ".join([*seen, name])
         msg = f"the profiles lead in a circle by source_profile: {way}. Nothing was fetched."
         raise CredentialsError(f"{msg} Let one of them have keys of its own.")
-    if profile.get("role_arn"):
+    has_keys = profile.get("aws_access_key_id") and profile.get("aws_secret_access_key")
+    if profile.get("role_arn") and not (seen and has_keys):  # which are what another asks it for
         return _of_role(profile, network, (*seen, name))
     return _own(profile, network)
 
@@ -224,32 +231,76 @@ def _of_process(profile: Profile) -> Keys:
     return checked_keys(f"{profile.shown} (credential_process)", *keys, expires=expires)
 
 
-def _printed(command: str) -> tuple[str, str]:
+def _printed(command: str) -> tuple[bytes, str]:
     """Run a program; return what it printed, and what went wrong."""
     try:
         words = [os.path.expanduser(word) for word in shlex.split(command)]
-        done = subprocess.run(
-            words, capture_output=True, check=False, timeout=_PROCESS_SECONDS, encoding="utf-8"
-        )
-    except ValueError:
-        return "", "has a quote without its other half, or prints what is no text"
+        code, out, said = _run(words)
     except subprocess.TimeoutExpired:
-        return "", f"did not end within {_PROCESS_SECONDS:.0f} s"
+        return b"", f"did not end within {_PROCESS_SECONDS:.0f} s"
+    except BufferError:
+        return b"", f"printed more than {_MOST_PRINTED:,} bytes, and was ended"
+    except ValueError:
+        return b"", "has a quote without its other half, or a letter that no command has"
     except OSError as error:
-        return "", f"cannot be run: {error.strerror or type(error).__name__}"
-    if done.returncode != 0:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        why = _SECRET.sub("…", lines[-1])[:200] if lines else ""
+        return b"", f"cannot be run: {error.strerror or type(error).__name__}"
+    if code != 0:
+        lines = [line.strip() for line in said.decode(errors="replace").splitlines()]
+        why = _SECRET.sub("…", next(filter(None, reversed(lines)), ""))[:200]
         why = "".join(c for c in why if c.isprintable())
-        return "", f"ended with {done.returncode}" + (f" ({why})" if why else "")
-    return done.stdout, ""
+        return b"", f"ended with {code}" + (f" ({why})" if why else "")
+    return out, ""
 
 
-def _read_json(text: str) -> tuple[dict[str, Any], str]:
+def _run(words: list[str]) -> tuple[int, bytes, bytes]:
+    """Run a program; return its exit code, and what it printed to stdout and to stderr.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be run.
+    subprocess.TimeoutExpired, BufferError
+        If it does not end, or does not end to print; then it is ended.
+    """
+    until = time.monotonic() + _PROCESS_SECONDS
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, bufsize=0) as process:
+        try:
+            printed: dict[Any, bytearray] = {
+                process.stdout: bytearray(),
+                process.stderr: bytearray(),
+            }
+            with selectors.DefaultSelector() as open_ones:
+                for stream in printed:
+                    open_ones.register(stream, selectors.EVENT_READ)
+                while open_ones.get_map():
+                    ready = open_ones.select(max(0.0, until - time.monotonic()))
+                    if not ready:
+                        raise subprocess.TimeoutExpired(words, _PROCESS_SECONDS)
+                    for stream in (key.fileobj for key, _ in ready):
+                        _take(stream, printed[stream], open_ones)
+            code = process.wait(max(0.0, until - time.monotonic()))
+        finally:
+            process.kill()  # which does nothing where it has ended
+    out, said = printed.values()
+    return code, bytes(out), bytes(said)
+
+
+def _take(stream: Any, printed: bytearray, open_ones: selectors.BaseSelector) -> None:
+    """Take what a program printed by now."""
+    block = stream.read(1 << 16)
+    if not block:
+        open_ones.unregister(stream)
+    printed += block
+    if len(printed) > _MOST_PRINTED:
+        raise BufferError
+
+
+def _read_json(text: bytes) -> tuple[dict[str, Any], str]:
     """Return what a program printed as a value, and what is wrong with it."""
     try:
-        said = json.loads(text)
-    except ValueError:  # which would hold all of the text
+        said = json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError):  # which would hold all of the text
         return {}, "printed what is no JSON"
     if not isinstance(said, dict):
         return {}, "printed what is no object of JSON"
@@ -268,16 +319,22 @@ def _of_botocore(profile: Profile) -> Keys:
     """Return the keys of a login of AWS's command, which only botocore knows how to use."""
     login = "login" if profile.get("login_session") else "sso login"
     try:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - 166 ms
+        from botocore import exceptions as theirs  # noqa: PLC0415 - 166 ms
         from botocore.session import Session  # noqa: PLC0415
     except ImportError:
         raise CredentialsError(_without_botocore(profile)) from None
     try:
-        found = Session(profile=profile.name).get_credentials()
-        frozen = None if found is None else found.get_frozen_credentials()
+        with _without_details("botocore"):
+            found = Session(profile=profile.name).get_credentials()
+            frozen = None if found is None else found.get_frozen_credentials()
         problem = "" if frozen else "it gives no credentials"
-    except (BotoCoreError, ClientError) as error:
+    except (theirs.HTTPClientError, theirs.ConnectionError) as error:
+        away = f"{profile.shown}: the service that knows your login cannot be reached"
+        raise UnreachableError(f"{away} ({type(error).__name__}). Nothing was fetched.") from None
+    except (theirs.BotoCoreError, theirs.ClientError) as error:
         problem = _SECRET.sub("…", str(error).splitlines()[0])[:200]
+    except (LookupError, TypeError, ValueError, AttributeError):  # it takes its files as they are
+        problem = "what AWS's command wrote down of it is damaged"
     if problem or frozen is None:
         msg = (
             f"the login of {profile.shown} does not hold: {problem}. Nothing was fetched. Log in "
@@ -289,6 +346,18 @@ def _of_botocore(profile: Profile) -> Keys:
     return checked_keys(
         profile.shown, frozen.access_key, frozen.secret_key, frozen.token, expires=expires
     )
+
+
+@contextlib.contextmanager
+def _without_details(name: str) -> Iterator[None]:
+    """Keep a library from logging what it sends and gets, which holds keys."""
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(max(log.getEffectiveLevel(), logging.INFO))
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _without_botocore(profile: Profile) -> str:

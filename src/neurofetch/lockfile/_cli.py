@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurofetch import console
 from neurofetch._shown import shown
 from neurofetch.console import ExitCode
+from neurofetch.display.text import count
 from neurofetch.errors import SelectionWarning, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["add_lock", "add_locked", "get_by_lock", "what_is_missing"]
 
 _FORMATS = ("lock", "sha256sum", "pooch", "croissant", "datapackage")
+_STDOUT = "/dev/stdout"
+"""Where a shell sends it may be a file in the directory: the lock that is being made."""
 _AT_ONCE = 1000
 """Lines that are written together."""
 
@@ -147,10 +151,10 @@ def _check_alone(arguments: argparse.Namespace) -> None:
         )
         hint = "Leave it out" if arguments.data_dir else "To look for the files there: --from"
         raise UsageError(f"{msg} {hint}{'' if arguments.data_dir else f' {shown(url)}'}.")
-    if arguments.mirror:
-        msg = "--mirror would do nothing with --locked. Nothing was done. The places in which the"
-        raise UsageError(f"{msg} files of a lock are looked for are named with --from.")
     flags = ("region", "follow", "bare", "permissive", "derivatives")
+    if arguments.mirror:
+        msg = "--mirror would do nothing with --locked. Nothing was done. Name the places with"
+        raise UsageError(f"{msg} --from: each may have any of the files.")
     idle = [f"--{flag}" for flag in flags if getattr(arguments, flag)]
     if idle:
         msg = f"{', '.join(idle)} would do nothing with --locked. Nothing was done. Leave it out."
@@ -258,7 +262,7 @@ def _made(arguments: argparse.Namespace, filters: dict[str, Any], without: Itera
 
 
 def _make(arguments: argparse.Namespace) -> int:
-    made = _made(arguments, _filters(arguments), [arguments.out] if arguments.out else [])
+    made = _made(arguments, _filters(arguments), [arguments.out or _STDOUT])
     if arguments.out:
         made.write(arguments.out, arguments.format)
         total = f"{len(made):,} files, {console.size(made.head.bytes)}"
@@ -290,6 +294,7 @@ def _print(lines: Iterable[bytes]) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     from neurofetch.lockfile.lock import Lock  # noqa: PLC0415 - not needed for --help
 
+    _check_directory(arguments, f"To compare two locks: --diff {shown(arguments.check)} FILE")
     found = Lock.read(arguments.check).check(
         _where(arguments),
         read_all=arguments.hash,
@@ -316,16 +321,33 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _update(arguments: argparse.Namespace) -> int:
-    """Make a lock anew, as it was made."""
-    from neurofetch.lockfile.lock import Lock  # noqa: PLC0415 - not needed for --help
+    """Make a lock anew, as it was made; no line of it is lost."""
+    from neurofetch.lockfile.compare import State  # noqa: PLC0415 - not needed for --help
+    from neurofetch.lockfile.lock import Lock  # noqa: PLC0415
 
+    _check_directory(arguments, "Name the directory that the lock is of")
     before = Lock.read(arguments.update)
     arguments.every = before.head.every
     made = _made(arguments, dict(before.head.query), [arguments.update])
     found = before.diff(made)
+    gone = len(found.of(State.GONE))
+    if gone:  # here may be a part of the data: what is in a lock alone is not to be lost
+        note = (
+            f"{shown(arguments.update)} was not changed: {count(gone)} of it are not here. Fetch "
+            "what is missing with get --locked; or, to make a lock without it, use --out."
+        )
+        return _show(replace(found, head=(*found.head, note)), arguments, arguments.update)
     made.write(arguments.update)
     _show(found, arguments, arguments.update)
     return ExitCode.OK
+
+
+def _check_directory(arguments: argparse.Namespace, advice: str) -> None:
+    """See that a directory is meant where a lock is held against one."""
+    where = _where(arguments)
+    if os.path.isfile(where):
+        msg = f"{shown(where)} is a file, and no data directory. Nothing was done. {advice}."
+        raise UsageError(msg)
 
 
 def _show(found: Difference, arguments: argparse.Namespace, path: str) -> int:

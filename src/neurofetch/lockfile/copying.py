@@ -143,12 +143,17 @@ class _Copier:
             return self._failed(step, "what is there is no file")
         if info.st_size != remote.size:
             return self._failed(step, f"{info.st_size:,} bytes are there, and not {remote.size:,}")
+        before = self._directory.look(want.path)
+        if before is not None and step.action is Action.FETCH:  # not when the plan was made
+            return self._came(step, before)
         with self._partials.temporary(name_of(want.path), want.path) as temporary:
             temporary.open()
             problem = self._copy(source, temporary.fd, step)
-            if problem:
+            now = None if problem else self._directory.look(want.path)
+            came = now is not None and (before is None or before.st_mtime_ns != now.st_mtime_ns)
+            if problem or (now and came and now.st_size == remote.size):
                 temporary.discard()
-                return self._failed(step, problem)
+                return self._failed(step, problem) if problem or not now else self._came(step, now)
             os.fsync(temporary.fd)
             placed = os.fstat(temporary.fd)
             self._directory.put(temporary, want.path)
@@ -158,6 +163,19 @@ class _Copier:
         seconds = time.monotonic() - began
         how = reason, placed.st_size, 0, seconds, VerificationLevel.CHECKSUM, 0, "", remote
         return Outcome(want.path, remote.key, Status.FETCHED, *how, str(remote.digest))
+
+    @staticmethod
+    def _came(step: Step, info: os.stat_result) -> Outcome:
+        """Return the outcome of a file that another process put in its place meanwhile.
+
+        It is left there, since that process may be reading it: it is held against the lock at the
+        end, as every file is.
+        """
+        why, size, key = "another process brought it meanwhile", info.st_size, step.want.remote.key
+        level, remote = VerificationLevel.SIZE, step.want.remote
+        return Outcome(
+            step.want.path, key, Status.KEPT, why, size, verification=level, remote=remote
+        )
 
     def _copy(self, source: str, fd: int, step: Step) -> str:
         """Copy the bytes of a file; say why it is not the one that is wanted, "" if it is."""

@@ -94,7 +94,7 @@ def exported(form: str, head: Head, files: Files) -> bytes:
     UsageError
         If there is no such format, or it cannot say what the lock says.
     """
-    make = FORMATS.get(form)
+    make = FORMATS.get(form) if isinstance(form, str) else None
     if make is None:
         known = ", ".join(["lock", *FORMATS])
         msg = f"there is no format {form!r}. Nothing was written. Choose one of {known}."

@@ -6,6 +6,7 @@ only if it has the hash that the lock says, so a place need not be trusted.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from neurofetch._threads import few_collections
 from neurofetch.credentials.access import Access
 from neurofetch.display.log import logged
-from neurofetch.errors import ServerError, UnreachableError
+from neurofetch.errors import DestinationError, ServerError, UnreachableError, UnsafeNameError
 from neurofetch.events import Event, FileDone, Finished, Planned
 from neurofetch.fetcher import Fetcher
 from neurofetch.lockfile.copying import copy_in
@@ -28,7 +29,7 @@ from neurofetch.planning.match import Rules
 from neurofetch.sources.ask import ask_first
 from neurofetch.sources.openneuro_rows import STREAMS, is_streamed, shared_base
 from neurofetch.sources.source import ListedSource
-from neurofetch.store.data_source import remember
+from neurofetch.store.data_source import read_sources, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,9 +41,12 @@ if TYPE_CHECKING:
     from neurofetch.model import LocalFile, Step
     from neurofetch.net.client import Client
     from neurofetch.net.retry import Attempts
+    from neurofetch.store.data_source import DataSource
     from neurofetch.store.directory import DataDirectory
 
 __all__ = ["ANY", "Wish", "get_locked", "plan_locked"]
+
+_log = logging.getLogger("neurofetch")
 
 ANY = "lock"
 """What a data directory is of where its lock tells of no data set."""
@@ -50,6 +54,8 @@ _ADVICE = (
     "What no place has may be had elsewhere: name further places with --from (places=), such as a "
     "mirror or the directory of a colleague."
 )
+_HOW_ASKED = ("server", "endpoint", "named", "profile", "signed", "requester_pays")
+"""What a data directory remembers of how its data set is asked."""
 _NOWHERE = "the lock has no address of it"
 _FEW = 16
 """Files; of more, a server is asked first whether it is there."""
@@ -122,6 +128,19 @@ class _Version(ListedSource):
         return None if remote.ranges else STREAMS
 
 
+class _Fetcher(Fetcher):
+    """Brings what a lock names, which tells of no server that the data set is at."""
+
+    @property
+    def data_source(self) -> DataSource:
+        """The data set; how it was asked before, for what is here already, stays."""
+        source = super().data_source
+        for known in read_sources(self.directory.state):
+            if known.takes(source):
+                return replace(source, **{name: getattr(known, name) for name in _HOW_ASKED})
+        return source
+
+
 def plan_locked(wish: Wish, settings: RunSettings) -> Plan:
     """Say what `get_locked` would do.
 
@@ -167,7 +186,7 @@ class _Run:
         self._wish = wish
         self._settings = settings
         self._files = {file.path: file for file in wish.files}
-        self._fetcher = Fetcher(
+        self._fetcher = _Fetcher(
             wish.dataset,
             wish.root,
             network=settings.network,
@@ -364,6 +383,8 @@ class _Run:
             said = zip(one.hashes, file.hashes, strict=True)
             wrong = next(other for mine, other in said if mine != other)
             reason = f"the hashes in the lock contradict one another: it has no {wrong}"
+            if file.strongest not in one.hashes:  # by which it was verified
+                reason = f"another program wrote other bytes meanwhile: it has no {file.strongest}"
             failed = replace(self._outcomes[one.path], status=Status.FAILED)
             self._outcomes[one.path] = self._said(failed, reason)
         here.write()
@@ -377,7 +398,12 @@ class _Run:
     def _remember(self, *, mix: bool) -> None:
         """Write down which data set this is, and which version of it, as the lock says."""
         where = self._fetcher.directory
-        where.source = remember(where.state, self._fetcher.data_source, mix=mix)
+        try:
+            where.source = remember(where.state, self._fetcher.data_source, mix=mix)
+        except (OSError, UnsafeNameError) as error:  # all may be here, and nothing to write
+            if isinstance(error, DestinationError):
+                raise
+            _log.debug("the source cannot be written down: %s", error)
 
 
 def _server(step: Step) -> str:

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._shown import shown
 from neurofetch._threads import together
-from neurofetch.errors import DestinationError, NothingMatchedError, UsageError
+from neurofetch.errors import (
+    DestinationError,
+    NothingMatchedError,
+    UsageError,
+    WrongTypeError,
+)
 from neurofetch.integrity.checksums import hasher
 from neurofetch.lockfile.remembered import Fact, read_facts, write_facts
 from neurofetch.lockfile.values import path_problem, spelled
@@ -86,11 +91,11 @@ class Here:
     DestinationError
         If there is no such directory, or what is written down cannot be read.
     UsageError
-        If it has several state folders, and none was named.
+        If it has several state folders, and none was named; or if `state` can be no name of one.
     """
 
     def __init__(self, root: str | os.PathLike[str], state: str = "") -> None:
-        name = state or _state_of(DataDirectory(root).root)
+        name = _checked_state(state) or _state_of(DataDirectory(root).root)
         self.directory = DataDirectory(root, name)
         self.receipts = read_receipts(self.directory.state)
         if self.receipts.unread:
@@ -128,9 +133,10 @@ class Here:
         tuple of (list of str, list of str)
             Sorted by path; of those left out, texts for people.
         """
-        names = sorted(self.walk() if every else self.receipts)
+        left: list[str] = []
+        paths: list[str] = []
+        names = sorted(self.walk(left) if every else self.receipts)
         hidden = {os.path.realpath(path) for path in without}
-        paths, left = [], []
         for name in names:
             problem = path_problem(name)
             if not problem and not encodable(name):
@@ -143,8 +149,14 @@ class Here:
             raise NothingMatchedError(_NONE.format(self.root))
         return paths, left
 
-    def walk(self) -> Iterator[str]:
-        """Give every file below the root; programs' own folders are left out."""
+    def walk(self, left: list[str] | None = None) -> Iterator[str]:
+        """Give every file below the root; programs' own folders are left out.
+
+        Parameters
+        ----------
+        left : list of str, optional
+            Gets what is no file, with the reason, as texts for people.
+        """
         folders = [""]
         while folders:
             folder = folders.pop()
@@ -161,8 +173,10 @@ class Here:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name != ".git" and (folder or entry.name not in STATE_FOLDERS):
                         folders.append(f"{path}/")
-                elif entry.is_file():
+                elif not (problem := _no_file(entry)):
                     yield path
+                elif left is not None:
+                    left.append(f"{shown(path)}: {problem}")
 
     def look(self, paths: Iterable[str]) -> dict[str, LocalFile]:
         """Return those of the files that are here.
@@ -371,9 +385,33 @@ class Here:
         return (f"{url}?versionId={receipt.version}" if url else ""), key
 
 
+def _no_file(entry: os.DirEntry[str]) -> str:
+    """Say why an entry of a folder, which is none itself, is no file; "" if it is one."""
+    try:
+        if entry.is_file():
+            return ""
+        folder = entry.is_dir()
+    except OSError as error:  # links in a circle, or to where nobody may look
+        return f"a link that cannot be followed: {error.strerror or error}"
+    if entry.is_symlink():
+        return "a link to a folder" if folder else "a link that leads to no file"
+    return "it is no file"
+
+
 def _stretches(paths: Sequence[str]) -> Iterator[Sequence[str]]:
     for first in range(0, len(paths), _STRETCH):
         yield paths[first : first + _STRETCH]
+
+
+def _checked_state(state: object) -> str:
+    """Return the name of a state folder that a user gave; it is directly in the data directory."""
+    if not isinstance(state, str):
+        msg = f"state is the name of a folder, not {state!r} ({type(state).__name__})."
+        raise WrongTypeError(f"{msg} Nothing was done.")
+    if state in (".", "..") or {"/", "\0", os.sep} & set(state):
+        msg = f"state is the name of a folder in the data directory, and not {shown(state)}."
+        raise UsageError(f"{msg} Nothing was done. Leave it out, or give the name alone.")
+    return state
 
 
 def _name(digest: str) -> str:

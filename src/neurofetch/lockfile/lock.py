@@ -54,6 +54,8 @@ __all__ = ["Lock", "lock", "made_of"]
 
 _DESCRIPTION = 1 << 20
 """Bytes. What is larger is no description of a data set."""
+_LONGEST = 10_000
+"""Letters of a name, a licence or the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Lock:
         Sorted by path.
     notes : tuple of str
         What was noticed when it was made. It is no part of the lock.
+    path : str
+        The file that it was read from, which is none of the data; "" where it was made.
 
     Examples
     --------
@@ -81,6 +85,7 @@ class Lock:
     head: Head
     files: tuple[LockedFile, ...] = field(repr=False)
     notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    path: str = field(default="", repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -106,7 +111,8 @@ class Lock:
         LockFileError
             If it cannot be read, or is not a whole lock. It names the line.
         """
-        return cls(*read_lock(_checked_path(path)))
+        where = _checked_path(path)
+        return cls(*read_lock(where), path=where)
 
     def write(self, path: Where, form: str = "lock") -> Path:
         """Write the lock file; a reader sees the old one or the new one, whole.
@@ -184,7 +190,8 @@ class Lock:
         with few_collections():
             others: list[str] = []
             if self.head.every or here.receipts:
-                others = here.paths(every=self.head.every)[0]
+                mine = [Path(self.path)] if self.path else []
+                others = here.paths(every=self.head.every, without=mine)[0]
             if self.head.query:
                 others = []  # whatever else is here was not asked for
             found = check_files(here, self.files, others, listener(progress), read_all=read_all)
@@ -325,6 +332,9 @@ class Lock:
         if where is None and not self.head.folder:
             msg = "no data directory was given, and the lock tells of no name for one. Nothing was"
             raise UsageError(f"{msg} done. Say where the files are to be: data_dir=...")
+        if isinstance(where, str) and "://" in where:
+            msg = f"the data directory cannot be {shown(where)}. Nothing was done. To look for the"
+            raise UsageError(f"{msg} files there: places=.")
         root = given_path(self.head.folder if where is None else where)
         files = self._chosen(query(**filters)) if filters else self.files
         return Wish(self.head, files, root, checked_places(places, root), access)
@@ -343,7 +353,16 @@ class Lock:
         ----------
         other : Lock
             Addresses do not count: the same bytes may be had from elsewhere.
+
+        Raises
+        ------
+        UsageError
+            If `other` is no lock.
         """
+        given: object = other
+        if not isinstance(given, Lock):
+            msg = f"a lock is compared with another lock, not with {given!r}. Nothing was done."
+            raise WrongTypeError(f"{msg} Read a lock file with neurofetch.lock(FILE).")
         return diff_files((self.head, self.files), (other.head, other.files))
 
 
@@ -443,8 +462,9 @@ def made_of(
         present = here.present(paths)
         gone = [] if len(present) == len(paths) else sorted({*paths}.difference(present))
         if not present:
-            msg = f"no file that was fetched is left in {here.root}. Nothing was done. Fetch them."
-            raise NothingMatchedError(msg)
+            which = "there is no file" if every else "no file that was fetched is left"
+            advice = "Check the path." if every else "Fetch them."
+            raise NothingMatchedError(f"{which} in {here.root}. Nothing was done. {advice}")
         if wanted is not None:
             present = _selected(present, wanted, here)
         files, changed = [], []
@@ -542,12 +562,17 @@ def _head(here: Here) -> Head:
     return Head(
         source.url,
         source.kind,
-        told.name,
-        told.version,
+        _writable(told.name),
+        _writable(told.version),
         source.commit,
-        told.doi,
-        _license(here.root),
+        _writable(told.doi),
+        _writable(_license(here.root)),
     )
+
+
+def _writable(text: str) -> str:
+    """Return what a data set says of itself, as a line can have it: JSON allows half a letter."""
+    return text[:_LONGEST].encode("utf-8", "replace").decode()
 
 
 def _license(root: Path) -> str:
@@ -577,8 +602,13 @@ def _written(path: Where, content: Iterable[bytes]) -> Path:
     try:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder", str(target))
-        write_atomically(target, content)
-    except OSError as error:
-        msg = f"the lock cannot be written to {target}: {error.strerror or error}. What was there"
+        if target.exists() and not target.is_file():  # a pipe, or a device such as /dev/stdout
+            with open(target, "wb") as file:
+                file.writelines(content)
+        else:
+            write_atomically(os.path.realpath(target), content)  # what a link leads to
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        msg = f"the lock cannot be written to {shown(str(target))}: {why}. What was there"
         raise DestinationError(f"{msg} is as it was. Choose another place.") from error
     return target

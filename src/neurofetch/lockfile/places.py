@@ -229,20 +229,37 @@ def sign_addresses(
     access : Access
     signer : Signer
     """
+    from neurofetch.credentials.signer import server_of  # noqa: PLC0415 - signed runs alone
+
     endpoint = access.location().endpoint
+    if endpoint:
+        client.sign_for(server_of(endpoint), signer)
+        return
     bucket = head.source.removeprefix("s3://").partition("/")[0]
-    for server, url in {_server_of(url): url for url in urls if url}.items():
-        plain = urlunsplit(urlsplit(url)._replace(query=""))
+    starts = {tuple(url.partition("?")[0].split("/", 4)[:4]) for url in urls if bucket and url}
+    for below in {_bucket_of("/".join(start), bucket) for start in starts} - {""}:
+        client.sign_for(below, signer)
+
+
+def _bucket_of(url: str, bucket: str) -> str:
+    """Return below which address a bucket is at AWS, if a URL is of it; else "".
+
+    Many buckets share a server of AWS, where their names are in the path.
+
+    Examples
+    --------
+    >>> _bucket_of("https://lab.s3.amazonaws.com/sub-01", "lab")
+    'https://lab.s3.amazonaws.com/'
+    >>> _bucket_of("https://s3.amazonaws.com/lab", "lab")
+    'https://s3.amazonaws.com/lab/'
+    >>> _bucket_of("https://s3.amazonaws.com/other", "lab")
+    ''
+    """
+    scheme, _, rest = url.partition("://")
+    server, _, first = rest.partition("/")
+    root = f"https://{server}/"
+    for below in (root, f"{root}{bucket}/" if first == bucket else ""):
         with contextlib.suppress(UsageError):  # an address of another kind
-            mine = server == _server_of(endpoint) if endpoint else _is_at_aws(plain, bucket)
-            if mine:
-                client.sign_for(server, signer)
-
-
-def _server_of(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _is_at_aws(url: str, bucket: str) -> bool:
-    return url.startswith("https://") and bool(bucket) and parse_s3_url(url)[0] == bucket
+            if scheme == "https" and below and parse_s3_url(f"{below}x") == (bucket, "x"):
+                return below
+    return ""

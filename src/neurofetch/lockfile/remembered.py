@@ -14,7 +14,7 @@ import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import UnsafeNameError
-from neurofetch.lockfile.values import spelled
+from neurofetch.lockfile.values import origin_problem, spelled
 from neurofetch.store.folder import Folder
 from neurofetch.store.owner import process_token
 from neurofetch.store.partials import name_of
@@ -98,6 +98,8 @@ def _facts(file: BinaryIO) -> Iterator[tuple[str, Fact]]:
         if not texts or not all(isinstance(one, str) for one in (path, url, key)):
             continue
         if not all(type(one) is int for one in (size, mtime_ns, listed)):
+            continue
+        if listed and origin_problem(url, key):  # whoever may write here, it goes into no lock
             continue
         if hashes and 0 <= listed <= len(hashes) and all(map(spelled, hashes[:listed])):
             yield path, Fact(size, mtime_ns, tuple(hashes), listed, url, key)

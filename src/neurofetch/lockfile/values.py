@@ -31,6 +31,7 @@ __all__ = [
     "file_of",
     "head_line",
     "head_of",
+    "origin_problem",
     "path_problem",
     "spelled",
 ]
@@ -387,7 +388,7 @@ def _file_problem(said: Mapping[str, Any]) -> str:
     unknown = [name for name in said if name not in ("path", "size", "hash", "url", "key")]
     if unknown:
         return f"it has a word that this format does not know: {unknown[0]!r}"
-    path, size, key = said.get("path"), said.get("size"), said.get("key", "")
+    path, size = said.get("path"), said.get("size")
     if not isinstance(path, str):
         return "it has no path"
     if problem := path_problem(path):
@@ -395,10 +396,21 @@ def _file_problem(said: Mapping[str, Any]) -> str:
     problem = _hash_problem(said.get("hash"))
     if not _is_count(size):
         problem = f"its size is {size!r}, and no number of bytes"
-    elif not isinstance(key, str) or "\0" in key or _has_surrogates(key):
-        problem = "its key is no text"
-    problem = problem or _url_problem(said.get("url", ""))
+    problem = problem or origin_problem(said.get("url", ""), said.get("key", ""))
     return f"of {path!r}: {problem}" if problem else ""
+
+
+def origin_problem(url: object, key: object) -> str:
+    r"""Say why no lock may have this address and this key of a file; "" if it may.
+
+    Examples
+    --------
+    >>> origin_problem("https://host/ds/README?versionId=1", ""), origin_problem("", "\0")
+    ('', 'its key is no text')
+    """
+    if not isinstance(key, str) or "\0" in key or _has_surrogates(key):
+        return "its key is no text"
+    return _url_problem(url)
 
 
 def path_problem(path: str) -> str:

@@ -136,7 +136,7 @@ class Client:
         )
         self._routes: dict[tuple[str, str], Route] = {}
         self._granted: dict[tuple[str, str, int], str] = {}
-        self._signers: dict[tuple[str, str, int], RequestSigner] = {}
+        self._signers: dict[tuple[str, str, int], dict[str, RequestSigner]] = {}
         self.may_sign: bool = False
         self.outages = Outages(network.patience, self._answers)
         self._sleep = SleepWatch()
@@ -180,11 +180,14 @@ class Client:
         ----------
         server : str
             Scheme, host and port, as ``https://host:9000``. A redirect to another one is followed
-            without a signature.
+            without a signature. With a path that ends in a slash, as ``https://host/bucket/``, only
+            what is below it is signed.
         signer : RequestSigner
         """
-        route = self._target(f"{server}/")[0]
-        self._signers[route.scheme, route.host, route.port] = signer
+        url = server if server.endswith("/") else f"{server}/"
+        route = self._target(url)[0]
+        signers = self._signers.setdefault((route.scheme, route.host, route.port), {})
+        signers[_path_of(url)] = signer
 
     def send(self, request: Request) -> Response:
         """Send a request and return the response, whatever its status; redirects are followed.
@@ -255,13 +258,16 @@ class Client:
 
         An address that carries a signature has been signed already.
         """
-        signer = self._signers.get((route.scheme, route.host, route.port))
-        if signer is None or _SIGNED in request.url:
+        signers = self._signers.get((route.scheme, route.host, route.port))
+        if signers is None or _SIGNED in request.url:
             return None
-        path = request.url.partition("://")[2].partition("#")[0].partition("/")[2]
-        more, keys = signer.sign(request.method, route.authority, f"/{path}", headers, request.body)
+        path = _path_of(request.url)
+        signer = next((one for below, one in signers.items() if path.startswith(below)), None)
+        if signer is None:
+            return None
+        more, used = signer.sign(request.method, route.authority, path, headers, request.body)
         headers.update({name: HiddenText(text) for name, text in more.items()})
-        return Signature(signer, keys)
+        return Signature(signer, used)
 
     def _said(
         self,
@@ -653,3 +659,8 @@ class Client:
 def _no_memory(request: Request) -> TransientError:
     """Return the error for a request that ran out of memory: others give theirs back."""
     return TransientError(f"{request.shown_url}: no memory is left in this process")
+
+
+def _path_of(url: str) -> str:
+    """Return path and query of a URL, as they stand in it."""
+    return "/" + url.partition("://")[2].partition("#")[0].partition("/")[2]

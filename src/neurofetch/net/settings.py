@@ -18,6 +18,7 @@ __all__ = [
     "Network",
     "aws_domain",
     "checked_endpoint",
+    "ignores_endpoints",
     "number",
     "parse_patience",
     "s3_endpoint",
@@ -226,7 +227,8 @@ def _existing(places: tuple[str, ...], name: str) -> tuple[str, ...]:
 def s3_endpoint(env: Mapping[str, str] | None = None) -> str | None:
     """Return the S3 endpoint that the usual variables name, without a trailing slash.
 
-    ``AWS_ENDPOINT_URL_S3`` wins over ``AWS_ENDPOINT_URL``; None stands for AWS itself.
+    ``AWS_ENDPOINT_URL_S3`` wins over ``AWS_ENDPOINT_URL``; None stands for AWS itself. With
+    ``AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`` neither counts.
 
     Raises
     ------
@@ -236,9 +238,16 @@ def s3_endpoint(env: Mapping[str, str] | None = None) -> str | None:
     environ = os.environ if env is None else env
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         text = environ.get(name, "").strip()
-        if text:
+        if text and not ignores_endpoints(environ):
             return checked_endpoint(text, name)
     return None
+
+
+def ignores_endpoints(env: Mapping[str, str] | None = None) -> bool:
+    """Whether no endpoint of the environment or of a profile counts, as AWS's tools have it."""
+    environ = os.environ if env is None else env
+    text = environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "")
+    return text.strip().lower() == "true"
 
 
 def checked_endpoint(text: str, name: str) -> str:

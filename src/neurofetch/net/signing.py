@@ -42,12 +42,12 @@ class RequestSigner(Protocol):
         headers: Mapping[str, str],
         body: bytes | None = None,
     ) -> tuple[dict[str, str], Any]:
-        """Return the headers that a request needs beside its own, and the keys that signed it."""
+        """Return the headers that a request needs beside its own, and what signed it."""
 
-    def learns(self, code: str, region: str, keys: Any) -> str:
+    def learns(self, code: str, region: str, used: Any) -> str:
         """Take from a refusal what makes the next attempt better; say what that is, or ""."""
 
-    def scrubbed(self, text: str, keys: Any) -> str:
+    def scrubbed(self, text: str, used: Any) -> str:
         """Return what a server says, without the keys should it repeat them."""
 
 
@@ -63,12 +63,12 @@ class Signature:
     """With what a request was signed."""
 
     signer: RequestSigner
-    keys: Any
+    used: Any
 
     def learns(self, code: str, region: str) -> str:
         """As `RequestSigner.learns`."""
-        return self.signer.learns(code, region, self.keys)
+        return self.signer.learns(code, region, self.used)
 
     def scrubbed(self, text: str) -> str:
         """As `RequestSigner.scrubbed`."""
-        return self.signer.scrubbed(text, self.keys)
+        return self.signer.scrubbed(text, self.used)

@@ -238,7 +238,7 @@ class S3Source:
         self._client = client
         self._signer = signer
         if signer is not None:
-            client.sign_for(_server(bucket), signer)
+            client.sign_for(_signed_below(bucket), signer)
         self._bucket = bucket
         self._attempts = attempts
         self.base: str = base
@@ -376,7 +376,8 @@ class S3Source:
             with self._lock:  # AWS names the region where the bucket lives: go there
                 self._bucket = replace(bucket, region=region)
             if self._signer is not None:
-                self._client.sign_for(_server(self._bucket), self._signer.in_region(region))
+                signer = self._signer.in_region(region)
+                self._client.sign_for(_signed_below(self._bucket), signer)
         if response.status in _STALE and place.startswith("&continuation-token="):
             raise StalePlaceError(str(self._explained(error, response, body, "")))
         raise self._explained(error, response, body, region if known else "")
@@ -490,8 +491,10 @@ class S3Source:
         )
 
 
-def _server(bucket: Bucket) -> str:
-    """Return scheme, host and port of where a bucket is asked."""
+def _signed_below(bucket: Bucket) -> str:
+    """Return below which address requests are signed: a server that was named, or one bucket."""
+    if bucket.endpoint is None:
+        return bucket.base
     scheme, _, rest = bucket.base.partition("://")
     return f"{scheme}://{rest.partition('/')[0]}"
 
