@@ -107,6 +107,20 @@ def test_equal_content_is_fetched_once_for_two_names_of_one_version(world, site,
     assert len(site.bucket.requests("GET")) == before
 
 
+def test_a_copy_in_another_process_knows_the_hash_of_the_listing(world, site, tree):
+    url = f"{DATASET}/sub-01/meg/large.fif"
+    with world.opener().open(url) as file:
+        file.read(10)
+        copy = pickle.loads(pickle.dumps(file))
+    asked = len(site.bucket.requests())
+    copy._reader._reach = world.opener().reach
+    assert copy.read(10) == tree["sub-01/meg/large.fif"][10:20]
+    assert len(site.bucket.requests()) == asked  # what is in the cache serves the copy too
+    site.bucket.fault(key="*large.fif", method="GET", flip=3 * BLOCK)
+    with copy, pytest.raises(VerificationError, match="differ"):
+        copy.read()
+
+
 def test_the_file_system_lists_and_globs(world, site, tree):
     fs = filesystem.NeurofetchFileSystem(skip_instance_cache=True)
     assert f"{DATASET}/sub-01" in fs.ls(DATASET, detail=False)

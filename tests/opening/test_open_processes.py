@@ -141,7 +141,9 @@ def test_processes_that_sweep_and_read_at_once_read_the_right_bytes(world):
     for number in range(4):
         world.put_noise(f"k{number}", blocks=10, seed=number)
     script = """
-import random, sys, hashlib, neurofetch
+import random, sys, hashlib, neurofetch, warnings
+from neurofetch.errors import CacheWarning
+warnings.simplefilter("ignore", CacheWarning)  # at times, all is in use
 draw = random.Random(int(sys.argv[1]))
 for _ in range(30):
     key = f"k{draw.randrange(4)}"

@@ -24,7 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import CacheWarning
-from neurofetch.opening.entry import ABOUT, Entry, Version, Whole, read_document, removed
+from neurofetch.opening.entry import (
+    ABOUT,
+    Entry,
+    Version,
+    Whole,
+    make_private,
+    read_document,
+    removed,
+)
 from neurofetch.opening.forks import ForkingLock
 from neurofetch.opening.uses import Uses
 from neurofetch.store.atomic import write_atomically
@@ -49,6 +57,19 @@ _TAG = (
     "# See https://bford.info/cachedir/\n"
 )
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ELSE = (
+    errno.ELOOP,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EINVAL,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.EACCES,
+    errno.EPERM,
+)
+_GONE = (errno.ENOENT, errno.ESTALE)
+"""An entry that somebody removed, on this machine or on another one that shares the disk."""
+_BUSY = (errno.EMFILE, errno.ENFILE)
 
 
 class _Kept(NamedTuple):
@@ -89,9 +110,11 @@ class Cache:
         self.block = block
         self.uses = Uses(folder / _USES)
         self._lock = ForkingLock()
+        self._keeping = ForkingLock()
         self._open: dict[str, Entry] = {}
-        self._written = 0
-        self._swept = False
+        self._room = 0
+        self._offered = limit
+        """Bytes that were to be kept since room was looked after: so much that it is, at once."""
         self._told: set[str] = set()
         self.stopped = False
         """Whether nothing more is kept: the disk is full, or does not take it."""
@@ -117,7 +140,8 @@ class Cache:
         name = _name_of(version)
         with self._lock:
             found = self._open.get(name)
-            if found is None:
+            if found is None or not found.in_place():  # somebody removed it: who has it keeps it
+                found = None
                 try:
                     if make and not self.stopped:
                         self._begin()
@@ -156,9 +180,10 @@ class Cache:
             try:
                 entry = Entry(folder, *told)
             except OSError as error:
-                if self._is_full(error):
+                if error.errno in _ELSE:  # something else stands where its files should be
+                    removed(folder)
+                elif error.errno not in _GONE:
                     raise
-                removed(folder)  # something else stands where its files should be
                 continue
             with contextlib.suppress(OSError):
                 os.utime(folder / ABOUT)
@@ -169,7 +194,7 @@ class Cache:
         """Make the cache, if there is none: nobody else may look into it."""
         if not (self.folder / "CACHEDIR.TAG").exists():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_atomically(self.folder / "CACHEDIR.TAG", _TAG.encode(), flush=False)
+            write_atomically(self.folder / "CACHEDIR.TAG", _TAG.encode(), private=True, flush=False)
 
     def _folder_of(self, name: str) -> Path:
         return self.folder / _ENTRIES / name[:2] / name
@@ -185,6 +210,8 @@ class Cache:
                 del self._open[name]
             entry.close()
             self.uses.end(name)
+            if self._room < 0:  # what was in use makes room now
+                self._offered = self.limit
 
     def drop(self, entry: Entry) -> None:
         """Take an entry away: its bytes are not those of the file."""
@@ -196,18 +223,38 @@ class Cache:
             removed(entry.folder)
 
     def keep(self, entry: Entry, number: int, data: bytes | memoryview) -> None:
-        """Keep a block of an entry, if the disk takes it."""
+        """Keep a block of an entry, if the disk takes it, and the limit allows it."""
         if self.stopped:
+            return
+        if not self._has_room(len(data)) and not entry.beyond_limit:
+            self.tell(
+                f"the cache in {self.folder} has reached its limit of {self.limit:,} bytes, and "
+                "all that is in it is in use. What else is read is not kept, and comes over the "
+                "network again. Allow more with cache_limit=, or close files."
+            )
             return
         try:
             entry.write(number, data)
         except OSError as error:
-            if not self._is_full(error) or not self._made_room(entry, number, data):
+            if error.errno in _GONE:  # the entry alone: another machine removed it
+                entry.writable = False
+            elif not self._is_full(error) or not self._made_room(entry, number, data):
                 self._fails(error)
-            return
-        self._written += len(data)
-        if not self._swept or self._written > self.limit // _OFTEN:
-            self.sweep()
+
+    def _has_room(self, length: int) -> bool:
+        """Whether so many bytes more are within the limit; what is old makes room for them."""
+        with self._keeping:
+            self._offered += length
+            self._room -= length
+            first_lack = self._room < 0 <= self._room + length
+            if first_lack or self._offered > self.limit // _OFTEN:
+                self.sweep(need=length)
+                self._room -= length
+            return self._room >= 0
+
+    def fits(self, size: int) -> bool:
+        """Whether a file of this size is within the limit."""
+        return size <= self.limit
 
     def _made_room(self, entry: Entry, number: int, data: bytes | memoryview) -> bool:
         """Remove what is old from a full disk, and try once more."""
@@ -226,6 +273,12 @@ class Cache:
     def _fails(self, error: OSError) -> None:
         """Go on without the cache, and say so once."""
         if self.stopped:
+            return
+        if error.errno in _BUSY:
+            self.tell(
+                f"{error.strerror}: some files are read without the cache in {self.folder}. Close "
+                "files that you need no more, or allow more of them (ulimit -n)."
+            )
             return
         self.is_full = self._is_full(error)
         why = error.strerror or str(error) or type(error).__name__
@@ -256,6 +309,7 @@ class Cache:
             return
         try:
             self._begin()
+            make_private(path.parent)
             write_atomically(path, json.dumps(told).encode(), private=True, flush=False)
         except OSError as error:
             self._fails(error)
@@ -298,7 +352,7 @@ class Cache:
         relative = f"{_FILES}/{_hash(group)[:24]}/{name}"
         path = self.folder / relative
         if not _same_file(path, entry.data_path):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(path.parent)
             draft = path.parent / f".{os.getpid()}-{secrets.token_hex(6)}"
             try:
                 _linked(entry.data_path, draft)
@@ -343,7 +397,7 @@ class Cache:
         """Return the bytes that all entries take."""
         return sum(one.size for one in self._kept())
 
-    def sweep(self, limit: int | None = None) -> int:
+    def sweep(self, limit: int | None = None, need: int = 0) -> int:
         """Remove the oldest entries until what is left is below the limit.
 
         What a living process uses is never removed.
@@ -352,26 +406,27 @@ class Cache:
         ----------
         limit : int, optional
             Bytes; by default that of the cache.
+        need : int
+            Bytes that are to come.
 
         Returns
         -------
         int
             How many were removed.
         """
-        with self._lock:
-            self._written, self._swept = 0, True
         limit = self.limit if limit is None else limit
         kept = sorted(self._kept())
-        total = sum(one.size for one in kept)
-        if total <= limit:
-            return 0
-        used, gone = self.uses.all(), 0
-        for one in kept:
-            if total <= limit * _LOW:
-                break
-            if one.folder.name not in used and self._evict(one.folder):
-                total -= one.size
-                gone += 1
+        total, gone = sum(one.size for one in kept), 0
+        if total + need > limit:
+            used, low = self.uses.all(), min(limit * _LOW, limit - need)
+            for one in kept:
+                if total <= low:
+                    break
+                if one.folder.name not in used and self._evict(one.folder):
+                    total -= one.size
+                    gone += 1
+        with self._keeping:
+            self._offered, self._room = 0, self.limit - total
         return gone
 
     def _kept(self) -> Iterator[_Kept]:

@@ -20,6 +20,7 @@ import os
 import shutil
 import stat
 import struct
+import sys
 import zlib
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,12 +33,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["ABOUT", "DATA", "Entry", "Version", "Whole", "read_document", "removed"]
+__all__ = [
+    "ABOUT",
+    "DATA",
+    "LARGEST",
+    "SMALLEST",
+    "Entry",
+    "Version",
+    "Whole",
+    "make_private",
+    "read_document",
+    "removed",
+]
 
 ABOUT, DATA, _INDEX, _WHOLE = "about.json", "data", "index", "whole.json"
 _FORMAT = 1
 _SLOT = struct.Struct("<QII")
+_LOOK = 1 << 16
+"""Bytes of the index that are looked at together: a number of whole slots."""
+SMALLEST, LARGEST = 4 << 10, 64 << 20
+"""Bytes of a block, at least and at most."""
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_MOST = 1 << 62
+"""Bytes of a file: no disk takes more."""
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -86,7 +104,7 @@ def read_document(path: Path) -> dict[str, Any]:
     """Return a small JSON object; an empty one where there is none, or it is damaged."""
     try:
         found = json.loads(read_regular(path))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -117,12 +135,14 @@ class Entry:
         self.crc = crc(algorithm)
         self.flights = Flights()
         self.lock = ForkingLock()
-        self._here = bytearray(self.blocks)
-        self._missing = self.blocks
+        self._here: set[int] = set()
         self.writable = True
         self.users = 0
         """Readers in this process; kept by the cache."""
+        self.beyond_limit = False
+        """Whether all of it is kept, also where the cache has reached its limit."""
         self._data = self._index = -1
+        self._busy, self._closed = 0, False
         try:
             self._data = self._opened(DATA, size)
             self._index = self._opened(_INDEX, self.blocks * _SLOT.size)
@@ -155,24 +175,33 @@ class Entry:
         return min(self.block, self.size - number * self.block)
 
     def look(self) -> None:
-        """See which blocks are here by now, by what the index says."""
-        raw = memoryview(bytearray(self.blocks * _SLOT.size))
-        read_at(self._index, raw, 0)
-        if not any(raw):
-            return
-        for number in range(self.blocks):
-            if not self._here[number] and self._slot(number, raw, number * _SLOT.size) is not None:
+        """See which blocks are here by now, by what the index says.
+
+        Of a file of a terabyte the index has megabytes, and nearly all of it is a hole: that is
+        passed over.
+        """
+        at, end = 0, self.blocks * _SLOT.size
+        while at < end:
+            at = _next_data(self._index, at)
+            raw = os.pread(self._index, min(_LOOK, end - at), at) if at < end else b""
+            if not raw:
+                return
+            if raw.count(0) < len(raw):
+                self._look_at(at // _SLOT.size, raw)
+            at += len(raw)
+
+    def _look_at(self, first: int, raw: bytes) -> None:
+        for number in range(first, first + len(raw) // _SLOT.size):
+            if self._slot(number, raw, (number - first) * _SLOT.size) is not None:
                 self._mark(number)
 
     def _mark(self, number: int) -> None:
         with self.lock:
-            self._missing -= not self._here[number]
-            self._here[number] = 1
+            self._here.add(number)
 
     def _unmark(self, number: int) -> None:
         with self.lock:
-            self._missing += self._here[number]
-            self._here[number] = 0
+            self._here.discard(number)
 
     def _slot(self, number: int, raw: memoryview | bytes, at: int) -> int | None:
         """Return the CRC of a block, as a slot of the index says it; None where it says none."""
@@ -182,12 +211,18 @@ class Entry:
 
     def _told(self, number: int) -> int | None:
         raw = memoryview(bytearray(_SLOT.size))
-        if read_at(self._index, raw, number * _SLOT.size) != _SLOT.size:
+        try:
+            came = read_at(self._index, raw, number * _SLOT.size)
+        except OSError:  # a disk that cannot read it, or an entry that another machine removed
             return None
-        return self._slot(number, raw, 0)
+        return self._slot(number, raw, 0) if came == len(raw) else None
 
     def read(self, number: int) -> bytes | None:
         """Return a block, verified by its CRC; None where it is not here, or damaged."""
+        with self._in_use() as usable:
+            return self._read(number) if usable else None
+
+    def _read(self, number: int) -> bytes | None:
         value = self._told(number)
         if value is None:
             self._unmark(number)
@@ -211,13 +246,14 @@ class Entry:
         OSError
             If the disk does not take it.
         """
-        if not self.writable:
-            return
-        value = self.crc.update(data, 0)
-        write_at(self._data, data, number * self.block)
-        slot = _SLOT.pack(value, len(data), _check(number, value, len(data)))
-        write_at(self._index, slot, number * _SLOT.size)
-        self._mark(number)
+        with self._in_use() as usable:
+            if not usable or not self.writable:
+                return
+            value = self.crc.update(data, 0)
+            write_at(self._data, data, number * self.block)
+            slot = _SLOT.pack(value, len(data), _check(number, value, len(data)))
+            write_at(self._index, slot, number * _SLOT.size)
+            self._mark(number)
 
     def claim(self, run: range) -> bool:
         """Say that this process fetches blocks; whether no other one does.
@@ -240,21 +276,26 @@ class Entry:
                 self._lock_slots(fcntl.LOCK_UN, run)
 
     def _lock_slots(self, how: int, run: range) -> None:
-        fcntl.lockf(self._index, how, len(run) * _SLOT.size, run[0] * _SLOT.size)
+        with self._in_use() as usable:
+            if usable:
+                fcntl.lockf(self._index, how, len(run) * _SLOT.size, run[0] * _SLOT.size)
 
     def has(self, number: int) -> bool:
         """Whether a block is here, as far as this process saw."""
-        return bool(self._here[number])
+        return number in self._here
 
     @property
     def complete(self) -> bool:
         """Whether every block is here, as far as this process saw."""
-        return self._missing == 0
+        return len(self._here) == self.blocks
 
     def parts(self) -> list[tuple[int, int, str]] | None:
         """Return CRC and length of every block, in order; None where one is not here."""
         raw = memoryview(bytearray(self.blocks * _SLOT.size))
-        read_at(self._index, raw, 0)
+        try:
+            read_at(self._index, raw, 0)
+        except OSError:
+            return None
         values = [self._slot(number, raw, number * _SLOT.size) for number in range(self.blocks)]
         if None in values:
             return None
@@ -284,6 +325,13 @@ class Entry:
     def data_path(self) -> Path:
         """The file with the bytes; what it has where a block is missing means nothing."""
         return self.folder / DATA
+
+    def in_place(self) -> bool:
+        """Whether it is still where it was: anybody may remove a cache at any time."""
+        try:
+            return os.path.samestat(os.fstat(self._data), os.lstat(self.data_path))
+        except OSError:
+            return False
 
     def whole(self) -> Whole | None:
         """Return what was written down when all of it was verified; None where it was not.
@@ -317,8 +365,32 @@ class Entry:
         content = json.dumps(asdict(whole)).encode()
         write_atomically(path, content, private=True, flush=False)
 
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[bool]:
+        """Hold its files open for a moment; whether they are.
+
+        A read that failed, or was interrupted, leaves requests that end by themselves: what they
+        bring then must not be written to what another file has as its number by now.
+        """
+        with self.lock:
+            usable = not self._closed
+            self._busy += usable
+        try:
+            yield usable
+        finally:
+            with self.lock:
+                self._busy -= usable
+                if self._closed and not self._busy:
+                    self._close_files()
+
     def close(self) -> None:
-        """Close its files; twice is no error."""
+        """Close its files, as soon as no thread is at them; twice is no error."""
+        with self.lock:
+            self._closed = True
+            if not self._busy:
+                self._close_files()
+
+    def _close_files(self) -> None:
         for fd in (self._data, self._index):
             if fd >= 0:
                 os.close(fd)
@@ -340,7 +412,7 @@ class Entry:
             "block": block,
             "crc": algorithm,
         }
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
         content = json.dumps(about, indent=1).encode()
         write_atomically(folder / ABOUT, content, private=True, flush=False)
 
@@ -362,9 +434,36 @@ class Entry:
         )
         if not same or not isinstance(size, int) or not isinstance(block, int):
             return None
-        if size < 0 or block < 1 or name not in CRC_BYTES or version.size not in (None, size):
+        if version.size not in (None, size) or not 0 <= size <= _MOST:
+            return None
+        if not SMALLEST <= block <= LARGEST or str(name) not in CRC_BYTES:
             return None
         return size, block, str(name)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone.
+
+    Raises
+    ------
+    OSError
+    """
+    try:
+        folder.mkdir(exist_ok=True, mode=0o700)
+    except FileNotFoundError:
+        if folder.parent == folder:
+            raise
+        make_private(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
+
+
+def _next_data(fd: int, at: int) -> int:
+    """Return where the next slot may be that is no hole; the largest number where none is."""
+    try:
+        found = os.lseek(fd, at, os.SEEK_DATA)
+    except OSError as error:
+        return sys.maxsize if error.errno == errno.ENXIO else at
+    return max(found // _SLOT.size * _SLOT.size, at)
 
 
 def _fit(fd: int, size: int, *, writable: bool) -> None:

@@ -72,10 +72,12 @@ class OpenedFile(io.BufferedIOBase):
         self._again = again
         self._at = 0
         self._lock = ForkingLock()
+        self._ends = ForkingLock()
+        self._preads, self._ending = 0, False
         self.size: int = reader.size
 
-    def _check_open(self) -> None:
-        if self.closed:
+    def _check_open(self, *, closed: bool = False) -> None:
+        if closed or self.closed:
             msg = f"{self.name}: the file is closed, and nothing can be read from it. Open it again"
             raise UsageError(msg)
 
@@ -100,8 +102,10 @@ class OpenedFile(io.BufferedIOBase):
         """Fill a buffer with the next bytes."""
         with self._lock:
             self._check_open()
-            view = memoryview(buffer).cast("B")
-            came = self._reader.into(view, self._at) if view else 0
+            view = memoryview(buffer)
+            if not view.nbytes:
+                return 0
+            came = self._reader.into(view.cast("B"), self._at)
             self._at += came
             return came
 
@@ -156,9 +160,19 @@ class OpenedFile(io.BufferedIOBase):
         if size < 0 or start < 0:
             msg = f"{self.name}: size and start are 0 or more, not {size} and {start}"
             raise UsageError(msg)
-        data = bytearray(max(min(size, self.size - start), 0))
-        came = self._reader.into(memoryview(data), start)
-        return bytes(data[:came])
+        with self._ends:
+            if self._ending:
+                self._check_open(closed=True)
+            self._preads += 1
+        try:
+            data = bytearray(max(min(size, self.size - start), 0))
+            came = self._reader.into(memoryview(data), start)
+            return bytes(data[:came])
+        finally:
+            with self._ends:
+                self._preads -= 1
+                if self._ending and not self._preads:
+                    self._reader.close()
 
     # -- the position --------------------------------------------------------------------------
 
@@ -218,10 +232,12 @@ class OpenedFile(io.BufferedIOBase):
         raise read_only("cut short", self.name)
 
     def close(self) -> None:
-        """Close it; twice is no error."""
-        if not self.closed and hasattr(self, "_lock"):
-            with self._lock:
-                self._reader.close()
+        """Close it; twice is no error. A `pread` of another thread ends first."""
+        if not self.closed and hasattr(self, "_ends"):
+            with self._lock, self._ends:
+                self._ending = True
+                if not self._preads:
+                    self._reader.close()
         super().close()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 from typing import TYPE_CHECKING, Literal, overload
@@ -212,11 +213,11 @@ def checked_mode(
         )
         raise UsageError(msg)
     if text:
-        _check_text(encoding, newline)
+        _check_text(encoding, errors, newline)
     return text
 
 
-def _check_text(encoding: str | None, newline: str | None) -> None:
+def _check_text(encoding: str | None, errors: str | None, newline: str | None) -> None:
     """See that text can be read so, before any server is asked."""
     if newline not in (None, "", "\n", "\r", "\r\n"):
         msg = f"newline is None, '', '\\n', '\\r' or '\\r\\n', not {newline!r}. Nothing was opened."
@@ -226,6 +227,11 @@ def _check_text(encoding: str | None, newline: str | None) -> None:
     except (LookupError, ValueError, TypeError) as error:
         msg = f"encoding={encoding!r} is not known: {error}. Nothing was opened."
         raise UsageError(msg) from error
+    try:
+        codecs.lookup_error("strict" if errors is None else errors)
+    except (LookupError, ValueError, TypeError) as error:
+        msg = f"errors={errors!r} is not known: {error}. Nothing was opened. Use 'strict', "
+        raise UsageError(f"{msg}'replace' or 'ignore'.") from error
 
 
 def cached_path(

@@ -13,7 +13,7 @@ import re
 import tempfile
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 from neurofetch.credentials.access import Access
@@ -36,7 +36,7 @@ from neurofetch.model import RemoteFile
 from neurofetch.net.settings import REGION, Network
 from neurofetch.opening.address import Address, parse_address
 from neurofetch.opening.cache import BLOCK, LIMIT, Cache, cache_at, default_folder
-from neurofetch.opening.entry import Entry, Version
+from neurofetch.opening.entry import LARGEST, SMALLEST, Entry, Version
 from neurofetch.opening.file import OpenedFile
 from neurofetch.opening.here import DataDirectoryFiles
 from neurofetch.opening.reader import BlockReader, LocalReader, whole_pieces
@@ -57,8 +57,6 @@ Where = str | os.PathLike[str]
 T = TypeVar("T")
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgt])(i?)b?|b)?", re.IGNORECASE | re.ASCII)
-_SMALLEST, _LARGEST = 4 << 10, 64 << 20
-"""Bytes of a block, at least and at most."""
 _SIGNING = re.compile(
     r"x-amz-.*|signature|expires|awsaccesskeyid|key-pair-id|policy|sig|se|sp|sv|sr|st|token",
     re.IGNORECASE,
@@ -132,8 +130,8 @@ class Settings:
             msg = f"{given!r} is not a region such as us-west-2. Nothing was opened."
             raise UsageError(msg)
         block = BLOCK if block_size is None else _bytes("block_size", block_size)
-        if not _SMALLEST <= block <= _LARGEST:
-            msg = f"block_size is between {_SMALLEST:,} and {_LARGEST:,} bytes, not {block_size!r}."
+        if not SMALLEST <= block <= LARGEST:
+            msg = f"block_size is between {SMALLEST:,} and {LARGEST:,} bytes, not {block_size!r}."
             raise UsageError(f"{msg} Nothing was opened.")
         folder = None
         if cache_dir is None or cache_dir is True:
@@ -412,6 +410,12 @@ class Opener:
         mark = hashlib.sha256(repr(asked).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return f"{address.name}?{mark}" if asked else address.name
 
+    def _group(self, address: Address) -> str:
+        """Return what names the folder of a file: other queries name other files of one name."""
+        folder, _, last = self._place(address).rpartition("/")
+        mark = last.partition("?")[2] if address.query else ""
+        return f"{folder}?{mark}" if mark else folder
+
     def _version(self, address: Address, remote: RemoteFile) -> Version | None:
         """Return what tells this version from others; None where nothing does."""
         tag = str(remote.digest) if remote.digest is not None else remote.etag
@@ -462,9 +466,8 @@ class Opener:
             raise self._not_kept(address, cache)
         if reader.verified() is None:
             raise self._not_kept(address, cache)
-        group = self._place(address).rpartition("/")[0]
         try:
-            return cache.publish(reader.entry, group, name)
+            return cache.publish(reader.entry, self._group(address), name)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 msg = f"no room for {address.name} in the cache {cache.folder}. Make room, or name "
@@ -488,11 +491,12 @@ def _plain(remote: RemoteFile | None) -> tuple[object, ...] | None:
     """Return what another process needs to ask for the same version."""
     if remote is None:
         return None
-    return remote.key, remote.url, remote.size, remote.etag, remote.modified
+    told = remote.etag, remote.modified, remote.digest, remote.ranges
+    return remote.key, remote.url, remote.size, *told
 
 
 def _opened_again(
-    settings: Settings, path: str, kind: str, pinned: tuple[str, str, int, str, str] | None
+    settings: Settings, path: str, kind: str, pinned: tuple[Any, ...] | None
 ) -> OpenedFile:
     """Open the version that another process has open."""
     url = f"s3://{path}" if kind == "s3" else path

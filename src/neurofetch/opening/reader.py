@@ -52,12 +52,14 @@ __all__ = ["BlockReader", "LocalReader", "Reader", "whole_pieces"]
 
 _RUN = 8
 """Blocks that come with one request, at most."""
+_REQUEST = 8 << 20
+"""Bytes that do, where blocks are large."""
 _SIDE_BY_SIDE = 4
 """Requests of one read that are under way at once, at most."""
 _RECENT = 2
 """Blocks that an open file keeps in memory beside the cache."""
-_WITHOUT = 2 * _RUN
-"""Blocks that it keeps in memory where there is no cache."""
+_WITHOUT = 2
+"""Requests whose blocks it keeps in memory where there is no cache."""
 _PIECE = 1 << 20
 _OTHERS, _GLANCE = 5.0, 0.01
 """Seconds: so long another process that fetches the same blocks is waited for, and so often looked
@@ -152,6 +154,7 @@ class BlockReader:
         self.size = found.remote.size or 0
         self._block = entry.block if entry is not None else block
         self._blocks = -(-self.size // self._block)
+        self._run = max(1, min(_RUN, _REQUEST // self._block))
         self._recent: OrderedDict[int, bytes] = OrderedDict()
         self._lock = ForkingLock()
         self._flights = entry.flights if entry is not None else Flights()
@@ -181,7 +184,7 @@ class BlockReader:
         if self._broken is not None:
             raise self._broken[0](self._broken[1])
         first, last = start // self._block, (start + length - 1) // self._block
-        window = _RUN * _SIDE_BY_SIDE
+        window = self._run * _SIDE_BY_SIDE
         for begin in range(first, last + 1, window):
             end = min(begin + window - 1, last)
             blocks = self._get(begin, end, self._look_ahead(begin, end))
@@ -195,7 +198,7 @@ class BlockReader:
         with self._lock:
             follows = first in (self._next, self._next - 1) and last >= self._next
             if follows:
-                self._ahead = min(self._ahead * 2, _RUN)
+                self._ahead = min(self._ahead * 2, self._run)
             elif first != self._next - 1:
                 self._ahead = 1
             self._next = last + 1
@@ -255,7 +258,7 @@ class BlockReader:
         with self._lock:
             self._recent[number] = data
             self._recent.move_to_end(number)
-            while len(self._recent) > (_RECENT if kept else _WITHOUT):
+            while len(self._recent) > (_RECENT if kept else _WITHOUT * self._run):
                 self._recent.popitem(last=False)
 
     # -- fetching ----------------------------------------------------------------------------
@@ -266,7 +269,7 @@ class BlockReader:
         if not self._remote.ranges:
             self._fetch_all()
             return self._from_all(numbers)
-        runs = list(_runs(numbers))
+        runs = list(_runs(numbers, self._run))
         try:
             if not self._ranges:  # one request tells whether the server sends parts
                 fetched = [self._fetch_run(runs[0])]
@@ -377,9 +380,16 @@ class BlockReader:
         if self._entry is not None and self._cache is not None:
             self._cache.keep(self._entry, number, block)
 
+    def _keeps_all(self) -> bool:
+        """Whether the cache takes all of the file."""
+        cache, entry = self._cache, self._entry
+        if cache is None or entry is None or cache.stopped:
+            return False
+        return entry.beyond_limit or cache.fits(self.size)
+
     def _run_on(self, block: bytes) -> None:
         """Hash what comes in order: of a file that is not kept, it cannot be read again."""
-        kept = self._entry is not None and self._cache is not None and not self._cache.stopped
+        kept = self._entry is not None and self._keeps_all()
         if kept and self._running is None:
             self._running_at = -1  # what is kept is read again at its end
             return
@@ -396,7 +406,7 @@ class BlockReader:
             if self._spool is not None or (self._entry is not None and self._entry.complete):
                 return
             kept = self._entry is not None and self._entry.writable
-            kept = kept and self._cache is not None and not self._cache.stopped
+            kept = kept and self._keeps_all()
             try:
                 if not kept or not self._fetch_into_entry():
                     self._spool = self._spooled()
@@ -478,12 +488,13 @@ class BlockReader:
             if self._settled:
                 return
             entry = self._entry
+            # Where this fails for want of a network, the next read tries it again.
             if entry is not None and entry.complete:
-                self._settled = True
                 self.settled()
-            elif self._running is not None and self._running_at == self._blocks:
                 self._settled = True
+            elif self._running is not None and self._running_at == self._blocks:
                 self._settle_running(self._running)
+                self._settled = True
 
     def settled(self) -> Whole | None:
         """Verify what is in the cache as a whole, unless that was done; None without all of it.
@@ -554,7 +565,7 @@ class BlockReader:
                     raise UnreachableError(msg)
                 yield piece
             return
-        step = self._block * _RUN
+        step = self._block * self._run
         for begin in range(0, self.size, step):
             yield self._part(begin, min(begin + step, self.size))
 
@@ -576,7 +587,12 @@ class BlockReader:
         ------
         NeurofetchError
         """
-        step = _RUN * _SIDE_BY_SIDE
+        if self._entry is not None:
+            known = self._entry.whole()
+            if known is not None:
+                return known
+            self._entry.beyond_limit = True  # a path was asked for, and needs all of it
+        step = self._run * _SIDE_BY_SIDE
         for begin in range(0, self._blocks, step):
             end = min(begin + step, self._blocks) - 1
             self._get(begin, end, end)
@@ -644,13 +660,13 @@ def _check_same(response: Response, remote: RemoteFile) -> None:
         raise RemoteChangedError(msg)
 
 
-def _runs(numbers: Sequence[int]) -> Iterator[range]:
+def _runs(numbers: Sequence[int], most: int) -> Iterator[range]:
     """Give stretches of numbers that follow each other, none longer than one request."""
     begin = previous = None
     for number in sorted(numbers):
         if begin is None or previous is None:
             begin = number
-        elif number != previous + 1 or number - begin >= _RUN:
+        elif number != previous + 1 or number - begin >= most:
             yield range(begin, previous + 1)
             begin = number
         previous = number

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from neurofetch.opening.entry import make_private
 from neurofetch.opening.forks import ForkingLock
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = ["Uses"]
 
 _LARGEST = 1 << 20
 """Bytes; a file that is larger is written anew."""
+_TRIES, _MOMENT = 200, 0.01
 _DAY = 86400.0
 """Seconds for which a file counts where the file system knows no locks."""
 
@@ -55,7 +57,7 @@ class Uses:
         """
         with self._lock:
             self._counts[name] += 1
-            if self._counts[name] == 1 or self._pid != os.getpid():
+            if self._counts[name] == 1 or self._lost():
                 self._say(f"+{name}\n")
 
     def end(self, name: str) -> None:
@@ -70,18 +72,21 @@ class Uses:
                 self._say(f"-{name}\n")
 
     def _say(self, line: str) -> None:
-        if self._pid != os.getpid() or os.fstat(self._fd).st_size > _LARGEST:
+        if self._lost() or os.fstat(self._fd).st_size > _LARGEST:
             self._anew()
             return
         os.write(self._fd, line.encode())
 
+    def _lost(self) -> bool:
+        """Whether the file is not that of this process, or was removed with the cache."""
+        return self._pid != os.getpid() or not os.fstat(self._fd).st_nlink
+
     def _anew(self) -> None:
         """Begin a file with all that is used: it is there before the old one goes."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._folder)
         path = self._folder / f"{os.getpid()}-{secrets.token_hex(8)}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        with contextlib.suppress(OSError):  # no locks there: its age will tell
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(fd)
         os.write(fd, "".join(f"+{name}\n" for name in self._counts).encode())
         old, mine = self._fd, self._pid == os.getpid()
         before, self._path, self._fd, self._pid = self._path, path, fd, os.getpid()
@@ -116,13 +121,27 @@ class Uses:
             self._counts.clear()
 
 
+def _lock(fd: int) -> None:
+    """Hold the file of this process; one who looks at it just now has it for a moment."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_MOMENT)
+        except OSError:  # no locks there: its age will tell
+            return
+        else:
+            return
+
+
 def _of(path: Path) -> list[str]:
     """Return what the process of one file uses; it is removed where the process has ended."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         lives = False
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared: a file open for reading takes no exclusive lock on NFS.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             lives = True
         except OSError:

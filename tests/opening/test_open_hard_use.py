@@ -1,0 +1,418 @@
+"""Hours of work on shared machines: full quotas, caches that vanish, odd contents, closed files."""
+
+import errno
+import fcntl
+import io
+import json
+import os
+import pickle
+import resource
+import shutil
+import stat
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import neurofetch
+from neurofetch.errors import CacheWarning, UnreachableError, UsageError, VerificationError
+from neurofetch.opening import cached_path
+from neurofetch.opening.cache import Cache, cache_at
+from neurofetch.opening.entry import Entry, Version
+from neurofetch.opening.uses import Uses
+from testbed._blobs import Generated
+from testbed.s3 import S3Object
+from tests.opening.test_open_web import Web
+from tests.opening_world import BLOCK
+
+# -- paths ---------------------------------------------------------------------------------------
+
+
+class Downloads(Web):
+    """A server on which only the query says which file is meant."""
+
+    def locate(self, method, path, query):
+        return method, "", f"{path.removeprefix('/')}?{query.get('file', '')}"
+
+
+@pytest.mark.parametrize("name", ["download", "d/image.nii.gz", "api/access/:persistentId"])
+def test_paths_of_files_that_differ_in_the_query_alone_are_two(world, name):
+    with Downloads() as server:
+        one, two = server.put(f"{name}?1", b"one" * 9), server.put(f"{name}?2", b"two" * 9)
+        paths = [cached_path(f"{server.url}/{name}?file={number}") for number in (1, 2)]
+        assert [path.read_bytes() for path in paths] == [one, two]
+        assert {path.name for path in paths} == {name.rpartition("/")[2]}
+
+
+def test_files_of_one_folder_and_one_query_lie_beside_each_other(world):
+    with Downloads() as server:
+        for ending in ("vhdr", "eeg"):
+            server.put(f"d/a.{ending}?x", ending.encode())
+        paths = [cached_path(f"{server.url}/d/a.{ending}?file=x") for ending in ("vhdr", "eeg")]
+        assert paths[0].parent == paths[1].parent
+
+
+def test_a_path_that_is_asked_for_again_is_not_read_again(world, monkeypatch):
+    world.put_noise("a", blocks=40)
+    first = world.opener().cached_path("s3://b/a")
+    before = world.served()
+    read = []
+    monkeypatch.setattr(Entry, "read", lambda _, number: read.append(number))
+    assert world.opener().cached_path("s3://b/a") == first
+    assert (read, world.served()) == ([], before)
+
+
+# -- the limit -----------------------------------------------------------------------------------
+
+
+def kept_bytes(world):
+    return sum(one.lstat().st_blocks * 512 for one in world.cache.rglob("data"))
+
+
+def test_a_file_larger_than_the_limit_is_read_and_the_cache_keeps_its_limit(world):
+    data = world.put_noise("a", blocks=60)
+    with world.open(cache_limit=10 * BLOCK) as file:
+        with pytest.warns(CacheWarning, match=r"reached its limit of 655,360 bytes.*cache_limit="):
+            assert file.read() == data
+        assert 5 * BLOCK <= kept_bytes(world) <= 10 * BLOCK
+        file.seek(0)
+        assert file.read() == data
+        assert kept_bytes(world) <= 10 * BLOCK
+
+
+def test_files_that_stay_open_do_not_lead_beyond_the_limit(world):
+    contents = {key: world.put_noise(key, blocks=6, seed=ord(key)) for key in "abcdef"}
+    opener = world.opener(cache_limit=20 * BLOCK)
+    files = {key: opener.open(f"s3://b/{key}") for key in contents}
+    with pytest.warns(CacheWarning, match="all that is in it is in use"):
+        assert {key: file.read() for key, file in files.items()} == contents
+    assert kept_bytes(world) <= 20 * BLOCK
+    for file in files.values():
+        file.close()
+    world.put_noise("g", blocks=6)
+    with opener.open("s3://b/g") as file:  # those that were closed make room
+        file.read()
+        before = world.served("g")
+        file.seek(0)
+        file.read()
+    assert world.served("g") == before
+    assert kept_bytes(world) <= 20 * BLOCK
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.CacheWarning")
+def test_a_file_larger_than_the_limit_is_verified_when_it_is_read_from_front_to_back(world):
+    world.put_noise("a", blocks=40)
+    world.s3.fault(key="a", method="GET", flip=20 * BLOCK + 5)
+    with world.open(cache_limit=10 * BLOCK) as file, pytest.raises(VerificationError):
+        list(iter(lambda: file.read(BLOCK), b""))
+
+
+def test_a_path_that_was_asked_for_is_kept_whatever_the_limit(world):
+    data = world.put_noise("a", blocks=40)
+    path = world.opener(cache_limit=10 * BLOCK).cached_path("s3://b/a")
+    assert path.read_bytes() == data
+
+
+# -- huge files ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [4 << 10, 64 << 10, 1 << 20, 64 << 20])
+def test_a_file_of_a_terabyte_costs_only_the_blocks_that_are_read(tmp_path, block):
+    size = 1 << 40
+    Entry.describe(tmp_path / "e", Version("p", "t", size), size, block, "crc64nvme")
+    numbers = [0, 5, size // block // 2, size // block - 1]
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    for _ in range(2):
+        entry = Entry(tmp_path / "e", size, block, "crc64nvme")
+        for number in numbers:
+            if not entry.has(number):
+                entry.write(number, bytes([number % 251]) * entry.length(number))
+        assert not entry.complete
+        assert not entry.has(numbers[2] + 1)
+        assert entry.read(numbers[2])[:1] == bytes([numbers[2] % 251])
+        entry.close()
+    assert time.process_time() - began < 2.0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * block // 1024 + 50_000
+
+
+def test_a_look_into_a_terabyte_brings_one_block_and_large_blocks_come_one_by_one(world):
+    world.s3.put("t", S3Object(Generated(1 << 40), checksum=None, forced_etag="0" * 32 + "-9"))
+    with world.open("t", block_size="1 MiB") as file:
+        file.seek(-5, 2)
+        assert len(file.read(10)) == 5
+        file.seek(1 << 50)
+        assert file.read(10) == b""
+    assert world.served("t") == 1 << 20
+    with world.open("t", block_size="32 MiB", cache_dir=False) as file:
+        for number in range(3):
+            file.pread(10, number * (32 << 20))
+    assert world.served("t") == (1 << 20) + 3 * (32 << 20)
+
+
+# -- a cache that vanishes, or is shared ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["", "entries", "uses", "files"])
+def test_a_cache_may_be_removed_while_its_files_are_open(world, what):
+    data = world.put_noise("a", blocks=20)
+    file = world.open()
+    file.read(10)
+    cached_path("s3://b/a", block_size=BLOCK)
+    shutil.rmtree(world.cache / what)
+    assert cached_path("s3://b/a", block_size=BLOCK).read_bytes() == data
+    assert file.read() == data[10:]
+    file.close()
+    before = world.served()
+    with world.open() as again:
+        assert again.read() == data
+        Cache(world.cache).sweep(0)
+        assert len(world.entries()) == 1  # it is known to be in use
+    assert world.served() == before
+
+
+def test_too_many_open_files_cost_no_entry_of_the_cache(world):
+    data = world.put_noise("a", blocks=3)
+    with world.open() as file:
+        file.read()
+    (entry,) = world.entries()
+    told = json.loads((entry / "about.json").read_text())
+    version = Version(told["place"], told["tag"], told["size"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        for spare in range(5):
+            cache, held = Cache(world.cache), []
+            with pytest.raises(OSError, match="Too many"):
+                held.extend(iter(lambda: os.open("/dev/null", os.O_RDONLY), None))
+            for fd in held[:spare]:
+                os.close(fd)
+            try:
+                with warnings.catch_warnings(record=True) as told_of:
+                    warnings.simplefilter("always")
+                    got = cache.entry(version, "crc64nvme")
+            finally:
+                for fd in held[spare:]:
+                    os.close(fd)
+            assert got is not None or "ulimit -n" in str(told_of[0].message)
+            if got is not None:
+                cache.leave(got)
+            cache.close()
+            assert not cache.stopped
+            assert (entry / "data").stat().st_size == len(data)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def as_on_nfs(monkeypatch):
+    """Let `flock` behave as on NFS (see flock(2)): an exclusive lock needs a writable file."""
+    flock = fcntl.flock
+
+    def refuse(fd, how):
+        writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+        if how & fcntl.LOCK_EX and not writable:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(fd, how)
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+
+
+def test_on_nfs_who_lives_is_known_by_its_lock(tmp_path, monkeypatch):
+    as_on_nfs(monkeypatch)
+    mine, others = Uses(tmp_path / "uses"), Uses(tmp_path / "uses")
+    mine.begin("old")
+    (path,) = (tmp_path / "uses").iterdir()
+    os.utime(path, (1000, 1000))  # a notebook that is open for days
+    assert others.all() == {"old"}
+    (tmp_path / "uses" / "dead").write_text("+gone\n")
+    assert others.all() == {"old"}
+    assert not (tmp_path / "uses" / "dead").exists()
+    mine.close()
+
+
+def test_who_is_looked_at_while_it_begins_holds_its_lock_all_the_same(tmp_path, monkeypatch):
+    flock, looked = fcntl.flock, []
+
+    def one_looks(fd, how):
+        if how & fcntl.LOCK_EX and not looked:  # another process looks at the file just now
+            looked.append(os.open(next((tmp_path / "uses").iterdir()), os.O_RDONLY))
+            flock(looked[0], fcntl.LOCK_SH)
+            threading.Timer(0.1, os.close, looked).start()
+        flock(fd, how)
+
+    monkeypatch.setattr("fcntl.flock", one_looks)
+    mine = Uses(tmp_path / "uses")
+    mine.begin("a")
+    assert looked
+    assert Uses(tmp_path / "uses").all() == {"a"}
+    mine.close()
+
+
+@pytest.mark.parametrize("which", ["_data", "_index"])
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
+def test_an_entry_that_another_machine_removed_is_read_from_the_server(
+    world, monkeypatch, which, number
+):
+    data = world.put_noise("a", blocks=20)
+    with world.open() as file:
+        file.read()
+        entry = file._reader.entry
+        stale = getattr(entry, which)
+
+        def refuse(call):
+            def called(fd, *arguments):
+                if fd == stale:
+                    raise OSError(number, os.strerror(number))
+                return call(fd, *arguments)
+
+            return called
+
+        if number == errno.ESTALE:
+            monkeypatch.setattr("os.pwrite", refuse(os.pwrite))
+        monkeypatch.setattr("os.preadv", refuse(os.preadv))
+        file.seek(0)
+        assert file.read() == data
+        monkeypatch.undo()
+    assert not cache_at(world.cache, block=BLOCK).stopped
+
+
+DEEP = [b"[" * 200_000, b'{"a":' * 200_000, b"1" * 10_000, b"\xff\xfe", b"null", b'{"size": 1e400}']
+
+
+@pytest.mark.parametrize("name", ["about.json", "whole.json", "latest"])
+@pytest.mark.parametrize("content", DEEP, ids=["list", "object", "number", "bytes", "null", "inf"])
+def test_what_stands_in_the_documents_of_a_cache_leads_to_no_error(world, name, content):
+    data = world.put_noise("a", blocks=3)
+    with world.open() as file:
+        file.read()
+    where = world.entries()[0] / name if name != "latest" else next(world.cache.glob("latest/*"))
+    where.write_bytes(content)
+    with world.open() as file:
+        assert file.read() == data
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"block": 1},
+        {"block": 10**13},
+        {"block": 10**400},
+        {"block": True},
+        {"block": -1},
+        {"crc": {}},
+        {"crc": ["crc32"]},
+        {"size": 10**30},
+        {"size": True},
+    ],
+    ids=str,
+)
+def test_what_an_entry_says_of_itself_is_within_bounds(world, change):
+    data = world.put_noise("a", blocks=3)
+    with world.open() as file:
+        file.read()
+    about = world.entries()[0] / "about.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), **change}))
+    with world.open() as file:
+        assert file.read() == data
+    assert 0 < json.loads(about.read_text())["block"] <= 64 << 20
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o002])
+@pytest.mark.parametrize("there", [True, False], ids=["a folder that is there", "a new one"])
+def test_no_other_user_can_look_into_a_cache_or_change_it(world, umask, there):
+    world.put_noise("a", blocks=3)
+    if there:
+        world.cache.mkdir(mode=0o755)
+    before = os.umask(umask)
+    try:
+        cached_path("s3://b/a", block_size=BLOCK)
+    finally:
+        os.umask(before)
+    for one in world.cache.iterdir():
+        mode = stat.S_IMODE(one.lstat().st_mode)
+        assert not mode & (0o077 if one.is_dir() else 0o022), one
+
+
+# -- closing -------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_closed_while_another_thread_reads_it_ends_that_read_well(world):
+    data = world.put_noise("a", blocks=40)
+    world.s3.fault(key="a", method="GET", delay=0.3)
+    file, got = world.open(), []
+    reading = threading.Thread(target=lambda: got.append(file.pread(40 * BLOCK, 0)))
+    reading.start()
+    time.sleep(0.1)
+    file.close()
+    for act in (lambda: file.pread(1, 0), file.read):
+        with pytest.raises(UsageError, match="is closed"):
+            act()
+    reading.join()
+    assert got == [data]
+    cache = cache_at(world.cache, block=BLOCK)
+    assert not cache.stopped
+    assert not cache._open
+
+
+def test_what_a_failed_read_left_under_way_is_written_to_no_other_file(world, tmp_path):
+    data = world.put_noise("a", blocks=40)
+    world.s3.fault(key="a", method="GET", skip=1, times=1, status=403)
+    world.s3.fault(key="a", method="GET", delay=0.4)
+    file = world.open()
+    file.read(1)
+    with pytest.raises(neurofetch.errors.RefusedError):
+        file.read()
+    file.close()
+    others = [(tmp_path / f"mine-{number}").open("w+b") for number in range(8)]
+    time.sleep(1)
+    assert [os.fstat(one.fileno()).st_size for one in others] == [0] * 8
+    for one in others:
+        one.close()
+    world.s3.clear_faults()
+    assert not cache_at(world.cache, block=BLOCK).stopped
+    with world.open() as again:
+        assert again.read() == data
+
+
+# -- as Python's own files -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "buffer",
+    [bytearray(), bytearray(5), np.empty(0), np.empty((0, 3)), np.empty((3, 4)), np.empty(7, bool)],
+    ids=["empty", "bytes", "no numbers", "no rows", "rows", "truth"],
+)
+def test_buffers_of_all_shapes_are_filled_as_python_fills_them(world, buffer):
+    data = world.put_noise("a", blocks=1)
+    own = io.BytesIO(data)
+    with world.open() as file:
+        assert file.readinto(buffer) == (
+            count := own.readinto(bytearray(memoryview(buffer).nbytes))
+        )
+        assert memoryview(buffer).tobytes() == data[:count]
+        assert file.tell() == own.tell()
+
+
+@pytest.mark.parametrize("errors", ["bogus", "", "STRICT", "a\0b", 5, b"strict"])
+def test_a_wrong_way_with_errors_of_text_is_told_before_any_server_is_asked(world, errors):
+    with pytest.raises(UsageError, match=r"errors=.*Nothing was opened.*'replace'"):
+        neurofetch.open("s3://b/a", "r", errors=errors)
+    assert world.s3.requests() == []
+
+
+# -- verifying -----------------------------------------------------------------------------------
+
+
+def test_a_whole_that_could_not_be_verified_for_want_of_a_network_is_verified_later(world):
+    world.put_noise("a", blocks=6)
+    with world.open() as file:
+        copy = pickle.loads(pickle.dumps(file))
+    copy._reader._reach = world.opener().reach
+    world.s3.fault(key="a", method="GET", times=1, flip=10)
+    world.s3.fault(key="a", skip=1, status=503)
+    with pytest.raises(UnreachableError):
+        copy.read()
+    world.s3.clear_faults()
+    with copy, pytest.raises(VerificationError):
+        copy.read()
