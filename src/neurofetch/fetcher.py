@@ -809,8 +809,8 @@ class Fetcher:
         name = name.partition(" ")[0].rstrip("@")  # as people know it
         if not found:
             msg = (
-                f"{self.directory.root} does not remember what {name} has, and the network is not to "
-                "be used. Nothing was fetched. Run the same call once with the network. "
+                f"{self.directory.root} does not remember what {name} has, and the network is not "
+                "to be used. Nothing was fetched. Run the same call once with the network. "
                 "(What is here can be checked without: neurofetch verify.)"
             )
             raise OfflineError(msg)

@@ -19,6 +19,7 @@ from neurofetch.errors import (
 from neurofetch.lockfile.compare import State
 from neurofetch.lockfile.lock import Lock
 from neurofetch.lockfile.values import Head, LockedFile
+from neurofetch.store.meter import ReadingMeter
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import Generated, S3Object, S3Server
 from tests.lockfile_world import FILES, LARGE, URL, sha256
@@ -484,3 +485,28 @@ def test_an_argument_of_a_wrong_kind_is_told_and_nothing_is_written(
 def _small(folder):
     file = LockedFile("a", 0, (f"sha256:{sha256(b'')}",))
     return Lock(Head("s3://b/ds", files=1), (file,)).write(folder / "small.lock")
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_file_that_is_replaced_by_its_like_while_it_is_read_is_read_once_more(
+    tmp_path, monkeypatch, times
+):
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "a"
+    file.write_bytes(b"the same")
+    blocks, left = ReadingMeter.blocks, [times]
+
+    def replaced(self, *arguments):
+        yield from blocks(self, *arguments)
+        if left[0]:
+            left[0] -= 1
+            (tmp_path / "new").write_bytes(b"the same")
+            (tmp_path / "new").replace(file)
+            os.utime(file, ns=(left[0], left[0]))
+
+    monkeypatch.setattr(ReadingMeter, "blocks", replaced)
+    if times > 2:
+        with pytest.raises(DestinationError, match="changed while it was read"):
+            neurofetch.lock(tmp_path / "data", every=True)
+        return
+    assert len(neurofetch.lock(tmp_path / "data", every=True)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Here", "Seen"]
 
+_LOOKS = 3
+"""So often a file is read that is replaced while it is."""
 _STRETCH = 2000
 """Files that are looked at together."""
 _VERSIONS = "openneuro:"
@@ -43,6 +46,11 @@ _NONE = (
     "Name the data directory. To take every file that is in it, whoever put it there, add --all "
     "(every=True)."
 )
+
+
+def _changed(here: LocalFile) -> DestinationError:
+    msg = f"{shown(here.path)} changed while it was read. Nothing was done. Wait until"
+    return DestinationError(f"{msg} whoever writes it has ended, and run it again.")
 
 
 class Seen(NamedTuple):
@@ -326,19 +334,28 @@ class Here:
         return dict(zip((one.path for one, _ in files), found, strict=True))
 
     def _hashed(self, here: LocalFile, names: Sequence[str], meter: ReadingMeter) -> dict[str, str]:
-        """Read a file, and return its hashes."""
-        hashers = {name: hasher("gitblob" if name == "git" else name, here.size) for name in names}
-        try:
-            for block in meter.blocks(here.path, self.root):
-                for one in hashers.values():
-                    one.update(block)
-            info = os.stat(self.root / here.path)
-        except OSError as error:
-            msg = f"{shown(here.path)} cannot be read: {error.strerror or error}"
-            raise DestinationError(f"{msg}. Nothing was done. Check who may read it.") from error
-        if (info.st_size, info.st_mtime_ns) != (here.size, here.mtime_ns):
-            msg = f"{shown(here.path)} changed while it was read. Nothing was done. Wait until"
-            raise DestinationError(f"{msg} whoever writes it has ended, and run it again.")
+        """Read a file, and return its hashes.
+
+        It is read once more where another run put its own copy in its place meanwhile.
+        """
+        for _ in range(_LOOKS):
+            hashers = {one: hasher("gitblob" if one == "git" else one, here.size) for one in names}
+            try:
+                for block in meter.blocks(here.path, self.root):
+                    for one in hashers.values():
+                        one.update(block)
+                info = os.stat(self.root / here.path)
+            except OSError as error:
+                msg = f"{shown(here.path)} cannot be read: {error.strerror or error}. Nothing was"
+                raise DestinationError(f"{msg} done. Check who may read it.") from error
+            same = info.st_size == here.size
+            if same and info.st_mtime_ns == here.mtime_ns:
+                break
+            here = replace(here, mtime_ns=info.st_mtime_ns)
+            if not same:
+                raise _changed(here)
+        else:
+            raise _changed(here)
         meter.over(here.path)
         found = {name: f"{name}:{one.hexdigest()}" for name, one in hashers.items()}
         fact = self._fact(here)
