@@ -11,6 +11,7 @@ MOST = 300
 
 SCRIPT = """
 import resource, sys
+from pathlib import Path
 import neurofetch
 
 lock = neurofetch.lock(sys.argv[1])
@@ -18,7 +19,11 @@ plan = lock.plan(sys.argv[2])
 lock.write(sys.argv[1] + ".again")
 assert lock.diff(lock).ok
 used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(len(lock), len(plan.moving), used // (1 << 20 if sys.platform == "darwin" else 1 << 10))
+used //= 1 << 20 if sys.platform == "darwin" else 1 << 10
+if sys.platform == "linux":  # where that counts what the parent had when it started this, too
+    words = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()
+    used = int(words[0]) >> 10
+print(len(lock), len(plan.moving), used)
 """
 
 
