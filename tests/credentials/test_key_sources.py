@@ -297,6 +297,15 @@ def test_a_source_that_has_keys_and_a_role_gives_its_keys(home, server, monkeypa
     assert "AKIAME/" in asked.headers["authorization"]
 
 
+def test_a_source_that_does_not_exist_is_told_with_who_names_it(home):
+    (home / "config").write_text(
+        f"[profile me]\n{static()}[profile lab]\nrole_arn = {ARN}\nsource_profile = mee\n"
+    )
+    said = refused("lab")
+    assert said.startswith("the profile 'lab' names a source_profile: there is no profile 'mee'")
+    assert "Did you mean 'me'?" in said
+
+
 def test_a_role_that_is_denied_is_told_with_the_words_of_the_service(home, server, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
     (home / "config").write_text(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import neurofetch
 from neurofetch._cli import main
-from neurofetch.errors import CredentialsError
+from neurofetch.errors import CredentialsError, OtherDatasetError
 from neurofetch.model import IncompleteError
 from testbed.s3 import Guard, S3Server
 from tests.credential_world import (
@@ -16,6 +18,7 @@ from tests.credential_world import (
     guarded,
     keys_of,
     lock_of,
+    set_keys,
     static,
 )
 
@@ -114,3 +117,33 @@ def test_a_wrong_region_fails_none_of_the_requests_that_were_under_way(tmp_path,
         locked = lock_of(many, "s3://b", lambda key: f"{s3.url}/b/{key}")
         report = locked.get(tmp_path / "data", profile="lab", endpoint=s3.url, progress="none")
     assert len(report.paths) == count
+
+
+@pytest.mark.parametrize("how", ["profile", "environment"])
+def test_what_was_brought_by_a_lock_is_asked_again_as_it_was(tmp_path, s3, paper, how, monkeypatch):
+    asked = {"profile": "lab"}
+    if how == "environment":
+        set_keys(monkeypatch)
+        asked = {"signed": True}
+    neurofetch.lock(paper).get(tmp_path / "again", endpoint=s3.url, progress="none", **asked)
+    s3.clear_log()
+    found = neurofetch.verify(tmp_path / "again", remote=True, progress="none")
+    assert found.ok
+    assert len(found) == len(DATASET)
+    assert s3.log
+    neurofetch.get("s3://b", tmp_path / "again", endpoint=s3.url, progress="none", **asked)
+    with guarded() as other, pytest.raises(OtherDatasetError):
+        neurofetch.get("s3://b", tmp_path / "again", endpoint=other.url, **asked)
+
+
+def test_an_endpoint_for_another_place_is_not_taken_for_that_of_the_data_set(tmp_path, s3, paper):
+    with S3Server({"mine": {f"copy/{key}": blob for key, blob in DATASET.items()}}) as mine:
+        neurofetch.lock(paper).get(
+            tmp_path / "again",
+            places="s3://mine/copy",
+            profile="lab",
+            endpoint=mine.url,
+            progress="none",
+        )
+    told = json.loads((tmp_path / "again" / ".neurofetch" / "source.json").read_text())
+    assert (told["server"], told["profile"], told["signed"]) == ("", "", False)

@@ -68,6 +68,20 @@ def test_what_is_left_out_is_told_and_quiet_keeps_the_warnings(shell):
     assert "warning: fetched, but not here any more" in quiet.err
 
 
+@pytest.mark.parametrize("name", ["ü", "u\u0308", "日本", "a/é/b", "😀.nii.gz"])
+def test_a_locale_in_which_names_cannot_be_read_is_told_and_not_the_name(shell, name):
+    path = shell.home / "other" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    (shell.home / "other" / "plain").write_bytes(b"x")
+    same = shell("neurofetch lock other --all").out
+    assert shell("neurofetch lock other --all", LC_ALL="C", TZ="Asia/Kathmandu").out == same
+    narrow = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = shell("neurofetch lock other --all --out a.lock", **narrow)
+    assert "cannot be read in this locale: set LC_ALL=C.UTF-8" in done.err
+    assert "not valid UTF-8" not in done.err
+
+
 def test_progress_is_told_while_files_are_read(shell):
     done = shell("neurofetch lock data --progress json --out a.lock")
     events = [json.loads(line) for line in done.err.splitlines()]
@@ -276,11 +290,12 @@ def test_a_killed_run_goes_on_where_it_was(shell, s3):
     s3.put(f"ds/{large}", S3Object(Generated(24 << 20, seed=5)))
     assert shell(GET).code == 0
     shell("neurofetch lock data --out a.lock")
-    s3.fault(key=f"ds/{large}", method="GET", rate=1 << 20)
-    process = shell.start("neurofetch get --locked a.lock new --progress json")
-    done = 0
-    while done < 12 << 20:
-        done = json.loads(process.stderr.readline()).get("bytes_done", done)
+    s3.fault(key=f"ds/{large}", method="GET", rate=4 << 20)
+    process = shell.start("neurofetch get --locked a.lock new -q")
+    until = time.monotonic() + 30
+    while not any(p.stat().st_blocks > 16 << 10 for p in (shell.home / "new").rglob("*.part")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     s3.clear_faults()

@@ -15,6 +15,7 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.events import Planned
+from neurofetch.lockfile import copying
 from neurofetch.lockfile.copying import _Copier
 from neurofetch.lockfile.lock import Lock
 from neurofetch.lockfile.values import Head, LockedFile
@@ -529,3 +530,23 @@ def test_what_is_all_here_needs_nothing_written(s3, lock, tmp_path):
     assert report.ok
     assert not report.of(Status.FETCHED)
     assert s3.log == []
+
+
+def test_a_file_that_grows_while_it_is_copied_is_not_copied_to_its_end(lock, tmp_path, monkeypatch):
+    place = tree(tmp_path / "place")
+    read, blocks = copying.read_blocks, []
+
+    def growing(path):
+        for block in read(path):
+            blocks.append(len(block))
+            yield block
+            while True:  # as a log does
+                blocks.append(len(block))
+                yield block
+
+    monkeypatch.setattr(copying, "read_blocks", growing)
+    lock = made({BOLD: SMALL[BOLD]})
+    with pytest.raises(IncompleteError, match=r"more than 35,000 bytes are there by now"):
+        brought(lock, tmp_path / "data", places=place)
+    assert sum(blocks) < 4 * len(SMALL[BOLD])
+    assert on_disk(tmp_path / "data") == set()

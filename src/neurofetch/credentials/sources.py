@@ -145,6 +145,10 @@ def _of_role(profile: Profile, network: Network, seen: tuple[str, ...]) -> Keys:
     if source == profile.name:
         keys = _own(profile, network)
     elif source:
+        try:
+            read_profile(source)
+        except CredentialsError as error:
+            raise CredentialsError(f"{profile.shown} names a source_profile: {error}") from None
         keys = _of_profile(source, network, seen)
     elif kind:
         keys = _of_machine(profile, kind, network)

@@ -180,10 +180,13 @@ class _Copier:
     def _copy(self, source: str, fd: int, step: Step) -> str:
         """Copy the bytes of a file; say why it is not the one that is wanted, "" if it is."""
         remote = step.want.remote
-        if remote.digest is None:
+        if remote.digest is None or remote.size is None:
             return "nothing tells whether it is the right one"
         digest, count = hasher(remote.digest.algorithm, remote.size), 0
         for block in read_blocks(source):
+            if count + len(block) > remote.size:  # somebody writes to it, and may go on for long
+                self._copied -= count
+                return f"more than {remote.size:,} bytes are there by now"
             digest.update(block)
             write_all(fd, block)
             count += len(block)

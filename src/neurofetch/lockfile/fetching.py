@@ -10,7 +10,8 @@ import logging
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from neurofetch._threads import few_collections
 from neurofetch.credentials.access import Access
@@ -32,7 +33,7 @@ from neurofetch.sources.source import ListedSource
 from neurofetch.store.data_source import read_sources, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from neurofetch.fetcher import RunSettings
@@ -113,6 +114,24 @@ class Wish:
         found = {shared_base(file.url, file.key or file.path) for file in self.files} - {""}
         return min(found, key=len, default="")
 
+    def asked(self) -> dict[str, Any]:
+        """Return how the data set is asked, as far as that is not told by `access` alone.
+
+        A lock tells of no server but by the addresses in it. An endpoint may be that of a place,
+        and then says nothing of the data set: the credentials were not for it.
+        """
+        nobody = {"profile": "", "signed": False, "requester_pays": False}
+        scheme, _, place = self.head.source.partition("://")
+        if scheme != "s3":
+            return nobody
+        endpoint, _, named = self.access.location()
+        if endpoint is None:
+            return {}
+        base = f"{endpoint}/{place.partition('/')[0]}/"
+        if not any(file.url.startswith(base) for file in self.files):
+            return nobody
+        return {"server": endpoint, "endpoint": endpoint.partition("://")[2], "named": named}
+
 
 class _Version(ListedSource):
     """Files of one version of a data set, as a lock names it."""
@@ -129,12 +148,14 @@ class _Version(ListedSource):
 
 
 class _Fetcher(Fetcher):
-    """Brings what a lock names, which tells of no server that the data set is at."""
+    """Brings what a lock names."""
+
+    asked: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def data_source(self) -> DataSource:
         """The data set; how it was asked before, for what is here already, stays."""
-        source = super().data_source
+        source = replace(super().data_source, **self.asked)
         for known in read_sources(self.directory.state):
             if known.takes(source):
                 return replace(source, **{name: getattr(known, name) for name in _HOW_ASKED})
@@ -194,6 +215,7 @@ class _Run:
             make_source=self._no_files_yet,
             access=wish.access,
         )
+        self._fetcher.asked = wish.asked()
         network, region = self._fetcher.client.network, wish.access.location().region
         self._signer = wish.access.signer(network, region)
         self._places: list[Place] = []

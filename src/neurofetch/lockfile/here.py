@@ -146,9 +146,7 @@ class Here:
         names = sorted(self.walk(left) if every else self.receipts)
         hidden = {os.path.realpath(path) for path in without}
         for name in names:
-            problem = path_problem(name)
-            if not problem and not encodable(name):
-                problem = "its name cannot be written in this locale: set LC_ALL=C.UTF-8"
+            problem = _locale_problem(name) or path_problem(name)
             if problem:
                 left.append(f"{shown(name)}: {problem}")
             elif not (every and hidden and os.path.realpath(self.root / name) in hidden):
@@ -400,6 +398,19 @@ class Here:
             return ("" if source.objects else source.object_url(named)), key
         url = source.object_url(named)
         return (f"{url}?versionId={receipt.version}" if url else ""), key
+
+
+def _locale_problem(name: str) -> str:
+    """Say why this locale keeps a file from being named; "" if it does not."""
+    if name.isascii():
+        return ""
+    if not encodable(name):
+        return "its name cannot be written in this locale: set LC_ALL=C.UTF-8"
+    try:
+        other = os.fsencode(name).decode() != name
+    except UnicodeDecodeError:  # in no locale can it be text
+        return ""
+    return "its name cannot be read in this locale: set LC_ALL=C.UTF-8" if other else ""
 
 
 def _no_file(entry: os.DirEntry[str]) -> str:
