@@ -553,6 +553,10 @@ class ManyPlaces:
         """Whether there are places that were not asked, for this file or for others."""
         return remote.key not in self._at or self._at[remote.key][0] + 1 < len(self._mirrors)
 
+    def may_go_on(self, remote: RemoteFile) -> bool:
+        """Whether this file may be asked for at a further place."""
+        return self.goes_on(remote) and content_of(remote) is not None
+
     def is_elsewhere(self, remote: RemoteFile) -> bool:
         """Whether a file is asked for at another place than the source."""
         return remote.key in self._at

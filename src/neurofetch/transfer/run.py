@@ -13,7 +13,7 @@ from neurofetch._threads import few_collections, started
 from neurofetch.errors import DiskFullError, NetworkAwayError
 from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
-from neurofetch.net.retry import Attempts
+from neurofetch.net.retry import Attempts, RetryRules
 from neurofetch.planning.plan import check_space
 from neurofetch.sources.mirrors import ManyPlaces
 from neurofetch.sources.source import at_once
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["copy_only", "transfer"]
 
 _RATE_SECONDS = 5.0
+_FEW = 4
+"""Attempts, at most, for a small file that another place has, too: some seconds."""
 _LEAST = 28
 """Descriptors; with fewer than that, files do not wait for one another."""
 _OFFLINE = "Run the same call without --offline (offline=, NEUROFETCH_OFFLINE) to fetch them."
@@ -278,6 +280,7 @@ class _Transfer:
             client=client,
             source=source,
             attempts=Attempts(options.rules, self._stop, outages=client.outages),
+            few_attempts=Attempts(_few(options.rules), self._stop, outages=client.outages),
             options=options,
             inspect=inspect,
             schedule=schedule,
@@ -565,6 +568,12 @@ class _Transfer:
         done = (o.path for o in results.values() if o.status is Status.FETCHED)
         folders = {path.rpartition("/")[0] for path in done}
         self._context.settler.flusher.flush_folders(root, folders)
+
+
+def _few(rules: RetryRules | None) -> RetryRules:
+    """Return rules with fewer attempts."""
+    rules = rules or RetryRules()
+    return replace(rules, attempts=min(rules.attempts, _FEW))
 
 
 def _shared_out(free: int | None) -> tuple[int, int | None]:
