@@ -53,10 +53,9 @@ _LEAST = 28
 """Descriptors; with fewer than that, files do not wait for one another."""
 _OFFLINE = "Run the same call without --offline (offline=, NEUROFETCH_OFFLINE) to fetch them."
 _NOT_HERE = {
-    Action.FETCH: "not here, and the network is not to be used",
-    Action.RESUME: "only a part of it is here, and the network is not to be used",
+    Action.FETCH: "not here",
+    Action.RESUME: "only a part of it is here",
 }
-_IS_DAMAGED = "what is here is not what the server listed, and the network is not to be used"
 _LOOK_SECONDS, _FIRST_LOOKS = 0.05, 0.01
 """Between two looks at how much may be under way; and in the first second."""
 
@@ -159,9 +158,7 @@ def copy_only(
         made = {outcome.path: outcome for outcome in report.outcomes}
     outcomes = {
         number: made.get(step.want.path)
-        or Outcome.unmoved(
-            step.want, Status.FAILED, _NOT_HERE.get(step.action, _IS_DAMAGED), advice=_OFFLINE
-        )
+        or Outcome.unmoved(step.want, Status.FAILED, _why_not_here(step), advice=_OFFLINE)
         for number, step in enumerate(plan.steps)
         if step.moves
     }
@@ -169,6 +166,12 @@ def copy_only(
     report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
     listen(Finished(report))
     return report
+
+
+def _why_not_here(step: Step) -> str:
+    """Say why a file that the network would bring is not here as it should be."""
+    why = _NOT_HERE.get(step.action) or step.reason
+    return f"{why}, and the network is not to be used"
 
 
 def _copies_at_hand(plan: Plan) -> set[str]:
