@@ -95,6 +95,30 @@ def test_what_the_source_does_not_give_comes_from_the_mirror(
     assert all("from" not in one.reason for one in others)
 
 
+BUSY = {
+    "an error of the server": {"status": 500},
+    "too busy": {"status": 503},
+    "too many requests": {"status": 429},
+    "cut each time": {"cut_after": 1},
+}
+
+
+@pytest.mark.parametrize("fault", BUSY.values(), ids=BUSY)
+def test_a_source_that_gives_nothing_but_errors_is_left_within_seconds(dest, s3, mirror, fault):
+    s3.fault(method="GET", times=None, **fault)
+    began = time.monotonic()
+    report = get(dest, subject="01", suffix="T1w", mirrors=mirror)
+    assert time.monotonic() - began < 15  # with all attempts it takes half a minute and more
+    assert {one.reason for one in report.outcomes} == {f"from {mirror}"}
+
+
+def test_the_last_place_gets_all_attempts(dest, s3, lab, mirror):
+    s3.fault(key=f"*{T1W}", method="GET", times=None, status=503)
+    lab.fault(key=f"*{T1W}", method="GET", times=5, status=503)
+    report = get(dest, subject="01", suffix="T1w", mirrors=mirror)
+    assert outcome(report, T1W).reason == f"from {mirror}"
+
+
 def test_without_a_mirror_it_is_missing(dest, s3):
     s3.fault(key=f"*{T1W}", method="GET", times=None, status=404)
     with pytest.raises(IncompleteError):

@@ -291,6 +291,29 @@ def test_what_a_colleague_has_is_copied_without_the_network(shell, dest, s3, tmp
         assert (dest / path).read_bytes() == FILES[path]
 
 
+WHY = {
+    "other bytes": ({}, {"verify": True}, "here, but damaged"),
+    "too short": ({"size": 3}, {}, "here with 3 bytes, on the server 7"),
+    "asked for again": ({"size": 7}, {"overwrite": True}, "here, to be fetched again"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
+@pytest.mark.parametrize(("change", "how", "said"), WHY.values(), ids=WHY)
+def test_why_a_file_that_is_here_is_not_as_it_should_be_is_told(dest, change, how, said):
+    neurofetch.get(URL, dest, subject="01", progress=False)
+    path = "sub-01/anat/sub-01_T1w.nii.gz"
+    stamp = (dest / path).stat()
+    (dest / path).write_bytes(b"ANATOMY"[: change.get("size", 7)])
+    os.utime(dest / path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    with pytest.raises(IncompleteError) as caught:
+        neurofetch.get(URL, dest, subject="01", suffix="T1w", offline=True, progress=False, **how)
+    failed = caught.value.report.of(Status.FAILED)
+    reason = next(one.reason for one in failed if one.path == path)
+    assert said in reason
+    assert "the network is not to be used" in reason
+
+
 @pytest.mark.filterwarnings("ignore::neurofetch.errors.SelectionWarning")
 def test_what_is_here_under_another_name_is_copied_without_the_network(site, tmp_path):
     twins = [f"sub-01/anat/sub-01_run-{number}_T1w.nii.gz" for number in (1, 2, 3)]

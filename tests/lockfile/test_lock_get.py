@@ -409,10 +409,13 @@ def test_links_of_git_annex_are_followed_and_what_is_no_file_is_not_opened(lock,
     [
         ("gone", "there is no directory"),
         ("data", "the data directory itself"),
-        ("ftp://h/x", "not 'ftp://h/x'"),
-        ("https://me:pw@h/x", "password"),
-        ("https://h/x?X-Amz-Signature=1", "signature"),
-        ("http:///x", "not 'http:///x'"),
+        ("ftp://h/x", "'ftp://h/x' cannot be a place"),
+        ("https://me:pw@h/x", "without a password"),
+        ("https://me:a/pw@h/x", "without a password"),
+        ("https:/me:pw@h/x", "without a password"),
+        ("https://h/x?X-Amz-Signature=pw", "question mark"),
+        ("https://h/a\r\nX: y", "plain address"),
+        ("http:///x", "'http:///x' cannot be a place"),
         ("s3://", "s3://"),
         (3, "not 3"),
         ([None], "not None"),
@@ -427,6 +430,15 @@ def test_what_is_no_place_is_told_before_any_request(s3, lock, tmp_path, monkeyp
     assert said in str(caught.value)
     assert "pw" not in str(caught.value)
     assert s3.requests() == []
+
+
+@pytest.mark.parametrize("place", ["{}/my folder", " {}/my%20folder/", "HTTP{}/my folder"])
+def test_an_address_of_a_place_is_asked_as_it_is_meant(s3, tmp_path, place):
+    for path, content in FILES.items():
+        s3.put(f"my folder/{path}", content)
+    url = f"{s3.url}/b".removeprefix("http" if place.startswith("HTTP") else "")
+    assert brought(made(), tmp_path / "data", places=place.format(url)).ok
+    assert is_all(tmp_path / "data")
 
 
 # -- which files, and where ------------------------------------------------------------------------

@@ -254,6 +254,7 @@ class Run:
             client=server,
             source=ListedSource(remotes),
             attempts=Attempts(OPTIONS.rules, threading.Event(), draw=lambda: 0.0),
+            few_attempts=Attempts(OPTIONS.rules, threading.Event(), draw=lambda: 0.0),
             options=OPTIONS,
             inspect=None,
             schedule=self.queue,

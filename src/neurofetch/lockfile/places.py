@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from neurofetch._compact import quoted
 from neurofetch._shown import shown
 from neurofetch.errors import UsageError
-from neurofetch.sources.mirrors import base_of
+from neurofetch.sources.mirrors import base_of, checked_server
 from neurofetch.sources.s3 import Bucket, S3Source, parse_s3_url
 from neurofetch.store.folder import given_path
 
@@ -145,23 +145,9 @@ def checked_places(given: object, root: Path) -> list[str | Path]:
             msg = f"a place is a URL or a directory, not {one!r} ({type(one).__name__})."
             raise UsageError(f"{msg} Nothing was done.")
         text = os.fspath(one)
-        found.append(_checked_url(text) if "://" in text else _checked_directory(text, root))
+        server = checked_server(text, "a place") if isinstance(text, str) else ""
+        found.append(server or _checked_directory(text, root))
     return found
-
-
-def _checked_url(text: str) -> str:
-    scheme, _, rest = text.strip().partition("://")
-    if scheme.lower() == "s3":
-        parse_s3_url(text)
-        return text.strip()
-    host = rest.partition("/")[0]
-    if scheme.lower() not in ("http", "https") or not host:
-        msg = f"a place is s3://BUCKET/PREFIX, an address of the web or a directory, not {text!r}"
-        raise UsageError(f"{msg}. Nothing was done.")
-    if "@" in host or "?" in rest or "#" in rest:
-        msg = "the address of a place has a password, a signature or a fragment in it. Nothing was"
-        raise UsageError(f"{msg} done. Give it without what stands before @ and behind ? or #.")
-    return text.strip()
 
 
 def _checked_directory(text: str, root: Path) -> Path:

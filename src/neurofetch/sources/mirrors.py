@@ -48,6 +48,7 @@ __all__ = [
     "Web",
     "base_of",
     "checked_mirrors",
+    "checked_server",
     "content_of",
     "identity_of",
     "mirrors_at",
@@ -88,39 +89,52 @@ def checked_mirrors(given: object) -> Mirrors:
         if not isinstance(text, str) or not text.strip():
             msg = f"a mirror is a URL, a folder or nemar, not {place!r}. Nothing was done."
             raise UsageError(msg)
-        if server := _checked_server(text.strip()):
+        if server := _checked_nemar(text) or checked_server(text):
             servers.append(server)
         else:
             folders.append(_checked_folder(text))
     return Mirrors(tuple(folders), tuple(servers))
 
 
-def _checked_server(text: str) -> str:
+def checked_server(text: str, what: str = "a mirror") -> str:
     """Return a server as it is asked for; "" for what is to be a folder.
+
+    Parameters
+    ----------
+    text : str
+    what : str, optional
+        What it is to be, for messages.
 
     Raises
     ------
     UsageError
         If it looks like a URL that cannot be used.
     """
+    text = text.strip()
     name, _, site = text.partition(":")
-    if name.lower() == "nemar":
-        return f"nemar:{_checked_web(site, text)}" if site else "nemar"
     if name.lower() in ("http", "https"):  # also where slashes are missing
-        return _checked_web(text, text)
+        return _checked_web(text, text, what)
     if not site.startswith("//"):
         return ""
     if name.lower() == "s3":
         bucket, prefix = parse_s3_url(text)
         return f"s3://{bucket}/{prefix}".rstrip("/")
     msg = (
-        f"{_masked(text)!r} cannot be a mirror: it is to be https://…, s3://BUCKET/PREFIX, a "
-        "folder or nemar. Nothing was done."
+        f"{_masked(text)!r} cannot be {what}: it is to be https://…, s3://BUCKET/PREFIX or a "
+        "folder. Nothing was done."
     )
     raise UsageError(msg)
 
 
-def _checked_web(url: str, given: str) -> str:
+def _checked_nemar(text: str) -> str:
+    """Return NEMAR, maybe at another site; "" for what is something else."""
+    name, _, site = text.strip().partition(":")
+    if name.lower() != "nemar":
+        return ""
+    return f"nemar:{_checked_web(site, text, 'a mirror')}" if site else "nemar"
+
+
+def _checked_web(url: str, given: str, what: str) -> str:
     """Return a plain address, its host as connections know it.
 
     Raises
@@ -136,7 +150,7 @@ def _checked_web(url: str, given: str) -> str:
     plain = url.isprintable() and not {"?", "#"} & {*url} and "@" not in parts.netloc
     if parts.scheme not in ("http", "https") or not host or port == 0 or not plain:
         msg = (
-            f"{_masked(given)!r} cannot be a mirror: it is to be a plain address such as "
+            f"{_masked(given)!r} cannot be {what}: it is to be a plain address such as "
             "https://host/folder, without a password and without what stands behind a question "
             "mark. Nothing was done."
         )
@@ -538,6 +552,10 @@ class ManyPlaces:
     def goes_on(self, remote: RemoteFile) -> bool:
         """Whether there are places that were not asked, for this file or for others."""
         return remote.key not in self._at or self._at[remote.key][0] + 1 < len(self._mirrors)
+
+    def may_go_on(self, remote: RemoteFile) -> bool:
+        """Whether this file may be asked for at a further place."""
+        return self.goes_on(remote) and content_of(remote) is not None
 
     def is_elsewhere(self, remote: RemoteFile) -> bool:
         """Whether a file is asked for at another place than the source."""

@@ -93,6 +93,8 @@ class TransferContext:
     client : Client
     source : Source
     attempts : Attempts
+    few_attempts : Attempts
+        Where the same bytes are to be had at another place.
     options : Options
     inspect : Inspect or None
     schedule : Schedule
@@ -106,6 +108,7 @@ class TransferContext:
     client: Client
     source: Source
     attempts: Attempts
+    few_attempts: Attempts
     options: Options
     inspect: Inspect | None
     schedule: Schedule
@@ -160,6 +163,12 @@ class TransferContext:
         )
 
     # -- other places ------------------------------------------------------------------------
+
+    def attempts_at(self, remote: RemoteFile) -> Attempts:
+        """Return how often a small file is asked for where it is asked for now."""
+        source = self.source
+        more = isinstance(source, ManyPlaces) and source.may_go_on(remote)
+        return self.few_attempts if more else self.attempts
 
     def elsewhere(self, step: Step, error: BaseException) -> Step | None:
         """Return the step as it is to be done at the next place; None where there is none.

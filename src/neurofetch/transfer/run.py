@@ -13,7 +13,7 @@ from neurofetch._threads import few_collections, started
 from neurofetch.errors import DiskFullError, NetworkAwayError
 from neurofetch.events import Event, Finished, Progress, quiet
 from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
-from neurofetch.net.retry import Attempts
+from neurofetch.net.retry import Attempts, RetryRules
 from neurofetch.planning.plan import check_space
 from neurofetch.sources.mirrors import ManyPlaces
 from neurofetch.sources.source import at_once
@@ -47,14 +47,15 @@ if TYPE_CHECKING:
 __all__ = ["copy_only", "transfer"]
 
 _RATE_SECONDS = 5.0
+_FEW = 4
+"""Attempts, at most, for a small file that another place has, too: some seconds."""
 _LEAST = 28
 """Descriptors; with fewer than that, files do not wait for one another."""
 _OFFLINE = "Run the same call without --offline (offline=, NEUROFETCH_OFFLINE) to fetch them."
 _NOT_HERE = {
-    Action.FETCH: "not here, and the network is not to be used",
-    Action.RESUME: "only a part of it is here, and the network is not to be used",
+    Action.FETCH: "not here",
+    Action.RESUME: "only a part of it is here",
 }
-_IS_DAMAGED = "what is here is not what the server listed, and the network is not to be used"
 _LOOK_SECONDS, _FIRST_LOOKS = 0.05, 0.01
 """Between two looks at how much may be under way; and in the first second."""
 
@@ -157,9 +158,7 @@ def copy_only(
         made = {outcome.path: outcome for outcome in report.outcomes}
     outcomes = {
         number: made.get(step.want.path)
-        or Outcome.unmoved(
-            step.want, Status.FAILED, _NOT_HERE.get(step.action, _IS_DAMAGED), advice=_OFFLINE
-        )
+        or Outcome.unmoved(step.want, Status.FAILED, _why_not_here(step), advice=_OFFLINE)
         for number, step in enumerate(plan.steps)
         if step.moves
     }
@@ -167,6 +166,12 @@ def copy_only(
     report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
     listen(Finished(report))
     return report
+
+
+def _why_not_here(step: Step) -> str:
+    """Say why a file that the network would bring is not here as it should be."""
+    why = _NOT_HERE.get(step.action) or step.reason
+    return f"{why}, and the network is not to be used"
 
 
 def _copies_at_hand(plan: Plan) -> set[str]:
@@ -278,6 +283,7 @@ class _Transfer:
             client=client,
             source=source,
             attempts=Attempts(options.rules, self._stop, outages=client.outages),
+            few_attempts=Attempts(_few(options.rules), self._stop, outages=client.outages),
             options=options,
             inspect=inspect,
             schedule=schedule,
@@ -565,6 +571,12 @@ class _Transfer:
         done = (o.path for o in results.values() if o.status is Status.FETCHED)
         folders = {path.rpartition("/")[0] for path in done}
         self._context.settler.flusher.flush_folders(root, folders)
+
+
+def _few(rules: RetryRules | None) -> RetryRules:
+    """Return rules with fewer attempts."""
+    rules = rules or RetryRules()
+    return replace(rules, attempts=min(rules.attempts, _FEW))
 
 
 def _shared_out(free: int | None) -> tuple[int, int | None]:

@@ -328,7 +328,7 @@ class WholeFile:
         if isinstance(error, LineError) and self._is_the_lines(error):
             return
         self._failed += 1
-        wait = context.attempts.wait(self._failed, error)
+        wait = context.attempts_at(self._remote).wait(self._failed, error)
         if wait is None:
             gave_up = UnreachableError(
                 f"{str(error).rstrip('.')}; gave up after {self._failed} attempts"
@@ -449,7 +449,8 @@ class WholeFile:
             self._retried += 1
             context.tally.retried(want, error, wait)
 
-        return context.attempts.run(self._attempt, told, self._failed)
+        attempts = context.attempts_at(self._remote)
+        return attempts.run(self._attempt, told, self._failed)
 
     def _attempt(self) -> tuple[Verified, int]:
         context, remote = self._context, self._remote
