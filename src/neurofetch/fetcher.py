@@ -793,8 +793,9 @@ class Fetcher:
         name = self._lists_of
         found, lists = _readable(kept(self.directory.state, name))
         if not found:
+            what = name.removesuffix("@")
             msg = (
-                f"{self.directory.root} does not remember what {name.removesuffix('@')} has, and the network is not "
+                f"{self.directory.root} does not remember what {what} has, and the network is not "
                 "to be used. Nothing was fetched. Run the same call once with the network. "
                 "(What is here can be checked without: neurofetch verify.)"
             )
