@@ -599,7 +599,7 @@ class Fetcher:
         listen(Planned(plan))
         if permit is not None:
             permit()
-        self._remember(plan, mix=settings.mix)
+        self._remember(plan, mix=settings.mix, update=settings.update)
         if self.client.network.offline:
             report = untransferred(plan, listen)
         else:
@@ -721,7 +721,7 @@ class Fetcher:
         )
         return chosen._replace(notes=(*notes, *chosen.notes))
 
-    def _remember(self, plan: Plan, *, mix: bool) -> None:
+    def _remember(self, plan: Plan, *, mix: bool, update: bool = True) -> None:
         """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""
         from neurofetch.store.data_source import remember  # noqa: PLC0415
 
@@ -729,7 +729,7 @@ class Fetcher:
         if isinstance(self._lists, Remembered) or (not plan.moving and not where.state.is_dir()):
             return
         try:
-            where.source = remember(where.state, self.data_source, mix=mix)
+            where.source = remember(where.state, self.data_source, mix=mix, update=update)
             self._write_lists()
         except (OSError, UnsafeNameError) as error:
             if isinstance(error, DestinationError):
