@@ -23,6 +23,7 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.model import Action, IncompleteError, Status, VerificationLevel
+from neurofetch.store import versions
 from testbed.openneuro import OpenNeuro, odd_tree, small_tree
 from testbed.s3 import Generated
 from tests.faces import Shell, on_disk
@@ -554,10 +555,16 @@ def test_another_version_is_told_and_brought_by_update(site, here, tool):
     assert not neurofetch.get("ds000001").of(Status.FETCHED)
 
 
-def test_two_runs_at_once_do_not_make_one_folder_of_two_versions(site, here):
+def test_two_runs_at_once_do_not_make_one_folder_of_two_versions(site, here, monkeypatch):
     site.add("ds000001", {"1.0.0": small_tree(), "1.1.0": small_tree(seed=1)})
-    site.fault(key="crn/graphql", delay=0.3)  # so both see an empty folder
-    refused = []
+    both, look, refused = threading.Barrier(2, timeout=30), versions.check_version, []
+
+    def look_at_once(*given, **how):
+        notes = look(*given, **how)
+        both.wait()  # so both have seen an empty folder
+        return notes
+
+    monkeypatch.setattr(versions, "check_version", look_at_once)
 
     def get(tag):
         try:
