@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 
 import pytest
@@ -22,6 +23,7 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.model import Action, IncompleteError, Status, VerificationLevel
+from neurofetch.store import versions
 from testbed.openneuro import OpenNeuro, odd_tree, small_tree
 from testbed.s3 import Generated
 from tests.faces import Shell, on_disk
@@ -567,6 +569,34 @@ def test_another_version_is_told_and_brought_by_update(site, here, tool):
     assert {path: now[path] for path in gone} == {path: old[path] for path in gone}
     assert any(f"{len(gone)} files of earlier runs" in note for note in report.notes)
     assert not neurofetch.get("ds000001").of(Status.FETCHED)
+
+
+def test_two_runs_at_once_do_not_make_one_folder_of_two_versions(site, here, monkeypatch):
+    site.add("ds000001", {"1.0.0": small_tree(), "1.1.0": small_tree(seed=1)})
+    both, look, refused = threading.Barrier(2, timeout=30), versions.check_version, []
+
+    def look_at_once(*given, **how):
+        notes = look(*given, **how)
+        both.wait()  # so both have seen an empty folder
+        return notes
+
+    monkeypatch.setattr(versions, "check_version", look_at_once)
+
+    def get(tag):
+        try:
+            neurofetch.get(f"ds000001@{tag}", "data", progress="none")
+        except OtherDatasetError as error:
+            refused.append((tag, str(error)))
+
+    threads = [threading.Thread(target=get, args=(tag,)) for tag in ("1.0.0", "1.1.0")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ((tag, said),) = refused
+    assert "Nothing was fetched" in said
+    assert "--update" in said
+    assert content(here / "data") == small_tree(seed=1 if tag == "1.0.0" else 0)
 
 
 def test_a_description_with_a_stale_doi_is_no_other_version(site, here):

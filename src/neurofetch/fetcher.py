@@ -606,7 +606,7 @@ class Fetcher:
         listen(Planned(plan))
         if permit is not None:
             permit()
-        self._remember(plan, mix=settings.mix)
+        self._remember(plan, mix=settings.mix, update=settings.update)
         offline = self.client.network.offline
         carry_out = copy_only if offline else transfer
         report = carry_out(
@@ -735,7 +735,7 @@ class Fetcher:
         )
         return chosen._replace(notes=(*notes, *chosen.notes))
 
-    def _remember(self, plan: Plan, *, mix: bool) -> None:
+    def _remember(self, plan: Plan, *, mix: bool, update: bool = True) -> None:
         """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""
         from neurofetch.store.data_source import remember  # noqa: PLC0415
 
@@ -743,7 +743,7 @@ class Fetcher:
         if isinstance(self._lists, Remembered) or (not plan.moving and not where.state.is_dir()):
             return
         try:
-            where.source = remember(where.state, self.data_source, mix=mix)
+            where.source = remember(where.state, self.data_source, mix=mix, update=update)
             self._write_lists()
         except (OSError, UnsafeNameError) as error:
             if isinstance(error, DestinationError):
@@ -808,8 +808,9 @@ class Fetcher:
         found, lists = _readable(kept(self.directory.state, name))
         name = name.partition(" ")[0].rstrip("@")  # as people know it
         if not found:
+            what = name.removesuffix("@")
             msg = (
-                f"{self.directory.root} does not remember what {name} has, and the network is not "
+                f"{self.directory.root} does not remember what {what} has, and the network is not "
                 "to be used. Nothing was fetched. Run the same call once with the network. "
                 "(What is here can be checked without: neurofetch verify.)"
             )

@@ -7,6 +7,7 @@ import urllib.request
 import pytest
 
 import neurofetch
+from neurofetch.errors import SelectionWarning
 from testbed.openneuro import RECORDED, OpenNeuro, odd_tree, small_tree, token_of
 
 WHAT = "openneuro:ds000700@1.0.0"
@@ -147,3 +148,24 @@ def test_no_address_of_data_that_are_not_public_is_locked_with_its_signature(
     state = b"".join(one.read_bytes() for one in (root / ".neurofetch").rglob("*.jsonl"))
     assert b"Signature" not in state
     assert token.encode() not in state
+
+
+def test_files_of_another_version_are_told_where_an_update_left_them(site, tmp_path):
+    old, new = small_tree(subjects=3), small_tree(subjects=2, seed=1)
+    site.add("ds000700", {"1.0.0": old, "1.1.0": new})
+    root = get(WHAT, tmp_path / "data")
+    assert not neurofetch.lock(root).notes
+    get("openneuro:ds000700@1.1.0/sub-01", root, update=True)
+    with pytest.warns(
+        SelectionWarning, match=r"known to be of version 1\.1\.0.*@1\.1\.0"
+    ) as caught:
+        lock = neurofetch.lock(root)
+    said = [str(one.message) for one in caught if "known to be of" in str(one.message)]
+    assert "8 files" in said[0]  # all of sub-02, and what only the old version has
+    assert lock.head.version == "1.1.0"
+    get("openneuro:ds000700@1.1.0", root)
+    with pytest.warns(SelectionWarning, match=r"of version 1\.1\.0.*: 4 files \(sub-03/"):
+        neurofetch.lock(root)
+    shutil.rmtree(root / "sub-03")
+    with pytest.warns(SelectionWarning, match="not here any more"):
+        assert len(neurofetch.lock(root).notes) == 1

@@ -475,6 +475,23 @@ def test_a_file_that_another_run_makes_at_this_moment_is_read_and_not_called_dam
     assert [one.identity for one in read_sources(state)] == [ONE.identity]
 
 
+@pytest.mark.parametrize("here", ["1.0.0", "", "2"])
+@pytest.mark.parametrize("asked", ["1.0.0", ""])
+@pytest.mark.parametrize("update", [True, False])
+def test_a_version_that_another_run_has_begun_is_replaced_by_an_update_alone(
+    state, here, asked, update
+):
+    one = replace(ONE, url="openneuro:ds000001")
+    remember(state, replace(one, version=here), mix=False)
+    if update or not here or not asked or here == asked:
+        assert remember(state, replace(one, version=asked), mix=False, update=update) == ""
+        assert read_sources(state)[0].version == (asked or here)
+    else:
+        with pytest.raises(OtherDatasetError, match=r"holds version 2 of .*would be 1\.0\.0"):
+            remember(state, replace(one, version=asked), mix=False, update=update)
+        assert read_sources(state)[0].version == here
+
+
 def test_a_folder_in_the_place_of_the_file_is_named(s3, dest, state):
     get("s3://b/ds1", dest)
     (state / "source.json").unlink()

@@ -191,6 +191,24 @@ def test_many_receipts_of_one_file_that_count_the_same_are_read_at_once(tmp_path
     assert receipts.of("f.bin", 1, 777).mtime_ns == 777
 
 
+@pytest.mark.parametrize("digest", ["", "md5:" + "ab" * 16, "gitblob:" + "0f" * 20, "odd:x"])
+@pytest.mark.parametrize("version", ["", "a.B_-9", "null", "x" * 200, "a b"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "https://h/k?versionId=a", "http://[::1]:80/c/o/1?filename=a+b%20c", "a b", 'a"b\\', "é"],
+)
+def test_version_and_address_come_back_whatever_stands_beside_them(tmp_path, digest, version, url):
+    level = VerificationLevel.CHECKSUM
+    receipts = {
+        path: Receipt(path, path, etag, 7, 9, level, digest, 1.5, version=version, url=url)
+        for path, etag in {"a": "", "b/c": "ab" * 16, "d": f"{'ab' * 16}-3"}.items()
+    }
+    journal = Journal(tmp_path)
+    journal.append_all(receipts.values())
+    journal.close()
+    assert dict(read_receipts(tmp_path)) == receipts
+
+
 KINDS = [
     {},
     {"etag": ""},

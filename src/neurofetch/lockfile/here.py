@@ -184,6 +184,11 @@ class Here:
                 elif left is not None:
                     left.append(f"{shown(path)}: {problem}")
 
+    def is_of_first(self, path: str) -> bool:
+        """Whether a file was fetched, and is of the data set that the directory is of."""
+        receipt = self.receipts.get(path)
+        return receipt is not None and receipt.source in ("", *list(self.sources)[:1])
+
     def look(self, paths: Iterable[str]) -> dict[str, LocalFile]:
         """Return those of the files that are here.
 

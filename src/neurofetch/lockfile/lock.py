@@ -28,6 +28,7 @@ from neurofetch.lockfile.fetching import ANY, Wish, get_locked, plan_locked
 from neurofetch.lockfile.here import Here
 from neurofetch.lockfile.places import checked_places
 from neurofetch.lockfile.reading import read_lock
+from neurofetch.lockfile.strays import strays
 from neurofetch.lockfile.values import Head, LockedFile, file_line, head_line
 from neurofetch.model import RemoteFile
 from neurofetch.planning.dataset import Dataset, make_selection
@@ -475,6 +476,8 @@ def made_of(
         notes = [*_left_out(left), *_gone(gone), *_changed(changed)]
         if not every:
             notes += _strangers(here, without)
+        mine = [one for one in files if here.is_of_first(one.path)]
+        notes += _strays(strays(here.directory.state, _head(here), mine, {*changed}), here)
     head = replace(_head(here), every=every, files=len(files), bytes=sum(one.size for one in files))
     return Lock(replace(head, query=_said(wanted)), tuple(files), tuple(notes))
 
@@ -530,6 +533,18 @@ def _changed(changed: Sequence[str]) -> Iterator[str]:
             f"other bytes than were fetched: {count(len(changed))} ({_some(changed)}). The lock "
             "has them as they are, without an address, since nobody else may have them. To fetch "
             "them anew, use get --verify"
+        )
+
+
+def _strays(paths: Sequence[str], here: Here) -> Iterator[str]:
+    if paths:
+        source = here.sources[""]
+        version = shown(source.version)
+        yield (
+            f"not known to be of version {version}, of which the directory is: "
+            f"{count(len(paths))} ({_some(paths)}). An update leaves what it was not asked for, "
+            "and the lock has it as it is. To bring all to that version: neurofetch get "
+            f"{source.url}@{version}; what it does not have is yours to remove"
         )
 
 

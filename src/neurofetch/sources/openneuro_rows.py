@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
 
@@ -26,7 +27,7 @@ _BLOB = re.compile(r"[0-9a-f]{40}")
 _HASHES = {"MD5": ("md5", 32), "SHA256": ("sha256", 64)}
 _EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 """What git calls no content at all."""
-_WEB = re.compile(r"https?://(?:[\w.-]+|(\[[0-9a-f:.]+\]))(?::([0-9]{1,5}))?/[!-~]*", re.I | re.A)
+_WEB = re.compile(r"https?://(?:[\w.-]+|(\[[0-9a-f:.]+\]))(?::([0-9]{1,5}))?", re.I | re.A)
 _ODD = "surrogatepass"
 """What to do with halves of letters, which JSON can have and no name."""
 _NOT_SENDABLE = re.compile(r"[^!-~]")
@@ -101,7 +102,7 @@ class Rows:
         withheld = ""
         if size == 0 and digest is not None and digest.algorithm == "gitblob":
             withheld = "" if digest.value == _EMPTY else _LINK
-        if _OF_GIT.search(name):
+        if "git" in name.lower() and _OF_GIT.search(name):
             withheld = _GITS_OWN
         ranges = not url.startswith(self._sites)
         file = RemoteFile(name, url, size, digest=digest, ranges=ranges, withheld=withheld)
@@ -213,11 +214,18 @@ def _sendable(url: str) -> str:
 
 def _is_web(url: str) -> bool:
     """Whether a file can be asked for at an address: of the web, and without a password."""
-    found = _WEB.fullmatch(url)
+    end = url.find("/", len("https://"))
+    return end > 0 and _is_server(url[:end])
+
+
+@lru_cache(maxsize=64)
+def _is_server(address: str) -> bool:
+    """Whether an address of the web is one of a server; most of a listing are of one."""
+    found = _WEB.fullmatch(address)
     if found is None or int(found[2] or 1) not in range(1, 1 << 16):
         return False
     try:
-        return found[1] is None or bool(urlsplit(url).hostname)
+        return found[1] is None or bool(urlsplit(address).hostname)
     except ValueError:  # brackets around what is no address
         return False
 

@@ -42,6 +42,7 @@ __all__ = [
     "described",
     "has_further",
     "is_mine_alone",
+    "other_version",
     "plain_url",
     "read_sources",
     "remember",
@@ -461,7 +462,33 @@ def _other_base(state: Path, base: str) -> str | None:
     return min(bases)
 
 
-def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None = None) -> str:
+def other_version(root: Path, here: str, source: DataSource) -> OtherDatasetError:
+    """Return the error for a directory of another version.
+
+    Parameters
+    ----------
+    root : Path
+    here : str
+        The version that it has.
+    source : DataSource
+        What was asked for.
+    """
+    return OtherDatasetError(
+        f"{root} holds version {shown(here)} of {source.url}, and this would be {source.version}. "
+        f"Nothing was fetched. To go on with what is there, ask for {source.url}@{shown(here)}; to "
+        f"bring what you ask for to version {source.version}, say --update (update=True); to have "
+        "both, choose another data directory."
+    )
+
+
+def remember(
+    state: Path,
+    source: DataSource,
+    *,
+    mix: bool,
+    update: bool = True,
+    now: datetime | None = None,
+) -> str:
     """Write down that a data set is fetched into a data directory; say how its receipts name it.
 
     Parameters
@@ -471,6 +498,8 @@ def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None
     source : DataSource
     mix : bool
         Whether it may be one beside others.
+    update : bool
+        Whether the directory may have been of another version.
     now : datetime, optional
 
     Returns
@@ -481,7 +510,7 @@ def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None
     Raises
     ------
     OtherDatasetError
-        If another run has made it the directory of another data set meanwhile.
+        If another run has made it the directory of another data set, or version, meanwhile.
     DestinationError
         As `read_sources` does.
     OSError
@@ -494,6 +523,9 @@ def remember(state: Path, source: DataSource, *, mix: bool, now: datetime | None
         return ""
     first = first or _read(state / _FIRST)
     if first is not None and first.takes(source):
+        versions = {first.version, source.version} if first.url == source.url else {""}
+        if not update and len(versions) > 1 and "" not in versions:
+            raise other_version(state.parent, first.version, source)
         _renew(state, _FIRST, first, described(state.parent, source))
         return ""
     name = f"source-{source.key}.json"

@@ -12,7 +12,7 @@ from neurofetch._shown import shown
 from neurofetch.errors import OtherDatasetError, UnsafeNameError
 from neurofetch.integrity.checksums import hasher
 from neurofetch.store.atomic import read_regular
-from neurofetch.store.data_source import read_sources
+from neurofetch.store.data_source import other_version, read_sources
 from neurofetch.store.receipts import read_receipts
 
 if TYPE_CHECKING:
@@ -83,13 +83,7 @@ def check_version(
     if not here or here == source.version:
         return ()
     if not update:
-        msg = (
-            f"{directory.root} holds version {shown(here)} of {source.url}, and this would be "
-            f"{source.version}. Nothing was fetched. To go on with what is there, ask for "
-            f"{source.url}@{shown(here)}; to bring what you ask for to version {source.version}, "
-            "say --update (update=True); to have both, choose another data directory."
-        )
-        raise OtherDatasetError(msg)
+        raise other_version(directory.root, here, source)
     return (
         f"update of {directory.root.name} from version {shown(here)} to {source.version}: files "
         "whose content differs are replaced",
