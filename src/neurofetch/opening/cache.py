@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from neurofetch.errors import CacheWarning
 from neurofetch.opening.entry import (
     ABOUT,
+    FULL,
     Entry,
     Version,
     Whole,
@@ -56,7 +57,6 @@ _TAG = (
     "# Blocks of files that neurofetch opened. All of it may be removed.\n"
     "# See https://bford.info/cachedir/\n"
 )
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ELSE = (
     errno.ELOOP,
     errno.EISDIR,
@@ -268,7 +268,7 @@ class Cache:
 
     @staticmethod
     def _is_full(error: OSError) -> bool:
-        return error.errno in _FULL
+        return error.errno in FULL
 
     def _fails(self, error: OSError) -> None:
         """Go on without the cache, and say so once."""
@@ -493,7 +493,7 @@ def _linked(data: Path, draft: Path) -> None:
     try:
         os.link(data, draft)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise
         shutil.copyfile(data, draft)
 

@@ -6,11 +6,9 @@ the server.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
-import tempfile
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,13 +34,12 @@ from neurofetch.model import RemoteFile
 from neurofetch.net.settings import REGION, Network
 from neurofetch.opening.address import Address, parse_address
 from neurofetch.opening.cache import BLOCK, LIMIT, Cache, cache_at, default_folder
-from neurofetch.opening.entry import LARGEST, SMALLEST, Entry, Version
+from neurofetch.opening.entry import FULL, LARGEST, SMALLEST, Entry, Version
 from neurofetch.opening.file import OpenedFile
 from neurofetch.opening.here import DataDirectoryFiles
-from neurofetch.opening.reader import BlockReader, LocalReader, whole_pieces
+from neurofetch.opening.reader import BlockReader, LocalReader, spooled, whole_pieces
 from neurofetch.opening.remote import Found, Origin, Reach, source_of
 from neurofetch.planning.local_path import placed
-from neurofetch.store.atomic import write_all
 from neurofetch.store.folder import given_path
 from neurofetch.transfer.options import check_switches
 
@@ -312,14 +309,7 @@ class Opener:
                     self.cache.remember(version._replace(size=entry.size))
                     return self._kept(address, origin, found, entry)
                 self.cache.leave(entry)
-        with tempfile.TemporaryFile() as file:
-            for piece in whole_pieces(self.reach, origin, found.remote):
-                if piece is None:
-                    os.ftruncate(file.fileno(), 0)
-                    os.lseek(file.fileno(), 0, os.SEEK_SET)
-                else:
-                    write_all(file.fileno(), piece)
-            local = LocalReader(os.dup(file.fileno()))
+        local = spooled(whole_pieces(self.reach, origin, found.remote), address.name)
         if self.cache is None or version is None:
             return local
         entry = self.cache.entry(version, "crc64nvme", local.size)
@@ -462,6 +452,13 @@ class Opener:
         if cache is None:
             msg = "a path needs a cache, and cache_dir=False says that there is none. Nothing was "
             raise UsageError(f"{msg}fetched. Name a directory: cache_dir=...")
+        if remote is not None and self._version(address, remote) is None:
+            msg = (
+                f"{address.name} has no path: its server does not say which version it is (no "
+                "ETag, no Last-Modified), and the cache keeps nothing of which that is not known. "
+                "Nothing was kept. Read it with neurofetch.open, and write it where you want it."
+            )
+            raise DestinationError(msg)
         if not isinstance(reader, BlockReader) or reader.entry is None:
             raise self._not_kept(address, cache)
         if reader.verified() is None:
@@ -469,7 +466,7 @@ class Opener:
         try:
             return cache.publish(reader.entry, self._group(address), name)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in FULL:
                 msg = f"no room for {address.name} in the cache {cache.folder}. Make room, or name "
                 raise DiskFullError(f"{msg}another place: cache_dir=...") from error
             msg = f"{address.name} cannot be kept in {cache.folder}: {error.strerror or error}."

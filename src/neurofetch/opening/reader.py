@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from neurofetch._threads import together
 from neurofetch.errors import (
+    DiskFullError,
     OfflineError,
     RemoteChangedError,
     TransientError,
@@ -32,6 +33,7 @@ from neurofetch.integrity.verification import (
     Verified,
     check_parts,
 )
+from neurofetch.opening.entry import FULL
 from neurofetch.opening.forks import Flights, ForkingLock
 from neurofetch.sources.ask import NoRangesError, ask, ask_part_length, check_answer, look, renewed
 from neurofetch.sources.etag import is_weak, same_etag
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from neurofetch.opening.entry import Entry, Whole
     from neurofetch.opening.remote import Found, Origin, Reach
 
-__all__ = ["BlockReader", "LocalReader", "Reader", "whole_pieces"]
+__all__ = ["BlockReader", "LocalReader", "Reader", "spooled", "whole_pieces"]
 
 _RUN = 8
 """Blocks that come with one request, at most."""
@@ -432,14 +434,7 @@ class BlockReader:
         return entry.complete
 
     def _spooled(self) -> LocalReader:
-        with tempfile.TemporaryFile() as file:
-            for piece in self._pieces():
-                if piece is None:
-                    os.ftruncate(file.fileno(), 0)
-                    os.lseek(file.fileno(), 0, os.SEEK_SET)
-                else:
-                    write_all(file.fileno(), piece)
-            reader = LocalReader(os.dup(file.fileno()))
+        reader = spooled(self._pieces(), self._name)
         try:
             self._verify(_blocks_of(reader))
         except BaseException:
@@ -658,6 +653,41 @@ def _check_same(response: Response, remote: RemoteFile) -> None:
     if timed and now.modified != remote.modified:
         msg = f"{remote.key}: changed on the server since it was opened"
         raise RemoteChangedError(msg)
+
+
+def spooled(pieces: Iterable[bytes | None], name: str) -> LocalReader:
+    """Return a file whose bytes came one after the other, in a temporary file without a name.
+
+    Parameters
+    ----------
+    pieces : iterable of bytes or None
+        As `whole_pieces` gives them.
+    name : str
+        For messages.
+
+    Raises
+    ------
+    DiskFullError
+        If the disk takes no more.
+    """
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces:
+            if piece is None:
+                os.ftruncate(file.fileno(), 0)
+                os.lseek(file.fileno(), 0, os.SEEK_SET)
+                continue
+            try:
+                write_all(file.fileno(), piece)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                msg = (
+                    f"no room for {name} in {tempfile.gettempdir()}: {error.strerror}. Its server "
+                    "sends no parts, so all of it has to come. What came is removed. Make room, "
+                    "or name another place with the variable TMPDIR."
+                )
+                raise DiskFullError(msg) from error
+        return LocalReader(os.dup(file.fileno()))
 
 
 def _runs(numbers: Sequence[int], most: int) -> Iterator[range]:
