@@ -26,6 +26,7 @@ from neurofetch.errors import (
     CacheWarning,
     DestinationError,
     DiskFullError,
+    OfflineError,
     UnreachableError,
     UsageError,
     VerificationError,
@@ -128,6 +129,40 @@ def test_a_path_that_was_asked_for_is_kept_whatever_the_limit(world):
     data = world.put_noise("a", blocks=40)
     path = world.opener(cache_limit=10 * BLOCK).cached_path("s3://b/a")
     assert path.read_bytes() == data
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.CacheWarning")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_who_makes_room_gets_a_path_in_the_same_session(world, monkeypatch, number):
+    data = world.put_noise("a", blocks=5)
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as full:
+        full.setattr(Entry, "write", refuse)
+        for _ in range(2):
+            with pytest.raises(DestinationError, match=r"[Mm]ake room"):
+                world.opener().cached_path("s3://b/a")
+    assert world.opener().cached_path("s3://b/a").read_bytes() == data
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.CacheWarning")
+def test_a_disk_that_was_full_is_tried_again_after_a_while(world, monkeypatch):
+    data = world.put_noise("a", blocks=5)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as full:
+        full.setattr(Entry, "write", refuse)
+        with world.open() as file:
+            assert file.read() == data
+    for pause, kept in ((60.0, False), (0.0, True)):
+        monkeypatch.setattr("neurofetch.opening.cache._PAUSE", pause)
+        with world.open() as file:
+            assert file.read() == data
+        assert (kept_bytes(world) >= len(data)) == kept
 
 
 # -- huge files ----------------------------------------------------------------------------------
@@ -549,3 +584,62 @@ def test_a_file_of_no_known_version_has_no_path_and_it_says_why(world, content):
             assert file.read() == content
         with pytest.raises(DestinationError, match=r"no ETag, no Last-Modified.*neurofetch\.open"):
             cached_path(f"{server.url}/a.nii")
+
+
+# -- a data directory ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fetched(world):
+    data = world.put_noise("d/a.tsv", blocks=3)
+    neurofetch.get("s3://b/d", world.tmp / "data", progress="none")
+    return data
+
+
+@pytest.mark.parametrize("path", ["../secret", "x/../../secret", "{tmp}/secret", "./../secret"])
+@pytest.mark.parametrize("offline", [False, True])
+def test_receipts_that_were_tampered_with_lead_to_no_file_outside(world, fetched, path, offline):
+    data = world.tmp / "data"
+    (data / "x").mkdir()
+    secret = world.tmp / "secret"
+    secret.write_bytes(fetched[::-1])
+    here = (data / "a.tsv").stat()
+    os.utime(secret, ns=(here.st_atime_ns, here.st_mtime_ns))
+    (journal,) = data.glob(".neurofetch/receipts/*")
+    told = path.format(tmp=world.tmp)
+    journal.write_bytes(
+        journal.read_bytes().replace(b'"path":"a.tsv"', f'"path":"{told}"'.encode())
+    )
+    if offline:
+        with pytest.raises(OfflineError):
+            world.open("d/a.tsv", data_dir=data, offline=True)
+        return
+    with world.open("d/a.tsv", data_dir=data) as file:
+        assert file.read() == fetched
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "other bytes"])
+def test_a_file_of_a_data_directory_that_changes_while_it_is_open_is_an_error(
+    world, fetched, change
+):
+    path = world.tmp / "data" / "a.tsv"
+    with world.open("d/a.tsv", data_dir=world.tmp / "data") as file:
+        assert file.read(10) == fetched[:10]
+        if change == "other bytes":
+            path.write_bytes(fetched[::-1])
+        else:
+            os.truncate(path, 20 if change == "shorter" else 10 * BLOCK)
+        with pytest.raises(DestinationError, match="changed while it was open"):
+            file.read()
+    with world.open("d/a.tsv", data_dir=world.tmp / "data") as file:
+        assert file.read() == fetched
+
+
+def test_sizes_beyond_all_measure_are_numbers_and_a_wrong_cache_is_named_as_such(world):
+    world.put("a", b"123")
+    for limit in ("9" * 400, 10**400, "9" * 30 + " TB"):
+        with neurofetch.open("s3://b/a", cache_limit=limit) as file:
+            assert file.read() == b"123"
+    for wrong in ("", "\0", 1.5):
+        with pytest.raises(UsageError, match=r"^cache_dir is "):
+            neurofetch.open("s3://b/a", cache_dir=wrong)

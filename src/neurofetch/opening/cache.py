@@ -19,6 +19,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,6 +53,8 @@ _LOW = 0.9
 """When room is made, it is made down to this part of the limit."""
 _OFTEN = 16
 """Room is looked after whenever a 16th of the limit was written."""
+_PAUSE = 60.0
+"""Seconds after which a disk that took no more is tried again."""
 _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# Blocks of files that neurofetch opened. All of it may be removed.\n"
@@ -118,6 +121,7 @@ class Cache:
         self._told: set[str] = set()
         self.stopped = False
         """Whether nothing more is kept: the disk is full, or does not take it."""
+        self._stopped_at = 0.0
         self.is_full = False
 
     # -- entries -----------------------------------------------------------------------------
@@ -138,6 +142,8 @@ class Cache:
             Make one where there is none.
         """
         name = _name_of(version)
+        if time.monotonic() - self._stopped_at > _PAUSE:
+            self.try_again()
         with self._lock:
             found = self._open.get(name)
             if found is None or not found.in_place():  # somebody removed it: who has it keeps it
@@ -156,6 +162,10 @@ class Cache:
                 self._open[name] = found
             found.users += 1
             return found
+
+    def try_again(self) -> None:
+        """Keep what comes, though the disk took no more before: somebody may have made room."""
+        self.stopped = self.is_full = False
 
     def _pin(self, name: str) -> None:
         try:
@@ -282,7 +292,7 @@ class Cache:
             return
         self.is_full = self._is_full(error)
         why = error.strerror or str(error) or type(error).__name__
-        self.stopped = True
+        self.stopped, self._stopped_at = True, time.monotonic()
         if self._is_full(error):
             do = "Make room, or name another place with cache_dir= or NEUROFETCH_CACHE_DIR"
         else:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -134,7 +135,7 @@ class Settings:
         if cache_dir is None or cache_dir is True:
             folder = default_folder()
         elif cache_dir is not False:
-            folder = given_path(cache_dir)
+            folder = _cache_path(cache_dir)
         limit = LIMIT if cache_limit is None else _bytes("cache_limit", cache_limit)
         data = None if data_dir is None else given_path(data_dir)
         if data is not None and not data.is_dir():
@@ -143,6 +144,14 @@ class Settings:
             )
             raise DestinationError(f"{msg} or leave data_dir out.")
         return cls(folder, limit, block, data, region, patience, offline, access)
+
+
+def _cache_path(given: object) -> Path:
+    try:
+        return given_path(given)
+    except UsageError as error:  # it speaks of the directory that others are about
+        text = str(error).replace("the data directory", "cache_dir")
+        raise type(error)(text) from error
 
 
 def _bytes(name: str, given: object) -> int:
@@ -156,7 +165,7 @@ def _bytes(name: str, given: object) -> int:
         raise kind(f"{msg}. Nothing was opened.")
     base = 1024 if found[3] else 1000
     power = " kmgt".index(found[2].lower()) if found[2] else 0
-    amount = int(float(found[1]) * base**power)
+    amount = int(Decimal(found[1]) * base**power)
     if amount < 1:
         msg = f"{name} is a number of bytes above 0, not {given!r}. Nothing was opened."
         raise UsageError(msg)
@@ -271,7 +280,7 @@ class Opener:
         if self._here is not None:
             path = self._here.find(address, found.remote)
             if path is not None:
-                return LocalReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC)), found.remote
+                return _local(path), found.remote
         return self._from_server(address, found), found.remote
 
     def _from_server(self, address: Address, found: Found, *, offline: bool = False) -> Reader:
@@ -353,7 +362,7 @@ class Opener:
         if self._here is not None:
             path = self._here.find(address, None)
             if path is not None:
-                return LocalReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC)), None
+                return _local(path), None
         found = self._remembered(address)
         if found is None:
             msg = (
@@ -430,6 +439,8 @@ class Opener:
                 f"{address.name} cannot have its own name on this disk: {problem}. Nothing was kept"
             )
             raise UnsafeNameError(msg)
+        if self.cache is not None:
+            self.cache.try_again()
         for last in (False, True):
             reader, remote = self._reader(address, None)
             try:
@@ -479,6 +490,21 @@ class Opener:
             f"{address.name} could not be kept in the cache {cache.folder}, so there is no path to "
             "it. Make room or check who may write there, or name another place: cache_dir=..."
         )
+
+
+def _local(path: Path) -> LocalReader:
+    """Open a file of a data directory.
+
+    Raises
+    ------
+    DestinationError
+        If it may not be read.
+    """
+    try:
+        return LocalReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}. Nothing was opened. Check who may"
+        raise DestinationError(f"{msg} read it, or leave data_dir out.") from error
 
 
 _TIME = "time:"

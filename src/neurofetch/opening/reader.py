@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from neurofetch._threads import together
 from neurofetch.errors import (
+    DestinationError,
     DiskFullError,
     OfflineError,
     RemoteChangedError,
@@ -42,6 +43,7 @@ from neurofetch.transfer.stream import fetch_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from neurofetch.errors import NeurofetchError
     from neurofetch.model import RemoteFile
@@ -95,15 +97,29 @@ class LocalReader:
     ----------
     fd : int
         Its descriptor, which this object closes.
+    path : path, optional
+        Where it is, if others may change it: bytes of before and after are an error then.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: Path | None = None) -> None:
         self._fd = fd
-        self.size = os.fstat(fd).st_size
+        self._path = path
+        here = os.fstat(fd)
+        self.size = here.st_size
+        self._as_opened = here.st_size, here.st_mtime_ns
 
     def into(self, view: memoryview, start: int) -> int:
         """Fill a buffer."""
-        return read_at(self._fd, view, start)
+        count = read_at(self._fd, view, start)
+        if self._path is not None:
+            here = os.fstat(self._fd)
+            if (here.st_size, here.st_mtime_ns) != self._as_opened:
+                msg = (
+                    f"{self._path} was changed while it was open to be read. What was read last is "
+                    "not given out. Open it again: a file that was changed is read from the server."
+                )
+                raise DestinationError(msg)
+        return count
 
     def close(self) -> None:
         """Close the file."""
