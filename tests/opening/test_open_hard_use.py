@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 import zipfile
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from neurofetch.errors import (
     DestinationError,
     DiskFullError,
     OfflineError,
+    RemoteChangedError,
     UnreachableError,
     UsageError,
     VerificationError,
@@ -38,6 +40,8 @@ from neurofetch.opening.entry import Entry, Version
 from neurofetch.opening.filesystem import NeurofetchFileSystem
 from neurofetch.opening.uses import Uses
 from testbed._blobs import Generated
+from testbed._faults import Reply
+from testbed._objects import MODIFIED, serve_object
 from testbed.s3 import S3Object
 from tests.engine_world import noise
 from tests.opening.test_open_web import Web
@@ -584,6 +588,38 @@ def test_a_file_of_no_known_version_has_no_path_and_it_says_why(world, content):
             assert file.read() == content
         with pytest.raises(DestinationError, match=r"no ETag, no Last-Modified.*neurofetch\.open"):
             cached_path(f"{server.url}/a.nii")
+
+
+class Deaf(Web):
+    """A server that knows no conditions, and leaves headers out of its answers to GET."""
+
+    def __init__(self, left_out):
+        super().__init__()
+        self.left_out = left_out
+
+    def answer(self, request):
+        asked = {k: v for k, v in request.headers.items() if not k.startswith("if-")}
+        reply = serve_object(self.files[request.key], asked)
+        if request.method == "GET":
+            kept = {k: v for k, v in reply.headers.items() if k.lower() not in self.left_out}
+            return Reply(reply.status, kept, reply.blob, reply.start, reply.stop)
+        return reply
+
+
+@pytest.mark.parametrize(
+    "left_out", [(), ("etag",), ("last-modified",), ("etag", "last-modified")], ids=" ".join
+)
+@pytest.mark.parametrize("cache_dir", [None, False], ids=["cache", "no cache"])
+def test_bytes_of_two_versions_do_not_meet_whatever_a_server_leaves_out(world, left_out, cache_dir):
+    with Deaf(left_out) as server:
+        data = server.put("a.nii", noise(20 * BLOCK, 1))
+        with world.opener(cache_dir=cache_dir).open(f"{server.url}/a.nii") as file:
+            assert file.pread(10, 3 * BLOCK) == data[3 * BLOCK :][:10]
+            server.put("a.nii", noise(20 * BLOCK, 2), modified=MODIFIED + timedelta(days=1))
+            with pytest.raises(RemoteChangedError):
+                file.pread(10, 9 * BLOCK)
+            with pytest.raises(RemoteChangedError):
+                file.read()
 
 
 # -- a data directory ----------------------------------------------------------------------------

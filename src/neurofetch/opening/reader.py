@@ -37,7 +37,7 @@ from neurofetch.integrity.verification import (
 from neurofetch.opening.entry import FULL
 from neurofetch.opening.forks import Flights, ForkingLock
 from neurofetch.sources.ask import NoRangesError, ask, ask_part_length, check_answer, look, renewed
-from neurofetch.sources.etag import is_weak, same_etag
+from neurofetch.sources.etag import is_weak, read_etag, same_etag
 from neurofetch.store.atomic import read_at, write_all
 from neurofetch.transfer.stream import fetch_part
 
@@ -356,15 +356,25 @@ class BlockReader:
         return fetched
 
     def _part(self, begin: int, end: int) -> memoryview:
-        return fetch_part(
+        """Return bytes of the version that was opened.
+
+        Raises
+        ------
+        RemoteChangedError
+        """
+        told: list[bool] = []
+        data = fetch_part(
             self._reach.client(),
             self._origin.source,
             self._remote,
             (begin, end),
             self._reach.attempts(),
-            check=self._check_time,
+            check=lambda response: told.append(self._tells_version(response)),
             whole=not self._ranges,
         )
+        if not all(told) and not self._is_still_same():
+            raise RemoteChangedError(f"{self._name}: changed on the server")
+        return data
 
     def _is_same_after_all(self) -> bool:
         """Ask once more: one answer of another version may be that of a cache on the way."""
@@ -376,13 +386,32 @@ class BlockReader:
         same_time = remote.etag is not None or told in (None, remote.modified)
         return now.etag == remote.etag and now.size == remote.size and same_time
 
-    def _check_time(self, response: Response) -> None:
-        """See that a part is of the same time, where no ETag says that it is of one version."""
-        strong = self._remote.etag is not None and not is_weak(self._remote.etag)
+    def _is_still_same(self) -> bool:
+        """Ask what version it is, after a part came that did not say it."""
+        remote = self._remote
+        bare = replace(remote, etag=None, modified=None)
+        source, attempts = self._origin.source, self._reach.attempts()
+        _, headers = look(self._reach.client(), source, bare, attempts)
+        etag = read_etag(headers.get("etag", ""))
+        if etag is not None and remote.etag is not None:
+            return same_etag(etag, remote.etag)
+        return headers.get("last-modified", remote.modified) == remote.modified
+
+    def _tells_version(self, response: Response) -> bool:
+        """Whether an answer says of which version it is; that of another one is an error.
+
+        A server that knows no ``If-Match``, and leaves ETag and time out of its parts, says
+        nothing: then it is asked afterwards whether the version is still the same.
+        """
+        remote = self._remote
+        has_etag = remote.etag is not None and bool(response.headers.get("etag"))
+        if has_etag and not is_weak(remote.etag or ""):
+            return True
         told = response.headers.get("last-modified", "")
-        if not strong and told and self._remote.modified and told != self._remote.modified:
-            msg = f"{self._name}: changed on the server"
-            raise RemoteChangedError(msg)
+        if told and remote.modified and told != remote.modified:
+            raise RemoteChangedError(f"{self._name}: changed on the server")
+        known = remote.etag is not None or remote.modified is not None
+        return has_etag or bool(told) or remote.digest is not None or not known
 
     def _has_changed(self) -> RemoteChangedError:
         so_far = "What was read of it so far is of the version that was opened. " * self._gave
