@@ -169,6 +169,31 @@ def test_a_disk_that_was_full_is_tried_again_after_a_while(world, monkeypatch):
         assert (kept_bytes(world) >= len(data)) == kept
 
 
+@pytest.mark.parametrize("when", ["before it is removed", "half removed"])
+def test_what_a_process_that_was_killed_had_put_away_is_removed(world, monkeypatch, when):
+    world.put_noise("a", blocks=5)
+    path = world.opener().cached_path("s3://b/a")
+    cache = Cache(world.cache)
+    cache.uses.all = set
+
+    def killed(folder):
+        if when == "half removed":
+            (folder / "about.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("neurofetch.opening.cache.removed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cache.sweep(0)
+    assert kept_bytes(world) > 0
+    cache.sweep()
+    assert kept_bytes(world) > 0  # perhaps somebody is at it
+    monkeypatch.setattr("neurofetch.opening.cache._ABANDONED", -1.0)
+    cache.sweep()
+    assert kept_bytes(world) == 0
+    assert not path.exists()
+
+
 # -- huge files ----------------------------------------------------------------------------------
 
 

@@ -53,6 +53,8 @@ _LOW = 0.9
 """When room is made, it is made down to this part of the limit."""
 _OFTEN = 16
 """Room is looked after whenever a 16th of the limit was written."""
+_ABANDONED = 600.0
+"""Seconds after which who put an entry away would have removed it."""
 _PAUSE = 60.0
 """Seconds after which a disk that took no more is tried again."""
 _TAG = (
@@ -425,6 +427,7 @@ class Cache:
             How many were removed.
         """
         limit = self.limit if limit is None else limit
+        self._clear()
         kept = sorted(self._kept())
         total, gone = sum(one.size for one in kept), 0
         if total + need > limit:
@@ -461,6 +464,11 @@ class Cache:
             with contextlib.suppress(OSError):  # else it was begun anew meanwhile
                 gone.rename(folder)
                 return False
+        self._finish(gone)
+        return True
+
+    def _finish(self, gone: Path) -> None:
+        """Remove an entry that was put away, and what leads to it."""
         self._unpublish(gone, read_document(gone / "whole.json").get("path"))
         about = read_document(gone / ABOUT)
         latest = self._latest(str(about.get("place")))
@@ -468,7 +476,13 @@ class Cache:
             with contextlib.suppress(OSError):
                 latest.unlink()
         removed(gone)
-        return True
+
+    def _clear(self) -> None:
+        """Remove what processes that were killed had put away."""
+        for gone in _folders(self.folder / _TRASH):
+            with contextlib.suppress(OSError):
+                if time.time() - gone.stat().st_ctime > _ABANDONED:
+                    self._finish(gone)
 
     def close(self) -> None:
         """Give up what this process uses."""
