@@ -8,22 +8,42 @@ import os
 import pickle
 import resource
 import shutil
+import signal
 import stat
+import tarfile
 import threading
 import time
 import warnings
+import zipfile
+from datetime import timedelta
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import neurofetch
-from neurofetch.errors import CacheWarning, UnreachableError, UsageError, VerificationError
+from neurofetch.errors import (
+    CacheWarning,
+    DestinationError,
+    DiskFullError,
+    OfflineError,
+    RemoteChangedError,
+    UnreachableError,
+    UsageError,
+    VerificationError,
+    WrongTypeError,
+)
 from neurofetch.opening import cached_path
 from neurofetch.opening.cache import Cache, cache_at
 from neurofetch.opening.entry import Entry, Version
+from neurofetch.opening.filesystem import NeurofetchFileSystem
 from neurofetch.opening.uses import Uses
 from testbed._blobs import Generated
+from testbed._faults import Reply
+from testbed._objects import MODIFIED, serve_object
 from testbed.s3 import S3Object
+from tests.engine_world import noise
 from tests.opening.test_open_web import Web
 from tests.opening_world import BLOCK
 
@@ -113,6 +133,65 @@ def test_a_path_that_was_asked_for_is_kept_whatever_the_limit(world):
     data = world.put_noise("a", blocks=40)
     path = world.opener(cache_limit=10 * BLOCK).cached_path("s3://b/a")
     assert path.read_bytes() == data
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.CacheWarning")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_who_makes_room_gets_a_path_in_the_same_session(world, monkeypatch, number):
+    data = world.put_noise("a", blocks=5)
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as full:
+        full.setattr(Entry, "write", refuse)
+        for _ in range(2):
+            with pytest.raises(DestinationError, match=r"[Mm]ake room"):
+                world.opener().cached_path("s3://b/a")
+    assert world.opener().cached_path("s3://b/a").read_bytes() == data
+
+
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.CacheWarning")
+def test_a_disk_that_was_full_is_tried_again_after_a_while(world, monkeypatch):
+    data = world.put_noise("a", blocks=5)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as full:
+        full.setattr(Entry, "write", refuse)
+        with world.open() as file:
+            assert file.read() == data
+    for pause, kept in ((60.0, False), (0.0, True)):
+        monkeypatch.setattr("neurofetch.opening.cache._PAUSE", pause)
+        with world.open() as file:
+            assert file.read() == data
+        assert (kept_bytes(world) >= len(data)) == kept
+
+
+@pytest.mark.parametrize("when", ["before it is removed", "half removed"])
+def test_what_a_process_that_was_killed_had_put_away_is_removed(world, monkeypatch, when):
+    world.put_noise("a", blocks=5)
+    path = world.opener().cached_path("s3://b/a")
+    cache = Cache(world.cache)
+    cache.uses.all = set
+
+    def killed(folder):
+        if when == "half removed":
+            (folder / "about.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("neurofetch.opening.cache.removed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cache.sweep(0)
+    assert kept_bytes(world) > 0
+    cache.sweep()
+    assert kept_bytes(world) > 0  # perhaps somebody is at it
+    monkeypatch.setattr("neurofetch.opening.cache._ABANDONED", -1.0)
+    cache.sweep()
+    assert kept_bytes(world) == 0
+    assert not path.exists()
 
 
 # -- huge files ----------------------------------------------------------------------------------
@@ -401,6 +480,94 @@ def test_a_wrong_way_with_errors_of_text_is_told_before_any_server_is_asked(worl
     assert world.s3.requests() == []
 
 
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(["read", "readline", "readlines"]), st.integers(-1, 20_000)),
+    st.tuples(st.just("readinto"), st.integers(0, 20_000).map(bytearray)),
+    st.tuples(st.just("seek"), st.integers(0, 60_000)),
+    st.tuples(st.just("seek"), st.integers(-20_000, 20_000), st.just(os.SEEK_END)),
+    st.tuples(st.just("seek"), st.integers(0, 9_000), st.just(os.SEEK_CUR)),
+    st.tuples(st.sampled_from(["tell", "readlines", "read", "__next__", "readable"])),
+)
+
+
+def outcome(file, name, *arguments):
+    try:
+        got = getattr(file, name)(*arguments)
+    except StopIteration:
+        got = "no more"
+    except OSError as error:
+        got = error.errno
+    return got, [bytes(one) for one in arguments if isinstance(one, bytearray)], file.tell()
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=st.lists(STEPS, max_size=25), size=st.sampled_from([0, 1, 4096, 4097, 40_000]))
+def test_whatever_is_done_to_a_file_does_what_it_does_to_one_of_this_machine(world, steps, size):
+    data = noise(size, 3).replace(b"a", b"\n").replace(b"b", b"\r\n")[:size]
+    world.put(f"size-{size}", data)
+    (world.tmp / "own").write_bytes(data)
+    with world.open(f"size-{size}", block_size=4096) as file, (world.tmp / "own").open("rb") as own:
+        for name, *arguments in steps:
+            assert outcome(file, name, *arguments) == outcome(own, name, *arguments)
+
+
+def test_an_open_text_has_the_marks_of_pythons_own(world):
+    data = world.put("t", "héllo\nwörld\r\nx\n".encode() * 50)
+    own = io.TextIOWrapper(io.BytesIO(data), "utf-8")
+    with neurofetch.open("s3://b/t", "r") as file:
+        assert (file.mode, file.encoding, file.name) == ("r", "utf-8", "s3://b/t")
+        for _ in range(20):
+            assert (file.readline(), file.tell()) == (own.readline(), own.tell())
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 18, 19, 21, 22, 100, 70_000])
+@pytest.mark.parametrize("is_one", [zipfile.is_zipfile, tarfile.is_tarfile])
+def test_libraries_find_out_that_a_file_is_none_of_theirs(world, size, is_one):
+    world.put("a", noise(size))
+    with world.open() as file:
+        assert not is_one(file)
+        with pytest.raises((zipfile.BadZipFile, tarfile.ReadError)):
+            (zipfile.ZipFile if is_one is zipfile.is_zipfile else fileobj)(file)
+
+
+def fileobj(file):
+    return tarfile.open(fileobj=file)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda fs: fs.glob("b/*/*.tsv"),
+        lambda fs: list(fs.walk("b")),
+        lambda fs: fs.find("b", maxdepth=2),
+        lambda fs: fs.expand_path("b/*/*"),
+        lambda fs: fs.cat("b/*/*.tsv"),
+    ],
+    ids=["glob", "walk", "find", "expand_path", "cat"],
+)
+def test_files_are_not_left_out_because_a_server_fails_on_the_way(world, monkeypatch, act):
+    for name in "ab":
+        world.put(f"{name}/x.tsv", b"1")
+    fs = NeurofetchFileSystem(skip_instance_cache=True)
+    monkeypatch.setattr(type(fs), "_opener", world.opener(cache_dir=False))
+    assert act(fs)
+    fs.invalidate_cache()
+    world.s3.fault(skip=len(world.s3.requests()) // 2, status=500)
+    with pytest.raises(UnreachableError):
+        act(fs)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"b/a", {}, os], ids=["None", "5", "b", "dict", "os"])
+def test_what_is_no_text_is_no_name_of_a_file_system(world, path):
+    fs = NeurofetchFileSystem(skip_instance_cache=True)
+    for act in (fs.open, fs.info, fs.ls, fs.cat_file):
+        with pytest.raises(WrongTypeError, match="expected a URL, as text"):
+            act(path)
+    assert world.s3.requests() == []
+
+
 # -- verifying -----------------------------------------------------------------------------------
 
 
@@ -416,3 +583,124 @@ def test_a_whole_that_could_not_be_verified_for_want_of_a_network_is_verified_la
     world.s3.clear_faults()
     with copy, pytest.raises(VerificationError):
         copy.read()
+
+
+# -- servers that send all or nothing ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cache_dir", [None, False], ids=["cache", "no cache"])
+@pytest.mark.parametrize("lacks", [(), ("Content-Length",)], ids=["length", "no length"])
+@pytest.mark.filterwarnings("ignore::neurofetch.errors.CacheWarning")
+def test_a_full_disk_for_what_has_to_come_as_a_whole_says_what_can_be_done(world, lacks, cache_dir):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with Web(ranges=False, lacks=lacks) as server:
+        server.put("a.nii", noise(20 * BLOCK))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5 * BLOCK, before[1]))
+        try:
+            with pytest.raises(DiskFullError, match="TMPDIR"):
+                world.opener(cache_dir=cache_dir).open(f"{server.url}/a.nii").read(10)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.mark.parametrize("content", [b"", b"123"])
+def test_a_file_of_no_known_version_has_no_path_and_it_says_why(world, content):
+    with Web(lacks=["ETag", "Last-Modified"]) as server:
+        server.put("a.nii", content)
+        with neurofetch.open(f"{server.url}/a.nii") as file:
+            assert file.read() == content
+        with pytest.raises(DestinationError, match=r"no ETag, no Last-Modified.*neurofetch\.open"):
+            cached_path(f"{server.url}/a.nii")
+
+
+class Deaf(Web):
+    """A server that knows no conditions, and leaves headers out of its answers to GET."""
+
+    def __init__(self, left_out):
+        super().__init__()
+        self.left_out = left_out
+
+    def answer(self, request):
+        asked = {k: v for k, v in request.headers.items() if not k.startswith("if-")}
+        reply = serve_object(self.files[request.key], asked)
+        if request.method == "GET":
+            kept = {k: v for k, v in reply.headers.items() if k.lower() not in self.left_out}
+            return Reply(reply.status, kept, reply.blob, reply.start, reply.stop)
+        return reply
+
+
+@pytest.mark.parametrize(
+    "left_out", [(), ("etag",), ("last-modified",), ("etag", "last-modified")], ids=" ".join
+)
+@pytest.mark.parametrize("cache_dir", [None, False], ids=["cache", "no cache"])
+def test_bytes_of_two_versions_do_not_meet_whatever_a_server_leaves_out(world, left_out, cache_dir):
+    with Deaf(left_out) as server:
+        data = server.put("a.nii", noise(20 * BLOCK, 1))
+        with world.opener(cache_dir=cache_dir).open(f"{server.url}/a.nii") as file:
+            assert file.pread(10, 3 * BLOCK) == data[3 * BLOCK :][:10]
+            server.put("a.nii", noise(20 * BLOCK, 2), modified=MODIFIED + timedelta(days=1))
+            with pytest.raises(RemoteChangedError):
+                file.pread(10, 9 * BLOCK)
+            with pytest.raises(RemoteChangedError):
+                file.read()
+
+
+# -- a data directory ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fetched(world):
+    data = world.put_noise("d/a.tsv", blocks=3)
+    neurofetch.get("s3://b/d", world.tmp / "data", progress="none")
+    return data
+
+
+@pytest.mark.parametrize("path", ["../secret", "x/../../secret", "{tmp}/secret", "./../secret"])
+@pytest.mark.parametrize("offline", [False, True])
+def test_receipts_that_were_tampered_with_lead_to_no_file_outside(world, fetched, path, offline):
+    data = world.tmp / "data"
+    (data / "x").mkdir()
+    secret = world.tmp / "secret"
+    secret.write_bytes(fetched[::-1])
+    here = (data / "a.tsv").stat()
+    os.utime(secret, ns=(here.st_atime_ns, here.st_mtime_ns))
+    (journal,) = data.glob(".neurofetch/receipts/*")
+    told = path.format(tmp=world.tmp)
+    journal.write_bytes(
+        journal.read_bytes().replace(b'"path":"a.tsv"', f'"path":"{told}"'.encode())
+    )
+    if offline:
+        with pytest.raises(OfflineError):
+            world.open("d/a.tsv", data_dir=data, offline=True)
+        return
+    with world.open("d/a.tsv", data_dir=data) as file:
+        assert file.read() == fetched
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "other bytes"])
+def test_a_file_of_a_data_directory_that_changes_while_it_is_open_is_an_error(
+    world, fetched, change
+):
+    path = world.tmp / "data" / "a.tsv"
+    with world.open("d/a.tsv", data_dir=world.tmp / "data") as file:
+        assert file.read(10) == fetched[:10]
+        if change == "other bytes":
+            path.write_bytes(fetched[::-1])
+        else:
+            os.truncate(path, 20 if change == "shorter" else 10 * BLOCK)
+        with pytest.raises(DestinationError, match="changed while it was open"):
+            file.read()
+    with world.open("d/a.tsv", data_dir=world.tmp / "data") as file:
+        assert file.read() == fetched
+
+
+def test_sizes_beyond_all_measure_are_numbers_and_a_wrong_cache_is_named_as_such(world):
+    world.put("a", b"123")
+    for limit in ("9" * 400, 10**400, "9" * 30 + " TB"):
+        with neurofetch.open("s3://b/a", cache_limit=limit) as file:
+            assert file.read() == b"123"
+    for wrong in ("", "\0", 1.5):
+        with pytest.raises(UsageError, match=r"^cache_dir is "):
+            neurofetch.open("s3://b/a", cache_dir=wrong)

@@ -19,6 +19,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from neurofetch.errors import CacheWarning
 from neurofetch.opening.entry import (
     ABOUT,
+    FULL,
     Entry,
     Version,
     Whole,
@@ -51,12 +53,15 @@ _LOW = 0.9
 """When room is made, it is made down to this part of the limit."""
 _OFTEN = 16
 """Room is looked after whenever a 16th of the limit was written."""
+_ABANDONED = 600.0
+"""Seconds after which who put an entry away would have removed it."""
+_PAUSE = 60.0
+"""Seconds after which a disk that took no more is tried again."""
 _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
     "# Blocks of files that neurofetch opened. All of it may be removed.\n"
     "# See https://bford.info/cachedir/\n"
 )
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ELSE = (
     errno.ELOOP,
     errno.EISDIR,
@@ -118,6 +123,7 @@ class Cache:
         self._told: set[str] = set()
         self.stopped = False
         """Whether nothing more is kept: the disk is full, or does not take it."""
+        self._stopped_at = 0.0
         self.is_full = False
 
     # -- entries -----------------------------------------------------------------------------
@@ -138,6 +144,8 @@ class Cache:
             Make one where there is none.
         """
         name = _name_of(version)
+        if time.monotonic() - self._stopped_at > _PAUSE:
+            self.try_again()
         with self._lock:
             found = self._open.get(name)
             if found is None or not found.in_place():  # somebody removed it: who has it keeps it
@@ -156,6 +164,10 @@ class Cache:
                 self._open[name] = found
             found.users += 1
             return found
+
+    def try_again(self) -> None:
+        """Keep what comes, though the disk took no more before: somebody may have made room."""
+        self.stopped = self.is_full = False
 
     def _pin(self, name: str) -> None:
         try:
@@ -268,7 +280,7 @@ class Cache:
 
     @staticmethod
     def _is_full(error: OSError) -> bool:
-        return error.errno in _FULL
+        return error.errno in FULL
 
     def _fails(self, error: OSError) -> None:
         """Go on without the cache, and say so once."""
@@ -282,7 +294,7 @@ class Cache:
             return
         self.is_full = self._is_full(error)
         why = error.strerror or str(error) or type(error).__name__
-        self.stopped = True
+        self.stopped, self._stopped_at = True, time.monotonic()
         if self._is_full(error):
             do = "Make room, or name another place with cache_dir= or NEUROFETCH_CACHE_DIR"
         else:
@@ -415,6 +427,7 @@ class Cache:
             How many were removed.
         """
         limit = self.limit if limit is None else limit
+        self._clear()
         kept = sorted(self._kept())
         total, gone = sum(one.size for one in kept), 0
         if total + need > limit:
@@ -451,6 +464,11 @@ class Cache:
             with contextlib.suppress(OSError):  # else it was begun anew meanwhile
                 gone.rename(folder)
                 return False
+        self._finish(gone)
+        return True
+
+    def _finish(self, gone: Path) -> None:
+        """Remove an entry that was put away, and what leads to it."""
         self._unpublish(gone, read_document(gone / "whole.json").get("path"))
         about = read_document(gone / ABOUT)
         latest = self._latest(str(about.get("place")))
@@ -458,7 +476,13 @@ class Cache:
             with contextlib.suppress(OSError):
                 latest.unlink()
         removed(gone)
-        return True
+
+    def _clear(self) -> None:
+        """Remove what processes that were killed had put away."""
+        for gone in _folders(self.folder / _TRASH):
+            with contextlib.suppress(OSError):
+                if time.time() - gone.stat().st_ctime > _ABANDONED:
+                    self._finish(gone)
 
     def close(self) -> None:
         """Give up what this process uses."""
@@ -493,7 +517,7 @@ def _linked(data: Path, draft: Path) -> None:
     try:
         os.link(data, draft)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise
         shutil.copyfile(data, draft)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABOUT",
     "DATA",
+    "FULL",
     "LARGEST",
     "SMALLEST",
     "Entry",
@@ -54,6 +55,8 @@ _LOOK = 1 << 16
 SMALLEST, LARGEST = 4 << 10, 64 << 20
 """Bytes of a block, at least and at most."""
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A disk, or the share of it that a user has, takes no more."""
 _MOST = 1 << 62
 """Bytes of a file: no disk takes more."""
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)

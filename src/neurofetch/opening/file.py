@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import operator
 import os
@@ -21,6 +22,15 @@ __all__ = ["OpenedFile", "TextFile", "read_only"]
 
 _SHORT, _LINE = 1 << 9, 1 << 16
 """Bytes that are looked through for the end of a line, at first and at most."""
+
+
+class _BeforeStartError(UsageError, OSError):
+    """A seek to before the beginning: an `OSError`, as of a file of this machine.
+
+    Libraries rely on it: ``zipfile`` learns so that a file is too short to be an archive.
+    """
+
+    errno = errno.EINVAL
 
 
 def read_only(what: str, name: str) -> ReadOnlyError:
@@ -182,7 +192,8 @@ class OpenedFile(io.BufferedIOBase):
         Raises
         ------
         UsageError
-            If it is before the beginning, or `whence` is none of 0, 1 and 2.
+            If it is before the beginning (then it is an `OSError`, too), or `whence` is none of
+            0, 1 and 2.
         """
         with self._lock:
             self._check_open()
@@ -193,7 +204,7 @@ class OpenedFile(io.BufferedIOBase):
             place = base + operator.index(offset)
             if place < 0:
                 msg = f"{self.name}: cannot seek to {place}, before the beginning of the file"
-                raise UsageError(msg)
+                raise _BeforeStartError(msg)
             self._at = place
             return place
 
@@ -262,6 +273,8 @@ else:
 
 class TextFile(_Text):
     """A file on a server, open for reading as text."""
+
+    mode = "r"
 
     def write(self, text: str, /) -> NoReturn:  # noqa: ARG002
         """Raise an error: nothing is written to servers."""

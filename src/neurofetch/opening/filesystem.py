@@ -110,7 +110,10 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _strip_protocol(cls, path: Any) -> Any:
         if isinstance(path, list):
             return [cls._strip_protocol(one) for one in path]
-        text = stripped(str(stringify_path(path)))
+        text = stringify_path(path)
+        if not isinstance(text, str):
+            parse_address(text)  # says what is due
+        text = stripped(text)
         if text.lower().startswith("s3://"):
             text = text[5:]
         if text.lower().startswith(("http://", "https://")):
@@ -285,6 +288,30 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
             found = {name: self.info(name)}
         names = sorted(found)
         return {one: found[one] for one in names} if detail else names
+
+    def walk(
+        self,
+        path: str,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Give each folder with its folders and files.
+
+        Parameters
+        ----------
+        path : str
+        maxdepth : int, optional
+            Levels to go down.
+        topdown : bool
+            A folder comes before what is in it.
+        on_error : {"omit", "raise"} or callable, optional
+            What is done where a folder cannot be listed. By default, one that is not there is left
+            out, and everything else is raised: else files were missing, and nobody knew.
+        """
+        on_error = _raised_unless_missing if on_error is None else on_error
+        return super().walk(path, maxdepth, topdown, on_error, **kwargs)
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         """Whether there is a file or folder of this name.
@@ -558,6 +585,11 @@ class NeurofetchFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def start_transaction(self) -> NoReturn:
         """Raise a `ReadOnlyError`."""
         self._refused("write to", "any server")
+
+
+def _raised_unless_missing(error: Exception) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _copied(file: OpenedFile, target: Any, callback: Any) -> None:

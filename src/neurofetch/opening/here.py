@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from neurofetch.opening.forks import ForkingLock
+from neurofetch.planning.local_path import placed
 from neurofetch.store.data_source import read_sources, state_folders
 from neurofetch.store.receipts import read_receipts
 
@@ -56,6 +57,8 @@ class DataDirectoryFiles:
         place = address.place.partition("@")[0]
         for receipt in self._known.get((place, address.key), ()):
             if receipt.damaged or (remote is not None and not receipt.is_of(remote)):
+                continue
+            if placed(receipt.path) != (receipt.path, ""):  # it would lead out of the directory
                 continue
             path = self.root / receipt.path
             try:

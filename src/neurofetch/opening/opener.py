@@ -6,12 +6,11 @@ the server.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
-import tempfile
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -36,13 +35,12 @@ from neurofetch.model import RemoteFile
 from neurofetch.net.settings import REGION, Network
 from neurofetch.opening.address import Address, parse_address
 from neurofetch.opening.cache import BLOCK, LIMIT, Cache, cache_at, default_folder
-from neurofetch.opening.entry import LARGEST, SMALLEST, Entry, Version
+from neurofetch.opening.entry import FULL, LARGEST, SMALLEST, Entry, Version
 from neurofetch.opening.file import OpenedFile
 from neurofetch.opening.here import DataDirectoryFiles
-from neurofetch.opening.reader import BlockReader, LocalReader, whole_pieces
+from neurofetch.opening.reader import BlockReader, LocalReader, spooled, whole_pieces
 from neurofetch.opening.remote import Found, Origin, Reach, source_of
 from neurofetch.planning.local_path import placed
-from neurofetch.store.atomic import write_all
 from neurofetch.store.folder import given_path
 from neurofetch.transfer.options import check_switches
 
@@ -137,7 +135,7 @@ class Settings:
         if cache_dir is None or cache_dir is True:
             folder = default_folder()
         elif cache_dir is not False:
-            folder = given_path(cache_dir)
+            folder = _cache_path(cache_dir)
         limit = LIMIT if cache_limit is None else _bytes("cache_limit", cache_limit)
         data = None if data_dir is None else given_path(data_dir)
         if data is not None and not data.is_dir():
@@ -146,6 +144,14 @@ class Settings:
             )
             raise DestinationError(f"{msg} or leave data_dir out.")
         return cls(folder, limit, block, data, region, patience, offline, access)
+
+
+def _cache_path(given: object) -> Path:
+    try:
+        return given_path(given)
+    except UsageError as error:  # it speaks of the directory that others are about
+        text = str(error).replace("the data directory", "cache_dir")
+        raise type(error)(text) from error
 
 
 def _bytes(name: str, given: object) -> int:
@@ -159,7 +165,7 @@ def _bytes(name: str, given: object) -> int:
         raise kind(f"{msg}. Nothing was opened.")
     base = 1024 if found[3] else 1000
     power = " kmgt".index(found[2].lower()) if found[2] else 0
-    amount = int(float(found[1]) * base**power)
+    amount = int(Decimal(found[1]) * base**power)
     if amount < 1:
         msg = f"{name} is a number of bytes above 0, not {given!r}. Nothing was opened."
         raise UsageError(msg)
@@ -274,7 +280,7 @@ class Opener:
         if self._here is not None:
             path = self._here.find(address, found.remote)
             if path is not None:
-                return LocalReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC)), found.remote
+                return _local(path), found.remote
         return self._from_server(address, found), found.remote
 
     def _from_server(self, address: Address, found: Found, *, offline: bool = False) -> Reader:
@@ -312,14 +318,7 @@ class Opener:
                     self.cache.remember(version._replace(size=entry.size))
                     return self._kept(address, origin, found, entry)
                 self.cache.leave(entry)
-        with tempfile.TemporaryFile() as file:
-            for piece in whole_pieces(self.reach, origin, found.remote):
-                if piece is None:
-                    os.ftruncate(file.fileno(), 0)
-                    os.lseek(file.fileno(), 0, os.SEEK_SET)
-                else:
-                    write_all(file.fileno(), piece)
-            local = LocalReader(os.dup(file.fileno()))
+        local = spooled(whole_pieces(self.reach, origin, found.remote), address.name)
         if self.cache is None or version is None:
             return local
         entry = self.cache.entry(version, "crc64nvme", local.size)
@@ -363,7 +362,7 @@ class Opener:
         if self._here is not None:
             path = self._here.find(address, None)
             if path is not None:
-                return LocalReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC)), None
+                return _local(path), None
         found = self._remembered(address)
         if found is None:
             msg = (
@@ -440,6 +439,8 @@ class Opener:
                 f"{address.name} cannot have its own name on this disk: {problem}. Nothing was kept"
             )
             raise UnsafeNameError(msg)
+        if self.cache is not None:
+            self.cache.try_again()
         for last in (False, True):
             reader, remote = self._reader(address, None)
             try:
@@ -462,6 +463,13 @@ class Opener:
         if cache is None:
             msg = "a path needs a cache, and cache_dir=False says that there is none. Nothing was "
             raise UsageError(f"{msg}fetched. Name a directory: cache_dir=...")
+        if remote is not None and self._version(address, remote) is None:
+            msg = (
+                f"{address.name} has no path: its server does not say which version it is (no "
+                "ETag, no Last-Modified), and the cache keeps nothing of which that is not known. "
+                "Nothing was kept. Read it with neurofetch.open, and write it where you want it."
+            )
+            raise DestinationError(msg)
         if not isinstance(reader, BlockReader) or reader.entry is None:
             raise self._not_kept(address, cache)
         if reader.verified() is None:
@@ -469,7 +477,7 @@ class Opener:
         try:
             return cache.publish(reader.entry, self._group(address), name)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in FULL:
                 msg = f"no room for {address.name} in the cache {cache.folder}. Make room, or name "
                 raise DiskFullError(f"{msg}another place: cache_dir=...") from error
             msg = f"{address.name} cannot be kept in {cache.folder}: {error.strerror or error}."
@@ -482,6 +490,21 @@ class Opener:
             f"{address.name} could not be kept in the cache {cache.folder}, so there is no path to "
             "it. Make room or check who may write there, or name another place: cache_dir=..."
         )
+
+
+def _local(path: Path) -> LocalReader:
+    """Open a file of a data directory.
+
+    Raises
+    ------
+    DestinationError
+        If it may not be read.
+    """
+    try:
+        return LocalReader(os.open(path, os.O_RDONLY | os.O_CLOEXEC), path)
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}. Nothing was opened. Check who may"
+        raise DestinationError(f"{msg} read it, or leave data_dir out.") from error
 
 
 _TIME = "time:"

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from neurofetch._threads import together
 from neurofetch.errors import (
+    DestinationError,
+    DiskFullError,
     OfflineError,
     RemoteChangedError,
     TransientError,
@@ -32,14 +34,16 @@ from neurofetch.integrity.verification import (
     Verified,
     check_parts,
 )
+from neurofetch.opening.entry import FULL
 from neurofetch.opening.forks import Flights, ForkingLock
 from neurofetch.sources.ask import NoRangesError, ask, ask_part_length, check_answer, look, renewed
-from neurofetch.sources.etag import is_weak, same_etag
+from neurofetch.sources.etag import is_weak, read_etag, same_etag
 from neurofetch.store.atomic import read_at, write_all
 from neurofetch.transfer.stream import fetch_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from neurofetch.errors import NeurofetchError
     from neurofetch.model import RemoteFile
@@ -48,7 +52,7 @@ if TYPE_CHECKING:
     from neurofetch.opening.entry import Entry, Whole
     from neurofetch.opening.remote import Found, Origin, Reach
 
-__all__ = ["BlockReader", "LocalReader", "Reader", "whole_pieces"]
+__all__ = ["BlockReader", "LocalReader", "Reader", "spooled", "whole_pieces"]
 
 _RUN = 8
 """Blocks that come with one request, at most."""
@@ -93,15 +97,29 @@ class LocalReader:
     ----------
     fd : int
         Its descriptor, which this object closes.
+    path : path, optional
+        Where it is, if others may change it: bytes of before and after are an error then.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: Path | None = None) -> None:
         self._fd = fd
-        self.size = os.fstat(fd).st_size
+        self._path = path
+        here = os.fstat(fd)
+        self.size = here.st_size
+        self._as_opened = here.st_size, here.st_mtime_ns
 
     def into(self, view: memoryview, start: int) -> int:
         """Fill a buffer."""
-        return read_at(self._fd, view, start)
+        count = read_at(self._fd, view, start)
+        if self._path is not None:
+            here = os.fstat(self._fd)
+            if (here.st_size, here.st_mtime_ns) != self._as_opened:
+                msg = (
+                    f"{self._path} was changed while it was open to be read. What was read last is "
+                    "not given out. Open it again: a file that was changed is read from the server."
+                )
+                raise DestinationError(msg)
+        return count
 
     def close(self) -> None:
         """Close the file."""
@@ -338,15 +356,25 @@ class BlockReader:
         return fetched
 
     def _part(self, begin: int, end: int) -> memoryview:
-        return fetch_part(
+        """Return bytes of the version that was opened.
+
+        Raises
+        ------
+        RemoteChangedError
+        """
+        told: list[bool] = []
+        data = fetch_part(
             self._reach.client(),
             self._origin.source,
             self._remote,
             (begin, end),
             self._reach.attempts(),
-            check=self._check_time,
+            check=lambda response: told.append(self._tells_version(response)),
             whole=not self._ranges,
         )
+        if not all(told) and not self._is_still_same():
+            raise RemoteChangedError(f"{self._name}: changed on the server")
+        return data
 
     def _is_same_after_all(self) -> bool:
         """Ask once more: one answer of another version may be that of a cache on the way."""
@@ -358,13 +386,32 @@ class BlockReader:
         same_time = remote.etag is not None or told in (None, remote.modified)
         return now.etag == remote.etag and now.size == remote.size and same_time
 
-    def _check_time(self, response: Response) -> None:
-        """See that a part is of the same time, where no ETag says that it is of one version."""
-        strong = self._remote.etag is not None and not is_weak(self._remote.etag)
+    def _is_still_same(self) -> bool:
+        """Ask what version it is, after a part came that did not say it."""
+        remote = self._remote
+        bare = replace(remote, etag=None, modified=None)
+        source, attempts = self._origin.source, self._reach.attempts()
+        _, headers = look(self._reach.client(), source, bare, attempts)
+        etag = read_etag(headers.get("etag", ""))
+        if etag is not None and remote.etag is not None:
+            return same_etag(etag, remote.etag)
+        return headers.get("last-modified", remote.modified) == remote.modified
+
+    def _tells_version(self, response: Response) -> bool:
+        """Whether an answer says of which version it is; that of another one is an error.
+
+        A server that knows no ``If-Match``, and leaves ETag and time out of its parts, says
+        nothing: then it is asked afterwards whether the version is still the same.
+        """
+        remote = self._remote
+        has_etag = remote.etag is not None and bool(response.headers.get("etag"))
+        if has_etag and not is_weak(remote.etag or ""):
+            return True
         told = response.headers.get("last-modified", "")
-        if not strong and told and self._remote.modified and told != self._remote.modified:
-            msg = f"{self._name}: changed on the server"
-            raise RemoteChangedError(msg)
+        if told and remote.modified and told != remote.modified:
+            raise RemoteChangedError(f"{self._name}: changed on the server")
+        known = remote.etag is not None or remote.modified is not None
+        return has_etag or bool(told) or remote.digest is not None or not known
 
     def _has_changed(self) -> RemoteChangedError:
         so_far = "What was read of it so far is of the version that was opened. " * self._gave
@@ -432,14 +479,7 @@ class BlockReader:
         return entry.complete
 
     def _spooled(self) -> LocalReader:
-        with tempfile.TemporaryFile() as file:
-            for piece in self._pieces():
-                if piece is None:
-                    os.ftruncate(file.fileno(), 0)
-                    os.lseek(file.fileno(), 0, os.SEEK_SET)
-                else:
-                    write_all(file.fileno(), piece)
-            reader = LocalReader(os.dup(file.fileno()))
+        reader = spooled(self._pieces(), self._name)
         try:
             self._verify(_blocks_of(reader))
         except BaseException:
@@ -658,6 +698,41 @@ def _check_same(response: Response, remote: RemoteFile) -> None:
     if timed and now.modified != remote.modified:
         msg = f"{remote.key}: changed on the server since it was opened"
         raise RemoteChangedError(msg)
+
+
+def spooled(pieces: Iterable[bytes | None], name: str) -> LocalReader:
+    """Return a file whose bytes came one after the other, in a temporary file without a name.
+
+    Parameters
+    ----------
+    pieces : iterable of bytes or None
+        As `whole_pieces` gives them.
+    name : str
+        For messages.
+
+    Raises
+    ------
+    DiskFullError
+        If the disk takes no more.
+    """
+    with tempfile.TemporaryFile() as file:
+        for piece in pieces:
+            if piece is None:
+                os.ftruncate(file.fileno(), 0)
+                os.lseek(file.fileno(), 0, os.SEEK_SET)
+                continue
+            try:
+                write_all(file.fileno(), piece)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                msg = (
+                    f"no room for {name} in {tempfile.gettempdir()}: {error.strerror}. Its server "
+                    "sends no parts, so all of it has to come. What came is removed. Make room, "
+                    "or name another place with the variable TMPDIR."
+                )
+                raise DiskFullError(msg) from error
+        return LocalReader(os.dup(file.fileno()))
 
 
 def _runs(numbers: Sequence[int], most: int) -> Iterator[range]:
