@@ -10,7 +10,7 @@ import pytest
 
 import neurofetch
 from neurofetch.errors import UsageError
-from neurofetch.events import Planned
+from neurofetch.events import Planned, Progress
 from neurofetch.integrity.checksums import hasher
 from neurofetch.integrity.verification import read_blocks
 from neurofetch.model import IncompleteError, Status
@@ -316,6 +316,23 @@ def test_what_a_colleague_has_is_copied_and_not_fetched(dest, s3, colleague):
     assert on_disk(dest) == on_disk(colleague)
     assert sum(one.moved for one in report.outcomes) == 0
     assert neurofetch.verify(dest, read_all=True).ok
+
+
+def test_who_waits_for_copies_sees_how_far_they_are(dest, colleague):
+    events = []
+    neurofetch.get(URL, dest, progress=events.append, mirrors=colleague)
+    told = [one for one in events if isinstance(one, Progress)]
+    size = sum(map(len, FILES.values())) + BIG.size
+    assert {one.bytes_total for one in told} == {size}
+    assert told[-1].bytes_done == size
+
+
+def test_a_copy_that_turns_out_wrong_counts_once(dest, colleague):
+    spoil(colleague / T1W, "other bytes")
+    events = []
+    neurofetch.get(URL, dest, progress=events.append, mirrors=colleague)
+    told = [one for one in events if isinstance(one, Progress)]
+    assert told[-1].bytes_done == told[-1].bytes_total
 
 
 def test_the_copy_is_a_file_of_its_own(dest, colleague):

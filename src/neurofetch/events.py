@@ -65,6 +65,7 @@ class Progress:
     files_done, files : int
         Of those for which bytes move.
     bytes_done, bytes_total : int
+        Also of files that are copied, from a folder or of one that is here.
     seconds : float
         Since the transfer began.
     rate : float

@@ -243,7 +243,7 @@ class _Transfer:
         self._lives: list[FileLife] = []
         self._samples: deque[tuple[float, int]] = deque()
         self._files = len(plan.moving)
-        self._bytes = plan.bytes_to_fetch
+        self._bytes = plan.bytes_to_write
         self._began = time.monotonic()
         self._living = 0
         """Threads that were started, or are about to be, and have not ended."""

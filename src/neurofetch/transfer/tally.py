@@ -67,7 +67,7 @@ class Tally:
 
     @property
     def bytes_done(self) -> int:
-        """Bytes that came in this run and still count."""
+        """Bytes that came in this run, or were copied, and still count."""
         return sum(list(self._bytes.values()))
 
     # -- files -------------------------------------------------------------------------------

@@ -415,11 +415,13 @@ class WholeFile:
                         raise InterruptedTransferError("stopped on request")
                     piece.update(block)
                     write_all(temporary.fd, block)
+                    self._context.tally.count(len(block))
                 self.life.verify()
                 again = partial(read_blocks, path)
                 verified = piece.settle(again)._replace(note=note)
                 return self._kept(temporary, verified, piece.length)
         except (OSError, VerificationError) as error:
+            self._context.tally.count(-piece.length)
             if isinstance(error, LostTemporaryError) or getattr(error, "errno", 0) in FULL:
                 raise
             _log.debug("%s is not made of %s: %s", self._remote.key, other, error)
