@@ -26,7 +26,6 @@ from neurofetch.display.progress import listener
 from neurofetch.errors import (
     DestinationError,
     NeurofetchError,
-    OfflineError,
     UnreachableError,
     UnsafeNameError,
 )
@@ -38,7 +37,8 @@ from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
-from neurofetch.sources.remembered import Recording, Remembered, pack
+from neurofetch.recall import Recall
+from neurofetch.sources.remembered import Recording, Remembered
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import ListedSource, Mirrors, at_once
 from neurofetch.store.directory import DataDirectory
@@ -55,11 +55,9 @@ if TYPE_CHECKING:
     from neurofetch.model import Plan, Receipt, RemoteFile, Report, Want
     from neurofetch.net.retry import RetryRules
     from neurofetch.planning.query import Query
-    from neurofetch.sources.remembered import Heard
     from neurofetch.sources.source import Level, PagedSource, Source
     from neurofetch.store.audit import Audit
     from neurofetch.store.data_source import DataSource
-    from neurofetch.store.listings import Kept
     from neurofetch.transfer.options import Inspect
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
@@ -283,8 +281,7 @@ class Fetcher:
         self.source: Source = make(self.client, self._attempts, self.directory)
         self._lists: PagedSource = cast("PagedSource", self.source)
         """Who lists: the source, or what is remembered of it."""
-        self._listed: tuple[tuple[str, ...], bytes] | None = None
-        """What the source listed for the plan that was made last: to be remembered."""
+        self._recall = Recall(self.directory, lambda: self._lists_of)
 
     def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
         """Return the source of a dataset that lies in a bucket."""
@@ -473,10 +470,10 @@ class Fetcher:
         if isinstance(self.source, ListedSource):
             return self._plan_from(choose, settings)
         if self.client.network.offline:
-            self._remember_lists()
+            self._lists = self._recall.lists()
             return self._plan_from(choose, settings)
         self._lists = listing = Recording(cast("PagedSource", self.source))
-        if not self._remembers():
+        if not self._recall:
             return self._plan_from(choose, settings, listing)
         asked = self.dataset  # what is found at its base becomes part of it
         try:
@@ -486,7 +483,7 @@ class Fetcher:
             _log.debug("what was listed before is looked at: %s", error)
         with contextlib.suppress(NeurofetchError):
             self.dataset = asked
-            self._remember_lists()
+            self._lists = self._recall.lists()
             plan = self._plan_from(choose, settings)
             if not plan.moving:
                 return plan
@@ -504,7 +501,7 @@ class Fetcher:
             with self.client.outages.told_to(telling(_logging(settings.listen))):
                 chosen = choose()
             if listing is not None:
-                self._keep_in_mind(listing)
+                self._recall.keep_in_mind(listing, write=self._to_move)
             self._check_source(mix=settings.mix)
             chosen = self._of_one_version(chosen, settings)
             return self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
@@ -744,7 +741,7 @@ class Fetcher:
             return
         try:
             where.source = remember(where.state, self.data_source, mix=mix, update=update)
-            self._write_lists()
+            self._recall.write()
         except (OSError, UnsafeNameError) as error:
             if isinstance(error, DestinationError):
                 raise
@@ -770,54 +767,6 @@ class Fetcher:
 
         known = (one for one in read_sources(self.directory.state) if one.takes(self.data_source))
         return next((one.version for one in known), "")
-
-    def _remembers(self) -> bool:
-        """Whether anything that a source listed is remembered here."""
-        return (self.directory.state / "listings").is_dir()
-
-    def _keep_in_mind(self, listing: Recording) -> None:
-        """Take what was listed, in little room, until it is written."""
-        heard = listing.taken()
-        if self._to_move and heard:
-            names = (*(f"walk {one}" for one in sorted(heard.walks)), *sorted(heard.levels))
-            self._listed = names, pack(heard)
-
-    def _write_lists(self) -> None:
-        """Write down what was listed for the plan that is carried out."""
-        if self._listed is None:
-            return
-        from neurofetch.store.listings import keep, kept, merge  # noqa: PLC0415
-
-        (names, packed), self._listed = self._listed, None
-        state = self.directory.state
-        if keep(state, self._lists_of, names, packed):
-            found, lists = _readable(kept(state, self._lists_of))
-            merge(state, self._lists_of, found, pack(Remembered(lists, "").whole()))
-
-    def _remember_lists(self) -> None:
-        """List from what is remembered from now on.
-
-        Raises
-        ------
-        OfflineError
-            If nothing is.
-        """
-        from neurofetch.store.listings import kept  # noqa: PLC0415 - few runs need it
-
-        name = self._lists_of
-        found, lists = _readable(kept(self.directory.state, name))
-        name = name.partition(" ")[0].rstrip("@")  # as people know it
-        if not found:
-            what = name.removesuffix("@")
-            msg = (
-                f"{self.directory.root} does not remember what {what} has, and the network is not "
-                "to be used. Nothing was fetched. Run the same call once with the network. "
-                "(What is here can be checked without: neurofetch verify.)"
-            )
-            raise OfflineError(msg)
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found[-1].when))
-        note = f"{name} was not asked: this is from what it listed before, {when} the last time"
-        self._lists = Remembered(lists, name, (note,))
 
     # -- look again --------------------------------------------------------------------------
 
@@ -1023,21 +972,6 @@ def bucket_of(dataset: Dataset, access: Access | None = None) -> Bucket:
     """
     place = (access or Access()).location(dataset.region)
     return Bucket(dataset.bucket, place.region, place.endpoint)
-
-
-def _readable(kept: Sequence[Kept]) -> tuple[list[Kept], list[Heard]]:
-    """Return the remembered lists that can be read, and what is in them."""
-    from neurofetch.sources.remembered import UnreadableListingError, unpack  # noqa: PLC0415
-
-    found, lists = [], []
-    for one in kept:
-        try:
-            lists.append(unpack(one.packed))
-        except UnreadableListingError as error:
-            _log.debug("%s: %s", one.path, error)
-            continue
-        found.append(one)
-    return found, lists
 
 
 def _warn_of_missing(plan: Plan, report: Report, stacklevel: int) -> None:

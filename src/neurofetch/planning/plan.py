@@ -97,6 +97,8 @@ def make_steps(
 def sharing(steps: Sequence[Step], here: Mapping[str, str]) -> list[Step]:
     """Return the same steps; of files of one content, one is fetched and the others are copies.
 
+    What is here already is copied also where a part of another came before.
+
     Parameters
     ----------
     steps : sequence of Step
@@ -109,22 +111,19 @@ def sharing(steps: Sequence[Step], here: Mapping[str, str]) -> list[Step]:
         for step in steps
         if step.action is Action.KEEP and step.verification is VerificationLevel.CHECKSUM
     }
-    first: dict[str, str] = {**here, **known}
-    found = []
+    whole = {**here, **known}
+    first, found = dict(whole), []
     for step in sorted(steps, key=lambda one: one.action is not Action.RESUME):
         digest = step.want.remote.digest
         if digest is None or not step.moves:
             continue
         other = first.setdefault(str(digest), step.want.path)
-        if other != step.want.path:
+        resumed = step.action is Action.RESUME and str(digest) not in whole
+        if other != step.want.path and not resumed:
             found.append((step, other))
     if not found:
         return list(steps)
-    copies = {
-        step.want.path: replace(step, have=0, copy_of=other)
-        for step, other in found
-        if step.action is not Action.RESUME
-    }
+    copies = {step.want.path: replace(step, have=0, copy_of=other) for step, other in found}
     return [copies.get(step.want.path, step) for step in steps]
 
 
