@@ -131,6 +131,7 @@ BAD = {
     "yaml": (b"outs:\n- md5: 1\n", "line 1: this is no lock file"),
     "binary": (bytes(range(128, 256)) * 9, "line 1.*no text"),
     "gzip": (gzip.compress(joined(*lines())), "line 1.*no text"),
+    "gzip whose first line ends in CR LF": (b"\x1f\x8b\x08\x00\r\n\xff", "line 1.*no text"),
     "byte order mark": (b"\xef\xbb\xbf" + joined(*lines()), "line 1.*byte order mark"),
     "utf-16": (joined(*lines()).decode().encode("utf-16"), "line 1.*byte order mark"),
     "windows": (joined(*lines()).replace(b"\n", b"\r\n"), "line 1.*CR LF.*gitattributes"),

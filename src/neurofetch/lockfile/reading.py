@@ -80,7 +80,7 @@ def _checked(line: bytes, where: str, number: int) -> bytes:
     if line.startswith(_MARKS):
         what = f"it is a mark of a merge conflict of git, {line[:7].decode()}"
         raise bad(where, number, what, f"Take one of the two sides whole. {_EDITED}")
-    if line.endswith(b"\r\n"):
+    if line.endswith(b"\r\n") and _is_text(line):
         what = "it ends as lines of Windows do (CR LF), so these are other bytes"
         advice = "Let git leave the file alone (*.lock -text in .gitattributes). "
         raise bad(where, number, what, advice + _EDITED)
@@ -93,6 +93,14 @@ def _checked(line: bytes, where: str, number: int) -> bytes:
     if not line.strip():
         raise bad(where, number, "it is empty", _EDITED)
     return line
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def read_files(file: BinaryIO, where: str, head: Head) -> Iterator[LockedFile]:
