@@ -733,12 +733,29 @@ class Fetcher:
         return chosen._replace(notes=(*notes, *chosen.notes))
 
     def _remember(self, plan: Plan, *, mix: bool, update: bool = True) -> None:
-        """Write down which data set is fetched; a disk that takes nothing is told of elsewhere."""
-        from neurofetch.store.data_source import remember  # noqa: PLC0415
+        """Write down which data set is fetched, unless nothing is to be written at all."""
+        quiet = not plan.moving and not self.directory.state.is_dir()
+        if not quiet and not isinstance(self._lists, Remembered):
+            self.write_source(mix=mix, update=update)
+
+    def write_source(self, *, mix: bool, update: bool = True) -> None:
+        """Write down which data set is fetched, and what was listed of it.
+
+        A disk that takes nothing is no error here: all may be here, and nothing to write.
+
+        Parameters
+        ----------
+        mix, update : bool
+            As in `RunSettings`.
+
+        Raises
+        ------
+        DestinationError, OtherDatasetError
+            If the data directory is of another data set, or cannot be used.
+        """
+        from neurofetch.store.data_source import remember  # noqa: PLC0415 - see `_Loading`
 
         where = self.directory
-        if isinstance(self._lists, Remembered) or (not plan.moving and not where.state.is_dir()):
-            return
         try:
             where.source = remember(where.state, self.data_source, mix=mix, update=update)
             self._recall.write()

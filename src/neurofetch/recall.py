@@ -1,6 +1,7 @@
 """What a source listed for a plan is written down, and is listed again when it cannot be asked.
 
-`sources/remembered.py` knows what lists mean, `store/listings.py` how to keep them; they meet here.
+`sources/remembered.py` knows what lists mean, `sources/packed_lists.py` how they are written, and
+`store/listings.py` where; here they meet.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import OfflineError
-from neurofetch.sources.remembered import Remembered, UnreadableListingError, pack, unpack
+from neurofetch.sources.remembered import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from neurofetch.store.directory import DataDirectory
     from neurofetch.store.listings import Kept
 
-__all__ = ["Recall"]
+__all__ = ["Recall", "readable"]
 
 _log = logging.getLogger("neurofetch")
 
@@ -56,6 +57,8 @@ class Recall:
         """
         heard = listing.taken()
         if write and heard:
+            from neurofetch.sources.packed_lists import pack  # noqa: PLC0415 - not while it lists
+
             names = (*(f"walk {one}" for one in sorted(heard.walks)), *sorted(heard.levels))
             self._new = names, pack(heard)
 
@@ -68,12 +71,13 @@ class Recall:
         """
         if self._new is None:
             return
+        from neurofetch.sources.packed_lists import pack  # noqa: PLC0415 - few runs need it
         from neurofetch.store.listings import keep, kept, merge  # noqa: PLC0415 - few runs need it
 
         (names, packed), self._new = self._new, None
         state, source = self._directory.state, self._name()
         if keep(state, source, names, packed):
-            found, lists = _readable(kept(state, source))
+            found, lists = readable(kept(state, source))
             merge(state, source, found, pack(Remembered(lists, "").whole()))
 
     def lists(self) -> Remembered:
@@ -86,7 +90,7 @@ class Recall:
         """
         from neurofetch.store.listings import kept  # noqa: PLC0415 - few runs need it
 
-        found, lists = _readable(kept(self._directory.state, self._name()))
+        found, lists = readable(kept(self._directory.state, self._name()))
         name = self._name().partition(" ")[0].rstrip("@")  # as people know it
         if not found:
             msg = (
@@ -100,8 +104,18 @@ class Recall:
         return Remembered(lists, name, (note,))
 
 
-def _readable(kept: Sequence[Kept]) -> tuple[list[Kept], list[Heard]]:
-    """Return the remembered lists that can be read, and what is in them."""
+def readable(kept: Sequence[Kept]) -> tuple[list[Kept], list[Heard]]:
+    """Return the remembered lists that can be read, and what is in them.
+
+    Parameters
+    ----------
+    kept : sequence of Kept
+    """
+    from neurofetch.sources.packed_lists import (  # noqa: PLC0415 - few runs need it
+        UnreadableListingError,
+        unpack,
+    )
+
     found, lists = [], []
     for one in kept:
         try:

@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 
 from neurofetch.errors import MissingRemoteError, OfflineError, RefusedError
 from neurofetch.model import Digest, RemoteFile
-from neurofetch.sources.remembered import (
-    Heard,
-    Recording,
-    Remembered,
-    UnreadableListingError,
-    pack,
-    unpack,
-)
+from neurofetch.sources.packed_lists import UnreadableListingError, pack, unpack
+from neurofetch.sources.remembered import Heard, Recording, Remembered
 from neurofetch.sources.source import Level, ListedSource
 
 

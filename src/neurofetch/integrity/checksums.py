@@ -30,6 +30,7 @@ __all__ = [
     "claimed",
     "combine_parts",
     "crc",
+    "etag_identity",
     "etag_kind",
     "from_headers",
     "hasher",
@@ -307,6 +308,27 @@ def multipart_etag(part_md5s: Iterable[bytes]) -> str:
     digests = list(part_md5s)
     whole = hashlib.md5(b"".join(digests), usedforsecurity=False)
     return f"{whole.hexdigest()}-{len(digests)}"
+
+
+def etag_identity(etag: str | None) -> str:
+    """Return what an ETag tells of the content, as text; "" where it tells nothing.
+
+    Parameters
+    ----------
+    etag : str or None
+        With or without quotation marks.
+
+    Examples
+    --------
+    >>> etag_identity('"D41D8CD98F00B204E9800998ECF8427E"')
+    'md5:d41d8cd98f00b204e9800998ecf8427e'
+    >>> etag_identity("d41d8cd98f00b204e9800998ecf8427e-12")
+    'etag:d41d8cd98f00b204e9800998ecf8427e-12'
+    """
+    kind, text = etag_kind(etag), (etag or "").strip('"')
+    if kind == "md5":
+        return f"md5:{text.lower()}"
+    return f"etag:{text}" if kind == "multipart" else ""
 
 
 def etag_kind(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from neurofetch._threads import few_collections
 from neurofetch.credentials.access import Access
 from neurofetch.display.log import logged
-from neurofetch.errors import DestinationError, ServerError, UnreachableError, UnsafeNameError
+from neurofetch.errors import ServerError, UnreachableError
 from neurofetch.events import Event, FileDone, Finished, Planned
 from neurofetch.fetcher import Fetcher
 from neurofetch.lockfile.copying import copy_in
@@ -30,7 +30,7 @@ from neurofetch.planning.match import Rules
 from neurofetch.sources.ask import ask_first
 from neurofetch.sources.openneuro_rows import STREAMS, is_streamed, shared_base
 from neurofetch.sources.source import ListedSource
-from neurofetch.store.data_source import read_sources, remember
+from neurofetch.store.data_source import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -320,7 +320,7 @@ class _Run:
         as_locked = isinstance(place, AsLocked) and not place.latest
         where.objects = self._wish.objects if as_locked and self._wish.head.is_versioned else None
         if isinstance(place, Directory):
-            self._remember(mix=self._settings.mix)
+            self._fetcher.write_source(mix=self._settings.mix)
             found = copy_in(part, where, place.path, self._listen(last=last))
         else:
             away = self._away(steps)
@@ -411,21 +411,11 @@ class _Run:
             self._outcomes[one.path] = self._said(failed, reason)
         here.write()
         if self._fetcher.directory.state.is_dir():
-            self._remember(mix=True)
+            self._fetcher.write_source(mix=True)
 
     def _names(self, one: LocalFile) -> list[str]:
         """Return the names of the hashes that the lock has of a file."""
         return [digest.partition(":")[0] for digest in self._files[one.path].hashes]
-
-    def _remember(self, *, mix: bool) -> None:
-        """Write down which data set this is, and which version of it, as the lock says."""
-        where = self._fetcher.directory
-        try:
-            where.source = remember(where.state, self._fetcher.data_source, mix=mix)
-        except (OSError, UnsafeNameError) as error:  # all may be here, and nothing to write
-            if isinstance(error, DestinationError):
-                raise
-            _log.debug("the source cannot be written down: %s", error)
 
 
 def _server(step: Step) -> str:

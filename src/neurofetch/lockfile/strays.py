@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError, OfflineError
 from neurofetch.lockfile.values import spelled
-from neurofetch.sources.remembered import Remembered, UnreadableListingError, unpack
+from neurofetch.recall import readable
+from neurofetch.sources.remembered import Remembered
 from neurofetch.store.listings import kept
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from neurofetch.lockfile.values import Head, LockedFile
@@ -43,7 +44,7 @@ def strays(state: Path, head: Head, files: Iterable[LockedFile], but: Collection
     if not (head.is_versioned and head.version):
         return []
     try:
-        heard = list(_heard(state, f"{head.source}@{head.version}"))
+        _, heard = readable(kept(state, f"{head.source}@{head.version}"))
     except (OSError, DestinationError) as error:
         _log.debug("what was listed cannot be read: %s", error)
         return []
@@ -51,14 +52,6 @@ def strays(state: Path, head: Head, files: Iterable[LockedFile], but: Collection
         return []
     listed = _Listed(heard)
     return [one.path for one in files if one.path not in but and not listed.has(one)]
-
-
-def _heard(state: Path, name: str) -> Iterator[Heard]:
-    for one in kept(state, name):
-        try:
-            yield unpack(one.packed)
-        except UnreadableListingError as error:
-            _log.debug("%s: %s", one.path, error)
 
 
 class _Listed:

@@ -25,7 +25,7 @@ from neurofetch.errors import (
     UsageError,
     VerificationError,
 )
-from neurofetch.integrity.checksums import etag_kind
+from neurofetch.integrity.checksums import etag_identity, etag_kind
 from neurofetch.model import Digest, RemoteFile
 from neurofetch.net.connect import Route
 from neurofetch.sources.ask import ask
@@ -216,8 +216,7 @@ def identity_of(remote: RemoteFile) -> str:
     content = content_of(remote)
     if content is not None:
         return str(content)
-    parts = remote.size is not None and etag_kind(remote.etag) == "multipart"
-    return f"etag:{remote.etag}" if parts else ""
+    return etag_identity(remote.etag) if remote.size is not None else ""
 
 
 class Mirror(Protocol):

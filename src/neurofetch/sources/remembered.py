@@ -8,43 +8,24 @@ can be put together from others, or it is known that it cannot.
 
 from __future__ import annotations
 
-import json
-import zlib
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch.errors import MissingRemoteError, OfflineError, ProtocolError, RefusedError
-from neurofetch.model import Digest, Folder, RemoteFile
 from neurofetch.sources.source import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from neurofetch.errors import ServerError
+    from neurofetch.model import RemoteFile
     from neurofetch.sources.source import PagedSource
 
-__all__ = ["Heard", "Recording", "Remembered", "UnreadableListingError", "pack", "unpack"]
+__all__ = ["PROBLEMS", "Heard", "Recording", "Remembered"]
 
-VERSION = 1
-"""Of the packed form: a newer one is not read."""
-_BATCH = 5000
 _key = attrgetter("key")
-_DAMAGES = (
-    zlib.error,
-    ValueError,
-    KeyError,
-    TypeError,
-    StopIteration,
-    AttributeError,
-    RecursionError,
-)
-"""What reading something else than what was packed may raise."""
-_ERRORS = {"missing": MissingRemoteError, "refused": RefusedError, "protocol": ProtocolError}
+PROBLEMS = {"missing": MissingRemoteError, "refused": RefusedError, "protocol": ProtocolError}
 """What a source says of a place again and again: that it cannot, or may not, be listed."""
-
-
-class UnreadableListingError(ValueError):
-    """What was packed is damaged, or of a newer version."""
 
 
 class Heard(NamedTuple):
@@ -57,7 +38,7 @@ class Heard(NamedTuple):
     levels : dict of str to Level
         By prefix: the files and folders whose names begin so, none of those in the folders.
     problems : dict of str to (str, str)
-        By prefix: what the source said instead, as a name in `_ERRORS`, and its message.
+        By prefix: what the source said instead, as a name in `PROBLEMS`, and its message.
     """
 
     walks: dict[str, list[RemoteFile]]
@@ -127,7 +108,7 @@ class Recording:
         return files, whole
 
     def _cannot(self, prefix: str, error: ServerError) -> None:
-        name = next(name for name, kind in _ERRORS.items() if isinstance(error, kind))
+        name = next(name for name, kind in PROBLEMS.items() if isinstance(error, kind))
         self._heard.problems[prefix] = name, str(error)
 
 
@@ -228,7 +209,7 @@ class Remembered:
     def _raise_problem(self, prefix: str) -> None:
         kind, message = self._problems.get(prefix, ("", ""))
         if kind:
-            raise _ERRORS[kind](message)
+            raise PROBLEMS[kind](message)
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -352,137 +333,3 @@ def _with_folders_above(levels: dict[str, Level], prefix: str, folder: str) -> L
         if known:
             return made
         folder = above
-
-
-# -- packed ----------------------------------------------------------------------------------------
-
-
-def pack(heard: Heard) -> bytes:
-    """Return lists as bytes (lines of JSON, in gzip). The same lists give the same bytes.
-
-    Parameters
-    ----------
-    heard : Heard
-    """
-    packer = zlib.compressobj(1, wbits=31)  # a window of gzip, whose header holds no time
-    pieces = []
-    batch: list[str] = []
-    for line in _lines(heard):
-        batch.append(line)
-        if len(batch) == _BATCH:
-            pieces.append(packer.compress("".join(batch).encode()))
-            batch = []
-    pieces += [packer.compress("".join(batch).encode()), packer.flush()]
-    return b"".join(pieces)
-
-
-def _lines(heard: Heard) -> Iterator[str]:
-    yield f'{{"neurofetch-listing":{VERSION}}}\n'
-    for prefix, files in sorted(heard.walks.items()):
-        yield _line({"walk": prefix, "files": len(files)})
-        yield from (_file(prefix, file) for file in files)
-    for folder, level in sorted(heard.levels.items()):
-        names = [name[len(folder) :] for name in level.folders]
-        yield _line({"level": folder, "files": len(level.files), "folders": names})
-        yield from (_file(folder, file) for file in level.files)
-    for prefix, (kind, message) in sorted(heard.problems.items()):
-        yield _line({"problem": prefix, "kind": kind, "message": message})
-
-
-def _line(value: object) -> str:
-    return json.dumps(value, separators=(",", ":")) + "\n"
-
-
-def _file(prefix: str, file: RemoteFile) -> str:
-    more: dict[str, Any] = {}
-    if file.digest is not None:
-        more["digest"] = [file.digest.algorithm, file.digest.value]
-    if file.withheld:
-        more["withheld"] = file.withheld
-    if file.listed:
-        more["listed"] = file.listed
-    if file.storage_class:
-        more["class"] = file.storage_class
-    if not file.ranges:
-        more["ranges"] = False
-    row = [file.key[len(prefix) :], file.size, file.etag]
-    return _line([*row, more] if more else row)
-
-
-def unpack(packed: bytes) -> Heard:
-    """Return the lists that were packed.
-
-    Parameters
-    ----------
-    packed : bytes
-
-    Raises
-    ------
-    UnreadableListingError
-    """
-    try:
-        lines = iter(zlib.decompress(packed, wbits=31).decode().splitlines())
-        version = json.loads(next(lines))["neurofetch-listing"]
-        heard = _unpacked(lines) if version == VERSION else None
-    except _DAMAGES as error:
-        msg = f"a remembered listing is damaged: {error or type(error).__name__}"
-        raise UnreadableListingError(msg) from error
-    if heard is None:
-        msg = f"version {version!r} of a remembered listing; this program knows {VERSION}"
-        raise UnreadableListingError(msg)
-    return heard
-
-
-def _unpacked(lines: Iterator[str]) -> Heard:
-    heard = Heard.nothing()
-    for line in lines:
-        head = json.loads(line)
-        if "problem" in head:
-            if head["kind"] in _ERRORS:
-                heard.problems[_text(head["problem"])] = head["kind"], _text(head["message"])
-            continue
-        prefix = _text(head["walk"] if "walk" in head else head["level"])
-        common = Folder(prefix)
-        files = [_read(common, json.loads(next(lines))) for _ in range(head["files"])]
-        if "walk" in head:
-            heard.walks[prefix] = files
-        else:
-            heard.levels[prefix] = Level(files, [prefix + _folder(one) for one in head["folders"]])
-    return heard
-
-
-def _read(common: Folder, row: list[Any]) -> RemoteFile:
-    name, size, etag, *rest = row
-    if not (type(name) is str and (size is None or (type(size) is int and size >= 0))):
-        raise ValueError("no name, or no size")
-    if not (etag is None or type(etag) is str):
-        raise ValueError("no ETag")
-    if not rest:
-        return RemoteFile.below(common, name, size, etag)
-    more = rest[0]
-    algorithm, value = more.get("digest", ("", ""))
-    return RemoteFile(
-        common.prefix + name,
-        "",
-        size,
-        etag,
-        digest=Digest(_text(algorithm), _text(value)) if algorithm else None,
-        ranges=bool(more.get("ranges", True)),
-        withheld=_text(more.get("withheld", "")),
-        listed=_text(more.get("listed", "")),
-        storage_class=_text(more.get("class", "")),
-    )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value
-
-
-def _folder(value: object) -> str:
-    """Return the rest of a folder's prefix; what is below itself would be listed for ever."""
-    name = _text(value)
-    if not name.endswith("/"):
-        raise ValueError("no folder")
-    return name

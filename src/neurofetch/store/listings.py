@@ -57,19 +57,24 @@ def kept(state: Path, source: str) -> list[Kept]:
         What tells the source from others, such as ``s3://BUCKET``.
     """
     found = []
-    try:
-        names = os.listdir(state / _FOLDER)
-    except OSError:
-        return []
-    start = f"{_short(source)}-"
-    for name in sorted(names):
-        if not name.startswith(start) or not name.endswith(_END):
-            continue
-        path = state / _FOLDER / name
+    for path, stamp in _times(state / _FOLDER, source).items():
         with contextlib.suppress(OSError):  # another process put it together with others
-            info = path.stat()
-            found.append(Kept(path, info.st_mtime, info.st_mtime_ns, read_regular(path)))
+            found.append(Kept(path, stamp / 1e9, stamp, read_regular(path)))
     return sorted(found, key=lambda one: one.stamp)
+
+
+def _times(folder: Path, source: str) -> dict[Path, int]:
+    """Return the files of a source, and when each was written: nanoseconds since the epoch."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return {}
+    start, found = f"{_short(source)}-", {}
+    for name in sorted(names):
+        if name.startswith(start) and name.endswith(_END):
+            with contextlib.suppress(OSError):  # another process put it together with others
+                found[folder / name] = (folder / name).stat().st_mtime_ns
+    return found
 
 
 def keep(state: Path, source: str, lists: Sequence[str], packed: bytes) -> bool:
@@ -91,13 +96,16 @@ def keep(state: Path, source: str, lists: Sequence[str], packed: bytes) -> bool:
     folder = state / _FOLDER
     which = hashlib.sha256("\0".join(lists).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     path = folder / f"{_short(source)}-{which}{_END}"
-    others = kept(state, source)
-    if any(one.path == path and one.packed == packed for one in others):
-        if others[-1].path != path:
+    times = _times(folder, source)
+    same = False
+    with contextlib.suppress(OSError):
+        same = path in times and read_regular(path) == packed
+    if same:
+        if times[path] < max(times.values()):
             os.utime(path)  # it is the youngest again
         return False
     write_atomically(path, packed, flush=False)  # a lost one costs a request, no data
-    return len(others) >= MANY
+    return len(times) >= MANY
 
 
 def merge(state: Path, source: str, old: Sequence[Kept], packed: bytes) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UsageError
-from neurofetch.integrity.checksums import etag_kind
+from neurofetch.integrity.checksums import etag_identity
 from neurofetch.store.data_source import state_folders
 from neurofetch.store.receipts import read_receipts
 
@@ -132,12 +132,7 @@ def _identities(receipt: Receipt) -> Iterator[str]:
     """Give what tells the content of a file that was fetched, as text."""
     if receipt.digest:
         yield receipt.digest
-    for etag in filter(None, (receipt.etag, receipt.listed)):
-        kind = etag_kind(etag)
-        if kind == "md5":
-            yield f"md5:{etag.lower()}"
-        elif kind == "multipart":
-            yield f"etag:{etag}"
+    yield from filter(None, map(etag_identity, (receipt.etag, receipt.listed)))
 
 
 def _is_file(path: str, size: int) -> bool:
