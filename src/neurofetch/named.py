@@ -267,9 +267,10 @@ class _Meter:
         """Return a call that says how far it is, unless it has only begun, and makes another."""
 
         def both() -> None:
-            if self._told or time.monotonic() - self._began >= _QUICK:
+            read = len(self._read)  # all of them: then `over` says so, and only once
+            if read < self._files and (self._told or time.monotonic() - self._began >= _QUICK):
                 self._told = True
-                self._say(len(self._read))
+                self._say(read)
             poll()
 
         return both
