@@ -15,7 +15,7 @@ import time
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 from neurofetch._shown import shown
 from neurofetch._threads import few_collections, start, together
@@ -28,13 +28,14 @@ from neurofetch.errors import (
     NeurofetchError,
     UnreachableError,
     UnsafeNameError,
+    UsageError,
 )
 from neurofetch.events import Event, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
 from neurofetch.model import Action, Status
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
-from neurofetch.net.settings import Network, s3_endpoint
+from neurofetch.net.settings import Network
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
 from neurofetch.recall import Recall
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from neurofetch.credentials.access import Location
     from neurofetch.errors import TransientError
     from neurofetch.integrity.verification import ServerChecksum
     from neurofetch.lister import Ask, Found
@@ -62,7 +64,7 @@ if TYPE_CHECKING:
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
 
-__all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of"]
+__all__ = ["Crew", "Fetcher", "Known", "Listing", "RunSettings", "bucket_of"]
 
 _log = logging.getLogger("neurofetch")
 T = TypeVar("T")
@@ -126,6 +128,8 @@ class RunSettings:
         The data directory may hold another version of this data set.
     mirrors : Mirrors
         Other places that have the same bytes.
+    crew : Crew or None
+        Who carries out the plan in many tasks; None for this process alone.
     """
 
     options: Options = field(default_factory=Options)
@@ -138,6 +142,7 @@ class RunSettings:
     mix: bool = False
     update: bool = False
     mirrors: Mirrors = field(default_factory=Mirrors)
+    crew: Crew | None = None
 
     @classmethod
     def checked(
@@ -155,6 +160,7 @@ class RunSettings:
         offline: bool | None = None,
         update: bool = False,
         mirrors: object = None,
+        crew: Crew | None = None,
         stacklevel: int = 3,
     ) -> RunSettings:
         """Check what a user gave, before any server is asked.
@@ -175,6 +181,8 @@ class RunSettings:
             Whether the network is not to be used; by default what the environment says.
         mirrors : str, path, or iterable of them, optional
             See `checked_mirrors`.
+        crew : Crew, optional
+            See `neurofetch.cluster.crew_of`. With one, `shard` makes no sense.
         stacklevel : int
             For warnings: 3 is the line that called the caller of this.
 
@@ -190,6 +198,9 @@ class RunSettings:
         patience = network.patience if patience is None else patience
         offline = network.offline if offline is None else offline
         check_switches(offline=offline)
+        if crew is not None and shard is not None:
+            msg = "shard= is for jobs that are started one by one, and executor= splits the plan by"
+            raise UsageError(f"{msg} itself. Nothing was done. Leave one out.")
         return cls(
             options=Options(n_jobs=checked_jobs(n_jobs, stacklevel + 1)),
             network=replace(network, limit_rate=limit_rate, patience=patience, offline=offline),
@@ -201,7 +212,38 @@ class RunSettings:
             mix=mix,
             update=update,
             mirrors=_mirrors(mirrors),
+            crew=crew,
         )
+
+
+class Crew(Protocol):
+    """Who carries out a plan in many tasks: see `neurofetch.cluster`."""
+
+    def carry_out(
+        self,
+        fetcher: Fetcher,
+        plan: Plan,
+        settings: RunSettings,
+        *,
+        listen: Callable[[Event], None],
+        inspect: Inspect | None = None,
+    ) -> Report:
+        """Carry out a plan, and report the result for each file, as `transfer` does."""
+        ...
+
+
+class Known(NamedTuple):
+    """What one process knows of a data set, for another one that fetches a part of it.
+
+    Parameters
+    ----------
+    source : DataSource
+    location : Location
+        Where buckets are: the environment of the other process may say something else.
+    """
+
+    source: DataSource
+    location: Location
 
 
 def _mirrors(given: object) -> Mirrors:
@@ -234,6 +276,8 @@ class Fetcher:
     access : Access, optional
         Whose credentials the dataset's bucket is asked with, and at which server; by default
         nobody's.
+    known : Known, optional
+        What another process found out, for which this one fetches a part.
 
     Raises
     ------
@@ -265,9 +309,11 @@ class Fetcher:
         make_source: MakeSource | None = None,
         client: Client | None = None,
         access: Access | None = None,
+        known: Known | None = None,
     ) -> None:
         self.dataset: Dataset = dataset
         self.access: Access = access or Access()
+        self._known = known
         self.directory: DataDirectory = DataDirectory(root, dataset.state, new=new)
         self._own_client = client is None
         self.client: Client = client or Client(network or Network.from_environment())
@@ -277,17 +323,35 @@ class Fetcher:
         self._to_move = False
         self._turns: dict[int, threading.BoundedSemaphore] = {}
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
-        make = make_source or self._bucket
-        self.source: Source = make(self.client, self._attempts, self.directory)
+        self._make = make_source or self._bucket()
+        self.source: Source = self._make(self.client, self._attempts, self.directory)
         self._lists: PagedSource = cast("PagedSource", self.source)
         """Who lists: the source, or what is remembered of it."""
         self._recall = Recall(self.directory, lambda: self._lists_of)
 
-    def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
-        """Return the source of a dataset that lies in a bucket."""
-        bucket = bucket_of(self.dataset, self.access)
-        signer = self.access.signer(client.network, bucket.region)
-        return S3Source(client, bucket, attempts, base=self.dataset.base, signer=signer)
+    def _bucket(self) -> MakeSource:
+        """Return what makes the source of a dataset that lies in a bucket."""
+        place = self._location()
+        bucket = Bucket(self.dataset.bucket, place.region, place.endpoint)
+        return partial(_source_in, bucket, self.dataset.base, self.access)
+
+    def remake(self) -> MakeSource:
+        """Return what makes this source again in another process: it can be pickled.
+
+        It holds no credentials: who asks with any finds them by the same name there. What was
+        listed is not in it, but for a source that is a list of files.
+        """
+        again: Callable[[MakeSource], MakeSource] | None = getattr(self.source, "remake", None)
+        return self._make if again is None else again(self._make)
+
+    def known(self) -> Known:
+        """Return what is known of the data set, for another process that fetches a part of it."""
+        return Known(self.data_source, self._location())
+
+    def _location(self) -> Location:
+        if self._known is not None:
+            return self._known.location
+        return self.access.location(self.dataset.region)
 
     def _retrying(self, error: TransientError, wait: float) -> None:
         """Log that the listing is asked for again."""
@@ -450,8 +514,31 @@ class Fetcher:
             check_folders(self.directory.root, settings.mirrors.folders)
         self.listen = settings.listen
         self._to_move = not settings.dry_run and not self.client.network.offline
-        plan = self._planned(choose, settings)
-        if settings.verify:
+        plan = self._further(self._planned(choose, settings), settings)
+        return plan.shard(*settings.shard) if settings.shard is not None else plan
+
+    def prepare_again(self, wants: tuple[Want, ...], settings: RunSettings) -> Plan:
+        """Survey and plan for files that another process chose; the source is not asked.
+
+        Parameters
+        ----------
+        wants : tuple of Want
+            Some of those of its plan.
+        settings : RunSettings
+
+        Raises
+        ------
+        OtherDatasetError, UnsafeNameError, DestinationError
+            As `prepare` does.
+        """
+        self._to_move = not settings.dry_run
+        self._check_source(mix=settings.mix)
+        plan = self.plan_for(Selection(wants, ()), overwrite=settings.overwrite, adopt=True)
+        return self._further(plan, settings)
+
+    def _further(self, plan: Plan, settings: RunSettings) -> Plan:
+        """Look at the content of what is here, and at the folders that may have the rest."""
+        if settings.verify and settings.crew is None:  # else each task does it for its part
             plan = self._repaired(plan, settings)
         if settings.mirrors.folders:
             from neurofetch.sources.mirrors import identity_of  # noqa: PLC0415 - few runs have any
@@ -459,7 +546,7 @@ class Fetcher:
 
             name_of = partial(self._name_of, self.dataset.base)
             plan = from_neighbours(plan, settings.mirrors.folders, identity_of, name_of)
-        return plan.shard(*settings.shard) if settings.shard is not None else plan
+        return plan
 
     def _planned(self, choose: Callable[[], Selection], settings: RunSettings) -> Plan:
         """Choose and plan: from what the source lists, or from what it listed before.
@@ -605,16 +692,19 @@ class Fetcher:
             permit()
         self._remember(plan, mix=settings.mix, update=settings.update)
         offline = self.client.network.offline
-        carry_out = copy_only if offline else transfer
-        report = carry_out(
-            plan,
-            self.directory,
-            self.client,
-            self.source if offline else self._places(settings.mirrors),
-            settings.options,
-            listen=listen,
-            inspect=inspect,
-        )
+        if settings.crew is not None and not offline:
+            report = settings.crew.carry_out(self, plan, settings, listen=listen, inspect=inspect)
+        else:
+            carry_out = copy_only if offline else transfer
+            report = carry_out(
+                plan,
+                self.directory,
+                self.client,
+                self.source if offline else self._places(settings.mirrors),
+                settings.options,
+                listen=listen,
+                inspect=inspect,
+            )
         if report.of(Status.FETCHED):
             self._remember(plan, mix=True)  # the data set's own description may be here now
         if strict:
@@ -625,7 +715,8 @@ class Fetcher:
     def _own_mirrors(self) -> tuple[str, ...]:
         """Return the places that all such data sets have: for OpenNeuro, its bucket by key."""
         home, server = self.dataset.home, getattr(self.source, "server", None)
-        if not home.startswith("openneuro:") or server is None or (server and not s3_endpoint()):
+        endpoint = self._location().endpoint
+        if not home.startswith("openneuro:") or server is None or (server and not endpoint):
             return ()
         return (f"s3://openneuro.org/{home.partition(':')[2]}",)
 
@@ -636,7 +727,7 @@ class Fetcher:
             return self.source
         from neurofetch.sources.mirrors import ManyPlaces, mirrors_at  # noqa: PLC0415 - see above
 
-        location = self.access.location()
+        location = self._location()
 
         def in_bucket(name: str) -> Bucket:
             return Bucket(name, location.region, location.endpoint)
@@ -655,6 +746,8 @@ class Fetcher:
     @property
     def data_source(self) -> DataSource:
         """The data set, as a data directory remembers it."""
+        if self._known is not None:
+            return self._known.source
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
         dataset, server, named = self.dataset, None, False
@@ -971,6 +1064,14 @@ class _ListingMeter:
         event = ListingEvent(files, len(self._done), self._calls, seconds, over)
         logged(event)
         self._listen(event)
+
+
+def _source_in(
+    bucket: Bucket, base: str, access: Access, client: Client, attempts: Attempts, _: DataDirectory
+) -> S3Source:
+    """Return the source of a dataset that lies in a bucket."""
+    signer = access.signer(client.network, bucket.region)
+    return S3Source(client, bucket, attempts, base=base, signer=signer)
 
 
 def bucket_of(dataset: Dataset, access: Access | None = None) -> Bucket:

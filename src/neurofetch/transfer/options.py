@@ -6,7 +6,7 @@ import contextlib
 import operator
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from neurofetch.errors import UsageError
@@ -136,6 +136,8 @@ class Options:
         At most, for the parts of large files.
     single_limit : int
         Bytes; a file up to this size comes in one request.
+    few : int
+        Files in flight at once, at most, of a server that is asked for few at a time.
     part_size : int
         Bytes; parts are about as large.
     rules : RetryRules
@@ -151,9 +153,32 @@ class Options:
     connections: int = 384
     whole_connections: int = 64
     bulk_connections: int = 64
+    few: int = 4
     single_limit: int = 16 << 20
     part_size: int = 8 << 20
     rules: RetryRules = field(default_factory=RetryRules)
     failures_in_a_row: int | None = None
     beat: float = 0.1
     width: int | None = None
+
+    def divided(self, tasks: int) -> Options:
+        """Return the share of one of several tasks that run at once: all of them have no more.
+
+        Parameters
+        ----------
+        tasks : int
+
+        Examples
+        --------
+        >>> share = Options(n_jobs=4).divided(8)
+        >>> share.n_jobs, share.connections, share.bulk_connections, share.few
+        (1, 48, 8, 1)
+        """
+        return replace(
+            self,
+            n_jobs=max(1, self.n_jobs // tasks),
+            connections=max(1, self.connections // tasks),
+            whole_connections=max(1, self.whole_connections // tasks),
+            bulk_connections=max(1, self.bulk_connections // tasks),
+            few=max(1, self.few // tasks),
+        )
