@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast, overload
 
 from laion_fmri._dataset import (
     EXTRA_TREES,
@@ -121,12 +121,17 @@ class _Common(TypedDict, total=False):
     patience: float | None
     offline: bool | None
     mirrors: Places
-    executor: object
-    workers: int | None
     progress: str | bool | Callable[[Event], None] | None
 
 
-class _Keywords(_Common, total=False):
+class _Who(TypedDict, total=False):
+    """Who fetches, for the type checker."""
+
+    executor: object
+    workers: int | None
+
+
+class _Keywords(_Common, _Who, total=False):
     """The keywords of `download` that do not change what it returns, for the type checker."""
 
     session: Values
@@ -144,7 +149,7 @@ class _Keywords(_Common, total=False):
     data_dir: str | os.PathLike[str] | None
 
 
-class _RawHow(_Common, total=False):
+class _RawHow(_Common, _Who, total=False):
     """The keywords of `download_raw` that are handed on."""
 
     dry_run: bool
@@ -153,6 +158,13 @@ class _RawHow(_Common, total=False):
 class _How(_RawHow, total=False):
     """The same, with `n_jobs`, which has a place of its own there."""
 
+    n_jobs: int
+
+
+class _Run(_Common, total=False):
+    """What is left of it once it is known who fetches."""
+
+    dry_run: bool
     n_jobs: int
 
 
@@ -416,8 +428,8 @@ def _fetch(
     labels = labels_of(subject)
     given = {name: value for name, value in extras._asdict().items() if name != "embeddings"}
     check_switches(**{f"include_{name}": value for name, value in given.items()})
-    run = {name: value for name, value in how.items() if name not in ("executor", "workers")}
-    crew = crew_of(how.get("executor"), how.get("workers"))
+    crew = crew_of(how.pop("executor", None), how.pop("workers", None))
+    run = cast("_Run", how)
     settings = RunSettings.checked(**run, crew=crew, stacklevel=5)  # past `also_named`
     root = chosen_directory(data_dir)
     with fetcher_for(extras, root, network=settings.network) as fetcher:

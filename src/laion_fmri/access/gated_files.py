@@ -278,7 +278,7 @@ class StimuliSource:
         return url
 
 
-def _again(
+def _again(  # noqa: PLR0917 - the first are bound
     make: Make,
     version: str,
     keys: frozenset[str],

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from neurofetch.events import Event
     from neurofetch.fetcher import Fetcher, RunSettings
-    from neurofetch.model import Plan, RemoteFile
+    from neurofetch.model import Plan
     from neurofetch.planning.parts import Part
     from neurofetch.transfer.options import Inspect, Options
 

@@ -80,7 +80,7 @@ def parts_of(
     steps = [one for one in plan.steps if one.moves or (kept and one.action is Action.KEEP)]
     bounds = {step.want.path: few(step.want.remote) for step in steps} if few else {}
     found: list[Part] = []
-    for bound in sorted({*bounds.values()} - {None}, key=int):
+    for bound in sorted({bound for bound in bounds.values() if bound is not None}):
         some = [step for step in steps if bounds[step.want.path] == bound]
         found += _split(plan, some, min(at_once, bound), bound)
     rest = [step for step in steps if bounds.get(step.want.path) is None]
