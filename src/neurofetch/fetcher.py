@@ -29,9 +29,9 @@ from neurofetch.errors import (
     UnreachableError,
     UnsafeNameError,
 )
-from neurofetch.events import Event, Planned, Retrying, quiet
+from neurofetch.events import Event, Listener, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
-from neurofetch.model import Action, Status
+from neurofetch.model import Action, IncompleteError, Status
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network, s3_endpoint
@@ -42,6 +42,7 @@ from neurofetch.sources.remembered import Recording, Remembered
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import ListedSource, Mirrors, at_once
 from neurofetch.store.directory import DataDirectory
+from neurofetch.store.runs import RunName
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
 
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from neurofetch.sources.source import Level, PagedSource, Source
     from neurofetch.store.audit import Audit
     from neurofetch.store.data_source import DataSource
+    from neurofetch.store.run_record import RunRecord
     from neurofetch.transfer.options import Inspect
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
@@ -126,6 +128,8 @@ class RunSettings:
         The data directory may hold another version of this data set.
     mirrors : Mirrors
         Other places that have the same bytes.
+    run : RunName or None
+        Which run this is a task of, and which of its tasks; None for a run of its own.
     """
 
     options: Options = field(default_factory=Options)
@@ -138,6 +142,7 @@ class RunSettings:
     mix: bool = False
     update: bool = False
     mirrors: Mirrors = field(default_factory=Mirrors)
+    run: RunName | None = None
 
     @classmethod
     def checked(
@@ -201,6 +206,7 @@ class RunSettings:
             mix=mix,
             update=update,
             mirrors=_mirrors(mirrors),
+            run=RunName.from_environment(),
         )
 
 
@@ -282,6 +288,8 @@ class Fetcher:
         self._lists: PagedSource = cast("PagedSource", self.source)
         """Who lists: the source, or what is remembered of it."""
         self._recall = Recall(self.directory, lambda: self._lists_of)
+        self._record: RunRecord | None = None
+        """Of the run that is under way; that of a task begins before it lists."""
 
     def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
         """Return the source of a dataset that lies in a bucket."""
@@ -296,7 +304,9 @@ class Fetcher:
     def __enter__(self) -> Fetcher:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: object) -> None:
+        if self._record is not None:
+            self._record.end(None, next((e for e in raised if isinstance(e, BaseException)), None))
         self._attempts.stop.set()
         if self._own_client:
             self.client.close()
@@ -441,7 +451,7 @@ class Fetcher:
         OfflineError
             If the network is not to be used, and what the source has is not remembered.
         """
-        settings = settings or RunSettings()
+        settings = self._recorded(settings or RunSettings(), None)
         self._check_bucket(mix=settings.mix)
         self._places(settings.mirrors)  # raises where one cannot be used here
         if settings.mirrors.folders:
@@ -596,9 +606,44 @@ class Fetcher:
         UserWarning
             Of optional files that the server does not have.
         """
+        settings = self._recorded(settings or RunSettings(), plan)
+        record, self._record = cast("RunRecord", self._record), None
+        try:
+            report = self._carried_out(plan, settings, inspect, permit)
+            if strict:
+                _warn_of_missing(plan, report, stacklevel + 1)
+                report.raise_for_failures()
+        except IncompleteError as error:
+            record.end(error.report, error)
+            raise
+        except BaseException as error:
+            record.end(None, error)
+            raise
+        record.end(report)
+        return report
+
+    def _recorded(self, settings: RunSettings, plan: Plan | None) -> RunSettings:
+        """Return settings with which all that is heard is written down, too.
+
+        A run of its own begins with its plan, and a task before it lists.
+        """
+        if settings.dry_run or (plan is None and settings.run is None):
+            return settings
+        if self._record is None:
+            from neurofetch.store.run_record import RunRecord  # noqa: PLC0415 - see `_Loading`
+
+            self._record = RunRecord.begin(self.directory.state, None, settings.run)
+        return replace(settings, listen=_both(self._record, settings.listen))
+
+    def _carried_out(
+        self,
+        plan: Plan,
+        settings: RunSettings,
+        inspect: Inspect | None,
+        permit: Callable[[], None] | None,
+    ) -> Report:
         from neurofetch.transfer.run import copy_only, transfer  # noqa: PLC0415 - see `_Loading`
 
-        settings = settings or RunSettings()
         listen = _logging(settings.listen)
         listen(Planned(plan))
         if permit is not None:
@@ -617,9 +662,6 @@ class Fetcher:
         )
         if report.of(Status.FETCHED):
             self._remember(plan, mix=True)  # the data set's own description may be here now
-        if strict:
-            _warn_of_missing(plan, report, stacklevel + 1)
-            report.raise_for_failures()
         return report
 
     def _own_mirrors(self) -> tuple[str, ...]:
@@ -854,6 +896,16 @@ class Fetcher:
             return ServerChecksum.of(remote, headers)
         # Either it changed since it was listed, or the listing always tells another ETag.
         return ServerChecksum.of(now, headers) if now.listed else ServerChecksum.of(remote)
+
+
+def _both(first: Callable[[Event], None], second: Callable[[Event], None]) -> Listener:
+    """Return a listener that hands each event to two others."""
+
+    def both(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return both
 
 
 def _logging(listen: Callable[[Event], None]) -> Callable[[Event], None]:
