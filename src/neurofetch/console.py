@@ -619,24 +619,10 @@ class _Talk:
 
 
 def _code(error: Exception) -> ExitCode | None:
-    from neurofetch import errors  # noqa: PLC0415 - not needed for --help
-    from neurofetch.model import IncompleteError  # noqa: PLC0415
+    from neurofetch._exits import exit_of  # noqa: PLC0415 - not needed for --help
 
-    table: tuple[tuple[type[BaseException], ExitCode], ...] = (
-        (errors.UnknownValueError, ExitCode.NOTHING_MATCHED),
-        (errors.NothingMatchedError, ExitCode.NOTHING_MATCHED),
-        (errors.UsageError, ExitCode.USAGE),
-        (errors.UnreachableError, ExitCode.SERVER),  # also one that is an IncompleteError
-        (IncompleteError, ExitCode.INCOMPLETE),
-        (errors.VerificationError, ExitCode.INCOMPLETE),
-        (errors.DestinationError, ExitCode.DISK),
-        (errors.OutputError, ExitCode.DISK),
-        (errors.ServerError, ExitCode.SERVER),
-        (errors.FaultError, ExitCode.FAULT),
-        (errors.NeurofetchError, ExitCode.USAGE),
-        (OSError, ExitCode.DISK),  # a name that is too long, an output that takes no more
-    )
-    return next((code for kind, code in table if isinstance(error, kind)), None)
+    code = exit_of(error)
+    return None if code is None else ExitCode(code)
 
 
 class _TerminatedError(BaseException):

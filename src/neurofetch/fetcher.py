@@ -30,9 +30,9 @@ from neurofetch.errors import (
     UnsafeNameError,
     UsageError,
 )
-from neurofetch.events import Event, Planned, Retrying, quiet
+from neurofetch.events import Event, Listener, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
-from neurofetch.model import Action, Status
+from neurofetch.model import Action, IncompleteError, Status
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network
@@ -43,6 +43,7 @@ from neurofetch.sources.remembered import Recording, Remembered
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import ListedSource, Mirrors, at_once
 from neurofetch.store.directory import DataDirectory
+from neurofetch.store.runs import RunName
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
 
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from neurofetch.sources.source import Level, PagedSource, Source
     from neurofetch.store.audit import Audit
     from neurofetch.store.data_source import DataSource
+    from neurofetch.store.run_record import RunRecord
     from neurofetch.transfer.options import Inspect
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
@@ -130,6 +132,8 @@ class RunSettings:
         Other places that have the same bytes.
     crew : Crew or None
         Who carries out the plan in many tasks; None for this process alone.
+    run : RunName or None
+        Which run this is a task of, and which of its tasks; None for a run of its own.
     """
 
     options: Options = field(default_factory=Options)
@@ -143,6 +147,7 @@ class RunSettings:
     update: bool = False
     mirrors: Mirrors = field(default_factory=Mirrors)
     crew: Crew | None = None
+    run: RunName | None = None
 
     @classmethod
     def checked(
@@ -213,6 +218,7 @@ class RunSettings:
             update=update,
             mirrors=_mirrors(mirrors),
             crew=crew,
+            run=RunName.from_environment(),
         )
 
 
@@ -328,6 +334,8 @@ class Fetcher:
         self._lists: PagedSource = cast("PagedSource", self.source)
         """Who lists: the source, or what is remembered of it."""
         self._recall = Recall(self.directory, lambda: self._lists_of)
+        self._record: RunRecord | None = None
+        """Of the run that is under way; that of a task begins before it lists."""
 
     def _bucket(self) -> MakeSource:
         """Return what makes the source of a dataset that lies in a bucket."""
@@ -360,7 +368,9 @@ class Fetcher:
     def __enter__(self) -> Fetcher:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: object) -> None:
+        if self._record is not None:
+            self._record.end(None, next((e for e in raised if isinstance(e, BaseException)), None))
         self._attempts.stop.set()
         if self._own_client:
             self.client.close()
@@ -505,7 +515,7 @@ class Fetcher:
         OfflineError
             If the network is not to be used, and what the source has is not remembered.
         """
-        settings = settings or RunSettings()
+        settings = self._recorded(settings or RunSettings(), None)
         self._check_bucket(mix=settings.mix)
         self._places(settings.mirrors)  # raises where one cannot be used here
         if settings.mirrors.folders:
@@ -683,9 +693,51 @@ class Fetcher:
         UserWarning
             Of optional files that the server does not have.
         """
+        settings = self._recorded(settings or RunSettings(), plan)
+        try:
+            report = self._carried_out(plan, settings, inspect, permit)
+            if strict:
+                _warn_of_missing(plan, report, stacklevel + 1)
+                report.raise_for_failures()
+        except IncompleteError as error:
+            self._end_record(error.report, error)
+            raise
+        except BaseException as error:
+            self._end_record(None, error)
+            raise
+        self._end_record(report)
+        return report
+
+    def _end_record(self, report: Report | None, error: BaseException | None = None) -> None:
+        record, self._record = self._record, None
+        if record is not None:
+            record.end(report, error)
+
+    def _recorded(self, settings: RunSettings, plan: Plan | None) -> RunSettings:
+        """Return settings with which all that is heard is written down, too.
+
+        A run of its own begins with its plan, and a task before it lists. Where there are many
+        tasks, each of them has its record.
+        """
+        if settings.crew is not None or settings.dry_run:
+            return settings
+        if plan is None and settings.run is None:
+            return settings
+        if self._record is None:
+            from neurofetch.store.run_record import RunRecord  # noqa: PLC0415 - see `_Loading`
+
+            self._record = RunRecord.begin(self.directory.state, None, settings.run)
+        return replace(settings, listen=_both(self._record, settings.listen))
+
+    def _carried_out(
+        self,
+        plan: Plan,
+        settings: RunSettings,
+        inspect: Inspect | None,
+        permit: Callable[[], None] | None,
+    ) -> Report:
         from neurofetch.transfer.run import copy_only, transfer  # noqa: PLC0415 - see `_Loading`
 
-        settings = settings or RunSettings()
         listen = _logging(settings.listen)
         listen(Planned(plan))
         if permit is not None:
@@ -707,9 +759,6 @@ class Fetcher:
             )
         if report.of(Status.FETCHED):
             self._remember(plan, mix=True)  # the data set's own description may be here now
-        if strict:
-            _warn_of_missing(plan, report, stacklevel + 1)
-            report.raise_for_failures()
         return report
 
     def _own_mirrors(self) -> tuple[str, ...]:
@@ -947,6 +996,16 @@ class Fetcher:
             return ServerChecksum.of(remote, headers)
         # Either it changed since it was listed, or the listing always tells another ETag.
         return ServerChecksum.of(now, headers) if now.listed else ServerChecksum.of(remote)
+
+
+def _both(first: Callable[[Event], None], second: Callable[[Event], None]) -> Listener:
+    """Return a listener that hands each event to two others."""
+
+    def both(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return both
 
 
 def _logging(listen: Callable[[Event], None]) -> Callable[[Event], None]:

@@ -198,9 +198,7 @@ class _Spread:
             inspect=inspect,
         )
 
-    def _task(
-        self, number: int, job: Job, part: Part, before: dict[str, tuple[int, int]]
-    ) -> Task:
+    def _task(self, number: int, job: Job, part: Part, before: dict[str, tuple[int, int]]) -> Task:
         network, most = self._fetcher.client.network, self._fetcher.client.at_once
         width, rate = self._width, network.limit_rate
         own = {step.want.path for step in part.plan.steps} & before.keys() if before else ()

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from neurofetch._threads import started
 
-__all__ = ["Life", "Owner", "is_token", "process_token"]
+__all__ = ["SILENT_SECONDS", "Life", "Owner", "is_token", "life_here", "process_token"]
 
 _log = logging.getLogger("neurofetch")
 
@@ -151,27 +151,10 @@ class Owner:
         """Return what is known of a run, as far as can be seen from here."""
         if token == self.token:
             return Life.LIVES
-        host, _, rest = token.partition("-")
-        numbers = rest.split("-")
-        if host == _host() and len(numbers) == 3 and _is_number(numbers[0]):
-            found = self._seen(int(numbers[0]), numbers[1], token)
-            if found is not None:
-                return found
+        found = life_here(token)
+        if found is not None:
+            return found
         return Life.SILENT if self._silent(token) else Life.LIVES
-
-    @staticmethod
-    def _seen(pid: int, start: str, token: str) -> Life | None:
-        """Return what the system says of a process of this host; None where it does not say."""
-        if pid <= 0:
-            return Life.ENDED
-        now = _started(pid)
-        if pid == os.getpid() and (now or _UNKNOWN) == start:
-            if token in _running:
-                return Life.LIVES
-            return Life.SILENT if token in _lingering else Life.ENDED
-        if now is None or (start == _UNKNOWN != now and now):
-            return None  # one of us, or the run itself, could not see when it started
-        return Life.LIVES if now == start else Life.ENDED
 
     def _silent(self, token: str) -> bool:
         """Whether nothing was heard of a run for long.
@@ -198,6 +181,35 @@ class Owner:
             return os.lstat(self.journal).st_mtime
         except OSError:
             return time.time()
+
+
+def life_here(token: str) -> Life | None:
+    """Return what the system says of the run with this token; None where it does not say.
+
+    Parameters
+    ----------
+    token : str
+        Of a run on any host; the system tells of those on this one, since it booted.
+    """
+    host, _, rest = token.partition("-")
+    numbers = rest.split("-")
+    if host == _host() and len(numbers) == 3 and _is_number(numbers[0]):
+        return _seen(int(numbers[0]), numbers[1], token)
+    return None
+
+
+def _seen(pid: int, start: str, token: str) -> Life | None:
+    """Return what the system says of a process of this host; None where it does not say."""
+    if pid <= 0:
+        return Life.ENDED
+    now = _started(pid)
+    if pid == os.getpid() and (now or _UNKNOWN) == start:
+        if token in _running:
+            return Life.LIVES
+        return Life.SILENT if token in _lingering else Life.ENDED
+    if now is None or (start == _UNKNOWN != now and now):
+        return None  # one of us, or the run itself, could not see when it started
+    return Life.LIVES if now == start else Life.ENDED
 
 
 def _keep_beating(journal: Path, over: threading.Event) -> None:
