@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from neurofetch.sources.source import Mirrors
     from neurofetch.transfer.options import Inspect, Options
 
-__all__ = ["Job", "News", "StopTask", "Task", "TaskDone", "run_task"]
+__all__ = ["Job", "Line", "News", "StopTask", "Task", "TaskDone", "run_task", "stamps"]
 
 _SEEN_SECONDS, _SEEN_BEAT = 60.0, 0.5
 """So long a shared file system may take to show what another machine made."""
