@@ -6,7 +6,8 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, cast, overload
 
 from laion_fmri._dataset import (
     EXTRA_TREES,
@@ -26,6 +27,7 @@ from laion_fmri._stimulus_access import (
     TermsOutdatedError,
 )
 from laion_fmri.access.gated_files import StimuliSource
+from laion_fmri.access.service import service_url
 from laion_fmri.config import chosen_directory, data_directory
 from laion_fmri.errors import NoMatchingDataError, SubjectNotFoundError, UnknownFilterError
 from laion_fmri.stimulus_downloads import (
@@ -43,6 +45,7 @@ from neurofetch.engine import (
     S3Source,
     bucket_of,
     check_switches,
+    crew_of,
     items_of,
     make_selection,
     nearest,
@@ -66,8 +69,10 @@ if TYPE_CHECKING:
 
     from neurofetch.engine import (
         Attempts,
+        Bucket,
         Client,
         DataDirectory,
+        Dataset,
         Network,
         Query,
         Selection,
@@ -119,7 +124,14 @@ class _Common(TypedDict, total=False):
     progress: str | bool | Callable[[Event], None] | None
 
 
-class _Keywords(_Common, total=False):
+class _Who(TypedDict, total=False):
+    """Who fetches, for the type checker."""
+
+    executor: object
+    workers: int | None
+
+
+class _Keywords(_Common, _Who, total=False):
     """The keywords of `download` that do not change what it returns, for the type checker."""
 
     session: Values
@@ -137,7 +149,7 @@ class _Keywords(_Common, total=False):
     data_dir: str | os.PathLike[str] | None
 
 
-class _RawHow(_Common, total=False):
+class _RawHow(_Common, _Who, total=False):
     """The keywords of `download_raw` that are handed on."""
 
     dry_run: bool
@@ -146,6 +158,13 @@ class _RawHow(_Common, total=False):
 class _How(_RawHow, total=False):
     """The same, with `n_jobs`, which has a place of its own there."""
 
+    n_jobs: int
+
+
+class _Run(_Common, total=False):
+    """What is left of it once it is known who fetches."""
+
+    dry_run: bool
     n_jobs: int
 
 
@@ -236,6 +255,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     patience: float | None = None,
     offline: bool | None = None,
     mirrors: Places = None,
+    executor: object = None,
+    workers: int | None = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     accept_license: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
@@ -302,6 +323,11 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     mirrors : str, path, or iterable of them, optional
         Other places that have the same bytes, as of `neurofetch.plan`: data directories of others
         on this machine, and servers.
+    executor : object with ``submit``, optional
+        Fetch in many tasks that it runs, in other threads, processes or machines, as of
+        `neurofetch.get`.
+    workers : int, optional
+        Tasks at once, at most; by default as many as `executor` says that it runs, else 8.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
         How to show progress; a callable gets every event.
     accept_license : str, optional
@@ -379,6 +405,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         "patience": patience,
         "offline": offline,
         "mirrors": mirrors,
+        "executor": executor,
+        "workers": workers,
         "progress": progress,
         "overwrite": overwrite,
         "verify": verify,
@@ -400,7 +428,9 @@ def _fetch(
     labels = labels_of(subject)
     given = {name: value for name, value in extras._asdict().items() if name != "embeddings"}
     check_switches(**{f"include_{name}": value for name, value in given.items()})
-    settings = RunSettings.checked(**how, stacklevel=5)  # past `also_named`
+    crew = crew_of(how.pop("executor", None), how.pop("workers", None))
+    run = cast("_Run", how)
+    settings = RunSettings.checked(**run, crew=crew, stacklevel=5)  # past `also_named`
     root = chosen_directory(data_dir)
     with fetcher_for(extras, root, network=settings.network) as fetcher:
         if not settings.dry_run:
@@ -466,7 +496,8 @@ def download_raw(  # noqa: PLR0917 - the public package's order
         As there.
     **how
         ``dry_run``, ``verify``, ``overwrite``, ``mix``, ``shard``, ``limit_rate``,
-        ``patience``, ``offline``, ``mirrors`` and ``progress``, as there.
+        ``patience``, ``offline``, ``mirrors``, ``executor``, ``workers`` and ``progress``, as
+        there.
 
     Returns
     -------
@@ -566,15 +597,31 @@ def fetcher_for(
         Whether gated files that are not here matter.
     """
     described = dataset(extras)
-
-    def stimuli(client: Client, attempts: Attempts, directory: DataDirectory) -> Source:
-        bucket = S3Source(client, bucket_of(described), attempts)
-        return StimuliSource(
-            bucket, client, directory, described.path, fetch=fetch, stop=attempts.stop
-        )
-
-    make_source = stimuli if extras.stimuli else None
+    make_source: Callable[..., Source] | None = None
+    if extras.stimuli:
+        make_source = partial(_stimuli, described, bucket_of(described), service_url(), fetch)
     return Fetcher(described, root, network=network, make_source=make_source)
+
+
+def _stimuli(  # noqa: PLR0917 - the first are bound
+    described: Dataset,
+    bucket: Bucket,
+    service: str,
+    fetch: bool,
+    client: Client,
+    attempts: Attempts,
+    directory: DataDirectory,
+) -> StimuliSource:
+    """Return the bucket with what the access service hands out; also in another process."""
+    return StimuliSource(
+        S3Source(client, bucket, attempts),
+        client,
+        directory,
+        described.path,
+        fetch=fetch,
+        stop=attempts.stop,
+        url=service,
+    )
 
 
 def labels_of(subject: object) -> tuple[str, ...] | None:

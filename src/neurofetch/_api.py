@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from neurofetch._shown import shown
+from neurofetch.cluster import crew_of
 from neurofetch.credentials.access import Access
 from neurofetch.display.progress import listener
 from neurofetch.errors import (
@@ -254,6 +255,8 @@ def get(
     verify: bool = False,
     offline: bool | None = None,
     mirrors: Places = None,
+    executor: object = None,
+    workers: int | None = None,
     **entities: Values,
 ) -> Report:
     """Fetch files of a BIDS bucket, verified; what is here already is not fetched again.
@@ -273,6 +276,13 @@ def get(
         ``NEUROFETCH_PATIENCE`` says, or 15 minutes. 0 for no wait, ``math.inf`` for ever.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
         How to show progress; a callable gets every event.
+    executor : object with ``submit``, optional
+        Fetch in many tasks that it runs, in other threads, processes or machines: an executor of
+        `concurrent.futures`, Dask's ``client.get_executor(pure=False)``, submitit, Parsl and the
+        like. Its workers see `dest` under the same path. `n_jobs`, `limit_rate` and the
+        connections are those of all tasks together.
+    workers : int, optional
+        Tasks at once, at most; by default as many as `executor` says that it runs, else 8.
 
     Returns
     -------
@@ -321,6 +331,7 @@ def get(
         offline=offline,
         mirrors=mirrors,
         update=update,
+        crew=crew_of(executor, workers),
     )
     asked = _asked(url, region, access, bare=bare)
     root = _root(dest, data_dir, asked.folder, target_dir)

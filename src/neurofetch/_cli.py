@@ -241,7 +241,9 @@ def _get(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     common |= {"n_jobs": arguments.n_jobs, "limit_rate": arguments.limit_rate}
     common |= {"patience": arguments.patience}
-    return console.narrated(lambda listen: get(*where, progress=listen, **common), arguments)
+    with console.crew(arguments) as crew:
+        common |= crew
+        return console.narrated(lambda listen: get(*where, progress=listen, **common), arguments)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import FrameType
     from typing import Any
 
@@ -80,6 +80,7 @@ __all__ = [
     "add_subject",
     "add_transfer",
     "begin",
+    "crew",
     "emit",
     "group_of",
     "narrated",
@@ -329,6 +330,23 @@ class Narrator:
             begin(event.plan, self._arguments)
             self.plan_shown = not self._arguments.quiet and not _talks_json(self._arguments)
         self._show(event)
+
+
+@contextlib.contextmanager
+def crew(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Give the keywords for who fetches, as the flags say: nobody else, or a pool of processes.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+    """
+    if arguments.workers is None or arguments.dry_run:
+        yield {}
+        return
+    from neurofetch.cluster.pool import Processes  # noqa: PLC0415 - few runs need it
+
+    with Processes(arguments.workers) as executor:
+        yield {"executor": executor}
 
 
 def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace) -> ExitCode:

@@ -4,6 +4,7 @@ A dataset is a `Dataset`: where it lies, what comes along, what is withheld. A `
 a data directory; its methods are the steps of a run, and `Fetcher.run` is all of them.
 """
 
+from neurofetch.cluster import crew_of
 from neurofetch.credentials.access import Access
 from neurofetch.display.progress import listener
 from neurofetch.display.text import audit_text, plan_summary, plan_text, report_text
@@ -73,6 +74,7 @@ __all__ = [
     "checked_endpoint",
     "checked_jobs",
     "checked_shard",
+    "crew_of",
     "datatype_of",
     "failure",
     "find_places",

@@ -15,7 +15,7 @@ import time
 import warnings
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast
 
 from neurofetch._shown import shown
 from neurofetch._threads import few_collections, start, together
@@ -26,23 +26,25 @@ from neurofetch.display.progress import listener
 from neurofetch.errors import (
     DestinationError,
     NeurofetchError,
+    OfflineError,
     UnreachableError,
     UnsafeNameError,
+    UsageError,
 )
 from neurofetch.events import Event, Listener, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
 from neurofetch.model import Action, IncompleteError, Status
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
-from neurofetch.net.settings import Network, s3_endpoint
+from neurofetch.net.settings import Network
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
-from neurofetch.recall import Recall
+from neurofetch.recall import Recall, pinned_lists
 from neurofetch.sources.remembered import Recording, Remembered
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import ListedSource, Mirrors, at_once
 from neurofetch.store.directory import DataDirectory
-from neurofetch.store.runs import RunName
+from neurofetch.store.runs import LISTING_TASK, RunName
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
 
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from neurofetch.credentials.access import Location
     from neurofetch.errors import TransientError
     from neurofetch.integrity.verification import ServerChecksum
     from neurofetch.lister import Ask, Found
@@ -64,7 +67,7 @@ if TYPE_CHECKING:
 
     MakeSource = Callable[[Client, Attempts, DataDirectory], Source]
 
-__all__ = ["Fetcher", "Listing", "RunSettings", "bucket_of"]
+__all__ = ["Crew", "Fetcher", "Known", "Listing", "RunSettings", "bucket_of"]
 
 _log = logging.getLogger("neurofetch")
 T = TypeVar("T")
@@ -128,6 +131,8 @@ class RunSettings:
         The data directory may hold another version of this data set.
     mirrors : Mirrors
         Other places that have the same bytes.
+    crew : Crew or None
+        Who carries out the plan in many tasks; None for this process alone.
     run : RunName or None
         Which run this is a task of, and which of its tasks; None for a run of its own.
     """
@@ -142,7 +147,20 @@ class RunSettings:
     mix: bool = False
     update: bool = False
     mirrors: Mirrors = field(default_factory=Mirrors)
+    crew: Crew | None = None
     run: RunName | None = None
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether what is listed is kept for the tasks of a run: this is the one that plans."""
+        return self.run is not None and self.run.task == LISTING_TASK
+
+    @property
+    def own_options(self) -> Options:
+        """What this process may have: of one of several jobs, its share of the connections."""
+        if self.shard is None:
+            return self.options
+        return replace(self.options.share(1 / self.shard[1]), n_jobs=self.options.n_jobs)
 
     @classmethod
     def checked(
@@ -160,6 +178,7 @@ class RunSettings:
         offline: bool | None = None,
         update: bool = False,
         mirrors: object = None,
+        crew: Crew | None = None,
         stacklevel: int = 3,
     ) -> RunSettings:
         """Check what a user gave, before any server is asked.
@@ -180,6 +199,8 @@ class RunSettings:
             Whether the network is not to be used; by default what the environment says.
         mirrors : str, path, or iterable of them, optional
             See `checked_mirrors`.
+        crew : Crew, optional
+            See `neurofetch.cluster.crew_of`. With one, `shard` makes no sense.
         stacklevel : int
             For warnings: 3 is the line that called the caller of this.
 
@@ -195,6 +216,9 @@ class RunSettings:
         patience = network.patience if patience is None else patience
         offline = network.offline if offline is None else offline
         check_switches(offline=offline)
+        if crew is not None and shard is not None:
+            msg = "shard= is for jobs that are started one by one, and executor= splits the plan by"
+            raise UsageError(f"{msg} itself. Nothing was done. Leave one out.")
         return cls(
             options=Options(n_jobs=checked_jobs(n_jobs, stacklevel + 1)),
             network=replace(network, limit_rate=limit_rate, patience=patience, offline=offline),
@@ -206,8 +230,39 @@ class RunSettings:
             mix=mix,
             update=update,
             mirrors=_mirrors(mirrors),
+            crew=crew,
             run=RunName.from_environment(),
         )
+
+
+class Crew(Protocol):
+    """Who carries out a plan in many tasks: see `neurofetch.cluster`."""
+
+    def carry_out(
+        self,
+        fetcher: Fetcher,
+        plan: Plan,
+        settings: RunSettings,
+        *,
+        listen: Callable[[Event], None],
+        inspect: Inspect | None = None,
+    ) -> Report:
+        """Carry out a plan, and report the result for each file, as `transfer` does."""
+        ...
+
+
+class Known(NamedTuple):
+    """What one process knows of a data set, for another one that fetches a part of it.
+
+    Parameters
+    ----------
+    source : DataSource
+    location : Location
+        Where buckets are: the environment of the other process may say something else.
+    """
+
+    source: DataSource
+    location: Location
 
 
 def _mirrors(given: object) -> Mirrors:
@@ -240,6 +295,8 @@ class Fetcher:
     access : Access, optional
         Whose credentials the dataset's bucket is asked with, and at which server; by default
         nobody's.
+    known : Known, optional
+        What another process found out, for which this one fetches a part.
 
     Raises
     ------
@@ -271,9 +328,11 @@ class Fetcher:
         make_source: MakeSource | None = None,
         client: Client | None = None,
         access: Access | None = None,
+        known: Known | None = None,
     ) -> None:
         self.dataset: Dataset = dataset
         self.access: Access = access or Access()
+        self._known = known
         self.directory: DataDirectory = DataDirectory(root, dataset.state, new=new)
         self._own_client = client is None
         self.client: Client = client or Client(network or Network.from_environment())
@@ -283,19 +342,37 @@ class Fetcher:
         self._to_move = False
         self._turns: dict[int, threading.BoundedSemaphore] = {}
         self._attempts = Attempts(rules, tell=self._retrying, outages=self.client.outages)
-        make = make_source or self._bucket
-        self.source: Source = make(self.client, self._attempts, self.directory)
+        self._make = make_source or self._bucket()
+        self.source: Source = self._make(self.client, self._attempts, self.directory)
         self._lists: PagedSource = cast("PagedSource", self.source)
         """Who lists: the source, or what is remembered of it."""
         self._recall = Recall(self.directory, lambda: self._lists_of)
         self._record: RunRecord | None = None
         """Of the run that is under way; that of a task begins before it lists."""
 
-    def _bucket(self, client: Client, attempts: Attempts, directory: DataDirectory) -> Source:  # noqa: ARG002
-        """Return the source of a dataset that lies in a bucket."""
-        bucket = bucket_of(self.dataset, self.access)
-        signer = self.access.signer(client.network, bucket.region)
-        return S3Source(client, bucket, attempts, base=self.dataset.base, signer=signer)
+    def _bucket(self) -> MakeSource:
+        """Return what makes the source of a dataset that lies in a bucket."""
+        place = self._location()
+        bucket = Bucket(self.dataset.bucket, place.region, place.endpoint)
+        return partial(_source_in, bucket, self.dataset.base, self.access)
+
+    def remake(self) -> MakeSource:
+        """Return what makes this source again in another process: it can be pickled.
+
+        It holds no credentials: who asks with any finds them by the same name there. What was
+        listed is not in it, but for a source that is a list of files.
+        """
+        again: Callable[[MakeSource], MakeSource] | None = getattr(self.source, "remake", None)
+        return self._make if again is None else again(self._make)
+
+    def known(self) -> Known:
+        """Return what is known of the data set, for another process that fetches a part of it."""
+        return Known(self.data_source, self._location())
+
+    def _location(self) -> Location:
+        if self._known is not None:
+            return self._known.location
+        return self.access.location(self.dataset.region)
 
     def _retrying(self, error: TransientError, wait: float) -> None:
         """Log that the listing is asked for again."""
@@ -460,8 +537,33 @@ class Fetcher:
             check_folders(self.directory.root, settings.mirrors.folders)
         self.listen = settings.listen
         self._to_move = not settings.dry_run and not self.client.network.offline
-        plan = self._planned(choose, settings)
-        if settings.verify:
+        plan = self._further(self._planned(choose, settings), settings)
+        if settings.shard is None:
+            return plan
+        return plan.shard(*settings.shard, few=partial(at_once, self.source))
+
+    def prepare_again(self, wants: tuple[Want, ...], settings: RunSettings) -> Plan:
+        """Survey and plan for files that another process chose; the source is not asked.
+
+        Parameters
+        ----------
+        wants : tuple of Want
+            Some of those of its plan.
+        settings : RunSettings
+
+        Raises
+        ------
+        OtherDatasetError, UnsafeNameError, DestinationError
+            As `prepare` does.
+        """
+        self._to_move = not settings.dry_run
+        self._check_source(mix=settings.mix)
+        plan = self.plan_for(Selection(wants, ()), overwrite=settings.overwrite, adopt=True)
+        return self._further(plan, settings)
+
+    def _further(self, plan: Plan, settings: RunSettings) -> Plan:
+        """Look at the content of what is here, and at the folders that may have the rest."""
+        if settings.verify and settings.crew is None:  # else each task does it for its part
             plan = self._repaired(plan, settings)
         if settings.mirrors.folders:
             from neurofetch.sources.mirrors import identity_of  # noqa: PLC0415 - few runs have any
@@ -469,7 +571,7 @@ class Fetcher:
 
             name_of = partial(self._name_of, self.dataset.base)
             plan = from_neighbours(plan, settings.mirrors.folders, identity_of, name_of)
-        return plan.shard(*settings.shard) if settings.shard is not None else plan
+        return plan
 
     def _planned(self, choose: Callable[[], Selection], settings: RunSettings) -> Plan:
         """Choose and plan: from what the source lists, or from what it listed before.
@@ -482,6 +584,10 @@ class Fetcher:
         if self.client.network.offline:
             self._lists = self._recall.lists()
             return self._plan_from(choose, settings)
+        if settings.run is not None and type(self.source) is S3Source:
+            plan = self._plan_of_run(choose, settings, settings.run)
+            if plan is not None:
+                return plan
         self._lists = listing = Recording(cast("PagedSource", self.source))
         if not self._recall:
             return self._plan_from(choose, settings, listing)
@@ -501,6 +607,38 @@ class Fetcher:
         self.client.outages.begin_anew()
         return self._plan_from(choose, settings, listing)
 
+    def _plan_of_run(
+        self, choose: Callable[[], Selection], settings: RunSettings, run: RunName
+    ) -> Plan | None:
+        """Plan from what was listed for all tasks of the run: they have the same plan then.
+
+        Returns
+        -------
+        Plan or None
+            None where nothing was listed for them.
+        """
+        asked = self.dataset
+        pinned = pinned_lists(self.directory, run.run, lambda: self._lists_of)
+        if not pinned:
+            return None
+        try:
+            self._lists = pinned.lists()
+            return self._plan_from(choose, settings)
+        except OfflineError as error:
+            _log.debug("the bucket is listed again: %s", error)
+            self.dataset = asked
+            return None
+        finally:
+            self._lists = cast("PagedSource", self.source)
+
+    def _pin(self, settings: RunSettings) -> None:
+        """Keep what was listed for all tasks of the run, where this is the one that only plans."""
+        run = settings.run
+        if run is None or not settings.is_listing or type(self.source) is not S3Source:
+            return
+        pinned = pinned_lists(self.directory, run.run, lambda: self._lists_of, make=True)
+        pinned.take(self._recall)
+
     def _plan_from(
         self,
         choose: Callable[[], Selection],
@@ -511,7 +649,8 @@ class Fetcher:
             with self.client.outages.told_to(telling(_logging(settings.listen))):
                 chosen = choose()
             if listing is not None:
-                self._recall.keep_in_mind(listing, write=self._to_move)
+                self._recall.keep_in_mind(listing, write=self._to_move or settings.is_listing)
+                self._pin(settings)
             self._check_source(mix=settings.mix)
             chosen = self._of_one_version(chosen, settings)
             return self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
@@ -607,27 +746,34 @@ class Fetcher:
             Of optional files that the server does not have.
         """
         settings = self._recorded(settings or RunSettings(), plan)
-        record, self._record = cast("RunRecord", self._record), None
         try:
             report = self._carried_out(plan, settings, inspect, permit)
             if strict:
                 _warn_of_missing(plan, report, stacklevel + 1)
                 report.raise_for_failures()
         except IncompleteError as error:
-            record.end(error.report, error)
+            self._end_record(error.report, error)
             raise
         except BaseException as error:
-            record.end(None, error)
+            self._end_record(None, error)
             raise
-        record.end(report)
+        self._end_record(report)
         return report
+
+    def _end_record(self, report: Report | None, error: BaseException | None = None) -> None:
+        record, self._record = self._record, None
+        if record is not None:
+            record.end(report, error)
 
     def _recorded(self, settings: RunSettings, plan: Plan | None) -> RunSettings:
         """Return settings with which all that is heard is written down, too.
 
-        A run of its own begins with its plan, and a task before it lists.
+        A run of its own begins with its plan, and a task before it lists. Where there are many
+        tasks, each of them has its record.
         """
-        if settings.dry_run or (plan is None and settings.run is None):
+        if settings.crew is not None or settings.dry_run:
+            return settings
+        if plan is None and settings.run is None:
             return settings
         if self._record is None:
             from neurofetch.store.run_record import RunRecord  # noqa: PLC0415 - see `_Loading`
@@ -650,16 +796,19 @@ class Fetcher:
             permit()
         self._remember(plan, mix=settings.mix, update=settings.update)
         offline = self.client.network.offline
-        carry_out = copy_only if offline else transfer
-        report = carry_out(
-            plan,
-            self.directory,
-            self.client,
-            self.source if offline else self._places(settings.mirrors),
-            settings.options,
-            listen=listen,
-            inspect=inspect,
-        )
+        if settings.crew is not None and not offline:
+            report = settings.crew.carry_out(self, plan, settings, listen=listen, inspect=inspect)
+        else:
+            carry_out = copy_only if offline else transfer
+            report = carry_out(
+                plan,
+                self.directory,
+                self.client,
+                self.source if offline else self._places(settings.mirrors),
+                settings.own_options,
+                listen=listen,
+                inspect=inspect,
+            )
         if report.of(Status.FETCHED):
             self._remember(plan, mix=True)  # the data set's own description may be here now
         return report
@@ -667,7 +816,8 @@ class Fetcher:
     def _own_mirrors(self) -> tuple[str, ...]:
         """Return the places that all such data sets have: for OpenNeuro, its bucket by key."""
         home, server = self.dataset.home, getattr(self.source, "server", None)
-        if not home.startswith("openneuro:") or server is None or (server and not s3_endpoint()):
+        endpoint = self._location().endpoint
+        if not home.startswith("openneuro:") or server is None or (server and not endpoint):
             return ()
         return (f"s3://openneuro.org/{home.partition(':')[2]}",)
 
@@ -678,7 +828,7 @@ class Fetcher:
             return self.source
         from neurofetch.sources.mirrors import ManyPlaces, mirrors_at  # noqa: PLC0415 - see above
 
-        location = self.access.location()
+        location = self._location()
 
         def in_bucket(name: str) -> Bucket:
             return Bucket(name, location.region, location.endpoint)
@@ -697,6 +847,8 @@ class Fetcher:
     @property
     def data_source(self) -> DataSource:
         """The data set, as a data directory remembers it."""
+        if self._known is not None:
+            return self._known.source
         from neurofetch.store.data_source import DataSource, plain_url  # noqa: PLC0415
 
         dataset, server, named = self.dataset, None, False
@@ -1023,6 +1175,14 @@ class _ListingMeter:
         event = ListingEvent(files, len(self._done), self._calls, seconds, over)
         logged(event)
         self._listen(event)
+
+
+def _source_in(
+    bucket: Bucket, base: str, access: Access, client: Client, attempts: Attempts, _: DataDirectory
+) -> S3Source:
+    """Return the source of a dataset that lies in a bucket."""
+    signer = access.signer(client.network, bucket.region)
+    return S3Source(client, bucket, attempts, base=base, signer=signer)
 
 
 def bucket_of(dataset: Dataset, access: Access | None = None) -> Bucket:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from laion_fmri._dataset import GATED
@@ -24,8 +25,10 @@ from neurofetch.model import Digest, RemoteFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from neurofetch.engine import Client, DataDirectory, RetryRules, Source
+    from neurofetch.engine import Attempts, Client, DataDirectory, RetryRules, Source
     from neurofetch.model import LocalFile
+
+    Make = Callable[[Client, Attempts, DataDirectory], "StimuliSource"]
 
 __all__ = ["NEEDS_ACCESS", "StimuliSource"]
 
@@ -212,6 +215,18 @@ class StimuliSource:
             if text not in self._notes:
                 self._notes.append(text)
 
+    # -- in another process ------------------------------------------------------------------
+
+    def remake(self, make: Make) -> Make:
+        """Return what makes it again in another process, which asks for the addresses itself.
+
+        Parameters
+        ----------
+        make : callable
+            What made this one.
+        """
+        return partial(_again, make, self._version, self._keys)
+
     # -- addresses ---------------------------------------------------------------------------
 
     def signed(self, remote: RemoteFile) -> bool:
@@ -261,3 +276,16 @@ class StimuliSource:
             msg = f"the access service has {key} in its manifest, but hands out no address for it"
             raise AccessError(msg)
         return url
+
+
+def _again(  # noqa: PLR0917 - the first are bound
+    make: Make,
+    version: str,
+    keys: frozenset[str],
+    client: Client,
+    attempts: Attempts,
+    directory: DataDirectory,
+) -> StimuliSource:
+    made = make(client, attempts, directory)
+    made._version, made._keys = version, keys
+    return made

@@ -224,7 +224,8 @@ def _download(arguments: argparse.Namespace) -> int:
     def fetch(listen: console.Narrator) -> Report:
         from neurofetch.model import Report
 
-        done: Report | None = download(progress=listen, **keywords)
+        with console.crew(arguments) as crew:
+            done: Report | None = download(progress=listen, **keywords, **crew)
         return (
             Report(Path(), ()) if done is None else done
         )  # a script's own function may return nothing

@@ -150,7 +150,8 @@ def _raw(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
 
     def fetch(listen: console.Narrator) -> Any:
-        return download.download_raw(progress=listen, **keywords)
+        with console.crew(arguments) as crew:
+            return download.download_raw(progress=listen, **keywords, **crew)
 
     return console.narrated(fetch, arguments)
 

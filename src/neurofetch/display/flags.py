@@ -407,6 +407,12 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         help="fetch only part I of N (from 0) of the plan, for array jobs on a cluster",
     )
     group.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        help="fetch in N processes of this machine, where one cannot fill the line",
+    )
+    group.add_argument(
         "--limit-rate",
         type=_rate,
         metavar="RATE",
@@ -530,6 +536,13 @@ def _whole(text: str) -> object:
         return int(text)
     except ValueError:
         return text
+
+
+def _workers(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        msg = f"{text!r} is no number of processes, such as 4"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _shard(text: str) -> tuple[int, int]:

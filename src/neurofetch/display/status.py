@@ -1,4 +1,4 @@
-"""Runs as text for people, and in the words of JSON: how far they are, what failed, who is silent."""
+"""Runs for people, and in the words of JSON: how far they are, what failed, who is silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follow runs until they are over: by what their tasks write down, and by what Slurm says of them."""
+"""Follow runs until they are over: by what their tasks write down, and by what Slurm says."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """One script for an array of jobs: each fetches its part of the plan; written, and submitted.
 
-The script calls the command that the user called, with ``--shard``, so a job is nothing but a run of
-its own: it may be killed, started again, or run by hand. It takes its number from whichever batch
-system started it.
+The script calls the command that the user called, with ``--shard``, so a job is nothing but a run
+of its own: it may be killed, started again, or run by hand. It takes its number from whichever
+batch system started it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,15 @@ _NUMBER = (
     "${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${PBS_ARRAYID:-${LSB_JOBINDEX:-${SGE_TASK_ID:-"
     "${1:-}}}}}}"
 )
-_VALUED = ("--slurm", "--jobs", "--limit-rate", "--progress", "--data-dir", "--dest")
-_VALUED += ("--target-dir",)
+_VALUED = (
+    "--slurm",
+    "--jobs",
+    "--limit-rate",
+    "--progress",
+    "--data-dir",
+    "--dest",
+    "--target-dir",
+)
 _BARE = ("--dry-run", "--json", "--paths", "--quiet", "-q")
 """Flags of the call that are none of a job's: they are set anew, or are about the submission."""
 _OPEN = ("versionId",)
@@ -205,7 +212,7 @@ class Submission:
 
     @contextlib.contextmanager
     def listing_kept(self) -> Iterator[None]:
-        """What is listed meanwhile is kept for the jobs, so that all have the same plan."""
+        """Keep what is listed meanwhile for the jobs, so that all have the same plan."""
         before = os.environ.get(VARIABLE)
         os.environ[VARIABLE] = f"{self.run}/{LISTING_TASK}"
         try:

@@ -116,6 +116,7 @@ class Client:
         self, network: Network, agent: str = "neurofetch", at_once: int | None = None
     ) -> None:
         self.network = network
+        self.at_once = at_once
         self._turns = threading.BoundedSemaphore(at_once) if at_once is not None else None
         self.pace = RateLimit(network.limit_rate)
         self.asked = threading.Event()

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from neurofetch.cluster import crew_of
 from neurofetch.errors import ConfigError, UsageError
 from neurofetch.net.settings import Network, checked_endpoint
 
 if TYPE_CHECKING:
     from neurofetch.events import Event
+    from neurofetch.fetcher import Crew
     from neurofetch.net.retry import RetryRules
 
 __all__ = [
@@ -69,6 +71,8 @@ class Settings:
     rules : RetryRules or None
     patience : float or None
         Seconds; None: as the environment says.
+    crew : Crew or None
+        Who fetches the volumes in many tasks; None for this process alone.
     """
 
     mode: Mode = "download_new"
@@ -84,6 +88,7 @@ class Settings:
     progress: Progress = None
     rules: RetryRules | None = None
     patience: float | None = None
+    crew: Crew | None = None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
@@ -114,6 +119,7 @@ class Settings:
             _positive("max_failures", given["max_failures"])
         if given["patience"] is not None:
             given["patience"] = Network(patience=given["patience"]).patience
+        given["crew"] = crew_of(arguments.get("executor"), arguments.get("workers"))
         return cls(**given)
 
     @property

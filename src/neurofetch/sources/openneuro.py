@@ -39,7 +39,7 @@ from neurofetch.sources.openneuro_versions import is_draft, newest, unknown_vers
 from neurofetch.sources.source import Level, level_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from neurofetch.errors import NeurofetchError
     from neurofetch.model import RemoteFile
@@ -376,6 +376,24 @@ class OpenNeuroSource:
             notes.append(f"{self.name} is deprecated by its owners{when}: {reason}")
         return tuple(notes)
 
+    # -- in another process --------------------------------------------------------------------
+
+    def remake(self, _: object = None) -> Callable[..., OpenNeuroSource]:
+        """Return what makes a source of the version that was listed, in another process.
+
+        Nothing of what is signed is in it: where the data set is not public, that process lists
+        the version again.
+        """
+        address = self._address._replace(tag=self.version or self._address.tag)
+        known = None
+        if self._snapshot is not None and not self._signed:
+            known = _Listed(self._snapshot, self.objects, dict(self._wrong))
+        return partial(_again, address, self.site, known)
+
+    def _know(self, listed: _Listed) -> None:
+        """Take what another process found out; the files are its to name."""
+        self._snapshot, self._objects, self._wrong = listed
+
     # -- what goes wrong -----------------------------------------------------------------------
 
     def _drifted(self, error: SchemaError) -> SchemaError:
@@ -451,6 +469,30 @@ class OpenNeuroSource:
         self._address = self._address._replace(tag=self.version)
         self._list()
         (self._files, self._keys), self._notes = files, notes
+
+
+class _Listed(NamedTuple):
+    """What a listing told, but for the files."""
+
+    snapshot: Snapshot
+    objects: str
+    wrong: dict[str, str]
+
+
+def _again(
+    address: Address,
+    site: str,
+    listed: _Listed | None,
+    client: Client,
+    attempts: Attempts,
+    *_: object,
+) -> OpenNeuroSource:
+    source = OpenNeuroSource(client, attempts, address, site)
+    if listed is None:
+        source.walk("")
+    else:
+        source._know(listed)
+    return source
 
 
 def _at(data: Any, *names: str) -> Any:

@@ -7,10 +7,11 @@ of them to what is written here.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from neurofetch.model import RemoteFile
 
@@ -186,6 +187,10 @@ class ListedSource:
         """What the source is called in messages."""
         return self._name
 
+    def remake(self, _: object = None) -> Callable[..., ListedSource]:
+        """Return what makes it again in another process: each file brings its own address."""
+        return partial(_empty, self._name)
+
     def walk(self, prefix: str) -> list[RemoteFile]:
         """Return every file whose key begins with `prefix`, sorted by key."""
         return [self._files[key] for key in sorted(self._files) if key.startswith(prefix)]
@@ -201,3 +206,7 @@ class ListedSource:
     def signed(self, remote: RemoteFile) -> bool:  # noqa: ARG002
         """Return False: the addresses are plain."""
         return False
+
+
+def _empty(name: str, *_: object) -> ListedSource:
+    return ListedSource((), name)

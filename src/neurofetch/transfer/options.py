@@ -6,7 +6,7 @@ import contextlib
 import operator
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from neurofetch.errors import UsageError
@@ -15,7 +15,14 @@ from neurofetch.net.retry import RetryRules
 if TYPE_CHECKING:
     from neurofetch.model import VerificationLevel, Want
 
-__all__ = ["Inspect", "Options", "check_switches", "checked_jobs", "checked_shard"]
+__all__ = [
+    "Inspect",
+    "Options",
+    "check_switches",
+    "checked_jobs",
+    "checked_shard",
+    "part_of",
+]
 
 
 def check_switches(**switches: object) -> None:
@@ -136,6 +143,8 @@ class Options:
         At most, for the parts of large files.
     single_limit : int
         Bytes; a file up to this size comes in one request.
+    few : int
+        Files in flight at once, at most, of a server that is asked for few at a time.
     part_size : int
         Bytes; parts are about as large.
     rules : RetryRules
@@ -151,9 +160,44 @@ class Options:
     connections: int = 384
     whole_connections: int = 64
     bulk_connections: int = 64
+    few: int = 4
     single_limit: int = 16 << 20
     part_size: int = 8 << 20
     rules: RetryRules = field(default_factory=RetryRules)
     failures_in_a_row: int | None = None
     beat: float = 0.1
     width: int | None = None
+
+    def share(self, part: float) -> Options:
+        """Return what one of several tasks may have, so that all together have no more than this.
+
+        Parameters
+        ----------
+        part : float
+            Of the whole, above 0 and up to 1. Each task has one of everything at least.
+
+        Examples
+        --------
+        >>> share = Options(n_jobs=4).share(1 / 8)
+        >>> share.n_jobs, share.connections, share.bulk_connections, share.few
+        (1, 48, 8, 1)
+        """
+        return replace(
+            self,
+            n_jobs=part_of(self.n_jobs, part),
+            connections=part_of(self.connections, part),
+            whole_connections=part_of(self.whole_connections, part),
+            bulk_connections=part_of(self.bulk_connections, part),
+            few=part_of(self.few, part),
+        )
+
+
+def part_of(number: int, part: float) -> int:
+    """Return a part of a number, rounded down, and 1 at least.
+
+    Examples
+    --------
+    >>> part_of(4, 1 / 2), part_of(3, 1 / 3), part_of(4, 1 / 9)
+    (2, 1, 1)
+    """
+    return max(1, int(number * part + 1e-9))

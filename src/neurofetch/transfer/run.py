@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from neurofetch.store.partials import Held
     from neurofetch.transfer.options import Inspect
 
-__all__ = ["copy_only", "transfer"]
+__all__ = ["copy_only", "outcomes_of", "transfer"]
 
 _RATE_SECONDS = 5.0
 _FEW = 4
@@ -123,7 +123,7 @@ def transfer(
     else:
         tidy(directory.state, plan.steps)
     with few_collections():
-        rows = _outcomes(plan.steps, outcomes)
+        rows = outcomes_of(plan.steps, outcomes)
     report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
     listen(Finished(report))
     return report
@@ -162,7 +162,7 @@ def copy_only(
         for number, step in enumerate(plan.steps)
         if step.moves
     }
-    rows = _outcomes(plan.steps, outcomes)
+    rows = outcomes_of(plan.steps, outcomes)
     report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
     listen(Finished(report))
     return report
@@ -181,7 +181,7 @@ def _copies_at_hand(plan: Plan) -> set[str]:
     return found | {path for path, other in of.items() if other in found}
 
 
-def _outcomes(steps: Sequence[Step], outcomes: Mapping[int, Outcome]) -> list[Outcome]:
+def outcomes_of(steps: Sequence[Step], outcomes: Mapping[int, Outcome]) -> list[Outcome]:
     """Return an outcome for each step: those that there are, and those of what was not moved."""
     found: list[Outcome] = []
     before, model = None, None
@@ -262,7 +262,9 @@ class _Transfer:
         whole += copies
         most, free = _shared_out(free_descriptors())
         self._crowd = crowd = crowd_for(options, tiny, whole, large, free)
-        schedule = Schedule(max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), 0)
+        schedule = Schedule(
+            max(1, crowd.jobs), max(1, crowd.bulk), max(1, crowd.flows), 0, few=options.few
+        )
         tally = Tally(options.failures_in_a_row, schedule.stop)
         self._steering = Steering(
             schedule,

@@ -299,6 +299,8 @@ class Schedule:
     flows : int
         Threads that work on tiny files at once, at most. There is one to begin with; a slow disk
         brings more, so that its waits overlap.
+    few : int
+        Files in flight at once, of a server that is asked for few at a time.
     workers : int, optional
         Threads that call `take` until they `leave`. When all of them wait at once, for nothing that
         could come, the schedule has a `fault`.
@@ -310,9 +312,17 @@ class Schedule:
         Tiny files that may be asked for at once, in all flows together.
     """
 
-    def __init__(self, n_jobs: int, bulk: int, flows: int = 8, workers: int | None = None) -> None:
+    def __init__(
+        self,
+        n_jobs: int,
+        bulk: int,
+        flows: int = 8,
+        workers: int | None = None,
+        *,
+        few: int = 4,
+    ) -> None:
         self.places = 0
-        self._board = Board(n_jobs, bulk)
+        self._board = Board(n_jobs, bulk, few)
         self._most_flows = flows
         self._flows = min(1, flows)
         self._flowing = 0

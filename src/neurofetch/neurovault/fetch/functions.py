@@ -59,6 +59,8 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     progress: str | bool | Callable[[Event], None] | None = None,
     rules: RetryRules | None = None,
     patience: float | None = None,
+    executor: object = None,
+    workers: int | None = None,
 ) -> NeurovaultBunch:
     """Fetch specific collections and images of NeuroVault.
 
@@ -104,6 +106,12 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     patience : float, optional
         Seconds to wait for a network that is away, before the call ends: by default what
         ``NEUROFETCH_PATIENCE`` says, or 15 minutes. 0 for no wait, ``math.inf`` for ever.
+    executor : object with ``submit``, optional
+        Fetch the volumes in many tasks that it runs, in other threads, processes or machines (see
+        `neurofetch.get`). `connections` is then the number of all tasks together, so no more of
+        them run at once.
+    workers : int, optional
+        Tasks at once, at most; by default as many as `executor` says that it runs, else 8.
 
     Returns
     -------
@@ -156,6 +164,8 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     progress: str | bool | Callable[[Event], None] | None = None,
     rules: RetryRules | None = None,
     patience: float | None = None,
+    executor: object = None,
+    workers: int | None = None,
     **kwarg_image_filters: object,
 ) -> NeurovaultBunch:
     """Fetch images of NeuroVault whose metadata, and whose collection's, pass filters.
@@ -312,6 +322,8 @@ def plan_neurovault_ids(
     connections: int | None = None,
     rules: RetryRules | None = None,
     patience: float | None = None,
+    executor: object = None,
+    workers: int | None = None,
 ) -> Plan:
     """Say what `fetch_neurovault_ids` would do with each image, and why; fetch nothing.
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from neurofetch._pool import Pool
@@ -156,9 +157,13 @@ def fetch_volumes(
         report = fetcher.run(
             plan,
             RunSettings(
-                options=_options(settings), network=connections.client.network, listen=listen
+                options=_options(settings),
+                network=connections.client.network,
+                listen=listen,
+                overwrite=settings.overwrite,
+                crew=settings.crew,
             ),
-            inspect=lambda temporary, want: _inspect(temporary, settings),  # noqa: ARG005
+            inspect=partial(_inspect, _Look(settings.resample, settings.interpolation)),
             strict=False,
         )
     for record in written:
@@ -179,13 +184,20 @@ def _options(settings: Settings) -> Options:
     )
 
 
-def _inspect(temporary: str, settings: Settings) -> VerificationLevel:
+class _Look(NamedTuple):
+    """What becomes of a volume before it takes its name; it travels to other processes."""
+
+    resample: bool
+    interpolation: str
+
+
+def _inspect(look: _Look, temporary: str, want: Want) -> VerificationLevel:  # noqa: ARG001
     """Check a volume before it takes its final name; resample it or gzip it, as need be."""
     volume = check_volume(temporary)
     # When this process is killed here, the engine's next run removes a file of this name.
     draft = os.path.basename(temporary).removesuffix(".tmp") + ".part"
-    if settings.resample:
-        content = resampled_bytes(temporary, settings.interpolation)
+    if look.resample:
+        content = resampled_bytes(temporary, look.interpolation)
         write_atomically(temporary, content, draft=draft, flush=False)  # the engine flushes it
     elif not volume.gzipped:
         with replacing(temporary, draft=draft, flush=False) as packed:

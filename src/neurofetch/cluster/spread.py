@@ -1,0 +1,435 @@
+"""Carry out a plan in many tasks, and make one report of what they say."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from neurofetch._shown import shown
+from neurofetch.cluster.desk import Desk
+from neurofetch.cluster.tasks import Job, Line, Task, TaskDone, stamps
+from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError
+from neurofetch.events import FileDone, Finished, Progress
+from neurofetch.model import Action, Outcome, Report, Status
+from neurofetch.planning.parts import parts_of
+from neurofetch.planning.plan import check_space
+from neurofetch.sources.source import at_once
+from neurofetch.store.runs import ask_to_stop, begin_run, new_run_id
+from neurofetch.transfer.options import part_of
+from neurofetch.transfer.run import outcomes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
+
+    from neurofetch.events import Event
+    from neurofetch.fetcher import Fetcher, RunSettings
+    from neurofetch.model import Plan
+    from neurofetch.planning.parts import Part
+    from neurofetch.transfer.options import Inspect
+
+__all__ = ["Crew", "spread"]
+
+_BEAT = 0.2
+"""Seconds between two looks at what is done."""
+_RATE_SECONDS = 5.0
+_TRIES, _ELSEWHERE = 4, 2
+"""So often a task is submitted, at most, whose worker was lost; and one of which no file came."""
+_GRACE = 20.0
+"""Seconds: so long tasks under way are waited for when the run is interrupted."""
+_AGAIN = "Run the same call again: what came is kept."
+
+
+class Crew(Protocol):
+    """Who runs tasks, as `spread` sees it."""
+
+    at_once: int
+
+    def opened(self, desk: Desk) -> AbstractContextManager[object]:
+        """Return what is open while tasks run: a way for their news, where there is one."""
+        ...
+
+    def submit(self, task: Task) -> Any:
+        """Have a task run; return what is like a future."""
+        ...
+
+    def result(self, pending: Any) -> TaskDone:
+        """Return what became of a task."""
+        ...
+
+    def lost(self, error: BaseException) -> Any:
+        """Return why a task did not return, and whether it may be submitted again."""
+        ...
+
+    def cancel(self, pending: Any) -> None:
+        """Forget a task, or have it end."""
+        ...
+
+
+def spread(
+    crew: Crew,
+    fetcher: Fetcher,
+    plan: Plan,
+    settings: RunSettings,
+    *,
+    listen: Callable[[Event], None],
+    inspect: Inspect | None = None,
+) -> Report:
+    """Carry out a plan in many tasks.
+
+    Parameters
+    ----------
+    crew : Crew
+    fetcher : Fetcher
+        Whose plan it is.
+    plan : Plan
+    settings : RunSettings
+        Connections and rate are those of the whole run: each task gets its share.
+    listen : callable
+        Gets the events of the run, in this thread.
+    inspect : callable, optional
+        A deeper look at each file; it has to be picklable where tasks run in other processes.
+
+    Returns
+    -------
+    Report
+        One outcome a step, in the order of the plan.
+
+    Raises
+    ------
+    DiskFullError, DestinationError
+        Before any byte moves; or where a machine cannot write to the data directory.
+    """
+    began = time.monotonic()
+    check_space(plan)
+    most = fetcher.client.at_once
+    width = crew.at_once if most is None else min(crew.at_once, most)
+    few = partial(at_once, fetcher.source)
+    parts = parts_of(plan, width, few=few, kept=settings.verify)
+    width = min(width, len(parts))
+    outcomes: dict[str, Outcome] = {}
+    if parts:
+        if plan.moving or settings.verify:
+            fetcher.directory.check_writable()
+        outcomes = _Spread(crew, fetcher, plan, settings, listen, inspect, parts, width).run()
+    numbered = {
+        number: outcomes[step.want.path]
+        for number, step in enumerate(plan.steps)
+        if step.want.path in outcomes
+    }
+    rows = outcomes_of(plan.steps, numbered)
+    report = Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
+    listen(Finished(report))
+    return report
+
+
+class _Waiting(NamedTuple):
+    """A task that is to be submitted, or was.
+
+    Parameters
+    ----------
+    task : Task
+    few : int or None
+        So many files of its kind may be asked for at once, in all tasks.
+    tries : int
+        How often it was submitted.
+    part : float
+        What it has of the connections and the rate of the run, while it runs.
+    """
+
+    task: Task
+    few: int | None
+    tries: int = 0
+    part: float = 0.0
+
+
+class _Spread:
+    """One run in many tasks."""
+
+    def __init__(  # noqa: PLR0917 - made in one place
+        self,
+        crew: Crew,
+        fetcher: Fetcher,
+        plan: Plan,
+        settings: RunSettings,
+        listen: Callable[[Event], None],
+        inspect: Inspect | None,
+        parts: list[Part],
+        width: int,
+    ) -> None:
+        self._crew = crew
+        self._fetcher = fetcher
+        self._plan = plan
+        self._settings = settings
+        self._listen = listen
+        self._width = width
+        self._run = new_run_id()
+        self._desk = Desk(self._run)
+        self._meter = _Meter(plan)
+        self._outcomes: dict[str, Outcome] = {}
+        self._in_a_row = 0
+        job = self._job(inspect)
+        before = stamps(plan) if self._replaces_all else {}
+        self._queue = deque(
+            _Waiting(self._task(number, job, part, before), part.few)
+            for number, part in enumerate(parts)
+        )
+        self._flying: dict[Any, _Waiting] = {}
+
+    @property
+    def _replaces_all(self) -> bool:
+        """Whether files are replaced that look as they should."""
+        return self._settings.overwrite or self._fetcher.dataset.kind == "neurovault"
+
+    def _job(self, inspect: Inspect | None) -> Job:
+        fetcher, settings = self._fetcher, self._settings
+        return Job(
+            run=self._run,
+            dataset=fetcher.dataset,
+            root=str(self._plan.root),
+            source=fetcher.remake(),
+            access=fetcher.access,
+            known=fetcher.known(),
+            mirrors=settings.mirrors,
+            verify=settings.verify,
+            mix=settings.mix,
+            update=settings.update,
+            inspect=inspect,
+        )
+
+    def _task(self, number: int, job: Job, part: Part, before: dict[str, tuple[int, int]]) -> Task:
+        """Return the task for a part; what it has of connections is said when it is submitted."""
+        network = self._fetcher.client.network
+        line = Line(network.connect_timeout, network.read_timeout, network.patience)
+        own = {step.want.path for step in part.plan.steps} & before.keys() if before else ()
+        own_before = {path: before[path] for path in own}
+        return Task(number, job, part.plan, self._settings.options, line, own_before)
+
+    def _with_part(self, waiting: _Waiting, part: float) -> _Waiting:
+        """Return a task with its part of what the run may have of the line, for this time."""
+        client, task = self._fetcher.client, waiting.task
+        rate, most = client.network.limit_rate, client.at_once
+        options = self._settings.options.share(part)
+        if waiting.few is not None:  # no more than so many of its kind run at once
+            options = replace(options, few=max(1, waiting.few // min(self._width, waiting.few)))
+        line = task.line._replace(
+            limit_rate=None if rate is None else rate * part,
+            at_once=None if most is None else part_of(most, part),
+        )
+        again = replace(task, options=options, line=line)
+        return waiting._replace(task=again, tries=waiting.tries + 1, part=part)
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Outcome]:
+        """Run all tasks; return the outcomes by path."""
+        self._begin()
+        with self._desk, self._crew.opened(self._desk):
+            try:
+                while self._queue or self._flying:
+                    self._submit()
+                    self._collect()
+                    self._tell()
+            except BaseException:
+                self._stop()
+                raise
+        self._tell(last=True)
+        return self._outcomes
+
+    def _begin(self) -> None:
+        """Make the folder of the run, by which the tasks know the data directory."""
+        state, plan = self._fetcher.directory.state, self._plan
+        size = plan.bytes_to_write + plan.bytes_here
+        try:
+            begin_run(state, self._run, expected=len(self._queue), files=len(plan), size=size)
+        except OSError as error:
+            msg = f"nothing can be written in {state}: {error.strerror or error}. Nothing was "
+            raise DestinationError(f"{msg}fetched. Check who may write there.") from error
+
+    def _submit(self) -> None:
+        """Submit what may run beside what runs: what is free of the line is divided among it."""
+        room = self._width - len(self._flying)
+        later: list[_Waiting] = []
+        while self._queue and room > 0:
+            waiting = self._queue.popleft()
+            if not self._may_run(waiting):
+                later.append(waiting)
+                continue
+            free = 1.0 - sum(one.part for one in self._flying.values())
+            waiting = self._with_part(waiting, free / min(room, len(self._queue) + 1))
+            try:
+                pending = self._crew.submit(waiting.task)
+            except (NeurofetchError, KeyboardInterrupt):
+                raise
+            except Exception as error:  # noqa: BLE001 - of any executor's library
+                self._lost(waiting, error)
+                continue
+            self._flying[pending] = waiting
+            room -= 1
+        self._queue.extendleft(reversed(later))
+
+    def _may_run(self, waiting: _Waiting) -> bool:
+        if waiting.few is None:
+            return True
+        return sum(one.few == waiting.few for one in self._flying.values()) < waiting.few
+
+    def _collect(self) -> None:
+        """Wait a moment, and take what is done."""
+        for pending in _done_of(self._flying):
+            waiting = self._flying.pop(pending)
+            try:
+                done = self._crew.result(pending)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - of any executor's library
+                self._lost(waiting, error)
+            else:
+                self._take(waiting, done)
+
+    def _take(self, waiting: _Waiting, done: TaskDone) -> None:
+        error = done.error
+        if isinstance(error, DestinationError):
+            raise error
+        if error is not None:
+            self._give_up(waiting, f"on {done.host}: {error}")
+            return
+        if done.stopped:
+            self._give_up(waiting, f"not begun or not ended: the run was stopped. {_AGAIN}")
+            return
+        failed = [one for one in done.outcomes if one.status is Status.FAILED]
+        if failed and len(failed) == len(done.outcomes) and waiting.tries < _ELSEWHERE:
+            self._queue.append(waiting)  # perhaps only its machine has no network
+            return
+        self._keep(waiting.task, done.outcomes)
+
+    def _keep(self, task: Task, outcomes: Iterable[Outcome]) -> None:
+        moving = {step.want.path for step in task.plan.steps if step.moves}
+        for outcome in outcomes:
+            self._outcomes[outcome.path] = outcome
+            if outcome.path in moving or outcome.status is not Status.KEPT:
+                self._listen(FileDone(outcome))
+            failed = outcome.status is Status.FAILED
+            self._in_a_row = self._in_a_row + 1 if failed else 0
+        self._meter.done(task)
+        most = self._settings.options.failures_in_a_row
+        if most is not None and self._in_a_row >= most:
+            self._end_early(f"not begun: {self._in_a_row:,} files failed one after another")
+
+    def _end_early(self, why: str) -> None:
+        """Begin nothing more."""
+        while self._queue:
+            self._give_up(self._queue.popleft(), why)
+
+    # -- what goes wrong -----------------------------------------------------------------------
+
+    def _lost(self, waiting: _Waiting, error: BaseException) -> None:
+        """Submit a task again whose worker was lost, or say what is missing by that."""
+        loss = self._crew.lost(error)
+        if loss.again and waiting.tries < _TRIES:
+            self._queue.append(waiting)
+            return
+        self._give_up(waiting, loss.why)
+
+    def _give_up(self, waiting: _Waiting, why: str) -> None:
+        """Look at what came of a task that will not return, and say why the rest did not come."""
+        task = waiting.task
+        wants = tuple(step.want for step in task.plan.steps)
+        try:
+            steps = self._fetcher.prepare_again(
+                wants, replace(self._settings, verify=False, overwrite=False)
+            ).steps
+        except NeurofetchError:
+            steps = task.plan.steps
+        here = {step.want.path for step in steps if step.action is Action.KEEP}
+        here -= {path for path, _ in self._as_before(task)}
+        outcomes = outcomes_of(steps, {})
+        reason = shown(why)
+        self._keep(
+            task,
+            (
+                one
+                if one.path in here or one.status is Status.REFUSED
+                else Outcome.unmoved(step.want, Status.FAILED, reason, advice=_AGAIN)
+                for step, one in zip(steps, outcomes, strict=True)
+            ),
+        )
+
+    def _as_before(self, task: Task) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Give what was to be replaced and was not."""
+        now = stamps(task.plan)
+        return ((path, stamp) for path, stamp in task.before.items() if now.get(path) == stamp)
+
+    def _stop(self) -> None:
+        """Have the tasks end, here and elsewhere, and wait a while for those under way."""
+        self._desk.stop()
+        with suppress(OSError, UnsafeNameError):
+            ask_to_stop(self._fetcher.directory.state, self._run)
+        for pending in self._flying:
+            self._crew.cancel(pending)
+        until = time.monotonic() + _GRACE
+        while not all(pending.done() for pending in self._flying) and time.monotonic() < until:
+            time.sleep(_BEAT)
+
+    # -- what is told --------------------------------------------------------------------------
+
+    def _tell(self, *, last: bool = False) -> None:
+        for news in self._desk.taken():
+            if isinstance(news.event, Progress):
+                self._meter.take(news.number, news.event)
+            else:
+                self._listen(news.event)
+        self._listen(self._meter.progress(last=last))
+
+
+def _done_of(flying: dict[Any, _Waiting]) -> list[Any]:
+    """Wait a moment, and return what is done."""
+    if flying and all(isinstance(pending, Future) for pending in flying):
+        wait(flying, timeout=_BEAT, return_when="FIRST_COMPLETED")
+    elif flying and not any(pending.done() for pending in flying):
+        time.sleep(_BEAT)
+    return [pending for pending in flying if pending.done()]
+
+
+class _Meter:
+    """Adds up how far the tasks are."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._files = len(plan.moving)
+        self._bytes = plan.bytes_to_write
+        self._latest: dict[int, Progress] = {}
+        self._done: dict[int, tuple[int, int]] = {}
+        self._began = time.monotonic()
+        self._samples: deque[tuple[float, int]] = deque([(self._began, 0)])
+
+    def take(self, number: int, event: Progress) -> None:
+        """Take how far a task is."""
+        if number not in self._done:
+            self._latest[number] = event
+
+    def done(self, task: Task) -> None:
+        """Take a task that has ended: all of it counts."""
+        plan = task.plan
+        self._done[task.number] = (len(plan.moving), plan.bytes_to_write)
+
+    def progress(self, *, last: bool = False) -> Progress:
+        """Return how far the run is."""
+        now = time.monotonic()
+        flying = [event for number, event in self._latest.items() if number not in self._done]
+        files = sum(files for files, _ in self._done.values())
+        files += sum(event.files_done for event in flying)
+        size = sum(size for _, size in self._done.values())
+        size += sum(event.bytes_done for event in flying)
+        size = self._bytes if last else min(size, self._bytes)
+        self._samples.append((now, size))
+        while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_SECONDS:
+            self._samples.popleft()
+        since, before = self._samples[0]
+        rate = max(0, size - before) / (now - since) if now > since else 0.0
+        retries = sum(event.retries for event in self._latest.values())
+        files = min(files, self._files)
+        return Progress(files, self._files, size, self._bytes, now - self._began, rate, retries)
