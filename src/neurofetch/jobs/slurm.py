@@ -312,12 +312,23 @@ class Submission:
         with contextlib.suppress(OSError):  # then only its number is not shown
             self._begin(plan, state, job)
         return {
-            "root": str(plan.root),
+            **self.nothing(plan),
             "run": self.run,
-            "scheduler": "slurm",
             "job": job,
             "script": str(path),
             "tasks_expected": self.jobs,
+        }
+
+    @staticmethod
+    def nothing(plan: Plan) -> dict[str, Any]:
+        """Return what is told where no job is submitted: all is here."""
+        return {
+            "root": str(plan.root),
+            "run": None,
+            "scheduler": "slurm",
+            "job": None,
+            "script": None,
+            "tasks_expected": 0,
             "files_to_fetch": len(plan.moving),
             "bytes_to_fetch": plan.bytes_to_fetch,
         }
