@@ -1,4 +1,4 @@
-"""A stand-in for Slurm: `sbatch`, `squeue` and `scancel` that really start, show and end processes.
+"""A stand-in for Slurm: `sbatch`, `squeue`, `scancel`, `scontrol` with real processes.
 
     with Slurm(tmp_path, at_once=4) as slurm:
         subprocess.run([..., "--slurm", "-p short"], env=slurm.environ)
@@ -78,7 +78,7 @@ class Slurm:
         settings = {"at_once": at_once, "partitions": partitions, "kill_wait": kill_wait}
         _write(self.home / "settings.json", settings)
         root = Path(__file__).parent.parent
-        for name in ("sbatch", "squeue", "scancel"):
+        for name in ("sbatch", "squeue", "scancel", "scontrol"):
             path = self.bin / name
             path.write_text(
                 f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(root)!r})\n"
@@ -160,7 +160,8 @@ class RefusedError(Exception):
 
 def main(name: str, home: str) -> int:
     """Run one of the commands; return its exit code."""
-    command = {"sbatch": _sbatch, "squeue": _squeue, "scancel": _scancel}[name]
+    commands = {"sbatch": _sbatch, "squeue": _squeue, "scancel": _scancel, "scontrol": _scontrol}
+    command = commands[name]
     try:
         return command(Path(home), sys.argv[1:])
     except RefusedError as error:
@@ -308,6 +309,18 @@ def _scancel(home: Path, words: Sequence[str]) -> int:
             raise RefusedError(f"Kill job error on job id {word}: Invalid job id specified")
         for path in folder.glob(f"task-{index or '*'}.json"):
             (folder / f"cancelled-{path.stem.partition('-')[2]}").touch()
+    return 0
+
+
+def _scontrol(home: Path, words: Sequence[str]) -> int:
+    """Queue a job again; one that runs is ended first."""
+    if words[:1] != ["requeue"] or len(words) != 2:
+        raise RefusedError(f"invalid keyword: {' '.join(words)}")
+    number, _, index = words[1].partition("_")
+    path = home / "jobs" / number / f"task-{index or 0}.json"
+    if not path.exists():
+        raise RefusedError(f"Invalid job id specified for job {words[1]}")
+    (path.parent / f"broken-{index or 0}").touch()
     return 0
 
 

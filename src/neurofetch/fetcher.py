@@ -44,7 +44,7 @@ from neurofetch.sources.remembered import Recording, Remembered
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import ListedSource, Mirrors, at_once
 from neurofetch.store.directory import DataDirectory
-from neurofetch.store.runs import LISTING_TASK, RunName
+from neurofetch.store.runs import LISTING_TASK, RunName, keep_version, kept_version
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
 
@@ -614,6 +614,9 @@ class Fetcher:
             None where nothing was listed for them.
         """
         asked, run = self.dataset, settings.run
+        pin: Callable[[str], None] | None = getattr(self.source, "pin", None)
+        if run is not None and pin is not None:
+            pin(kept_version(self.directory.state, run.run))
         if run is None or not isinstance(self.source, S3Source) or not self._is_plain:
             return None
         pinned = pinned_lists(self.directory, run.run, lambda: self._lists_of)
@@ -639,7 +642,12 @@ class Fetcher:
     def _pin(self, settings: RunSettings) -> None:
         """Keep what was listed for all tasks of the run, where this is the one that only plans."""
         run = settings.run
-        if run is None or not settings.is_listing or not self._is_plain:
+        if run is None or not settings.is_listing:
+            return
+        if hasattr(self.source, "pin"):
+            self.directory.root.mkdir(parents=True, exist_ok=True)
+            keep_version(self.directory.state, run.run, self._version_at_hand())
+        if not self._is_plain:
             return
         pinned = pinned_lists(self.directory, run.run, lambda: self._lists_of, make=True)
         pinned.take(self._recall)

@@ -211,7 +211,7 @@ def submitted(
     console.begin(plan, arguments)
     if not plan.moving:
         console.remark("Nothing to fetch: no job was submitted.", arguments)
-        told = submission.nothing(plan)
+        told = submission.nothing(plan, state)
     else:
         told = submission.submit(plan, state)
         console.remark(submission.what_next(told), arguments)
