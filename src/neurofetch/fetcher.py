@@ -44,7 +44,7 @@ from neurofetch.sources.remembered import Recording, Remembered
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import ListedSource, Mirrors, at_once
 from neurofetch.store.directory import DataDirectory
-from neurofetch.store.runs import LISTING_TASK, RunName
+from neurofetch.store.runs import LISTING_TASK, RunName, keep_version, kept_version
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
 
@@ -579,15 +579,13 @@ class Fetcher:
         The latter counts where the network is not to be used. It also does where the source cannot
         be reached, and all that is asked for is here; if not, the source is waited for.
         """
-        if isinstance(self.source, ListedSource):
+        told = isinstance(self.source, ListedSource)
+        if not told and self.client.network.offline:
+            self._lists, told = self._recall.lists(), True
+        if told:
             return self._plan_from(choose, settings)
-        if self.client.network.offline:
-            self._lists = self._recall.lists()
-            return self._plan_from(choose, settings)
-        if settings.run is not None and type(self.source) is S3Source:
-            plan = self._plan_of_run(choose, settings, settings.run)
-            if plan is not None:
-                return plan
+        if (plan := self._plan_of_run(choose, settings)) is not None:
+            return plan
         self._lists = listing = Recording(cast("PagedSource", self.source))
         if not self._recall:
             return self._plan_from(choose, settings, listing)
@@ -607,9 +605,7 @@ class Fetcher:
         self.client.outages.begin_anew()
         return self._plan_from(choose, settings, listing)
 
-    def _plan_of_run(
-        self, choose: Callable[[], Selection], settings: RunSettings, run: RunName
-    ) -> Plan | None:
+    def _plan_of_run(self, choose: Callable[[], Selection], settings: RunSettings) -> Plan | None:
         """Plan from what was listed for all tasks of the run: they have the same plan then.
 
         Returns
@@ -617,12 +613,19 @@ class Fetcher:
         Plan or None
             None where nothing was listed for them.
         """
-        asked = self.dataset
+        asked, run = self.dataset, settings.run
+        pin: Callable[[str], None] | None = getattr(self.source, "pin", None)
+        if run is not None and pin is not None:
+            pin(kept_version(self.directory.state, run.run))
+        if run is None or not isinstance(self.source, S3Source) or not self._is_plain:
+            return None
         pinned = pinned_lists(self.directory, run.run, lambda: self._lists_of)
         if not pinned:
             return None
         try:
-            self._lists = pinned.lists()
+            if self.source.bucket.is_unplaced:
+                self.source.first_page(asked.base)  # one request tells the region
+            self._lists = pinned.lists(self.source.bucket.base)
             return self._plan_from(choose, settings)
         except OfflineError as error:
             _log.debug("the bucket is listed again: %s", error)
@@ -631,10 +634,20 @@ class Fetcher:
         finally:
             self._lists = cast("PagedSource", self.source)
 
+    @property
+    def _is_plain(self) -> bool:
+        """Whether the source is a bucket and no more, so that a list of keys says all of it."""
+        return type(self.source) is S3Source
+
     def _pin(self, settings: RunSettings) -> None:
         """Keep what was listed for all tasks of the run, where this is the one that only plans."""
         run = settings.run
-        if run is None or not settings.is_listing or type(self.source) is not S3Source:
+        if run is None or not settings.is_listing:
+            return
+        if hasattr(self.source, "pin"):
+            self.directory.root.mkdir(parents=True, exist_ok=True)
+            keep_version(self.directory.state, run.run, self._version_at_hand())
+        if not self._is_plain:
             return
         pinned = pinned_lists(self.directory, run.run, lambda: self._lists_of, make=True)
         pinned.take(self._recall)

@@ -100,8 +100,13 @@ class Recall:
             found, lists = readable(kept(state, source))
             merge(state, source, found, pack(Remembered(lists, "").whole()))
 
-    def lists(self) -> Remembered:
+    def lists(self, base: str | None = None) -> Remembered:
         """Return what lists from memory.
+
+        Parameters
+        ----------
+        base : str, optional
+            The URL that keys are appended to, where files are to be asked for.
 
         Raises
         ------
@@ -110,7 +115,7 @@ class Recall:
         """
         from neurofetch.store.listings import kept  # noqa: PLC0415 - few runs need it
 
-        found, lists = readable(kept(self._state, self._name()))
+        found, lists = readable(kept(self._state, self._name()), base)
         name = self._name().partition(" ")[0].rstrip("@")  # as people know it
         if not found:
             msg = (
@@ -157,12 +162,14 @@ def pinned_lists(
     return pinned
 
 
-def readable(kept: Sequence[Kept]) -> tuple[list[Kept], list[Heard]]:
+def readable(kept: Sequence[Kept], base: str | None = None) -> tuple[list[Kept], list[Heard]]:
     """Return the remembered lists that can be read, and what is in them.
 
     Parameters
     ----------
     kept : sequence of Kept
+    base : str, optional
+        The URL that keys are appended to.
     """
     from neurofetch.sources.packed_lists import (  # noqa: PLC0415 - few runs need it
         UnreadableListingError,
@@ -172,7 +179,7 @@ def readable(kept: Sequence[Kept]) -> tuple[list[Kept], list[Heard]]:
     found, lists = [], []
     for one in kept:
         try:
-            lists.append(unpack(one.packed))
+            lists.append(unpack(one.packed, base))
         except UnreadableListingError as error:
             _log.debug("%s: %s", one.path, error)
             continue

@@ -322,3 +322,24 @@ def test_copies_need_room_on_the_disk_and_none_on_the_line():
     assert (plan.bytes_to_fetch, plan.bytes_to_write) == (10, 20)
     with pytest.raises(DiskFullError, match="5 too few"):
         check_space(plan)
+
+
+# -- shards of what its server gives few of at a time ----------------------------------------
+
+
+def few_of(file):
+    return 3 if "few" in file.key else None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 64])
+def test_no_more_shards_than_a_server_takes_have_files_of_it(count):
+    names = [(f"{kind}{n}", (n * 37) % 11) for n in range(40) for kind in ("few", "many")]
+    wants = [Want(remote(name, size, None), name) for name, size in names]
+    plan = Plan(ROOT, tuple(Step(want, Action.FETCH, "not here") for want in wants))
+    shards = [plan.shard(index, count, few=few_of) for index in range(count)]
+    paths = [step.want.path for shard in shards for step in shard.steps]
+    assert sorted(paths) == sorted(name for name, _ in names)
+    having = [n for n, one in enumerate(shards) if any("few" in s.want.path for s in one.steps)]
+    assert having == list(range(min(3, count)))
+    loads = [sum(step.want.remote.size or 0 for step in one.steps) for one in shards]
+    assert count > 4 or max(loads) - min(loads) <= 12

@@ -475,13 +475,13 @@ def test_tasks_are_asked_to_stop_by_a_file(state):
 def test_old_runs_that_are_over_are_forgotten_and_others_stay(state, monkeypatch):
     monkeypatch.setattr(run_record, "BRIEF", 0.0)
     begin_run(state, "waiting", expected=3)  # its jobs are in a queue
-    for _ in range(run_record._KEPT + 4):
+    for _ in range(runs.KEPT + 4):
         record = RunRecord.begin(state, None)
         record._flush()
         record.end(None)
     names = os.listdir(state / "runs")
     assert "waiting" in names
-    assert len(names) <= run_record._KEPT + 2
+    assert len(names) <= runs.KEPT + 2
 
 
 def test_names_of_runs_are_all_different():

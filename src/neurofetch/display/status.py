@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -159,10 +160,16 @@ def _task_json(task: Task) -> dict[str, Any]:
         "seconds": round(task.seconds, 3),
         "seconds_silent": None if task.state.is_over else round(task.heard, 1),
         "exit": task.exit,
-        "error": task.error or None,
+        "code": _code(task.error),
         "message": task.message,
         "note": task.note,
     }
+
+
+def _code(error: str) -> str | None:
+    """Return the word for an error, of which only the name of the class is known."""
+    name = error.lstrip("_").removesuffix("Error").replace("KeyboardInterrupt", "Interrupted")
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() or None
 
 
 def _time(when: float) -> str | None:

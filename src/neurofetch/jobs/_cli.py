@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neurofetch import console
 from neurofetch.console import ExitCode
@@ -211,7 +211,7 @@ def submitted(
     console.begin(plan, arguments)
     if not plan.moving:
         console.remark("Nothing to fetch: no job was submitted.", arguments)
-        told: dict[str, Any] = {"root": str(plan.root), "run": None, "job": None, "script": None}
+        told = submission.nothing(plan, state)
     else:
         told = submission.submit(plan, state)
         console.remark(submission.what_next(told), arguments)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from neurofetch._shown import shown
-from neurofetch.errors import DestinationError, SchedulerError, UsageError
+from neurofetch.errors import DestinationError, SchedulerError, UnsafeNameError, UsageError
 from neurofetch.store.runs import (
     FOLDER,
     LISTING_TASK,
@@ -312,21 +312,37 @@ class Submission:
         with contextlib.suppress(OSError):  # then only its number is not shown
             self._begin(plan, state, job)
         return {
-            "root": str(plan.root),
+            **self._told(plan),
             "run": self.run,
-            "scheduler": "slurm",
             "job": job,
             "script": str(path),
             "tasks_expected": self.jobs,
+        }
+
+    def nothing(self, plan: Plan, state: str) -> dict[str, Any]:
+        """Write down that all is here, and no job was needed; return that in the words of JSON."""
+        with contextlib.suppress(OSError, UnsafeNameError):  # a directory that is only read
+            self._begin(plan, state, "", jobs=0)
+        return self._told(plan)
+
+    @staticmethod
+    def _told(plan: Plan) -> dict[str, Any]:
+        return {
+            "root": str(plan.root),
+            "run": None,
+            "scheduler": "slurm",
+            "job": None,
+            "script": None,
+            "tasks_expected": 0,
             "files_to_fetch": len(plan.moving),
             "bytes_to_fetch": plan.bytes_to_fetch,
         }
 
-    def _begin(self, plan: Plan, state: str, job: str) -> None:
+    def _begin(self, plan: Plan, state: str, job: str, jobs: int | None = None) -> None:
         begin_run(
             plan.root / state,
             self.run,
-            expected=self.jobs,
+            expected=self.jobs if jobs is None else jobs,
             files=len(plan) - sum(step.action == "refuse" for step in plan.steps),
             size=plan.bytes_here + plan.bytes_to_write,
             command=(self.module.replace("_", "-"), *self.words),

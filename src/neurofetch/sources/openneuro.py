@@ -178,6 +178,17 @@ class OpenNeuroSource:
         """The version that was asked for; "" for the newest."""
         return self._address.tag
 
+    def pin(self, tag: str) -> None:
+        """Take this version where the newest was asked for, and none is listed yet.
+
+        Parameters
+        ----------
+        tag : str
+            "" for the newest, as before.
+        """
+        if tag and not self._address.tag and self._snapshot is None:
+            self._address = self._address._replace(tag=tag)
+
     @property
     def commit(self) -> str:
         """The commit of that version; "" before it was listed."""

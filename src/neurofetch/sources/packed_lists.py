@@ -6,6 +6,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from neurofetch._compact import quoted
 from neurofetch.model import Digest, Folder, RemoteFile
 from neurofetch.sources.remembered import PROBLEMS, Heard
 from neurofetch.sources.source import Level
@@ -86,12 +87,14 @@ def _file(prefix: str, file: RemoteFile) -> str:
     return _line([*row, more] if more else row)
 
 
-def unpack(packed: bytes) -> Heard:
+def unpack(packed: bytes, base: str | None = None) -> Heard:
     """Return the lists that were packed.
 
     Parameters
     ----------
     packed : bytes
+    base : str, optional
+        The URL that keys are appended to; without it, the files have no addresses.
 
     Raises
     ------
@@ -100,7 +103,7 @@ def unpack(packed: bytes) -> Heard:
     try:
         lines = iter(zlib.decompress(packed, wbits=31).decode().splitlines())
         version = json.loads(next(lines))["neurofetch-listing"]
-        heard = _unpacked(lines) if version == VERSION else None
+        heard = _unpacked(lines, base) if version == VERSION else None
     except _DAMAGES as error:
         msg = f"a remembered listing is damaged: {error or type(error).__name__}"
         raise UnreadableListingError(msg) from error
@@ -110,7 +113,7 @@ def unpack(packed: bytes) -> Heard:
     return heard
 
 
-def _unpacked(lines: Iterator[str]) -> Heard:
+def _unpacked(lines: Iterator[str], base: str | None) -> Heard:
     heard = Heard.nothing()
     for line in lines:
         head = json.loads(line)
@@ -119,7 +122,7 @@ def _unpacked(lines: Iterator[str]) -> Heard:
                 heard.problems[_text(head["problem"])] = head["kind"], _text(head["message"])
             continue
         prefix = _text(head["walk"] if "walk" in head else head["level"])
-        common = Folder(prefix)
+        common = Folder(prefix, base)
         files = [_read(common, json.loads(next(lines))) for _ in range(head["files"])]
         if "walk" in head:
             heard.walks[prefix] = files
@@ -140,7 +143,7 @@ def _read(common: Folder, row: list[Any]) -> RemoteFile:
     algorithm, value = more.get("digest", ("", ""))
     return RemoteFile(
         common.prefix + name,
-        "",
+        "" if common.base is None else common.base + quoted(common.prefix + name),
         size,
         etag,
         digest=Digest(_text(algorithm), _text(value)) if algorithm else None,

@@ -113,6 +113,11 @@ class Bucket:
             object.__setattr__(self, "endpoint", plain)
 
     @property
+    def is_unplaced(self) -> bool:
+        """Whether it is still to be found out in which region it is."""
+        return self.endpoint is None and self.region is None
+
+    @property
     def base(self) -> str:
         """The URL that keys are appended to."""
         if self.endpoint is not None:

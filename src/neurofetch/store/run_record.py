@@ -22,18 +22,14 @@ from neurofetch.errors import NeurofetchError, ServerError, UnsafeNameError
 from neurofetch.events import FileDone, Listing, NetworkAway, NetworkBack, Planned, Progress
 from neurofetch.model import Action, Outcome, Status
 from neurofetch.store.atomic import write_all
-from neurofetch.store.folder import Folder
-from neurofetch.store.listings import LISTINGS
 from neurofetch.store.owner import process_token
 from neurofetch.store.runs import (
     END,
-    FOLDER,
     VERSION,
     RunName,
     begin_run,
     folder_of_run,
     new_run_id,
-    read_runs,
     stands_at,
 )
 
@@ -54,10 +50,6 @@ _BEATS = ((600.0, 5.0), (6 * 3600.0, 15.0), (float("inf"), 30.0))
 """Up to which age of a run it is written down how far it is, each so many seconds."""
 _MOST_FAILED = 1000
 _LONG = 600
-_KEPT = 20
-"""Runs that are over, of which the records are kept."""
-_FORGOTTEN = 30 * 86400.0
-"""Seconds after which a run counts as over of which nothing was heard."""
 
 
 class RunRecord:
@@ -254,8 +246,7 @@ class RunRecord:
                         self._fd = folder.create(name, os.O_WRONLY | os.O_APPEND)
                     number += 1
             if not self._is_task:
-                begin_run(self._state, self._run.run, expected=1, command=())
-                _prune(self._state)
+                begin_run(self._state, self._run.run, expected=1)
         return self._fd
 
     def end(self, report: Report | None, error: BaseException | None = None) -> None:
@@ -336,29 +327,3 @@ def job_of(environ: Mapping[str, str]) -> tuple[str, str]:
             number = environ.get(index, "")
             return name, (f"{job}_{number}" if number.isdigit() and number != "0" else job)[:80]
     return "", ""
-
-
-def _prune(state: Path) -> None:
-    """Remove the records of old runs that are over; those of the last twenty stay."""
-    try:
-        with Folder.root(state.parent) as root, root.below((state.name, FOLDER)) as folder:
-            if len(folder.names()) <= _KEPT:
-                return
-            now = time.time()
-            for run in read_runs(state)[:-_KEPT]:
-                if run.over or now - run.when > _FORGOTTEN:
-                    _remove(folder, run.id)
-    except (OSError, UnsafeNameError) as error:
-        _log.debug("old records of runs cannot be removed: %s", error)
-
-
-def _remove(runs: Folder, name: str) -> None:
-    with contextlib.suppress(OSError, UnsafeNameError), runs.below((name,)) as folder:
-        if folder.look(LISTINGS) is not None:
-            with folder.below((LISTINGS,)) as lists:
-                for file in lists.names():
-                    lists.remove(file)
-            os.rmdir(LISTINGS, dir_fd=folder.fd)
-        for file in folder.names():
-            folder.remove(file)
-        os.rmdir(name, dir_fd=runs.fd)

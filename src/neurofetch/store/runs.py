@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
+import logging
 import math
 import os
 import re
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING
 from neurofetch.errors import ConfigError, UnsafeNameError
 from neurofetch.model import STATE_FOLDERS
 from neurofetch.store.folder import Folder, given_path
+from neurofetch.store.listings import LISTINGS
 from neurofetch.store.owner import SILENT_SECONDS, Life, life_here
 
 if TYPE_CHECKING:
@@ -42,12 +44,17 @@ __all__ = [
     "begin_run",
     "folder_of_run",
     "is_to_stop",
+    "keep_version",
+    "kept_version",
     "new_run_id",
+    "prune",
     "read_runs",
     "replace_file",
     "runs_in",
     "stands_at",
 ]
+
+_log = logging.getLogger("neurofetch")
 
 FOLDER = "runs"
 VERSION = 1
@@ -55,7 +62,11 @@ VARIABLE = "NEUROFETCH_RUN"
 LISTING_TASK = "plan"
 """The task that only plans: what it lists is kept for the others."""
 END = ".jsonl"
-_FIRST, _STOP = "run.json", "stop"
+KEPT = 20
+"""Runs that are over, of which the records are kept."""
+_FORGOTTEN = 30 * 86400.0
+"""Seconds after which a run counts as over of which nothing was heard."""
+_FIRST, _STOP, _VERSION = "run.json", "stop", "version"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TASK = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _RECORD = re.compile(rf"({_TASK.pattern})~([0-9]{{1,6}})\.jsonl")
@@ -277,12 +288,16 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether all tasks have ended, be it without a word."""
+        """Whether all tasks have ended, be it without a word; or there were to be none."""
+        if self.expected == 0:
+            return True
         return bool(self.tasks) and not self.to_begin and all(t.state.is_over for t in self.tasks)
 
     @property
     def files_done(self) -> int:
-        """Files that are here, of all tasks."""
+        """Files that are here, of all tasks; where there were to be none, all are."""
+        if self.expected == 0:
+            return self.files
         return sum(task.files_done for task in self.tasks)
 
     @property
@@ -297,7 +312,9 @@ class Run:
 
     @property
     def bytes_done(self) -> int:
-        """Bytes that are here, of all tasks."""
+        """Bytes that are here, of all tasks; where there were to be none, all are."""
+        if self.expected == 0:
+            return self.bytes
         return sum(task.bytes_done for task in self.tasks)
 
     @property
@@ -408,6 +425,7 @@ def begin_run(
     }
     with folder_of_run(state, run, make=True) as folder:
         replace_file(folder, _FIRST, f"{json.dumps(about)}\n".encode())
+    prune(state)
 
 
 def replace_file(folder: Folder, name: str, content: bytes) -> None:
@@ -457,6 +475,69 @@ def is_to_stop(state: Path, run: str) -> bool:
         return False
 
 
+def keep_version(state: Path, run: str, version: str) -> None:
+    """Write down of which version of the data set a run is; a disk that takes nothing costs that.
+
+    Parameters
+    ----------
+    state : Path
+    run : str
+    version : str
+    """
+    try:
+        with folder_of_run(state, run, make=True) as folder:
+            replace_file(folder, _VERSION, f"{version}\n".encode())
+    except (OSError, UnsafeNameError) as error:
+        _log.debug("the version cannot be kept for all tasks: %s", error)
+
+
+def kept_version(state: Path, run: str) -> str:
+    """Return of which version of the data set a run is; "" where that is not known.
+
+    Parameters
+    ----------
+    state : Path
+    run : str
+    """
+    try:
+        with folder_of_run(state, run) as folder:
+            text = folder.read(_VERSION, _SHORT).decode().strip()
+    except (OSError, UnsafeNameError, ValueError):
+        return ""
+    return text if _ID.fullmatch(text) else ""
+
+
+def prune(state: Path) -> None:
+    """Remove the records of old runs that are over; those of the last twenty stay.
+
+    Parameters
+    ----------
+    state : Path
+    """
+    try:
+        with Folder.root(state.parent) as root, root.below((state.name, FOLDER)) as folder:
+            if len(folder.names()) <= KEPT:
+                return
+            now = time.time()
+            for run in read_runs(state)[:-KEPT]:
+                if run.over or now - run.when > _FORGOTTEN:
+                    _remove(folder, run.id)
+    except (OSError, UnsafeNameError) as error:
+        _log.debug("old records of runs cannot be removed: %s", error)
+
+
+def _remove(runs: Folder, name: str) -> None:
+    with contextlib.suppress(OSError, UnsafeNameError), runs.below((name,)) as folder:
+        if folder.look(LISTINGS) is not None:
+            with folder.below((LISTINGS,)) as lists:
+                for file in lists.names():
+                    lists.remove(file)
+            os.rmdir(LISTINGS, dir_fd=folder.fd)
+        for file in folder.names():
+            folder.remove(file)
+        os.rmdir(name, dir_fd=runs.fd)
+
+
 # -- reading ---------------------------------------------------------------------------------
 
 
@@ -503,7 +584,7 @@ def read_runs(state: Path, only: str | None = None) -> list[Run]:
             for name in sorted(folder.names()):
                 if _ID.fullmatch(name) and only in (None, name):
                     with contextlib.suppress(OSError, UnsafeNameError):  # pruned meanwhile
-                        runs.append(_read_run(folder, name, state, clock))
+                        runs += _read_run(folder, name, state, clock)
     except (OSError, UnsafeNameError):
         return []
     return sorted(runs, key=lambda run: (run.when, run.id))
@@ -532,7 +613,8 @@ class _Clock:
         return self._now
 
 
-def _read_run(runs: Folder, name: str, state: Path, clock: _Clock) -> Run:
+def _read_run(runs: Folder, name: str, state: Path, clock: _Clock) -> list[Run]:
+    """Return a run; none where only its listing was kept so far."""
     with runs.below((name,)) as folder:
         about: Mapping[str, object] = {}
         with contextlib.suppress(OSError):
@@ -551,9 +633,11 @@ def _read_run(runs: Folder, name: str, state: Path, clock: _Clock) -> Run:
             if records:
                 tasks.append(_task_of(task, records))
                 first = first or _number(records[0].head.get("when"))
+    if not about and not by_task:
+        return []
     expected = about.get("expected")
     command = about.get("command")
-    return Run(
+    run = Run(
         name,
         state.parent,
         state.name,
@@ -567,6 +651,7 @@ def _read_run(runs: Folder, name: str, state: Path, clock: _Clock) -> Run:
         tuple(tasks),
         _STOP in names,
     )
+    return [run]
 
 
 def _in_order(task: str) -> tuple[int, str]:
