@@ -44,9 +44,7 @@ def differences(folder, out, *roots):
     """What differs between the index of a folder and bids2table's of the data sets in it."""
     _, ours = rows_of(folder, out)
     known = {key(row): row for row in ours.to_pylist()}
-    units = {
-        os.path.join(row["root"], row["unit"]): row for row in known.values() if row["unit"]
-    }
+    units = {os.path.join(row["root"], row["unit"]): row for row in known.values() if row["unit"]}
     found, compared = [], 0
     for root in roots or (folder,):
         for row in bids2table.index_dataset(root).to_pylist():
@@ -119,7 +117,7 @@ ODD = (
     "sub-01/func/sub-01_task-größe_bold.nii.gz",
     "sub-01/func/sub-01_task-rest_bold.tar.gz.part.1",
     "sub-01/func/sub-01_suffix-T1w_ext-.nii_datatype-anat_bold.nii.gz",
-    "sub-01/func/sub-01_task-it's \"q\".nii.gz",
+    'sub-01/func/sub-01_task-it\'s "q".nii.gz',
     "sub-01/FUNC/sub-01_task-rest_bold.nii.gz",
     "sub-01/figures/sub-01_desc-x_T1w.svg",
     "sub-01/sub-01_scans.tsv",

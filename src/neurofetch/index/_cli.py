@@ -55,7 +55,7 @@ def _index(arguments: argparse.Namespace) -> int:
     from neurofetch.index.make import index  # noqa: PLC0415 - not needed for --help
 
     made = index(
-        getattr(arguments, "data_dir", None) or ".",
+        getattr(arguments, "data_dir", "."),
         arguments.out,
         read_all=arguments.hash,
         overwrite=arguments.overwrite,

@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Index", "index"]
 
-_ROWS = 1 << 16
-"""Rows of a row group, which are in memory together."""
+_AT_ONCE = 1 << 12
+"""Files that are looked at together."""
+_GROUP = 1 << 16
+"""Rows of a row group: they are in memory together, as columns."""
 _NAME = "index.parquet"
 _STRONG = "sha256"
 """What a file is hashed with of which nothing is known."""
@@ -172,10 +174,13 @@ def _target(root: Path, out: str | os.PathLike[str] | None, *, overwrite: bool) 
     if out is None:
         states = state_folders(root)
         path = (states[0] if states else root / ".neurofetch") / _NAME
+    elif isinstance(out, str) and not out.strip():
+        msg = "the name of the index is an empty string. No index was made. Name a file."
+        raise UsageError(msg)
     else:
         path = given_path(out)
     path = Path(os.path.realpath(path.parent), path.name)
-    if path.is_dir():
+    if os.path.isdir(path):
         msg = f"{shown(str(path))} is a folder. No index was made. Name a file."
         raise UsageError(msg)
     if not overwrite and os.path.lexists(path) and not _is_index(path):
@@ -216,12 +221,13 @@ def _writing(target: Path) -> Iterator[str]:
         raise DestinationError(msg) from error
 
 
-def _write(draft: str, batches: Iterable[pa.RecordBatch]) -> None:
-    import pyarrow.parquet as pq  # noqa: PLC0415 - of an extra
+def _write(draft: str, batches: Iterator[pa.RecordBatch]) -> None:
+    import pyarrow as pa  # noqa: PLC0415 - of an extra
+    import pyarrow.parquet as pq  # noqa: PLC0415
 
     with pq.ParquetWriter(draft, arrow_schema(), compression="zstd") as writer:
-        for batch in batches:
-            writer.write_batch(batch, row_group_size=_ROWS)
+        while some := list(islice(batches, _GROUP // _AT_ONCE)):
+            writer.write_table(pa.Table.from_batches(some), row_group_size=_GROUP)
 
 
 # -- rows ------------------------------------------------------------------------------------
@@ -252,14 +258,13 @@ class _Table:
 
         schema = arrow_schema()
         files = iter(walk)
-        while some := list(islice(files, _ROWS)):
+        while some := list(islice(files, _AT_ONCE)):
             read = reading.hashes(some) if reading else [None] * len(some)
             rows = map(self._row, some, read)
             columns = [
                 pa.array(list(column), type=one.type)
                 for column, one in zip(zip(*rows, strict=True), schema, strict=True)
             ]
-            del some, read
             yield pa.record_batch(columns, schema=schema)
 
     def _row(self, found: Found, read: str | None) -> tuple[Any, ...]:
@@ -301,7 +306,7 @@ def _content(found: Found, read: str | None) -> _Content:
     if receipt is None:
         return _Content("here", _spelled(read), "read" if read else None)
     level = None if receipt.verification is VerificationLevel.NONE else receipt.verification.value
-    if read is not None and told is not None:
+    if read is not None and told is not None and _kind(read) == _kind(told):
         same = read == told
         how = ("here", level) if same else ("changed", None)
         return _Content(how[0], _spelled(read), "read", how[1])
@@ -311,9 +316,11 @@ def _content(found: Found, read: str | None) -> _Content:
     if read is not None:
         return _Content(status, _spelled(read), "read", None if local.touched else level)
     sound = not changed and not local.touched
-    return _Content(
-        status, _spelled(known), "receipt" if known else None, level if sound else None
-    )
+    return _Content(status, _spelled(known), "receipt" if known else None, level if sound else None)
+
+
+def _kind(digest: str) -> str:
+    return digest.partition(":")[0]
 
 
 def _spelled(digest: str | None) -> str | None:
@@ -368,8 +375,12 @@ class _Reading:
         if found.local is None:
             return None
         told = found.receipt.digest if found.receipt is not None else ""
-        algorithm = told.partition(":")[0] or _STRONG
-        digest = hasher(algorithm, found.local.size)
+        algorithm = told.partition(":")[0]
+        try:
+            digest = hasher(algorithm, found.local.size)
+        except ValueError:  # none is told, or one of a newer version
+            algorithm = _STRONG
+            digest = hasher(algorithm)
         read = self.done[found.name] = 0
         try:
             for block in read_blocks(found.name):
