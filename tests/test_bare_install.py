@@ -20,7 +20,7 @@ from tests.faces import LICENSE, make_s3
 REPO = Path(__file__).resolve().parent.parent
 EXTRAS = (
     "numpy", "pandas", "scipy", "sklearn", "duckdb", "nibabel", "isal", "nilearn", "zarr", "dask",
-    "xarray", "matplotlib", "torch", "h5py", "PIL", "joblib", "pyarrow", "snakemake_interface_storage_plugins",
+    "xarray", "matplotlib", "torch", "h5py", "PIL", "joblib", "pyarrow",
 )  # fmt: skip
 _BLOCK = """
 import sys

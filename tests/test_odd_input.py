@@ -16,8 +16,8 @@ from laion_fmri.download import download
 from laion_fmri.info import info
 from laion_fmri.subject import load_subject
 from laion_fmri.verify import verify as verify_laion
-from neurofetch.index import index
 from neurofetch.errors import NeurofetchError, UnknownValueError, UsageError
+from neurofetch.index import index
 from neurofetch.neurovault import fetch_neurovault, fetch_neurovault_ids
 from neurofetch.neurovault import verify as verify_neurovault
 from neurofetch.planning.globs import meant_glob

@@ -281,8 +281,8 @@ def test_an_empty_directory_has_an_index_without_rows(tmp_path):
 
 
 ODD = [
-    "a\nb", "größe", "日本", "\u202eabc", "it's \"q\"", "%s{x}*?[1]", "a\\b", " ", "sub-", "sub-_", "_",
-    "-", "a-b_c-d", "x" * 255, ".nii.gz", "sub-01_T1w.", "sub-01_.nii", "\x7f\x01",
+    "a\nb", "größe", "日本", "\u202eabc", "it's \"q\"", "%s{x}*?[1]", "a\\b", " ", "sub-", "sub-_",
+    "_", "-", "a-b_c-d", "x" * 255, ".nii.gz", "sub-01_T1w.", "sub-01_.nii", "\x7f\x01",
     os.fsdecode(b"caf\xe9.nii.gz"), os.fsdecode(b"sub-\xff_T1w.nii.gz"),
 ]  # fmt: skip
 
