@@ -1,7 +1,7 @@
 """Inputs of Snakemake from OpenNeuro and from buckets, verified: a storage plugin, to read only.
 
-Snakemake finds it by the name of this package. The page is ``docs/snakemake.md``. Annotations are no
-texts here: Snakemake reads those of the settings.
+Snakemake finds it by the name of this package. The page is ``docs/snakemake.md``. Annotations of
+the settings are no texts here, since Snakemake reads them.
 """
 
 from dataclasses import dataclass, field
@@ -81,9 +81,15 @@ class StorageProvider(StorageProviderBase):  # type: ignore[misc]
             from neurofetch.workflow.files import RemoteFiles  # noqa: PLC0415 - if it is used
 
             given = self.settings
-            names = ("profile", "signed", "requester_pays", "endpoint", "region")
-            names += ("limit_rate", "patience")
-            self._made = RemoteFiles(**{name: getattr(given, name) for name in names})
+            self._made = RemoteFiles(
+                profile=given.profile,
+                signed=given.signed,
+                requester_pays=given.requester_pays,
+                endpoint=given.endpoint,
+                region=given.region,
+                limit_rate=given.limit_rate,
+                patience=given.patience,
+            )
         return self._made
 
     @classmethod

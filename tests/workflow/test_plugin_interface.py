@@ -6,9 +6,9 @@ from testbed.openneuro import OpenNeuro, small_tree
 
 pytest.importorskip("snakemake.io", exc_type=ImportError)
 
-from snakemake_interface_storage_plugins.tests import TestStorageBase  # noqa: E402
+from snakemake_interface_storage_plugins.tests import TestStorageBase
 
-from snakemake_storage_plugin_neurofetch import (  # noqa: E402
+from snakemake_storage_plugin_neurofetch import (
     StorageProvider,
     StorageProviderSettings,
 )
@@ -25,12 +25,11 @@ def site(monkeypatch):
 class TestAsTheyTestIt(TestStorageBase):
     __test__ = True
     retrieve_only = True
-    files_only = False
 
-    def get_query(self, tmp_path):
+    def get_query(self, tmp_path):  # noqa: ARG002
         return "neurofetch://openneuro/ds000001@1.0.0/participants.tsv"
 
-    def get_query_not_existing(self, tmp_path):
+    def get_query_not_existing(self, tmp_path):  # noqa: ARG002
         return "neurofetch://openneuro/ds000001@1.0.0/none.tsv"
 
     def get_storage_provider_cls(self):
@@ -41,5 +40,5 @@ class TestAsTheyTestIt(TestStorageBase):
 
 
 class TestAFolder(TestAsTheyTestIt):
-    def get_query(self, tmp_path):
+    def get_query(self, tmp_path):  # noqa: ARG002
         return "neurofetch://openneuro/ds000001@1.0.0/sub-01"

@@ -107,12 +107,11 @@ def test_a_folder_is_told_with_all_that_is_in_it(s3):
 
 def test_a_version_at_openneuro_never_changes_and_its_hashes_are_told_where_others_know_them(site):
     files = RemoteFiles()
-    told = [
-        files.look(parsed(f"openneuro:ds000001@1.0.0/{path}"))
-        for path in sorted(small_tree())
-    ]
+    told = [files.look(parsed(f"openneuro:ds000001@1.0.0/{path}")) for path in sorted(small_tree())]
     assert {known.mtime for known in told} == {0.0}
-    for known, content in zip(told, [small_tree()[path] for path in sorted(small_tree())], strict=True):
+    for known, content in zip(
+        told, [small_tree()[path] for path in sorted(small_tree())], strict=True
+    ):
         assert known.size == len(content)
         if known.checksum is not None:
             algorithm, _, value = known.checksum.partition(":")

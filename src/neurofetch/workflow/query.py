@@ -41,10 +41,11 @@ def parsed(query: str) -> Address:
     if not ours or not text.startswith(tuple(_KINDS.values())):
         msg = f"{query!r} names no file that neurofetch can bring. Write {_FORMS}."
         raise UsageError(msg)
-    found = parse_address(text)
-    if "{" in found.place or "}" in found.place:
+    place = text.partition(":")[2].lstrip("/").partition("/")[0]
+    if "{" in place or "}" in place:
         msg = f"the data set or bucket in {query!r} is no wildcard. Write its name."
         raise UsageError(msg)
+    found = parse_address(text)
     if not found.key.strip("/"):
         msg = f"{query!r} names all of {found.name}. Name a file or a folder in it."
         raise UsageError(msg)
