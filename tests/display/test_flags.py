@@ -90,6 +90,7 @@ AT_DISK = {
     "neurofetch verify",
     "neurofetch clean",
     "neurofetch lock",
+    "neurofetch index",
     "neurofetch neurovault fetch",
     "neurofetch neurovault verify",
     "laion-fmri config",

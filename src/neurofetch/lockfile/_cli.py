@@ -177,7 +177,7 @@ def what_is_missing(arguments: argparse.Namespace) -> str:
 def _add_acts(parser: argparse.ArgumentParser) -> None:
     """Add what may be done with a lock; one of these at a time."""
     acts = parser.add_mutually_exclusive_group()
-    acts.add_argument("--out", metavar="FILE", help="where to write it; by default to stdout")
+    acts.add_argument("-o", "--out", metavar="FILE", help="where to write it; by default to stdout")
     acts.add_argument(
         "--check",
         metavar="FILE",
