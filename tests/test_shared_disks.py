@@ -1,0 +1,193 @@
+"""Several hosts at one data directory: with kills, and on a file system that keeps little."""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+import neurofetch
+from testbed.s3 import S3Object, S3Server
+from tests.hosts import Host, require_hosts, until
+from tests.shared_disk import shared_disk
+
+pytestmark = pytest.mark.slow
+
+KIB = 1 << 10
+LATE = 2.0
+COPIES = 1.1
+
+
+class Bucket(S3Server):
+    """A bucket that other hosts reach, too."""
+
+    listens = "0.0.0.0"  # noqa: S104 - of the namespaces of this test
+
+
+def noise(size, seed):
+    return random.Random(seed).randbytes(size)
+
+
+def content(small=60, large=16):
+    """Return objects: small ones in a few folders, and some that come in parts."""
+    found = {f"sub-{n % 4:02}/func/s{n:03}.nii": noise(3_000 + 97 * n, n) for n in range(small)}
+    sizes = range(400 * KIB, 400 * KIB + 50_000 * large, 50_000)
+    return found | {f"sub-{n % 4:02}/anat/l{n:02}.nii.gz": noise(s, s) for n, s in enumerate(sizes)}
+
+
+class Watcher:
+    """Looks all the time at what final names hold, where the server keeps it."""
+
+    def __init__(self, root, objects):
+        self._root, self._objects = root, objects
+        self._seen = {}
+        self.wrong = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self):
+        while not self._over.wait(0.01):
+            self.look()
+
+    def look(self):
+        for path, body in self._objects.items():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                info = os.stat(self._root / path)
+                what = info.st_ino, info.st_size, info.st_mtime_ns
+                if self._seen.get(path) != what:
+                    self._seen[path] = what
+                    if (self._root / path).read_bytes() != body:
+                        self.wrong.append(path)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+
+
+class Cluster:
+    """Hosts `a` and `b`, which share a directory, and a bucket. A context manager."""
+
+    def __init__(self, folder, objects, *, disks=None, latency=0.01):
+        self.folder, self.objects, self.disks = folder, objects, disks
+        self.backing = folder / "server"
+        self.root = folder / "shared" if disks is not None else self.backing
+        self.bucket = Bucket({"b": {k: S3Object(v) for k, v in objects.items()}}, latency=latency)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        require_hosts()
+        self.backing.mkdir()
+        self.root.mkdir(exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.bucket)
+            clocks = {"a": 0.0, "b": -5400.0}
+            self.hosts = [
+                stack.enter_context(
+                    Host(name, self.folder, clock=clock, booted=4000 if clock else 0)
+                )
+                for name, clock in clocks.items()
+            ]
+            for host in self.hosts if self.disks is not None else ():
+                disk = shared_disk(self.root, self.backing, host.enter, **self.disks)
+                if stack.enter_context(disk) is None:
+                    pytest.skip("a file system cannot be mounted here")
+            self.watcher = stack.enter_context(Watcher(self.backing / "data", self.objects))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *what):
+        return self._stack.__exit__(*what)
+
+    def get(self, host, *more, **how):
+        """Start a run that fetches all."""
+        return host.start(
+            "get", "s3://b", "--dest", str(self.root / "data"), "--progress", "lines", *more,
+            AWS_ENDPOINT_URL_S3=f"http://{host.gateway}:{self.bucket.port}",
+            NEUROFETCH_READ_TIMEOUT="2", NEUROFETCH_CONNECT_TIMEOUT="2", **how,
+        )  # fmt: skip
+
+    @property
+    def copies(self):
+        """All bytes that were sent, over those of the objects."""
+        return sum(r.sent for r in self.bucket.requests("GET", "sub*")) / sum(
+            map(len, self.objects.values())
+        )
+
+    def assert_complete(self, processes):
+        """Whoever ended well left all of it here, and it is known to be right."""
+        for process in processes:
+            assert process.code == 0, (process.code, process.words()[-3000:])
+        self.watcher.look()
+        assert self.watcher.wrong == []
+        data = self.backing / "data"
+        found = {path: (data / path).read_bytes() for path in self.objects}
+        assert found == self.objects
+
+    def assert_verified(self, host, **how):
+        """`verify --hash`, on a host, finds each file right."""
+        checked = host.start("verify", "--hash", str(self.root / "data"), **how)
+        assert checked.end(60) == 0, checked.words()
+
+    def assert_free(self):
+        """A later run asks for nothing, waits for nobody, and leaves nothing over."""
+        time.sleep(LATE + 0.1 if self.disks else 0)
+        self.bucket.clear_log()
+        began = time.monotonic()
+        last = self.get(self.hosts[1])
+        assert last.end(60) == 0, last.words()
+        assert time.monotonic() - began < 20
+        assert self.bucket.requests("GET", "sub*") == []
+        assert sorted(os.listdir(self.backing / "data" / ".neurofetch" / "partial")) == []
+        assert sorted(os.listdir(self.backing / "data" / ".neurofetch" / "claims")) == []
+
+
+@contextlib.contextmanager
+def befallen(cluster, seed, *, kills=3):
+    """Let some processes be killed, one be suspended, and a cable be pulled, as a seed has it."""
+    rng = random.Random(seed)
+    data = cluster.backing / "data"
+    total = sum(map(len, cluster.objects.values()))
+    got = lambda: sum(r.sent for r in cluster.bucket.requests("GET", "sub*"))  # noqa: E731
+    started = [cluster.get(host) for host in cluster.hosts for _ in range(2)]
+    until(lambda: data.exists())
+    for n in range(kills):
+        until(lambda n=n: got() > total * (n + 1) / (kills + 3) or not any(p.running for p in started))
+        victim = rng.choice([p for p in started if p.running] or started)
+        victim.kill()
+        started.append(cluster.get(rng.choice(cluster.hosts)))
+    yield started
+
+
+DISKS = {
+    "plain": None,
+    "late": {"late": LATE},
+    "late, no links": {"late": LATE, "without": ["symlink", "link"]},
+    "late, no symlinks": {"late": LATE, "without": ["symlink"]},
+    "late, locks lie": {"late": LATE, "locks": "lie", "numbers": True},
+    "lost answers": {"lost": 0.1},
+    "all of it": {
+        "late": LATE, "without": ["symlink", "link"], "locks": "ENOLCK", "lost": 0.05,
+        "grain": 2, "forgets": True, "numbers": True, "full": "unknown",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DISKS)
+def test_two_hosts_with_one_wish_bring_one_copy(tmp_path, kind):
+    with Cluster(tmp_path, content(), disks=DISKS[kind]) as cluster:
+        runs = [cluster.get(host) for host in cluster.hosts]
+        for run in runs:
+            assert run.end(90) is not None, run.words()
+        cluster.assert_complete(runs)
+        print(kind, cluster.copies)
+        assert cluster.copies <= COPIES
+        cluster.assert_verified(cluster.hosts[0])
+        cluster.assert_free()
