@@ -24,7 +24,7 @@ LAUNCHER = TREE / "tests" / "soak" / "launcher.py"
 FIRST = 7000
 """The number of the first process on each host."""
 _SPACES = ["--mount", "--pid", "--fork", "--uts", "--net", "--ipc", "--kill-child", "--mount-proc"]
-_NUMBERED = f'echo "$1" > /proc/sys/kernel/ns_last_pid; shift; "$@"; exit $?'
+_NUMBERED = 'echo "$1" > /proc/sys/kernel/ns_last_pid; shift; "$@"; exit $?'
 _networks = itertools.count(os.getpid() * 8)
 
 
@@ -131,7 +131,7 @@ class Host:
         process = Process(
             [*self.enter, *numbered, sys.executable, *arguments],
             self.folder / f"said-{len(self.processes)}",
-            usual | {"HOME": str(self.folder), "PYTHONPATH": str(TREE)} | environ,
+            usual | {"HOME": str(self.folder), "PYTHONPATH": f"{TREE / 'src'}:{TREE}"} | environ,
         )
         self.processes.append(process)
         return process

@@ -23,7 +23,6 @@ from tests.odd_disk import (
     FSYNCDIR,
     GETATTR,
     INIT,
-    LARGEST,
     LINK,
     LOOKUP,
     MKDIR,
@@ -100,7 +99,7 @@ class SharedDisk(Disk):
 
     # -- names and numbers -------------------------------------------------------------------
 
-    def real(self, folder, name, *, new=False):
+    def real(self, folder, name, *, new=False):  # noqa: ARG002 - as that of the odd disk
         return f"{self.here(folder)}/{os.fsdecode(name)}"
 
     def here(self, node):
@@ -137,9 +136,7 @@ class SharedDisk(Disk):
     def entry(self, path):
         attributes = self.attributes(path)
         whole, part = int(self.late), int(self.late % 1 * 10**9)
-        return (
-            struct.pack("<QQQQII", self.number(path), 0, whole, whole, part, part) + attributes
-        )
+        return struct.pack("<QQQQII", self.number(path), 0, whole, whole, part, part) + attributes
 
     def nothing(self):
         whole, part = int(self.late), int(self.late % 1 * 10**9)
@@ -167,7 +164,9 @@ class SharedDisk(Disk):
         if opcode == INIT:
             raw = bytearray(super().answer(opcode, node, body))
             (flags,) = struct.unpack_from("<I", raw, 12)
-            struct.pack_into("<I", raw, 12, flags | (self.locks and POSIX_LOCKS | FLOCK_LOCKS or 0))
+            struct.pack_into(
+                "<I", raw, 12, flags | (POSIX_LOCKS | FLOCK_LOCKS if self.locks else 0)
+            )
             return bytes(raw)
         if opcode in (SETLK, SETLKW):
             return b""

@@ -3,14 +3,11 @@
 import contextlib
 import os
 import random
-import signal
 import threading
 import time
-from collections import Counter
 
 import pytest
 
-import neurofetch
 from testbed.s3 import S3Object, S3Server
 from tests.hosts import Host, require_hosts, until
 from tests.shared_disk import shared_disk
@@ -25,7 +22,7 @@ COPIES = 1.1
 class Bucket(S3Server):
     """A bucket that other hosts reach, too."""
 
-    listens = "0.0.0.0"  # noqa: S104 - of the namespaces of this test
+    listens = "0.0.0.0"
 
 
 def noise(size, seed):
@@ -159,7 +156,9 @@ def befallen(cluster, seed, *, kills=3):
     started = [cluster.get(host) for host in cluster.hosts for _ in range(2)]
     until(lambda: data.exists())
     for n in range(kills):
-        until(lambda n=n: got() > total * (n + 1) / (kills + 3) or not any(p.running for p in started))
+        until(
+            lambda n=n: got() > total * (n + 1) / (kills + 3) or not any(p.running for p in started)
+        )
         victim = rng.choice([p for p in started if p.running] or started)
         victim.kill()
         started.append(cluster.get(rng.choice(cluster.hosts)))

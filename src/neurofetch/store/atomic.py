@@ -62,22 +62,42 @@ def replacing(
     folder, name = os.path.split(os.fspath(path))
     name = draft or f".{os.getpid()}-{secrets.token_hex(6)}.{name}"
     temporary = os.path.join(folder, name)
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
     try:
         yield temporary
         if flush:
-            fd = os.open(temporary, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        os.replace(temporary, path)
+            _flush(temporary)
+        _take_name(temporary, path, fd)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+    finally:
+        os.close(fd)
     if flush:
         sync_directory(folder or ".")
+
+
+def _flush(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _take_name(temporary: str, path: str | os.PathLike[str], fd: int) -> None:
+    """Rename a file that is open to its final name.
+
+    A file server whose first answer was lost is asked again, and says that there is no such file,
+    since it has renamed it.
+    """
+    try:
+        os.replace(temporary, path)
+    except FileNotFoundError:
+        info = os.stat(path)
+        if not os.path.samestat(info, os.fstat(fd)):
+            raise
 
 
 def write_atomically(

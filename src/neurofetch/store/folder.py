@@ -25,7 +25,7 @@ from neurofetch.store.atomic import write_all
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Folder", "given_path"]
+__all__ = ["Folder", "given_path", "is_taken"]
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else ""
@@ -209,11 +209,19 @@ class Folder:
         FileExistsError, OSError
             Nothing is left of it then.
         """
+        self._filled(name, content, flush=True)
+
+    def sign(self, name: str, content: bytes) -> None:
+        """Make a file as `write` does; it need not outlive a power cut."""
+        self._filled(name, content, flush=False)
+
+    def _filled(self, name: str, content: bytes, *, flush: bool) -> None:
         fd = self.create(name, os.O_WRONLY)
         try:
             try:
                 write_all(fd, content)
-                os.fsync(fd)
+                if flush:
+                    os.fsync(fd)
             finally:
                 os.close(fd)
         except BaseException:
@@ -244,7 +252,15 @@ class Folder:
         except FileNotFoundError:
             return None
 
-    def rename(self, name: str, to: Folder | int, new: str) -> None:
+    def look_afresh(self, name: str) -> os.stat_result | None:
+        """Look as `look` does, but ask the server whether a name is still free.
+
+        A host of a network file system remembers for a while that there was no such name.
+        """
+        info = self.look(name)
+        return self.look(name) if info is None and is_taken(self.fd, name) else info
+
+    def rename(self, name: str, to: Folder | int, new: str, *, file: int = -1) -> None:
         """Give a file another name, maybe in another folder; what has that name is replaced.
 
         Parameters
@@ -253,13 +269,21 @@ class Folder:
         to : Folder or int
             The other folder, or its descriptor.
         new : str
+        file : int
+            The descriptor of the file, where it is open. A file server whose first answer was lost
+            is asked again, and says that there is no such file, since it has renamed it. Then it
+            is seen that this is so.
 
         Raises
         ------
         OSError
         """
         fd = to if isinstance(to, int) else to.fd
-        os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=fd)
+        try:
+            os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=fd)
+        except FileNotFoundError:
+            if file < 0 or not _is_named(file, fd, new):
+                raise
 
     def remove(self, name: str) -> int:
         """Remove a file or a link; return its bytes, 0 where it cannot be removed."""
@@ -317,6 +341,36 @@ class Folder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def is_taken(folder: int, name: str) -> bool:
+    """Whether a name is taken, as the server of the folder (a descriptor) says now.
+
+    To open the folder makes NFS ask its server what has changed. FUSE and SMB ask before they make
+    a name; so one is made that cannot be: no folder has a further name, nothing is ever made.
+    """
+    try:
+        os.close(os.open(".", _OPEN, dir_fd=folder))
+        os.link(".", name, src_dir_fd=folder, dst_dir_fd=folder)
+    except FileExistsError:
+        return True
+    except (OSError, NotImplementedError):
+        pass  # it is free, or nobody can tell
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _is_named(file: int, folder: int, name: str) -> bool:
+    """Whether a name is that of an open file, though the system said that it was not given."""
+    if not is_taken(folder, name):
+        return False
+    mine = os.fstat(file)
+    info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    same = info.st_size == mine.st_size and info.st_mtime_ns == mine.st_mtime_ns
+    return stat.S_ISREG(info.st_mode) and (same or os.path.samestat(info, mine))
 
 
 def _step(here: int, name: str, path: Sequence[str], *, make: bool) -> int:
