@@ -586,7 +586,8 @@ class Partials:
         keep : set of str
             Data files of partials that are still good for resuming.
         """
-        self._sweep_unsigned()
+        if not self._links_work:
+            self._sweep_unsigned()
         return sum(
             one.folder.remove(one.name)
             for one in self.leftovers()
@@ -598,9 +599,13 @@ class Partials:
         claims = self._claims()
         for name in claims.names() if claims is not None else ():
             info = claims.look(name) if claims is not None and _CLAIM.fullmatch(name) else None
-            empty = info is not None and stat.S_ISREG(info.st_mode) and not info.st_size
-            if claims is not None and info is not None and empty and self.owner.is_old(info):
+            unsigned = info is not None and self._is_unsigned(info)
+            if claims is not None and info is not None and unsigned and self.owner.is_old(info):
                 claims.remove(name)
+
+    def _is_unsigned(self, info: os.stat_result) -> bool:
+        """Whether it may be a claim that its process has not signed yet."""
+        return not self._links_work and stat.S_ISREG(info.st_mode) and not info.st_size
 
     def leftovers(self) -> list[Leftover]:
         """Return all files and claims of runs, the living ones included."""
@@ -669,12 +674,12 @@ class Partials:
     def _may_be_claim(self, folder: Folder, short: str) -> bool:
         """Whether what cannot be read may be a claim that was made, or released, a moment ago.
 
-        Another host may be told of it late, and a file that is a claim is empty at first. One that
-        stays empty was left by a process that was killed just then: it is removed.
+        Another host may be told of it late. Where there are no links, a claim is a file, which is
+        empty at first. One that stays empty was left by a process that was killed just then: it is
+        removed.
         """
         info = folder.look(short)
-        empty = info is not None and stat.S_ISREG(info.st_mode) and not info.st_size
-        if info is not None and not empty and not stat.S_ISLNK(info.st_mode):
+        if info is not None and not self._is_unsigned(info) and not stat.S_ISLNK(info.st_mode):
             return False
         now = time.monotonic()
         since = self._unread.setdefault(short, now)
