@@ -23,6 +23,8 @@ TREE = Path(__file__).parent.parent
 LAUNCHER = TREE / "tests" / "soak" / "launcher.py"
 FIRST = 7000
 """The number of the first process on each host."""
+PACE = 3.0
+"""How many times as long as in the soak a host's process may be silent."""
 _SPACES = ["--mount", "--pid", "--fork", "--uts", "--net", "--ipc", "--kill-child", "--mount-proc"]
 _NUMBERED = 'echo "$1" > /proc/sys/kernel/ns_last_pid; shift; "$@"; exit $?'
 _networks = itertools.count(os.getpid() * 8)
@@ -117,7 +119,7 @@ class Host:
     def run(self, *command):
         _run(*self.enter, *command)
 
-    def start(self, *arguments, pace=3.0, laion=False, **environ):
+    def start(self, *arguments, pace=PACE, laion=False, **environ):
         """Start `neurofetch` with these arguments; return the process."""
         self._count += 1
         flags = ["--pace", str(pace), *(["--clock", str(self.clock)] if self.clock else [])]

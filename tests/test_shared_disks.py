@@ -3,14 +3,16 @@
 import contextlib
 import os
 import random
+import signal
 import threading
 import time
 
 import pytest
 
 from testbed.s3 import S3Object, S3Server
-from tests.hosts import Host, require_hosts, until
+from tests.hosts import PACE, Host, require_hosts, until
 from tests.shared_disk import shared_disk
+from tests.soak.launcher import SILENT_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +36,10 @@ def content(small=60, large=16):
     found = {f"sub-{n % 4:02}/func/s{n:03}.nii": noise(3_000 + 97 * n, n) for n in range(small)}
     sizes = range(400 * KIB, 400 * KIB + 50_000 * large, 50_000)
     return found | {f"sub-{n % 4:02}/anat/l{n:02}.nii.gz": noise(s, s) for n, s in enumerate(sizes)}
+
+
+WORK_LOST = (4, 6)
+"""Exit codes of runs whose network was away: not all came, or nothing could be asked."""
 
 
 class Watcher:
@@ -114,9 +120,8 @@ class Cluster:
     @property
     def copies(self):
         """All bytes that were sent, over those of the objects."""
-        return sum(r.sent for r in self.bucket.requests("GET", "sub*")) / sum(
-            map(len, self.objects.values())
-        )
+        sent = sum(request.sent for request in self.bucket.requests("GET", "sub*"))
+        return sent / sum(map(len, self.objects.values()))
 
     def assert_complete(self, processes):
         """Whoever ended well left all of it here, and it is known to be right."""
@@ -135,7 +140,7 @@ class Cluster:
 
     def assert_free(self):
         """A later run asks for nothing, waits for nobody, and leaves nothing over."""
-        time.sleep(LATE + 0.1 if self.disks else 0)
+        time.sleep(SILENT_SECONDS * PACE + (LATE + 0.1 if self.disks else 0.5))
         self.bucket.clear_log()
         began = time.monotonic()
         last = self.get(self.hosts[1])
@@ -144,25 +149,6 @@ class Cluster:
         assert self.bucket.requests("GET", "sub*") == []
         assert sorted(os.listdir(self.backing / "data" / ".neurofetch" / "partial")) == []
         assert sorted(os.listdir(self.backing / "data" / ".neurofetch" / "claims")) == []
-
-
-@contextlib.contextmanager
-def befallen(cluster, seed, *, kills=3):
-    """Let some processes be killed, one be suspended, and a cable be pulled, as a seed has it."""
-    rng = random.Random(seed)
-    data = cluster.backing / "data"
-    total = sum(map(len, cluster.objects.values()))
-    got = lambda: sum(r.sent for r in cluster.bucket.requests("GET", "sub*"))  # noqa: E731
-    started = [cluster.get(host) for host in cluster.hosts for _ in range(2)]
-    until(lambda: data.exists())
-    for n in range(kills):
-        until(
-            lambda n=n: got() > total * (n + 1) / (kills + 3) or not any(p.running for p in started)
-        )
-        victim = rng.choice([p for p in started if p.running] or started)
-        victim.kill()
-        started.append(cluster.get(rng.choice(cluster.hosts)))
-    yield started
 
 
 DISKS = {
@@ -189,4 +175,94 @@ def test_two_hosts_with_one_wish_bring_one_copy(tmp_path, kind):
         print(kind, cluster.copies)
         assert cluster.copies <= COPIES
         cluster.assert_verified(cluster.hosts[0])
+        cluster.assert_free()
+
+
+class Trouble:
+    """What befalls the processes of a cluster, as a seed has it."""
+
+    def __init__(self, cluster, seed, each=2):
+        self._cluster = cluster
+        self._rng = random.Random(seed)
+        self.killed = []
+        self.runs = [(host, cluster.get(host)) for host in cluster.hosts for _ in range(each)]
+
+    def at(self, share):
+        """Wait until this share of the bytes was sent, or all runs are over."""
+        until(lambda: self._cluster.copies >= share or not self._alive(), 120)
+
+    def _alive(self):
+        return [(host, run) for host, run in self.runs if run.running]
+
+    def kill(self):
+        """Kill one, and start another one, maybe on the other host."""
+        for host, run in self._rng.sample(self._alive(), 1) if self._alive() else ():
+            run.kill()
+            self.runs.remove((host, run))
+            self.killed.append(run)
+            self.start(self._rng.choice(self._cluster.hosts))
+
+    def start(self, host):
+        self.runs.append((host, self._cluster.get(host)))
+
+    @contextlib.contextmanager
+    def suspended(self):
+        """Suspend one for the block."""
+        sleeping = self._rng.sample(self._alive(), 1) if self._alive() else []
+        for _, run in sleeping:
+            run.signal(signal.SIGSTOP)
+        yield
+        for _, run in sleeping:
+            run.signal(signal.SIGCONT)
+
+    def end(self):
+        """Wait for the ends; who says that not all came, since its network was away, goes on."""
+        for _ in range(5):
+            for _, run in self.runs:
+                assert run.end(120) is not None, run.words()
+            away = [(host, run) for host, run in self.runs if run.code in WORK_LOST]
+            for host, run in away:
+                self.runs.remove((host, run))
+                self.start(host)
+            if not away:
+                return [run for _, run in self.runs]
+        raise AssertionError("a run never succeeds")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("kind", ["plain", "late", "lost answers", "all of it"])
+def test_kills_suspends_and_a_cable_that_is_pulled_cost_little(tmp_path, kind, seed):
+    with Cluster(tmp_path, content(60, 32), disks=DISKS[kind], latency=0.05) as cluster:
+        trouble = Trouble(cluster, seed)
+        trouble.at(0.15)
+        trouble.kill()
+        trouble.at(0.3)
+        with trouble.suspended():
+            trouble.at(0.45)
+            trouble.kill()
+            trouble.at(0.55)
+            cluster.hosts[1].pull_the_cable()
+            time.sleep(3)
+            cluster.hosts[1].plug_it_in()
+            trouble.at(0.8)
+            trouble.kill()
+            time.sleep(SILENT_SECONDS * PACE - 1)
+        runs = trouble.end()
+        assert trouble.killed
+        cluster.assert_complete(runs)
+        print(kind, seed, cluster.copies)
+        assert cluster.copies <= COPIES
+        cluster.assert_verified(cluster.hosts[0])
+        cluster.assert_free()
+
+
+@pytest.mark.parametrize("kind", ["late", "late, no links"])
+def test_eight_processes_on_two_hosts_bring_one_copy(tmp_path, kind):
+    with Cluster(tmp_path, content(120, 16), disks=DISKS[kind]) as cluster:
+        trouble = Trouble(cluster, 0, each=4)
+        runs = trouble.end()
+        cluster.assert_complete(runs)
+        print(kind, cluster.copies)
+        assert cluster.copies <= COPIES
+        cluster.assert_verified(cluster.hosts[1])
         cluster.assert_free()
