@@ -17,7 +17,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError
-from neurofetch.model import LocalFile, VerificationLevel
+from neurofetch.model import LocalFile, VerificationLevel, same_time
 from neurofetch.store.folder import Folder, given_path, is_taken
 from neurofetch.store.kinds import is_late
 
@@ -224,7 +224,8 @@ class DataDirectory:
                 info = ask(base + path)
             except OSError:
                 continue  # `survey` says what it is
-            if info.st_mtime_ns == mtime_ns and info.st_size == size and stat.S_ISREG(info.st_mode):
+            kept = info.st_mtime_ns == mtime_ns or same_time(mtime_ns, info.st_mtime_ns)
+            if kept and info.st_size == size and stat.S_ISREG(info.st_mode):
                 found[-1] = _LEVELS[level]
         return found
 
