@@ -14,10 +14,13 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
+from neurofetch.store.afresh import is_there, rename
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = [
+    "is_there",
     "read_at",
     "read_regular",
     "replacing",
@@ -26,6 +29,9 @@ __all__ = [
     "write_at",
     "write_atomically",
 ]
+
+_TRIES = 5
+"""How often a file is read that other hosts replace meanwhile."""
 
 
 @contextlib.contextmanager
@@ -67,7 +73,7 @@ def replacing(
         yield temporary
         if flush:
             _flush(temporary)
-        _take_name(temporary, path, fd)
+        rename(temporary, os.fspath(path), fd)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -84,20 +90,6 @@ def _flush(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _take_name(temporary: str, path: str | os.PathLike[str], fd: int) -> None:
-    """Rename a file that is open to its final name.
-
-    A file server whose first answer was lost is asked again, and says that there is no such file,
-    since it has renamed it.
-    """
-    try:
-        os.replace(temporary, path)
-    except FileNotFoundError:
-        info = os.stat(path)
-        if not os.path.samestat(info, os.fstat(fd)):
-            raise
 
 
 def write_atomically(
@@ -154,12 +146,29 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
         Also where something else stands there: to open a pipe waits for ever.
     OSError
     """
+    for _ in range(_TRIES):
+        with contextlib.suppress(_ReplacedError):
+            return _read_now(path)
+    raise FileNotFoundError(errno.ENOENT, "replaced again and again", os.fspath(path))
+
+
+class _ReplacedError(Exception):
+    """Another host replaced a file that is open here, and NFS has no more of it (ESTALE)."""
+
+
+def _read_now(path: str | os.PathLike[str]) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "no regular file", os.fspath(path))
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        raise _ReplacedError from error
+    finally:
         os.close(fd)
-        raise FileNotFoundError(errno.ENOENT, "no regular file", os.fspath(path))
-    with open(fd, "rb", buffering=0) as file:
-        return file.read()
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError
 from neurofetch.model import LocalFile, VerificationLevel, same_time
-from neurofetch.store.folder import Folder, given_path, is_taken
+from neurofetch.store.afresh import is_there
+from neurofetch.store.folder import Folder, given_path
 from neurofetch.store.kinds import is_late
 
 if TYPE_CHECKING:
@@ -299,13 +300,9 @@ class DataDirectory:
         """Whether there is something at a path, as the server says."""
         here = str(self.root)
         for name in path.split("/"):
-            try:
-                with Folder.root(here) as folder:
-                    if not is_taken(folder.fd, name):
-                        return False
-            except OSError:
-                return False
             here = f"{here}{os.sep}{name}"
+            if not is_there(here):
+                return False
         return True
 
     def _has_none(self, path: str, absent: dict[str, bool]) -> bool:

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError, UnsafeNameError, UsageError, WrongTypeError
+from neurofetch.store.afresh import is_named, is_taken
 from neurofetch.store.atomic import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Folder", "given_path", "is_taken"]
+__all__ = ["Folder", "given_path"]
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else ""
@@ -196,10 +197,15 @@ class Folder:
             if error.errno in (*_LINKS, errno.ENXIO):
                 raise _no_file(self.path, name) from error
             raise
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise _no_file(self.path, name)
-        return fd
+        try:
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                return fd
+        except OSError as error:
+            if error.errno != errno.ESTALE:  # so NFS says that another host has removed it
+                os.close(fd)
+                raise
+        os.close(fd)
+        raise _no_file(self.path, name)
 
     def write(self, name: str, content: bytes) -> None:
         """Make a file with this content, flushed to the disk; it must not exist.
@@ -282,7 +288,7 @@ class Folder:
         try:
             os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=fd)
         except FileNotFoundError:
-            if file < 0 or not _is_named(file, fd, new):
+            if file < 0 or not is_named(file, fd, new):
                 raise
 
     def remove(self, name: str) -> int:
@@ -341,36 +347,6 @@ class Folder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def is_taken(folder: int, name: str) -> bool:
-    """Whether a name is taken, as the server of the folder (a descriptor) says now.
-
-    To open the folder makes NFS ask its server what has changed. FUSE and SMB ask before they make
-    a name; so one is made that cannot be: no folder has a further name, nothing is ever made.
-    """
-    try:
-        os.close(os.open(".", _OPEN, dir_fd=folder))
-        os.link(".", name, src_dir_fd=folder, dst_dir_fd=folder)
-    except FileExistsError:
-        return True
-    except (OSError, NotImplementedError):
-        pass  # it is free, or nobody can tell
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return False
-    return True
-
-
-def _is_named(file: int, folder: int, name: str) -> bool:
-    """Whether a name is that of an open file, though the system said that it was not given."""
-    if not is_taken(folder, name):
-        return False
-    mine = os.fstat(file)
-    info = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    same = info.st_size == mine.st_size and info.st_mtime_ns == mine.st_mtime_ns
-    return stat.S_ISREG(info.st_mode) and (same or os.path.samestat(info, mine))
 
 
 def _step(here: int, name: str, path: Sequence[str], *, make: bool) -> int:
