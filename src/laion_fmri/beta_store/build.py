@@ -30,7 +30,7 @@ from laion_fmri.beta_store.zarr_layout import (
 )
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import Voxels, forward_pass
-from neurofetch.store.atomic import replacing, write_at, write_atomically
+from neurofetch.store.atomic import is_there, replacing, write_at, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +115,7 @@ def _attributes(made: list[dict[str, Any]], layout: ShardLayout, reader: Reader)
 
 
 def _fill_shard(path: Path, reader: Reader, voxels: Voxels, layout: ShardLayout) -> None:
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)  # a file server may be asked twice
     depth = _depth(layout)
     row = np.zeros(layout.chunks * CHUNK_VOXELS, dtype="<f4")
     batch = np.empty((layout.chunks, depth, CHUNK_VOXELS), dtype="<f4")
@@ -162,7 +162,7 @@ def _reserve(descriptor: int, size: int) -> None:
 @contextmanager
 def _temporary(root: Path) -> Iterator[Path]:
     path = root / ".tmp" / f"new-{uuid.uuid4().hex}"
-    path.mkdir(parents=True)
+    path.mkdir(parents=True, exist_ok=True)  # a file server may be asked twice
     try:
         yield path
     finally:
@@ -176,6 +176,10 @@ def _settle(draft: Path, folder: Path, sources: Sources) -> None:
     for _ in range(10):
         try:
             draft.rename(folder)
+        except FileNotFoundError:  # or done, and the answer of the file server was lost
+            if not is_there(folder) or not SessionStore.open(folder, sources):
+                raise
+            return
         except OSError as exc:
             if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
