@@ -66,6 +66,7 @@ def load_subjects(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     store: Literal["auto", "read", "off"] | None = None,
+    store_dir: str | os.PathLike[str] | None = None,
 ) -> Group:
     """Open several subjects that are on disk.
 
@@ -74,7 +75,7 @@ def load_subjects(
     subjects : list of str or "all"
         ``"sub-03"`` or ``"03"``; ``"all"``: every subject with results on disk, with a warning if
         these are not all participants of the data set.
-    data_dir, store
+    data_dir, store, store_dir
         As in `laion_fmri.subject.load_subject`.
 
     Returns
@@ -103,7 +104,9 @@ def load_subjects(
                 f"No subject is in {root}. This brings them all:\n{how_to_get(root, 'all')}"
             )
         _warn_of_absent(root, names)
-    return Group([load_subject(name, data_dir=root, store=store) for name in names])
+    return Group(
+        [load_subject(name, data_dir=root, store=store, store_dir=store_dir) for name in names]
+    )
 
 
 def _warn_of_absent(root: Path, here: Sequence[str]) -> None:

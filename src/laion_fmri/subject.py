@@ -18,7 +18,7 @@ import numpy as np
 from laion_fmri import templates
 from laion_fmri._names import also_named
 from laion_fmri.brain import volume_image, write_image
-from laion_fmri.config import data_directory
+from laion_fmri.config import chosen_directory, data_directory
 from laion_fmri.errors import DataNotDownloadedError
 from laion_fmri.loader.betas import BetaStore, checked_nan
 from laion_fmri.loader.events import read_events
@@ -74,6 +74,7 @@ def load_subject(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     store: StoreMode | None = None,
+    store_dir: str | os.PathLike[str] | None = None,
 ) -> Subject:
     """Open a subject that is on disk.
 
@@ -88,6 +89,11 @@ def load_subject(
         on the first call that asks for a part of the brain, ``"read"`` uses a store that exists,
         ``"off"`` always reads the files. Default: the environment variable ``LAION_FMRI_STORE``,
         else ``"auto"``.
+    store_dir : str or path, optional
+        A folder for beta stores outside of the data directory, which then is only read; each data
+        directory has a folder of its own in it. Default: the environment variable
+        ``LAION_FMRI_STORE_DIR``, else what `laion_fmri.config.set_store_dir` chose, else stores
+        lie in the data directory.
 
     Returns
     -------
@@ -101,6 +107,8 @@ def load_subject(
         If nothing of the subject is on disk.
     DataDirNotSetError
         If no data directory is given or configured.
+    DestinationError
+        If something else than a directory is in the place of `store_dir`.
     MissingExtraError
         If what reads the files is not installed: ``pip install 'neurofetch[loader]'``.
     """
@@ -110,13 +118,13 @@ def load_subject(
     if not layout.exists():
         subjects = subjects_on_disk(root)
         if len(meant := twins_of(layout.subject, subjects)) == 1:  # 3 is sub-03
-            return Subject(meant[0], root, store=store)
+            return Subject(meant[0], root, store=store, store_dir=store_dir)
         here = ", ".join(subjects) or "none"
         raise DataNotDownloadedError(
             f"Nothing of {layout.subject} is in {root}. Subjects here: {here}. This brings it:\n"
             f"{how_to_get(root, layout.subject)}"
         )
-    return Subject(layout.subject, root, store=store)
+    return Subject(layout.subject, root, store=store, store_dir=store_dir)
 
 
 def _need_libraries() -> None:
@@ -137,7 +145,7 @@ class Subject(WithStimuli):
     subject_id : str
         Full form, ``"sub-03"``.
     data_dir : str or path
-    store : {"auto", "read", "off"}, optional
+    store, store_dir
         See `load_subject`, which also checks that the subject is there.
 
     Attributes
@@ -154,10 +162,12 @@ class Subject(WithStimuli):
         data_dir: str | os.PathLike[str],
         *,
         store: StoreMode | None = None,
+        store_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         _need_libraries()
-        self.layout: Layout = Layout(Path(data_dir), subject_id)
-        self.store: BetaStore = BetaStore(self.layout, store)
+        # The whole path: another process may have another current directory.
+        self.layout: Layout = Layout(chosen_directory(data_dir), subject_id)
+        self.store: BetaStore = BetaStore(self.layout, store, store_dir)
 
     def __repr__(self) -> str:
         return (
@@ -755,8 +765,8 @@ class Subject(WithStimuli):
         pathlib.Path
             The store: a Zarr v3 group with one group per session, which holds ``betas`` (trial,
             voxel) and ``voxel`` (position in the C-order ravel of the grid). It can be removed
-            without any loss. The environment variable ``LAION_FMRI_STORE_DIR`` names a folder for
-            stores outside of the data directory.
+            without any loss. `load_subject` takes a folder for stores outside of the data
+            directory.
         """
         return self.store.build(session, n_jobs=n_jobs, mask_source=mask_source)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import threading
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,17 @@ _locks: dict[Path, threading.Lock] = {}
 _locks_guard = threading.Lock()
 
 
+def _forget_locks() -> None:
+    """Free what threads of the parent process held when it was forked."""
+    global _locks_guard  # noqa: PLW0603 - it may be held
+    _locks_guard = threading.Lock()
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
+
+
 def ensure(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
     """Open a session's store, or build it first.
 
@@ -84,6 +96,7 @@ def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
     """
     root = folder.parent.parent
     made = sources.with_receipts()
+    _prepare(folder)
     _clear_stale(root / ".tmp")
     with _temporary(root) as draft, open_file(sources.paths[0]) as reader:
         reader.header.need(4)
@@ -97,8 +110,47 @@ def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
         write_atomically(draft / "zarr.json", group_document(_attributes(made, layout, reader)))
         if not sources.same(made):
             raise OSError(errno.EBUSY, "changed while it was read", str(sources.paths[0]))
+        _share_all(draft, root)
         _settle(draft, folder, sources)
     return SessionStore(folder, layout)
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folders, and see that the store can take its place before any work is done."""
+    group, root = folder.parent, folder.parent.parent
+    above = next(one for one in root.parents if os.path.exists(one))
+    missing = [one for one in (root, *root.parents) if one.is_relative_to(above) and one != above]
+    for one in (*reversed(missing), root / ".tmp"):
+        try:
+            one.mkdir()
+        except FileExistsError:
+            continue
+        _share(one, one.parent)
+    for one in (root / ".tmp", group, folder):
+        if not os.access(one, os.W_OK | os.X_OK) and os.path.lexists(one):
+            raise PermissionError(errno.EACCES, "Permission denied", str(one))
+
+
+def _share(path: Path, above: Path) -> None:
+    """Give the group the rights that it has in the folder above, if it is the same group.
+
+    So people who share a folder for stores need no umask for it.
+    """
+    there, here = os.stat(above), os.stat(path)
+    rights = there.st_mode & 0o070
+    if there.st_gid != here.st_gid or not rights & stat.S_IWGRP or here.st_uid != os.geteuid():
+        return
+    if not stat.S_ISDIR(here.st_mode):
+        rights &= ~stat.S_IXGRP
+    mode = stat.S_IMODE(here.st_mode)
+    if mode | rights != mode:
+        with suppress(OSError):  # a file system without such rights
+            os.chmod(path, mode | rights)
+
+
+def _share_all(draft: Path, root: Path) -> None:
+    for one in (draft, *draft.rglob("*")):
+        _share(one, root)
 
 
 def _attributes(made: list[dict[str, Any]], layout: ShardLayout, reader: Reader) -> dict[str, Any]:
@@ -172,6 +224,7 @@ def _temporary(root: Path) -> Iterator[Path]:
 def _settle(draft: Path, folder: Path, sources: Sources) -> None:
     """Rename to the final name, unless another process has put a good store there meanwhile."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _share(folder.parent, folder.parent.parent)
     _write_subject(folder.parent)
     for _ in range(10):
         try:
@@ -195,6 +248,7 @@ def _write_subject(group: Path) -> None:
     draft = f"../.tmp/group-{uuid.uuid4().hex}"
     with replacing(path, draft=draft) as temporary:
         Path(temporary).write_bytes(group_document({"format": FORMAT, "made_by": "laion_fmri"}))
+        _share(Path(temporary), group)
 
 
 def _clear_stale(tmp: Path) -> None:
@@ -208,4 +262,5 @@ def _clear_stale(tmp: Path) -> None:
         if old and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         elif old:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError, PermissionError):  # gone, or another user's
+                path.unlink()

@@ -83,10 +83,24 @@ def _add_config(commands: Commands) -> None:
     parser = commands.add_parser(
         "config",
         help="choose the data directory, or show it",
-        description="Choose the data directory, or show it. One that you choose must exist.",
-        examples=("laion-fmri config", "laion-fmri config --data-dir laion_fmri_data"),
+        description="Choose the data directory, or show it. One that you choose must exist. A "
+        "store directory is for beta stores outside of the data directory.",
+        examples=(
+            "laion-fmri config",
+            "laion-fmri config --data-dir laion_fmri_data",
+            "laion-fmri config --store-dir ~/laion_fmri_stores",
+        ),
     )
     console.add_data_dir(parser, _CONFIGURED)
+    stores = parser.add_mutually_exclusive_group()
+    stores.add_argument(
+        "--store-dir", metavar="DIR", help="the store directory; made when a store is built"
+    )
+    stores.add_argument(
+        "--no-store-dir",
+        action="store_true",
+        help="beta stores lie in the data directory again",
+    )
     console.add_output(parser)
     parser.set_defaults(handler=_config)
 
@@ -179,18 +193,38 @@ def _add_verify(commands: Commands) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> int:
-    from laion_fmri.config import config_path, dataset_initialize, get_data_dir
+    from laion_fmri.config import (
+        chosen_store_dir,
+        config_path,
+        dataset_initialize,
+        get_data_dir,
+        set_store_dir,
+        stores_of,
+    )
 
+    changes = arguments.store_dir is not None or arguments.no_store_dir
+    if changes:
+        set_store_dir(arguments.store_dir)
+    if changes and arguments.data_dir is None and not arguments.json:
+        elsewhere = chosen_store_dir()
+        where = "in the data directory" if elsewhere is None else f"{elsewhere}"
+        console.remark(f"beta stores: {where} (kept in {config_path()})", arguments)
+        return ExitCode.OK
     if arguments.data_dir is not None:
         dataset_initialize(arguments.data_dir)
         chosen = os.path.abspath(os.path.expanduser(arguments.data_dir))
         console.remark(f"data directory: {chosen} (kept in {config_path()})", arguments)
     else:
         chosen = str(get_data_dir())
+    stores = str(stores_of(chosen, elsewhere := chosen_store_dir()))
     if arguments.json:
-        console.emit("config", {"data_dir": chosen, "config": str(config_path())})
-    elif arguments.data_dir is None:
+        told = {"data_dir": chosen, "stores": stores, "config": str(config_path())}
+        console.emit("config", told)
+        return ExitCode.OK
+    if arguments.data_dir is None:
         console.output(chosen)
+    if elsewhere is not None:
+        console.remark(f"beta stores: {stores}", arguments)
     return ExitCode.OK
 
 
