@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from laion_fmri.loader.layout import SessionName
     from laion_fmri.loader.masks import MaskSource
     from laion_fmri.loader.rois import RoiQuery
+    from laion_fmri.loader.store_tasks import Executor, Progress
     from laion_fmri.loader.trials import StimulusKind
 
     Floats = NDArray[np.float32]
@@ -746,7 +747,9 @@ class Subject(WithStimuli):
         session: SessionName | Iterable[SessionName] | None = None,
         *,
         n_jobs: int | None = None,
+        executor: Executor | None = None,
         mask_source: MaskSource = MASK_SOURCE,
+        progress: Progress | None = None,
     ) -> Path:
         """Build the beta store of sessions; those that are up to date are left as they are.
 
@@ -757,8 +760,14 @@ class Subject(WithStimuli):
         n_jobs : int, optional
             How many sessions at a time, each with about 60 MB of memory; default: one per
             processor, at most 4.
+        executor : object with ``submit``, optional
+            Runs a task for each session, the largest first, in place of threads here: a
+            `concurrent.futures.ProcessPoolExecutor`, Dask's ``client.get_executor(pure=False)``,
+            one of submitit, and others of the kind. Its workers need the same paths.
         mask_source : {"anatomical", "rsquare"}
             Each brain mask has a store of its own.
+        progress : callable, optional
+            Takes the name of a session that has ended, how many have, and of how many.
 
         Returns
         -------
@@ -767,8 +776,22 @@ class Subject(WithStimuli):
             voxel) and ``voxel`` (position in the C-order ravel of the grid). It can be removed
             without any loss. `load_subject` takes a folder for stores outside of the data
             directory.
+
+        Raises
+        ------
+        StoreBuildError
+            If several sessions have no store in the end (an `OSError`; ``problems`` has the
+            reasons), or tasks were lost with their workers. If one has none: `BadDataError` where
+            its file is damaged, `OSError` where the disk is full or may not be written. The others
+            are built, and stay: another call takes what is missing.
         """
-        return self.store.build(session, n_jobs=n_jobs, mask_source=mask_source)
+        return self.store.build(
+            session,
+            n_jobs=n_jobs,
+            executor=executor,
+            mask_source=mask_source,
+            progress=progress,
+        )
 
     def remove_store(self) -> bool:
         """Remove the beta store; False where there is none."""

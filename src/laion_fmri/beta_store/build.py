@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from laion_fmri.volumes.byte_stream import Reader
 
-__all__ = ["build", "ensure"]
+__all__ = ["Stopped", "build", "ensure"]
 
 #: Bytes of trials that are collected, at most, before they are written to the chunks.
 _BATCH = 12 << 20
@@ -64,7 +64,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_locks)
 
 
-def ensure(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
+class Stopped(BaseException):
+    """A build was stopped before its end, as by Ctrl-C; nothing is left behind."""
+
+
+def ensure(
+    folder: Path, sources: Sources, voxels: Voxels, stopped: threading.Event | None = None
+) -> SessionStore:
     """Open a session's store, or build it first.
 
     Threads of one process wait for each other; processes do not.
@@ -72,10 +78,12 @@ def ensure(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
     with _locks_guard:
         lock = _locks.setdefault(folder, threading.Lock())
     with lock:
-        return SessionStore.open(folder, sources) or build(folder, sources, voxels)
+        return SessionStore.open(folder, sources) or build(folder, sources, voxels, stopped)
 
 
-def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
+def build(
+    folder: Path, sources: Sources, voxels: Voxels, stopped: threading.Event | None = None
+) -> SessionStore:
     """Read a session's betas into a new store, in one pass.
 
     Parameters
@@ -86,9 +94,13 @@ def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
         The betas first.
     voxels : Voxels
         The brain mask.
+    stopped : threading.Event, optional
+        Ends the work when it is set.
 
     Raises
     ------
+    Stopped
+        If `stopped` was set.
     BadDataError
         If the betas are damaged or on another grid. NaN is stored as it is.
     OSError
@@ -101,7 +113,7 @@ def build(folder: Path, sources: Sources, voxels: Voxels) -> SessionStore:
     with _temporary(root) as draft, open_file(sources.paths[0]) as reader:
         reader.header.need(4)
         layout = ShardLayout(reader.header.volumes, len(voxels))
-        _fill_shard(draft / "betas" / "c" / "0" / "0", reader, voxels, layout)
+        _fill_shard(draft / "betas" / "c" / "0" / "0", reader, voxels, layout, stopped)
         write_atomically(draft / "betas" / "zarr.json", sharded_document(layout))
         write_atomically(draft / "voxel" / "c" / "0", voxels.indices.astype("<i8").tobytes())
         write_atomically(
@@ -166,7 +178,13 @@ def _attributes(made: list[dict[str, Any]], layout: ShardLayout, reader: Reader)
     }
 
 
-def _fill_shard(path: Path, reader: Reader, voxels: Voxels, layout: ShardLayout) -> None:
+def _fill_shard(
+    path: Path,
+    reader: Reader,
+    voxels: Voxels,
+    layout: ShardLayout,
+    stopped: threading.Event | None,
+) -> None:
     path.parent.mkdir(parents=True)
     depth = _depth(layout)
     row = np.zeros(layout.chunks * CHUNK_VOXELS, dtype="<f4")
@@ -174,6 +192,8 @@ def _fill_shard(path: Path, reader: Reader, voxels: Voxels, layout: ShardLayout)
     with open(path, "wb", buffering=0) as file:
         _reserve(file.fileno(), layout.file_bytes)
         for trial in forward_pass(reader, voxels, lambda _: row[: len(voxels)], finite=False):
+            if stopped is not None and stopped.is_set():
+                raise Stopped
             batch[:, trial % depth] = row.reshape(layout.chunks, CHUNK_VOXELS)
             if (trial + 1) % depth == 0 or trial + 1 == layout.trials:
                 _spread(file.fileno(), batch, trial - trial % depth, trial + 1, layout)

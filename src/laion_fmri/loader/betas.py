@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,12 +17,14 @@ from laion_fmri.config import chosen_store_dir, stores_of
 from laion_fmri.errors import NotFiniteError
 from laion_fmri.loader.layout import session_id, session_ids
 from laion_fmri.loader.masks import MASK_SOURCE, brain_of, outside
+from laion_fmri.loader.store_tasks import build_stores
 from laion_fmri.loader.trials import read_trials
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import masked
 from laion_fmri.volumes.nifti import check_same_grid
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from laion_fmri.loader.layout import Layout, SessionName
     from laion_fmri.loader.masks import MaskSource
+    from laion_fmri.loader.store_tasks import Executor, Progress
     from laion_fmri.volumes.brain_mask import Brain
     from laion_fmri.volumes.nifti import Header
 
@@ -139,15 +141,24 @@ class SessionBetas:
             self._check(reader.header)
             return reader.header
 
-    def ensure_store(self) -> SessionStore:
+    @property
+    def name(self) -> str:
+        """Subject and session, for messages."""
+        return f"{self._layout.subject}, {self.session}"
+
+    def is_stored(self) -> bool:
+        """Whether the session has a store that is up to date."""
+        return SessionStore.open(self.folder, self.sources) is not None
+
+    def ensure_store(self, stopped: threading.Event | None = None) -> SessionStore:
         """Open the session's store, or build it."""
         found = SessionStore.open(self.folder, self.sources)
         if found:
             return found
         self._check_trials(self.header().volumes)
-        return ensure(self.folder, self.sources, self.brain.voxels)
+        return ensure(self.folder, self.sources, self.brain.voxels, stopped)
 
-    def need_store(self) -> SessionStore:
+    def need_store(self, stopped: threading.Event | None = None) -> SessionStore:
         """Open the session's store, or build it, for callers that cannot work without one.
 
         Raises
@@ -156,7 +167,7 @@ class SessionBetas:
             If there is none and none can be written; the message says what works without one.
         """
         try:
-            return self.ensure_store()
+            return self.ensure_store(stopped)
         except OSError as exc:
             if exc.errno is None:  # a damaged file; the message says so
                 raise
@@ -168,7 +179,7 @@ class SessionBetas:
         Where it cannot for another reason than missing rights in the data directory, a warning
         says so.
         """
-        if self._mode != "off" and SessionStore.open(self.folder, self.sources):
+        if self._mode != "off" and self.is_stored():
             return True
         if self._mode != "auto":
             return False
@@ -232,10 +243,14 @@ class SessionBetas:
         )
 
     def read_part(
-        self, columns: NDArray[np.intp], rows: NDArray[np.intp] | None
+        self, columns: NDArray[np.intp], rows: NDArray[np.intp] | None, *, build: bool
     ) -> NDArray[np.float32]:
-        """Read some voxels of some trials from the store where there is one, and build none."""
-        store = self._store(build=False)
+        """Read some voxels of some trials (None: all, else in any order).
+
+        From the store where there is one, or where one is to be built: another machine may have a
+        store directory of its own.
+        """
+        store = self._store(build=build)
         if store is not None:
             try:
                 return store.read(columns, rows)
@@ -378,19 +393,15 @@ class BetaStore:
         session: SessionName | Iterable[SessionName] | None = None,
         *,
         n_jobs: int | None = None,
+        executor: Executor | None = None,
         mask_source: MaskSource = MASK_SOURCE,
+        progress: Progress | None = None,
     ) -> Path:
         """Build the store; see `laion_fmri.subject.Subject.build_store`."""
         sessions = self.sessions(session, mask_source)
         if not sessions:
             raise ValueError("No session to build a store for: no betas are on disk.")
-        jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs
-        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-            raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number, 1 or more.")
-        # Threads are enough: decompression and copying do not hold the GIL.
-        with ThreadPoolExecutor(jobs) as pool:
-            for done in [pool.submit(one.need_store) for one in sessions]:
-                done.result()
+        build_stores(sessions, n_jobs, executor, progress)
         return self.path
 
     def remove(self) -> bool:

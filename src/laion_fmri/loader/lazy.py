@@ -152,7 +152,7 @@ class _LazySession:
         )
         ascending, inverse = np.unique(columns, return_inverse=True)
         whole = np.array_equal(rows, np.arange(self.shape[0]))
-        values = self.betas.read_part(ascending, None if whole else rows)
+        values = self.betas.read_part(ascending, None if whole else rows, build=self.stored)
         if not np.array_equal(ascending, columns):
             values = values[:, inverse]
         squeeze = tuple(i for i, part in enumerate(key) if isinstance(part, (int, np.integer)))
