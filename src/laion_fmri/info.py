@@ -72,14 +72,14 @@ class Info:
     data_dir : str or None
         None where none was chosen yet.
     subjects : tuple of SubjectInfo
-    stores : str or None
+    store_dir : str or None
         The folder with the beta stores of the data directory, whether there are any or not.
     """
 
     bucket: str
     data_dir: str | None
     subjects: tuple[SubjectInfo, ...]
-    stores: str | None = None
+    store_dir: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the values for JSON, in the words of ``docs/json.md``."""
@@ -235,7 +235,7 @@ def info_text(found: Info, *, details: bool) -> str:
     if found.data_dir and not Path(found.data_dir).is_dir():
         where += " (it does not exist; choose another: laion-fmri config --data-dir DIR)"
     pieces = [f"LAION-fMRI at {found.bucket}", f"data directory: {where}"]
-    pieces += [f"beta stores: {found.stores}"] if found.stores else []
+    pieces += [f"beta stores: {found.store_dir}"] if found.store_dir else []
     pieces += ["", table(rows, right=(1, 2, 3, 4, 5))]
     if details:
         pieces += [_details(one) for one in found.subjects]

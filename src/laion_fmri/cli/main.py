@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from laion_fmri.cli.parts import add_license, add_parts
 from laion_fmri.cli.show import add_show
 from laion_fmri.cli.stimuli import add_stimuli
+from laion_fmri.cli.stores import add_stores
 from neurofetch import console
 from neurofetch.console import ExitCode
 
@@ -70,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_parts(commands)
     add_stimuli(commands)
     add_show(commands)
+    add_stores(commands)
     parser.set_defaults(handler=lambda _: _help(parser))
     return parser
 
@@ -218,7 +220,7 @@ def _config(arguments: argparse.Namespace) -> int:
         chosen = str(get_data_dir())
     stores = str(stores_of(chosen, elsewhere := chosen_store_dir()))
     if arguments.json:
-        told = {"data_dir": chosen, "stores": stores, "config": str(config_path())}
+        told = {"data_dir": chosen, "store_dir": stores, "config": str(config_path())}
         console.emit("config", told)
         return ExitCode.OK
     if arguments.data_dir is None:
@@ -295,20 +297,21 @@ def _codes(error: BaseException) -> ExitCode | None:
         DataDirNotSetError,
         DataNotFoundError,
         LicenseNotAcceptedError,
+        StoreBuildError,
     )
     from neurofetch.errors import ServerError
 
-    if isinstance(error, LicenseNotAcceptedError):
-        return ExitCode.LICENSE
-    if isinstance(error, DataDirNotSetError):
-        return ExitCode.USAGE
-    if isinstance(error, DataNotFoundError):
-        return ExitCode.NOTHING_MATCHED
-    if isinstance(error, ServerError):  # a missing bucket is a FileNotFoundError too
-        return ExitCode.SERVER
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return ExitCode.DISK
-    return None
+    if isinstance(error, StoreBuildError):
+        return ExitCode.INCOMPLETE if error.errno is None else ExitCode.DISK
+    table: tuple[tuple[type[BaseException], ExitCode], ...] = (
+        (LicenseNotAcceptedError, ExitCode.LICENSE),
+        (DataDirNotSetError, ExitCode.USAGE),
+        (DataNotFoundError, ExitCode.NOTHING_MATCHED),
+        (ServerError, ExitCode.SERVER),  # a missing bucket is a FileNotFoundError too
+        (FileNotFoundError, ExitCode.DISK),
+        (NotADirectoryError, ExitCode.DISK),
+    )
+    return next((code for kind, code in table if isinstance(error, kind)), None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
