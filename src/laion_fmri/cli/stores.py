@@ -22,14 +22,15 @@ def add_stores(commands: Commands) -> None:
         help="build the beta stores of subjects that are on disk",
         description="Build the beta stores of subjects that are on disk, from which regions are "
         "read in milliseconds. Sessions whose store is up to date are left as they are, so you can "
-        "run it again, and run it in many jobs at once. Needs pip install 'neurofetch[loader]'.",
+        "run it again, and run it in many jobs at once. The subject all stands for every "
+        "subject. Needs pip install 'neurofetch[loader]'.",
         examples=(
             "laion-fmri build-store --subject sub-03",
             "laion-fmri build-store --subject all --workers 4 --store-dir /scratch/me/stores",
         ),
     )
     console.add_subject(
-        parser, action="extend", nargs="+", required=True, help="such as sub-03 or 03, or all"
+        parser, action="extend", nargs="+", required=True, help="such as sub-03 or 03"
     )
     parser.add_argument(
         "--session",

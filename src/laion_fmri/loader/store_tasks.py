@@ -19,13 +19,12 @@ from neurofetch.errors import NeurofetchError, UsageError, WrongTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from laion_fmri.loader.betas import SessionBetas
+    from pathlib import Path
 
     #: Takes the session that ended, how many have ended, and of how many.
     Progress = Callable[[str, int, int], object]
 
-__all__ = ["Executor", "build_stores"]
+__all__ = ["Executor", "Session", "build_stores"]
 
 
 class Executor(Protocol):
@@ -33,6 +32,22 @@ class Executor(Protocol):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any:
         """Run a function somewhere, and return a future of its result."""
+
+
+class Session(Protocol):
+    """What a task is about: see `laion_fmri.loader.betas.SessionBetas`."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Subject and session, for messages."""
+
+    def is_stored(self) -> bool:
+        """Whether the session has a store that is up to date."""
+
+    def need_store(self, stopped: threading.Event | None = None) -> object:
+        """Build it where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,7 @@ class _Built:
 
 
 def build_stores(
-    sessions: Sequence[SessionBetas],
+    sessions: Sequence[Session],
     n_jobs: int | None = None,
     executor: Executor | None = None,
     progress: Progress | None = None,
@@ -90,7 +105,7 @@ def _jobs(n_jobs: int | None) -> int:
     return jobs
 
 
-def _task(betas: SessionBetas, stopped: threading.Event | None = None) -> _Built:
+def _task(betas: Session, stopped: threading.Event | None = None) -> _Built:
     """Build the store of one session, wherever this runs."""
     try:
         betas.need_store(stopped)
@@ -102,7 +117,7 @@ def _task(betas: SessionBetas, stopped: threading.Event | None = None) -> _Built
 
 
 def _in_threads(
-    sessions: Sequence[SessionBetas], jobs: int, progress: Progress | None
+    sessions: Sequence[Session], jobs: int, progress: Progress | None
 ) -> list[tuple[str, Exception]]:
     stopped = threading.Event()
     # Threads are enough: decompression and copying do not hold the GIL.
@@ -115,9 +130,9 @@ def _in_threads(
 
 
 def _run(
-    sessions: Sequence[SessionBetas],
+    sessions: Sequence[Session],
     executor: Executor,
-    task: Callable[[SessionBetas], _Built],
+    task: Callable[[Session], _Built],
     progress: Progress | None,
 ) -> list[tuple[str, Exception]]:
     """Run a task for each session; return whose store is missing, and why."""
@@ -155,7 +170,7 @@ def _as_they_end(futures: Sequence[Any]) -> Iterator[int]:
         yield ended.get()
 
 
-def _outcome(future: Any, executor: Executor, betas: SessionBetas) -> Exception | None:
+def _outcome(future: Any, executor: Executor, betas: Session) -> Exception | None:
     """Return why a session has no store, or None where it has one."""
     try:
         found: object = future.result()
