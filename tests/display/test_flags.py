@@ -103,6 +103,7 @@ AT_DISK = {
     "laion-fmri download-stimuli",
     "laion-fmri verify",
     "laion-fmri show",
+    "laion-fmri build-store",
 }
 
 

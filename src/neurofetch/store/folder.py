@@ -40,7 +40,7 @@ _LINKS = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
 """What systems say when the last name of a path is a link, and was to be a folder."""
 
 
-def given_path(given: object) -> Path:
+def given_path(given: object, what: str = "the data directory") -> Path:
     """Return the whole path of a folder that a user named; ``~`` is the home folder.
 
     An empty text is not the current directory: as a rule it is a variable of a shell that was
@@ -50,6 +50,8 @@ def given_path(given: object) -> Path:
     ----------
     given : object
         Text or a path.
+    what : str
+        What it is, for messages.
 
     Raises
     ------
@@ -73,17 +75,15 @@ a directory; '.' is the current one.
     try:
         text = os.fsdecode(given)  # type: ignore[arg-type]
     except TypeError:
-        msg = f"the data directory is text or a path, not {given!r} ({type(given).__name__})."
+        msg = f"{what} is text or a path, not {given!r} ({type(given).__name__})."
         raise WrongTypeError(f"{msg} Nothing was done.") from None
     if not text.strip() or "\0" in text:
         kind = "an empty string" if not text.strip() else f"no path: {text!r}"
-        msg = f"the data directory is {kind}. Nothing was done. Choose a directory; '.' is the "
+        msg = f"{what} is {kind}. Nothing was done. Choose a directory; '.' is the "
         raise UsageError(f"{msg}current one.")
     expanded = os.path.expanduser(text)
     if expanded == "~" or expanded.startswith("~/"):
-        msg = (
-            f"the data directory is {text!r}, and this system tells of no home folder. Nothing was "
-        )
+        msg = f"{what} is {text!r}, and this system tells of no home folder. Nothing was "
         raise UsageError(f"{msg}done. Give the whole path, or set HOME.")
     try:
         return Path(os.path.abspath(expanded))
