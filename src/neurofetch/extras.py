@@ -15,7 +15,7 @@ from neurofetch.errors import MissingExtraError
 __all__ = ["EXTRAS", "Extra", "is_installed", "need"]
 
 Extra = Literal[
-    "neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec"
+    "neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec", "dask"
 ]
 
 EXTRAS: dict[Extra, tuple[str, ...]] = {
@@ -27,6 +27,7 @@ EXTRAS: dict[Extra, tuple[str, ...]] = {
     "template": ("nibabel", "nilearn", "nitransforms", "templateflow"),
     "torch": ("torch", "h5py", "PIL"),
     "fsspec": ("fsspec",),
+    "dask": ("distributed",),
 }
 """What the calls of each extra import, by the names that `import` takes."""
 
@@ -38,7 +39,8 @@ def need(what: str, extra: Extra, *libraries: str) -> None:
     ----------
     what : str
         What needs them, as the message begins: ``"resample=True"``.
-    extra : {"neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec"}
+    extra : {"neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec", \
+"dask"}
         The extra that brings them.
     *libraries : str
         Those that this call needs; by default all that calls of the extra do.
