@@ -343,9 +343,9 @@ def crew(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if arguments.workers is None or arguments.dry_run:
         yield {}
         return
-    from neurofetch.cluster.pool import processes  # noqa: PLC0415 - few runs need it
+    from neurofetch.cluster.pool import Processes  # noqa: PLC0415 - few runs need it
 
-    with processes(arguments.workers) as executor:
+    with Processes(arguments.workers) as executor:
         yield {"executor": executor}
 
 

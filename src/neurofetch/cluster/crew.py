@@ -112,9 +112,9 @@ class ExecutorCrew:
         """
         try:
             return self._executor.submit(run_task, task)
+        except BrokenExecutor:
+            raise
         except RuntimeError as error:  # "cannot schedule new futures after shutdown"
-            if isinstance(error, BrokenExecutor):
-                raise
             msg = f"the executor takes no tasks: {error}. Give one that is open."
             raise UsageError(msg) from error
 
@@ -132,7 +132,7 @@ class ExecutorCrew:
                 "script starts itself anew: with processes, what starts them stands under "
                 f'if __name__ == "__main__"): {said}. {_AGAIN}'
             )
-            return Loss(why, again=False)
+            return Loss(why, again=bool(getattr(self._executor, "mends", False)))
         if isinstance(error, CancelledError):
             return Loss(f"its task was cancelled. {_AGAIN}", again=False)
         return Loss(f"its task was lost: {type(error).__name__}: {said}. {_AGAIN}", again=True)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from neurofetch._shown import shown
 from neurofetch.cluster.desk import Desk
 from neurofetch.cluster.tasks import Job, Line, Task, TaskDone, stamps
-from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError, UsageError
+from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError
 from neurofetch.events import FileDone, Finished, Progress
 from neurofetch.model import Action, Outcome, Report, Status
 from neurofetch.planning.parts import parts_of
 from neurofetch.planning.plan import check_space
 from neurofetch.sources.source import at_once
 from neurofetch.store.runs import ask_to_stop, begin_run, new_run_id
+from neurofetch.transfer.options import part_of
 from neurofetch.transfer.run import outcomes_of
 
 if TYPE_CHECKING:
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
     from neurofetch.fetcher import Fetcher, RunSettings
     from neurofetch.model import Plan
     from neurofetch.planning.parts import Part
-    from neurofetch.transfer.options import Inspect, Options
+    from neurofetch.transfer.options import Inspect
 
 __all__ = ["Crew", "spread"]
 
 _BEAT = 0.2
 """Seconds between two looks at what is done."""
 _RATE_SECONDS = 5.0
-_TRIES = 2
-"""So often a task is submitted, at most, whose worker was lost, or that found no network."""
+_TRIES, _ELSEWHERE = 4, 2
+"""So often a task is submitted, at most, whose worker was lost; and one of which no file came."""
 _GRACE = 20.0
 """Seconds: so long tasks under way are waited for when the run is interrupted."""
 _AGAIN = "Run the same call again: what came is kept."
@@ -110,6 +111,7 @@ def spread(
     width = crew.at_once if most is None else min(crew.at_once, most)
     few = partial(at_once, fetcher.source)
     parts = parts_of(plan, width, few=few, kept=settings.verify)
+    width = min(width, len(parts))
     outcomes: dict[str, Outcome] = {}
     if parts:
         if plan.moving or settings.verify:
@@ -127,20 +129,23 @@ def spread(
 
 
 class _Waiting(NamedTuple):
-    """A task that is to be submitted.
+    """A task that is to be submitted, or was.
 
     Parameters
     ----------
     task : Task
     few : int or None
-        So many of its kind run at once, at most.
+        So many files of its kind may be asked for at once, in all tasks.
     tries : int
         How often it was submitted.
+    part : float
+        What it has of the connections and the rate of the run, while it runs.
     """
 
     task: Task
     few: int | None
     tries: int = 0
+    part: float = 0.0
 
 
 class _Spread:
@@ -168,7 +173,6 @@ class _Spread:
         self._meter = _Meter(plan)
         self._outcomes: dict[str, Outcome] = {}
         self._in_a_row = 0
-        self._ended_early = ""
         job = self._job(inspect)
         before = stamps(plan) if self._replaces_all else {}
         self._queue = deque(
@@ -199,27 +203,32 @@ class _Spread:
         )
 
     def _task(self, number: int, job: Job, part: Part, before: dict[str, tuple[int, int]]) -> Task:
-        network, most = self._fetcher.client.network, self._fetcher.client.at_once
-        width, rate = self._width, network.limit_rate
+        """Return the task for a part; what it has of connections is said when it is submitted."""
+        network = self._fetcher.client.network
+        line = Line(network.connect_timeout, network.read_timeout, network.patience)
         own = {step.want.path for step in part.plan.steps} & before.keys() if before else ()
-        line = Line(
-            network.connect_timeout,
-            network.read_timeout,
-            network.patience,
-            None if rate is None else rate / width,
-            None if most is None else max(1, most // width),
+        own_before = {path: before[path] for path in own}
+        return Task(number, job, part.plan, self._settings.options, line, own_before)
+
+    def _with_part(self, waiting: _Waiting, part: float) -> _Waiting:
+        """Return a task with its part of what the run may have of the line, for this time."""
+        client, task = self._fetcher.client, waiting.task
+        rate, most = client.network.limit_rate, client.at_once
+        options = self._settings.options.share(part)
+        if waiting.few is not None:  # no more than so many of its kind run at once
+            options = replace(options, few=max(1, waiting.few // min(self._width, waiting.few)))
+        line = task.line._replace(
+            limit_rate=None if rate is None else rate * part,
+            at_once=None if most is None else part_of(most, part),
         )
-        options = _share(self._settings.options, width, part.few)
-        return Task(number, job, part.plan, options, line, {path: before[path] for path in own})
+        again = replace(task, options=options, line=line)
+        return waiting._replace(task=again, tries=waiting.tries + 1, part=part)
 
     # -- the loop ------------------------------------------------------------------------------
 
     def run(self) -> dict[str, Outcome]:
         """Run all tasks; return the outcomes by path."""
-        state = self._fetcher.directory.state
-        plan = self._plan
-        tasks, size = len(self._queue), plan.bytes_to_write + plan.bytes_here
-        begin_run(state, self._run, expected=tasks, files=len(plan), size=size)
+        self._begin()
         with self._desk, self._crew.opened(self._desk):
             try:
                 while self._queue or self._flying:
@@ -232,8 +241,18 @@ class _Spread:
         self._tell(last=True)
         return self._outcomes
 
+    def _begin(self) -> None:
+        """Make the folder of the run, by which the tasks know the data directory."""
+        state, plan = self._fetcher.directory.state, self._plan
+        size = plan.bytes_to_write + plan.bytes_here
+        try:
+            begin_run(state, self._run, expected=len(self._queue), files=len(plan), size=size)
+        except OSError as error:
+            msg = f"nothing can be written in {state}: {error.strerror or error}. Nothing was "
+            raise DestinationError(f"{msg}fetched. Check who may write there.") from error
+
     def _submit(self) -> None:
-        """Submit what may run beside what runs."""
+        """Submit what may run beside what runs: what is free of the line is divided among it."""
         room = self._width - len(self._flying)
         later: list[_Waiting] = []
         while self._queue and room > 0:
@@ -241,14 +260,16 @@ class _Spread:
             if not self._may_run(waiting):
                 later.append(waiting)
                 continue
+            free = 1.0 - sum(one.part for one in self._flying.values())
+            waiting = self._with_part(waiting, free / min(room, len(self._queue) + 1))
             try:
                 pending = self._crew.submit(waiting.task)
-            except (UsageError, KeyboardInterrupt):
+            except (NeurofetchError, KeyboardInterrupt):
                 raise
             except Exception as error:  # noqa: BLE001 - of any executor's library
                 self._lost(waiting, error)
                 continue
-            self._flying[pending] = waiting._replace(tries=waiting.tries + 1)
+            self._flying[pending] = waiting
             room -= 1
         self._queue.extendleft(reversed(later))
 
@@ -281,7 +302,7 @@ class _Spread:
             self._give_up(waiting, f"not begun or not ended: the run was stopped. {_AGAIN}")
             return
         failed = [one for one in done.outcomes if one.status is Status.FAILED]
-        if failed and len(failed) == len(done.outcomes) and waiting.tries < _TRIES:
+        if failed and len(failed) == len(done.outcomes) and waiting.tries < _ELSEWHERE:
             self._queue.append(waiting)  # perhaps only its machine has no network
             return
         self._keep(waiting.task, done.outcomes)
@@ -310,7 +331,7 @@ class _Spread:
         """Submit a task again whose worker was lost, or say what is missing by that."""
         loss = self._crew.lost(error)
         if loss.again and waiting.tries < _TRIES:
-            self._queue.append(waiting._replace(tries=max(1, waiting.tries)))
+            self._queue.append(waiting)
             return
         self._give_up(waiting, loss.why)
 
@@ -363,14 +384,6 @@ class _Spread:
             else:
                 self._listen(news.event)
         self._listen(self._meter.progress(last=last))
-
-
-def _share(options: Options, width: int, few: int | None) -> Options:
-    """Return the share of a task; no more than `few` tasks of its kind run at once."""
-    share = options.divided(width)
-    if few is None:
-        return share
-    return replace(share, few=max(1, few // min(width, few)))
 
 
 def _done_of(flying: dict[Any, _Waiting]) -> list[Any]:

@@ -15,7 +15,14 @@ from neurofetch.net.retry import RetryRules
 if TYPE_CHECKING:
     from neurofetch.model import VerificationLevel, Want
 
-__all__ = ["Inspect", "Options", "check_switches", "checked_jobs", "checked_shard"]
+__all__ = [
+    "Inspect",
+    "Options",
+    "check_switches",
+    "checked_jobs",
+    "checked_shard",
+    "part_of",
+]
 
 
 def check_switches(**switches: object) -> None:
@@ -161,24 +168,36 @@ class Options:
     beat: float = 0.1
     width: int | None = None
 
-    def divided(self, tasks: int) -> Options:
-        """Return the share of one of several tasks that run at once: all of them have no more.
+    def share(self, part: float) -> Options:
+        """Return what one of several tasks may have, so that all together have no more than this.
 
         Parameters
         ----------
-        tasks : int
+        part : float
+            Of the whole, above 0 and up to 1. Each task has one of everything at least.
 
         Examples
         --------
-        >>> share = Options(n_jobs=4).divided(8)
+        >>> share = Options(n_jobs=4).share(1 / 8)
         >>> share.n_jobs, share.connections, share.bulk_connections, share.few
         (1, 48, 8, 1)
         """
         return replace(
             self,
-            n_jobs=max(1, self.n_jobs // tasks),
-            connections=max(1, self.connections // tasks),
-            whole_connections=max(1, self.whole_connections // tasks),
-            bulk_connections=max(1, self.bulk_connections // tasks),
-            few=max(1, self.few // tasks),
+            n_jobs=part_of(self.n_jobs, part),
+            connections=part_of(self.connections, part),
+            whole_connections=part_of(self.whole_connections, part),
+            bulk_connections=part_of(self.bulk_connections, part),
+            few=part_of(self.few, part),
         )
+
+
+def part_of(number: int, part: float) -> int:
+    """Return a part of a number, rounded down, and 1 at least.
+
+    Examples
+    --------
+    >>> part_of(4, 1 / 2), part_of(3, 1 / 3), part_of(4, 1 / 9)
+    (2, 1, 1)
+    """
+    return max(1, int(number * part + 1e-9))
