@@ -185,7 +185,7 @@ class NetworkBack:
 
 @dataclass(frozen=True, slots=True)
 class NoWorkers:
-    """A cluster that is to fetch has no workers; the run waits for one. A few times a second.
+    """A cluster that is to fetch has no workers, and the run waits for one: now and then.
 
     Parameters
     ----------

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["crew_of"]
 
 
-def crew_of(
-    executor: object = None, workers: object = None, client: object = None
-) -> Crew | None:
+def crew_of(executor: object = None, workers: object = None, client: object = None) -> Crew | None:
     """Return who runs the tasks of a call; None where this process does it alone.
 
     Parameters

@@ -47,6 +47,8 @@ _BEAT, _ALL_TOLD = 0.3, 40
 """Seconds between two words of a task on how far it is; so many a second of all tasks, at most."""
 _LOOK = 1.0
 """Seconds between two looks at which workers there are."""
+_PATIENT = 1.0
+"""Seconds without workers, before that is told; then after twice as many."""
 _UNTOLD = 8
 """Tasks that are submitted where no worker is there yet."""
 _CONNECT_SECONDS = 5.0
@@ -155,7 +157,9 @@ def _unpacked_news(message: Mapping[str, Any]) -> News:
     KeyError, TypeError
         If something else was.
     """
-    fields = {name: math.inf if value is None else value for name, value in message["fields"].items()}
+    fields = {
+        name: math.inf if value is None else value for name, value in message["fields"].items()
+    }
     event: Event = _KINDS[message["event"]](**fields)
     return News(message["run"], message["task"], event)
 
@@ -211,6 +215,8 @@ class DaskCrew(ExecutorCrew):
         self._threads: int | None = None
         self._looked, self._looking = -math.inf, False
         self._alone_since: float | None = None
+        self._told = 0.0
+        """After how many seconds it was told that there are no workers."""
         self._tries: dict[str, int] = {}
 
     # -- how many at once ----------------------------------------------------------------------
@@ -251,13 +257,16 @@ class DaskCrew(ExecutorCrew):
         if self._desk is None or (self._threads and self._alone_since is None):
             return
         now = time.monotonic()
+        since = self._alone_since = self._alone_since or now
+        seconds = now - since
         if self._threads:
-            event = NoWorkers(self._name, now - (self._alone_since or now), over=True)
             self._alone_since = None
-        else:
-            self._alone_since = self._alone_since or now
-            event = NoWorkers(self._name, now - self._alone_since)
-        self._desk.take(News("", -1, event))
+            if self._told:
+                self._desk.take(News("", -1, NoWorkers(self._name, seconds, over=True)))
+            self._told = 0.0
+        elif seconds >= max(_PATIENT, 2 * self._told):
+            self._told = seconds
+            self._desk.take(News("", -1, NoWorkers(self._name, seconds)))
 
     @property
     def _name(self) -> str:

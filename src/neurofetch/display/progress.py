@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from neurofetch._shown import shown
 from neurofetch.display.outlet import Outlet, outlet
-from neurofetch.display.text import count, duration, network_text, size
+from neurofetch.display.text import count, duration, network_text, size, workers_text
 from neurofetch.display.words import event_json
 from neurofetch.errors import UsageError
 from neurofetch.events import (
@@ -23,6 +23,7 @@ from neurofetch.events import (
     Listing,
     NetworkAway,
     NetworkBack,
+    NoWorkers,
     Progress,
     Waiting,
     quiet,
@@ -121,6 +122,8 @@ class _Bar:
             self._say(_failed(event))
         elif isinstance(event, Waiting):
             self._say(_waiting(event))
+        elif isinstance(event, NoWorkers):
+            self._say(workers_text(event))
         elif isinstance(event, Finished):
             self._close()
             self._out.drain()
@@ -253,6 +256,8 @@ class Heartbeat:
             self._out.pass_on(_failed(event))
         elif isinstance(event, Waiting):
             self._out.pass_on(_waiting(event))
+        elif isinstance(event, NoWorkers):
+            self._out.pass_on(workers_text(event))
         elif isinstance(event, NetworkAway | NetworkBack):
             if self._rarely.due(event):
                 self._out.pass_on(network_text(event))

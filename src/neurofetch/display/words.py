@@ -25,6 +25,7 @@ from neurofetch.events import (
     Listing,
     NetworkAway,
     NetworkBack,
+    NoWorkers,
     Planned,
     Progress,
 )
@@ -408,6 +409,8 @@ def event_json(event: Event) -> dict[str, Any]:
         return _event("network_away", {**asdict(event), "patience": patience})
     if isinstance(event, NetworkBack):
         return _event("network_back", asdict(event))
+    if isinstance(event, NoWorkers):
+        return _event("no_workers", asdict(event))
     values = asdict(event)
     if isinstance(event, Progress):
         values["files_total"] = values.pop("files")
