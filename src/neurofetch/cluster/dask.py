@@ -13,7 +13,6 @@ import logging
 import math
 import pickle
 import socket
-import threading
 import time
 import warnings
 import zlib
@@ -32,7 +31,7 @@ from neurofetch.events import NetworkAway, NetworkBack, NoWorkers, Progress, Wai
 from neurofetch.extras import need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from neurofetch.cluster.desk import Desk
     from neurofetch.cluster.tasks import Task
@@ -42,7 +41,9 @@ __all__ = ["DaskCrew", "TaskLine", "carry_out", "connected"]
 
 _TOPIC = "neurofetch"
 """One topic for all runs: a scheduler keeps the latest events of each topic that ever was."""
-_KINDS = {kind.__name__: kind for kind in (Progress, Waiting, NetworkAway, NetworkBack)}
+_KINDS: dict[str, Callable[..., Event]] = {
+    kind.__name__: kind for kind in (Progress, Waiting, NetworkAway, NetworkBack)
+}
 _BEAT, _ALL_TOLD = 0.3, 40
 """Seconds between two words of a task on how far it is; so many a second of all tasks, at most."""
 _LOOK = 1.0
@@ -91,7 +92,7 @@ def carry_out(version: str, beat: float, packed: bytes) -> TaskDone:
             "or start the workers from the same environment."
         )
         raise UsageError(msg)
-    task: Task = pickle.loads(zlib.decompress(packed))  # noqa: S301 - Dask sent it, as all it runs
+    task: Task = pickle.loads(zlib.decompress(packed))
     line = TaskLine(get_worker(), beat)
     done = run_task(task, line.tell, line.is_over)
     if done.stopped and line.leaves:
@@ -160,7 +161,7 @@ def _unpacked_news(message: Mapping[str, Any]) -> News:
     fields = {
         name: math.inf if value is None else value for name, value in message["fields"].items()
     }
-    event: Event = _KINDS[message["event"]](**fields)
+    event = _KINDS[message["event"]](**fields)
     return News(message["run"], message["task"], event)
 
 
@@ -372,8 +373,9 @@ def _packed(task: Task) -> bytes:
     UsageError
         If it cannot be sent.
     """
-    from distributed.protocol.pickle import dumps  # noqa: PLC0415 - functions of scripts, too
+    from distributed.protocol import pickle as theirs  # noqa: PLC0415 - functions of scripts, too
 
+    dumps: Callable[[object], bytes] = theirs.dumps
     try:
         return zlib.compress(dumps(task), 1)
     except Exception as error:
@@ -390,8 +392,8 @@ def _packed(task: Task) -> bytes:
 
 def _scheduler_lost(name: str) -> str:
     return (
-        f"the connection to the Dask scheduler {name} was lost, and it did not come back: it ended, "
-        f"or the network is away. {_AGAIN}"
+        f"the connection to the Dask scheduler {name} was lost, and did not come back: it ended, or "
+        f"the network is away. {_AGAIN}"
     )
 
 
@@ -445,14 +447,15 @@ def connected(address: str) -> Iterator[Any]:
     """
     address = checked_address(address)
     need("A Dask cluster", "dask")
-    from distributed import Client  # noqa: PLC0415 - only where it is asked for
+    import distributed  # noqa: PLC0415 - only where it is asked for
 
+    make: Callable[..., Any] = distributed.Client
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is in the report
     logging.getLogger("tornado").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of small differences between the versions of libraries
         try:
-            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False, name=_TOPIC)
+            client = make(address, timeout=_CONNECT_SECONDS, set_as_default=False, name=_TOPIC)
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             why = shown(str(error))[:200] or type(error).__name__
             msg = (

@@ -320,7 +320,8 @@ class _Spread:
             self._give_up(waiting, f"not begun or not ended: the run was stopped. {_AGAIN}")
             return
         failed = [one for one in done.outcomes if one.status is Status.FAILED]
-        if failed and len(failed) == len(done.outcomes) and waiting.tries < _ELSEWHERE:
+        all_failed = bool(failed) and len(failed) == len(done.outcomes)
+        if all_failed and waiting.tries < _ELSEWHERE and not self._are_too_many(len(failed)):
             self._queue.append(waiting)  # perhaps only its machine has no network
             return
         self._keep(waiting.task, done.outcomes)
@@ -331,12 +332,18 @@ class _Spread:
             self._outcomes[outcome.path] = outcome
             if outcome.path in moving or outcome.status is not Status.KEPT:
                 self._listen(FileDone(outcome))
-            failed = outcome.status is Status.FAILED
-            self._in_a_row = self._in_a_row + 1 if failed else 0
+            if outcome.ok:
+                self._in_a_row = 0
+            elif outcome.attempts:
+                self._in_a_row += 1
         self._meter.done(task)
-        most = self._settings.options.failures_in_a_row
-        if most is not None and self._in_a_row >= most:
+        if self._are_too_many():
             self._end_early(f"not begun: {self._in_a_row:,} files failed one after another")
+
+    def _are_too_many(self, more: int = 0) -> bool:
+        """Whether so many files failed one after another that nothing more is to be begun."""
+        most = self._settings.options.failures_in_a_row
+        return most is not None and self._in_a_row + more >= most
 
     def _end_early(self, why: str) -> None:
         """Begin nothing more."""

@@ -56,11 +56,10 @@ def logged(event: Event) -> None:
     elif isinstance(event, Waiting):
         path, owner = shown(event.path), shown(event.owner)
         _log.warning("waiting for %s: another process fetches it: %s", path, owner)
-    elif isinstance(event, NoWorkers):
-        _log.warning("%s", workers_text(event))
-    elif isinstance(event, NetworkAway | NetworkBack):
+    elif isinstance(event, NetworkAway | NetworkBack | NoWorkers):
         level = logging.WARNING if getattr(event, "first", True) else logging.DEBUG
-        _log.log(level, "%s", network_text(event))
+        text = workers_text(event) if isinstance(event, NoWorkers) else network_text(event)
+        _log.log(level, "%s", text)
     elif isinstance(event, Planned):
         _log.info("planned: %r", event.plan)
     elif isinstance(event, Finished):

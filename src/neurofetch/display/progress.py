@@ -120,10 +120,8 @@ class _Bar:
                 self._close()
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
             self._say(_failed(event))
-        elif isinstance(event, Waiting):
+        elif isinstance(event, Waiting | NoWorkers):
             self._say(_waiting(event))
-        elif isinstance(event, NoWorkers):
-            self._say(workers_text(event))
         elif isinstance(event, Finished):
             self._close()
             self._out.drain()
@@ -201,7 +199,9 @@ def _listing(event: Listing) -> str:
     return line
 
 
-def _waiting(event: Waiting) -> str:
+def _waiting(event: Waiting | NoWorkers) -> str:
+    if isinstance(event, NoWorkers):
+        return workers_text(event)
     return f"waiting: {shown(event.path)} is being fetched by {shown(event.owner)}"
 
 
@@ -254,10 +254,8 @@ class Heartbeat:
             self._out.pass_on(self._line(event), passing=True)
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
             self._out.pass_on(_failed(event))
-        elif isinstance(event, Waiting):
+        elif isinstance(event, Waiting | NoWorkers):
             self._out.pass_on(_waiting(event))
-        elif isinstance(event, NoWorkers):
-            self._out.pass_on(workers_text(event))
         elif isinstance(event, NetworkAway | NetworkBack):
             if self._rarely.due(event):
                 self._out.pass_on(network_text(event))

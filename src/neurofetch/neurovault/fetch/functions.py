@@ -193,6 +193,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     mode, data_dir, fetch_neurosynth_words, vectorize_words, verbose
         As for `fetch_neurovault_ids`.
     resample, interpolation, timeout, on_error, connections, max_failures, progress, rules, patience
+    executor, workers
         As for `fetch_neurovault_ids`.
 
     Returns
@@ -326,9 +327,6 @@ def plan_neurovault_ids(
     connections: int | None = None,
     rules: RetryRules | None = None,
     patience: float | None = None,
-    executor: object = None,
-    workers: int | None = None,
-    client: object = None,
 ) -> Plan:
     """Say what `fetch_neurovault_ids` would do with each image, and why; fetch nothing.
 
