@@ -89,7 +89,7 @@ class DaskCluster:
                 threads_per_worker=threads,
                 processes=True,
                 memory_limit=memory,
-                dashboard_address=None,
+                dashboard_address=":0",  # with None, it is a port that another one may have
                 silence_logs=50,
             )
         )
@@ -177,7 +177,9 @@ def _started(
     what: str, options: Sequence[str], env: Mapping[str, str], before: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = [*before, sys.executable, "-m", f"distributed.cli.dask_{what}", *options]
-    full = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "critical", **env}
+    where = os.pathsep.join(path for path in sys.path if path)
+    usual = {"DASK_LOGGING__DISTRIBUTED": "critical", "PYTHONPATH": where}
+    full = {**os.environ, **usual, **env}
     process = subprocess.Popen(
         command,
         env=full,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -52,3 +53,10 @@ class Aside:
             return self.future.result(seconds)
         finally:
             self._pool.shutdown(wait=False)
+
+
+def greedy(temporary: str, want: object) -> None:
+    """Look into a file as somebody would who needs far too much memory for it."""
+    held = [bytes([number]) * (64 << 20) for number in range(1, 40)]
+    time.sleep(10)
+    del held
