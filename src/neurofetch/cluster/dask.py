@@ -100,6 +100,18 @@ def carry_out(version: str, beat: float, packed: bytes) -> TaskDone:
     return done
 
 
+def _begin(version: str, beat: float, packed: bytes) -> TaskDone:
+    """Carry out a task; this function is sent itself, and not only named."""
+    from neurofetch.cluster.dask import carry_out as carried_out  # noqa: PLC0415 - see below
+
+    return carried_out(version, beat, packed)
+
+
+_begin.__module__ = "__main__"
+# A worker of Dask that cannot find what a function is in ends without a word, and with it all that
+# it does for others. What is of `__main__` travels by its value; then the task alone fails.
+
+
 class TaskLine:
     """The line between a task and its client, at the task's end.
 
@@ -210,6 +222,7 @@ class DaskCrew(ExecutorCrew):
         self, client: Any, workers: int | None = None, how: Mapping[str, Any] | None = None
     ) -> None:
         self._client = client
+        self._name = str(client.scheduler.address)
         self._workers = workers
         self._how = {**(how or {}), "pure": False}
         self._desk: Desk | None = None
@@ -269,10 +282,6 @@ class DaskCrew(ExecutorCrew):
             self._told = seconds
             self._desk.take(News("", -1, NoWorkers(self._name, seconds)))
 
-    @property
-    def _name(self) -> str:
-        return str(getattr(self._client.scheduler, "address", ""))
-
     # -- what the loop calls -------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -303,7 +312,7 @@ class DaskCrew(ExecutorCrew):
         tries = self._tries[name] = self._tries.get(name, 0) + 1
         beat = max(_BEAT, self.at_once / _ALL_TOLD)
         sent = client.submit(
-            carry_out,
+            _begin,
             __version__,
             beat,
             packed,
@@ -340,7 +349,7 @@ class DaskCrew(ExecutorCrew):
 
     def _cancelled(self, error: BaseException) -> Loss:
         reason = getattr(error, "reason", "")
-        if reason == "scheduler-connection-lost":
+        if reason == "scheduler-connection-lost" or self._client.status != "running":
             with contextlib.suppress(Exception):  # it may be closed by now
                 self._client.subscribe_topic(_TOPIC, _arrived)
             return Loss(_scheduler_lost(self._name), again=True, astray=True)
@@ -392,8 +401,8 @@ def _packed(task: Task) -> bytes:
 
 def _scheduler_lost(name: str) -> str:
     return (
-        f"the connection to the Dask scheduler {name} was lost, and did not come back: it ended, or "
-        f"the network is away. {_AGAIN}"
+        f"the connection to the Dask scheduler {name} was lost: it ended, or the network is away. "
+        f"{_AGAIN}"
     )
 
 
