@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from neurofetch import console
 from neurofetch.console import ExitCode
-from neurofetch.jobs import add_slurm, add_status, submitted, wrong_jobs
 from neurofetch.index._cli import add_index
+from neurofetch.jobs import add_slurm, add_status, submitted, wrong_jobs
 from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock, what_is_missing
 from neurofetch.neurovault._cli import add_neurovault
 from neurofetch.openneuro._cli import add_openneuro

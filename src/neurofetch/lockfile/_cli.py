@@ -169,6 +169,8 @@ def what_is_missing(arguments: argparse.Namespace) -> str:
         return "argument --from: it says where the files of --locked FILE may be"
     if arguments.workers is not None and arguments.locked is not None:
         return "argument --workers: not with --locked, which asks one place after the other"
+    if arguments.scheduler is not None and arguments.locked is not None:
+        return "argument --scheduler: not with --locked, which asks one place after the other"
     if arguments.workers is not None and arguments.shard is not None:
         return "argument --workers: not with --shard, which is for jobs that are started one by one"
     return ""

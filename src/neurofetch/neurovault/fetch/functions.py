@@ -61,6 +61,7 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     patience: float | None = None,
     executor: object = None,
     workers: int | None = None,
+    client: object = None,
 ) -> NeurovaultBunch:
     """Fetch specific collections and images of NeuroVault.
 
@@ -112,6 +113,8 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
         them run at once.
     workers : int, optional
         Tasks at once, at most; by default as many as `executor` says that it runs, else 8.
+    client : distributed.Client, optional
+        Of a Dask cluster, in place of `executor`, as of `neurofetch.get`.
 
     Returns
     -------
@@ -166,6 +169,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     patience: float | None = None,
     executor: object = None,
     workers: int | None = None,
+    client: object = None,
     **kwarg_image_filters: object,
 ) -> NeurovaultBunch:
     """Fetch images of NeuroVault whose metadata, and whose collection's, pass filters.
