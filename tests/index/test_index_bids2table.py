@@ -89,6 +89,7 @@ def test_a_real_tree_has_the_rows_of_bids2table_column_by_column(trees, tmp_path
 
 
 @needs_trees
+@pytest.mark.slow
 def test_all_trees_together_have_a_row_for_each_file_sorted(trees, tmp_path):
     made, table = rows_of(trees, tmp_path / "x.parquet")
     whole = [f"{row['root']}/{row['path']}" for row in table.select(["root", "path"]).to_pylist()]
@@ -152,6 +153,7 @@ def test_an_index_too_large_for_its_column_is_an_extra_entity(tmp_path, value):
 
 
 @needs_trees
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ds000117", "7t_trt", "synthetic", "qmri_mpm"])
 def test_entities_are_those_that_pybids_reads(trees, tmp_path, name):
     _, table = rows_of(trees / name, tmp_path / "x.parquet")
