@@ -416,9 +416,18 @@ def test_receipts_that_lead_elsewhere_or_are_damaged_are_no_rows(data):
     bad = ["../out", "/etc/passwd", "a/../../b", "", "."]
     with journal.open("a") as file:
         file.writelines(json.dumps({**told, "path": path}) + "\n" for path in bad)
+        odd = {
+            **told,
+            "path": "sub-01/a\ud800b",
+            "digest": "\ud800",
+            "etag": "\udcff",
+            "key": "\ud800",
+        }
+        file.write(json.dumps(odd) + "\n")
         file.write('{"path":"half\n')
-    made = index(data)
-    assert set(rows(made)) == set(FILES)
+    made = index(data, read_all=True, overwrite=True)
+    assert rows(made)["sub-01/a\\ud800b"]["status"] == "missing"
+    assert set(rows(made)) == {*FILES, "sub-01/a\\ud800b"}
     assert "lines of the receipts" in made.notes[0]
 
 

@@ -308,7 +308,7 @@ def _content(found: Found, read: str | None) -> _Content:
     local, receipt = found.local, found.receipt
     if receipt is None:
         return _unfetched(found, read)
-    told = receipt.digest or None
+    told = as_text(receipt.digest) or None
     if local is None:
         return _Content("missing", _spelled(told), "receipt" if told else None)
     level = None if receipt.verification is VerificationLevel.NONE else receipt.verification.value

@@ -95,7 +95,10 @@ def as_text(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        try:
+            return os.fsencode(name).decode("utf-8", "backslashreplace")
+        except UnicodeEncodeError:  # half a letter, which no file can have in its name
+            return name.encode("utf-8", "backslashreplace").decode()
     return name
 
 
@@ -297,7 +300,7 @@ class Walk:
             return None
         try:
             info = os.stat(name)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
             local = None
         except OSError:  # its folder could not be read, which is said
             return None
@@ -316,7 +319,7 @@ class Walk:
             above = self._nearest(folder.rpartition("/")[0])
             try:
                 names = os.listdir(folder)
-            except OSError:
+            except (OSError, UnicodeEncodeError):
                 names = []
             if len(self._places) >= _MANY:
                 self._places.clear()
