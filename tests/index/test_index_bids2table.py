@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bids.layout import parse_file_entities
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from neurofetch.index import index
 from neurofetch.index.columns import arrow_schema
 from neurofetch.index.entities import COLUMNS, said
+from neurofetch.planning.units import unit_of
 from tests.oracles.trees import TREES, needs_trees, unpack, write
 
 THEIRS = bids2table.get_arrow_schema()
@@ -140,6 +143,31 @@ def test_odd_names_have_the_values_that_bids2table_gives_them(tmp_path):
     found, compared = differences(folder, tmp_path / "x.parquet", *roots)
     assert found == []
     assert compared > 20
+
+
+ENTITY = st.sampled_from([*COLUMNS, "contrast", "stat", "x", "Run", "", "1"])
+VALUE = st.text("aL1.-+ ü", max_size=4) | st.sampled_from(["on", "mag", "R", "01", "1.5mm", "-1"])
+CHUNK = st.builds("{}-{}".format, ENTITY, VALUE) | st.text("ab1.-", max_size=4)
+FOLDER = st.sampled_from(
+    ["sub-01/anat", "sub-01/ses-1/func", "sub-01", "sub-01/ses-1", "sub-a+b/meg", "sub-01/Func/x/y"]
+)
+
+
+@given(
+    FOLDER,
+    st.lists(CHUNK, max_size=5),
+    st.text("aBw1", min_size=1, max_size=4),
+    st.sampled_from([".nii.gz", ".tsv", ".ome.tif", ".a.b.c", ".1", ".json"]),
+)
+def test_any_name_that_bids2table_lists_says_the_same(folder, chunks, suffix, extension):
+    name = "_".join(["sub-01", *chunks, suffix]) + extension
+    path = f"{folder}/{name}"
+    assume("/" not in name and not unit_of(path))
+    told, extra = bids2table.validate_bids_entities(bids2table.parse_bids_entities(path))
+    found = said(path)
+    values = dict(zip(COLUMNS, found.values, strict=True))
+    assert {name: value for name, value in values.items() if value is not None} == told
+    assert dict(found.extra) == extra
 
 
 @pytest.mark.parametrize("value", ["2147483647", "2147483648", "20260101120000", "9" * 5000])
