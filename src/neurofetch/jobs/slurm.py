@@ -42,8 +42,24 @@ SCRIPT = "jobs.sh"
 JOBS = 8
 _MOST = 100_000
 _PATIENCE = 120.0
-_OWN = ("-a", "--array", "--wrap", "-o", "--output", "-n", "--ntasks", "-N", "--nodes")
-"""Options of sbatch that the script sets, or that would start one job several times."""
+_OWN = frozenset(
+    [
+        "-a",
+        "--array",
+        "--wrap",
+        "-o",
+        "--output",
+        "-n",
+        "--ntasks",
+        "-N",
+        "--nodes",
+        "-W",
+        "--wait",
+        "--test-only",
+        "--parsable",
+    ]
+)
+"""Options of sbatch that the script sets, that start one job several times, or answer otherwise."""
 _NUMBER = (
     "${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${PBS_ARRAYID:-${LSB_JOBINDEX:-${SGE_TASK_ID:-"
     "${1:-}}}}}}"

@@ -78,9 +78,11 @@ class RunRecord:
         self._threaded = True
         self._next = self._began + BRIEF
         self._pending: list[Mapping[str, Any]] = [self._begin()]
+        self._plan: dict[str, Any] = {}
+        """What was planned: each line says it, so that the last one is enough."""
         self._told: dict[str, Any] = {}
         """What is new since the last line."""
-        self._done, self._failed, self._here, self._bytes = 0, 0, 0, 0
+        self._done = self._failed = self._here = self._bytes = self._came = 0
 
     @classmethod
     def begin(cls, state: Path, plan: Plan | None, run: RunName | None = None) -> RunRecord:
@@ -134,10 +136,9 @@ class RunRecord:
 
     def _hear(self, event: Event) -> None:
         if type(event) is Progress:  # not `Checking`, which is of bytes that are read
+            self._came = event.bytes_done
             self._told |= {
                 "event": "progress",
-                "bytes_done": self._here + event.bytes_done,
-                "moved": event.bytes_done,
                 "rate": round(event.rate, 1),
                 "retries": event.retries,
             }
@@ -153,21 +154,19 @@ class RunRecord:
             self._told |= {"event": "progress", "note": ""}
 
     def _planned(self, plan: Plan) -> None:
-        self._done, self._failed, self._here = len(plan.of(Action.KEEP)), 0, plan.bytes_here
+        self._done, self._failed, self._came = len(plan.of(Action.KEEP)), 0, 0
+        self._here = plan.bytes_here
         self._bytes = self._here + plan.bytes_to_write
         ends = [plan.steps[0].want.path, plan.steps[-1].want.path] if plan.steps else []
         key = json.dumps([len(plan), *ends])
         self._told.clear()
-        self._pending.append(
-            {
-                "event": "planned",
-                "key": hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-                "files": len(plan) - len(plan.of(Action.REFUSE)),
-                "done": self._done,
-                "bytes": self._bytes,
-                "bytes_done": self._here,
-            }
-        )
+        self._plan = {
+            "key": hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+            "files": len(plan) - len(plan.of(Action.REFUSE)),
+            "bytes": self._bytes,
+        }
+        some = {"done": self._done, "bytes_done": self._here}
+        self._pending.append({"event": "planned", **self._plan, **some})
 
     def _file_done(self, outcome: Outcome) -> None:
         if outcome.ok:
@@ -211,8 +210,7 @@ class RunRecord:
             lines, self._pending = self._pending, []
             told, self._told = self._told, {}
             if told:
-                seconds = round(time.monotonic() - self._began, 3)
-                told |= {"done": self._done, "failed": self._failed, "seconds": seconds}
+                told = {**self._plan, **self._sums(), **told}
                 lines = [*lines, told]
         try:
             fd = self._opened()
@@ -228,6 +226,15 @@ class RunRecord:
             with self._news:
                 self._pending = [*lines[: 2 * _MOST_FAILED], *self._pending]
             _log.debug("the record of the run cannot be written: %s", error)
+
+    def _sums(self) -> dict[str, Any]:
+        return {
+            "done": self._done,
+            "failed": self._failed,
+            "bytes_done": self._here + self._came,
+            "moved": self._came,
+            "seconds": round(time.monotonic() - self._began, 3),
+        }
 
     def _opened(self) -> int:
         """Return the descriptor of the record; its number is the first that no record has.
