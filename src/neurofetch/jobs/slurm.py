@@ -253,7 +253,8 @@ class Submission:
         UsageError
             If a word of the call cannot be written into one.
         """
-        quoted = " ".join(map(_quoted, (*self.words, *self._added(plan))))
+        command, *words = self.words
+        added = " ".join(map(_quoted, (command, *self._added(plan))))
         limit = f"%{self.at_once}" if self.at_once < self.jobs else ""
         options = [f"#SBATCH {_for_sbatch(self.options)}"] if self.options else []
         return "\n".join(
@@ -273,8 +274,8 @@ class Submission:
                 f"part=$(( 10#$number % {self.jobs} ))",
                 f"cd -- {_quoted(os.getcwd())} || exit 7",
                 f'export {VARIABLE}="{self.run}/$part"',
-                f"exec {_quoted(sys.executable)} -P -m {self.module} {quoted} \\",
-                f'  --shard "$part/{self.jobs}" --progress lines',
+                f"exec {_quoted(sys.executable)} -P -m {self.module} {added} \\",
+                f'  --shard="$part/{self.jobs}" --progress=lines {" ".join(map(_quoted, words))}',
                 "",
             ]
         )

@@ -75,6 +75,8 @@ class RunRecord:
         self._news = threading.Lock()
         """Held while what was heard is put down, or taken."""
         self._over = threading.Event()
+        self._wake = threading.Event()
+        """Set when something is to be written down at once."""
         self._threaded = True
         self._next = self._began + BRIEF
         self._pending: list[Mapping[str, Any]] = [self._begin()]
@@ -165,6 +167,7 @@ class RunRecord:
             "files": len(plan) - len(plan.of(Action.REFUSE)),
             "bytes": self._bytes,
         }
+        self._wake.set()
         some = {"done": self._done, "bytes_done": self._here}
         self._pending.append({"event": "planned", **self._plan, **some})
 
@@ -189,9 +192,11 @@ class RunRecord:
     # -- what is written ---------------------------------------------------------------------
 
     def _keep_writing(self) -> None:
-        wait = 0.0 if self._is_task else BRIEF
-        while not self._over.wait(wait or self._beat()):
-            wait = 0.0
+        if not self._is_task and self._over.wait(BRIEF):
+            return
+        while not self._over.is_set():
+            self._wake.wait(self._beat())
+            self._wake.clear()
             with self._lock:
                 if not self._over.is_set():
                     self._write()
@@ -269,6 +274,7 @@ class RunRecord:
         if self._over.is_set():
             return
         self._over.set()
+        self._wake.set()
         with self._lock:
             if self._fd is None and not self._is_task:
                 return
