@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -41,7 +42,9 @@ GET = f"neurofetch get {URL} --data-dir data"
 
 @pytest.fixture
 def s3():
+    """A server that hands no more to the network than is read: what it sent, came."""
     with S3Server({"openneuro.org": OBJECTS}) as server:
+        server._tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)
         yield server
 
 
