@@ -104,6 +104,26 @@ print(json.dumps([*seconds, peak, shape, total]))
 """
 
 
+_POOLS = {
+    "1 thread": "sub.build_store(n_jobs=1)",
+    "2 threads": "sub.build_store(n_jobs=2)",
+    "1 process": "in_pool(1)",
+    "2 processes": "in_pool(2)",
+}
+_STORES = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from laion_fmri.subject import load_subject
+sub = load_subject("01", data_dir=root)
+sub.remove_store()
+def in_pool(count):
+    with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+        sub.build_store(executor=pool)
+timed(lambda: {call})
+sub.remove_store()
+"""
+
+
 class Sample(NamedTuple):
     """One run: wall and processor seconds, peak megabytes, shape and sum of the result."""
 
@@ -119,14 +139,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--volumes", type=int, default=VOLUMES)
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--stores", action="store_true", help="only build stores of four sessions")
     arguments, _ = parser.parse_known_args()
     root = _session(arguments.volumes)
+    if arguments.stores:
+        _report_stores(root, arguments.repeats)
+        return
     samples: dict[str, list[Sample]] = {name: [] for name in _WAYS}
     for _ in range(arguments.repeats):
         shutil.rmtree(root / ".laion_fmri", ignore_errors=True)
         for name in _order():
             samples[name].append(_run(root, _WAYS[name]))
     _report(samples, root)
+
+
+def _report_stores(root: Path, repeats: int) -> None:
+    """Build the stores of four equal sessions in threads and in processes, in turn."""
+    for number in (2, 3, 4):
+        for name in (BETAS, TRIALS):
+            path = root / name.replace("ses-01", f"ses-{number:02}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.hardlink_to(root / name)
+    samples: dict[str, list[Sample]] = {name: [] for name in _POOLS}
+    for _ in range(repeats):
+        for name, call in _POOLS.items():
+            samples[name].append(_run(root, _STORES.format(call=call)))
+    one = _median(samples["1 thread"], "seconds")
+    print(f"stores of 4 sessions of {root.name}; processes have started anew, numpy and all")
+    for name, runs in samples.items():
+        seconds = _median(runs, "seconds")
+        print(f"  {name:<14}{seconds:>8.2f} s   {one / seconds:.2f} times as fast as 1 thread")
 
 
 def _order() -> list[str]:

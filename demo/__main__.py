@@ -8,7 +8,7 @@ import time
 
 from demo._stage import HERE, Stage, heading, say
 
-ACTS = ("laion", "neurovault", "loader", "public", "bids", "openneuro", "elsewhere")
+ACTS = ("laion", "neurovault", "loader", "public", "bids", "openneuro", "elsewhere", "cluster")
 
 
 def main() -> None:

@@ -49,6 +49,9 @@ class WireServer:
         Tracebacks of the server's own errors; leaving the context raises when there are any.
     """
 
+    listens = "127.0.0.1"
+    """The address; another one for clients in network namespaces of their own."""
+
     def __init__(self, *, latency: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
         self.latency = latency
         self.log: list[Request] = []
@@ -160,7 +163,7 @@ class _Tcp(socketserver.ThreadingTCPServer):
         self._tls = tls
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Connection)
+        super().__init__((owner.listens, 0), _Connection)
 
     def get_request(self) -> tuple[socket.socket, object]:
         connection, address = super().get_request()

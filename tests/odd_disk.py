@@ -174,10 +174,12 @@ class Disk:
             self.numbers[self.paths[number]] = number
         return b""
 
+    def names(self, folder, offset, size):
+        return self.rows([".", "..", *sorted(os.listdir(folder))], offset, size)
+
     @staticmethod
-    def names(folder, offset, size):
+    def rows(rows, offset, size):
         out = b""
-        rows = [".", "..", *sorted(os.listdir(folder))]
         for number, name in enumerate(rows[offset:], offset + 1):
             raw = os.fsencode(name)
             row = struct.pack("<QQII", 1 << 40, number, len(raw), 0) + raw
@@ -188,14 +190,14 @@ class Disk:
         return out
 
 
-def serve(where, backing, how):
+def serve(where, backing, how, kind=Disk):
     """Mount the disk, and answer until it is unmounted."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
     if libc.mount(b"odd", os.fsencode(where), b"fuse.odd", 0, options):
         sys.exit(f"mount: {os.strerror(ctypes.get_errno())}")
-    disk = Disk(backing, **how)
+    disk = kind(backing, **how)
     print("mounted", flush=True)
     while True:
         try:

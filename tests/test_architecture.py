@@ -23,6 +23,7 @@ LAZY = {
     "neurofetch",
     "laion_fmri",
     "neurofetch.neurovault",
+    "neurofetch.index",
     "neurofetch.openneuro",
     "laion_fmri.loader.torch_dataset",
 }

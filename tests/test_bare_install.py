@@ -20,7 +20,7 @@ from tests.faces import LICENSE, make_s3
 REPO = Path(__file__).resolve().parent.parent
 EXTRAS = (
     "numpy", "pandas", "scipy", "sklearn", "duckdb", "nibabel", "isal", "nilearn", "zarr", "dask",
-    "xarray", "matplotlib", "torch", "h5py", "PIL", "joblib",
+    "xarray", "matplotlib", "torch", "h5py", "PIL", "joblib", "pyarrow",
 )  # fmt: skip
 _BLOCK = """
 import sys
@@ -177,6 +177,7 @@ CALLS = {
     "neurovault.search('map')": "neurovault",
     "neurovault.catalogue().ids('map')": "neurovault",
     "neurovault.catalogue().update(images=[])": "neurovault",
+    "__import__('neurofetch.index').index.index()": "index",
     "__import__('laion_fmri.subject')": "loader",
     "__import__('laion_fmri.group')": "loader",
     "__import__('laion_fmri.io')": "loader",
@@ -248,6 +249,7 @@ def test_one_library_alone_that_is_missing_is_named_with_its_extra(bare, call, l
         ("neurofetch._cli", "neurovault search map --update", "neurovault"),
         ("neurofetch._cli", "neurovault fetch --collection 7 --resample", "resample"),
         ("neurofetch._cli", "neurovault fetch --collection 7 --resample --dry-run", "resample"),
+        ("neurofetch._cli", "index", "index"),
         ("laion_fmri.cli.main", "show --subject 03 --session 01 --out x.png", "plot"),
     ],
 )

@@ -30,7 +30,8 @@ PREAMBLES = {
 """What the words around the examples of a page set up."""
 
 OF_OTHERS = re.compile(
-    r'"(fsspec|h5py|mne)".*(missing library stubs|could not be resolved)'
+    r'"(fsspec|h5py|mne|dask\.distributed)".*(missing library stubs|could not be resolved)'
+    r'|Call to untyped function "(LocalCluster|Client|gather|compute|close)"'  # of Dask
     r'|stub for module named "mne"|running_mypy.html#missing-imports'
 )
 """What is said of libraries of others that ship no types, or need not be installed."""

@@ -17,6 +17,7 @@ from laion_fmri.info import info
 from laion_fmri.subject import load_subject
 from laion_fmri.verify import verify as verify_laion
 from neurofetch.errors import NeurofetchError, UnknownValueError, UsageError
+from neurofetch.index import index
 from neurofetch.neurovault import fetch_neurovault, fetch_neurovault_ids
 from neurofetch.neurovault import verify as verify_neurovault
 from neurofetch.planning.globs import meant_glob
@@ -69,6 +70,7 @@ CALLS = {
     "plan": lambda where: neurofetch.plan(URL, where),
     "verify": neurofetch.verify,
     "clean": clean,
+    "index": index,
     "download": lambda where: download("03", data_dir=where, progress="none"),
     "dry run": lambda where: download("03", data_dir=where, dry_run=True),
     "info": lambda where: info("03", data_dir=where),
@@ -96,6 +98,8 @@ COMMANDS = (
     "neurofetch verify",
     "neurofetch verify --data-dir",
     "neurofetch clean",
+    "neurofetch index",
+    "neurofetch index --data-dir",
     "neurofetch neurovault fetch --collection 7 --data-dir",
     "neurofetch neurovault verify --data-dir",
     "laion-fmri download --sub 03 --data-dir",

@@ -50,6 +50,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SUFFIXES",
     "SUFFIXES_OF",
+    "VALUES_OF",
     "Association",
 ]
 
@@ -103,6 +104,16 @@ def text() -> str:
             "LABEL_ENTITIES",
             (entity["name"] for entity in entities if entity["format"] == "label"),
             "Their values are letters and digits.",
+        ),
+        _mapping(
+            "VALUES_OF",
+            "frozenset[str]",
+            (
+                f'"{entity["name"]}": frozenset({{{_listed(entity["enum"])}}})'
+                for entity in entities
+                if "enum" in entity
+            ),
+            "Per entity that has but a few values, these.",
         ),
         _set("RAW_ENTITIES", _entities_in(rules["raw"], schema), "Those in names of raw data."),
         _set(

@@ -1,12 +1,14 @@
-"""The data directory: one setting for each user, and one variable that overrides it.
+"""The data directory and the folder for beta stores: settings, and variables that override them.
 
 The setting is stored in ``$XDG_CONFIG_HOME/laion_fmri/config.json`` (by default
 ``~/.config/laion_fmri/config.json``) as ``{"data_dir": …}``, which the public package of this name
-reads and writes too. ``LAION_FMRI_DATA_DIR`` overrides it.
+reads and writes too; ``"store_dir"`` in it is ours. ``LAION_FMRI_DATA_DIR`` and
+``LAION_FMRI_STORE_DIR`` override them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
@@ -23,14 +25,18 @@ __all__ = [
     "DataDir",
     "DataDirNotSetError",
     "chosen_directory",
+    "chosen_store_dir",
     "config_path",
     "data_directory",
     "dataset_initialize",
     "get_data_dir",
     "set_data_dir",
+    "set_store_dir",
+    "stores_of",
 ]
 
 _VARIABLE = "LAION_FMRI_DATA_DIR"
+_STORES = "LAION_FMRI_STORE_DIR"
 
 
 class DataDir(str):
@@ -181,6 +187,98 @@ def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
             "mounted? Choose another with laion_fmri.config.dataset_initialize(DIR)."
         )
     return root
+
+
+def set_store_dir(path: str | os.PathLike[str] | None) -> None:
+    """Choose the folder for beta stores, for now and for later.
+
+    Parameters
+    ----------
+    path : str, os.PathLike or None
+        It is stored as an absolute path, and made when a store is built. None: stores lie in the
+        data directory again.
+
+    Raises
+    ------
+    DestinationError
+        If something else than a directory is in its place.
+    UsageError
+        If it is empty, or no path.
+
+    Warns
+    -----
+    UserWarning
+        If ``LAION_FMRI_STORE_DIR`` names another folder, which is then used.
+    """
+    kept = {name: value for name, value in _read().items() if name != "store_dir"}
+    chosen = None if path is None else _checked_store_dir(path, "store_dir")
+    _write(kept if chosen is None else {**kept, "store_dir": str(chosen)})
+    override = os.environ.get(_STORES)
+    if override and (chosen is None or given_path(override) != chosen):
+        msg = f"{_STORES}={override} has priority over this choice. To use it, unset the variable."
+        warnings.warn(msg, UserWarning, stacklevel=2)
+
+
+def chosen_store_dir(store_dir: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return the folder for beta stores, or None where they lie in their data directories.
+
+    Parameters
+    ----------
+    store_dir : str or path, optional
+        By default what ``LAION_FMRI_STORE_DIR`` names, else what `set_store_dir` chose. A variable
+        that is empty counts as not set.
+
+    Raises
+    ------
+    DestinationError
+        If something else than a directory is in its place, or in that of a folder above it.
+    UsageError
+        If it is empty, or no path.
+    """
+    if store_dir is not None:
+        return _checked_store_dir(store_dir, "store_dir")
+    if named := os.environ.get(_STORES):
+        return _checked_store_dir(named, _STORES)
+    kept = _kept_store_dir()
+    if not kept:
+        return None
+    return _checked_store_dir(kept, f"store_dir of {config_path()}")
+
+
+def stores_of(data_dir: str | os.PathLike[str], store_dir: Path | None) -> Path:
+    """Return the folder with the beta stores of a data directory, whether it exists or not.
+
+    Parameters
+    ----------
+    data_dir : path
+    store_dir : pathlib.Path or None
+        From `chosen_store_dir`. Each data directory has a folder of its own in it, whose name ends
+        with a hash of the whole path, so that no two share stores.
+    """
+    if store_dir is None:
+        return Path(data_dir) / ".laion_fmri" / "store"
+    real = os.path.realpath(data_dir)
+    which = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    return store_dir / f"{Path(real).name}-{which}"
+
+
+def _kept_store_dir() -> object:
+    try:
+        return _read().get("store_dir")
+    except ConfigError as error:
+        if isinstance(error.__cause__, PermissionError):  # another user's: it chose nothing for us
+            return None
+        raise
+
+
+def _checked_store_dir(given: object, said: str) -> Path:
+    path = given_path(given, f"the store directory ({said})")
+    there = next((one for one in (path, *path.parents) if os.path.lexists(one)), path)
+    if not os.path.isdir(there):
+        what = "the store directory" if there == path else f"{there}, above the store directory,"
+        msg = f"{what} is no directory: {path} ({said}). Nothing was done. Choose a directory."
+        raise DestinationError(msg)
+    return path
 
 
 def _read() -> dict[str, Any]:

@@ -129,6 +129,7 @@ class _Who(TypedDict, total=False):
 
     executor: object
     workers: int | None
+    client: object
 
 
 class _Keywords(_Common, _Who, total=False):
@@ -257,6 +258,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
     mirrors: Places = None,
     executor: object = None,
     workers: int | None = None,
+    client: object = None,
     progress: str | bool | Callable[[Event], None] | None = None,
     accept_license: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
@@ -328,6 +330,8 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         `neurofetch.get`.
     workers : int, optional
         Tasks at once, at most; by default as many as `executor` says that it runs, else 8.
+    client : distributed.Client, optional
+        Of a Dask cluster, in place of `executor`, as of `neurofetch.get`.
     progress : {"auto", "bar", "lines", "json", "none"}, bool or callable, optional
         How to show progress; a callable gets every event.
     accept_license : str, optional
@@ -407,6 +411,7 @@ def download(  # noqa: PLR0917 - the order of arguments is documented
         "mirrors": mirrors,
         "executor": executor,
         "workers": workers,
+        "client": client,
         "progress": progress,
         "overwrite": overwrite,
         "verify": verify,
@@ -428,7 +433,8 @@ def _fetch(
     labels = labels_of(subject)
     given = {name: value for name, value in extras._asdict().items() if name != "embeddings"}
     check_switches(**{f"include_{name}": value for name, value in given.items()})
-    crew = crew_of(how.pop("executor", None), how.pop("workers", None))
+    who = (how.pop("executor", None), how.pop("workers", None), how.pop("client", None))
+    crew = crew_of(*who)
     run = cast("_Run", how)
     settings = RunSettings.checked(**run, crew=crew, stacklevel=5)  # past `also_named`
     root = chosen_directory(data_dir)
@@ -496,8 +502,8 @@ def download_raw(  # noqa: PLR0917 - the public package's order
         As there.
     **how
         ``dry_run``, ``verify``, ``overwrite``, ``mix``, ``shard``, ``limit_rate``,
-        ``patience``, ``offline``, ``mirrors``, ``executor``, ``workers`` and ``progress``, as
-        there.
+        ``patience``, ``offline``, ``mirrors``, ``executor``, ``workers``, ``client`` and
+        ``progress``, as there.
 
     Returns
     -------

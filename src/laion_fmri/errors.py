@@ -7,6 +7,8 @@ errors can be imported from one place. Servers, disks and wrong arguments raise 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from neurofetch.errors import (
     NeurofetchError,
     NothingMatchedError,
@@ -16,6 +18,9 @@ from neurofetch.errors import (
     VerificationError,
 )
 from neurofetch.model import IncompleteError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AccessError",
@@ -33,6 +38,7 @@ __all__ = [
     "NotFiniteError",
     "NotInBucketError",
     "StimuliNotDownloadedError",
+    "StoreBuildError",
     "SubjectNotFoundError",
     "TermsNotAcceptedError",
     "TermsOutdatedError",
@@ -45,6 +51,40 @@ __all__ = [
 
 class DataDirNotSetError(NeurofetchError, RuntimeError):
     """No data directory was chosen yet."""
+
+
+class StoreBuildError(NeurofetchError, OSError):
+    """Sessions have no beta store, though one was to be built.
+
+    Parameters
+    ----------
+    message : str
+    problems : dict of str to Exception
+        Why, by session (``"sub-03, ses-02"``).
+    """
+
+    def __init__(self, message: str, problems: Mapping[str, Exception] | None = None) -> None:
+        super().__init__(message)
+        self.problems: dict[str, Exception] = dict(problems or {})
+        numbers = {getattr(one, "errno", None) for one in self.problems.values()}
+        if len(numbers) == 1:  # such as "no space left", of all of them
+            self.errno = numbers.pop()
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[StoreBuildError], tuple[str, dict[str, Exception]]]:
+        return (type(self), (str(self), self.problems))
+
+    @classmethod
+    def of(cls, problems: Sequence[tuple[str, Exception]], total: int) -> StoreBuildError:
+        """Return one error for several sessions; each reason is told once."""
+        whose: dict[str, list[str]] = {}
+        for name, problem in problems:
+            whose.setdefault(str(problem), []).append(name)
+        lines = [f"{len(problems)} of {total} sessions have no beta store; the others are built."]
+        lines += [f"  {'; '.join(names)}: {reason}" for reason, names in whose.items()]
+        return cls("\n".join(lines), dict(problems))
 
 
 class DataNotFoundError(NeurofetchError, FileNotFoundError):

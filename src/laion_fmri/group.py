@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 from laion_fmri._names import also_named
 from laion_fmri.config import data_directory
 from laion_fmri.loader.layout import Layout, how_to_get, subjects_on_disk
 from laion_fmri.loader.masks import MASK_SOURCE
+from laion_fmri.loader.store_tasks import build_stores
 from laion_fmri.stimuli import Stimuli
 from laion_fmri.subject import Subject, load_subject
 from neurofetch.engine import items_of
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pandas as pd
+    import xarray as xr
     from numpy.typing import NDArray
+
+    from laion_fmri.loader.store_tasks import Executor, Progress
 
     Floats = NDArray[np.float32]
     Rois = str | Iterable[str] | None
@@ -34,11 +38,14 @@ if TYPE_CHECKING:
 __all__ = ["Group", "load_subjects"]
 
 
+T = TypeVar("T")
+
+
 def _full(name: str) -> str:
     return f"sub-{name.removeprefix('sub-')}"
 
 
-def _repeatable(names: Iterable[str]) -> Iterable[str]:
+def _repeatable(names: Iterable[T]) -> Iterable[T]:
     """Return names that each subject can go through: a generator would be empty after the first."""
     return list(names) if isinstance(names, Iterator) else names
 
@@ -66,6 +73,7 @@ def load_subjects(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     store: Literal["auto", "read", "off"] | None = None,
+    store_dir: str | os.PathLike[str] | None = None,
 ) -> Group:
     """Open several subjects that are on disk.
 
@@ -74,7 +82,7 @@ def load_subjects(
     subjects : list of str or "all"
         ``"sub-03"`` or ``"03"``; ``"all"``: every subject with results on disk, with a warning if
         these are not all participants of the data set.
-    data_dir, store
+    data_dir, store, store_dir
         As in `laion_fmri.subject.load_subject`.
 
     Returns
@@ -103,7 +111,9 @@ def load_subjects(
                 f"No subject is in {root}. This brings them all:\n{how_to_get(root, 'all')}"
             )
         _warn_of_absent(root, names)
-    return Group([load_subject(name, data_dir=root, store=store) for name in names])
+    return Group(
+        [load_subject(name, data_dir=root, store=store, store_dir=store_dir) for name in names]
+    )
 
 
 def _warn_of_absent(root: Path, here: Sequence[str]) -> None:
@@ -299,6 +309,52 @@ class Group:
             return {name: subject.get_trial_info(session) for name, subject in self}
         sessions = _repeatable(session)
         return {name: subject.get_trial_info(sessions) for name, subject in self}
+
+    @property
+    def betas(self) -> dict[str, xr.DataArray]:
+        """`Subject.betas` of each subject: a lazy array each, since their voxels are others.
+
+        ``dask.compute(...)`` of something of each of them reads all subjects at once.
+        """
+        return {name: subject.betas for name, subject in self}
+
+    @also_named(ses="session")
+    def build_store(
+        self,
+        session: str | int | Iterable[str | int] | None = None,
+        *,
+        n_jobs: int | None = None,
+        executor: Executor | None = None,
+        mask_source: Source = MASK_SOURCE,
+        progress: Progress | None = None,
+    ) -> dict[str, Path]:
+        """Build the beta stores of all subjects: a task for each session, the largest first.
+
+        Parameters
+        ----------
+        session : str or list of str, optional
+            Default: every session of each whose betas are on disk.
+        n_jobs, executor, mask_source, progress
+            As in `Subject.build_store`.
+
+        Returns
+        -------
+        dict of str to pathlib.Path
+            The store of each subject.
+
+        Raises
+        ------
+        StoreBuildError, BadDataError, OSError
+            As `Subject.build_store`, over all subjects.
+        """
+        named = _repeatable(session) if isinstance(session, Iterator) else session
+        sessions = [
+            one for _, subject in self for one in subject.store.sessions(named, mask_source)
+        ]
+        if not sessions:
+            raise ValueError("No session to build a store for: no betas are on disk.")
+        build_stores(sessions, n_jobs, executor, progress)
+        return {name: subject.store.path for name, subject in self}
 
     def get_shared_stimulus_metadata(self) -> pd.DataFrame:
         """Return the rows of the table of stimuli that all subjects saw, counted anew from 0.

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from laion_fmri._dataset import BETAS, HELD_OUT, OLD_ROIS, ROIS, Extras
 from laion_fmri._names import also_named
-from laion_fmri.config import DataDirNotSetError, chosen_directory
+from laion_fmri.config import (
+    DataDirNotSetError,
+    chosen_directory,
+    chosen_store_dir,
+    stores_of,
+)
 from laion_fmri.download import Subjects, fetcher_for, labels_of, listed, subjects_of
 from neurofetch.console import size, table
 from neurofetch.engine import RunSettings, make_selection, parse_entities, query
@@ -67,11 +72,14 @@ class Info:
     data_dir : str or None
         None where none was chosen yet.
     subjects : tuple of SubjectInfo
+    store_dir : str or None
+        The folder with the beta stores of the data directory, whether there are any or not.
     """
 
     bucket: str
     data_dir: str | None
     subjects: tuple[SubjectInfo, ...]
+    store_dir: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the values for JSON, in the words of ``docs/json.md``."""
@@ -120,7 +128,8 @@ def info(
         found: list[str] = []
         plan = fetcher.prepare(lambda: _everything(fetcher, subjects, found), settings)
         name = fetcher.source.name
-    return Info(name, named, tuple(_subject(label, plan) for label in found))
+    stores = None if named is None else str(stores_of(named, chosen_store_dir()))
+    return Info(name, named, tuple(_subject(label, plan) for label in found), stores)
 
 
 def _everything(fetcher: Fetcher, subjects: Sequence[str], found: list[str]) -> Selection:
@@ -225,8 +234,9 @@ def info_text(found: Info, *, details: bool) -> str:
     where = found.data_dir or "none yet; choose one: laion-fmri config --data-dir DIR"
     if found.data_dir and not Path(found.data_dir).is_dir():
         where += " (it does not exist; choose another: laion-fmri config --data-dir DIR)"
-    pieces = [f"LAION-fMRI at {found.bucket}", f"data directory: {where}", ""]
-    pieces.append(table(rows, right=(1, 2, 3, 4, 5)))
+    pieces = [f"LAION-fMRI at {found.bucket}", f"data directory: {where}"]
+    pieces += [f"beta stores: {found.store_dir}"] if found.store_dir else []
+    pieces += ["", table(rows, right=(1, 2, 3, 4, 5))]
     if details:
         pieces += [_details(one) for one in found.subjects]
     return "\n".join(pieces)

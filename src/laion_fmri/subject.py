@@ -18,7 +18,7 @@ import numpy as np
 from laion_fmri import templates
 from laion_fmri._names import also_named
 from laion_fmri.brain import volume_image, write_image
-from laion_fmri.config import data_directory
+from laion_fmri.config import chosen_directory, data_directory
 from laion_fmri.errors import DataNotDownloadedError
 from laion_fmri.loader.betas import BetaStore, checked_nan
 from laion_fmri.loader.events import read_events
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from laion_fmri.loader.layout import SessionName
     from laion_fmri.loader.masks import MaskSource
     from laion_fmri.loader.rois import RoiQuery
+    from laion_fmri.loader.store_tasks import Executor, Progress
     from laion_fmri.loader.trials import StimulusKind
 
     Floats = NDArray[np.float32]
@@ -74,6 +75,7 @@ def load_subject(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     store: StoreMode | None = None,
+    store_dir: str | os.PathLike[str] | None = None,
 ) -> Subject:
     """Open a subject that is on disk.
 
@@ -88,6 +90,11 @@ def load_subject(
         on the first call that asks for a part of the brain, ``"read"`` uses a store that exists,
         ``"off"`` always reads the files. Default: the environment variable ``LAION_FMRI_STORE``,
         else ``"auto"``.
+    store_dir : str or path, optional
+        A folder for beta stores outside of the data directory, which then is only read; each data
+        directory has a folder of its own in it. Default: the environment variable
+        ``LAION_FMRI_STORE_DIR``, else what `laion_fmri.config.set_store_dir` chose, else stores
+        lie in the data directory.
 
     Returns
     -------
@@ -101,6 +108,8 @@ def load_subject(
         If nothing of the subject is on disk.
     DataDirNotSetError
         If no data directory is given or configured.
+    DestinationError
+        If something else than a directory is in the place of `store_dir`.
     MissingExtraError
         If what reads the files is not installed: ``pip install 'neurofetch[loader]'``.
     """
@@ -110,13 +119,13 @@ def load_subject(
     if not layout.exists():
         subjects = subjects_on_disk(root)
         if len(meant := twins_of(layout.subject, subjects)) == 1:  # 3 is sub-03
-            return Subject(meant[0], root, store=store)
+            return Subject(meant[0], root, store=store, store_dir=store_dir)
         here = ", ".join(subjects) or "none"
         raise DataNotDownloadedError(
             f"Nothing of {layout.subject} is in {root}. Subjects here: {here}. This brings it:\n"
             f"{how_to_get(root, layout.subject)}"
         )
-    return Subject(layout.subject, root, store=store)
+    return Subject(layout.subject, root, store=store, store_dir=store_dir)
 
 
 def _need_libraries() -> None:
@@ -137,7 +146,7 @@ class Subject(WithStimuli):
     subject_id : str
         Full form, ``"sub-03"``.
     data_dir : str or path
-    store : {"auto", "read", "off"}, optional
+    store, store_dir
         See `load_subject`, which also checks that the subject is there.
 
     Attributes
@@ -154,10 +163,12 @@ class Subject(WithStimuli):
         data_dir: str | os.PathLike[str],
         *,
         store: StoreMode | None = None,
+        store_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         _need_libraries()
-        self.layout: Layout = Layout(Path(data_dir), subject_id)
-        self.store: BetaStore = BetaStore(self.layout, store)
+        # The whole path: another process may have another current directory.
+        self.layout: Layout = Layout(chosen_directory(data_dir), subject_id)
+        self.store: BetaStore = BetaStore(self.layout, store, store_dir)
 
     def __repr__(self) -> str:
         return (
@@ -736,7 +747,9 @@ class Subject(WithStimuli):
         session: SessionName | Iterable[SessionName] | None = None,
         *,
         n_jobs: int | None = None,
+        executor: Executor | None = None,
         mask_source: MaskSource = MASK_SOURCE,
+        progress: Progress | None = None,
     ) -> Path:
         """Build the beta store of sessions; those that are up to date are left as they are.
 
@@ -747,18 +760,38 @@ class Subject(WithStimuli):
         n_jobs : int, optional
             How many sessions at a time, each with about 60 MB of memory; default: one per
             processor, at most 4.
+        executor : object with ``submit``, optional
+            Runs a task for each session, the largest first, in place of threads here: a
+            `concurrent.futures.ProcessPoolExecutor`, Dask's ``client.get_executor(pure=False)``,
+            one of submitit, and others of the kind. Its workers need the same paths.
         mask_source : {"anatomical", "rsquare"}
             Each brain mask has a store of its own.
+        progress : callable, optional
+            Takes the name of a session that has ended, how many have, and of how many.
 
         Returns
         -------
         pathlib.Path
             The store: a Zarr v3 group with one group per session, which holds ``betas`` (trial,
             voxel) and ``voxel`` (position in the C-order ravel of the grid). It can be removed
-            without any loss. The environment variable ``LAION_FMRI_STORE_DIR`` names a folder for
-            stores outside of the data directory.
+            without any loss. `load_subject` takes a folder for stores outside of the data
+            directory.
+
+        Raises
+        ------
+        StoreBuildError
+            If several sessions have no store in the end (an `OSError`; ``problems`` has the
+            reasons), or tasks were lost with their workers. If one has none: `BadDataError` where
+            its file is damaged, `OSError` where the disk is full or may not be written. The others
+            are built, and stay: another call takes what is missing.
         """
-        return self.store.build(session, n_jobs=n_jobs, mask_source=mask_source)
+        return self.store.build(
+            session,
+            n_jobs=n_jobs,
+            executor=executor,
+            mask_source=mask_source,
+            progress=progress,
+        )
 
     def remove_store(self) -> bool:
         """Remove the beta store; False where there is none."""

@@ -257,6 +257,7 @@ def get(
     mirrors: Places = None,
     executor: object = None,
     workers: int | None = None,
+    client: object = None,
     **entities: Values,
 ) -> Report:
     """Fetch files of a BIDS bucket, verified; what is here already is not fetched again.
@@ -283,6 +284,8 @@ def get(
         connections are those of all tasks together.
     workers : int, optional
         Tasks at once, at most; by default as many as `executor` says that it runs, else 8.
+    client : distributed.Client, optional
+        Of a Dask cluster, in place of `executor`: its workers fetch. Needs ``neurofetch[dask]``.
 
     Returns
     -------
@@ -331,7 +334,7 @@ def get(
         offline=offline,
         mirrors=mirrors,
         update=update,
-        crew=crew_of(executor, workers),
+        crew=crew_of(executor, workers, client),
     )
     asked = _asked(url, region, access, bare=bare)
     root = _root(dest, data_dir, asked.folder, target_dir)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch import console
 from neurofetch.console import ExitCode
+from neurofetch.index._cli import add_index
 from neurofetch.jobs import add_slurm, add_status, submitted, wrong_jobs
 from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock, what_is_missing
 from neurofetch.neurovault._cli import add_neurovault
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_clean(commands)
     add_status(commands, "neurofetch")
     add_lock(commands, _FILTERS, _ENTITIES, _UNLISTED)
+    add_index(commands)
     add_neurovault(commands)
     add_openneuro(commands)
     return parser

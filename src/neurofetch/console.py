@@ -56,7 +56,13 @@ from neurofetch.display.flags import (
 from neurofetch.display.outlet import outlet
 from neurofetch.display.text import size, table
 from neurofetch.display.width import WIDTH
-from neurofetch.errors import NeurofetchError, OutputError, SelectionWarning, ServerError
+from neurofetch.errors import (
+    NeurofetchError,
+    OutputError,
+    SelectionWarning,
+    ServerError,
+    UsageError,
+)
 
 __all__ = [
     "ACCESS",
@@ -334,19 +340,63 @@ class Narrator:
 
 @contextlib.contextmanager
 def crew(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Give the keywords for who fetches, as the flags say: nobody else, or a pool of processes.
+    """Give the keywords for who fetches, as the flags and the environment say.
+
+    That is nobody else, a pool of processes, or the workers of a Dask cluster.
 
     Parameters
     ----------
     arguments : argparse.Namespace
-    """
-    if arguments.workers is None or arguments.dry_run:
-        yield {}
-        return
-    from neurofetch.cluster.pool import Processes  # noqa: PLC0415 - few runs need it
 
-    with Processes(arguments.workers) as executor:
-        yield {"executor": executor}
+    Raises
+    ------
+    UsageError
+        If the flags exclude each other, or one is no address.
+    MissingExtraError
+        If Dask is needed and not installed.
+    UnreachableError
+        If no scheduler answers.
+    """
+    scheduler = _scheduler(arguments)
+    if arguments.dry_run or (scheduler is None and arguments.workers is None):
+        yield {}
+    elif scheduler is not None:
+        from neurofetch.cluster.dask import connected  # noqa: PLC0415 - few runs need it
+
+        with connected(scheduler) as client:
+            yield {"client": client}
+    else:
+        from neurofetch.cluster.pool import Processes  # noqa: PLC0415 - few runs need it
+
+        with Processes(arguments.workers) as executor:
+            yield {"executor": executor}
+
+
+def _scheduler(arguments: argparse.Namespace) -> str | None:
+    """Return the address of the Dask scheduler that is to be used; None for none.
+
+    What the flags say goes before the environment.
+
+    Raises
+    ------
+    UsageError
+    """
+    given = vars(arguments)
+    named = given.get("scheduler")
+    others = [name for name in ("workers", "shard", "slurm") if given.get(name) is not None]
+    if named is None and (others or not os.environ.get("DASK_SCHEDULER_ADDRESS")):
+        return None
+    from neurofetch.cluster.address import (  # noqa: PLC0415 - few runs need it
+        checked_address,
+        scheduler_from_environment,
+    )
+
+    if named is None:
+        return scheduler_from_environment()
+    if others:
+        msg = f"--scheduler says who fetches, and so does --{others[0]}. Nothing was done. Leave"
+        raise UsageError(f"{msg} one out.")
+    return checked_address(named)
 
 
 def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace) -> ExitCode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 __all__ = [
     "CacheWarning",
@@ -83,6 +84,12 @@ class NeurofetchError(Exception):
         ├── FaultError (RuntimeError)            a fault of this program: please report it
         └── InterruptedTransferError (RuntimeError)  stopped on request; partials are kept
     """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As inherited, but said here: what pickles exceptions for Dask (tblib) takes one without it
+        # for an exception that cannot be made by its arguments.
+        reduced: Any = super().__reduce__()
+        return tuple(reduced)
 
 
 class UsageError(NeurofetchError, ValueError):

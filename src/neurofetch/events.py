@@ -18,6 +18,7 @@ __all__ = [
     "Listing",
     "NetworkAway",
     "NetworkBack",
+    "NoWorkers",
     "Planned",
     "Progress",
     "Retrying",
@@ -183,6 +184,25 @@ class NetworkBack:
 
 
 @dataclass(frozen=True, slots=True)
+class NoWorkers:
+    """A cluster that is to fetch has no workers, and the run waits for one: now and then.
+
+    Parameters
+    ----------
+    scheduler : str
+        Its address.
+    seconds : float
+        Since when it has none.
+    over : bool
+        Whether there is one now.
+    """
+
+    scheduler: str
+    seconds: float
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The transfer is over."""
 
@@ -199,6 +219,7 @@ Event = (
     | Waiting
     | NetworkAway
     | NetworkBack
+    | NoWorkers
     | Finished
 )
 Listener = Callable[[Event], None]

@@ -15,7 +15,16 @@ from neurofetch.errors import MissingExtraError
 __all__ = ["EXTRAS", "Extra", "is_installed", "need"]
 
 Extra = Literal[
-    "neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec"
+    "neurovault",
+    "loader",
+    "plot",
+    "resample",
+    "stimuli",
+    "template",
+    "torch",
+    "fsspec",
+    "dask",
+    "index",
 ]
 
 EXTRAS: dict[Extra, tuple[str, ...]] = {
@@ -27,6 +36,8 @@ EXTRAS: dict[Extra, tuple[str, ...]] = {
     "template": ("nibabel", "nilearn", "nitransforms", "templateflow"),
     "torch": ("torch", "h5py", "PIL"),
     "fsspec": ("fsspec",),
+    "dask": ("distributed",),
+    "index": ("pyarrow",),
 }
 """What the calls of each extra import, by the names that `import` takes."""
 
@@ -38,7 +49,8 @@ def need(what: str, extra: Extra, *libraries: str) -> None:
     ----------
     what : str
         What needs them, as the message begins: ``"resample=True"``.
-    extra : {"neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec"}
+    extra : {"neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec", \
+"dask", "index"}
         The extra that brings them.
     *libraries : str
         Those that this call needs; by default all that calls of the extra do.

@@ -217,8 +217,8 @@ class RunSettings:
         offline = network.offline if offline is None else offline
         check_switches(offline=offline)
         if crew is not None and shard is not None:
-            msg = "shard= is for jobs that are started one by one, and executor= splits the plan by"
-            raise UsageError(f"{msg} itself. Nothing was done. Leave one out.")
+            msg = "shard= is for jobs that are started one by one; executor= and client= split the"
+            raise UsageError(f"{msg} plan themselves. Nothing was done. Leave one out.")
         return cls(
             options=Options(n_jobs=checked_jobs(n_jobs, stacklevel + 1)),
             network=replace(network, limit_rate=limit_rate, patience=patience, offline=offline),

@@ -46,6 +46,7 @@ __all__ = [
     "VerificationLevel",
     "Want",
     "names_in",
+    "same_time",
 ]
 
 STATE_FOLDERS = (".neurofetch", ".laion_fmri")
@@ -926,8 +927,33 @@ class LocalFile:
     def touched(self) -> bool:
         """Whether the file changed since its receipt was written."""
         return self.receipt is not None and (
-            self.receipt.mtime_ns != self.mtime_ns or self.receipt.size != self.size
+            self.receipt.size != self.size or not same_time(self.receipt.mtime_ns, self.mtime_ns)
         )
+
+
+_STEPS = (2 * 10**9, 10**9, 10**7, 10**6, 10**3, 100)
+"""Nanoseconds: the steps of times on disks and file servers that keep no single ones."""
+
+
+def same_time(was: int, now: int) -> bool:
+    """Whether a file has the time that it had, as far as its disk keeps times.
+
+    A file has the exact time while its host remembers it, and later the one that the disk keeps, or
+    the archive that it was copied with: rounded down. What is written later has a later time.
+
+    Parameters
+    ----------
+    was, now : int
+        Nanoseconds since the epoch.
+
+    Examples
+    --------
+    >>> same_time(1_700_000_001_234_567_890, 1_700_000_001_000_000_000)
+    True
+    >>> same_time(1_700_000_001_234_567_890, 1_700_000_001_234_567_891)
+    False
+    """
+    return was == now or any(now % step == 0 and was // step * step == now for step in _STEPS)
 
 
 @dataclass(frozen=True)

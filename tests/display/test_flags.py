@@ -92,6 +92,7 @@ AT_DISK = {
     "neurofetch status",
     "laion-fmri status",
     "neurofetch lock",
+    "neurofetch index",
     "neurofetch neurovault fetch",
     "neurofetch neurovault verify",
     "laion-fmri config",
@@ -104,6 +105,7 @@ AT_DISK = {
     "laion-fmri download-stimuli",
     "laion-fmri verify",
     "laion-fmri show",
+    "laion-fmri build-store",
 }
 
 

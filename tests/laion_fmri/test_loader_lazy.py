@@ -76,7 +76,7 @@ def test_a_directory_that_may_not_be_written_is_read_without_a_word(tmp_path, mo
     expected = naive_betas(tree)[:, naive_roi(tree, "V1", "retinotopy")]
     with pytest.warns(UserWarning, match="No beta store for sub-03, ses-01"):
         assert same(sub.get_betas("01", roi="V1"), expected)
-    with pytest.warns(UserWarning, match="No beta store for sub-03, ses-01"):
+    with pytest.warns(UserWarning, match=r"No beta store for sub-03 \(.*is no directory"):
         assert same(sub.betas[:24, :3].values, naive_betas(tree)[:, :3])
     with pytest.raises(OSError, match=r"reading works without one.*sub-03.zarr/ses-0"):
         sub.build_store()

@@ -13,7 +13,7 @@ from isal import igzip
 from nibabel import Nifti1Header, Nifti1Image
 from nibabel import save as save_image
 
-from laion_fmri.beta_store.read import store_folder
+from laion_fmri.config import stores_of
 from laion_fmri.subject import load_subject
 from testbed.s3 import S3Server
 from tests.loader_tree import GLM, anatomical_path
@@ -102,7 +102,7 @@ def test_peak_memory_is_the_result_and_less_than_100_mb(root, store, arguments):
     assert voxels > 250_000 or "roi" in arguments
     assert result == trials * voxels * 4
     assert peak - result < 100e6, f"{(peak - result) / 1e6:.0f} MB beside the result"
-    assert store_folder(root, "sub-01").exists() == (store != "off")
+    assert (stores_of(root, None) / "sub-01.zarr").exists() == (store != "off")
 
 
 _STREAM = _WAY.replace("store=sys.argv[2])", 'store="off")').replace(

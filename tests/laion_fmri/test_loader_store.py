@@ -16,8 +16,9 @@ import xarray as xr
 import zarr
 
 from laion_fmri.beta_store.build import _write_subject, build, ensure
-from laion_fmri.beta_store.read import SessionStore, Sources, remove_store, store_folder
+from laion_fmri.beta_store.read import SessionStore, Sources, remove_store
 from laion_fmri.beta_store.zarr_layout import CHUNK_VOXELS
+from laion_fmri.config import stores_of
 from laion_fmri.errors import CorruptFileError
 from laion_fmri.volumes.masking import Voxels
 from neurofetch.model import Receipt, VerificationLevel
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 TRIALS = 11
 
 
+def store_of(data_dir: Path) -> Path:
+    return stores_of(data_dir, None) / "sub-03.zarr"
+
+
 @pytest.fixture
 def session(tmp_path: Path) -> tuple[Path, Sources, Voxels, np.ndarray]:
     """Folder, sources, brain and the betas as nibabel reads them."""
@@ -40,7 +45,7 @@ def session(tmp_path: Path) -> tuple[Path, Sources, Voxels, np.ndarray]:
     voxels = Voxels.from_mask(mask, GRID)
     assert len(voxels) > 2 * CHUNK_VOXELS
     assert len(voxels) % CHUNK_VOXELS
-    folder = store_folder(tmp_path, "sub-03") / "ses-01"
+    folder = store_of(tmp_path) / "ses-01"
     return folder, Sources(tmp_path, (betas, mean)), voxels, naive(betas, mask)
 
 
@@ -295,7 +300,7 @@ def test_what_died_processes_left_is_removed_after_a_day(session):
 
 
 def test_a_group_that_is_removed_while_it_is_named_leaves_no_draft(tmp_path):
-    group = store_folder(tmp_path, "sub-03")  # never made: as if removed just now
+    group = store_of(tmp_path)  # never made: as if removed just now
     group.parent.mkdir(parents=True)
     with pytest.raises(FileNotFoundError):
         _write_subject(group)
@@ -304,9 +309,9 @@ def test_a_group_that_is_removed_while_it_is_named_leaves_no_draft(tmp_path):
 
 def test_removal_removes_it_all(session, tmp_path):
     folder, sources, voxels, _ = session
-    assert not remove_store(tmp_path, "sub-03")
+    assert not remove_store(store_of(tmp_path))
     build(folder, sources, voxels)
-    assert remove_store(tmp_path, "sub-03")
+    assert remove_store(store_of(tmp_path))
     assert not folder.parent.exists()
     assert sources.paths[0].exists()
 

@@ -3,7 +3,7 @@
 What a user may not turn is turned here, in this process alone: how soon a silent owner counts as
 dead, how large a part is, how long an attempt waits, what the clock says.
 
-`launcher.py [--clock S] [--dump FILE] [--file-size N] [--heap N] -- ARGUMENTS OF neurofetch`
+`launcher.py [--clock S] [--dump FILE] [--file-size N] [--pace S] [--laion] -- ARGUMENTS`
 """
 
 import argparse
@@ -37,7 +37,7 @@ def defaults(function, **new):
     function.__defaults__ = tuple((known | new).values())
 
 
-def shortened():
+def shortened(pace=1.0):
     """Let a silent owner count as dead soon, wherever that is said."""
     import neurofetch.store  # noqa: PLC0415 - the clock is moved before
 
@@ -45,7 +45,7 @@ def shortened():
     for module in pkgutil.iter_modules(neurofetch.store.__path__):
         values = vars(importlib.import_module(f"neurofetch.store.{module.name}"))
         for name in values.keys() & _SHORT.keys():
-            values[name] = _SHORT[name]
+            values[name] = _SHORT[name] * pace
             found.add(name)
     assert found == _SHORT.keys(), "the constants of the heartbeat have other names now"
 
@@ -67,6 +67,8 @@ def main():
     parser.add_argument("--clock", type=float, default=0.0)
     parser.add_argument("--dump")
     parser.add_argument("--file-size", type=int)
+    parser.add_argument("--pace", type=float, default=1.0, help="how many times as long a life")
+    parser.add_argument("--laion", action="store_true", help="run laion-fmri")
     parser.add_argument("arguments", nargs="+")
     given = parser.parse_args()
     os.umask(0)  # the users of one directory are of one group
@@ -77,8 +79,12 @@ def main():
         time.time = lambda: real() + given.clock
     if given.file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (given.file_size, given.file_size))
-    shortened()
+    shortened(given.pace)
     quickened()
+    if given.laion:
+        from laion_fmri.cli import main as laion_fmri  # noqa: PLC0415
+
+        return laion_fmri(given.arguments)
     from neurofetch._cli import main as neurofetch  # noqa: PLC0415
 
     return neurofetch(given.arguments)

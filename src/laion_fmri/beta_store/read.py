@@ -1,14 +1,14 @@
 """Read the beta store: an ROI of a session in a few short reads.
 
-One Zarr v3 group per subject, ``<data_dir>/.laion_fmri/store/sub-03.zarr``, one group in it per
-session, which records the files that it was made from. A session counts as missing if these files
-have changed, or if its shard has the wrong size. The store can be removed without any loss.
+One Zarr v3 group per subject, ``sub-03.zarr`` in a folder that `laion_fmri.config.stores_of` tells,
+one group in it per session, which records the files that it was made from. A session counts as
+missing if these files have changed, or if its shard has the wrong size. The store can be removed
+without any loss.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -29,26 +29,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "SessionStore", "Sources", "remove_store", "retire", "store_folder"]
+__all__ = ["FORMAT", "SessionStore", "Sources", "remove_store", "retire"]
 
 #: Increased when the layout changes; a store with another number is built again.
 FORMAT = 1
 #: Consecutive chunks are read together up to this many bytes.
 _RUN = 8 << 20
-
-
-def store_folder(data_dir: Path, subject: str) -> Path:
-    """Return the folder of a subject's store: in the data directory, or elsewhere.
-
-    Where the environment variable ``LAION_FMRI_STORE_DIR`` names a folder, stores are in it, each
-    data directory's in a folder of its own. So they can be built for data that may only be read.
-    """
-    elsewhere = os.environ.get("LAION_FMRI_STORE_DIR")
-    if not elsewhere:
-        return data_dir / ".laion_fmri" / "store" / f"{subject}.zarr"
-    real = os.path.realpath(data_dir)
-    which = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
-    return Path(elsewhere).expanduser() / f"{Path(real).name}-{which}" / f"{subject}.zarr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +111,7 @@ class SessionStore:
         try:
             made = _attributes((folder / "zarr.json").read_bytes())
             size = (folder / "betas" / "c" / "0" / "0").stat().st_size
-        except (FileNotFoundError, NotADirectoryError, PermissionError):  # another user's
+        except OSError:  # not there, another user's, on a disk that fails: files can be read
             return None
         if made.get("format") != FORMAT or not sources.same(made.get("sources")):
             return None
@@ -263,10 +249,9 @@ def retire(folder: Path, root: Path) -> None:
     shutil.rmtree(retired, ignore_errors=True)
 
 
-def remove_store(data_dir: Path, subject: str) -> bool:
+def remove_store(folder: Path) -> bool:
     """Remove a subject's store; False where there is none."""
-    folder = store_folder(data_dir, subject)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return False
     retire(folder, folder.parent)
     return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from laion_fmri.cli.parts import add_license, add_parts
 from laion_fmri.cli.show import add_show
 from laion_fmri.cli.stimuli import add_stimuli
+from laion_fmri.cli.stores import add_stores
 from neurofetch import console
 from neurofetch.console import ExitCode
 from neurofetch.jobs import add_slurm, add_status, status, submitted, wrong_jobs
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_parts(commands)
     add_stimuli(commands)
     add_show(commands)
+    add_stores(commands)
     parser.set_defaults(handler=lambda _: _help(parser))
     return parser
 
@@ -86,10 +88,24 @@ def _add_config(commands: Commands) -> None:
     parser = commands.add_parser(
         "config",
         help="choose the data directory, or show it",
-        description="Choose the data directory, or show it. One that you choose must exist.",
-        examples=("laion-fmri config", "laion-fmri config --data-dir laion_fmri_data"),
+        description="Choose the data directory, or show it. One that you choose must exist. A "
+        "store directory is for beta stores outside of the data directory.",
+        examples=(
+            "laion-fmri config",
+            "laion-fmri config --data-dir laion_fmri_data",
+            "laion-fmri config --store-dir ~/laion_fmri_stores",
+        ),
     )
     console.add_data_dir(parser, _CONFIGURED)
+    stores = parser.add_mutually_exclusive_group()
+    stores.add_argument(
+        "--store-dir", metavar="DIR", help="the store directory; made when a store is built"
+    )
+    stores.add_argument(
+        "--no-store-dir",
+        action="store_true",
+        help="beta stores lie in the data directory again",
+    )
     console.add_output(parser)
     parser.set_defaults(handler=_config)
 
@@ -184,18 +200,38 @@ def _add_verify(commands: Commands) -> None:
 
 
 def _config(arguments: argparse.Namespace) -> int:
-    from laion_fmri.config import config_path, dataset_initialize, get_data_dir
+    from laion_fmri.config import (
+        chosen_store_dir,
+        config_path,
+        dataset_initialize,
+        get_data_dir,
+        set_store_dir,
+        stores_of,
+    )
 
+    changes = arguments.store_dir is not None or arguments.no_store_dir
+    if changes:
+        set_store_dir(arguments.store_dir)
+    if changes and arguments.data_dir is None and not arguments.json:
+        elsewhere = chosen_store_dir()
+        where = "in the data directory" if elsewhere is None else f"{elsewhere}"
+        console.remark(f"beta stores: {where} (kept in {config_path()})", arguments)
+        return ExitCode.OK
     if arguments.data_dir is not None:
         dataset_initialize(arguments.data_dir)
         chosen = os.path.abspath(os.path.expanduser(arguments.data_dir))
         console.remark(f"data directory: {chosen} (kept in {config_path()})", arguments)
     else:
         chosen = str(get_data_dir())
+    stores = str(stores_of(chosen, elsewhere := chosen_store_dir()))
     if arguments.json:
-        console.emit("config", {"data_dir": chosen, "config": str(config_path())})
-    elif arguments.data_dir is None:
+        told = {"data_dir": chosen, "store_dir": stores, "config": str(config_path())}
+        console.emit("config", told)
+        return ExitCode.OK
+    if arguments.data_dir is None:
         console.output(chosen)
+    if elsewhere is not None:
+        console.remark(f"beta stores: {stores}", arguments)
     return ExitCode.OK
 
 
@@ -290,20 +326,21 @@ def _codes(error: BaseException) -> ExitCode | None:
         DataDirNotSetError,
         DataNotFoundError,
         LicenseNotAcceptedError,
+        StoreBuildError,
     )
     from neurofetch.errors import ServerError
 
-    if isinstance(error, LicenseNotAcceptedError):
-        return ExitCode.LICENSE
-    if isinstance(error, DataDirNotSetError):
-        return ExitCode.USAGE
-    if isinstance(error, DataNotFoundError):
-        return ExitCode.NOTHING_MATCHED
-    if isinstance(error, ServerError):  # a missing bucket is a FileNotFoundError too
-        return ExitCode.SERVER
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return ExitCode.DISK
-    return None
+    if isinstance(error, StoreBuildError):
+        return ExitCode.INCOMPLETE if error.errno is None else ExitCode.DISK
+    table: tuple[tuple[type[BaseException], ExitCode], ...] = (
+        (LicenseNotAcceptedError, ExitCode.LICENSE),
+        (DataDirNotSetError, ExitCode.USAGE),
+        (DataNotFoundError, ExitCode.NOTHING_MATCHED),
+        (ServerError, ExitCode.SERVER),  # a missing bucket is a FileNotFoundError too
+        (FileNotFoundError, ExitCode.DISK),
+        (NotADirectoryError, ExitCode.DISK),
+    )
+    return next((code for kind, code in table if isinstance(error, kind)), None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

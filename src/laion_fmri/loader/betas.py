@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import warnings
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from laion_fmri.beta_store.build import ensure
-from laion_fmri.beta_store.read import SessionStore, Sources, remove_store, store_folder
+from laion_fmri.beta_store.read import SessionStore, Sources, remove_store
+from laion_fmri.beta_store.zarr_layout import ShardLayout
+from laion_fmri.config import chosen_store_dir, stores_of
 from laion_fmri.errors import NotFiniteError
 from laion_fmri.loader.layout import session_id, session_ids
 from laion_fmri.loader.masks import MASK_SOURCE, brain_of, outside
+from laion_fmri.loader.store_tasks import build_stores
 from laion_fmri.loader.trials import read_trials
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import masked
 from laion_fmri.volumes.nifti import check_same_grid
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
     from laion_fmri.loader.layout import Layout, SessionName
     from laion_fmri.loader.masks import MaskSource
+    from laion_fmri.loader.store_tasks import Executor, Progress
     from laion_fmri.volumes.brain_mask import Brain
     from laion_fmri.volumes.nifti import Header
 
@@ -72,20 +77,33 @@ class SessionBetas:
     session : str
         Full form.
     brain : Brain
-    mode : {"auto", "read", "off"}
-        ``auto`` builds the store on the first call that asks for a part of the brain; ``read``
-        uses a store that exists; ``off`` reads the file.
+        Another process reads it again: pickled, this has its name and a digest.
+    place : BetaStore
+        Where the store is, and how it is used.
     """
 
-    def __init__(self, layout: Layout, session: str, brain: Brain, mode: StoreMode) -> None:
+    def __init__(self, layout: Layout, session: str, brain: Brain, place: BetaStore) -> None:
         self._layout = layout
-        self.brain = brain
-        self._mode = mode
+        self._brain: Brain | None = brain
+        self._brain_file = brain.file
+        self._mode = place.mode
+        self._elsewhere = place.store_dir
         self.session = session
         self.path: Path = layout.betas(session)
         group = session if brain.source == MASK_SOURCE else f"{session}_mask-{brain.source}"
-        self.folder: Path = store_folder(layout.data_dir, layout.subject) / group
+        self.folder: Path = place.path / group
         self.sources: Sources = Sources(layout.data_dir, (self.path, brain.path))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: names, and no voxels, which it reads itself."""
+        return {**self.__dict__, "_brain": None}
+
+    @property
+    def brain(self) -> Brain:
+        """The brain mask; read again where this came from another process."""
+        if self._brain is None:
+            self._brain = self._brain_file.read()
+        return self._brain
 
     def rows(self, stimuli: str | None) -> NDArray[np.intp] | None:
         """Return the numbers of the trials with shared or unique stimuli; None for all."""
@@ -123,15 +141,24 @@ class SessionBetas:
             self._check(reader.header)
             return reader.header
 
-    def ensure_store(self) -> SessionStore:
+    @property
+    def name(self) -> str:
+        """Subject and session, for messages."""
+        return f"{self._layout.subject}, {self.session}"
+
+    def is_stored(self) -> bool:
+        """Whether the session has a store that is up to date."""
+        return SessionStore.open(self.folder, self.sources) is not None
+
+    def ensure_store(self, stopped: threading.Event | None = None) -> SessionStore:
         """Open the session's store, or build it."""
         found = SessionStore.open(self.folder, self.sources)
         if found:
             return found
         self._check_trials(self.header().volumes)
-        return ensure(self.folder, self.sources, self.brain.voxels)
+        return ensure(self.folder, self.sources, self.brain.voxels, stopped)
 
-    def need_store(self) -> SessionStore:
+    def need_store(self, stopped: threading.Event | None = None) -> SessionStore:
         """Open the session's store, or build it, for callers that cannot work without one.
 
         Raises
@@ -140,24 +167,35 @@ class SessionBetas:
             If there is none and none can be written; the message says what works without one.
         """
         try:
-            return self.ensure_store()
+            return self.ensure_store(stopped)
         except OSError as exc:
             if exc.errno is None:  # a damaged file; the message says so
                 raise
-            what = (
-                f"{exc.strerror}: no beta store can be built here; reading works without one, and "
-                "LAION_FMRI_STORE_DIR names a folder for stores elsewhere"
-            )
-            raise OSError(exc.errno, what, str(self.folder)) from exc
+            raise OSError(exc.errno, self._no_store(exc), str(self.folder)) from exc
 
-    def can_store(self) -> bool:
-        """Whether the session has a store, or could get one; nothing is built."""
-        if self._mode != "off" and SessionStore.open(self.folder, self.sources):
+    def can_store(self, shape: tuple[int, int]) -> bool:
+        """Whether the session has a store, or could get one of this shape; nothing is built.
+
+        Where it cannot for another reason than missing rights in the data directory, a warning
+        says so.
+        """
+        if self._mode != "off" and self.is_stored():
             return True
         if self._mode != "auto":
             return False
-        above = next(folder for folder in self.folder.parents if folder.exists())
-        return os.access(above, os.W_OK | os.X_OK)
+        above = next(folder for folder in self.folder.parents if os.path.exists(folder))
+        needed = ShardLayout(*shape).file_bytes
+        if not os.path.isdir(above):
+            self._warn(f"{above} is no directory")
+            return False
+        if not os.access(above, os.W_OK | os.X_OK):
+            if self._elsewhere is not None:
+                self._warn(f"{above} cannot be written")
+            return False
+        if shutil.disk_usage(above).free < needed:
+            self._warn(f"{above} has no room for {needed:,} bytes")
+            return False
+        return True
 
     def any_store(self) -> SessionStore | None:
         """Return the session's store, built if need be, or None where none can be.
@@ -177,14 +215,48 @@ class SessionBetas:
         except OSError as exc:
             if exc.errno is None:  # a damaged file, which the caller has to know
                 raise
-            if exc.errno not in _READ_ONLY:
-                warnings.warn(
-                    f"No beta store for {self._layout.subject}, {self.session} ({exc}); betas are "
-                    "read from the file instead. To silence this: store='off' or "
-                    "LAION_FMRI_STORE=off.",
-                    stacklevel=outside(),
-                )
+            if self._elsewhere is not None or exc.errno not in _READ_ONLY:
+                self._warn(str(exc), self.session)
             return None
+
+    def _warn(self, problem: str, session: str = "") -> None:
+        # Without the session it is one text, which Python shows once.
+        whose = f"{self._layout.subject}, {session}" if session else self._layout.subject
+        warnings.warn(
+            f"No beta store for {whose} ({problem}); betas are "
+            "read from the file instead. To put stores elsewhere: store_dir=DIR or "
+            "LAION_FMRI_STORE_DIR=DIR. To silence this: store='off' or LAION_FMRI_STORE=off.",
+            stacklevel=outside(),
+        )
+
+    def _no_store(self, exc: OSError) -> str:
+        """Return why no store can be built, and what can be done."""
+        if self._elsewhere is None:
+            return (
+                f"{exc.strerror}: no beta store can be built in this data directory; reading works "
+                "without one, and store_dir=DIR or LAION_FMRI_STORE_DIR=DIR puts stores elsewhere"
+            )
+        return (
+            f"{exc.strerror}: no beta store can be built in the store directory "
+            f"{self._elsewhere}; reading works without one. Choose another by store_dir=DIR or "
+            "LAION_FMRI_STORE_DIR=DIR"
+        )
+
+    def read_part(
+        self, columns: NDArray[np.intp], rows: NDArray[np.intp] | None, *, build: bool
+    ) -> NDArray[np.float32]:
+        """Read some voxels of some trials (None: all, else in any order).
+
+        From the store where there is one, or where one is to be built: another machine may have a
+        store directory of its own.
+        """
+        store = self._store(build=build)
+        if store is not None:
+            try:
+                return store.read(columns, rows)
+            except OSError:  # removed or replaced after it was opened; the file is still there
+                pass
+        return self.from_file(columns, rows)
 
     def from_file(
         self, columns: NDArray[np.intp] | None, rows: NDArray[np.intp] | None
@@ -257,19 +329,35 @@ class BetaStore:
     layout : Layout
     mode : {"auto", "read", "off"}, optional
         How reading uses the store: see `laion_fmri.subject.load_subject`.
+    store_dir : str or path, optional
+        Where stores lie outside of data directories: see there.
+
+    Attributes
+    ----------
+    mode : {"auto", "read", "off"}
+        ``auto`` builds a session's store on the first call that asks for a part of the brain;
+        ``read`` uses a store that exists; ``off`` reads the file.
+    store_dir : pathlib.Path or None
+        None where the store lies in the data directory.
+    path : pathlib.Path
+        The Zarr group of the store, whether it exists or not.
     """
 
-    def __init__(self, layout: Layout, mode: str | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        mode: str | None = None,
+        store_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
         self._layout = layout
         self.mode = _store_mode(mode)
+        # Known once and for all, so that another process finds it whatever its own settings are.
+        self.store_dir: Path | None = chosen_store_dir(store_dir)
+        stores = stores_of(layout.data_dir, self.store_dir)
+        self.path: Path = stores / f"{layout.subject}.zarr"
 
     def __repr__(self) -> str:
         return f"<BetaStore {self.path}, {self.mode}>"
-
-    @property
-    def path(self) -> Path:
-        """The Zarr group of the store, whether it exists or not."""
-        return store_folder(self._layout.data_dir, self._layout.subject)
 
     def session(self, session: SessionName, mask_source: MaskSource = MASK_SOURCE) -> SessionBetas:
         """Return the betas of one session, which are read from the store where it has them.
@@ -283,7 +371,7 @@ class BetaStore:
 
     def on(self, brain: Brain, session: SessionName) -> SessionBetas:
         """Return the same, over a brain mask that was read."""
-        return SessionBetas(self._layout, session_id(session), brain, self.mode)
+        return SessionBetas(self._layout, session_id(session), brain, self)
 
     def sessions(
         self,
@@ -305,21 +393,17 @@ class BetaStore:
         session: SessionName | Iterable[SessionName] | None = None,
         *,
         n_jobs: int | None = None,
+        executor: Executor | None = None,
         mask_source: MaskSource = MASK_SOURCE,
+        progress: Progress | None = None,
     ) -> Path:
         """Build the store; see `laion_fmri.subject.Subject.build_store`."""
         sessions = self.sessions(session, mask_source)
         if not sessions:
             raise ValueError("No session to build a store for: no betas are on disk.")
-        jobs = min(os.cpu_count() or 1, 4) if n_jobs is None else n_jobs
-        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-            raise ValueError(f"n_jobs={n_jobs!r}: expected a whole number, 1 or more.")
-        # Threads are enough: decompression and copying do not hold the GIL.
-        with ThreadPoolExecutor(jobs) as pool:
-            for done in [pool.submit(one.need_store) for one in sessions]:
-                done.result()
+        build_stores(sessions, n_jobs, executor, progress)
         return self.path
 
     def remove(self) -> bool:
         """Remove the store; False where there is none."""
-        return remove_store(self._layout.data_dir, self._layout.subject)
+        return remove_store(self.path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -54,16 +54,13 @@ def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
     import xarray as xr
 
     da: Any = dask.array
-    frames = [trial_frame(read_trials(layout.trials(betas.session))) for betas in sessions]
-    meta = np.empty((0, 0), dtype=np.float32)  # otherwise Dask asks for an empty slice
+    tables = [read_trials(layout.trials(betas.session)) for betas in sessions]
     blocks = []
-    for betas, frame in zip(sessions, frames, strict=True):
-        lazy = _LazySession(betas)
-        read_trials(layout.trials(betas.session)).check(lazy.shape[0], betas.path)
-        # Without a store the file is read from its beginning for each chunk: then there is one.
-        width = _VOXELS if betas.can_store() else lazy.shape[1]
-        chunks = (len(frame), max(min(width, lazy.shape[1]), 1))
-        blocks.append(da.from_array(lazy, chunks=chunks, asarray=False, name=lazy.token, meta=meta))
+    for betas, table in zip(sessions, tables, strict=True):
+        lazy = _LazySession.of(betas)
+        table.check(lazy.shape[0], betas.path)
+        blocks.append(_dask_array(lazy))
+    frames = [trial_frame(table) for table in tables]
     trials = pd.concat(frames, ignore_index=True)
     brain = sessions[0].brain
     xyz = voxel_coordinates(brain.voxels, brain.header)
@@ -87,25 +84,67 @@ def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
     )
 
 
-@dataclass
+def _dask_array(lazy: _LazySession) -> Any:
+    """Return a session as a Dask array.
+
+    Each chunk depends on one task that builds the store where there is none, so that chunks that
+    many processes compute do not build it at once.
+    """
+    import dask.array
+    from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+    da: Any = dask.array
+    # Without a store the file is read from its beginning for each chunk: then there is one.
+    width = _VOXELS if lazy.stored else lazy.shape[1]
+    chunks = (lazy.shape[0], max(min(width, lazy.shape[1]), 1))
+    name = lazy.token(chunks)
+    meta = np.empty((0, 0), dtype=np.float32)  # otherwise Dask asks for an empty slice
+    plain = da.from_array(lazy, chunks=chunks, asarray=False, name=name, meta=meta)
+    layers = dict(plain.dask.layers)
+    (source,) = (key for key in layers if key != name)
+    layers[source] = MaterializedLayer({source: (_prepared, lazy)})
+    graph: Any = HighLevelGraph
+    return da.Array(graph(layers, plain.dask.dependencies), name, plain.chunks, meta=meta)
+
+
+def _prepared(lazy: _LazySession) -> _LazySession:
+    """Build the session's store where there is to be one."""
+    if lazy.stored:
+        lazy.betas.any_store()
+    return lazy
+
+
+@dataclass(frozen=True, slots=True)
 class _LazySession:
-    """A session as an array for Dask: a shape, and slices that are read when they are taken."""
+    """A session as an array for Dask: a shape, and slices that are read when they are taken.
+
+    It is some kilobytes when it is sent to another process, which opens files of its own.
+    """
 
     betas: SessionBetas
-    ndim = 2
-    dtype = np.dtype(np.float32)
+    shape: tuple[int, int]
+    stored: bool
 
-    @cached_property
-    def shape(self) -> tuple[int, int]:
-        return self.betas.header().volumes, len(self.betas.brain)
+    @classmethod
+    def of(cls, betas: SessionBetas) -> _LazySession:
+        shape = betas.header().volumes, len(betas.brain)
+        return cls(betas, shape, betas.can_store(shape))
 
     @property
-    def token(self) -> str:
-        """A name that changes with the files, so that Dask does not confuse two arrays."""
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        return np.dtype(np.float32)
+
+    def token(self, chunks: tuple[int, int]) -> str:
+        """Return a name that changes with the files, so that Dask does not confuse two arrays."""
         from dask.base import tokenize
 
-        name: Any = tokenize
-        return f"betas-{self.betas.session}-{name(self.betas.sources.identity(), self.shape)}"
+        sources, name = self.betas.sources, cast("Any", tokenize)
+        which = name(os.path.realpath(sources.data_dir), sources.identity(), self.shape, chunks)
+        return f"betas-{self.betas.session}-{which}"
 
     def __getitem__(self, key: tuple[Any, Any]) -> NDArray[np.float32]:
         rows, columns = (
@@ -113,11 +152,7 @@ class _LazySession:
         )
         ascending, inverse = np.unique(columns, return_inverse=True)
         whole = np.array_equal(rows, np.arange(self.shape[0]))
-        store, trials = self.betas.any_store(), None if whole else rows
-        if store is None:
-            values = self.betas.from_file(ascending, trials)
-        else:
-            values = store.read(ascending, trials)
+        values = self.betas.read_part(ascending, None if whole else rows, build=self.stored)
         if not np.array_equal(ascending, columns):
             values = values[:, inverse]
         squeeze = tuple(i for i, part in enumerate(key) if isinstance(part, (int, np.integer)))

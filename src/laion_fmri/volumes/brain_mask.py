@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from laion_fmri.errors import BadDataError
+from laion_fmri.errors import BadDataError, GridMismatchError
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import Voxels, as_mask, whole_volume
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from laion_fmri.volumes.nifti import Header
 
-__all__ = ["Brain", "read_brain", "voxel_coordinates"]
+__all__ = ["Brain", "BrainFile", "read_brain", "voxel_coordinates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,14 @@ class Brain:
         In the order of a C-order ravel of the grid.
     source : {"anatomical", "rsquare"}
         The anatomical brain mask, or the mean-R² map of the subject.
+    digest : str
+        Of the voxels: the same for the same columns.
     """
 
     header: Header
     voxels: Voxels
     source: str = "rsquare"
+    digest: str = ""
 
     def __len__(self) -> int:
         return len(self.voxels)
@@ -46,6 +50,11 @@ class Brain:
     def path(self) -> Path:
         """The file."""
         return Path(self.header.path)
+
+    @property
+    def file(self) -> BrainFile:
+        """The mask by its file, for other processes."""
+        return BrainFile(self.path, self.source, self.digest)
 
     def flat(self) -> NDArray[np.bool_]:
         """Return the mask over the whole grid, flat."""
@@ -58,6 +67,40 @@ class Brain:
         if columns is None:
             return self.voxels
         return Voxels(self.voxels.grid, self.voxels.indices[columns])
+
+
+@dataclass(frozen=True, slots=True)
+class BrainFile:
+    """A brain mask by its file: some bytes for another process, in place of some megabytes.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    source : {"anatomical", "rsquare"}
+    digest : str
+        Of the voxels that are meant.
+    """
+
+    path: Path
+    source: str
+    digest: str
+
+    def read(self) -> Brain:
+        """Read the mask.
+
+        Raises
+        ------
+        GridMismatchError
+            If it has other voxels than those that are meant.
+        """
+        brain = read_brain(self.path, self.source)
+        if brain.digest != self.digest:
+            problem = (
+                "gives other voxels here than where these betas were asked for: it has changed "
+                "since then, or is another file on this machine; ask for the betas again"
+            )
+            raise GridMismatchError(str(self.path), problem)
+        return brain
 
 
 def read_brain(path: Path, source: str = "rsquare") -> Brain:
@@ -82,7 +125,8 @@ def _read(path: Path, source: str, _size: int, _mtime_ns: int) -> Brain:
     if not len(inside):
         raise BadDataError(str(path), "every voxel is 0 or NaN: no brain mask")
     inside.setflags(write=False)  # shared by all later calls
-    return Brain(header, Voxels(header.grid, inside), source)
+    digest = hashlib.blake2b(f"{header.grid}".encode() + inside.tobytes(), digest_size=16)
+    return Brain(header, Voxels(header.grid, inside), source, digest.hexdigest())
 
 
 def voxel_coordinates(voxels: Voxels, header: Header) -> NDArray[np.float64]:

@@ -160,7 +160,11 @@ def _inflating(raw: io.RawIOBase, name: str) -> Iterator[Reader]:
     except EOFError as exc:
         raise CorruptFileError(name, "ends before its gzip stream does; fetch it again") from exc
     except damage as exc:
-        raise CorruptFileError(name, f"the gzip stream is damaged ({exc}); fetch it again") from exc
+        said = str(exc)
+    else:
+        return
+    # Not "from exc": its class cannot be pickled, and then the error could not leave its process.
+    raise CorruptFileError(name, f"the gzip stream is damaged ({said}); fetch it again")
 
 
 class _Inflated:

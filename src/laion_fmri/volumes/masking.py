@@ -60,6 +60,9 @@ class Voxels:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Voxels, (self.grid, self.indices)  # the rest follows from these
+
     @classmethod
     def from_mask(cls, mask: NDArray[np.bool_], grid: tuple[int, int, int]) -> Voxels:
         """Take the voxels where a flat C-order mask is true."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -17,6 +19,9 @@ __all__ = ["VoxelArray", "on_mask"]
 
 #: What makes one array of several, which numpy gives back as a plain one.
 _TOGETHER = (np.concatenate, np.stack, np.vstack, np.hstack, np.where)
+
+#: The module of Dask that was told.
+_told: list[Any] = [None]
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -70,11 +75,11 @@ class VoxelArray(np.ndarray[Any, Any]):
         return repr(np.asarray(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        plain: Any = super().__reduce__()
-        return (*plain[:2], (plain[2], self.mask_source))
+        # The plain array, so that what sends it can send its memory without a copy.
+        return on_mask, (np.asarray(self), self.mask_source)
 
     def __setstate__(self, state: Any, /) -> None:
-        inner, self.mask_source = state
+        inner, self.mask_source = state  # of what older versions pickled
         super().__setstate__(inner)
 
 
@@ -96,6 +101,28 @@ def _one_source(values: Iterable[object]) -> str | None:
 
 def on_mask(values: NDArray[Scalar], source: str | None) -> NDArray[Scalar]:
     """Return the same values, without a copy, as an array that names its brain mask."""
+    _tell_dask()
     named = values.view(VoxelArray)
     named.mask_source = source
     return named
+
+
+def _tell_dask() -> None:
+    """Let `dask.distributed` send these arrays as they are, where it is in use.
+
+    It sends an array of any class as a plain one, and the name of the mask would be lost.
+    """
+    there: Any = sys.modules.get("distributed.protocol.serialize")
+    register = getattr(getattr(there, "dask_serialize", None), "register", None)
+    if register is not None and there is not _told[0]:
+        register(VoxelArray, _frames_of)
+        _told[0] = there
+
+
+def _frames_of(values: VoxelArray, context: object = None) -> tuple[dict[str, bool], list[Any]]:  # noqa: ARG001
+    """Return an array as Dask's reader of arrays takes it: pickled, and its memory beside it."""
+    frames: list[Any] = [b""]
+    frames[0] = pickle.dumps(
+        values, protocol=5, buffer_callback=lambda buffer: frames.append(buffer.raw())
+    )
+    return {"pickle": True}, frames

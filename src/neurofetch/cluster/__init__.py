@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["crew_of"]
 
 
-def crew_of(executor: object = None, workers: object = None) -> Crew | None:
+def crew_of(executor: object = None, workers: object = None, client: object = None) -> Crew | None:
     """Return who runs the tasks of a call; None where this process does it alone.
 
     Parameters
@@ -26,14 +26,16 @@ def crew_of(executor: object = None, workers: object = None) -> Crew | None:
     workers : int, optional
         Tasks at once, at most; by default as many as the executor says that it runs, else 8. Each
         gets that share of the connections, the rate, and what a source allows at once.
+    client : distributed.Client, optional
+        Of a Dask cluster, in place of an executor.
 
     Raises
     ------
-    WrongTypeError, UsageError
+    MissingExtraError, WrongTypeError, UsageError
         If one of them cannot be used.
     """
-    if executor is None and workers is None:
+    if executor is None and workers is None and client is None:
         return None
-    from neurofetch.cluster.crew import checked_crew  # noqa: PLC0415 - few calls need it
+    from neurofetch.cluster.choice import chosen_crew  # noqa: PLC0415 - few calls need it
 
-    return checked_crew(executor, workers)
+    return chosen_crew(executor, workers, client)

@@ -62,10 +62,13 @@ class Loss(NamedTuple):
         In words, for the reasons of its files.
     again : bool
         Whether it may be submitted once more.
+    astray : bool
+        Whether it may still run somewhere, with nobody to hear of it.
     """
 
     why: str
     again: bool
+    astray: bool = False
 
 
 class ExecutorCrew:

@@ -19,7 +19,7 @@ from neurofetch.model import Action, Outcome, Report, Status
 from neurofetch.planning.parts import parts_of
 from neurofetch.planning.plan import check_space
 from neurofetch.sources.source import at_once
-from neurofetch.store.runs import ask_to_stop, begin_run, new_run_id
+from neurofetch.store.runs import ask_to_stop, begin_run, new_run_id, read_runs
 from neurofetch.transfer.options import part_of
 from neurofetch.transfer.run import outcomes_of
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from neurofetch.fetcher import Fetcher, RunSettings
     from neurofetch.model import Plan
     from neurofetch.planning.parts import Part
+    from neurofetch.store.runs import Task as Record
     from neurofetch.transfer.options import Inspect
 
 __all__ = ["Crew", "spread"]
@@ -40,6 +41,8 @@ _BEAT = 0.2
 _RATE_SECONDS = 5.0
 _TRIES, _ELSEWHERE = 4, 2
 """So often a task is submitted, at most, whose worker was lost; and one of which no file came."""
+_RECORDS = 3.0
+"""Seconds: after so many without news, what the tasks have written down is read."""
 _GRACE = 20.0
 """Seconds: so long tasks under way are waited for when the run is interrupted."""
 _AGAIN = "Run the same call again: what came is kept."
@@ -48,7 +51,10 @@ _AGAIN = "Run the same call again: what came is kept."
 class Crew(Protocol):
     """Who runs tasks, as `spread` sees it."""
 
-    at_once: int
+    @property
+    def at_once(self) -> int:
+        """Tasks at once, at most; it may change while they run."""
+        ...
 
     def opened(self, desk: Desk) -> AbstractContextManager[object]:
         """Return what is open while tasks run: a way for their news, where there is one."""
@@ -108,7 +114,7 @@ def spread(
     began = time.monotonic()
     check_space(plan)
     most = fetcher.client.at_once
-    width = crew.at_once if most is None else min(crew.at_once, most)
+    width = _width(crew, most)
     few = partial(at_once, fetcher.source)
     parts = parts_of(plan, width, few=few, kept=settings.verify)
     width = min(width, len(parts))
@@ -167,12 +173,15 @@ class _Spread:
         self._plan = plan
         self._settings = settings
         self._listen = listen
-        self._width = width
+        self._width, self._parts = width, len(parts)
         self._run = new_run_id()
         self._desk = Desk(self._run)
         self._meter = _Meter(plan)
         self._outcomes: dict[str, Outcome] = {}
         self._in_a_row = 0
+        self._heard = self._read = time.monotonic()
+        self._astray = False
+        """Whether a task may still run of which nothing more is heard."""
         job = self._job(inspect)
         before = stamps(plan) if self._replaces_all else {}
         self._queue = deque(
@@ -216,7 +225,7 @@ class _Spread:
         rate, most = client.network.limit_rate, client.at_once
         options = self._settings.options.share(part)
         if waiting.few is not None:  # no more than so many of its kind run at once
-            options = replace(options, few=max(1, waiting.few // min(self._width, waiting.few)))
+            options = replace(options, few=self._few_of(waiting.few))
         line = task.line._replace(
             limit_rate=None if rate is None else rate * part,
             at_once=None if most is None else part_of(most, part),
@@ -238,6 +247,8 @@ class _Spread:
             except BaseException:
                 self._stop()
                 raise
+        if self._astray:
+            self._ask_to_stop()
         self._tell(last=True)
         return self._outcomes
 
@@ -253,9 +264,11 @@ class _Spread:
 
     def _submit(self) -> None:
         """Submit what may run beside what runs: what is free of the line is divided among it."""
+        width = _width(self._crew, self._fetcher.client.at_once)
+        self._width = min(width, self._parts)
         room = self._width - len(self._flying)
         later: list[_Waiting] = []
-        while self._queue and room > 0:
+        while self._queue and room > 0 and self._has_room():
             waiting = self._queue.popleft()
             if not self._may_run(waiting):
                 later.append(waiting)
@@ -273,10 +286,19 @@ class _Spread:
             room -= 1
         self._queue.extendleft(reversed(later))
 
+    def _has_room(self) -> bool:
+        """Whether enough of the line is free for one more; there is less while a cluster grows."""
+        return 1.001 - sum(one.part for one in self._flying.values()) >= 1 / self._width
+
     def _may_run(self, waiting: _Waiting) -> bool:
         if waiting.few is None:
             return True
-        return sum(one.few == waiting.few for one in self._flying.values()) < waiting.few
+        kin = [one.task.options.few for one in self._flying.values() if one.few == waiting.few]
+        return sum(kin) + self._few_of(waiting.few) <= waiting.few
+
+    def _few_of(self, few: int) -> int:
+        """Return how many such files one task may ask for at once."""
+        return max(1, few // min(self._width, few))
 
     def _collect(self) -> None:
         """Wait a moment, and take what is done."""
@@ -302,7 +324,8 @@ class _Spread:
             self._give_up(waiting, f"not begun or not ended: the run was stopped. {_AGAIN}")
             return
         failed = [one for one in done.outcomes if one.status is Status.FAILED]
-        if failed and len(failed) == len(done.outcomes) and waiting.tries < _ELSEWHERE:
+        all_failed = bool(failed) and len(failed) == len(done.outcomes)
+        if all_failed and waiting.tries < _ELSEWHERE and not self._are_too_many(len(failed)):
             self._queue.append(waiting)  # perhaps only its machine has no network
             return
         self._keep(waiting.task, done.outcomes)
@@ -313,12 +336,18 @@ class _Spread:
             self._outcomes[outcome.path] = outcome
             if outcome.path in moving or outcome.status is not Status.KEPT:
                 self._listen(FileDone(outcome))
-            failed = outcome.status is Status.FAILED
-            self._in_a_row = self._in_a_row + 1 if failed else 0
+            if outcome.ok:
+                self._in_a_row = 0
+            elif outcome.attempts:
+                self._in_a_row += 1
         self._meter.done(task)
-        most = self._settings.options.failures_in_a_row
-        if most is not None and self._in_a_row >= most:
+        if self._are_too_many():
             self._end_early(f"not begun: {self._in_a_row:,} files failed one after another")
+
+    def _are_too_many(self, more: int = 0) -> bool:
+        """Whether so many files failed one after another that nothing more is to be begun."""
+        most = self._settings.options.failures_in_a_row
+        return most is not None and self._in_a_row + more >= most
 
     def _end_early(self, why: str) -> None:
         """Begin nothing more."""
@@ -330,6 +359,7 @@ class _Spread:
     def _lost(self, waiting: _Waiting, error: BaseException) -> None:
         """Submit a task again whose worker was lost, or say what is missing by that."""
         loss = self._crew.lost(error)
+        self._astray = self._astray or loss.astray
         if loss.again and waiting.tries < _TRIES:
             self._queue.append(waiting)
             return
@@ -367,23 +397,51 @@ class _Spread:
     def _stop(self) -> None:
         """Have the tasks end, here and elsewhere, and wait a while for those under way."""
         self._desk.stop()
-        with suppress(OSError, UnsafeNameError):
-            ask_to_stop(self._fetcher.directory.state, self._run)
+        self._ask_to_stop()
         for pending in self._flying:
             self._crew.cancel(pending)
         until = time.monotonic() + _GRACE
         while not all(pending.done() for pending in self._flying) and time.monotonic() < until:
             time.sleep(_BEAT)
 
+    def _ask_to_stop(self) -> None:
+        with suppress(OSError, UnsafeNameError):
+            ask_to_stop(self._fetcher.directory.state, self._run)
+
     # -- what is told --------------------------------------------------------------------------
 
     def _tell(self, *, last: bool = False) -> None:
+        now = time.monotonic()
         for news in self._desk.taken():
+            self._heard = now
             if isinstance(news.event, Progress):
                 self._meter.take(news.number, news.event)
             else:
                 self._listen(news.event)
+        if now - max(self._heard, self._read) > _RECORDS and not last:
+            self._read = now
+            self._read_records()
         self._listen(self._meter.progress(last=last))
+
+    def _read_records(self) -> None:
+        """Read how far tasks are of which nothing else is heard: they have written it down."""
+        for run in read_runs(self._fetcher.directory.state, self._run):
+            for task in run.tasks:
+                if task.name.isdigit():
+                    self._meter.take(int(task.name), _told_by(task))
+
+
+def _told_by(task: Record) -> Progress:
+    """Return how far a task is, as its record tells."""
+    files, size = task.files_done, task.bytes_done
+    return Progress(
+        files, task.files, size, task.bytes, task.seconds, task.rate, retries=task.retries
+    )
+
+
+def _width(crew: Crew, most: int | None) -> int:
+    """Return how many tasks run at once, at most."""
+    return max(1, crew.at_once if most is None else min(crew.at_once, most))
 
 
 def _done_of(flying: dict[Any, _Waiting]) -> list[Any]:

@@ -413,6 +413,12 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         help="fetch in N processes of this machine, where one cannot fill the line",
     )
     group.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="fetch on the workers of a Dask cluster, such as tcp://login1:8786 (default: "
+        "$DASK_SCHEDULER_ADDRESS, where it is set); they see DIR under the same path",
+    )
+    group.add_argument(
         "--limit-rate",
         type=_rate,
         metavar="RATE",

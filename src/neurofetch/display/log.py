@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from neurofetch._shown import shown
-from neurofetch.display.text import network_text
+from neurofetch.display.text import network_text, workers_text
 from neurofetch.events import (
     Checking,
     FileDone,
@@ -18,6 +18,7 @@ from neurofetch.events import (
     Listing,
     NetworkAway,
     NetworkBack,
+    NoWorkers,
     Planned,
     Retrying,
     Waiting,
@@ -55,9 +56,10 @@ def logged(event: Event) -> None:
     elif isinstance(event, Waiting):
         path, owner = shown(event.path), shown(event.owner)
         _log.warning("waiting for %s: another process fetches it: %s", path, owner)
-    elif isinstance(event, NetworkAway | NetworkBack):
+    elif isinstance(event, NetworkAway | NetworkBack | NoWorkers):
         level = logging.WARNING if getattr(event, "first", True) else logging.DEBUG
-        _log.log(level, "%s", network_text(event))
+        text = workers_text(event) if isinstance(event, NoWorkers) else network_text(event)
+        _log.log(level, "%s", text)
     elif isinstance(event, Planned):
         _log.info("planned: %r", event.plan)
     elif isinstance(event, Finished):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from neurofetch._shown import shown
 from neurofetch.display.outlet import Outlet, outlet
-from neurofetch.display.text import count, duration, network_text, size
+from neurofetch.display.text import count, duration, network_text, size, workers_text
 from neurofetch.display.words import event_json
 from neurofetch.errors import UsageError
 from neurofetch.events import (
@@ -23,6 +23,7 @@ from neurofetch.events import (
     Listing,
     NetworkAway,
     NetworkBack,
+    NoWorkers,
     Progress,
     Waiting,
     quiet,
@@ -119,7 +120,7 @@ class _Bar:
                 self._close()
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
             self._say(_failed(event))
-        elif isinstance(event, Waiting):
+        elif isinstance(event, Waiting | NoWorkers):
             self._say(_waiting(event))
         elif isinstance(event, Finished):
             self._close()
@@ -198,7 +199,9 @@ def _listing(event: Listing) -> str:
     return line
 
 
-def _waiting(event: Waiting) -> str:
+def _waiting(event: Waiting | NoWorkers) -> str:
+    if isinstance(event, NoWorkers):
+        return workers_text(event)
     return f"waiting: {shown(event.path)} is being fetched by {shown(event.owner)}"
 
 
@@ -251,7 +254,7 @@ class Heartbeat:
             self._out.pass_on(self._line(event), passing=True)
         elif isinstance(event, FileDone) and event.outcome.status is Status.FAILED:
             self._out.pass_on(_failed(event))
-        elif isinstance(event, Waiting):
+        elif isinstance(event, Waiting | NoWorkers):
             self._out.pass_on(_waiting(event))
         elif isinstance(event, NetworkAway | NetworkBack):
             if self._rarely.due(event):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from neurofetch._shown import shown, shown_lines
 from neurofetch.display.groups import sections
 from neurofetch.display.width import NARROWEST, WIDTH, columns_of, padded, wrapped
-from neurofetch.events import NetworkAway, NetworkBack
+from neurofetch.events import NetworkAway, NetworkBack, NoWorkers
 from neurofetch.model import Action, Plan, Report, Status, Step, VerificationLevel
 from neurofetch.planning.plan import ANOTHERS, MODIFIED
 from neurofetch.planning.units import unit_of
@@ -108,6 +108,20 @@ def network_text(event: NetworkAway | NetworkBack, *, short: bool = False) -> st
     if event.patience != float("inf"):
         text += f" for up to {duration(max(0.0, event.patience - event.seconds))} more"
     return f"{text} ({shown(event.reason)})"
+
+
+def workers_text(event: NoWorkers) -> str:
+    """Return what is said of a cluster that has no workers.
+
+    Examples
+    --------
+    >>> workers_text(NoWorkers("tcp://login1:8786", 60.0))
+    'no workers at tcp://login1:8786 since 1 min 0 s: waiting for one'
+    """
+    since = duration(event.seconds)
+    if event.over:
+        return f"workers are there, after {since}"
+    return f"no workers at {shown(event.scheduler)} since {since}: waiting for one"
 
 
 def count(number: int, noun: str = "file") -> str:

@@ -25,6 +25,7 @@ from neurofetch.events import (
     Listing,
     NetworkAway,
     NetworkBack,
+    NoWorkers,
     Planned,
     Progress,
 )
@@ -406,8 +407,9 @@ def event_json(event: Event) -> dict[str, Any]:
     if isinstance(event, NetworkAway):
         patience = event.patience if math.isfinite(event.patience) else None
         return _event("network_away", {**asdict(event), "patience": patience})
-    if isinstance(event, NetworkBack):
-        return _event("network_back", asdict(event))
+    if isinstance(event, NetworkBack | NoWorkers):
+        name = "network_back" if isinstance(event, NetworkBack) else "no_workers"
+        return _event(name, asdict(event))
     values = asdict(event)
     if isinstance(event, Progress):
         values["files_total"] = values.pop("files")

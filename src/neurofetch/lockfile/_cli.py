@@ -169,6 +169,8 @@ def what_is_missing(arguments: argparse.Namespace) -> str:
         return "argument --from: it says where the files of --locked FILE may be"
     if arguments.workers is not None and arguments.locked is not None:
         return "argument --workers: not with --locked, which asks one place after the other"
+    if arguments.scheduler is not None and arguments.locked is not None:
+        return "argument --scheduler: not with --locked, which asks one place after the other"
     if arguments.workers is not None and arguments.shard is not None:
         return "argument --workers: not with --shard, which is for jobs that are started one by one"
     return ""
@@ -177,7 +179,7 @@ def what_is_missing(arguments: argparse.Namespace) -> str:
 def _add_acts(parser: argparse.ArgumentParser) -> None:
     """Add what may be done with a lock; one of these at a time."""
     acts = parser.add_mutually_exclusive_group()
-    acts.add_argument("--out", metavar="FILE", help="where to write it; by default to stdout")
+    acts.add_argument("-o", "--out", metavar="FILE", help="where to write it; by default to stdout")
     acts.add_argument(
         "--check",
         metavar="FILE",

@@ -23,6 +23,7 @@ from neurofetch.store.data_source import DataSource, has_further, read_sources, 
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.meter import ReadingMeter
 from neurofetch.store.names import encodable
+from neurofetch.store.origins import origin_of
 from neurofetch.store.receipts import read_receipts
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ _LOOKS = 3
 """So often a file is read that is replaced while it is."""
 _STRETCH = 2000
 """Files that are looked at together."""
-_VERSIONS = "openneuro:"
 _NONE = (
     "{} has nothing that neurofetch fetched, as far as it is written down there. Nothing was done. "
     "Name the data directory. To take every file that is in it, whoever put it there, add --all "
@@ -393,16 +393,8 @@ class Here:
         scheme, _, place = source.url.partition("://")
         prefix = place.partition("/")[2]
         base = f"{prefix}/" if scheme == "s3" and prefix else ""
-        named = receipt.key
-        if named == f"{source.url.removeprefix(_VERSIONS)}/{here.path}":
-            named = here.path  # it came from the bucket, before this was a directory of a version
-        key = "" if named == f"{base}{here.path}" else named
-        if receipt.url:
-            return receipt.url, key
-        if not receipt.version:
-            return ("" if source.objects else source.object_url(named)), key
-        url = source.object_url(named)
-        return (f"{url}?versionId={receipt.version}" if url else ""), key
+        url, named = origin_of(receipt, source)
+        return url, "" if named == f"{base}{here.path}" else named
 
 
 def _locale_problem(name: str) -> str:

@@ -119,7 +119,9 @@ class Settings:
             _positive("max_failures", given["max_failures"])
         if given["patience"] is not None:
             given["patience"] = Network(patience=given["patience"]).patience
-        given["crew"] = crew_of(arguments.get("executor"), arguments.get("workers"))
+        given["crew"] = crew_of(
+            arguments.get("executor"), arguments.get("workers"), arguments.get("client")
+        )
         return cls(**given)
 
     @property

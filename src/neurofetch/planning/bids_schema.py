@@ -28,6 +28,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SUFFIXES",
     "SUFFIXES_OF",
+    "VALUES_OF",
     "Association",
 ]
 
@@ -107,6 +108,13 @@ LABEL_ENTITIES: Final = frozenset({
     "sub", "task", "tpl", "tracksys", "trc", "voi",
 })
 """Their values are letters and digits."""
+
+VALUES_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType({
+    "mt": frozenset({"off", "on"}),
+    "part": frozenset({"imag", "mag", "phase", "real"}),
+    "hemi": frozenset({"L", "R"}),
+})
+"""Per entity that has but a few values, these."""
 
 RAW_ENTITIES: Final = frozenset({
     "acq", "ce", "chunk", "dir", "echo", "flip", "inv", "mod", "mt", "nuc", "part", "proc", "rec",

@@ -14,10 +14,13 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
+from neurofetch.store.afresh import is_there, rename
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = [
+    "is_there",
     "read_at",
     "read_regular",
     "replacing",
@@ -26,6 +29,9 @@ __all__ = [
     "write_at",
     "write_atomically",
 ]
+
+_TRIES = 5
+"""How often a file is read that other hosts replace meanwhile."""
 
 
 @contextlib.contextmanager
@@ -62,22 +68,28 @@ def replacing(
     folder, name = os.path.split(os.fspath(path))
     name = draft or f".{os.getpid()}-{secrets.token_hex(6)}.{name}"
     temporary = os.path.join(folder, name)
-    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
     try:
         yield temporary
         if flush:
-            fd = os.open(temporary, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        os.replace(temporary, path)
+            _flush(temporary)
+        rename(temporary, os.fspath(path), fd)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+    finally:
+        os.close(fd)
     if flush:
         sync_directory(folder or ".")
+
+
+def _flush(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def write_atomically(
@@ -134,12 +146,29 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
         Also where something else stands there: to open a pipe waits for ever.
     OSError
     """
+    for _ in range(_TRIES):
+        with contextlib.suppress(_ReplacedError):
+            return _read_now(path)
+    raise FileNotFoundError(errno.ENOENT, "replaced again and again", os.fspath(path))
+
+
+class _ReplacedError(Exception):
+    """Another host replaced a file that is open here, and NFS has no more of it (ESTALE)."""
+
+
+def _read_now(path: str | os.PathLike[str]) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise FileNotFoundError(errno.ENOENT, "no regular file", os.fspath(path))
+        with open(fd, "rb", buffering=0, closefd=False) as file:
+            return file.read()
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        raise _ReplacedError from error
+    finally:
         os.close(fd)
-        raise FileNotFoundError(errno.ENOENT, "no regular file", os.fspath(path))
-    with open(fd, "rb", buffering=0) as file:
-        return file.read()
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:

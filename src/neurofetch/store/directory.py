@@ -8,6 +8,7 @@ later; so what is written is written relative to folders that are held open (see
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -16,8 +17,10 @@ import stat
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError
-from neurofetch.model import LocalFile, VerificationLevel
+from neurofetch.model import LocalFile, VerificationLevel, same_time
+from neurofetch.store.afresh import is_there
 from neurofetch.store.folder import Folder, given_path
+from neurofetch.store.kinds import is_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +35,8 @@ __all__ = ["FULL", "DataDirectory"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when a disk, or the share of it that a user has, is full."""
+_TRIAL = 1 << 20
+"""Bytes of a file that is tried where nothing seems to be free."""
 _LEVELS = tuple(VerificationLevel)
 
 
@@ -79,6 +84,8 @@ class DataDirectory:
         self._known: set[str] = set()
         self._reals: dict[str, str] = {}
         self._folder: Folder | None = None
+        self._late = False
+        """Whether this host may be told old things here; see `look_afresh`."""
         self.source: str = ""
         """How receipts name the data set that is fetched."""
         self.objects: str | None = None
@@ -93,7 +100,7 @@ class DataDirectory:
         """Return the free bytes of the disk, for this user; None where the system does not say."""
         for folder in (self.root, *self.root.parents):
             try:
-                return shutil.disk_usage(folder).free
+                return _free(folder)
             except FileNotFoundError:
                 continue  # it is still to be made
             except OSError:
@@ -114,6 +121,7 @@ class DataDirectory:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._folder = Folder.root(self.root)
+            self._late = is_late(self._folder.fd)
             with self._folder.below([self.state.name], make=True) as state:
                 os.close(state.create(probe))
                 state.remove(probe)
@@ -217,7 +225,8 @@ class DataDirectory:
                 info = ask(base + path)
             except OSError:
                 continue  # `survey` says what it is
-            if info.st_mtime_ns == mtime_ns and info.st_size == size and stat.S_ISREG(info.st_mode):
+            kept = info.st_mtime_ns == mtime_ns or same_time(mtime_ns, info.st_mtime_ns)
+            if kept and info.st_size == size and stat.S_ISREG(info.st_mode):
                 found[-1] = _LEVELS[level]
         return found
 
@@ -264,6 +273,37 @@ class DataDirectory:
             return os.stat(f"{self._base}{path}")  # no pathlib: this is asked for every file
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def look_afresh(self, path: str, before: int | None) -> os.stat_result | None:
+        """Look as `look` does, and where this host may be told old things, ask the server.
+
+        To be asked when another run may have put the file there since the survey, and only after
+        `check_writable`.
+
+        Parameters
+        ----------
+        path : str
+            Relative to the root.
+        before : int or None
+            The modification time in nanoseconds that was seen; None where no file was.
+        """
+        info = self.look(path)
+        if not self._late or (info is not None and info.st_mtime_ns != before):
+            return info
+        if info is not None:  # to open a file makes its host ask about it
+            with contextlib.suppress(OSError):
+                os.close(os.open(self._base + path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            return self.look(path)
+        return self.look(path) if self._is_taken(path) else None
+
+    def _is_taken(self, path: str) -> bool:
+        """Whether there is something at a path, as the server says."""
+        here = str(self.root)
+        for name in path.split("/"):
+            here = f"{here}{os.sep}{name}"
+            if not is_there(here):
+                return False
+        return True
 
     def _has_none(self, path: str, absent: dict[str, bool]) -> bool:
         """Whether the folder of a file is missing; if not, it lies inside the root.
@@ -379,7 +419,8 @@ class DataDirectory:
             with self.folder_of(path) as opened:
                 self.put(temporary, path, opened)
             return
-        temporary.folder.rename(temporary.name, final, path.rpartition("/")[2])
+        new = path.rpartition("/")[2]
+        temporary.folder.rename(temporary.name, final, new, file=temporary.fd)
 
     def close(self) -> None:
         """Close what `check_writable` opened."""
@@ -419,6 +460,34 @@ class DataDirectory:
         self._check_inside(real, path)
         names = os.path.relpath(real, self._real).split(os.sep)
         return root.descend([name for name in names if name != os.curdir], make=True)
+
+
+def _free(folder: Path) -> int | None:
+    """Return the free bytes of a disk; None where it says nothing that can be so.
+
+    Some file servers do not know. They say that there are no blocks at all, or that none is free,
+    and take files all the same. So where none is free, a file is tried.
+    """
+    usage = shutil.disk_usage(folder)
+    if not usage.total:
+        return None
+    return usage.free or (None if _takes_bytes(folder) else 0)
+
+
+def _takes_bytes(folder: Path) -> bool:
+    """Whether a file server that says it is full takes a file; of a disk here it is believed."""
+    name = f".neurofetch-{secrets.token_hex(8)}"
+    try:
+        with Folder.root(folder) as here:
+            if not is_late(here.fd):
+                return False
+            try:
+                here.write(name, bytes(_TRIAL))
+            finally:
+                here.remove(name)
+    except OSError:
+        return False
+    return True
 
 
 def _is_nothing(path: str) -> bool:

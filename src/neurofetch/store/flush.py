@@ -14,7 +14,6 @@ import contextlib
 import errno
 import os
 import re
-import sys
 import time
 from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +21,8 @@ from typing import TYPE_CHECKING, TypeVar
 from neurofetch._threads import together
 from neurofetch.store.atomic import sync_directory
 from neurofetch.store.folder import Folder
+from neurofetch.store.kinds import kind_of as _kind
+from neurofetch.store.kinds import libc as _libc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -166,23 +167,6 @@ def _flushed(fd: int) -> OSError | None:
 # -- the system ------------------------------------------------------------------------------
 
 
-@cache
-def _libc(name: str) -> Callable[..., int] | None:
-    """Return a function of the C library on Linux; None where there is none."""
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        import ctypes  # noqa: PLC0415 - not on every system, and not needed for --help
-
-        function = getattr(ctypes.CDLL(None, use_errno=True), name)
-    except (ImportError, OSError, AttributeError):
-        return None
-    if name == "sync_file_range":
-        function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
-    found: Callable[..., int] = function
-    return found
-
-
 def _syncfs(folder: int) -> bool:
     """Flush a file system; False if something of it, maybe not ours, could not be flushed."""
     call = _libc("syncfs")
@@ -216,19 +200,6 @@ def _is_elsewhere(device: int) -> bool:
     except OSError:
         return True  # not told
     return any(line[2] == number and line[line.index("-") + 1] == "9p" for line in lines)
-
-
-def _kind(folder: int) -> int | None:
-    """Return the number that Linux has for the kind of a file system; None where it has none."""
-    call = _libc("fstatfs")
-    if call is None:
-        return None
-    info = bytearray(512)  # more than any system writes; it begins with the kind
-    import ctypes  # noqa: PLC0415 - `_libc` has it
-
-    if call(folder, (ctypes.c_char * len(info)).from_buffer(info)):
-        return None
-    return int.from_bytes(info[: ctypes.sizeof(ctypes.c_long)], sys.byteorder)
 
 
 def _dirty() -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError, UnsafeNameError, UsageError, WrongTypeError
+from neurofetch.store.afresh import is_named, is_taken
 from neurofetch.store.atomic import write_all
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _LINKS = (errno.ELOOP, errno.ENOTDIR, errno.EMLINK)
 """What systems say when the last name of a path is a link, and was to be a folder."""
 
 
-def given_path(given: object) -> Path:
+def given_path(given: object, what: str = "the data directory") -> Path:
     """Return the whole path of a folder that a user named; ``~`` is the home folder.
 
     An empty text is not the current directory: as a rule it is a variable of a shell that was
@@ -49,6 +50,8 @@ def given_path(given: object) -> Path:
     ----------
     given : object
         Text or a path.
+    what : str
+        What it is, for messages.
 
     Raises
     ------
@@ -72,17 +75,15 @@ a directory; '.' is the current one.
     try:
         text = os.fsdecode(given)  # type: ignore[arg-type]
     except TypeError:
-        msg = f"the data directory is text or a path, not {given!r} ({type(given).__name__})."
+        msg = f"{what} is text or a path, not {given!r} ({type(given).__name__})."
         raise WrongTypeError(f"{msg} Nothing was done.") from None
     if not text.strip() or "\0" in text:
         kind = "an empty string" if not text.strip() else f"no path: {text!r}"
-        msg = f"the data directory is {kind}. Nothing was done. Choose a directory; '.' is the "
+        msg = f"{what} is {kind}. Nothing was done. Choose a directory; '.' is the "
         raise UsageError(f"{msg}current one.")
     expanded = os.path.expanduser(text)
     if expanded == "~" or expanded.startswith("~/"):
-        msg = (
-            f"the data directory is {text!r}, and this system tells of no home folder. Nothing was "
-        )
+        msg = f"{what} is {text!r}, and this system tells of no home folder. Nothing was "
         raise UsageError(f"{msg}done. Give the whole path, or set HOME.")
     try:
         return Path(os.path.abspath(expanded))
@@ -196,10 +197,15 @@ class Folder:
             if error.errno in (*_LINKS, errno.ENXIO):
                 raise _no_file(self.path, name) from error
             raise
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise _no_file(self.path, name)
-        return fd
+        try:
+            if stat.S_ISREG(os.fstat(fd).st_mode):
+                return fd
+        except OSError as error:
+            if error.errno != errno.ESTALE:  # so NFS says that another host has removed it
+                os.close(fd)
+                raise
+        os.close(fd)
+        raise _no_file(self.path, name)
 
     def write(self, name: str, content: bytes) -> None:
         """Make a file with this content, flushed to the disk; it must not exist.
@@ -209,11 +215,19 @@ class Folder:
         FileExistsError, OSError
             Nothing is left of it then.
         """
+        self._filled(name, content, flush=True)
+
+    def sign(self, name: str, content: bytes) -> None:
+        """Make a file as `write` does; it need not outlive a power cut."""
+        self._filled(name, content, flush=False)
+
+    def _filled(self, name: str, content: bytes, *, flush: bool) -> None:
         fd = self.create(name, os.O_WRONLY)
         try:
             try:
                 write_all(fd, content)
-                os.fsync(fd)
+                if flush:
+                    os.fsync(fd)
             finally:
                 os.close(fd)
         except BaseException:
@@ -244,7 +258,15 @@ class Folder:
         except FileNotFoundError:
             return None
 
-    def rename(self, name: str, to: Folder | int, new: str) -> None:
+    def look_afresh(self, name: str) -> os.stat_result | None:
+        """Look as `look` does, but ask the server whether a name is still free.
+
+        A host of a network file system remembers for a while that there was no such name.
+        """
+        info = self.look(name)
+        return self.look(name) if info is None and is_taken(self.fd, name) else info
+
+    def rename(self, name: str, to: Folder | int, new: str, *, file: int = -1) -> None:
         """Give a file another name, maybe in another folder; what has that name is replaced.
 
         Parameters
@@ -253,13 +275,21 @@ class Folder:
         to : Folder or int
             The other folder, or its descriptor.
         new : str
+        file : int
+            The descriptor of the file, where it is open. A file server whose first answer was lost
+            is asked again, and says that there is no such file, since it has renamed it. Then it
+            is seen that this is so.
 
         Raises
         ------
         OSError
         """
         fd = to if isinstance(to, int) else to.fd
-        os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=fd)
+        try:
+            os.replace(name, new, src_dir_fd=self.fd, dst_dir_fd=fd)
+        except FileNotFoundError:
+            if file < 0 or not is_named(file, fd, new):
+                raise
 
     def remove(self, name: str) -> int:
         """Remove a file or a link; return its bytes, 0 where it cannot be removed."""

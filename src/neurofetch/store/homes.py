@@ -210,9 +210,9 @@ class Homes:
                     return
             draft = f"{name}-{secrets.token_hex(4)}"
             try:
-                with open(notes.create(draft, os.O_WRONLY), "wb") as file:
+                with open(notes.create(draft, os.O_WRONLY), "wb", buffering=0) as file:
                     file.write(raw)
-                notes.rename(draft, notes, name)  # what a crash had cut short is replaced
+                    notes.rename(draft, notes, name, file=file.fileno())  # also one cut short
             except OSError:
                 notes.remove(draft)
                 raise

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from neurofetch.model import Receipt, VerificationLevel
+from neurofetch.model import Receipt, VerificationLevel, same_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -280,8 +280,9 @@ class Receipts(Mapping[str, Receipt]):
         rivals = self.rivals.get(path, ()) if self.rivals else ()
         if not rivals or (holds.size, holds.mtime_ns) == (size, mtime_ns):
             return holds
-        same = (one for one in rivals if (one.size, one.mtime_ns) == (size, mtime_ns))
-        return next(same, holds)
+        same = [one for one in rivals if one.size == size and same_time(one.mtime_ns, mtime_ns)]
+        exact = (one for one in same if one.mtime_ns == mtime_ns)
+        return next(exact, same[0] if same else holds)
 
     def seen(self, path: str) -> tuple[int, int, int, int, int, bytes] | None:
         """Return what tells at a glance whether a file is as it was fetched, and as it is listed.

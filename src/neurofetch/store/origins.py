@@ -8,11 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 from neurofetch._compact import quoted
 
 if TYPE_CHECKING:
-    from neurofetch.model import RemoteFile
+    from neurofetch.model import Receipt, RemoteFile
+    from neurofetch.store.data_source import DataSource
 
-__all__ = ["kept_address"]
+__all__ = ["kept_address", "origin_of"]
 
 _VERSION = "versionId"
+_VERSIONS = "openneuro:"
 
 
 def kept_address(remote: RemoteFile, base: str | None) -> tuple[str, str]:
@@ -52,3 +54,28 @@ def kept_address(remote: RemoteFile, base: str | None) -> tuple[str, str]:
         return "", ""
     told = bool(base) and url == f"{base}{quoted(remote.key)}?{_VERSION}={version}"
     return version, "" if told else url
+
+
+def origin_of(receipt: Receipt, source: DataSource) -> tuple[str, str]:
+    """Return the address of the object that a receipt tells of, and its key in the data set.
+
+    Parameters
+    ----------
+    receipt : Receipt
+    source : DataSource
+        The data set that it is of.
+
+    Returns
+    -------
+    tuple of (str, str)
+        The address is "" where nothing tells it, as of a file that an access service gave.
+    """
+    key = receipt.key
+    if key == f"{source.url.removeprefix(_VERSIONS)}/{receipt.path}":
+        key = receipt.path  # it came from the bucket, before this was a directory of a version
+    if receipt.url:
+        return receipt.url, key
+    if not receipt.version:
+        return ("" if source.objects else source.object_url(key)), key
+    url = source.object_url(key)
+    return (f"{url}?{_VERSION}={receipt.version}" if url else ""), key

@@ -174,6 +174,10 @@ class Owner:
             return True
         return self._now() - theirs > SILENT_SECONDS
 
+    def is_old(self, info: os.stat_result) -> bool:
+        """Whether a file was written longer ago than a process that lives is silent."""
+        return self._now() - info.st_mtime > SILENT_SECONDS
+
     def _now(self) -> float:
         """Return the time of the file server; of this host where we write nothing there."""
         self.beat()

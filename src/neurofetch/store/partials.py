@@ -12,8 +12,10 @@ of a part as it comes: so a kill costs what no note tells of, and not all that w
 
 A claim says that a process is at work on a file, so that eight processes that want the same file
 fetch it once. It is a symbolic link whose target is the owner's token: made in one step, or not at
-all, on every file system. Claims save work; nothing breaks without them. Who loses one while it was
-silent sees that before it notes a further part, and leaves the file to the other.
+all. Where there are no symbolic links it is a further name of a file that says the token, and where
+there are none of these either, a file of its own, which only one can make (see ADR 32). Claims save
+work; nothing breaks without them. Who loses one while it was silent sees that before it notes a
+further part, and leaves the file to the other.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -35,7 +38,7 @@ from neurofetch.store.atomic import read_at
 from neurofetch.store.flush import begin_write_out, wait_for_write_out
 from neurofetch.store.folder import Folder
 from neurofetch.store.homes import Homes
-from neurofetch.store.owner import Life, is_token
+from neurofetch.store.owner import SILENT_SECONDS, Life, is_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +54,12 @@ _NAME = re.compile(r"(?P<short>[0-9a-f]{24})\.(?P<token>[^.]+)(\.[0-9a-f]{16})?\
 _CLAIM = re.compile(r"[0-9a-f]{24}(\.[^.]+)?")
 _SEAL = "0" * 24
 """How the name of a seal begins: no file has that for its short name."""
+_TOKEN_LIMIT = 256
+"""Bytes; a token is shorter. What is longer in the place of a claim is none."""
+_UNKNOWN = "a process that cannot be told yet"
+"""Who has a claim that cannot be read."""
+_REFUSALS = 8
+"""After as many claims that could not be made in any way, none is tried any more."""
 _LOG_LIMIT = 8 << 20
 """Bytes; a log of the most parts there can be is shorter."""
 _MOST_PARTS = 20_000
@@ -345,7 +354,11 @@ class Temporary:
         ------
         OSError
         """
-        self.fd = self.folder.create(self.name, flags)
+        try:
+            self.fd = self.folder.create(self.name, flags)
+        except FileExistsError:  # a server that was asked twice made it the first time
+            self.folder.remove(self.name)
+            self.fd = self.folder.create(self.name, flags)
         return self.fd
 
     def reopen(self) -> int:
@@ -399,7 +412,7 @@ class Temporary:
         """
         before, self._kind = self.name, "part"
         try:
-            self.folder.rename(before, self.folder, self.name)
+            self.folder.rename(before, self.folder, self.name, file=self.fd)
         except OSError:
             self._kind = "tmp"
             raise
@@ -440,10 +453,15 @@ class Partials:
         self._homes = Homes(state)
         self._claim_folder: Folder | None = None
         self._seal = ""
-        """A link that says who this run is; "" without one."""
+        """A link, or a file, that says who this run is; "" without one."""
         self._seal_serves = False
         """Whether claims are further names of it."""
-        self._claims_work = True
+        self._links_work = True
+        """Whether there are symbolic links."""
+        self._refusals = 0
+        """How many claims could not be made in any way."""
+        self._unread: dict[str, float] = {}
+        """Files whose claim could not be read, and since when (monotonic seconds)."""
         self._unclaimed: set[str] = set()
         """Files where something that is no claim stands in the place of one."""
 
@@ -460,8 +478,8 @@ class Partials:
         with Folder.root(self._state.parent) as root:
             self._claim_folder = folder = root.below((self._state.name, "claims"), make=True)
         seal = _seal_of(self.owner.token)
-        with contextlib.suppress(OSError):  # no symbolic links here; see `claim`
-            folder.link(self.owner.token, seal)
+        with contextlib.suppress(OSError):  # it cannot be written here: all work alone
+            self._sign(folder, seal)
             self._seal, self._seal_serves = seal, True
 
     def close(self) -> None:
@@ -523,7 +541,7 @@ class Partials:
             info = os.fstat(part.fd)
             mine = info.st_nlink == 1 and info.st_uid == os.geteuid()
             if mine:
-                held.folder.rename(name, part.folder, part.name)
+                held.folder.rename(name, part.folder, part.name, file=part.fd)
         except OSError as error:
             part.close()
             if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -568,11 +586,26 @@ class Partials:
         keep : set of str
             Data files of partials that are still good for resuming.
         """
+        if not self._links_work:
+            self._sweep_unsigned()
         return sum(
             one.folder.remove(one.name)
             for one in self.leftovers()
             if one.life is not Life.LIVES and one.data not in keep
         )
+
+    def _sweep_unsigned(self) -> None:
+        """Remove the claims of processes that were killed before they had signed them."""
+        claims = self._claims()
+        for name in claims.names() if claims is not None else ():
+            info = claims.look(name) if claims is not None and _CLAIM.fullmatch(name) else None
+            unsigned = info is not None and self._is_unsigned(info)
+            if claims is not None and info is not None and unsigned and self.owner.is_old(info):
+                claims.remove(name)
+
+    def _is_unsigned(self, info: os.stat_result) -> bool:
+        """Whether it may be a claim that its process has not signed yet."""
+        return not self._links_work and stat.S_ISREG(info.st_mode) and not info.st_size
 
     def leftovers(self) -> list[Leftover]:
         """Return all files and claims of runs, the living ones included."""
@@ -587,7 +620,7 @@ class Partials:
         claims = self._claims()
         for name in claims.names() if claims is not None else ():
             if claims is not None and _CLAIM.fullmatch(name):
-                token = claims.target(name)
+                token = _said(claims, name)
                 if is_token(token):
                     found.append(Leftover(claims, name, 0, token, life(token)))
         return found
@@ -610,28 +643,50 @@ class Partials:
         Returns
         -------
         str
-            "" when the claim is this run's; otherwise the token of the living process that has it.
+            "" when the claim is this run's; otherwise the token of the living process that has it,
+            or words that say that it is not known yet.
         """
         folder = self._claims()
-        if not self._claims_work or folder is None:
+        if self._refusals >= _REFUSALS or folder is None:
             return ""
         for _ in range(8):
             try:
                 self._mark(folder, short)
             except FileExistsError:
-                holder = folder.target(short)
+                holder = _said(folder, short)
                 if not holder:
-                    continue  # just released
+                    continue  # just released, or not seen yet
                 if not self.owner.is_dead(holder):
                     return "" if holder == self.owner.token else holder
                 self._break(folder, short, holder)
             except OSError:
-                self._claims_work = False  # no symbolic links here: everyone works alone
-                return ""
+                self._refusals += 1  # nothing can be made here: everyone works alone
+                break
             else:
+                self._unread.pop(short, None)
                 return ""
+        else:
+            if self._may_be_claim(folder, short):
+                return _UNKNOWN
         self._unclaimed.add(short)
         return ""
+
+    def _may_be_claim(self, folder: Folder, short: str) -> bool:
+        """Whether what cannot be read may be a claim that was made, or released, a moment ago.
+
+        Another host may be told of it late. Where there are no links, a claim is a file, which is
+        empty at first. One that stays empty was left by a process that was killed just then: it is
+        removed.
+        """
+        info = folder.look(short)
+        if info is not None and not self._is_unsigned(info) and not stat.S_ISLNK(info.st_mode):
+            return False
+        now = time.monotonic()
+        since = self._unread.setdefault(short, now)
+        if now - since > SILENT_SECONDS:
+            self._break(folder, short, "")
+            del self._unread[short]
+        return True
 
     def _mark(self, folder: Folder, short: str) -> None:
         """Make the link that is a claim: a further name of one that there is, where that goes.
@@ -648,34 +703,50 @@ class Partials:
                 self._seal_serves = False  # no hard links here, or too many, or it is gone
             else:
                 return
-        folder.link(self.owner.token, short)
+        self._sign(folder, short)
+
+    def _sign(self, folder: Folder, name: str, token: str = "") -> None:
+        """Make a link that says whose it is; where there are no links, a file."""
+        token = token or self.owner.token
+        if self._links_work:
+            try:
+                folder.link(token, name)
+            except FileExistsError:
+                raise
+            except OSError:
+                self._links_work = False
+            else:
+                return
+        folder.sign(name, token.encode("ascii"))
 
     def _break(self, folder: Folder, short: str, holder: str) -> None:
         """Remove a dead process's claim. The rename is what only one can win."""
         aside = f"{short}.{self.owner.token}"
         with contextlib.suppress(OSError):
-            folder.rename(short, folder, aside)
-            now = folder.target(aside)
+            with contextlib.suppress(FileNotFoundError):  # or it was done, and its answer was lost
+                folder.rename(short, folder, aside)
+            now = _said(folder, aside)
             if now and now != holder:  # another was quicker and has claimed it anew
                 with contextlib.suppress(FileExistsError):
-                    folder.link(now, short)
+                    self._sign(folder, short, now)
             folder.remove(aside)
-            folder.remove(_seal_of(holder))  # it makes no more claims
+            if holder:
+                folder.remove(_seal_of(holder))  # it makes no more claims
 
     def is_mine(self, short: str) -> bool:
         """Whether this run still has its claim; it may lose it while it is silent."""
         folder = self._claims()
-        if not self._claims_work or folder is None or short in self._unclaimed:
+        if self._refusals >= _REFUSALS or folder is None or short in self._unclaimed:
             return True
         try:
-            return os.readlink(short, dir_fd=folder.fd) == self.owner.token
+            return _read(folder, short) == self.owner.token
         except OSError as error:  # a disk that does not answer for a moment says nothing
             return error.errno not in _GONE
 
     def release(self, short: str) -> None:
         """Remove this run's claim, if it is still this run's."""
         folder = self._claims()
-        if folder is not None and folder.target(short) == self.owner.token:
+        if folder is not None and _said(folder, short) == self.owner.token:
             with contextlib.suppress(OSError):
                 os.unlink(short, dir_fd=folder.fd)
 
@@ -683,6 +754,29 @@ class Partials:
 def _seal_of(token: str) -> str:
     """Return the name of a run's seal: the link that its claims are further names of."""
     return f"{_SEAL}.{token}"
+
+
+def _read(folder: Folder, name: str) -> str:
+    """Return what a link says, or a file that is in the place of one.
+
+    Raises
+    ------
+    OSError
+    """
+    try:
+        return os.readlink(name, dir_fd=folder.fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    return folder.read(name, _TOKEN_LIMIT).decode("ascii", "replace")
+
+
+def _said(folder: Folder, name: str) -> str:
+    """Return whose claim this is; "" where there is none, or it does not say that yet."""
+    try:
+        return _read(folder, name)
+    except OSError:
+        return ""
 
 
 def _held(folder: Folder, name: str) -> Held | None:

@@ -20,6 +20,7 @@ import errno
 import os
 import secrets
 import threading
+import time
 import warnings
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING
@@ -48,6 +49,8 @@ _MERGING = "merging-"
 _LONGEST_LINE = 1 << 20
 """Bytes. What is longer is no receipt: the names in one are of a few thousand letters."""
 _AT_ONCE = 1 << 17
+_PAUSES = (0.0,) * 10 + (0.01, 0.02, 0.05, 0.1, 0.2, 0.4) + (0.6,) * 10
+"""Seconds before the journals are listed again, where one of them is not there any more."""
 _LARGEST = 4 << 30
 """Bytes. What is larger is no journal: ten million files have a smaller one."""
 
@@ -161,7 +164,7 @@ class Journal:
                 folder.remove(name)
                 return
             try:
-                folder.rename(name, folder, f"{_ENDED}{name}")
+                folder.rename(name, folder, f"{_ENDED}{name}", file=fd)
             except FileNotFoundError:  # somebody removed it, maybe the whole folder
                 with open(os.dup(fd), "rb") as file:
                     file.seek(0)
@@ -241,16 +244,27 @@ def _opened(state: Path, *, make: bool = False) -> Folder:
 
 
 def _read_all(folder: Folder, paths: Iterable[str] = ()) -> Receipts:
-    """Read all journals. One may vanish meanwhile: another process merged it. Then once more."""
+    """Read all journals. One may vanish meanwhile: another process merged it. Then once more.
+
+    A host of a network file system may for a while be told names that are gone. What cannot be
+    found at last is named, and not left out in silence.
+    """
     paths = list(paths)
-    for _ in range(20):
+    for pause in _PAUSES:
         receipts = Receipts(paths)
         try:
             for name in _journals(folder):
                 _read(folder, name, receipts)
         except FileNotFoundError:
+            time.sleep(pause)
             continue
         return receipts
+    receipts = Receipts(paths)
+    for name in _journals(folder):
+        try:
+            _read(folder, name, receipts)
+        except FileNotFoundError:
+            receipts.unread.append(f"{folder.path}{os.sep}{name}: it is listed, and not there")
     return receipts
 
 
@@ -263,9 +277,9 @@ def _read(folder: Folder, name: str, receipts: Receipts) -> bool:
     try:
         fd = folder.open(name)
     except FileNotFoundError:
-        if folder.look(name) is None:
-            raise
-        return False
+        if folder.look(name) is not None:
+            return False
+        fd = _ended(folder, name)
     except OSError as error:
         return _unread(folder, name, error, receipts)
     with open(fd, "rb", buffering=_LONGEST_LINE) as file:
@@ -278,6 +292,22 @@ def _read(folder: Folder, name: str, receipts: Receipts) -> bool:
         except OSError as error:
             return _unread(folder, name, error, receipts)
     return True
+
+
+def _ended(folder: Folder, name: str) -> int:
+    """Open the journal of a run that has ended since its name was listed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there any more: another run has merged it.
+    """
+    if not is_token(name.removesuffix(".jsonl")):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    try:
+        return folder.open(f"{_ENDED}{name}")
+    except OSError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from error
 
 
 def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
@@ -327,5 +357,11 @@ def _write_whole(folder: Folder, lines: Iterable[bytes], name: str, draft: str =
     """Write a journal that is there as a whole or not at all."""
     draft = draft or f"{_MERGING}{name.removesuffix('.jsonl').removeprefix(_ENDED)}"
     folder.write(draft, b"".join(lines))
-    folder.rename(draft, folder, name)
+    try:
+        folder.rename(draft, folder, name)
+    except (
+        FileNotFoundError
+    ):  # done, and the server's first answer was lost: the name is ours alone
+        if folder.look_afresh(name) is None:
+            raise
     folder.sync()

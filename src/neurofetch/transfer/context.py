@@ -141,7 +141,7 @@ class TransferContext:
             Modification time in nanoseconds that the survey saw; None where it saw no file.
         """
         want = step.want
-        info = self.directory.look(want.path)
+        info = self.directory.look_afresh(want.path, before)
         if info is None or info.st_mtime_ns == before:
             return None
         others = self.directory.others

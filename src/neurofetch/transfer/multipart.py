@@ -40,7 +40,7 @@ from neurofetch.transfer.context import FOLDER_GONE
 from neurofetch.transfer.part_file import BUFFER, LostPartialError, PartFile
 from neurofetch.transfer.receive import gulps, tell_progress
 from neurofetch.transfer.schedule import TaskKind
-from neurofetch.transfer.settler import LostTemporaryError, Ready
+from neurofetch.transfer.settler import LostTemporaryError, Ready, as_lost
 from neurofetch.transfer.whole_file import FetchWhole, WholeFile, another_look
 
 if TYPE_CHECKING:
@@ -376,6 +376,7 @@ class LargeFile:
             self._fail(error)
 
     def _began_anew(self, error: BaseException) -> bool:
+        error = as_lost(self.life.step.want.path, error)
         if isinstance(error, NoRangesError) or self._no_part_came(error):
             self._fall_back()
         elif isinstance(error, LostPartialError | LostTemporaryError) and self._lost < _LOSSES:

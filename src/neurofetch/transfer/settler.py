@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from neurofetch.transfer.schedule import Schedule
     from neurofetch.transfer.tally import Tally
 
-__all__ = ["FILE_GONE", "MOST_WAITING", "LostTemporaryError", "Ready", "Settler"]
+__all__ = ["FILE_GONE", "MOST_WAITING", "LostTemporaryError", "Ready", "Settler", "as_lost"]
 
 FILE_GONE = "its temporary file was removed by another process"
 
@@ -56,6 +56,23 @@ _COUNTED = 16 << 20
 
 class LostTemporaryError(TransientError):
     """Another process removed a temporary file: it took this run for dead. To be fetched again."""
+
+
+def as_lost(path: str, error: BaseException) -> BaseException:
+    """Return a `LostTemporaryError` where NFS says that an open file was removed elsewhere.
+
+    Parameters
+    ----------
+    path : str
+        The final name of the file.
+    error : BaseException
+        Returned as it is, where it is something else.
+    """
+    if type(error) is OSError and error.errno == errno.ESTALE:
+        lost = LostTemporaryError(f"{path}: {FILE_GONE}")
+        lost.__cause__ = error
+        return lost
+    return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +280,7 @@ class Settler:
 
     def _tell(self, ready: Ready, error: BaseException | None) -> None:
         try:
-            ready.over(error)
+            ready.over(error and as_lost(ready.step.want.path, error))
         except BaseException as problem:  # noqa: BLE001 - raised again in the calling thread
             self._tally.end_all(problem)
 

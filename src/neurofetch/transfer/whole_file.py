@@ -59,7 +59,7 @@ from neurofetch.transfer.context import FOLDER_GONE
 from neurofetch.transfer.part_file import LostPartialError, PartFile
 from neurofetch.transfer.receive import gulps, tell_progress
 from neurofetch.transfer.schedule import TaskKind
-from neurofetch.transfer.settler import LostTemporaryError, Ready
+from neurofetch.transfer.settler import LostTemporaryError, Ready, as_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -260,7 +260,11 @@ class WholeFile:
             else:
                 self._fail(error)
         except Exception as error:  # noqa: BLE001 - written down in the report, file by file
-            self._fail(error)
+            lost = as_lost(self.life.step.want.path, error)
+            if isinstance(lost, LostTemporaryError):
+                self._come_back(lost)
+            else:
+                self._fail(error)
         else:
             self._hand_over(outcome)
 

@@ -61,6 +61,7 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
     patience: float | None = None,
     executor: object = None,
     workers: int | None = None,
+    client: object = None,
 ) -> NeurovaultBunch:
     """Fetch specific collections and images of NeuroVault.
 
@@ -112,6 +113,8 @@ def fetch_neurovault_ids(  # noqa: PLR0917 - the order of the user's page
         them run at once.
     workers : int, optional
         Tasks at once, at most; by default as many as `executor` says that it runs, else 8.
+    client : distributed.Client, optional
+        Of a Dask cluster, in place of `executor`, as of `neurofetch.get`.
 
     Returns
     -------
@@ -166,6 +169,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     patience: float | None = None,
     executor: object = None,
     workers: int | None = None,
+    client: object = None,
     **kwarg_image_filters: object,
 ) -> NeurovaultBunch:
     """Fetch images of NeuroVault whose metadata, and whose collection's, pass filters.
@@ -189,6 +193,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     mode, data_dir, fetch_neurosynth_words, vectorize_words, verbose
         As for `fetch_neurovault_ids`.
     resample, interpolation, timeout, on_error, connections, max_failures, progress, rules, patience
+    executor, workers
         As for `fetch_neurovault_ids`.
 
     Returns
@@ -322,8 +327,6 @@ def plan_neurovault_ids(
     connections: int | None = None,
     rules: RetryRules | None = None,
     patience: float | None = None,
-    executor: object = None,
-    workers: int | None = None,
 ) -> Plan:
     """Say what `fetch_neurovault_ids` would do with each image, and why; fetch nothing.
 

@@ -1,0 +1,78 @@
+"""Ask a file server itself, where this host may remember old things, and where an answer was lost.
+
+A host of a network file system remembers for a while that there is no such name. And a server whose
+answer was lost is asked again: to rename a file that it has renamed already. Then it says that
+there is no such file. Nothing here is asked where all goes well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+__all__ = ["is_named", "is_taken", "is_there", "rename"]
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def is_taken(folder: int, name: str) -> bool:
+    """Whether a name is taken, as the server of the folder (a descriptor) says now.
+
+    To open the folder makes NFS ask its server what has changed. FUSE and SMB ask before they make
+    a name; so one is made that cannot be: no folder has a further name, nothing is ever made.
+    """
+    with contextlib.suppress(OSError, NotImplementedError):
+        os.close(os.open(".", _OPEN, dir_fd=folder))
+        os.link(".", name, src_dir_fd=folder, dst_dir_fd=folder)
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether there is something at a path, as its server says now; see `is_taken`."""
+    folder, name = os.path.split(os.fspath(path))
+    try:
+        fd = os.open(folder or ".", _OPEN)
+    except OSError:
+        return False
+    try:
+        return is_taken(fd, name)
+    finally:
+        os.close(fd)
+
+
+def is_named(file: int, folder: int, name: str) -> bool:
+    """Whether a name is that of an open file, though the system said that it was not given.
+
+    Some file servers number a file anew under its new name: then its size and its time tell.
+    """
+    if not is_taken(folder, name):
+        return False
+    mine = os.fstat(file)
+    info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    same = info.st_size == mine.st_size and info.st_mtime_ns == mine.st_mtime_ns
+    return stat.S_ISREG(info.st_mode) and (same or os.path.samestat(info, mine))
+
+
+def rename(temporary: str, path: str, file: int) -> None:
+    """Give a file that is open (its descriptor) its final name in the same folder.
+
+    Raises
+    ------
+    OSError
+        FileNotFoundError only if the final name is not that of the file.
+    """
+    try:
+        os.replace(temporary, path)
+    except FileNotFoundError:
+        folder, name = os.path.split(path)
+        fd = os.open(folder or ".", _OPEN)
+        try:
+            if not is_named(file, fd, name):
+                raise
+        finally:
+            os.close(fd)
