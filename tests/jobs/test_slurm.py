@@ -323,6 +323,10 @@ def test_without_sbatch_the_script_is_there_to_be_taken_elsewhere(cluster):
         ("--slurm '' --jobs 1.5", "no number of jobs"),
         ("--slurm '' --shard 0/2", "gives each job its part"),
         ("--slurm '' --offline", "not with --offline"),
+        ("--slurm '' --workers 2", "not with --workers"),
+        ("--slurm '' --locked x.lock", "not with --locked"),
+        ("--slurm --requeue", "a value that begins with a dash is written with =: --slurm=--req"),
+        ("--slurm='-W'", "-W is set by the script"),
         ("--slurm '-a 0-3'", "-a is set by the script"),
         ("--slurm='--array=0-3'", "--array is set by the script"),
         ("--slurm '-o x'", "-o is set by the script"),
@@ -334,7 +338,7 @@ def test_without_sbatch_the_script_is_there_to_be_taken_elsewhere(cluster):
         ("--slurm '' --endpoint https://me:word@s3.example.org", "password|user"),
         ("--slurm '' --mirror 'https://h/x?X-Amz-Signature=ab'", "signature|query"),
     ],
-    ids=range(18),
+    ids=range(22),
 )
 def test_what_cannot_be_is_told_before_any_server_is_asked(cluster, flags, told):
     done = cluster.shell(f"{GET} {flags}")

@@ -293,7 +293,7 @@ def test_where_nothing_had_to_be_fetched_all_is_here(state, shell):
     begin_run(state, "run", expected=0, files=5, size=500)
     done = shell("neurofetch status data --wait")
     assert done.code == 0
-    assert "5 of 5 files" in done.out
+    assert "no job was needed; 5 of 5 files" in done.out
     assert "All is here." in done.out
 
 

@@ -92,6 +92,9 @@ def wrong_flags(arguments: argparse.Namespace) -> str:
             "argument --slurm: not with --locked; submit a script of your own that calls it with "
             "--shard, as docs/slurm.md shows"
         )
+    for name in ("workers", "scheduler"):
+        if getattr(arguments, name, None) not in (None, 1):
+            return f"argument --slurm: not with --{name}; --jobs says how many jobs there are"
     if arguments.offline:
         return "argument --slurm: not with --offline, which moves nothing over the network"
     try:

@@ -46,7 +46,7 @@ _log = logging.getLogger("neurofetch")
 
 BRIEF = 2.0
 """Seconds; a run that is no task and takes less leaves no record."""
-_BEATS = ((600.0, 5.0), (6 * 3600.0, 15.0), (float("inf"), 30.0))
+_BEATS = ((30.0, 1.0), (600.0, 5.0), (6 * 3600.0, 15.0), (float("inf"), 30.0))
 """Up to which age of a run it is written down how far it is, each so many seconds."""
 _MOST_FAILED = 1000
 _LONG = 600
