@@ -399,3 +399,30 @@ def test_a_plan_makes_no_folder_and_the_errand_makes_all_of_them(dest):
     assert not (dest / "not").exists()
     assert neurofetch.get(URL, far, subject="01").ok
     assert on_disk(far) == paths(plan)
+
+
+# -- jobs that share what one job would have -------------------------------------------------
+
+
+def test_a_job_of_many_has_its_share_of_the_connections():
+    from neurofetch.engine import RunSettings  # noqa: PLC0415
+
+    whole = RunSettings.checked(n_jobs=2)
+    part = RunSettings.checked(n_jobs=2, shard=(3, 8))
+    assert whole.own_options is whole.options
+    mine, all_of_it = part.own_options, part.options
+    assert mine.connections * 8 <= all_of_it.connections
+    assert mine.bulk_connections * 8 <= all_of_it.bulk_connections
+    assert mine.whole_connections * 8 <= all_of_it.whole_connections
+    assert (mine.n_jobs, mine.few) == (2, 1)
+    assert RunSettings.checked(shard=(0, 1000)).own_options.connections == 1
+
+
+def test_a_job_of_very_many_opens_few_connections(tmp_path, monkeypatch):
+    files = {f"ds/sub-01/f{number:04}.tsv": b"x" * 50 for number in range(640)}
+    with S3Server({"b": files}, latency=0.02) as s3:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.url)
+        report = neurofetch.get("s3://b/ds", tmp_path, shard=(0, 64), progress="none")
+        assert len(report) == 10
+        used = {request.connection for request in s3.requests("GET")}
+        assert len(used) <= 384 // 64

@@ -89,6 +89,8 @@ AT_DISK = {
     "neurofetch get",
     "neurofetch verify",
     "neurofetch clean",
+    "neurofetch status",
+    "laion-fmri status",
     "neurofetch lock",
     "neurofetch index",
     "neurofetch neurovault fetch",

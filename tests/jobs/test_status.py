@@ -278,6 +278,30 @@ def test_a_job_that_is_silent_for_very_long_is_not_waited_for(state):
     assert following.is_over(run)
 
 
+def test_an_old_run_whose_jobs_never_began_is_not_waited_for(state, shell):
+    begin_run(state, "old", expected=8, scheduler="slurm", job="7")
+    time.sleep(0.01)
+    begin_run(state, "run", expected=1)
+    written(state, BEGIN, PLANNED, DONE)
+    for flag in ("", "--wait", "--watch"):
+        done = shell(f"neurofetch status data {flag}")
+        assert done.code == 0, flag
+        assert "run old" in done.out
+
+
+def test_where_nothing_had_to_be_fetched_all_is_here(state, shell):
+    begin_run(state, "run", expected=0, files=5, size=500)
+    done = shell("neurofetch status data --wait")
+    assert done.code == 0
+    assert "no job was needed; 5 of 5 files" in done.out
+    assert "All is here." in done.out
+
+
+def test_a_run_of_which_only_the_listing_is_kept_is_none(state):
+    (state / "runs" / "r" / "listings").mkdir(parents=True)
+    assert read_runs(state) == []
+
+
 def test_a_line_tells_all_of_a_run(state):
     begin_run(state, "run", expected=1)
     written(state, BEGIN, PLANNED, FAILED, ENDED)

@@ -19,7 +19,8 @@ from neurofetch.errors import (
     UnreachableError,
     UsageError,
 )
-from neurofetch.events import FileDone, Progress
+from neurofetch.events import FileDone, Planned, Progress
+from neurofetch.events import Listing as ListingEvent
 from neurofetch.model import IncompleteError, Outcome, Report, Status
 from neurofetch.store import run_record, runs
 from neurofetch.store.run_record import RunRecord
@@ -527,3 +528,37 @@ def test_without_a_thread_the_events_are_written_as_they_come(state, monkeypatch
     record(Progress(1, 2, 3, 4, 5.0, 6.0, 7))
     assert the_task(state).retries == 7
     record.end(None)
+
+
+def test_what_was_planned_is_told_by_the_last_line_too(world):
+    """A listing of hours comes between the beginning of a record and its plan."""
+    for number in range(3):
+        world.put(f"a{number}", b"x" * 100)
+    record = RunRecord.begin(world.state, None, NAME)
+    for number in range(400):
+        record(ListingEvent(number, 1, 2, 3.0))
+        record._flush()
+    record(Planned(world.plan()))
+    record._flush()
+    for number in range(400):
+        record(Progress(1, 3, 100, 300, float(number), 6.0, 7))
+        record._flush()
+    (run,) = read_runs(world.state)
+    assert (run.files_total, run.bytes_total, run.bytes_done) == (3, 300, 100)
+    record.end(None, KeyboardInterrupt())
+    (run,) = read_runs(world.state)
+    assert (run.files_total, run.bytes_total, run.bytes_done, run.bytes_moved) == (3, 300, 100, 100)
+    assert run.tasks[0].exit == 130
+
+
+def test_many_failures_are_told_by_their_number_and_the_first_by_name(world):
+    world.put("a", b"x")
+    plan = world.plan()
+    record = RunRecord.begin(world.state, plan, NAME)
+    for number in range(2500):
+        record(FileDone(Outcome(f"f{number}", f"f{number}", Status.FAILED, "gone")))
+    record.end(None, UnreachableError("no way"))
+    task = the_task(world.state)
+    assert (task.files_failed, len(task.failed), task.exit) == (2500, 1000, 6)
+    (run,) = read_runs(world.state)
+    assert run.files_missing == 2500

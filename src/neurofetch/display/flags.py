@@ -185,6 +185,15 @@ class Parser(argparse.ArgumentParser):
                 return f"  {word} was taken for a value of {flag}: write it before the flags\n"
         return ""
 
+    def _dashed(self, message: str) -> str:
+        """Say how to write a value that begins with a dash, and was taken for a flag."""
+        found = re.search(r"argument (\S+): expected one argument$", message)
+        names = found[1].split("/") if found else []
+        for word, value in zip(self._words, self._words[1:], strict=False):
+            if word in names and value.startswith("-"):
+                return f"  a value that begins with a dash is written with =: {word}={value}\n"
+        return ""
+
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in a line or two, and where the help is."""
         message = re.sub(r"ignored explicit argument ('.*')$", r"takes no value, not \1", message)
@@ -203,7 +212,7 @@ class Parser(argparse.ArgumentParser):
             and not habit_of(word)
             and (found := nearest(word, names, 1, cutoff=0.75 if word.startswith("--") else 0.6))
         )
-        hints += self._swallowed(message)
+        hints += self._swallowed(message) + self._dashed(message)
         text = f"{self.prog}: {message}\n{hints}See {self.prog} --help\n"
         self._print_message(text, sys.stderr)
         raise UsageExit("\n".join([message, *map(str.strip, hints.splitlines())]))

@@ -203,6 +203,8 @@ def status_line(run: Run) -> str:
 def _jobs(run: Run) -> str:
     expected = len(run.tasks) if run.expected is None else run.expected
     states = Counter(task.state for task in run.tasks)
+    if not expected:
+        return "no job was needed"
     told = [f"{states[state]:,} {state}" for state in reversed(_ORDER) if states[state]]
     if run.to_begin:
         told.append(f"{run.to_begin:,} not begun")

@@ -77,7 +77,7 @@ def status(arguments: argparse.Namespace, data_dir: object) -> int:
         The exit code: that of the newest run, if it is over, or was waited for.
     """
     from neurofetch.errors import DestinationError  # noqa: PLC0415 - not needed for --help
-    from neurofetch.jobs.following import Following, exit_of_runs  # noqa: PLC0415
+    from neurofetch.jobs.following import Following, awaited, exit_of_runs  # noqa: PLC0415
     from neurofetch.store.folder import given_path  # noqa: PLC0415
 
     root = given_path(data_dir)
@@ -85,12 +85,15 @@ def status(arguments: argparse.Namespace, data_dir: object) -> int:
         msg = f"the data directory {root} does not exist. Nothing was done. Check the path."
         raise DestinationError(msg)
     following = Following(root, arguments.run)
-    if arguments.wait or arguments.watch:
-        runs = _followed(following, arguments)
-        return _shown(runs, root, arguments) or exit_of_runs(runs)
     runs = following.runs()
+    mine = {run.id for run in awaited(runs)}
+    if arguments.wait or arguments.watch:
+        runs = _followed(following, mine, arguments)
+        over = True
+    else:
+        over = all(run.over for run in runs if run.id in mine)
     code = _shown(runs, root, arguments)
-    return code or (exit_of_runs(runs) if all(run.over for run in runs) else ExitCode.OK)
+    return code or (exit_of_runs([run for run in runs if run.id in mine]) if over else code)
 
 
 def _shown(runs: Sequence[Run], root: Path, arguments: argparse.Namespace) -> int:
@@ -117,15 +120,16 @@ def _width() -> int:
         return WIDTH
 
 
-def _followed(following: Following, arguments: argparse.Namespace) -> list[Run]:
-    """Return the runs when those that were under way are over, and show them meanwhile."""
+def _followed(following: Following, mine: set[str], arguments: argparse.Namespace) -> list[Run]:
+    """Return the runs when those that are awaited are over, and show them meanwhile."""
     from neurofetch.display.status import runs_text, status_line  # noqa: PLC0415 - see above
 
     screen = arguments.watch and not arguments.json and sys.stdout and sys.stdout.isatty()
     told, said = float("-inf"), ""
     while True:
         runs = following.runs()
-        if all(map(following.is_over, runs)):
+        waiting = [run for run in runs if run.id in mine and not following.is_over(run)]
+        if not waiting:
             return runs
         if screen:
             text = runs_text(runs, _width(), all_of_them=arguments.run is not None)
@@ -133,9 +137,9 @@ def _followed(following: Following, arguments: argparse.Namespace) -> list[Run]:
             console.show_text(text)
         elif following.clock() - told >= _LINES:
             told = following.clock()
-            for run in runs:
+            for run in waiting:
                 line = f"{time.strftime('%H:%M:%S')} {run.id}: {status_line(run)}"
-                if not following.is_over(run) and line[9:] != said:
+                if line[9:] != said:
                     console.remark(line, arguments)
                     said = line[9:]
         following.sleep(_LOOKS)

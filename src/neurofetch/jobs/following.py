@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from neurofetch.store.runs import Run
 
-__all__ = ["Following", "chosen", "exit_of_runs"]
+__all__ = ["Following", "awaited", "chosen", "exit_of_runs"]
 
 ASKED_EACH = 15.0
 """Seconds between two questions to Slurm."""
@@ -52,17 +52,28 @@ def chosen(root: Path, name: str | None) -> list[Run]:
     return found
 
 
-def exit_of_runs(runs: Sequence[Run]) -> int:
-    """Return the exit code of the newest run, and of those beside it that are not over.
+def awaited(runs: Sequence[Run]) -> list[Run]:
+    """Return the newest run, and those before it of which a task is at work.
 
     Parameters
     ----------
     runs : sequence of Run
         The oldest first.
     """
+    work = (TaskState.LISTING, TaskState.RUNNING)
+    return [run for n, run in enumerate(runs, 1) if n == len(runs) or run.of(*work)]
+
+
+def exit_of_runs(runs: Sequence[Run]) -> int:
+    """Return the exit code that these runs come to.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+    """
     from neurofetch.display.status import exit_of_run  # noqa: PLC0415 - not needed for --help
 
-    codes = [exit_of_run(run) for n, run in enumerate(runs, 1) if n == len(runs) or not run.over]
+    codes = list(map(exit_of_run, runs))
     order = (1, 7, 2, 3, 5, 6, 4)
     return next((code for code in order if code in codes), 0)
 

@@ -42,8 +42,24 @@ SCRIPT = "jobs.sh"
 JOBS = 8
 _MOST = 100_000
 _PATIENCE = 120.0
-_OWN = ("-a", "--array", "--wrap", "-o", "--output", "-n", "--ntasks", "-N", "--nodes")
-"""Options of sbatch that the script sets, or that would start one job several times."""
+_OWN = frozenset(
+    [
+        "-a",
+        "--array",
+        "--wrap",
+        "-o",
+        "--output",
+        "-n",
+        "--ntasks",
+        "-N",
+        "--nodes",
+        "-W",
+        "--wait",
+        "--test-only",
+        "--parsable",
+    ]
+)
+"""Options of sbatch that the script sets, that start one job several times, or answer otherwise."""
 _NUMBER = (
     "${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${PBS_ARRAYID:-${LSB_JOBINDEX:-${SGE_TASK_ID:-"
     "${1:-}}}}}}"
@@ -76,6 +92,9 @@ def wrong_flags(arguments: argparse.Namespace) -> str:
             "argument --slurm: not with --locked; submit a script of your own that calls it with "
             "--shard, as docs/slurm.md shows"
         )
+    for name in ("workers", "scheduler"):
+        if getattr(arguments, name, None) not in (None, 1):
+            return f"argument --slurm: not with --{name}; --jobs says how many jobs there are"
     if arguments.offline:
         return "argument --slurm: not with --offline, which moves nothing over the network"
     try:
@@ -237,7 +256,8 @@ class Submission:
         UsageError
             If a word of the call cannot be written into one.
         """
-        quoted = " ".join(map(_quoted, (*self.words, *self._added(plan))))
+        command, *words = self.words
+        added = " ".join(map(_quoted, (command, *self._added(plan))))
         limit = f"%{self.at_once}" if self.at_once < self.jobs else ""
         options = [f"#SBATCH {_for_sbatch(self.options)}"] if self.options else []
         return "\n".join(
@@ -257,8 +277,8 @@ class Submission:
                 f"part=$(( 10#$number % {self.jobs} ))",
                 f"cd -- {_quoted(os.getcwd())} || exit 7",
                 f'export {VARIABLE}="{self.run}/$part"',
-                f"exec {_quoted(sys.executable)} -P -m {self.module} {quoted} \\",
-                f'  --shard "$part/{self.jobs}" --progress lines',
+                f"exec {_quoted(sys.executable)} -P -m {self.module} {added} \\",
+                f'  --shard="$part/{self.jobs}" --progress=lines {" ".join(map(_quoted, words))}',
                 "",
             ]
         )

@@ -46,7 +46,7 @@ _log = logging.getLogger("neurofetch")
 
 BRIEF = 2.0
 """Seconds; a run that is no task and takes less leaves no record."""
-_BEATS = ((600.0, 5.0), (6 * 3600.0, 15.0), (float("inf"), 30.0))
+_BEATS = ((30.0, 1.0), (600.0, 5.0), (6 * 3600.0, 15.0), (float("inf"), 30.0))
 """Up to which age of a run it is written down how far it is, each so many seconds."""
 _MOST_FAILED = 1000
 _LONG = 600
@@ -75,12 +75,16 @@ class RunRecord:
         self._news = threading.Lock()
         """Held while what was heard is put down, or taken."""
         self._over = threading.Event()
+        self._wake = threading.Event()
+        """Set when something is to be written down at once."""
         self._threaded = True
         self._next = self._began + BRIEF
         self._pending: list[Mapping[str, Any]] = [self._begin()]
+        self._plan: dict[str, Any] = {}
+        """What was planned: each line says it, so that the last one is enough."""
         self._told: dict[str, Any] = {}
         """What is new since the last line."""
-        self._done, self._failed, self._here, self._bytes = 0, 0, 0, 0
+        self._done = self._failed = self._here = self._bytes = self._came = 0
 
     @classmethod
     def begin(cls, state: Path, plan: Plan | None, run: RunName | None = None) -> RunRecord:
@@ -134,10 +138,9 @@ class RunRecord:
 
     def _hear(self, event: Event) -> None:
         if type(event) is Progress:  # not `Checking`, which is of bytes that are read
+            self._came = event.bytes_done
             self._told |= {
                 "event": "progress",
-                "bytes_done": self._here + event.bytes_done,
-                "moved": event.bytes_done,
                 "rate": round(event.rate, 1),
                 "retries": event.retries,
             }
@@ -153,21 +156,20 @@ class RunRecord:
             self._told |= {"event": "progress", "note": ""}
 
     def _planned(self, plan: Plan) -> None:
-        self._done, self._failed, self._here = len(plan.of(Action.KEEP)), 0, plan.bytes_here
+        self._done, self._failed, self._came = len(plan.of(Action.KEEP)), 0, 0
+        self._here = plan.bytes_here
         self._bytes = self._here + plan.bytes_to_write
         ends = [plan.steps[0].want.path, plan.steps[-1].want.path] if plan.steps else []
         key = json.dumps([len(plan), *ends])
         self._told.clear()
-        self._pending.append(
-            {
-                "event": "planned",
-                "key": hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-                "files": len(plan) - len(plan.of(Action.REFUSE)),
-                "done": self._done,
-                "bytes": self._bytes,
-                "bytes_done": self._here,
-            }
-        )
+        self._plan = {
+            "key": hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16],
+            "files": len(plan) - len(plan.of(Action.REFUSE)),
+            "bytes": self._bytes,
+        }
+        self._wake.set()
+        some = {"done": self._done, "bytes_done": self._here}
+        self._pending.append({"event": "planned", **self._plan, **some})
 
     def _file_done(self, outcome: Outcome) -> None:
         if outcome.ok:
@@ -190,9 +192,11 @@ class RunRecord:
     # -- what is written ---------------------------------------------------------------------
 
     def _keep_writing(self) -> None:
-        wait = 0.0 if self._is_task else BRIEF
-        while not self._over.wait(wait or self._beat()):
-            wait = 0.0
+        if not self._is_task and self._over.wait(BRIEF):
+            return
+        while not self._over.is_set():
+            self._wake.wait(self._beat())
+            self._wake.clear()
             with self._lock:
                 if not self._over.is_set():
                     self._write()
@@ -211,8 +215,7 @@ class RunRecord:
             lines, self._pending = self._pending, []
             told, self._told = self._told, {}
             if told:
-                seconds = round(time.monotonic() - self._began, 3)
-                told |= {"done": self._done, "failed": self._failed, "seconds": seconds}
+                told = {**self._plan, **self._sums(), **told}
                 lines = [*lines, told]
         try:
             fd = self._opened()
@@ -228,6 +231,15 @@ class RunRecord:
             with self._news:
                 self._pending = [*lines[: 2 * _MOST_FAILED], *self._pending]
             _log.debug("the record of the run cannot be written: %s", error)
+
+    def _sums(self) -> dict[str, Any]:
+        return {
+            "done": self._done,
+            "failed": self._failed,
+            "bytes_done": self._here + self._came,
+            "moved": self._came,
+            "seconds": round(time.monotonic() - self._began, 3),
+        }
 
     def _opened(self) -> int:
         """Return the descriptor of the record; its number is the first that no record has.
@@ -262,6 +274,7 @@ class RunRecord:
         if self._over.is_set():
             return
         self._over.set()
+        self._wake.set()
         with self._lock:
             if self._fd is None and not self._is_task:
                 return

@@ -70,9 +70,9 @@ _FIRST, _STOP, _VERSION = "run.json", "stop", "version"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TASK = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _RECORD = re.compile(rf"({_TASK.pattern})~([0-9]{{1,6}})\.jsonl")
-_HEAD, _TAIL, _WHOLE = 16 << 10, 64 << 10, 4 << 20
+_HEAD, _TAIL, _WHOLE = 4 << 10, 8 << 10, 4 << 20
 """Bytes that are read of a record: its beginning, its end; all of one that tells of failures."""
-_LONG, _SHORT = 4000, 200
+_LONG, _SHORT, _FAILED = 4000, 200, 1000
 _MOST = 1 << 62
 
 
@@ -618,7 +618,7 @@ def _read_run(runs: Folder, name: str, state: Path, clock: _Clock) -> list[Run]:
     with runs.below((name,)) as folder:
         about: Mapping[str, object] = {}
         with contextlib.suppress(OSError):
-            about = next(_values(folder.read(_FIRST, _TAIL)), {})
+            about = next(_values(folder.read(_FIRST, _WHOLE).split(b"\n")), {})
         by_task: dict[str, list[tuple[int, str]]] = {}
         names = folder.names()
         for file in names:
@@ -668,7 +668,7 @@ class _Record:
     plan: Mapping[str, object] = field(default_factory=dict)
     last: Mapping[str, object] = field(default_factory=dict)
     end: Mapping[str, object] | None = None
-    failed: list[Failed] = field(default_factory=list)
+    failed: dict[str, Failed] = field(default_factory=dict)
     heard: float = 0.0
 
     @classmethod
@@ -682,40 +682,52 @@ class _Record:
         with open(folder.open(name), "rb", buffering=0) as file:
             info = os.fstat(file.fileno())
             record = cls(number)
-            record._take(_values(_all_of(file, _HEAD), whole=info.st_size <= _HEAD))
-            start = 0
-            if info.st_size > _HEAD:
-                start = max(0, info.st_size - _TAIL)
-                file.seek(start)
-                record._take(_values(_all_of(file, _TAIL), cut=start > 0))
-            if start and record._number_failed():
+            content = _all_of(file, _HEAD)
+            is_long = info.st_size > len(content)
+            for value in _values(content.split(b"\n")[: -1 if is_long else None]):
+                record._take(value)
+            if is_long:
+                file.seek(max(0, info.st_size - _TAIL))
+                record._take_last(_all_of(file, _TAIL))
+            if is_long and record._number_failed():
                 file.seek(0)
-                record.failed.clear()
-                record._take(_values(_all_of(file, _WHOLE), whole=False), only_failed=True)
+                lines = _all_of(file, _WHOLE).split(b"\n")
+                for value in _values(line for line in lines if b'"failed"' in line[:40]):
+                    record._take_failed(value)
         if not record._ended():
             record.heard = max(0.0, clock.now() - info.st_mtime)
         return record
 
-    def _take(self, values: Iterable[Mapping[str, object]], *, only_failed: bool = False) -> None:
-        known = {one.path for one in self.failed}
-        for value in values:
-            event = value.get("event")
-            if event == "failed":
-                path = _text(value.get("path"))
-                if path not in known and len(known) < 1000:
-                    known.add(path)
-                    rest = (_text(value.get(word)) for word in ("reason", "advice", "stood"))
-                    self.failed.append(Failed(path, *rest))
-            elif only_failed:
-                continue
-            elif event == "begin" and not self.head:
-                self.head = value
-            elif event == "planned":
-                self.plan = value
-            elif event in ("progress", "listing"):
-                self.last = value
-            elif event == "end":
-                self.end = value
+    def _take(self, value: Mapping[str, object]) -> None:
+        event = value.get("event")
+        if event == "begin" and not self.head:
+            self.head = value
+        elif event == "planned":
+            self.plan = value
+        elif event in ("progress", "listing"):
+            self.last = value
+        elif event == "end":
+            self.end = value
+        self._take_failed(value)
+        if "key" in value:  # what was planned is told again, since it may be far from both ends
+            self.plan = value
+
+    def _take_last(self, tail: bytes) -> None:
+        """Take what the end of a long record tells: no more of it is read than that takes."""
+        found = []
+        for value in _values(reversed(tail.split(b"\n")[1:])):
+            found.append(value)
+            if value.get("event") in ("progress", "listing"):
+                break
+        for value in reversed(found):
+            self._take(value)
+
+    def _take_failed(self, value: Mapping[str, object]) -> None:
+        path = _text(value.get("path"))
+        if value.get("event") != "failed" or path in self.failed or len(self.failed) >= _FAILED:
+            return
+        reason, advice, stood = (_text(value.get(word)) for word in ("reason", "advice", "stood"))
+        self.failed[path] = Failed(path, reason, advice, stood)
 
     def _ended(self) -> bool:
         return self.end is not None
@@ -759,7 +771,7 @@ def _task_of(name: str, records: Sequence[_Record]) -> Task:
     ends = [one.end for one in mine if one.end is not None]
     end = next((one for one in ends if _number(one.get("exit"))), ends[-1] if ends else {})
     exits = int(_number(end.get("exit"))) if len(ends) == len(mine) else None
-    failed = {one.path: one for record in mine for one in record.failed}
+    failed = {path: one for record in mine for path, one in record.failed.items()}
     running = shown.state in (TaskState.RUNNING, TaskState.LISTING)
     return Task(
         name=name,
@@ -810,23 +822,9 @@ def _all_of(file: object, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def _values(
-    content: bytes, *, cut: bool = False, whole: bool = True
-) -> Iterator[Mapping[str, object]]:
-    """Give the values of the lines that are whole.
-
-    Parameters
-    ----------
-    content : bytes
-    cut : bool
-        Whether it may begin within a line.
-    whole : bool
-        Whether a last line without an end may be whole, too: then it is if it can be read.
-    """
-    lines = content.split(b"\n")
-    if not whole:
-        lines = lines[:-1]
-    for line in lines[1:] if cut else lines:
+def _values(lines: Iterable[bytes]) -> Iterator[Mapping[str, object]]:
+    """Give the values of the lines that can be read: half a line cannot."""
+    for line in lines:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
