@@ -408,7 +408,8 @@ class Cache:
             try:
                 entry.settle(found)
             except OSError as error:
-                self._fails(error)
+                if error.errno not in _GONE:  # else the entry alone: another host has its own
+                    self._fails(error)
         return found
 
     def _unpublish(self, folder: Path, relative: object) -> None:
