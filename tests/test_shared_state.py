@@ -68,7 +68,7 @@ def ended(processes):
     """Return what the processes printed; all of them must have ended well."""
     said = [process.communicate(timeout=90) for process in processes]
     codes = [process.returncode for process in processes]
-    assert codes == [0] * len(codes), [err[-3000:] for _, err in said]
+    assert codes == [0] * len(codes), "\n".join(err[-3000:] for _, err in said)
     return [out for out, _ in said]
 
 
