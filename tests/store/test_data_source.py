@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ import neurofetch
 from neurofetch.engine import Dataset, Fetcher, Listing, query
 from neurofetch.errors import DestinationError, OtherDatasetError, UnsafeNameError
 from neurofetch.events import Planned
-from neurofetch.model import Action, Status
+from neurofetch.model import Action, Receipt, Status, VerificationLevel
 from neurofetch.store.data_source import (
     DataSource,
     check_source,
@@ -22,7 +23,9 @@ from neurofetch.store.data_source import (
     read_sources,
     remember,
 )
+from neurofetch.store.findings import Audit
 from neurofetch.store.folder import Folder
+from neurofetch.store.origins import origin_of
 from neurofetch.store.receipts import read_receipts
 from testbed.s3 import S3Server
 
@@ -139,6 +142,10 @@ DESCRIBED = {
     "no UTF-8": ({"dataset_description.json": b'{"Name": "\xff"}'}, ("", "", "")),
     "very deep": ({"dataset_description.json": b"[" * 100_000}, ("", "", "")),
     "very large": ({"dataset_description.json": b'{"Name": "x"}' + b" " * (2 << 20)}, ("", "", "")),
+    "half a letter": (
+        {"dataset_description.json": b'{"Name": "x\\ud800", "DatasetDOI": "\\udcff.v1.0"}'},
+        ("x?", "?.v1.0", "1.0"),
+    ),
     "a DOI": (
         {"dataset_description.json": b'{"DatasetDOI": "10.18112/openneuro.ds003.v1.0.0"}'},
         ("", "10.18112/openneuro.ds003.v1.0.0", "1.0.0"),
@@ -153,6 +160,19 @@ def test_what_a_data_set_says_of_itself_may_be_anything(tmp_path, case):
         (tmp_path / name).write_bytes(text)
     source = described(tmp_path, ONE)
     assert (source.name, source.doi, source.version) == expected
+    state = tmp_path / ".neurofetch"
+    remember(state, source, mix=False)
+    assert read_sources(state)[0].name == expected[0]
+
+
+@pytest.mark.parametrize("more", [{}, {"objects": "https://h/"}, {"server": "https://h:1"}])
+def test_half_a_letter_in_the_key_of_a_receipt_is_an_address_that_is_not_known(more):
+    source = replace(ONE, **more)
+    for key in ("ds1/\ud800", "\udc00", "ds1/a\udbffb", "\udfff/x.nii", "ds1/\udc80\ud800"):
+        receipt = Receipt("a", key, "0" * 32, 1, 1, VerificationLevel.CHECKSUM, "", when=1.0)
+        audit = Audit(Path(), (), 0.0, {"a": receipt}, {"": source})
+        assert audit.url(receipt) == source.object_url(key) == ""
+        assert origin_of(receipt, source) == ("", key)
 
 
 # -- the same, and another -------------------------------------------------------------------------
@@ -426,6 +446,9 @@ DAMAGED = {
     "zeros": bytes(100),
     "no UTF-8": b"\xff\xfe",
     "deep": b"[" * 100_000,
+    "half a letter": b'{"format_version": 1, "kind": "bids", "url": "s3://b/\\ud800"}',
+    "half a letter in a name": b'{"format_version": 1, "kind": "bids", "url": "s3://b", '
+    b'"name": "\\udcff"}',
 }
 
 

@@ -170,14 +170,19 @@ class DataSource:
         Parameters
         ----------
         key : str
+            That of a damaged receipt may have half a letter in it, which no server has.
 
         Examples
         --------
         >>> DataSource("bids", "s3://openneuro.org/ds000001").object_url("ds000001/README")
         'https://s3.amazonaws.com/openneuro.org/ds000001/README'
         """
+        try:
+            name = quoted(key)
+        except UnicodeEncodeError:
+            return ""
         if self.objects:
-            return f"{self.objects}{quoted(key)}"
+            return f"{self.objects}{name}"
         scheme, _, place = self.url.partition("://")
         bucket = place.partition("/")[0]
         if scheme != "s3" or (self.endpoint and not self.server):
@@ -188,7 +193,7 @@ class DataSource:
             base = f"https://s3.amazonaws.com/{bucket}"
         else:
             base = f"https://{bucket}.s3.amazonaws.com"
-        return f"{base}/{quoted(key)}"
+        return f"{base}/{name}"
 
     def __str__(self) -> str:
         place = f"{self.url}, at {self.endpoint}" if self.endpoint else self.url
@@ -388,6 +393,7 @@ def _parsed(path: Path, content: bytes) -> DataSource:
 def _checked_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
+    value.encode()  # JSON allows half a letter, and that is a ValueError
     return value
 
 
@@ -637,7 +643,8 @@ def described(root: Path, source: DataSource) -> DataSource:
 
 
 def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    """Return a text as it can be written: JSON allows half a letter."""
+    return value.strip().encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _beginning(path: Path) -> bytes:
