@@ -25,6 +25,7 @@ from tests.display.schema import validate
 from tests.faces import REFUSED, SMALL, Shell, bucket, on_disk
 from tests.lockfile_world import FILES, URL, sha256
 from tests.mounts import tmpfs
+from tests.store.test_atomic import placed
 
 T1W = "sub-01/anat/sub-01_T1w.nii.gz"
 BOLD = "sub-01/func/sub-01_task-rest_bold.nii.gz"
@@ -237,6 +238,35 @@ def test_a_place_where_nothing_can_be_written_is_told(data, tmp_path):
     with pytest.raises(UsageError, match="neither True nor False"):
         index(data, read_all="no")
     assert not list(tmp_path.glob("*.parquet"))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("kind", ["pipe", "socket", "link to a pipe", "link to a device"])
+def test_a_device_pipe_or_socket_is_neither_read_nor_replaced(data, tmp_path, kind, overwrite):
+    """To look whether a pipe is an index would wait for ever."""
+    path = placed(kind, tmp_path)
+    before = path.lstat()
+    with pytest.raises(UsageError, match="is a device or pipe. No index was made"):
+        index(data, path, overwrite=overwrite)
+    assert os.path.samestat(path.lstat(), before)
+
+
+def test_a_link_to_an_index_stays_a_link_and_one_in_the_state_folder_leads_nowhere(data, tmp_path):
+    (tmp_path / "link").symlink_to("real.parquet")
+    for _ in range(2):
+        assert index(data, tmp_path / "link").path == tmp_path / "real.parquet"
+        assert (tmp_path / "link").is_symlink()
+    before = (tmp_path / "real.parquet").read_bytes()
+    (data / STATE).symlink_to(tmp_path / "real.parquet")
+    (data / "README").unlink()
+    assert index(data).path == data / STATE
+    assert not (data / STATE).is_symlink()
+    assert (tmp_path / "real.parquet").read_bytes() == before
+    (tmp_path / "theirs").write_bytes(b"mine")
+    (tmp_path / "other").symlink_to("theirs")
+    with pytest.raises(UsageError, match="is no index"):
+        index(data, tmp_path / "other")
+    assert (tmp_path / "theirs").read_bytes() == b"mine"
 
 
 def test_a_full_disk_leaves_the_old_index(data, tmp_path):

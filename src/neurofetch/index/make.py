@@ -169,7 +169,7 @@ def _target(root: Path, out: str | os.PathLike[str] | None, *, overwrite: bool) 
     Raises
     ------
     UsageError
-        If it is a folder, or a file of somebody else.
+        If it is a folder, a device or a pipe, or a file of somebody else.
     """
     if out is None:
         states = state_folders(root)
@@ -185,10 +185,13 @@ def _target(root: Path, out: str | os.PathLike[str] | None, *, overwrite: bool) 
         raise UsageError(msg)
     else:
         path = given_path(out)
-    path = Path(os.path.realpath(path.parent), path.name)
-    if os.path.isdir(path):
-        msg = f"{shown(str(path))} is a folder. No index was made. Name a file."
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = "folder" if os.path.isdir(path) else "device or pipe"
+        msg = f"{shown(str(path))} is a {kind}. No index was made. Name a file."
         raise UsageError(msg)
+    # What a link leads to that was named; none leads away from the state folder.
+    path = Path(os.path.realpath(path.parent), path.name)
+    path = path if out is None else Path(os.path.realpath(path))
     if not overwrite and os.path.lexists(path) and not _is_index(path):
         msg = (
             f"{shown(str(path))} is there, and is no index. No index was made. Choose another "

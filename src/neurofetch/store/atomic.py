@@ -63,8 +63,10 @@ def replacing(
     Raises
     ------
     OSError
-        As the system raised it; nothing is left behind, and what stood at `path` still does.
+        As the system raised it, or because a device, pipe or socket is there, which others need;
+        nothing is left behind, and what stood at `path` still does.
     """
+    _refuse_devices(path)
     folder, name = os.path.split(os.fspath(path))
     name = draft or f".{os.getpid()}-{secrets.token_hex(6)}.{name}"
     temporary = os.path.join(folder, name)
@@ -82,6 +84,15 @@ def replacing(
         os.close(fd)
     if flush:
         sync_directory(folder or ".")
+
+
+def _refuse_devices(path: str | os.PathLike[str]) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # nothing is there, or a link that leads nowhere
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "a device, pipe or socket is there", os.fspath(path))
 
 
 def _flush(path: str) -> None:
