@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -203,6 +204,29 @@ def test_the_same_directory_gives_the_same_bytes_and_an_index_is_none_of_its_fil
     assert neurofetch.verify(data).ok
 
 
+DIES = """
+import os, signal, sys
+from neurofetch.index import index, make
+make._write = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+index(*sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("out", [STATE, "table.parquet", "sub-01/a b.parquet"])
+def test_what_a_killed_run_left_of_its_index_is_no_row_and_can_be_swept_up(data, out):
+    given = [] if out == STATE else [data / out]
+    before = index(data, *given).path.read_bytes()
+    for _ in range(2):
+        command = [sys.executable, "-c", DIES, data, *given]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert (data / out).read_bytes() == before
+    assert index(data, *given).path.read_bytes() == before
+    if not given:
+        assert len(list((data / ".neurofetch/partial").glob("*.tmp"))) == 2
+        assert Shell(data.parent, "")("neurofetch clean data").code == 0
+        assert not list((data / ".neurofetch/partial").glob("*"))
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"words", b"PAR1" + bytes(40) + b"PAR1"])
 def test_a_file_that_is_no_index_is_replaced_only_when_that_is_said(data, tmp_path, content):
     out = tmp_path / "notes.parquet"
@@ -246,7 +270,7 @@ def test_a_device_pipe_or_socket_is_neither_read_nor_replaced(data, tmp_path, ki
     """To look whether a pipe is an index would wait for ever."""
     path = placed(kind, tmp_path)
     before = path.lstat()
-    with pytest.raises(UsageError, match="is a device or pipe. No index was made"):
+    with pytest.raises(UsageError, match=r"is a device or pipe\. No index was made"):
         index(data, path, overwrite=overwrite)
     assert os.path.samestat(path.lstat(), before)
 

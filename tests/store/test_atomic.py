@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from neurofetch.store.atomic import replacing, write_atomically
+from neurofetch.store.atomic import is_draft, replacing, write_atomically
 
 
 def placed(kind, folder):
@@ -52,3 +52,13 @@ def test_a_file_or_a_link_that_leads_to_one_or_nowhere_is_replaced(target, tmp_p
     assert stat.S_ISREG(path.lstat().st_mode)
     assert path.read_bytes() == b"x"
     assert (tmp_path / "file").read_bytes() == b"of another"
+
+
+@pytest.mark.parametrize("name", ["x", "a b.parquet", ".x", "12-00aabbccddee.x", "größe\n"])
+def test_a_draft_is_told_by_its_name(name, tmp_path):
+    path = str(tmp_path / name)
+    with replacing(path) as draft:
+        assert is_draft(draft, path)
+        for other in (path, f"{draft}x", path + path, f"{path}y", str(tmp_path / f".7-ab.{name}")):
+            assert not is_draft(other, path)
+        assert not is_draft(draft, str(tmp_path / "a" / name))

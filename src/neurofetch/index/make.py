@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from neurofetch.store.data_source import state_folders
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.folder import given_path
 from neurofetch.store.origins import origin_of
+from neurofetch.store.owner import process_token
+from neurofetch.store.partials import name_of
 from neurofetch.transfer.options import check_switches
 
 if TYPE_CHECKING:
@@ -150,9 +153,9 @@ def index(
     root = Path(os.path.abspath(DataDirectory(dest).root))
     target = _target(root, out, overwrite=overwrite)
     listen = listener(progress)
-    with few_collections(), _writing(target) as draft:
-        walk = Walk(str(root), {str(target), draft})
-        reading = _Reading.of(Walk(str(root), {str(target), draft}), listen) if read_all else None
+    with few_collections(), _writing(target, out is None) as draft:
+        walk = Walk(str(root), str(target))
+        reading = _Reading.of(Walk(str(root), str(target)), listen) if read_all else None
         table = _Table()
         _write(draft, table.batches(walk, reading))
         notes = (*walk.notes, *(reading.notes if reading else ()))
@@ -213,12 +216,18 @@ def _is_index(path: Path) -> bool:
 
 
 @contextmanager
-def _writing(target: Path) -> Iterator[str]:
+def _writing(target: Path, in_state: bool) -> Iterator[str]:  # noqa: FBT001
     """Give a temporary name for the index, which takes its own when all is well."""
+    name = None
     try:
         if target.parent.name == ".neurofetch":
             target.parent.mkdir(exist_ok=True)
-        with replacing(target) as draft:
+        partial = target.parent / "partial"
+        if in_state and not partial.is_symlink():  # the next run and `clean` sweep there
+            partial.mkdir(exist_ok=True)
+            mark = f"{process_token()}.{secrets.token_hex(8)}"
+            name = f"{partial.name}/{name_of(_NAME)}.{mark}.tmp"
+        with replacing(target, draft=name) as draft:
             yield draft
     except DestinationError:
         raise

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from neurofetch.errors import DestinationError
 from neurofetch.index.entities import SUBJECT
 from neurofetch.model import STATE_FOLDERS, LocalFile
+from neurofetch.store.atomic import is_draft
 from neurofetch.store.data_source import read_sources, state_folders
 from neurofetch.store.receipts import read_receipts
 
@@ -168,8 +169,8 @@ class Walk:
     ----------
     start : str
         The whole path of the folder.
-    without : iterable of str
-        Whole paths of files that are no data: the index itself.
+    own : str
+        The whole path of the index: neither it nor what a run that was killed left of it is data.
 
     Attributes
     ----------
@@ -179,11 +180,11 @@ class Walk:
         Whether all folders could be read.
     """
 
-    def __init__(self, start: str, without: Iterable[str] = ()) -> None:
+    def __init__(self, start: str, own: str = "") -> None:
         self.start = start
         self.notes: list[str] = []
         self.complete = True
-        self._without = frozenset(without)
+        self._own = own
         self._known: list[_Known] = []
         self._place = _around(start)
         self._places: dict[str, Place] = {}
@@ -197,6 +198,9 @@ class Walk:
                     rows = self._merged(rows, _Known(str(above), states), self.start)
                     break
         yield from rows
+
+    def _is_own(self, path: str) -> bool:
+        return path == self._own or is_draft(path, self._own)
 
     # -- what is on the disk -----------------------------------------------------------------
 
@@ -232,7 +236,7 @@ class Walk:
         for text, name in names:
             if text.endswith("/"):
                 yield from self._folder(below + name, place, [*above, folder])
-            elif below + name not in self._without:
+            elif not self._is_own(below + name):
                 found = _looked_at(below + name, place, linked=name in links)
                 if found is not None:
                     yield found
@@ -296,7 +300,7 @@ class Walk:
     def _gone(self, told: tuple[str, str], known: _Known) -> Found | None:
         """Return what a receipt tells of a file that the walk did not come by."""
         path, name = told
-        if name in self._without:
+        if self._is_own(name):
             return None
         try:
             info = os.stat(name)

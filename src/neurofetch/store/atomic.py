@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = [
+    "is_draft",
     "is_there",
     "read_at",
     "read_regular",
@@ -30,6 +32,7 @@ __all__ = [
     "write_atomically",
 ]
 
+_DRAFT = re.compile(r"[0-9]+-[0-9a-f]{12}")
 _TRIES = 5
 """How often a file is read that other hosts replace meanwhile."""
 
@@ -84,6 +87,24 @@ def replacing(
         os.close(fd)
     if flush:
         sync_directory(folder or ".")
+
+
+def is_draft(path: str, of: str) -> bool:
+    """Whether a path is one that `replacing` takes for a file until that is whole.
+
+    Parameters
+    ----------
+    path, of : str
+        Whole paths.
+
+    Examples
+    --------
+    >>> is_draft("/data/.7-00aabbccddee.x.json", "/data/x.json")
+    True
+    """
+    folder, name = os.path.split(of)
+    mark = path.removeprefix(os.path.join(folder, ".")).removesuffix(f".{name}")
+    return len(mark) == len(path) - len(of) - 2 and _DRAFT.fullmatch(mark) is not None
 
 
 def _refuse_devices(path: str | os.PathLike[str]) -> None:
