@@ -109,7 +109,7 @@ class StorageProvider(StorageProviderBase):  # type: ignore[misc]
         ]
 
     def rate_limiter_key(self, query: str, operation: "Operation") -> str:  # noqa: ARG002
-        """Return the bucket or data set: each has a limit of its own."""
+        """Return the bucket, or OpenNeuro: each has a limit of its own."""
         address = _parsed(query)
         return address.kind if address.kind == "openneuro" else f"s3://{address.place}"
 

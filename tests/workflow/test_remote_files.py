@@ -8,6 +8,7 @@ from neurofetch.errors import (
     MissingBucketError,
     NeurofetchError,
     UnreachableError,
+    UnsafeNameError,
     UsageError,
 )
 from neurofetch.model import IncompleteError
@@ -141,6 +142,21 @@ def test_files_and_folders_come_under_their_own_names_verified(s3, tmp_path):
     before = len(s3.requests())
     files.bring(at(f"ds/{T1W}"), tmp_path)
     assert not [one for one in s3.requests()[before:] if "T1w" in str(one)]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [".neurofetch/source.json", ".laion_fmri/receipts/a.jsonl", ".neurofetch/receipts/m.jsonl",
+     ".Neurofetch/source.json", "ds/.neurofetch/source.json"],
+)  # fmt: skip
+def test_no_object_takes_the_place_of_what_is_written_down(s3, tmp_path, key):
+    """The class: at the top of a bucket, too."""
+    s3.put(key, b"{}")
+    files = RemoteFiles()
+    with pytest.raises(UnsafeNameError, match="cannot be kept under its name"):
+        files.bring(at(key), tmp_path)
+    files.bring(at("top.txt"), tmp_path)
+    assert (tmp_path / "top.txt").read_bytes() == b"top"
 
 
 def test_two_versions_lie_side_by_side(site, tmp_path):

@@ -168,6 +168,21 @@ def test_jobs_at_once_ask_for_each_file_once_and_list_each_folder_once(flow, s3)
     assert not list(stored(flow).rglob("*.nii"))  # Snakemake removed what no job needs any more
 
 
+def test_workflows_at_once_share_one_place_and_what_they_keep(flow, s3, tmp_path):
+    flows = [Flow(tmp_path / name, **flow.env) for name in ("one", "two", "three")]
+    for seconds, one in enumerate(flows):
+        one.folder.mkdir()
+        text = copy("large", "a.nii", settings="\n    keep_local=True")
+        one.write(text.replace("cp ", f"sleep {3 * seconds}; cp "))
+    place = str(tmp_path / "shared")
+    running = [one.start("--local-storage-prefix", place) for one in flows]
+    for process in running:
+        out = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, out
+    assert {(one.folder / "out/a.nii").stat().st_size for one in flows} == {LARGE}
+    assert sum(one.sent for one in gets(s3, "a.nii")) <= 1.1 * LARGE
+
+
 def test_a_folder_is_one_input(flow, s3):
     text = copy("ds", "sub-01").replace("cp ", "cp -r ")
     flow.write(text.replace('output: "out/{name}"', 'output: directory("out/{name}")'))

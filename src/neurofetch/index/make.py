@@ -216,7 +216,7 @@ def _is_index(path: Path) -> bool:
 
 
 @contextmanager
-def _writing(target: Path, in_state: bool) -> Iterator[str]:  # noqa: FBT001
+def _writing(target: Path, in_state: bool) -> Iterator[str]:
     """Give a temporary name for the index, which takes its own when all is well."""
     name = None
     try:

@@ -16,7 +16,7 @@ from neurofetch.errors import (
     UsageError,
 )
 from neurofetch.fetcher import Fetcher, RunSettings
-from neurofetch.model import Want
+from neurofetch.model import STATE_FOLDERS, Want
 from neurofetch.net.settings import REGION
 from neurofetch.opening.remote import Reach, source_of
 from neurofetch.planning.dataset import Dataset, Selection
@@ -226,7 +226,7 @@ class RemoteFiles:
             accession = address.place.partition("@")[0]
             return Dataset(address.place, rules=Rules(), home=f"openneuro:{accession}"), place
         top, slash, _ = address.key.partition("/")
-        base = f"{top}/" if slash else ""
+        base = f"{top}/" if slash and top.casefold() not in STATE_FOLDERS else ""
         name = f"s3://{address.place}/{base}"
         found = Dataset(name, address.place, self._reach.region, base, Rules())
         return found, place / top if base else place
