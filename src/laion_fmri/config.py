@@ -37,6 +37,8 @@ __all__ = [
 
 _VARIABLE = "LAION_FMRI_DATA_DIR"
 _STORES = "LAION_FMRI_STORE_DIR"
+_LONGEST = 60
+"""Letters of the name of a data directory in that of its stores: each has up to four bytes."""
 
 
 class DataDir(str):
@@ -253,13 +255,13 @@ def stores_of(data_dir: str | os.PathLike[str], store_dir: Path | None) -> Path:
     data_dir : path
     store_dir : pathlib.Path or None
         From `chosen_store_dir`. Each data directory has a folder of its own in it, whose name ends
-        with a hash of the whole path, so that no two share stores.
+        with a hash of the whole path, so that no two share stores. A long name is cut.
     """
     if store_dir is None:
         return Path(data_dir) / ".laion_fmri" / "store"
     real = os.path.realpath(data_dir)
     which = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
-    return store_dir / f"{Path(real).name}-{which}"
+    return store_dir / f"{Path(real).name[:_LONGEST]}-{which}"
 
 
 def _kept_store_dir() -> object:

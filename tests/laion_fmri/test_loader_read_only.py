@@ -203,6 +203,15 @@ def test_a_directory_that_two_names_lead_to_has_one_store(tree, tmp_path):
     assert stores_of(tree, None) == tree / ".laion_fmri" / "store"
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "a b\n", "-n", "\U0001f9e0" * 63])
+def test_a_data_directory_of_any_name_has_stores_elsewhere(tree, tmp_path, name):
+    where = tree.rename(tmp_path / name)
+    sub = load_subject("03", data_dir=where, store_dir=tmp_path / "stores")
+    assert sub.build_store("ses-01").is_dir()
+    assert same(sub.get_betas("01", roi="V1"), roi_betas(where))
+    assert sub.store.path.parent != stores_of(tmp_path / f"{name[:-1]}b", tmp_path / "stores")
+
+
 def test_another_directory_at_the_same_path_gets_none_of_the_values(tree, tmp_path):
     """As on two machines with disks of their own, and one folder for stores."""
     stores = tmp_path / "stores"
@@ -216,6 +225,38 @@ def test_another_directory_at_the_same_path_gets_none_of_the_values(tree, tmp_pa
 
 
 # --- folders that cannot be used ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "link that leads nowhere"])
+@pytest.mark.parametrize("where", ["sub-03.zarr", "sub-03.zarr/ses-01", ".tmp"])
+def test_what_is_no_folder_in_a_store_is_told_as_that_and_files_are_read(
+    tree, tmp_path, kind, where
+):
+    """The class: everybody may write there, so "permission denied" helps nobody."""
+    sub = load_subject("03", data_dir=tree, store_dir=tmp_path / "stores")
+    place = sub.store.path.parent / where
+    place.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "file":
+        place.write_bytes(b"mine")
+    else:
+        place.symlink_to("nowhere")
+    with pytest.warns(UserWarning, match="Not a directory"):
+        assert same(sub.get_betas("01", roi="V1"), roi_betas(tree))
+    with pytest.raises(NotADirectoryError, match="no beta store can be built"):
+        sub.build_store("ses-01")
+    assert os.path.lexists(place)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "betas/zarr.json", "betas/c/0/0", "voxel/c/0"])
+def test_a_pipe_in_the_place_of_a_part_of_a_store_is_not_waited_for(tree, tmp_path, name):
+    sub = load_subject("03", data_dir=tree, store_dir=tmp_path / "stores")
+    part = sub.build_store("ses-01") / "ses-01" / name
+    part.unlink()
+    os.mkfifo(part)
+    assert same(sub.get_betas("01", roi="V1"), roi_betas(tree))
+    assert same(sub.get_lazy_betas("01", roi="V1").values, roi_betas(tree))
 
 
 @pytest.mark.parametrize("below", ["", "a/b"], ids=["itself", "above"])

@@ -139,6 +139,8 @@ def _prepare(folder: Path) -> None:
             continue
         _share(one, one.parent)
     for one in (root / ".tmp", group, folder):
+        if os.path.lexists(one) and not os.path.isdir(one):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(one))
         if os.path.lexists(one) and not may_write(one):
             raise PermissionError(errno.EACCES, "Permission denied", str(one))
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from laion_fmri.beta_store.zarr_layout import CHUNK_VOXELS, ShardLayout
 from neurofetch.engine import read_receipts
-from neurofetch.store.atomic import read_at
+from neurofetch.store.atomic import read_at, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -109,7 +109,7 @@ class SessionStore:
     def open(cls, folder: Path, sources: Sources) -> SessionStore | None:
         """Open the store if it exists and was made from these files; None otherwise."""
         try:
-            made = _attributes((folder / "zarr.json").read_bytes())
+            made = _attributes(read_regular(folder / "zarr.json"))
             size = (folder / "betas" / "c" / "0" / "0").stat().st_size
         except OSError:  # not there, another user's, on a disk that fails: files can be read
             return None
