@@ -542,7 +542,7 @@ def _of_system(error: OSError) -> str:
     except OSError:
         pass  # such as one that we may not look into: then the error itself says most
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
-    what = error.strerror or str(error) or type(error).__name__
+    what = (error.strerror or str(error) or type(error).__name__).removesuffix(".")
     where = f"{' and '.join(map(str, names))}: " if names else ""
     return f"{where}{what}. Check the path, and who may read and write there."
 

@@ -119,11 +119,12 @@ def test_a_read_only_directory_that_was_downloaded_is_told_of_and_verified(tmp_p
         ("--subject 99", 3, "Nothing of sub-99 is in"),
         ("--subject 03 --mask-source mean", 2, "invalid choice"),
         ("", 2, "--subject"),
+        ("--subject 03 --data-dir gone", 7, "dataset_initialize(DIR). Check the path"),
     ],
 )
 def test_what_cannot_be_built_is_told_before_anything_is_written(tree, shell, flags, code, says):
     shell("touch file")
-    done = shell(f"laion-fmri build-store {flags} --data-dir {tree}")
+    done = shell(f"laion-fmri build-store --data-dir {tree} {flags}")
     assert (done.code, done.out) == (code, "")
     assert says in done.err
     assert "Traceback" not in done.err

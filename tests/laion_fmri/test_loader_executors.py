@@ -186,9 +186,16 @@ def test_the_largest_session_is_the_first_task(tree):
 
 @pytest.mark.parametrize("wrong", [4, "processes", object(), ThreadPoolExecutor, map])
 def test_what_is_no_executor_is_told(tree, wrong):
-    expected = r"expected an object with submit|did not run the task"
-    with pytest.raises((WrongTypeError, StoreBuildError), match=expected):
+    with pytest.raises(WrongTypeError, match="expected an object with submit"):
         load_subject("03", data_dir=tree).build_store(executor=wrong)
+    assert not (tree / ".laion_fmri").exists()
+
+
+@pytest.mark.parametrize("wrong", [True, False, 3, "bar", [print]])
+def test_what_cannot_be_told_of_progress_is_refused_before_anything_is_built(tree, wrong):
+    for how in ({}, {"executor": InOrder()}):
+        with pytest.raises(WrongTypeError, match="progress=.*expected a function"):
+            load_subject("03", data_dir=tree).build_store(progress=wrong, **how)
     assert not (tree / ".laion_fmri").exists()
 
 

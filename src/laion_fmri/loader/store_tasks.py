@@ -82,8 +82,12 @@ def build_stores(
     """
     if executor is not None and n_jobs is not None:
         raise UsageError("n_jobs is for threads of this process; an executor has its own number.")
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    is_class = isinstance(executor, type)
+    if executor is not None and (is_class or not callable(getattr(executor, "submit", None))):
         msg = f"executor={executor!r}: expected an object with submit(function, *arguments)."
+        raise WrongTypeError(msg)
+    if progress is not None and not callable(progress):
+        msg = f"progress={progress!r}: expected a function of a session's name and two numbers."
         raise WrongTypeError(msg)
     # The longest first: what is left at the end is short, and no worker waits long for the last.
     ordered = sorted(sessions, key=lambda one: -os.stat(one.path).st_size)
