@@ -159,10 +159,7 @@ def test_a_graph_is_taken_up_where_the_data_are_not(tree):
     taken = pickle.loads(sent)
     for value in dict(taken.dask).values():
         pickle.loads(pickle.dumps(value))
-    with (
-        pytest.warns(UserWarning, match="No beta store"),
-        pytest.raises(FileNotFoundError, match=r"statmap\.nii\.gz"),
-    ):
+    with pytest.raises(FileNotFoundError, match=r"the same path.*statmap\.nii\.gz"):
         taken[:3].compute(scheduler="sync")
     (tree.parent / "elsewhere").rename(tree)
     assert same(taken.compute(scheduler="sync"), whole(tree))
@@ -304,6 +301,27 @@ def test_a_damaged_file_is_told_as_one_by_the_cluster(tree, client):
         lazy = load_subject("03", data_dir=tree, store=mode).betas
         with pytest.raises(CorruptFileError, match="the gzip stream is damaged"):
             lazy[:24].compute()
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_a_worker_without_the_data_directory_says_so_and_blames_no_store(
+    tree, tmp_path, client, where
+):
+    how = {"store_dir": tmp_path / "stores"} if where == "elsewhere" else {}
+    sub = load_subject("03", data_dir=tree, **how)
+    sessions, lazy = sub.store.sessions(), sub.betas
+    tree.rename(tmp_path / "moved")
+    with pytest.raises(FileNotFoundError, match="needs the same path on every computer"):
+        lazy.compute()
+    for one in sessions:
+        with pytest.raises(FileNotFoundError, match=f"{one.session}.*") as caught:
+            client.submit(_built, one, pure=False).result()
+        assert "needs the same path" in str(caught.value)
+        assert "store" not in str(caught.value).replace(str(tmp_path), "")
+
+
+def _built(one: Any) -> object:
+    return one.need_store()
 
 
 def test_a_mask_that_changes_after_the_array_was_made_is_told(tree, client):

@@ -194,7 +194,7 @@ def test_what_is_no_executor_is_told(tree, wrong):
 @pytest.mark.parametrize("wrong", [True, False, 3, "bar", [print]])
 def test_what_cannot_be_told_of_progress_is_refused_before_anything_is_built(tree, wrong):
     for how in ({}, {"executor": InOrder()}):
-        with pytest.raises(WrongTypeError, match="progress=.*expected a function"):
+        with pytest.raises(WrongTypeError, match=r"progress=.*expected a function"):
             load_subject("03", data_dir=tree).build_store(progress=wrong, **how)
     assert not (tree / ".laion_fmri").exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import shutil
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
@@ -171,7 +172,22 @@ class SessionBetas:
         except OSError as exc:
             if exc.errno is None:  # a damaged file; the message says so
                 raise
+            self._need_file(exc)
             raise OSError(exc.errno, self._no_store(exc), str(self.folder)) from exc
+
+    def _need_file(self, exc: OSError) -> None:
+        """Say so where this computer does not have the file: then the store is not what is wrong.
+
+        Raises
+        ------
+        FileNotFoundError
+        """
+        if os.path.lexists(self.path):
+            return
+        where = platform.node() or "this computer"
+        said = f"{os.strerror(errno.ENOENT)} on {where}, and it was there when this was asked for"
+        how = "a data directory needs the same path on every computer that works on it"
+        raise FileNotFoundError(errno.ENOENT, f"{said}; {how}", str(self.path)) from exc
 
     def can_store(self, shape: tuple[int, int]) -> bool:
         """Whether the session has a store, or could get one of this shape; nothing is built.
@@ -215,6 +231,7 @@ class SessionBetas:
         except OSError as exc:
             if exc.errno is None:  # a damaged file, which the caller has to know
                 raise
+            self._need_file(exc)
             if self._elsewhere is not None or exc.errno not in _READ_ONLY:
                 self._warn(str(exc), self.session)
             return None

@@ -82,13 +82,7 @@ def build_stores(
     """
     if executor is not None and n_jobs is not None:
         raise UsageError("n_jobs is for threads of this process; an executor has its own number.")
-    is_class = isinstance(executor, type)
-    if executor is not None and (is_class or not callable(getattr(executor, "submit", None))):
-        msg = f"executor={executor!r}: expected an object with submit(function, *arguments)."
-        raise WrongTypeError(msg)
-    if progress is not None and not callable(progress):
-        msg = f"progress={progress!r}: expected a function of a session's name and two numbers."
-        raise WrongTypeError(msg)
+    _check(executor, progress)
     # The longest first: what is left at the end is short, and no worker waits long for the last.
     ordered = sorted(sessions, key=lambda one: -os.stat(one.path).st_size)
     if executor is not None:
@@ -100,6 +94,16 @@ def build_stores(
     if len(problems) == 1 and not isinstance(problems[0][1], StoreBuildError):
         raise problems[0][1]
     raise StoreBuildError.of(problems, len(ordered)) from problems[0][1]
+
+
+def _check(executor: object, progress: object) -> None:
+    is_class = isinstance(executor, type)
+    if executor is not None and (is_class or not callable(getattr(executor, "submit", None))):
+        msg = f"executor={executor!r}: expected an object with submit(function, *arguments)."
+        raise WrongTypeError(msg)
+    if progress is not None and not callable(progress):
+        msg = f"progress={progress!r}: expected a function of a session's name and two numbers."
+        raise WrongTypeError(msg)
 
 
 def _jobs(n_jobs: int | None) -> int:
