@@ -463,6 +463,46 @@ def test_a_folder_that_cannot_be_read_makes_an_index_that_says_so(data):
     assert not [path for path in rows(made) if path.startswith("sub-02")]
 
 
+@pytest.mark.parametrize("kind", ["folder", "folder with files", "pipe", "link to a folder"])
+def test_what_is_no_file_in_the_place_of_one_that_was_fetched_makes_it_missing(data, kind):
+    """As for `verify`, which tells of it; nothing that was fetched is passed over."""
+    for path in ("README", EVENTS):
+        (data / path).unlink()
+        if kind == "pipe":
+            os.mkfifo(data / path)
+        elif kind.startswith("link"):
+            (data / path).symlink_to(data / "sub-02")
+        else:
+            (data / path).mkdir()
+    if kind.endswith("files"):
+        (data / "README/x").write_bytes(b"x")
+    for read_all in (False, True):
+        made = index(data, read_all=read_all)
+        found = rows(made)
+        assert list(found) == sorted(found)
+        assert {found[path]["status"] for path in ("README", EVENTS)} == {"missing"}
+        assert found["README"]["size"] is None
+        assert made.counts["missing"] == 2
+
+
+@pytest.mark.parametrize("depth", [102, 200, 400])
+def test_a_tree_that_is_deeper_than_any_data_set_is_indexed_to_a_depth_and_that_is_said(
+    tmp_path, depth
+):
+    root = tmp_path / "ds"
+    (root / "z").mkdir(parents=True)
+    (root / "z" / "last").write_bytes(b"x")
+    os.makedirs(os.path.join(root, *["a"] * depth))
+    with open(os.path.join(root, *["a"] * depth, "deep"), "wb"), open(root / "a/b", "wb"):
+        pass
+    done = Shell(tmp_path, "")("neurofetch index ds -o x.parquet")
+    assert done.code == 4
+    assert "lies in more than 100 folders. What is in it is not in the index" in done.err
+    assert "Traceback" not in done.err
+    found = pq.read_table(tmp_path / "x.parquet").to_pylist()
+    assert [row["path"] for row in found] == ["a/b", "z/last"]
+
+
 def test_receipts_that_lead_elsewhere_or_are_damaged_are_no_rows(data):
     (journal,) = (data / ".neurofetch/receipts").glob("*.jsonl")
     line = journal.read_text().split("\n")[0]

@@ -32,6 +32,8 @@ _DESCRIPTION = "dataset_description.json"
 _ANNEX = re.compile(r"(MD5|SHA(?:1|224|256|384|512))E?(?:-[smSC]\d+)*--([0-9a-f]{32,128})(?:\..*)?")
 """A key of git-annex: https://git-annex.branchable.com/internals/key_format/."""
 _MANY = 4096
+_DEEPEST = 100
+"""Folders in one another. Python has a limit to what can call one another, too."""
 
 
 class Place(NamedTuple):
@@ -244,6 +246,13 @@ class Walk:
     def _names(self, folder: str, above: Sequence[str]) -> tuple[list[tuple[str, str]], set[str]]:
         """Return what is in a folder, sorted, and which of it are links; folders end in a slash."""
         names, links = [], set()
+        if len(above) > _DEEPEST:
+            self.complete = False
+            self.notes.append(
+                f"{as_text(folder)} lies in more than {_DEEPEST} folders. What is in it is not in the "
+                "index."
+            )
+            return [], set()
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
@@ -308,10 +317,9 @@ class Walk:
             local = None
         except OSError:  # its folder could not be read, which is said
             return None
-        else:
-            if not stat.S_ISREG(info.st_mode):
-                return None
-            local = LocalFile(name, info.st_size, info.st_mtime_ns)
+        else:  # a folder or a pipe in its place is not the file
+            regular = stat.S_ISREG(info.st_mode)
+            local = LocalFile(name, info.st_size, info.st_mtime_ns) if regular else None
         return known.of(Found(path, name, self._nearest(name.rpartition("/")[0]), local))
 
     def _nearest(self, folder: str) -> Place:
