@@ -249,8 +249,8 @@ class Walk:
         if len(above) > _DEEPEST:
             self.complete = False
             self.notes.append(
-                f"{as_text(folder)} lies in more than {_DEEPEST} folders. What is in it is not in the "
-                "index."
+                f"{as_text(folder)} lies in more than {_DEEPEST} folders. What is in it is not in "
+                "the index."
             )
             return [], set()
         try:
