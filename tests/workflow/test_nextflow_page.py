@@ -77,7 +77,7 @@ def test_all_shards_together_bring_the_data_set(shell, tmp_path):
     assert said == dict.fromkeys(tree, "fetched")
     assert {path: (data / path).read_bytes() for path in tree} == tree
     assert neurofetch.verify(data).ok
-    assert "Channel.of(0..<(params.shards as int))" in FLOW  # the shards that are counted here
+    assert "channel.of(0..<(params.shards as int))" in FLOW  # the shards that are counted here
 
 
 def test_a_task_that_fails_leaves_no_output_and_is_tried_again_or_not(shell, site, tmp_path):
@@ -112,3 +112,16 @@ def test_the_table_of_strategies_has_each_exit_code_and_says_what_the_workflow_d
     assert told == {code: strategy(code) for code in told}
     assert {code for code in told if told[code] == "retry"} >= {4, 6}
     assert {told[code] for code in (2, 3, 5)} == {"terminate"}
+
+
+def test_what_stands_on_the_page_is_of_the_strict_syntax_and_looks_for_files_when_they_are_here():
+    """Since 26.04 Nextflow takes no variables of the environment and no ``Channel`` any more."""
+    texts = re.findall(r"```nextflow\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(texts) == 2
+    for text in texts:
+        named = set(re.findall(r"\$\{?([\w.]+)", text))
+        assert named <= {"launchDir", "shard", "params.data", "params.dataset", "params.shards"}
+        assert "Channel" not in text
+        for line in text.splitlines():
+            assert "fromPath" not in line
+            assert ("files(" in line) == ("flatMap" in line)
