@@ -41,6 +41,8 @@ LONG = {
     "test_loader_arguments.py",
     "test_loader_bad_input.py",
     "test_loader_brings.py",
+    "test_loader_executors.py",
+    "test_loader_read_only.py",
     "test_loader_stream.py",
     "test_net_fuzz.py",
     "test_neurovault_catalogue.py",

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laion_fmri.beta_store.read import Sources, store_folder
+from laion_fmri.beta_store.read import Sources
 from laion_fmri.volumes.masking import Voxels
 from neurofetch.store.receipts import read_receipts
 from testbed.neurovault import NeuroVault
@@ -68,7 +68,7 @@ def ended(processes):
     """Return what the processes printed; all of them must have ended well."""
     said = [process.communicate(timeout=90) for process in processes]
     codes = [process.returncode for process in processes]
-    assert codes == [0] * len(codes), [err[-3000:] for _, err in said]
+    assert codes == [0] * len(codes), "\n".join(err[-3000:] for _, err in said)
     return [out for out, _ in said]
 
 
@@ -168,7 +168,7 @@ def test_hosts_that_build_one_store_read_the_same_betas(hosts, tmp_path):
     runs = [
         start(
             "-c", STORE, host / "data", tmp_path / "indices.npy",
-            store_folder(host / "data", "sub-03") / "ses-01", ",".join(map(str, GRID)), out,
+            host / "data/derivatives/stores/sub-03/ses-01", ",".join(map(str, GRID)), out,
         )
         for host, out in zip(hosts * 2, outs, strict=True)
     ]  # fmt: skip

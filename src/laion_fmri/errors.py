@@ -82,7 +82,8 @@ class StoreBuildError(NeurofetchError, OSError):
         whose: dict[str, list[str]] = {}
         for name, problem in problems:
             whose.setdefault(str(problem), []).append(name)
-        lines = [f"{len(problems)} of {total} sessions have no beta store; the others are built."]
+        built = "; the others are built" if len(problems) < total else ""
+        lines = [f"{len(problems)} of {total} sessions have no beta store{built}."]
         lines += [f"  {'; '.join(names)}: {reason}" for reason, names in whose.items()]
         return cls("\n".join(lines), dict(problems))
 

@@ -316,7 +316,28 @@ class Group:
 
         ``dask.compute(...)`` of something of each of them reads all subjects at once.
         """
-        return {name: subject.betas for name, subject in self}
+        return self.get_lazy_betas()
+
+    @also_named(ses="session")
+    def get_lazy_betas(
+        self,
+        session: str | int | Iterable[str | int] | None = None,
+        roi: Rois = None,
+        mask_source: Source = MASK_SOURCE,
+    ) -> dict[str, xr.DataArray]:
+        """Return `Subject.get_lazy_betas` of each subject.
+
+        Parameters
+        ----------
+        session, roi, mask_source
+            As there.
+        """
+        sessions = _repeatable(session) if isinstance(session, Iterator) else session
+        regions = _repeatable(roi) if isinstance(roi, Iterator) else roi
+        return {
+            name: subject.get_lazy_betas(sessions, regions, mask_source=mask_source)
+            for name, subject in self
+        }
 
     @also_named(ses="session")
     def build_store(

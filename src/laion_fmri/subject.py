@@ -715,29 +715,51 @@ class Subject(WithStimuli):
 
     @property
     def betas(self) -> xr.DataArray:
-        """All sessions' betas as one lazy array, by the beta store.
+        """All sessions' betas as one lazy array: `get_lazy_betas` of everything."""
+        return self.get_lazy_betas()
 
-        Nothing is read until it is computed; a session without a store gets one then. A slice
-        reads only the chunks that it needs.
+    @also_named(ses="session")
+    def get_lazy_betas(
+        self,
+        session: SessionName | Iterable[SessionName] | None = None,
+        roi: RoiQuery | None = None,
+        mask: NDArray[Any] | None = None,
+        mask_source: MaskSource = MASK_SOURCE,
+    ) -> xr.DataArray:
+        """Return sessions' betas as one lazy array, by the beta store.
+
+        Nothing is read until it is computed; a session without a store gets one then. What is
+        computed reads whole chunks, so say here which voxels you need.
+
+        Parameters
+        ----------
+        session : str or list of str, optional
+            Default: every session whose betas are on disk.
+        roi, mask, mask_source
+            As in `get_betas`: then only these voxels are in the array, and are read.
 
         Returns
         -------
         xarray.DataArray
-            float32 over Dask, dimensions ``trial`` and ``voxel``, sessions one after another. Along
-            trials: ``session``, ``run``, ``beta_index``, ``label``. Along voxels: ``index``
-            (position in the C-order ravel of the grid) and ``x``, ``y``, ``z`` (millimetres in the
-            scanner).
+            float32 over Dask, dimensions ``trial`` and ``voxel``, sessions one after another. A
+            chunk is all trials of a session by at most 8,192 voxels, or by all of them where the
+            session can have no store. Along trials: ``session``, ``run``, ``beta_index``,
+            ``label``. Along voxels: ``index`` (position in the C-order ravel of the grid) and
+            ``x``, ``y``, ``z`` (millimetres in the scanner).
 
         Raises
         ------
         DataNotDownloadedError
-            If no session's betas are on disk.
+            If no session's betas, or those of one that is named, are not on disk.
+        ValueError
+            As in `get_betas`.
         """
-        need("Subject.betas", "loader", "dask", "xarray")
-        sessions = self.store.sessions()
+        need("lazy betas", "loader", "dask", "xarray")
+        sessions = self.store.sessions(session, mask_source)
         if not sessions:
             self.layout.missing("the betas of any session", desc="SingletrialBetas", stat="effect")
-        return lazy_betas(sessions, self.layout)
+        columns = voxel_columns(self.layout, sessions[0].brain, roi=roi, mask=mask)
+        return lazy_betas(sessions, self.layout, columns)
 
     # --- the beta store --------------------------------------------------------------------------
 

@@ -12,13 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 
 import neurofetch
-from neurofetch.errors import DestinationError, UsageError
+from laion_fmri.download import download
+from neurofetch.errors import DestinationError, UnsafeNameError, UsageError
 from neurofetch.events import Checking
 from neurofetch.index import Index, index
+from neurofetch.neurovault import fetch_neurovault_ids
+from neurofetch.neurovault import verify as verify_neurovault
+from testbed.neurovault import NeuroVault
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import S3Server
 from tests.display.schema import validate
-from tests.faces import Shell
+from tests.faces import REFUSED, SMALL, Shell, bucket, on_disk
 from tests.lockfile_world import FILES, URL, sha256
 from tests.mounts import tmpfs
 
@@ -273,6 +277,77 @@ def test_a_directory_of_another_tool_gets_an_index_and_becomes_no_data_directory
     assert index(tmp_path / "any" / "b" / ".git", tmp_path / "x").files == 1
 
 
+ANNEX = "../.git/annex/objects/Xx/Yy/"
+
+
+@pytest.mark.parametrize(
+    ("target", "hashed"),
+    [
+        (f"{ANNEX}K/MD5E-s4--{'ab' * 16}.nii.gz", f"md5:{'ab' * 16}"),
+        (f"{ANNEX}K/MD5-s4--{'ab' * 16}", f"md5:{'ab' * 16}"),
+        (f"{ANNEX}K/SHA256E-s4-m1700000000--{'cd' * 32}.tar.gz", f"sha256:{'cd' * 32}"),
+        (f"{ANNEX}K/URL--http&c%%x", None),
+        (f"{ANNEX}K/WORM-s4-m170--x.nii", None),
+        (f"elsewhere/MD5E-s4--{'ab' * 16}.nii.gz", None),
+    ],
+)
+def test_a_link_of_git_annex_tells_the_hash_of_what_is_not_here(tmp_path, target, hashed):
+    root = tmp_path / "ds"
+    (root / "sub-01").mkdir(parents=True)
+    (root / "sub-01/sub-01_T1w.nii.gz").symlink_to(target)
+    (row,) = rows(index(root)).values()
+    assert (row["status"], row["size"], row["verified"]) == ("missing", None, None)
+    assert (row["hash"], row["hash_from"]) == (hashed, "annex" if hashed else None)
+
+
+def test_content_in_an_annex_is_held_against_its_name_when_it_is_read(tmp_path):
+    root = tmp_path / "ds"
+    objects = root / ".git/annex/objects"
+    objects.mkdir(parents=True)
+    for name, content in (("good", b"mine"), ("bad", b"other")):
+        key = f"SHA256E-s4--{sha256(b'mine')}.{name}"
+        (objects / key).write_bytes(content)
+        (root / name).symlink_to(f".git/annex/objects/{key}")
+    found = rows(index(root))
+    assert {row["status"] for row in found.values()} == {"here"}
+    assert {row["hash_from"] for row in found.values()} == {"annex"}
+    found = rows(index(root, read_all=True))
+    assert (found["good"]["status"], found["bad"]["status"]) == ("here", "changed")
+    assert found["bad"]["hash"] == f"sha256:{sha256(b'other')}"
+
+
+def test_a_link_in_the_place_of_the_state_folder_leads_no_index_away(tmp_path):
+    (tmp_path / "ds").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "ds/.neurofetch").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeNameError, match="is a link"):
+        index(tmp_path / "ds")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_laion_fmri_and_neurovault_have_an_index(tmp_path, monkeypatch):
+    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("LAION_FMRI_ACCEPT_LICENSE", "CC0-1.0")
+        download("03", ses="01", suffix="statmap", data_dir=tmp_path, progress="none")
+    made = index(tmp_path)
+    assert made.path == tmp_path / ".laion_fmri/index.parquet"
+    found = rows(made)
+    assert made.verified == made.files == len(on_disk(tmp_path))
+    assert all(row["source"] == "s3://laion-fmri" and row["url"] for row in found.values())
+    maps = [row for row in found.values() if row["suffix"] == "statmap" and row["ext"] != ".json"]
+    assert {row["sub"] for row in maps} == {"03"}
+    assert "01" in {row["ses"] for row in maps}
+    with NeuroVault() as server:
+        server.vault.add_collection(1952, images=range(101, 104))
+        monkeypatch.setenv("NEUROVAULT_API_URL", server.api_url)
+        fetch_neurovault_ids([1952], data_dir=tmp_path / "nilearn", progress="none")
+    made = index(tmp_path / "nilearn")
+    images = [path for path in rows(made) if path.endswith(".nii.gz")]
+    assert len(images) == 3
+    assert verify_neurovault(tmp_path / "nilearn").ok
+
+
 def test_an_empty_directory_has_an_index_without_rows(tmp_path):
     (tmp_path / "empty").mkdir()
     made = index(tmp_path / "empty", tmp_path / "x.parquet")
@@ -341,9 +416,18 @@ def test_receipts_that_lead_elsewhere_or_are_damaged_are_no_rows(data):
     bad = ["../out", "/etc/passwd", "a/../../b", "", "."]
     with journal.open("a") as file:
         file.writelines(json.dumps({**told, "path": path}) + "\n" for path in bad)
+        odd = {
+            **told,
+            "path": "sub-01/a\ud800b",
+            "digest": "\ud800",
+            "etag": "\udcff",
+            "key": "\ud800",
+        }
+        file.write(json.dumps(odd) + "\n")
         file.write('{"path":"half\n')
-    made = index(data)
-    assert set(rows(made)) == set(FILES)
+    made = index(data, read_all=True, overwrite=True)
+    assert rows(made)["sub-01/a\\ud800b"]["status"] == "missing"
+    assert set(rows(made)) == {*FILES, "sub-01/a\\ud800b"}
     assert "lines of the receipts" in made.notes[0]
 
 

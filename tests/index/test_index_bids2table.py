@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bids.layout import parse_file_entities
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from neurofetch.index import index
 from neurofetch.index.columns import arrow_schema
 from neurofetch.index.entities import COLUMNS, said
+from neurofetch.planning.units import unit_of
 from tests.oracles.trees import TREES, needs_trees, unpack, write
 
 THEIRS = bids2table.get_arrow_schema()
@@ -89,6 +92,7 @@ def test_a_real_tree_has_the_rows_of_bids2table_column_by_column(trees, tmp_path
 
 
 @needs_trees
+@pytest.mark.slow
 def test_all_trees_together_have_a_row_for_each_file_sorted(trees, tmp_path):
     made, table = rows_of(trees, tmp_path / "x.parquet")
     whole = [f"{row['root']}/{row['path']}" for row in table.select(["root", "path"]).to_pylist()]
@@ -141,6 +145,31 @@ def test_odd_names_have_the_values_that_bids2table_gives_them(tmp_path):
     assert compared > 20
 
 
+ENTITY = st.sampled_from([*COLUMNS, "contrast", "stat", "x", "Run", "", "1"])
+VALUE = st.text("aL1.-+ ü", max_size=4) | st.sampled_from(["on", "mag", "R", "01", "1.5mm", "-1"])
+CHUNK = st.builds("{}-{}".format, ENTITY, VALUE) | st.text("ab1.-", max_size=4)
+FOLDER = st.sampled_from(
+    ["sub-01/anat", "sub-01/ses-1/func", "sub-01", "sub-01/ses-1", "sub-a+b/meg", "sub-01/Func/x/y"]
+)
+
+
+@given(
+    FOLDER,
+    st.lists(CHUNK, max_size=5),
+    st.text("aBw1", min_size=1, max_size=4),
+    st.sampled_from([".nii.gz", ".tsv", ".ome.tif", ".a.b.c", ".1", ".json"]),
+)
+def test_any_name_that_bids2table_lists_says_the_same(folder, chunks, suffix, extension):
+    name = "_".join(["sub-01", *chunks, suffix]) + extension
+    path = f"{folder}/{name}"
+    assume("/" not in name and not unit_of(path))
+    told, extra = bids2table.validate_bids_entities(bids2table.parse_bids_entities(path))
+    found = said(path)
+    values = dict(zip(COLUMNS, found.values, strict=True))
+    assert {name: value for name, value in values.items() if value is not None} == told
+    assert dict(found.extra) == extra
+
+
 @pytest.mark.parametrize("value", ["2147483647", "2147483648", "20260101120000", "9" * 5000])
 def test_an_index_too_large_for_its_column_is_an_extra_entity(tmp_path, value):
     """The class: what makes bids2table fail as a whole is a row like others here."""
@@ -152,6 +181,7 @@ def test_an_index_too_large_for_its_column_is_an_extra_entity(tmp_path, value):
 
 
 @needs_trees
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ds000117", "7t_trt", "synthetic", "qmri_mpm"])
 def test_entities_are_those_that_pybids_reads(trees, tmp_path, name):
     _, table = rows_of(trees / name, tmp_path / "x.parquet")

@@ -20,6 +20,7 @@ from dask.base import tokenize
 
 from laion_fmri.errors import CorruptFileError, GridMismatchError, MixedMasksError
 from laion_fmri.group import load_subjects
+from laion_fmri.loader.betas import SessionBetas
 from laion_fmri.subject import load_subject
 from tests.loader_tree import (
     SESSIONS,
@@ -148,6 +149,87 @@ def test_a_graph_holds_names_and_no_data_nor_locks_nor_files(tree):
     lazy[:, :3].compute(scheduler="threads")
     if before:
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_graph_is_taken_up_where_the_data_are_not(tree):
+    """As by a scheduler on a machine of its own, which passes tasks on."""
+    lazy = load_subject("03", data_dir=tree).betas
+    sent = pickle.dumps(lazy.data)
+    tree.rename(tree.parent / "elsewhere")
+    taken = pickle.loads(sent)
+    for value in dict(taken.dask).values():
+        pickle.loads(pickle.dumps(value))
+    with (
+        pytest.warns(UserWarning, match="No beta store"),
+        pytest.raises(FileNotFoundError, match=r"statmap\.nii\.gz"),
+    ):
+        taken[:3].compute(scheduler="sync")
+    (tree.parent / "elsewhere").rename(tree)
+    assert same(taken.compute(scheduler="sync"), whole(tree))
+
+
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_the_array_of_a_region_reads_its_voxels_and_no_others(tree, monkeypatch, mode):
+    """So memory is that of the region, also where a chunk is a whole session."""
+    sub = load_subject("03", data_dir=tree, store=mode)
+    asked: list[tuple[int, int]] = []
+    read = SessionBetas.read_part
+
+    def noted(self: SessionBetas, columns: Any, rows: Any, **how: bool) -> Any:
+        asked.append((24 if rows is None else len(rows), len(columns)))
+        return read(self, columns, rows, **how)
+
+    monkeypatch.setattr(SessionBetas, "read_part", noted)
+    roi = naive_roi(tree, "V1", "retinotopy")
+    expected = whole(tree)[:, roi]
+    for how in ({"roi": "V1"}, {"mask": sub.get_roi_mask("V1")}):
+        del asked[:]
+        lazy = sub.get_lazy_betas(**how)
+        assert lazy.shape == expected.shape
+        assert same(lazy.compute(scheduler="sync").values, expected)
+        assert asked == [(24, int(roi.sum()))] * 2
+        assert same(lazy["index"].values, sub.betas["index"].values[roi])
+        assert same(lazy.x.values, sub.betas.x.values[roi])
+
+
+@pytest.mark.parametrize("source", ["anatomical", "rsquare"])
+def test_the_array_of_a_region_on_the_cluster(tree, client, source):
+    sub = load_subject("03", data_dir=tree)
+    lazy = sub.get_lazy_betas("02", roi=["V1", "FFA1"], mask_source=source)
+    roi = sub.get_roi_mask(["V1", "FFA1"], mask_source=source)
+    expected = naive_betas(tree, "ses-02", source=source)[:, np.asarray(roi)]
+    assert same(lazy.values, expected)
+    assert lazy.attrs["mask_source"] == source
+    assert same(lazy[5:2:-1, [4, 0, 4]].values, expected[5:2:-1][:, [4, 0, 4]])
+    other = sub.get_lazy_betas("02", roi=["FFA1"], mask_source=source)
+    assert other.data.name != lazy.data.name
+    group = load_subjects("all", data_dir=tree)
+    for name, found in group.get_lazy_betas(iter(["ses-01"]), iter(["V1"])).items():
+        assert same(found.values, group[name].get_betas("ses-01", roi="V1"))
+
+
+def test_what_cannot_be_an_array_is_told_as_for_betas(tree):
+    sub = load_subject("03", data_dir=tree)
+    for how, error in (
+        ({"session": "ses-99"}, FileNotFoundError),
+        ({"session": []}, ValueError),
+        ({"roi": "nowhere"}, ValueError),
+        ({"mask": np.ones(3, dtype=bool)}, ValueError),
+        ({"mask_source": "mean"}, ValueError),
+        ({"roi": "V1", "mask": sub.get_roi_mask("V1")}, ValueError),
+        ({"mask": sub.get_roi_mask("V1"), "mask_source": "rsquare"}, GridMismatchError),
+    ):
+        with pytest.raises(error):
+            sub.get_lazy_betas(**how)
+
+
+def test_chunks_are_bounded_whatever_the_size_of_a_session(tree, monkeypatch):
+    lazy = load_subject("03", data_dir=tree).betas
+    monkeypatch.setattr("laion_fmri.loader.lazy._VOXELS", 128)
+    narrow = load_subject("03", data_dir=tree).betas
+    assert max(narrow.chunks[1]) == 128
+    assert max(lazy.chunks[1]) <= 8192
+    assert [len(sizes) for sizes in lazy.chunks] == [2, 1]
 
 
 _NAMES = """

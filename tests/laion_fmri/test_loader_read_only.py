@@ -24,6 +24,7 @@ from laion_fmri.config import (
 from laion_fmri.group import load_subjects
 from laion_fmri.io import index
 from laion_fmri.loader.torch_dataset import LazyTrials
+from laion_fmri.stimuli import Stimuli
 from laion_fmri.subject import Subject, load_subject
 from neurofetch.errors import ConfigError, DestinationError, UsageError
 from tests.loader_tree import SESSIONS, betas_path, naive_betas, naive_roi, same, write_tree
@@ -79,6 +80,9 @@ def use_it_all(root: Path, **how: object) -> Subject:
     columns = np.flatnonzero(sub.get_roi_mask("V1"))
     trials = LazyTrials(sub.layout, sub.store.sessions(), columns, None, images=True)
     assert same(trials._read(1, [7, 2]), roi_betas(root, "ses-02")[[7, 2]])
+    with Stimuli(root) as stimuli:
+        name = stimuli.metadata["image_name"][0]
+        assert stimuli.images.get(name).size[0] > 0
     group = load_subjects("all", data_dir=root, **how)
     assert same(group.get_betas("ses-01", roi="V1")["sub-03"], roi_betas(root))
     assert len(index(root))

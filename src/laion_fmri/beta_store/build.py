@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from laion_fmri.beta_store.read import FORMAT, SessionStore, Sources, retire
+from laion_fmri.beta_store.read import FORMAT, SessionStore, Sources, may_write, retire
 from laion_fmri.beta_store.zarr_layout import (
     CHUNK_VOXELS,
     ShardLayout,
@@ -139,7 +139,7 @@ def _prepare(folder: Path) -> None:
             continue
         _share(one, one.parent)
     for one in (root / ".tmp", group, folder):
-        if not os.access(one, os.W_OK | os.X_OK) and os.path.lexists(one):
+        if os.path.lexists(one) and not may_write(one):
             raise PermissionError(errno.EACCES, "Permission denied", str(one))
 
 

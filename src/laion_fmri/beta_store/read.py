@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "SessionStore", "Sources", "remove_store", "retire"]
+__all__ = ["FORMAT", "SessionStore", "Sources", "may_write", "remove_store", "retire"]
 
 #: Increased when the layout changes; a store with another number is built again.
 FORMAT = 1
@@ -236,6 +236,12 @@ def _pread(descriptor: int, array: NDArray[Any], offset: int) -> None:
     done = read_at(descriptor, buffer, offset)
     if done < len(buffer):
         raise OSError(f"the beta store ends at byte {offset + done}: it was truncated while in use")
+
+
+def may_write(folder: Path) -> bool:
+    """Whether entries of a folder can be made and renamed by this process."""
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
 
 
 def retire(folder: Path, root: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from laion_fmri.beta_store.build import ensure
-from laion_fmri.beta_store.read import SessionStore, Sources, remove_store
+from laion_fmri.beta_store.read import SessionStore, Sources, may_write, remove_store
 from laion_fmri.beta_store.zarr_layout import ShardLayout
 from laion_fmri.config import chosen_store_dir, stores_of
 from laion_fmri.errors import NotFiniteError
@@ -188,7 +188,7 @@ class SessionBetas:
         if not os.path.isdir(above):
             self._warn(f"{above} is no directory")
             return False
-        if not os.access(above, os.W_OK | os.X_OK):
+        if not may_write(above):
             if self._elsewhere is not None:
                 self._warn(f"{above} cannot be written")
             return False

@@ -47,8 +47,13 @@ def _numbers(column: pd.Series[Any]) -> pd.Series[Any]:
         return column
 
 
-def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
-    """Return the betas of sessions, one after another; see `laion_fmri.subject.Subject.betas`."""
+def lazy_betas(
+    sessions: list[SessionBetas], layout: Layout, columns: NDArray[np.intp] | None = None
+) -> xr.DataArray:
+    """Return the betas of sessions, one after another.
+
+    See `laion_fmri.subject.Subject.get_lazy_betas`; `columns` are positions in the brain mask.
+    """
     import dask.array
     import pandas as pd
     import xarray as xr
@@ -57,19 +62,20 @@ def lazy_betas(sessions: list[SessionBetas], layout: Layout) -> xr.DataArray:
     tables = [read_trials(layout.trials(betas.session)) for betas in sessions]
     blocks = []
     for betas, table in zip(sessions, tables, strict=True):
-        lazy = _LazySession.of(betas)
+        lazy = _LazySession.of(betas, columns)
         table.check(lazy.shape[0], betas.path)
         blocks.append(_dask_array(lazy))
     frames = [trial_frame(table) for table in tables]
     trials = pd.concat(frames, ignore_index=True)
     brain = sessions[0].brain
-    xyz = voxel_coordinates(brain.voxels, brain.header)
+    voxels = brain.part(columns)
+    xyz = voxel_coordinates(voxels, brain.header)
     coordinates: dict[str, Any] = {
         name: ("trial", trials[name].to_numpy()) for name in ("run", "beta_index")
     }
     for name in ("session", "label"):
         coordinates[name] = ("trial", trials[name].to_numpy(dtype=str))
-    coordinates["index"] = ("voxel", brain.voxels.indices)
+    coordinates["index"] = ("voxel", voxels.indices)
     coordinates |= {axis: ("voxel", xyz[:, number]) for number, axis in enumerate("xyz")}
     return xr.DataArray(
         da.concatenate(blocks, axis=0),
@@ -118,17 +124,20 @@ def _prepared(lazy: _LazySession) -> _LazySession:
 class _LazySession:
     """A session as an array for Dask: a shape, and slices that are read when they are taken.
 
-    It is some kilobytes when it is sent to another process, which opens files of its own.
+    It is some kilobytes when it is sent to another process, which opens files of its own; with
+    `columns`, positions in the brain mask, eight bytes more for each.
     """
 
     betas: SessionBetas
     shape: tuple[int, int]
     stored: bool
+    columns: NDArray[np.intp] | None
 
     @classmethod
-    def of(cls, betas: SessionBetas) -> _LazySession:
-        shape = betas.header().volumes, len(betas.brain)
-        return cls(betas, shape, betas.can_store(shape))
+    def of(cls, betas: SessionBetas, columns: NDArray[np.intp] | None) -> _LazySession:
+        whole = betas.header().volumes, len(betas.brain)
+        shape = whole if columns is None else (whole[0], len(columns))
+        return cls(betas, shape, betas.can_store(whole), columns)
 
     @property
     def ndim(self) -> int:
@@ -143,7 +152,8 @@ class _LazySession:
         from dask.base import tokenize
 
         sources, name = self.betas.sources, cast("Any", tokenize)
-        which = name(os.path.realpath(sources.data_dir), sources.identity(), self.shape, chunks)
+        where = os.path.realpath(sources.data_dir)
+        which = name(where, sources.identity(), self.shape, chunks, self.columns)
         return f"betas-{self.betas.session}-{which}"
 
     def __getitem__(self, key: tuple[Any, Any]) -> NDArray[np.float32]:
@@ -152,7 +162,8 @@ class _LazySession:
         )
         ascending, inverse = np.unique(columns, return_inverse=True)
         whole = np.array_equal(rows, np.arange(self.shape[0]))
-        values = self.betas.read_part(ascending, None if whole else rows, build=self.stored)
+        places = ascending if self.columns is None else self.columns[ascending]
+        values = self.betas.read_part(places, None if whole else rows, build=self.stored)
         if not np.array_equal(ascending, columns):
             values = values[:, inverse]
         squeeze = tuple(i for i, part in enumerate(key) if isinstance(part, (int, np.integer)))

@@ -26,7 +26,7 @@ ABOUT: Final = {
     "mtime": "When the file that is here was modified.",
     "status": "here, missing (it was fetched, and is gone), changed (other bytes than fetched).",
     "hash": "algorithm:hex of the content; of a missing file, of what was fetched.",
-    "hash_from": "receipt: computed when the file came; read: computed for this index.",
+    "hash_from": "receipt: computed when it came; annex: its name there; read: computed now.",
     "verified": "How the content that is here was verified when it came, or now.",
     "source": "The data set that it was fetched from.",
     "key": "Name of the object there.",

@@ -15,7 +15,7 @@ from neurofetch._shown import shown
 from neurofetch._threads import few_collections, together
 from neurofetch.display.progress import listener
 from neurofetch.display.text import count
-from neurofetch.errors import DestinationError, UsageError
+from neurofetch.errors import DestinationError, UnsafeNameError, UsageError
 from neurofetch.events import Checking
 from neurofetch.extras import need
 from neurofetch.index.columns import MARK, arrow_schema
@@ -173,7 +173,13 @@ def _target(root: Path, out: str | os.PathLike[str] | None, *, overwrite: bool) 
     """
     if out is None:
         states = state_folders(root)
-        path = (states[0] if states else root / ".neurofetch") / _NAME
+        folder = states[0] if states else root / ".neurofetch"
+        if folder.is_symlink():
+            msg = f"{shown(str(folder))} is a link: an index would be written elsewhere. No index"
+            raise UnsafeNameError(
+                f"{msg} was made. Remove it, or name a file with --out (out=...)."
+            )
+        path = folder / _NAME
     elif isinstance(out, str) and not out.strip():
         msg = "the name of the index is an empty string. No index was made. Name a file."
         raise UsageError(msg)
@@ -300,11 +306,11 @@ def _content(found: Found, read: str | None) -> _Content:
         The hash of what is here, where it was read: of the kind that the receipt has.
     """
     local, receipt = found.local, found.receipt
-    told = None if receipt is None else receipt.digest or None
+    if receipt is None:
+        return _unfetched(found, read)
+    told = as_text(receipt.digest) or None
     if local is None:
         return _Content("missing", _spelled(told), "receipt" if told else None)
-    if receipt is None:
-        return _Content("here", _spelled(read), "read" if read else None)
     level = None if receipt.verification is VerificationLevel.NONE else receipt.verification.value
     if read is not None and told is not None and _kind(read) == _kind(told):
         same = read == told
@@ -317,6 +323,15 @@ def _content(found: Found, read: str | None) -> _Content:
         return _Content(status, _spelled(read), "read", None if local.touched else level)
     sound = not changed and not local.touched
     return _Content(status, _spelled(known), "receipt" if known else None, level if sound else None)
+
+
+def _unfetched(found: Found, read: str | None) -> _Content:
+    """Return what is known of the content of a file that has no receipt."""
+    annex = found.annex or None
+    if read is None or found.local is None:
+        return _Content("missing" if found.local is None else "here", annex, annex and "annex")
+    differs = annex is not None and _kind(read) == _kind(annex) and read != annex
+    return _Content("changed" if differs else "here", _spelled(read), "read")
 
 
 def _kind(digest: str) -> str:
@@ -374,7 +389,7 @@ class _Reading:
     def _hash(self, found: Found) -> str | None:
         if found.local is None:
             return None
-        told = found.receipt.digest if found.receipt is not None else ""
+        told = found.receipt.digest if found.receipt is not None else found.annex
         algorithm = told.partition(":")[0]
         try:
             digest = hasher(algorithm, found.local.size)

@@ -7,6 +7,7 @@ is, and the receipts of the data directories on that way.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Found", "Place", "Walk", "as_text"]
 
 _DESCRIPTION = "dataset_description.json"
+_ANNEX = re.compile(r"(MD5|SHA(?:1|224|256|384|512))E?(?:-[smSC]\d+)*--([0-9a-f]{32,128})(?:\..*)?")
+"""A key of git-annex: https://git-annex.branchable.com/internals/key_format/."""
 _MANY = 4096
 
 
@@ -68,6 +71,8 @@ class Found(NamedTuple):
     receipt : Receipt or None
     source : DataSource or None
         The data set that the receipt is of.
+    annex : str
+        ``algorithm:hex`` of the content, where a link of git-annex stands for it; else "".
     """
 
     path: str
@@ -76,6 +81,7 @@ class Found(NamedTuple):
     local: LocalFile | None
     receipt: Receipt | None = None
     source: DataSource | None = None
+    annex: str = ""
 
 
 def as_text(name: str) -> str:
@@ -89,16 +95,20 @@ def as_text(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        try:
+            return os.fsencode(name).decode("utf-8", "backslashreplace")
+        except UnicodeEncodeError:  # half a letter, which no file can have in its name
+            return name.encode("utf-8", "backslashreplace").decode()
     return name
 
 
 class _Known:
     """What is written down of the files of one data directory."""
 
-    def __init__(self, root: str, states: Iterable[Path]) -> None:
+    def __init__(self, root: str, states: Sequence[Path]) -> None:
         self.root = root
         self.below = root.rstrip("/") + "/"
+        self.names = frozenset(state.name for state in states)
         self.damaged = 0
         self._books: list[tuple[Receipts, dict[str, DataSource]]] = []
         for state in states:
@@ -197,6 +207,7 @@ class Walk:
         if any(name.startswith(".") for _, name in names):
             states = state_folders(Path(folder))
         own = {".git", *STATE_FOLDERS, *(state.name for state in states)}
+        own.update(*(known.names for known in self._known))  # also on other file systems
         names = [one for one in names if not (one[1] in own and one[0].endswith("/"))]
         if not states:
             yield from self._listed(folder, place, above, names, links)
@@ -289,7 +300,7 @@ class Walk:
             return None
         try:
             info = os.stat(name)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, UnicodeEncodeError):
             local = None
         except OSError:  # its folder could not be read, which is said
             return None
@@ -308,7 +319,7 @@ class Walk:
             above = self._nearest(folder.rpartition("/")[0])
             try:
                 names = os.listdir(folder)
-            except OSError:
+            except (OSError, UnicodeEncodeError):
                 names = []
             if len(self._places) >= _MANY:
                 self._places.clear()
@@ -334,14 +345,26 @@ def _leads_back(link: str, above: Iterable[str]) -> bool:
 
 def _looked_at(path: str, place: Place, *, linked: bool) -> Found | None:
     """Return a file with its size and time; None for what is none, or has just gone."""
+    annex = _in_annex(path) if linked else ""
     try:
         info = os.stat(path)
     except OSError:
         # As of git-annex: a name that leads to content that is not here.
-        return Found(as_text(path), path, place, None) if linked else None
+        return Found(as_text(path), path, place, None, annex=annex) if linked else None
     if not stat.S_ISREG(info.st_mode):
         return None
-    return Found(as_text(path), path, place, LocalFile(path, info.st_size, info.st_mtime_ns))
+    local = LocalFile(path, info.st_size, info.st_mtime_ns)
+    return Found(as_text(path), path, place, local, annex=annex)
+
+
+def _in_annex(link: str) -> str:
+    """Return the hash of the content that a link of git-annex stands for; "" for any other link."""
+    try:
+        folder, _, key = os.readlink(link).rpartition("/")
+    except OSError:
+        return ""
+    found = _ANNEX.fullmatch(key) if "annex/objects/" in f"{folder}/" else None
+    return f"{found[1].lower()}:{found[2]}" if found else ""
 
 
 # -- data sets -------------------------------------------------------------------------------

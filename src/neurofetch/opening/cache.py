@@ -37,7 +37,7 @@ from neurofetch.opening.entry import (
 )
 from neurofetch.opening.forks import ForkingLock
 from neurofetch.opening.uses import Uses
-from neurofetch.store.atomic import write_atomically
+from neurofetch.store.atomic import is_there, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,7 @@ _TAG = (
     "# See https://bford.info/cachedir/\n"
 )
 _ELSE = (
+    errno.EEXIST,
     errno.ELOOP,
     errno.EISDIR,
     errno.ENOTDIR,
@@ -72,6 +73,8 @@ _ELSE = (
     errno.EACCES,
     errno.EPERM,
 )
+_TRIES = 5
+"""How often an entry is made that others remove."""
 _GONE = (errno.ENOENT, errno.ESTALE)
 """An entry that somebody removed, on this machine or on another one that shares the disk."""
 _BUSY = (errno.EMFILE, errno.ENFILE)
@@ -181,15 +184,13 @@ class Cache:
         self, name: str, version: Version, algorithm: str, size: int | None
     ) -> Entry | None:
         folder = self._folder_of(name)
-        for _ in range(2):
-            told = Entry.described(folder, version)
-            if told is None:
-                if size is None or self.stopped:
-                    return None
-                removed(folder)
-                Entry.describe(folder, version, size, self.block, algorithm)
-                told = size, self.block, algorithm
+        for _ in range(_TRIES):
             try:
+                told = Entry.described(folder, version)
+                if told is None:
+                    if size is None or self.stopped:
+                        return None
+                    told = self._described(folder, version, size, algorithm)
                 entry = Entry(folder, *told)
             except OSError as error:
                 if error.errno in _ELSE:  # something else stands where its files should be
@@ -201,6 +202,22 @@ class Cache:
                 os.utime(folder / ABOUT)
             return entry
         return None
+
+    def _described(
+        self, folder: Path, version: Version, size: int, algorithm: str
+    ) -> tuple[int, int, str]:
+        """Say of which version an entry is, unless another process has said so just now.
+
+        What is of another one is taken away. What another host is making at this moment is not:
+        here it may be seen late.
+        """
+        if is_there(folder / ABOUT):
+            told = Entry.described(folder, version)
+            if told is not None:
+                return told
+            removed(folder)
+        Entry.describe(folder, version, size, self.block, algorithm)
+        return size, self.block, algorithm
 
     def _begin(self) -> None:
         """Make the cache, if there is none: nobody else may look into it."""
@@ -391,7 +408,8 @@ class Cache:
             try:
                 entry.settle(found)
             except OSError as error:
-                self._fails(error)
+                if error.errno not in _GONE:  # else the entry alone: another host has its own
+                    self._fails(error)
         return found
 
     def _unpublish(self, folder: Path, relative: object) -> None:

@@ -8,6 +8,7 @@ there is no such file. Nothing here is asked where all goes well.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 
@@ -52,8 +53,11 @@ def is_named(file: int, folder: int, name: str) -> bool:
     """
     if not is_taken(folder, name):
         return False
-    mine = os.fstat(file)
-    info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    try:
+        mine = os.fstat(file)
+        info = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:  # another host has replaced it meanwhile
+        return False
     same = info.st_size == mine.st_size and info.st_mtime_ns == mine.st_mtime_ns
     return stat.S_ISREG(info.st_mode) and (same or os.path.samestat(info, mine))
 
@@ -64,7 +68,8 @@ def rename(temporary: str, path: str, file: int) -> None:
     Raises
     ------
     OSError
-        FileNotFoundError only if the final name is not that of the file.
+        FileNotFoundError only if the final name is not that of the file, nor was: another host may
+        have put its own there since.
     """
     try:
         os.replace(temporary, path)
@@ -72,7 +77,16 @@ def rename(temporary: str, path: str, file: int) -> None:
         folder, name = os.path.split(path)
         fd = os.open(folder or ".", _OPEN)
         try:
-            if not is_named(file, fd, name):
+            if not (_was_replaced(file) or is_named(file, fd, name)):
                 raise
         finally:
             os.close(fd)
+
+
+def _was_replaced(file: int) -> bool:
+    """Whether another host has taken the only name of an open file: so NFS says it."""
+    try:
+        os.fstat(file)
+    except OSError as error:
+        return error.errno == errno.ESTALE
+    return False

@@ -107,6 +107,12 @@ class DataDirectory:
                 return None
         return None
 
+    def what_is_full(self, error: OSError) -> str:
+        """Say what is full: the disk, or the share of it that its user, or a group, may have."""
+        if error.errno == errno.EDQUOT:
+            return f"the quota on the disk of {self.root} is used up (of bytes, or of files)"
+        return f"the disk of {self.root} is full"
+
     def check_writable(self) -> None:
         """Make the state folder, and see that files can be made in it.
 
@@ -127,7 +133,7 @@ class DataDirectory:
                 state.remove(probe)
         except OSError as error:
             if error.errno in FULL:
-                msg = f"the disk of {self.root} is full. Nothing was fetched. Free some space."
+                msg = f"{self.what_is_full(error)}. Nothing was fetched. Free some space."
                 raise DiskFullError(msg) from error
             msg = (
                 f"cannot write to the data directory {self.root}: {error.strerror or error}. "

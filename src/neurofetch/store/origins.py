@@ -75,7 +75,10 @@ def origin_of(receipt: Receipt, source: DataSource) -> tuple[str, str]:
         key = receipt.path  # it came from the bucket, before this was a directory of a version
     if receipt.url:
         return receipt.url, key
+    try:
+        url = source.object_url(key)
+    except UnicodeEncodeError:  # no server has half a letter in a name: that line is damaged
+        return "", key
     if not receipt.version:
-        return ("" if source.objects else source.object_url(key)), key
-    url = source.object_url(key)
+        return ("" if source.objects else url), key
     return (f"{url}?{_VERSION}={receipt.version}" if url else ""), key

@@ -242,7 +242,7 @@ class TransferContext:
             status = Status.REFUSED
         if isinstance(error, OSError) and error.errno in FULL:
             error = DiskFullError(
-                f"the disk of {self.directory.root} is full. What was finished is in its place, "
+                f"{self.directory.what_is_full(error)}. What was finished is in its place, "
                 "what was not is kept for resuming. Free some space, then run the same call again."
             )
             self.tally.end_all(error)

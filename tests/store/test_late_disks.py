@@ -1,0 +1,265 @@
+"""The data directory on a disk of a file server: what it cannot do, and what it says wrongly."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import neurofetch
+from neurofetch.model import Receipt, Status, VerificationLevel, same_time
+from neurofetch.store import partials as partials_module
+from neurofetch.store.directory import DataDirectory
+from neurofetch.store.folder import Folder
+from neurofetch.store.kinds import is_late
+from neurofetch.store.known import Receipts
+from neurofetch.store.owner import Owner
+from neurofetch.store.partials import Partials, name_of
+from neurofetch.store.receipts import Journal, read_receipts
+from tests.engine_world import World, noise
+from tests.mounts import tmpfs
+from tests.shared_disk import shared_disk
+
+TREE = Path(__file__).parents[2]
+FILES = {f"d{n % 3}/f{n:02}": noise(4000 + n, n) for n in range(24)} | {"large": noise(900_000, 99)}
+LINKS = {
+    "both": [],
+    "no hard links": ["link"],
+    "no symbolic links": ["symlink"],
+    "neither": ["symlink", "link"],
+}
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """Return a function that mounts a disk as some hosts see it; skip where that cannot be."""
+    with contextlib.ExitStack() as stack:
+
+        def mounted(*names, **how):
+            (tmp_path / "server").mkdir(exist_ok=True)
+            found = []
+            for name in names:
+                (tmp_path / name).mkdir()
+                disk = shared_disk(tmp_path / name, tmp_path / "server", **how)
+                found.append(stack.enter_context(disk))
+            if None in found:
+                pytest.skip("a file system cannot be mounted here")
+            return found
+
+        yield mounted
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    with World(tmp_path, monkeypatch) as world:
+        for key, body in FILES.items():
+            world.put(key, body)
+        yield world
+
+
+def get(root, **how):
+    return neurofetch.get("s3://b", root, progress="none", **how)
+
+
+def content(root):
+    return {path: (root / path).read_bytes() for path in FILES}
+
+
+# -- what it is on -------------------------------------------------------------------------------
+
+
+def test_only_where_hosts_may_be_told_old_things_is_the_server_asked_again(mount, tmp_path):
+    (where,) = mount("a")
+    with Folder.root(where) as there:
+        assert is_late(there.fd)
+    with tmpfs(tmp_path / "here", "1M") as memory, Folder.root(memory) as there:
+        assert not is_late(there.fd)
+
+
+# -- claims --------------------------------------------------------------------------------------
+
+CLAIM = """
+import json, sys, time
+from pathlib import Path
+from neurofetch.store.partials import Partials
+from neurofetch.store.receipts import Journal
+
+journal = Journal(Path(sys.argv[1]))
+journal.open()
+partials = Partials(Path(sys.argv[1]), journal.owner)
+partials.make_folders()
+print("ready", flush=True)
+sys.stdin.readline()
+print(json.dumps([n for n in range(40) if not partials.claim(f"{n:024x}")]), flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", LINKS)
+@pytest.mark.parametrize("late", [0.0, 5.0], ids=["prompt", "late"])
+def test_each_file_is_claimed_by_one_process_whatever_links_there_are(mount, without, late):
+    hosts = mount("a", "b", late=late, without=LINKS[without])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIM, str(host / "data" / ".neurofetch")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(TREE / "src")},
+        )
+        for host in hosts * 2
+    ]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 4
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    claimed = [json.loads(process.stdout.readline()) for process in processes]
+    for process in processes:
+        process.communicate("\n", timeout=20)
+    assert sorted(n for mine in claimed for n in mine) == list(range(40))
+
+
+@pytest.fixture(params=LINKS)
+def two_runs(mount, request, monkeypatch):
+    """Give the claims of two runs; the second holds the first for another host's."""
+    (where,) = mount("a", without=LINKS[request.param])
+    state = where / ".neurofetch"
+    journals = [Journal(state), Journal(state)]
+    runs = []
+    for journal in journals:
+        journal.open()
+        runs.append(Partials(state, journal.owner))
+        runs[-1].make_folders()
+    monkeypatch.setattr(Owner, "_seen", staticmethod(lambda *_: None))
+    yield runs
+    for run, journal in zip(runs, journals, strict=True):
+        run.close()
+        journal.close()
+
+
+def test_a_claim_is_kept_from_others_until_it_is_given_back(two_runs):
+    one, two = two_runs
+    short = name_of("f")
+    assert one.claim(short) == ""
+    assert one.claim(short) == ""
+    assert two.claim(short) == one.owner.token
+    assert one.is_mine(short)
+    assert not two.is_mine(short)
+    two.release(short)
+    assert two.claim(short) == one.owner.token
+    one.release(short)
+    assert not one.is_mine(short)
+    assert two.claim(short) == ""
+    assert [left.token for left in one.leftovers() if not left.is_seal] == [two.owner.token]
+
+
+def test_the_claim_of_a_silent_run_is_taken_over(two_runs):
+    one, two = two_runs
+    short = name_of("f")
+    assert one.claim(short) == ""
+    one.owner.end()
+    os.utime(one.owner.journal, (1, 1))
+    assert two.claim(short) == ""
+    assert not one.is_mine(short)
+    assert two.is_mine(short)
+
+
+def test_a_claim_that_was_never_signed_does_not_last(two_runs, monkeypatch):
+    """Its process was killed between making the file, and writing in it."""
+    one, two = two_runs
+    short = name_of("f")
+    place = one._state / "claims" / short
+    place.touch()
+    unsigned = not two._links_work
+    assert bool(two.claim(short)) == unsigned
+    if unsigned:
+        monkeypatch.setattr(partials_module, "SILENT_SECONDS", -1.0)
+        assert two.claim(short)  # it is found to have been so for long, and removed
+        assert two.claim(short) == ""
+        place.unlink()
+        place.touch()
+        os.utime(place, (1, 1))
+        two.sweep(set())
+        assert not place.exists()
+
+
+# -- runs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", ["all", "some"])
+def test_a_server_whose_answers_are_lost_costs_no_file(mount, world, lost):
+    """It is asked again, and says that what it has done cannot be done."""
+    (where,) = mount("a", lost=1.0 if lost == "all" else 0.3, seed=3)
+    report = get(where / "data")
+    assert {outcome.status for outcome in report} == {Status.FETCHED}
+    assert {outcome.verification for outcome in report} == {VerificationLevel.CHECKSUM}
+    assert content(where / "data") == FILES
+    assert len(read_receipts(where / "data" / ".neurofetch")) == len(FILES)
+    assert world.served() <= sum(map(len, FILES.values())) + 10_000
+    assert neurofetch.verify(where / "data", read_all=True).ok
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grain", [1, 2])
+def test_a_disk_that_rounds_times_later_leaves_files_known(mount, world, grain):
+    (where,) = mount("a", grain=grain, forgets=True)
+    get(where / "data")
+    time.sleep(grain + 2)
+    assert (where / "data" / "large").stat().st_mtime_ns % 10**9 == 0
+    world.s3.clear_log()
+    report = get(where / "data")
+    assert {outcome.verification for outcome in report} == {VerificationLevel.CHECKSUM}
+    assert world.gets("*[0-9e]") == []
+
+
+@pytest.mark.parametrize("step", [100, 10**3, 10**6, 10**7, 10**9, 2 * 10**9])
+def test_times_that_are_rounded_down_are_the_same_and_no_others(step):
+    was = 1_700_000_001_987_654_321
+    kept = was // step * step
+    assert same_time(was, kept)
+    assert same_time(kept, kept)
+    assert not same_time(was, kept + step)
+    assert not same_time(was, kept - 4 * 10**9)
+    assert not same_time(was, was + 1)
+    assert not same_time(kept, was)
+
+
+def test_two_receipts_of_one_moment_are_told_by_the_exact_time(tmp_path):
+    second = 1_700_000_001 * 10**9
+    for offset in (5, 7):
+        journal = Journal(tmp_path / ".neurofetch")
+        journal._seen = Receipts()
+        journal.append(Receipt("f", "k", "e", 1, second + offset, VerificationLevel.SIZE, "", 1.0))
+        journal.close()
+    receipts = read_receipts(tmp_path / ".neurofetch")
+    for offset in (5, 7):
+        assert receipts.of("f", 1, second + offset).mtime_ns == second + offset
+    assert receipts.of("f", 1, second).mtime_ns in (second + 5, second + 7)
+
+
+@pytest.mark.parametrize("says", ["none", "unknown"])
+def test_a_server_that_says_that_nothing_is_free_is_tried(mount, world, says):
+    (where,) = mount("a", full=says)
+    assert DataDirectory(where).free() is None
+    assert get(where / "data").ok
+    assert content(where / "data") == FILES
+    assert [name for name in os.listdir(where) if name != "data"] == []
+
+
+def test_a_quota_that_is_used_up_is_told(mount, world):
+    (where,) = mount("a", quota=500_000)
+    with pytest.raises(neurofetch.IncompleteError, match=r"quota on the disk of .* is used up"):
+        get(where / "data")
+    assert not (where / "data" / "large").exists()
+
+
+@pytest.mark.parametrize("locks", ["lie", "ENOLCK", "ENOSYS"])
+def test_locks_that_lie_or_fail_change_nothing(mount, world, locks):
+    (where,) = mount("a", locks=locks)
+    assert get(where / "data").ok
+    assert neurofetch.verify(where / "data", read_all=True).ok
