@@ -302,6 +302,18 @@ def test_a_run_of_which_only_the_listing_is_kept_is_none(state):
     assert read_runs(state) == []
 
 
+def test_what_is_the_same_of_many_jobs_is_told_once(state):
+    begin_run(state, "run", expected=300)
+    for number in range(300):
+        end = ENDED | {"exit": 2, "error": "UsageError", "message": "no such subject", "failed": 0}
+        written(state, BEGIN, PLANNED, end, name=f"{number}~1.jsonl")
+    (run,) = read_runs(state)
+    text = " ".join(runs_text([run]).split())
+    assert text.count("no such subject") == 1
+    assert "and 297 more: exit code 2: no such subject" in text
+    assert "will end in the same way" in text
+
+
 def test_a_line_tells_all_of_a_run(state):
     begin_run(state, "run", expected=1)
     written(state, BEGIN, PLANNED, FAILED, ENDED)
