@@ -304,7 +304,7 @@ def test_laion_fmri_on_two_hosts_brings_one_copy(tmp_path):
     objects = {local_name(key): body for key, body in bucket(SMALL).items()}
     with Cluster(tmp_path, objects, disks=DISKS["all of it"]) as cluster:
         laion = Bucket({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED, latency=0.01)
-        (cluster.root / "data").mkdir()
+        (cluster.backing / "data").mkdir()
         wish = ["download", "--subject", "03", "--ses", "01", "--progress", "lines"]
         where = LICENSE | {"LAION_FMRI_DATA_DIR": str(cluster.root / "data")}
         with laion:
