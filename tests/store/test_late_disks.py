@@ -253,7 +253,7 @@ def test_a_server_that_says_that_nothing_is_free_is_tried(mount, world, says):
 
 def test_a_quota_that_is_used_up_is_told(mount, world):
     (where,) = mount("a", quota=500_000)
-    with pytest.raises(neurofetch.IncompleteError, match=r"quota on the disk of .* is used up"):
+    with pytest.raises(neurofetch.IncompleteError, match=r"a quota .* is used up"):
         get(where / "data")
     assert not (where / "data" / "large").exists()
 
