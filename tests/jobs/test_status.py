@@ -289,6 +289,25 @@ def test_an_old_run_whose_jobs_never_began_is_not_waited_for(state, shell):
         assert "run old" in done.out
 
 
+def test_an_older_run_that_is_queued_yet_is_waited_for(state, shell, tmp_path):
+    begin_run(state, "old", expected=1, scheduler="slurm", job="7")
+    time.sleep(0.01)
+    begin_run(state, "run", expected=1)
+    written(state, BEGIN, PLANNED, DONE)
+    squeue, queue = tmp_path / "squeue", tmp_path / "queue"
+    squeue.write_text(f"#!/bin/sh\ncat {queue}\n")
+    squeue.chmod(0o755)
+    queue.write_text("7_0 PENDING\n")
+    path = f"{tmp_path}{os.pathsep}{shell.env['PATH']}"
+    process = shell.start("neurofetch status data --wait", PATH=path)
+    time.sleep(1.5)
+    assert process.poll() is None
+    written(state, BEGIN, PLANNED, DONE).rename(state / "runs/old/0~1.jsonl")
+    written(state, BEGIN, PLANNED, DONE)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def test_where_nothing_had_to_be_fetched_all_is_here(state, shell):
     begin_run(state, "run", expected=0, files=5, size=500)
     done = shell("neurofetch status data --wait")
