@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from neurofetch._shown import shown
 from neurofetch._version import __version__
-from neurofetch.cluster.address import checked_address
 from neurofetch.cluster.crew import ExecutorCrew, Loss
 from neurofetch.cluster.desk import desk_of
 from neurofetch.cluster.tasks import News, TaskDone, run_task
 from neurofetch.errors import NeurofetchError, UnreachableError, UsageError
 from neurofetch.events import NetworkAway, NetworkBack, NoWorkers, Progress, Waiting
 from neurofetch.extras import need
+from neurofetch.net.scheduler import checked_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -329,6 +329,9 @@ class DaskCrew(ExecutorCrew):
         if not Future.done(pending):
             raise _SchedulerAwayError
         done: TaskDone = pending.result()
+        if self._alone_since is not None:  # there are workers: this came from one
+            self._threads = self._threads or 1
+            self._tell_of_workers()
         return done
 
     def lost(self, error: BaseException) -> Loss:
