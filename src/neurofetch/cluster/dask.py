@@ -13,6 +13,7 @@ import logging
 import math
 import pickle
 import socket
+import threading
 import time
 import warnings
 import zlib
@@ -466,18 +467,40 @@ def connected(address: str) -> Iterator[Any]:
     logging.getLogger("tornado").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of small differences between the versions of libraries
-        try:
-            client = make(address, timeout=_CONNECT_SECONDS, set_as_default=False, name=_TOPIC)
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
-            why = shown(str(error))[:200] or type(error).__name__
-            msg = (
-                f"no Dask scheduler answers at {address}: {why}. Nothing was fetched. See that it "
-                "runs and that this machine may connect to it; it prints its address when it "
-                "starts ('Scheduler at: tcp://...')."
-            )
-            raise UnreachableError(msg) from error
+        client = _within_seconds(
+            lambda: make(address, timeout=_CONNECT_SECONDS, set_as_default=False, name=_TOPIC),
+            address,
+        )
     try:
         yield client
     finally:
         with contextlib.suppress(Exception):  # the scheduler may be gone
             client.close(timeout=2)
+
+
+def _within_seconds(connect: Callable[[], Any], address: str) -> Any:
+    """Return a client, or tell that there is none: what listens and is silent holds up Dask's own.
+
+    Raises
+    ------
+    UnreachableError
+    """
+    found: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(connect())
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="neurofetch-dask", daemon=True).start()
+    try:
+        return found.result(2 * _CONNECT_SECONDS)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        why = shown(str(error))[:200] or "what listens there says nothing"
+        msg = (
+            f"no Dask scheduler answers at {address}: {why}. Nothing was fetched. See that it "
+            "runs and that this machine may connect to it; it prints its address when it starts "
+            "('Scheduler at: tcp://...')."
+        )
+        raise UnreachableError(msg) from error
