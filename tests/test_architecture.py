@@ -195,6 +195,7 @@ ENGINE = {
     "neurofetch.errors",
     "neurofetch.events",
     "neurofetch.extras",
+    "neurofetch.jobs",
     "neurofetch.model",
     "neurofetch.store.atomic",
     "neurofetch.store.folder",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch import console
 from neurofetch.console import ExitCode
+from neurofetch.jobs import add_slurm, add_status, submitted, wrong_jobs
 from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock, what_is_missing
 from neurofetch.neurovault._cli import add_neurovault
 from neurofetch.openneuro._cli import add_openneuro
@@ -70,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_get(commands)
     _add_verify(commands)
     _add_clean(commands)
+    add_status(commands, "neurofetch")
     add_lock(commands, _FILTERS, _ENTITIES, _UNLISTED)
     add_neurovault(commands)
     add_openneuro(commands)
@@ -93,7 +95,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         ),
     )
     parser.needs_words = True
-    parser.check = what_is_missing
+    parser.check = _what_is_wrong
     parser.add_argument(
         "url",
         nargs="?",
@@ -109,6 +111,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     default = "for OpenNeuro, a folder named by the data set"
     console.add_data_dir(parser, default, title=console.TRANSFER)
     console.add_transfer(parser)
+    add_slurm(parser)
     where = console.group_of(parser, console.TRANSFER)
     add_locked(where)
     where.add_argument(
@@ -198,6 +201,10 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser.set_defaults(handler=_verify)
 
 
+def _what_is_wrong(arguments: argparse.Namespace) -> str:
+    return what_is_missing(arguments) or wrong_jobs(arguments)
+
+
 def _get(arguments: argparse.Namespace) -> int:
     from neurofetch._api import get, plan  # noqa: PLC0415 - not needed for --help
 
@@ -223,6 +230,11 @@ def _get(arguments: argparse.Namespace) -> int:
         **filters,
     }
     where = (arguments.url, arguments.data_dir)
+    if arguments.slurm is not None:
+        show = console.progress(arguments)
+        return submitted(
+            lambda: plan(*where, progress=show, **common), arguments, "neurofetch", ".neurofetch"
+        )
     if arguments.dry_run:
         made = plan(*where, progress=console.progress(arguments), **common)
         console.show_plan(made, arguments)

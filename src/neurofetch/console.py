@@ -583,6 +583,7 @@ def _handled(parser: argparse.ArgumentParser, argv: Sequence[str] | None, talk: 
     except OSError as error:  # the help cannot be printed
         raise _unwritten(error) from error
     else:
+        arguments.words = tuple(sys.argv[1:] if argv is None else argv)
         talk.in_json = _talks_json(arguments)
         talk.with_document = getattr(arguments, "json", False)
         _mute_notes(arguments)

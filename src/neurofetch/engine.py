@@ -28,6 +28,7 @@ from neurofetch.store.audit import Audit, Finding, State, audit
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.places import Place, find_places
 from neurofetch.store.receipts import read_receipts
+from neurofetch.store.runs import Run, RunName, Task, TaskState, read_runs, runs_in
 from neurofetch.survey import plan_wants
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
 from neurofetch.transfer.stream import stream
@@ -56,11 +57,15 @@ __all__ = [
     "Response",
     "RetryRules",
     "Rules",
+    "Run",
+    "RunName",
     "RunSettings",
     "S3Source",
     "Selection",
     "Source",
     "State",
+    "Task",
+    "TaskState",
     "Withheld",
     "audit",
     "audit_text",
@@ -83,7 +88,9 @@ __all__ = [
     "plan_wants",
     "query",
     "read_receipts",
+    "read_runs",
     "report_text",
+    "runs_in",
     "stream",
     "twins_of",
     "unknown_argument",

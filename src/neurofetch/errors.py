@@ -27,6 +27,7 @@ __all__ = [
     "ReadOnlyError",
     "RefusedError",
     "RemoteChangedError",
+    "SchedulerError",
     "SelectionWarning",
     "ServerError",
     "TransientError",
@@ -78,6 +79,7 @@ class NeurofetchError(Exception):
         ├── IncompleteError (RuntimeError)       at the end, something asked for is missing
         ├── OutputError (OSError)                a result cannot be printed
         ├── UnsupportedPlatformError (ImportError)   the system is Windows
+        ├── SchedulerError (RuntimeError)    the batch system took no job
         ├── FaultError (RuntimeError)            a fault of this program: please report it
         └── InterruptedTransferError (RuntimeError)  stopped on request; partials are kept
     """
@@ -274,6 +276,10 @@ class OutputError(NeurofetchError, OSError):
 
 class UnsupportedPlatformError(NeurofetchError, ImportError):
     """The package does not run on this system."""
+
+
+class SchedulerError(NeurofetchError, RuntimeError):
+    """The batch system is not here, or took no job; the message has what it said."""
 
 
 class FaultError(NeurofetchError, RuntimeError):

@@ -26,6 +26,7 @@ from neurofetch.display.progress import listener
 from neurofetch.errors import (
     DestinationError,
     NeurofetchError,
+    OfflineError,
     UnreachableError,
     UnsafeNameError,
     UsageError,
@@ -38,12 +39,12 @@ from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network
 from neurofetch.planning.dataset import Dataset, Selection, make_selection
 from neurofetch.planning.listing import Narrowing
-from neurofetch.recall import Recall
+from neurofetch.recall import Recall, pinned_lists
 from neurofetch.sources.remembered import Recording, Remembered
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import ListedSource, Mirrors, at_once
 from neurofetch.store.directory import DataDirectory
-from neurofetch.store.runs import RunName
+from neurofetch.store.runs import LISTING_TASK, RunName
 from neurofetch.transfer.news import telling
 from neurofetch.transfer.options import Options, check_switches, checked_jobs, checked_shard
 
@@ -148,6 +149,18 @@ class RunSettings:
     mirrors: Mirrors = field(default_factory=Mirrors)
     crew: Crew | None = None
     run: RunName | None = None
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether what is listed is kept for the tasks of a run: this is the one that plans."""
+        return self.run is not None and self.run.task == LISTING_TASK
+
+    @property
+    def own_options(self) -> Options:
+        """What this process may have: of one of several jobs, its share of the connections."""
+        if self.shard is None:
+            return self.options
+        return replace(self.options.share(1 / self.shard[1]), n_jobs=self.options.n_jobs)
 
     @classmethod
     def checked(
@@ -525,7 +538,9 @@ class Fetcher:
         self.listen = settings.listen
         self._to_move = not settings.dry_run and not self.client.network.offline
         plan = self._further(self._planned(choose, settings), settings)
-        return plan.shard(*settings.shard) if settings.shard is not None else plan
+        if settings.shard is None:
+            return plan
+        return plan.shard(*settings.shard, few=partial(at_once, self.source))
 
     def prepare_again(self, wants: tuple[Want, ...], settings: RunSettings) -> Plan:
         """Survey and plan for files that another process chose; the source is not asked.
@@ -569,6 +584,10 @@ class Fetcher:
         if self.client.network.offline:
             self._lists = self._recall.lists()
             return self._plan_from(choose, settings)
+        if settings.run is not None and type(self.source) is S3Source:
+            plan = self._plan_of_run(choose, settings, settings.run)
+            if plan is not None:
+                return plan
         self._lists = listing = Recording(cast("PagedSource", self.source))
         if not self._recall:
             return self._plan_from(choose, settings, listing)
@@ -588,6 +607,38 @@ class Fetcher:
         self.client.outages.begin_anew()
         return self._plan_from(choose, settings, listing)
 
+    def _plan_of_run(
+        self, choose: Callable[[], Selection], settings: RunSettings, run: RunName
+    ) -> Plan | None:
+        """Plan from what was listed for all tasks of the run: they have the same plan then.
+
+        Returns
+        -------
+        Plan or None
+            None where nothing was listed for them.
+        """
+        asked = self.dataset
+        pinned = pinned_lists(self.directory, run.run, lambda: self._lists_of)
+        if not pinned:
+            return None
+        try:
+            self._lists = pinned.lists()
+            return self._plan_from(choose, settings)
+        except OfflineError as error:
+            _log.debug("the bucket is listed again: %s", error)
+            self.dataset = asked
+            return None
+        finally:
+            self._lists = cast("PagedSource", self.source)
+
+    def _pin(self, settings: RunSettings) -> None:
+        """Keep what was listed for all tasks of the run, where this is the one that only plans."""
+        run = settings.run
+        if run is None or not settings.is_listing or type(self.source) is not S3Source:
+            return
+        pinned = pinned_lists(self.directory, run.run, lambda: self._lists_of, make=True)
+        pinned.take(self._recall)
+
     def _plan_from(
         self,
         choose: Callable[[], Selection],
@@ -598,7 +649,8 @@ class Fetcher:
             with self.client.outages.told_to(telling(_logging(settings.listen))):
                 chosen = choose()
             if listing is not None:
-                self._recall.keep_in_mind(listing, write=self._to_move)
+                self._recall.keep_in_mind(listing, write=self._to_move or settings.is_listing)
+                self._pin(settings)
             self._check_source(mix=settings.mix)
             chosen = self._of_one_version(chosen, settings)
             return self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
@@ -753,7 +805,7 @@ class Fetcher:
                 self.directory,
                 self.client,
                 self.source if offline else self._places(settings.mirrors),
-                settings.options,
+                settings.own_options,
                 listen=listen,
                 inspect=inspect,
             )

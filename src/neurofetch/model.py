@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from neurofetch._compact import (
@@ -1140,7 +1141,12 @@ class Plan(Faced):
         kept = sum(step.want.remote.size or 0 for step in self.of(Action.KEEP))
         return kept + sum(step.have for step in self.moving)
 
-    def shard(self, index: int, count: int) -> Plan:
+    def shard(
+        self,
+        index: int,
+        count: int,
+        few: Callable[[RemoteFile], int | None] | None = None,
+    ) -> Plan:
         """Return the part of this plan that job `index` of `count` jobs fetches.
 
         The large files are dealt out first, each to the job that has the least so far, so all
@@ -1153,6 +1159,9 @@ class Plan(Faced):
         index : int
             From 0 to ``count - 1``.
         count : int
+        few : callable, optional
+            Says of a file how many of its kind its server may be asked for at once; None for no
+            bound. Such files are dealt to no more jobs than that: to the first ones.
 
         Raises
         ------
@@ -1162,13 +1171,24 @@ class Plan(Faced):
         if not 0 <= index < count:
             msg = f"shard {index} of {count}: the index runs from 0 to {count - 1}"
             raise ValueError(msg)
-        loads = [(0, job) for job in range(count)]  # a heap: the least loaded job first
+        groups = _by_content(self.steps)
+        bounds: dict[int | None, list[tuple[list[int], int]]] = {None: groups}
+        if few is not None:
+            bounds = {}
+            for group in groups:
+                bounds.setdefault(few(self.steps[group[0][0]]._want._remote), []).append(group)
+        loads = [(0, job) for job in range(count)]
         mine: set[int] = set()
-        for numbers, size in _by_content(self.steps):
-            load, job = heappop(loads)
-            heappush(loads, (load + size + len(numbers), job))
-            if job == index:
-                mine.update(numbers)
+        for bound in sorted(bounds, key=lambda one: count if one is None else one):
+            most = count if bound is None else min(bound, count)
+            some, rest = loads[:most], loads[most:]
+            heapify(some)  # the least loaded job first
+            for numbers, size in bounds[bound]:
+                load, job = heappop(some)
+                heappush(some, (load + size + len(numbers), job))
+                if job == index:
+                    mine.update(numbers)
+            loads = sorted([*some, *rest], key=itemgetter(1))
         steps = tuple(step for number, step in enumerate(self.steps) if number in mine)
         return Plan(self.root, steps, self.notes, self.free)
 

@@ -7,20 +7,24 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import OfflineError
+from neurofetch.errors import OfflineError, UnsafeNameError
 from neurofetch.sources.remembered import Remembered
+from neurofetch.store.listings import LISTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from neurofetch.sources.remembered import Heard, Recording
     from neurofetch.store.directory import DataDirectory
+    from neurofetch.store.folder import Folder
     from neurofetch.store.listings import Kept
 
-__all__ = ["Recall", "readable"]
+__all__ = ["Recall", "pinned_lists", "readable"]
 
 _log = logging.getLogger("neurofetch")
 
@@ -34,16 +38,24 @@ class Recall:
     name : callable
         Returns what the lists are of, as it is known by then: ``s3://BUCKET``, and behind a blank
         what else tells this kind of source from others.
+    state : Path, optional
+        Where the lists are, if not in the state folder: those of one run.
     """
 
-    def __init__(self, directory: DataDirectory, name: Callable[[], str]) -> None:
+    def __init__(
+        self, directory: DataDirectory, name: Callable[[], str], state: Path | None = None
+    ) -> None:
         self._directory = directory
+        self._state = state or directory.state
+        self._pinned = state is not None
         self._name = name
+        self.opened: Folder | None = None
+        """The folder that they are in, where it is held open."""
         self._new: tuple[tuple[str, ...], bytes] | None = None
 
     def __bool__(self) -> bool:
         """Whether anything that a source listed is remembered here."""
-        return (self._directory.state / "listings").is_dir()
+        return (self._state / LISTINGS).is_dir()
 
     def keep_in_mind(self, listing: Recording, *, write: bool) -> None:
         """Take what was listed, in little room, until it is written.
@@ -62,6 +74,14 @@ class Recall:
             names = (*(f"walk {one}" for one in sorted(heard.walks)), *sorted(heard.levels))
             self._new = names, pack(heard)
 
+    def take(self, other: Recall) -> None:
+        """Write down what another one has in mind; a disk that takes nothing costs a listing."""
+        self._new = other._new
+        try:
+            self.write()
+        except OSError as error:
+            _log.debug("the listing cannot be kept for all tasks: %s", error)
+
     def write(self) -> None:
         """Write down what was listed for the plan that is carried out.
 
@@ -75,7 +95,7 @@ class Recall:
         from neurofetch.store.listings import keep, kept, merge  # noqa: PLC0415 - few runs need it
 
         (names, packed), self._new = self._new, None
-        state, source = self._directory.state, self._name()
+        state, source = self._state, self._name()
         if keep(state, source, names, packed):
             found, lists = readable(kept(state, source))
             merge(state, source, found, pack(Remembered(lists, "").whole()))
@@ -90,7 +110,7 @@ class Recall:
         """
         from neurofetch.store.listings import kept  # noqa: PLC0415 - few runs need it
 
-        found, lists = readable(kept(self._directory.state, self._name()))
+        found, lists = readable(kept(self._state, self._name()))
         name = self._name().partition(" ")[0].rstrip("@")  # as people know it
         if not found:
             msg = (
@@ -99,9 +119,42 @@ class Recall:
                 "(What is here can be checked without: neurofetch verify.)"
             )
             raise OfflineError(msg)
+        if self._pinned:
+            return Remembered(lists, name)
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found[-1].when))
         note = f"{name} was not asked: this is from what it listed before, {when} the last time"
         return Remembered(lists, name, (note,))
+
+
+def pinned_lists(
+    directory: DataDirectory, run: str, name: Callable[[], str], *, make: bool = False
+) -> Recall:
+    """Return what was listed for all tasks of a run, which lies in the folder of the run.
+
+    Where that folder cannot be opened, or is behind a link, there is nothing, and nothing is kept.
+
+    Parameters
+    ----------
+    directory : DataDirectory
+    run : str
+    name : callable
+        See `Recall`.
+    make : bool
+        The folder is made.
+    """
+    from neurofetch.store.runs import folder_of_run  # noqa: PLC0415 - few runs need it
+
+    try:
+        if make:
+            directory.root.mkdir(parents=True, exist_ok=True)
+        folder = folder_of_run(directory.state, run, make=make)
+        folder.below((LISTINGS,), make=make).close()
+    except (OSError, UnsafeNameError) as error:
+        _log.debug("nothing is listed for all tasks of %s: %s", run, error)
+        return Recall(directory, name, Path(os.devnull))
+    pinned = Recall(directory, name, Path(folder.way))
+    pinned.opened = folder
+    return pinned
 
 
 def readable(kept: Sequence[Kept]) -> tuple[list[Kept], list[Heard]]:

@@ -354,3 +354,33 @@ def test_what_cannot_be_sent_is_told_before_anything_is_fetched(s3, tmp_path):
             with pytest.raises(UsageError, match="cannot be sent to workers"):
                 fetcher.run(plan, run, inspect=look)
     assert not s3.requests(method="GET", key="ds/sub*")
+
+
+# -- all of it -------------------------------------------------------------------------------------
+
+
+def test_thousands_of_files_and_two_large_ones_while_a_worker_is_killed(tmp_path, monkeypatch):
+    """The small version of `python -m benchmarks cluster`."""
+    objects = many(2000, size=2000, large=2)
+    total = sum(len(one) if isinstance(one, bytes) else one.size for one in objects.values())
+    seen = []
+    with S3Server({"bucket": objects}) as server, DaskCluster(4) as cluster:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        server.fault(key="*film*", rate=8 << 20)
+        killed = []
+
+        def listen(event):
+            seen.append(event)
+            if not killed and getattr(event, "bytes_done", 0) > total // 3:
+                killed.append(next(iter(cluster.busy())))
+                cluster.send(killed[0])
+
+        report = neurofetch.get(URL, tmp_path / "d", client=cluster.client, progress=listen)
+        asked, moved = len(server.requests(method="GET")), sum(one.sent for one in server.log)
+    assert killed
+    assert report.ok
+    assert len(report) == 2003
+    assert lacking(tmp_path / "d", objects) == []
+    assert neurofetch.verify(tmp_path / "d", read_all=True, progress=False).ok
+    assert asked < 2200
+    assert moved < 1.25 * total

@@ -285,6 +285,22 @@ def test_a_private_data_set_is_fetched_by_tasks_and_no_token_travels(site, tmp_p
         assert b"Signature" not in packed
 
 
+def test_how_far_processes_are_is_read_from_their_records(s3, tmp_path):
+    """No channel leads from them to the caller but the data directory."""
+    s3.fault(rate=4e6, key="*T1w*", times=None)
+    seen = []
+
+    def listen(event):
+        if isinstance(event, Progress):
+            seen.append(event.bytes_done)
+
+    with spawned(3) as executor:
+        report = neurofetch.get(URL, tmp_path, executor=executor, progress=listen)
+    assert report.ok
+    assert len({one for one in seen if 0 < one < 3 * 40 * MIB}) >= 2
+    assert seen == sorted(seen) or max(seen) == seen[-1]
+
+
 # -- who is lost --------------------------------------------------------------------------------
 
 

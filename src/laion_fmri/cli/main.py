@@ -12,6 +12,7 @@ from laion_fmri.cli.show import add_show
 from laion_fmri.cli.stimuli import add_stimuli
 from neurofetch import console
 from neurofetch.console import ExitCode
+from neurofetch.jobs import add_slurm, add_status, status, submitted, wrong_jobs
 
 if TYPE_CHECKING:
     import argparse
@@ -67,6 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_download(commands)
     _add_verify(commands)
+    add_status(commands, "laion-fmri", _CONFIGURED)
+    commands.choices["status"].set_defaults(handler=_status)
     add_parts(commands)
     add_stimuli(commands)
     add_show(commands)
@@ -136,6 +139,8 @@ def _add_download(commands: Commands) -> None:
         help="also fetch the public embeddings of the stimuli; of these models, or of all",
     )
     console.add_transfer(parser)
+    add_slurm(parser)
+    parser.check = wrong_jobs
     how = console.group_of(parser, console.TRANSFER)
     how.add_argument(
         "--mix",
@@ -209,6 +214,8 @@ def _download(arguments: argparse.Namespace) -> int:
     from laion_fmri.download import download
 
     keywords = _keywords(arguments)
+    if arguments.slurm is not None:
+        return _submitted(arguments, keywords)
     if arguments.dry_run:
         plan = download(dry_run=True, progress=console.progress(arguments), **keywords)
         console.show_plan(plan, arguments)
@@ -224,6 +231,27 @@ def _download(arguments: argparse.Namespace) -> int:
         )  # a script's own function may return nothing
 
     return console.narrated(fetch, arguments)
+
+
+def _submitted(arguments: argparse.Namespace, keywords: dict[str, Any]) -> int:
+    """Submit jobs; the licence is accepted before, since nobody can be asked in a job."""
+    from laion_fmri._license import require_license
+    from laion_fmri.config import chosen_directory
+    from laion_fmri.download import download
+
+    if not arguments.dry_run:
+        require_license(chosen_directory(keywords["data_dir"]), keywords["accept_license"], "")
+
+    def make_plan() -> Any:
+        return download(dry_run=True, progress=console.progress(arguments), **keywords)
+
+    return submitted(make_plan, arguments, "laion_fmri", ".laion_fmri")
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from laion_fmri.config import chosen_directory
+
+    return status(arguments, chosen_directory(getattr(arguments, "data_dir", None)))
 
 
 def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from neurofetch.model import Action, Outcome, Report, Status
 from neurofetch.planning.parts import parts_of
 from neurofetch.planning.plan import check_space
 from neurofetch.sources.source import at_once
-from neurofetch.store.runs import ask_to_stop, begin_run, new_run_id
+from neurofetch.store.runs import ask_to_stop, begin_run, new_run_id, read_runs
 from neurofetch.transfer.options import part_of
 from neurofetch.transfer.run import outcomes_of
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from neurofetch.fetcher import Fetcher, RunSettings
     from neurofetch.model import Plan
     from neurofetch.planning.parts import Part
+    from neurofetch.store.runs import Task as Record
     from neurofetch.transfer.options import Inspect
 
 __all__ = ["Crew", "spread"]
@@ -40,6 +41,8 @@ _BEAT = 0.2
 _RATE_SECONDS = 5.0
 _TRIES, _ELSEWHERE = 4, 2
 """So often a task is submitted, at most, whose worker was lost; and one of which no file came."""
+_RECORDS = 3.0
+"""Seconds: after so many without news, what the tasks have written down is read."""
 _GRACE = 20.0
 """Seconds: so long tasks under way are waited for when the run is interrupted."""
 _AGAIN = "Run the same call again: what came is kept."
@@ -178,6 +181,7 @@ class _Spread:
         self._in_a_row = 0
         self._astray = False
         """Whether a task may still run of which nothing more is heard."""
+        self._heard = self._read = time.monotonic()
         job = self._job(inspect)
         before = stamps(plan) if self._replaces_all else {}
         self._queue = deque(
@@ -407,12 +411,32 @@ class _Spread:
     # -- what is told --------------------------------------------------------------------------
 
     def _tell(self, *, last: bool = False) -> None:
+        now = time.monotonic()
         for news in self._desk.taken():
+            self._heard = now
             if isinstance(news.event, Progress):
                 self._meter.take(news.number, news.event)
             else:
                 self._listen(news.event)
+        if now - max(self._heard, self._read) > _RECORDS and not last:
+            self._read = now
+            self._read_records()
         self._listen(self._meter.progress(last=last))
+
+    def _read_records(self) -> None:
+        """Read how far tasks are of which nothing else is heard: they have written it down."""
+        for run in read_runs(self._fetcher.directory.state, self._run):
+            for task in run.tasks:
+                if task.name.isdigit():
+                    self._meter.take(int(task.name), _told_by(task))
+
+
+def _told_by(task: Record) -> Progress:
+    """Return how far a task is, as its record tells."""
+    files, size = task.files_done, task.bytes_done
+    return Progress(
+        files, task.files, size, task.bytes, task.seconds, task.rate, retries=task.retries
+    )
 
 
 def _width(crew: Crew, most: int | None) -> int:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Kept", "keep", "kept", "merge"]
+__all__ = ["LISTINGS", "Kept", "keep", "kept", "merge"]
 
-_FOLDER = "listings"
+LISTINGS = "listings"
 _END = ".jsonl.gz"
 MANY = 32
 """Files of one source; when there are more, they are put together."""
@@ -57,7 +57,7 @@ def kept(state: Path, source: str) -> list[Kept]:
         What tells the source from others, such as ``s3://BUCKET``.
     """
     found = []
-    for path, stamp in _times(state / _FOLDER, source).items():
+    for path, stamp in _times(state / LISTINGS, source).items():
         with contextlib.suppress(OSError):  # another process put it together with others
             found.append(Kept(path, stamp / 1e9, stamp, read_regular(path)))
     return sorted(found, key=lambda one: one.stamp)
@@ -93,7 +93,7 @@ def keep(state: Path, source: str, lists: Sequence[str], packed: bytes) -> bool:
     ------
     OSError
     """
-    folder = state / _FOLDER
+    folder = state / LISTINGS
     which = hashlib.sha256("\0".join(lists).encode("utf-8", "surrogatepass")).hexdigest()[:16]
     path = folder / f"{_short(source)}-{which}{_END}"
     times = _times(folder, source)
@@ -123,7 +123,7 @@ def merge(state: Path, source: str, old: Sequence[Kept], packed: bytes) -> None:
     ------
     OSError
     """
-    path = state / _FOLDER / f"{_short(source)}-{'0' * 16}{_END}"
+    path = state / LISTINGS / f"{_short(source)}-{'0' * 16}{_END}"
     write_atomically(path, packed)
     newest = max(one.stamp for one in old)
     os.utime(path, ns=(newest, newest))

@@ -23,6 +23,7 @@ from neurofetch.events import FileDone, Listing, NetworkAway, NetworkBack, Plann
 from neurofetch.model import Action, Outcome, Status
 from neurofetch.store.atomic import write_all
 from neurofetch.store.folder import Folder
+from neurofetch.store.listings import LISTINGS
 from neurofetch.store.owner import process_token
 from neurofetch.store.runs import (
     END,
@@ -352,7 +353,12 @@ def _prune(state: Path) -> None:
 
 
 def _remove(runs: Folder, name: str) -> None:
-    with runs.below((name,)) as folder:
+    with contextlib.suppress(OSError, UnsafeNameError), runs.below((name,)) as folder:
+        if folder.look(LISTINGS) is not None:
+            with folder.below((LISTINGS,)) as lists:
+                for file in lists.names():
+                    lists.remove(file)
+            os.rmdir(LISTINGS, dir_fd=folder.fd)
         for file in folder.names():
             folder.remove(file)
-    os.rmdir(name, dir_fd=runs.fd)
+        os.rmdir(name, dir_fd=runs.fd)

@@ -23,7 +23,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from neurofetch._faces import Faced
 from neurofetch.errors import ConfigError, UnsafeNameError
 from neurofetch.model import STATE_FOLDERS
 from neurofetch.store.folder import Folder, given_path
@@ -53,6 +52,8 @@ __all__ = [
 FOLDER = "runs"
 VERSION = 1
 VARIABLE = "NEUROFETCH_RUN"
+LISTING_TASK = "plan"
+"""The task that only plans: what it lists is kept for the others."""
 END = ".jsonl"
 _FIRST, _STOP = "run.json", "stop"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -215,7 +216,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Run(Faced):
+class Run:
     """What one call asked for, and how far its tasks are.
 
     Parameters

@@ -1,0 +1,151 @@
+"""Follow runs until they are over: by what their tasks write down, and by what Slurm says."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from neurofetch.errors import UsageError
+from neurofetch.store.runs import TaskState, runs_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from neurofetch.store.runs import Run
+
+__all__ = ["Following", "chosen", "exit_of_runs"]
+
+ASKED_EACH = 15.0
+"""Seconds between two questions to Slurm."""
+RESTART = 120.0
+"""Seconds in which a task that was lost may begin anew, where Slurm cannot be asked."""
+GIVEN_UP = 1800.0
+"""Seconds after which a task that says nothing is waited for no longer."""
+_PATIENCE = 30.0
+
+
+def chosen(root: Path, name: str | None) -> list[Run]:
+    """Return the runs of a data directory; only the one that was named.
+
+    Parameters
+    ----------
+    root : Path
+    name : str or None
+
+    Raises
+    ------
+    UsageError
+        If there is no run of that name.
+    """
+    runs = runs_in(root)
+    if name is None:
+        return runs
+    found = [run for run in runs if run.id == name]
+    if not found:
+        known = ", ".join(run.id for run in runs[-5:]) or "none"
+        msg = f"{root} has no run {name!r}. Nothing was done. Its last runs: {known}."
+        raise UsageError(msg)
+    return found
+
+
+def exit_of_runs(runs: Sequence[Run]) -> int:
+    """Return the exit code of the newest run, and of those beside it that are not over.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        The oldest first.
+    """
+    from neurofetch.display.status import exit_of_run  # noqa: PLC0415 - not needed for --help
+
+    codes = [exit_of_run(run) for n, run in enumerate(runs, 1) if n == len(runs) or not run.over]
+    order = (1, 7, 2, 3, 5, 6, 4)
+    return next((code for code in order if code in codes), 0)
+
+
+@dataclass(slots=True)
+class Following:
+    """Tells when the runs that were under way are over.
+
+    Parameters
+    ----------
+    root : Path
+        The data directory.
+    name : str or None
+        The run that is followed; None for all that are under way.
+    sleep, clock : callable
+        As those of `time`.
+    """
+
+    root: Path
+    name: str | None = None
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    _asked: dict[str, tuple[float, bool | None]] = field(default_factory=dict)
+    _lost: dict[tuple[str, str, int], float] = field(default_factory=dict)
+
+    def runs(self) -> list[Run]:
+        """Return the runs as they are now.
+
+        Raises
+        ------
+        UsageError
+            If there is none of the name.
+        """
+        return chosen(self.root, self.name)
+
+    def is_over(self, run: Run) -> bool:
+        """Whether nothing more is to be expected of a run.
+
+        Slurm is asked where that decides: a job that it does not know any more will not begin, nor
+        go on. A job that was lost may be queued again, as after its node failed.
+        """
+        if run.over and not run.of(TaskState.LOST):
+            return True
+        known = self._is_known(run)
+        if known is not None:
+            return not known
+        if run.over:
+            return all(self._lost_for_long(run, task.name, task.began) for task in run.tasks)
+        waits = [task for task in run.tasks if not task.state.is_over]
+        silent = all(task.heard > GIVEN_UP for task in waits)
+        return bool(waits) and silent and not run.to_begin
+
+    def _lost_for_long(self, run: Run, task: str, began: int) -> bool:
+        state = next(one.state for one in run.tasks if one.name == task)
+        since = self._lost.setdefault((run.id, task, began), self.clock())
+        return state is not TaskState.LOST or self.clock() - since > RESTART
+
+    def _is_known(self, run: Run) -> bool | None:
+        """Whether Slurm has the jobs of a run in its queue; None where it cannot say."""
+        if run.scheduler != "slurm" or not run.job:
+            return None
+        when, known = self._asked.get(run.id, (float("-inf"), None))
+        if self.clock() - when > ASKED_EACH:
+            known = _in_queue(run.job)
+            self._asked[run.id] = self.clock(), known
+        return known
+
+
+def _in_queue(job: str) -> bool | None:
+    program = shutil.which("squeue")
+    if program is None or not job.isdigit():
+        return None
+    try:
+        done = subprocess.run(
+            [program, "--noheader", "--jobs", job],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    if done.returncode:
+        return False if "nvalid job id" in done.stderr else None
+    return bool(done.stdout.strip())
