@@ -23,6 +23,7 @@ import neurofetch
 from benchmarks._data import BUCKET, Case, Group, make, scratch
 from benchmarks._server import FAR, NEAR, WORK, Distance, Server
 from neurofetch.events import Progress
+from neurofetch.store.runs import read_runs
 from testbed.dask_cluster import DaskCluster
 
 if TYPE_CHECKING:
@@ -47,11 +48,12 @@ print(time.perf_counter() - began, len(report), report.ok)
 
 
 class Run(NamedTuple):
-    """One run: its seconds, and what the server gave out."""
+    """One run: its seconds, what the server gave out, and how many tasks began again."""
 
     seconds: float
     requests: int
     bytes: int
+    again: int
 
 
 def alone(url: str, dest: Path) -> float:
@@ -102,11 +104,15 @@ def measured(place: Path, server: Server, how: str) -> Run:
         else:
             seconds = together(url, dest / "data", kill=how == KILLED)
         served = server.served()
+        (run,) = read_runs(dest / "data" / ".neurofetch")
+        again = sum(task.began - 1 for task in run.tasks)
+        if how == KILLED and not again:
+            raise SystemExit(f"{how}: no task began again, so nobody was killed in one")
         if not neurofetch.verify(dest / "data", read_all=True, progress="none").ok:
             raise SystemExit(f"{how}: not all is right")
     finally:
         shutil.rmtree(dest)
-    return Run(seconds, served.requests, served.bytes)
+    return Run(seconds, served.requests, served.bytes, again)
 
 
 def compare(place: Path, distance: Distance) -> None:
@@ -125,9 +131,11 @@ def compare(place: Path, distance: Distance) -> None:
         middle = statistics.median(seconds)
         requests = statistics.median(one.requests for one in some)
         moved = statistics.median(one.bytes for one in some)
+        again = sum(one.again for one in some)
         print(
             f"  {how:<33}{middle:>7.2f} s ({seconds[0]:.2f}-{seconds[-1]:.2f})"
-            f"{middle / base:>6.2f}x  {requests:>8,.0f} requests, {moved / least:.3f} of the bytes",
+            f"{middle / base:>6.2f}x  {requests:>8,.0f} requests, {moved / least:.3f} of the bytes"
+            f"{f', {again} tasks begun again in {len(some)} runs' if again else ''}",
             flush=True,
         )
 

@@ -240,13 +240,30 @@ class DaskCrew(ExecutorCrew):
     def at_once(self) -> int:  # type: ignore[override]
         """Tasks that run at once, at most; it grows with the cluster."""
         if self._threads is None:
-            self._client.sync(self._look, callback_timeout=_CONNECT_SECONDS)
+            self._look_first()
         elif not self._looking and time.monotonic() - self._looked > _LOOK:
             self._looking = True
             self._client.loop.add_callback(self._look)
         self._tell_of_workers()
         threads = self._threads or 0
         return self._workers or max(threads, self._could_be(threads))
+
+    def _look_first(self) -> None:
+        """Count the threads of all workers, before anything is handed out.
+
+        Raises
+        ------
+        UnreachableError
+            If the scheduler does not answer.
+        """
+        try:
+            self._client.sync(self._look, callback_timeout=2 * _CONNECT_SECONDS)
+        except TimeoutError as error:
+            msg = (
+                f"the Dask scheduler {self._name} does not answer. Nothing was fetched. See that "
+                "it runs, and that nothing keeps it busy; then run the same call again."
+            )
+            raise UnreachableError(msg) from error
 
     async def _look(self) -> None:
         """Count the threads of all workers."""
@@ -413,8 +430,9 @@ def _scheduler_lost(name: str) -> str:
 def _killed(error: BaseException) -> str:
     last = getattr(getattr(error, "last_worker", None), "address", "")
     times = getattr(error, "allowed_failures", 3) + 1
+    often = "once" if times == 1 else f"{times} times"
     return (
-        f"the worker that it ran on was lost, {times} times (the last was {shown(str(last))}): it "
+        f"the worker that it ran on was lost {often} (the last was {shown(str(last))}): it "
         "ran out of memory (Dask ends a worker at 95 % of its limit), its job's time was over, or "
         f"its machine is gone; its log says which. Give workers more memory or time. {_AGAIN}"
     )
