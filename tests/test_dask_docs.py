@@ -104,6 +104,7 @@ def test_each_script_runs_as_it_stands(block, shell, tmp_path):
             check=False,
         )
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     assert neurofetch.verify(tmp_path / "data", read_all=True).ok
     (run,) = read_runs(tmp_path / "data" / ".neurofetch")
     assert len(run.tasks) == run.expected

@@ -17,7 +17,7 @@ VARIABLE = "DASK_SCHEDULER_ADDRESS"
 """The variable that Dask itself reads, too."""
 _ADDRESS = re.compile(
     r"(?:(?P<scheme>tcp|tls|ucx|ws|wss)://)?"
-    r"(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*)|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})/?"
+    r"(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*)|\[[0-9A-Za-z:.%]+\]):(?P<port>[0-9]{1,5})/?"
 )
 
 
