@@ -197,6 +197,21 @@ def test_a_task_that_runs_again_replaces_nothing_that_it_replaced_before(s3, tmp
     assert not [one for one in s3.requests("GET") if one.key]
 
 
+def test_tasks_of_one_process_go_on_with_the_connections_of_the_last_one(tmp_path, monkeypatch):
+    files = {f"ds/sub-{n:04}/func/sub-{n:04}_task-a_bold.json": b"{}" for n in range(400)}
+    with S3Server({"bucket": files}) as s3:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.url)
+        carrying = Carrying()  # which runs one after the other
+        neurofetch.get(URL, tmp_path / "many", executor=carrying, progress="none")
+        tasks = len(carrying.tasks)
+        made = len({one.connection for one in s3.requests("GET") if one.key})
+        s3.clear_log()
+        neurofetch.get(URL, tmp_path / "one", progress="none")
+        alone = len({one.connection for one in s3.requests("GET") if one.key})
+    assert tasks > 5
+    assert made <= 2 * alone + tasks
+
+
 # -- what a run may have is divided --------------------------------------------------------------
 
 

@@ -11,8 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from neurofetch._shown import shown
+from neurofetch.cluster.clients import Line, close_clients
 from neurofetch.cluster.desk import Desk
-from neurofetch.cluster.tasks import Job, Line, Task, TaskDone, stamps
+from neurofetch.cluster.tasks import Job, Task, TaskDone, stamps
 from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError
 from neurofetch.events import FileDone, Finished, Progress
 from neurofetch.model import Action, Outcome, Report, Status
@@ -247,6 +248,8 @@ class _Spread:
             except BaseException:
                 self._stop()
                 raise
+            finally:
+                close_clients(self._run)
         if self._astray:
             self._ask_to_stop()
         self._tell(last=True)
