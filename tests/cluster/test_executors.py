@@ -300,9 +300,10 @@ def test_a_private_data_set_is_fetched_by_tasks_and_no_token_travels(site, tmp_p
         assert b"Signature" not in packed
 
 
+@pytest.mark.slow
 def test_how_far_processes_are_is_read_from_their_records(s3, tmp_path):
     """No channel leads from them to the caller but the data directory."""
-    s3.fault(rate=4e6, key="*T1w*", times=None)
+    s3.fault(rate=6e5, key="*T1w*", times=None)  # 8 MB in 14 s: records are written each 5 s
     seen = []
 
     def listen(event):
@@ -312,8 +313,8 @@ def test_how_far_processes_are_is_read_from_their_records(s3, tmp_path):
     with spawned(3) as executor:
         report = neurofetch.get(URL, tmp_path, executor=executor, progress=listen)
     assert report.ok
-    assert len({one for one in seen if 0 < one < 3 * 40 * MIB}) >= 2
-    assert seen == sorted(seen) or max(seen) == seen[-1]
+    assert {one for one in seen if 0 < one < 40 * MIB}  # no file was complete by then
+    assert max(seen) == seen[-1]
 
 
 # -- who is lost --------------------------------------------------------------------------------
