@@ -212,6 +212,29 @@ def test_tasks_of_one_process_go_on_with_the_connections_of_the_last_one(tmp_pat
     assert made <= 2 * alone + tasks
 
 
+def test_receipts_are_in_order_also_where_a_task_need_not_read_them(s3, tmp_path):
+    """A file that was here before, one that is new, and one that came while its task waited."""
+    neurofetch.get(URL, tmp_path, subject="03", progress="none")
+    (tmp_path / "sub-03/func/sub-03_task-rest_run-2_bold.nii.gz").unlink()
+    carrying = Carrying()
+    report = neurofetch.get(URL, tmp_path, executor=carrying, workers=64, progress="none")
+    assert report.ok
+    assert {task.new for task in carrying.tasks} == {True, False}
+    gone = tmp_path / "sub-04/func/sub-04_task-rest_run-1_bold.nii.gz"
+    gone.unlink()
+    (tmp_path / ".neurofetch/runs" / carrying.tasks[0].job.run).mkdir(exist_ok=True)
+    for task in carrying.tasks:
+        s3.clear_log()
+        assert run_task(task).error is None
+        assert len([one for one in s3.requests("GET") if one.key]) <= 1
+    assert gone.is_file()
+    audit = neurofetch.verify(tmp_path, read_all=True, progress="none")
+    assert audit.ok
+    assert audit.verified
+    kept = neurofetch.get(URL, tmp_path, progress="none")
+    assert {one.status for one in kept} == {Status.KEPT}
+
+
 # -- what a run may have is divided --------------------------------------------------------------
 
 

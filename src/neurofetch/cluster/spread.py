@@ -218,7 +218,16 @@ class _Spread:
         line = Line(network.connect_timeout, network.read_timeout, network.patience)
         own = {step.want.path for step in part.plan.steps} & before.keys() if before else ()
         own_before = {path: before[path] for path in own}
-        return Task(number, job, part.plan, self._settings.options, line, own_before)
+        options, new = self._settings.options, self._is_new(part.plan)
+        return Task(number, job, part.plan, options, line, own_before, new)
+
+    def _is_new(self, plan: Plan) -> bool:
+        """Whether nothing is known of any file of a part."""
+        known = self._fetcher.directory.surveyed
+        return known is not None and all(
+            step.action is Action.FETCH and not step.copy_of and known.seq(step.want.path) is None
+            for step in plan.steps
+        )
 
     def _with_part(self, waiting: _Waiting, part: float) -> _Waiting:
         """Return a task with its part of what the run may have of the line, for this time."""

@@ -100,6 +100,9 @@ class Task:
     before : mapping of str to (int, int)
         Of files that are replaced whatever they are: size and time (ns) as they were when the plan
         was made, by path. What is another file since then was replaced already.
+    new : bool
+        Nothing was known of any of its files when the plan was made, and none is a copy of another
+        one: then a task need not read what is known of a million others.
     """
 
     number: int
@@ -108,6 +111,7 @@ class Task:
     options: Options
     line: Line
     before: Mapping[str, tuple[int, int]]
+    new: bool = False
 
     @property
     def name(self) -> str:
@@ -214,7 +218,7 @@ def _carried_out(task: Task, teller: _Teller) -> tuple[Outcome, ...]:
         ) as fetcher,
     ):
         wants = tuple(step.want for step in task.plan.steps)
-        plan = _as_planned(task, fetcher.prepare_again(wants, settings))
+        plan = _as_planned(task, fetcher.prepare_again(wants, settings, new=task.new))
         report = fetcher.run(plan, settings, inspect=job.inspect, strict=False)
         if not report.ok:
             client.close()  # what is wrong may be with its connections
