@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 PIP_GROUPS ?= dev torch
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
+# Snakemake wants other releases of some libraries than our tests: it has an environment of its own
+FLOWS := .venv-snakemake
+FLOWS_STAMP := $(FLOWS)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 PIP_FLAGS := --disable-pip-version-check --quiet
 
@@ -25,6 +28,12 @@ $(STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install $(PIP_FLAGS) --editable ".[all]" $(addprefix --group ,$(PIP_GROUPS))
 	@touch $@
 
+$(FLOWS_STAMP): pyproject.toml $(STAMP)
+	$(BIN)/python -m venv $(FLOWS)
+	$(FLOWS)/bin/python -m pip install $(PIP_FLAGS) --upgrade "pip>=25.1"
+	$(FLOWS)/bin/python -m pip install $(PIP_FLAGS) --editable . --group snakemake
+	@touch $@
+
 $(BENCH_STAMP): pyproject.toml $(STAMP)
 	$(BIN)/python -m pip install $(PIP_FLAGS) --group bench
 	@touch $@
@@ -32,9 +41,10 @@ $(BENCH_STAMP): pyproject.toml $(STAMP)
 demo: $(STAMP) ## the main job on real local servers, with pictures in demo/
 	$(BIN)/python -m demo
 
-test: $(STAMP) ## everything that needs no internet: lint, types, all tests
+test: $(STAMP) $(FLOWS_STAMP) ## everything that needs no internet: lint, types, all tests
 	$(MAKE) --no-print-directory lint types
-	$(BIN)/python -m pytest -n 2
+	$(FLOWS)/bin/python -m pytest -q tests/workflow/test_plugin.py tests/workflow/test_plugin_interface.py
+	NEUROFETCH_SNAKEMAKE=$(CURDIR)/$(FLOWS)/bin/snakemake $(BIN)/python -m pytest -n 2
 
 check: $(STAMP) ## lint, types, quick tests: under a minute
 	$(MAKE) --no-print-directory lint types quick
@@ -62,4 +72,4 @@ schema: $(STAMP) ## write the tables of BIDS (planning/bids_schema.py) anew
 	$(BIN)/python -m tools.bids_schema
 
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo/work benchmarks/work
+	rm -rf $(VENV) $(FLOWS) .mypy_cache .ruff_cache .pytest_cache demo/work benchmarks/work

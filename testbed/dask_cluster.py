@@ -83,8 +83,9 @@ class DaskCluster:
     def __enter__(self) -> Self:
         workers, threads, memory, settings = self._made
         self._exits.enter_context(dask.config.set(settings))
+        start: Any = LocalCluster
         self.cluster: Any = self._exits.enter_context(
-            LocalCluster(
+            start(
                 n_workers=workers,
                 threads_per_worker=threads,
                 processes=True,
@@ -93,7 +94,8 @@ class DaskCluster:
                 silence_logs=50,
             )
         )
-        self.client: Any = self._exits.enter_context(Client(self.cluster, set_as_default=False))
+        connect: Any = Client
+        self.client: Any = self._exits.enter_context(connect(self.cluster, set_as_default=False))
         return self
 
     def __exit__(self, *_: object) -> None:

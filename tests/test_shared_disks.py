@@ -9,7 +9,9 @@ import time
 
 import pytest
 
+from testbed.laion import local_name
 from testbed.s3 import S3Object, S3Server
+from tests.faces import LICENSE, REFUSED, SMALL, bucket, on_disk
 from tests.hosts import PACE, Host, require_hosts, until
 from tests.shared_disk import shared_disk
 from tests.soak.launcher import SILENT_SECONDS
@@ -296,3 +298,30 @@ def test_an_object_that_changed_is_brought_once(tmp_path, kind):
         assert cluster.copies <= COPIES
         cluster.assert_verified(cluster.hosts[1])
         cluster.assert_free()
+
+
+def test_laion_fmri_on_two_hosts_brings_one_copy(tmp_path):
+    objects = {local_name(key): body for key, body in bucket(SMALL).items()}
+    with Cluster(tmp_path, objects, disks=DISKS["all of it"]) as cluster:
+        laion = Bucket({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED, latency=0.01)
+        (cluster.backing / "data").mkdir()
+        wish = ["download", "--subject", "03", "--ses", "01", "--progress", "lines"]
+        where = LICENSE | {"LAION_FMRI_DATA_DIR": str(cluster.root / "data")}
+        with laion:
+            for host in cluster.hosts:
+                where["AWS_ENDPOINT_URL_S3"] = f"http://{host.gateway}:{laion.port}"
+                host.start(*wish, laion=True, **where)
+            for host in cluster.hosts:
+                (run,) = host.processes
+                assert run.end(90) == 0, run.words()
+            assert cluster.watcher.wrong == []
+            keys = {local_name(request.key): request for request in laion.requests("GET", "?*")}
+            here = on_disk(cluster.backing / "data")
+            assert here
+            assert here <= set(keys)
+            sent = sum(request.sent for request in laion.requests("GET", "?*"))
+            assert sent <= COPIES * sum(len(objects[path]) for path in here)
+            time.sleep(LATE)
+            (host, *_) = cluster.hosts
+            checked = host.start("verify", "--hash", laion=True, **where)
+            assert checked.end(60) == 0, checked.words()

@@ -382,21 +382,18 @@ def _scheduler(arguments: argparse.Namespace) -> str | None:
     UsageError
     """
     given = vars(arguments)
-    named = given.get("scheduler")
+    named = given.get("scheduler")  # it is an address: the parser has looked at it
     others = [name for name in ("workers", "shard", "slurm") if given.get(name) is not None]
     if named is None and (others or not os.environ.get("DASK_SCHEDULER_ADDRESS")):
         return None
-    from neurofetch.cluster.address import (  # noqa: PLC0415 - few runs need it
-        checked_address,
-        scheduler_from_environment,
-    )
-
     if named is None:
+        from neurofetch.net.scheduler import scheduler_from_environment  # noqa: PLC0415 - see above
+
         return scheduler_from_environment()
     if others:
         msg = f"--scheduler says who fetches, and so does --{others[0]}. Nothing was done. Leave"
         raise UsageError(f"{msg} one out.")
-    return checked_address(named)
+    return str(named)
 
 
 def narrated(fetch: Callable[[Narrator], Report], arguments: argparse.Namespace) -> ExitCode:

@@ -542,7 +542,9 @@ class Fetcher:
             return plan
         return plan.shard(*settings.shard, few=partial(at_once, self.source))
 
-    def prepare_again(self, wants: tuple[Want, ...], settings: RunSettings) -> Plan:
+    def prepare_again(
+        self, wants: tuple[Want, ...], settings: RunSettings, *, new: bool = False
+    ) -> Plan:
         """Survey and plan for files that another process chose; the source is not asked.
 
         Parameters
@@ -550,6 +552,8 @@ class Fetcher:
         wants : tuple of Want
             Some of those of its plan.
         settings : RunSettings
+        new : bool
+            As of `plan_wants`.
 
         Raises
         ------
@@ -558,7 +562,9 @@ class Fetcher:
         """
         self._to_move = not settings.dry_run
         self._check_source(mix=settings.mix)
-        plan = self.plan_for(Selection(wants, ()), overwrite=settings.overwrite, adopt=True)
+        plan = self.plan_for(
+            Selection(wants, ()), overwrite=settings.overwrite, adopt=True, new=new
+        )
         return self._further(plan, settings)
 
     def _further(self, plan: Plan, settings: RunSettings) -> Plan:
@@ -669,7 +675,12 @@ class Fetcher:
             return self.plan_for(chosen, overwrite=settings.overwrite, adopt=not settings.dry_run)
 
     def plan_for(
-        self, selection: Selection, *, overwrite: bool = False, adopt: bool = False
+        self,
+        selection: Selection,
+        *,
+        overwrite: bool = False,
+        adopt: bool = False,
+        new: bool = False,
     ) -> Plan:
         """Survey and plan for files that were chosen.
 
@@ -681,6 +692,8 @@ class Fetcher:
         adopt : bool
             Whether a file of another tool that turns out to be the source's gets a receipt, so
             that it is not read again.
+        new : bool
+            As of `plan_wants`.
         """
         from neurofetch.survey import plan_wants  # noqa: PLC0415 - see `_Loading`
 
@@ -688,7 +701,7 @@ class Fetcher:
         notes = (*selection.notes, *lists.notes)
         with few_collections():
             return plan_wants(
-                self.directory, selection.wants, notes, overwrite=overwrite, adopt=adopt
+                self.directory, selection.wants, notes, overwrite=overwrite, adopt=adopt, new=new
             )
 
     def _repaired(self, plan: Plan, settings: RunSettings) -> Plan:

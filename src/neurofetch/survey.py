@@ -11,6 +11,7 @@ from neurofetch.planning.dataset import without_clashes
 from neurofetch.planning.local_path import meet, twins
 from neurofetch.planning.plan import kept, make_steps, sharing, unresumed
 from neurofetch.store.audit import recognised
+from neurofetch.store.known import Receipts
 from neurofetch.store.names import Names
 from neurofetch.store.others import in_the_way
 from neurofetch.store.partials import Partials, name_of
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from neurofetch.model import LocalFile, Want
     from neurofetch.store.directory import DataDirectory
-    from neurofetch.store.known import Receipts
 
 __all__ = ["for_this_disk", "plan_wants"]
 
@@ -44,6 +44,7 @@ def plan_wants(
     *,
     overwrite: bool = False,
     adopt: bool = False,
+    new: bool = False,
 ) -> Plan:
     """Look at what is here, and subtract it from what is wanted.
 
@@ -56,13 +57,19 @@ def plan_wants(
         Fetch also what is here.
     adopt : bool
         Whether files of other tools that are the server's get a receipt.
+    new : bool
+        There was no receipt of any of the files a while ago. If none of them is here either, the
+        receipts of all others need not be read.
 
     Raises
     ------
     UnsafeNameError, DestinationError
         As `DataDirectory.survey` does.
     """
-    receipts = read_receipts(directory.state, (want.path for want in wants))
+    if new and not any(directory.look(want.path) for want in wants if not want.problem):
+        receipts = Receipts()
+    else:
+        receipts = read_receipts(directory.state, (want.path for want in wants))
     wants = for_this_disk(directory, wants, receipts, write=adopt)
     held = _held_bytes(directory, wants)
     steps: list[Step] = []

@@ -19,7 +19,7 @@ from distributed import Client, Future
 import neurofetch
 from neurofetch.cluster import crew_of
 from neurofetch.engine import Dataset, Fetcher, Listing, RunSettings, query
-from neurofetch.errors import DestinationError, UsageError
+from neurofetch.errors import DestinationError, UnreachableError, UsageError
 from neurofetch.model import IncompleteError, Status
 from neurofetch.store.runs import read_runs
 from testbed.dask_cluster import (
@@ -140,7 +140,7 @@ def test_a_killed_worker_is_told_with_its_cause_and_what_to_do(film, tmp_path):
         with pytest.raises(IncompleteError) as error:
             call.result()
     (reason,) = reasons(error)
-    for words in ("was lost, 1 times", "tcp://127.0.0.1:", "memory", "job's time", "kept"):
+    for words in ("was lost once", "tcp://127.0.0.1:", "memory", "job's time", "kept"):
         assert words in reason
     report = error.value.report
     assert len(report) == 202
@@ -241,6 +241,20 @@ def test_a_scheduler_that_is_killed_is_told_and_what_came_is_kept(film, tmp_path
     assert len(error.value.report) == 202
     film.clear_faults()
     assert neurofetch.get(URL, tmp_path / "d", progress=False).ok
+
+
+def test_a_scheduler_that_hangs_is_told_before_anything_is_fetched(s3, tmp_path):
+    port = free_port()
+    with scheduler_process(port) as scheduler:
+        client = Client(f"tcp://127.0.0.1:{port}", set_as_default=False)
+        os.kill(scheduler.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(UnreachableError, match="does not answer"):
+                neurofetch.get(URL, tmp_path / "d", client=client, progress=False)
+        finally:
+            os.kill(scheduler.pid, signal.SIGCONT)
+            client.close()
+    assert not s3.requests(method="GET", key="ds/sub*")
 
 
 def test_a_scheduler_that_comes_back_goes_on(s3, tmp_path):
@@ -354,3 +368,33 @@ def test_what_cannot_be_sent_is_told_before_anything_is_fetched(s3, tmp_path):
             with pytest.raises(UsageError, match="cannot be sent to workers"):
                 fetcher.run(plan, run, inspect=look)
     assert not s3.requests(method="GET", key="ds/sub*")
+
+
+# -- all of it -------------------------------------------------------------------------------------
+
+
+def test_thousands_of_files_and_two_large_ones_while_a_worker_is_killed(tmp_path, monkeypatch):
+    """The small version of `python -m benchmarks cluster`."""
+    objects = many(2000, size=2000, large=2)
+    total = sum(len(one) if isinstance(one, bytes) else one.size for one in objects.values())
+    seen = []
+    with S3Server({"bucket": objects}) as server, DaskCluster(4) as cluster:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        server.fault(key="*film*", rate=8 << 20)
+        killed = []
+
+        def listen(event):
+            seen.append(event)
+            if not killed and getattr(event, "bytes_done", 0) > total // 3:
+                killed.append(next(iter(cluster.busy())))
+                cluster.send(killed[0])
+
+        report = neurofetch.get(URL, tmp_path / "d", client=cluster.client, progress=listen)
+        asked, moved = len(server.requests(method="GET")), sum(one.sent for one in server.log)
+    assert killed
+    assert report.ok
+    assert len(report) == 2003
+    assert lacking(tmp_path / "d", objects) == []
+    assert neurofetch.verify(tmp_path / "d", read_all=True, progress=False).ok
+    assert asked < 2200
+    assert moved < 1.25 * total

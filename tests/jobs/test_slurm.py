@@ -149,6 +149,7 @@ def test_one_job_is_run_again_by_its_number_or_by_hand(cluster):
     assert cluster.shell(f"bash {told['script']}").code == 2
     assert cluster.shell(f"bash {told['script']} -1").code == 2
     assert cluster.shell(f"bash {told['script']} 08").code == 0  # no octal number
+    assert cluster.shell(f"bash {told['script']} 3", SGE_TASK_ID="undefined").code == 0
 
 
 @pytest.mark.slow
@@ -301,6 +302,31 @@ def test_what_sbatch_refuses_is_told_in_its_words(cluster):
     told = json.loads(cluster.shell(f"{GET} --slurm=--nonsense --json").out)
     assert told["error"]["code"] == "scheduler"
     assert "unrecognized option" in told["error"]["message"]
+
+
+def test_what_was_refused_is_not_waited_for(cluster):
+    assert cluster.shell(f"{GET} --slurm '-p nowhere'").code == 2
+    done = cluster.shell("neurofetch status data --wait")
+    assert done.code == 3  # nothing is known of a run
+    told = submitted(cluster, "--slurm '' --jobs 2")
+    cluster.slurm.wait(told["job"])
+    assert cluster.shell("neurofetch status data --wait").code == 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "{}",
+        "{};cluster",
+        "Submitted batch job {}",
+        "welcome\n--> checks: OK\n{}",
+        "{}\nbye 7 times",
+    ],
+)
+def test_the_number_of_the_job_is_found_in_what_a_site_prints(cluster, said):
+    script = cluster.slurm.bin / "sbatch"
+    script.write_text(f"#!/bin/sh\nprintf '{said.format(4711)}\n'\n")
+    assert submitted(cluster, "--slurm '' --jobs 2")["job"] == "4711"
 
 
 def test_without_sbatch_the_script_is_there_to_be_taken_elsewhere(cluster):

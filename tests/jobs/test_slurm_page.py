@@ -3,16 +3,18 @@
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from neurofetch.engine import runs_in
+from testbed.dask_cluster import free_port, scheduler_process, worker_process
 from testbed.openneuro import OpenNeuro
 from testbed.slurm import Slurm
 from tests.faces import Shell, on_disk
-from tests.test_docs import add_openneuro
+from tests.test_docs import add_openneuro, blocks
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -40,7 +42,7 @@ def cluster(tmp_path):
 
 def test_all_scripts_of_the_pages_are_run():
     assert sorted(SLURM) == ["again", "own", "retry", "status", "submit"]
-    assert {"laptop", "slurm", "workstation"} <= set(CLUSTER)
+    assert sorted(CLUSTER) == ["dask", "laptop", "slurm", "workers", "workstation"]
 
 
 @pytest.mark.slow
@@ -89,7 +91,28 @@ def test_parts_of_a_script_of_ones_own_are_one_run(cluster):
 
 @pytest.mark.slow
 def test_one_command_for_a_laptop_a_workstation_and_slurm(cluster):
-    for name in ("laptop", "workstation", "slurm"):
+    for name in ("laptop", "workstation", "workers", "slurm"):
         done = cluster.run(CLUSTER[name])
         assert done.code == 0, (name, done.err)
     assert cluster.run("neurofetch verify ds000246 --hash").code == 0
+
+
+@pytest.mark.slow
+def test_the_same_by_a_cluster_of_dask_and_from_python(cluster):
+    shell = cluster.run
+    env = shell.env | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    for name in ("PYTHONWARNINGS", "AWS_ENDPOINT_URL"):  # libraries of others leave files open
+        del env[name]
+    shell.env = env
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    with scheduler_process(port), worker_process(address, env=env):
+        texts = [CLUSTER["dask"], *(block.text for block in blocks(DOCS / "cluster.md"))]
+        for number, text in enumerate(text.replace("tcp://login1:8786", address) for text in texts):
+            script = cluster.home / f"script{number}"
+            script.write_text(text)
+            python = "import neurofetch" in text
+            done = shell(f"{'python' if python else 'sh'} {script}")
+            assert done.code == 0, (text, done.err)
+            assert cluster.run("neurofetch verify ds000246 --hash").code == 0
+            shutil.rmtree(cluster.home / "ds000246")

@@ -289,6 +289,25 @@ def test_an_old_run_whose_jobs_never_began_is_not_waited_for(state, shell):
         assert "run old" in done.out
 
 
+def test_an_older_run_that_is_queued_yet_is_waited_for(state, shell, tmp_path):
+    begin_run(state, "old", expected=1, scheduler="slurm", job="7")
+    time.sleep(0.01)
+    begin_run(state, "run", expected=1)
+    written(state, BEGIN, PLANNED, DONE)
+    squeue, queue = tmp_path / "squeue", tmp_path / "queue"
+    squeue.write_text(f"#!/bin/sh\ncat {queue}\n")
+    squeue.chmod(0o755)
+    queue.write_text("7_0 PENDING\n")
+    path = f"{tmp_path}{os.pathsep}{shell.env['PATH']}"
+    process = shell.start("neurofetch status data --wait", PATH=path)
+    time.sleep(1.5)
+    assert process.poll() is None
+    written(state, BEGIN, PLANNED, DONE).rename(state / "runs/old/0~1.jsonl")
+    written(state, BEGIN, PLANNED, DONE)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def test_where_nothing_had_to_be_fetched_all_is_here(state, shell):
     begin_run(state, "run", expected=0, files=5, size=500)
     done = shell("neurofetch status data --wait")
@@ -300,6 +319,18 @@ def test_where_nothing_had_to_be_fetched_all_is_here(state, shell):
 def test_a_run_of_which_only_the_listing_is_kept_is_none(state):
     (state / "runs" / "r" / "listings").mkdir(parents=True)
     assert read_runs(state) == []
+
+
+def test_what_is_the_same_of_many_jobs_is_told_once(state):
+    begin_run(state, "run", expected=300)
+    for number in range(300):
+        end = ENDED | {"exit": 2, "error": "UsageError", "message": "no such subject", "failed": 0}
+        written(state, BEGIN, PLANNED, end, name=f"{number}~1.jsonl")
+    (run,) = read_runs(state)
+    text = " ".join(runs_text([run]).split())
+    assert text.count("no such subject") == 1
+    assert "and 297 more: exit code 2: no such subject" in text
+    assert "will end in the same way" in text
 
 
 def test_a_line_tells_all_of_a_run(state):

@@ -82,7 +82,7 @@ def main():
     shortened(given.pace)
     quickened()
     if given.laion:
-        from laion_fmri.cli import main as laion_fmri  # noqa: PLC0415
+        from laion_fmri.cli.main import main as laion_fmri  # noqa: PLC0415
 
         return laion_fmri(given.arguments)
     from neurofetch._cli import main as neurofetch  # noqa: PLC0415

@@ -56,6 +56,16 @@ def test_a_run_that_fetches_nothing_sweeps_what_nobody_can_use(world):
     world.assert_clean()
 
 
+def test_a_run_that_fetches_nothing_sweeps_also_where_its_clock_is_behind(world, monkeypatch):
+    world.put("f.bin", LARGE)
+    assert world.fetch().ok
+    leave(world.state, "elsewhere-7-7-abcdef02", "f.bin", age=200)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 7200)
+    assert {outcome.status for outcome in world.fetch()} == {Status.KEPT}
+    world.assert_clean()
+
+
 def test_a_run_that_fetches_nothing_writes_nothing_where_nothing_is_left(world):
     world.put("f.bin", LARGE)
     assert world.fetch().ok

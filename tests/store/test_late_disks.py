@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from neurofetch.store.known import Receipts
 from neurofetch.store.owner import Owner
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
-from tests.engine_world import World, noise
+from tests.engine_world import World, noise, until
 from tests.mounts import tmpfs
 from tests.shared_disk import shared_disk
 
@@ -253,7 +254,7 @@ def test_a_server_that_says_that_nothing_is_free_is_tried(mount, world, says):
 
 def test_a_quota_that_is_used_up_is_told(mount, world):
     (where,) = mount("a", quota=500_000)
-    with pytest.raises(neurofetch.IncompleteError, match=r"quota on the disk of .* is used up"):
+    with pytest.raises(neurofetch.IncompleteError, match=r"a quota .* is used up"):
         get(where / "data")
     assert not (where / "data" / "large").exists()
 
@@ -263,3 +264,27 @@ def test_locks_that_lie_or_fail_change_nothing(mount, world, locks):
     (where,) = mount("a", locks=locks)
     assert get(where / "data").ok
     assert neurofetch.verify(where / "data", read_all=True).ok
+
+
+@pytest.mark.parametrize("late", [0.0, 3.0], ids=["prompt", "late"])
+def test_what_another_host_removed_while_it_was_open_is_fetched_again(mount, world, tmp_path, late):
+    """It took this run for silent; to NFS the file is gone (ESTALE), open or not."""
+    (where,) = mount("a", late=late)
+    world.s3.fault(key="large", method="GET", times=1, rate=600_000.0)
+    place, gone = tmp_path / "server" / "data" / ".neurofetch" / "partial", []
+
+    def remove():
+        until(lambda: any(path.stat().st_size > 1000 for path in place.glob(f"{short}*")))
+        for path in place.glob(f"{short}*"):
+            path.unlink()
+            gone.append(path.name)
+
+    short = name_of("large")
+    thread = threading.Thread(target=remove)
+    thread.start()
+    report = get(where / "data")
+    thread.join()
+    assert gone
+    assert report.ok
+    assert content(where / "data") == FILES
+    assert len(world.gets("large")) == 2

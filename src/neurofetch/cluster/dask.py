@@ -13,6 +13,7 @@ import logging
 import math
 import pickle
 import socket
+import threading
 import time
 import warnings
 import zlib
@@ -22,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 from neurofetch._shown import shown
 from neurofetch._version import __version__
-from neurofetch.cluster.address import checked_address
 from neurofetch.cluster.crew import ExecutorCrew, Loss
 from neurofetch.cluster.desk import desk_of
 from neurofetch.cluster.tasks import News, TaskDone, run_task
 from neurofetch.errors import NeurofetchError, UnreachableError, UsageError
 from neurofetch.events import NetworkAway, NetworkBack, NoWorkers, Progress, Waiting
 from neurofetch.extras import need
+from neurofetch.net.scheduler import checked_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -239,13 +240,30 @@ class DaskCrew(ExecutorCrew):
     def at_once(self) -> int:  # type: ignore[override]
         """Tasks that run at once, at most; it grows with the cluster."""
         if self._threads is None:
-            self._client.sync(self._look, callback_timeout=_CONNECT_SECONDS)
+            self._look_first()
         elif not self._looking and time.monotonic() - self._looked > _LOOK:
             self._looking = True
             self._client.loop.add_callback(self._look)
         self._tell_of_workers()
         threads = self._threads or 0
         return self._workers or max(threads, self._could_be(threads))
+
+    def _look_first(self) -> None:
+        """Count the threads of all workers, before anything is handed out.
+
+        Raises
+        ------
+        UnreachableError
+            If the scheduler does not answer.
+        """
+        try:
+            self._client.sync(self._look, callback_timeout=2 * _CONNECT_SECONDS)
+        except TimeoutError as error:
+            msg = (
+                f"the Dask scheduler {self._name} does not answer. Nothing was fetched. See that "
+                "it runs, and that nothing keeps it busy; then run the same call again."
+            )
+            raise UnreachableError(msg) from error
 
     async def _look(self) -> None:
         """Count the threads of all workers."""
@@ -329,6 +347,9 @@ class DaskCrew(ExecutorCrew):
         if not Future.done(pending):
             raise _SchedulerAwayError
         done: TaskDone = pending.result()
+        if self._alone_since is not None:  # there are workers: this came from one
+            self._threads = self._threads or 1
+            self._tell_of_workers()
         return done
 
     def lost(self, error: BaseException) -> Loss:
@@ -409,8 +430,9 @@ def _scheduler_lost(name: str) -> str:
 def _killed(error: BaseException) -> str:
     last = getattr(getattr(error, "last_worker", None), "address", "")
     times = getattr(error, "allowed_failures", 3) + 1
+    often = "once" if times == 1 else f"{times} times"
     return (
-        f"the worker that it ran on was lost, {times} times (the last was {shown(str(last))}): it "
+        f"the worker that it ran on was lost {often} (the last was {shown(str(last))}): it "
         "ran out of memory (Dask ends a worker at 95 % of its limit), its job's time was over, or "
         f"its machine is gone; its log says which. Give workers more memory or time. {_AGAIN}"
     )
@@ -463,18 +485,40 @@ def connected(address: str) -> Iterator[Any]:
     logging.getLogger("tornado").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of small differences between the versions of libraries
-        try:
-            client = make(address, timeout=_CONNECT_SECONDS, set_as_default=False, name=_TOPIC)
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
-            why = shown(str(error))[:200] or type(error).__name__
-            msg = (
-                f"no Dask scheduler answers at {address}: {why}. Nothing was fetched. See that it "
-                "runs and that this machine may connect to it; it prints its address when it "
-                "starts ('Scheduler at: tcp://...')."
-            )
-            raise UnreachableError(msg) from error
+        client = _within_seconds(
+            lambda: make(address, timeout=_CONNECT_SECONDS, set_as_default=False, name=_TOPIC),
+            address,
+        )
     try:
         yield client
     finally:
         with contextlib.suppress(Exception):  # the scheduler may be gone
             client.close(timeout=2)
+
+
+def _within_seconds(connect: Callable[[], Any], address: str) -> Any:
+    """Return a client, or tell that there is none: what listens and is silent holds up Dask's own.
+
+    Raises
+    ------
+    UnreachableError
+    """
+    found: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(connect())
+        except BaseException as error:  # noqa: BLE001 - it is raised below
+            found.set_exception(error)
+
+    threading.Thread(target=run, name="neurofetch-dask", daemon=True).start()
+    try:
+        return found.result(2 * _CONNECT_SECONDS)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        why = shown(str(error))[:200] or "what listens there says nothing"
+        msg = (
+            f"no Dask scheduler answers at {address}: {why}. Nothing was fetched. See that it "
+            "runs and that this machine may connect to it; it prints its address when it starts "
+            "('Scheduler at: tcp://...')."
+        )
+        raise UnreachableError(msg) from error

@@ -11,8 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from neurofetch._shown import shown
+from neurofetch.cluster.clients import Line, close_clients
 from neurofetch.cluster.desk import Desk
-from neurofetch.cluster.tasks import Job, Line, Task, TaskDone, stamps
+from neurofetch.cluster.tasks import Job, Task, TaskDone, stamps
 from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError
 from neurofetch.events import FileDone, Finished, Progress
 from neurofetch.model import Action, Outcome, Report, Status
@@ -217,7 +218,16 @@ class _Spread:
         line = Line(network.connect_timeout, network.read_timeout, network.patience)
         own = {step.want.path for step in part.plan.steps} & before.keys() if before else ()
         own_before = {path: before[path] for path in own}
-        return Task(number, job, part.plan, self._settings.options, line, own_before)
+        options, new = self._settings.options, self._is_new(part.plan)
+        return Task(number, job, part.plan, options, line, own_before, new)
+
+    def _is_new(self, plan: Plan) -> bool:
+        """Whether nothing is known of any file of a part."""
+        known = self._fetcher.directory.surveyed
+        return known is not None and all(
+            step.action is Action.FETCH and not step.copy_of and known.seq(step.want.path) is None
+            for step in plan.steps
+        )
 
     def _with_part(self, waiting: _Waiting, part: float) -> _Waiting:
         """Return a task with its part of what the run may have of the line, for this time."""
@@ -247,6 +257,8 @@ class _Spread:
             except BaseException:
                 self._stop()
                 raise
+            finally:
+                close_clients(self._run)
         if self._astray:
             self._ask_to_stop()
         self._tell(last=True)

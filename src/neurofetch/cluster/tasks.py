@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from neurofetch._version import __version__
+from neurofetch.cluster.clients import lent
 from neurofetch.cluster.desk import desk_of
 from neurofetch.errors import DestinationError, NeurofetchError, UsageError
 from neurofetch.events import NetworkAway, NetworkBack, Progress, Waiting
 from neurofetch.fetcher import Fetcher, RunSettings
 from neurofetch.model import Action, Plan
-from neurofetch.net.client import Client
-from neurofetch.net.settings import Network
 from neurofetch.store.runs import RunName, is_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from neurofetch.cluster.clients import Line
     from neurofetch.credentials.access import Access
     from neurofetch.events import Event
     from neurofetch.fetcher import Known, MakeSource
@@ -36,49 +36,12 @@ if TYPE_CHECKING:
     from neurofetch.sources.source import Mirrors
     from neurofetch.transfer.options import Inspect, Options
 
-__all__ = ["Job", "Line", "News", "StopTask", "Task", "TaskDone", "run_task", "stamps"]
+__all__ = ["Job", "News", "StopTask", "Task", "TaskDone", "run_task", "stamps"]
 
 _SEEN_SECONDS, _SEEN_BEAT = 60.0, 0.5
 """So long a shared file system may take to show what another machine made."""
 _STOP_BEAT = 1.0
 """Seconds between two looks at whether the run is to stop."""
-
-
-class Line(NamedTuple):
-    """How servers are reached, as far as the call decides it and not the machine.
-
-    Parameters
-    ----------
-    connect_timeout, read_timeout, patience : float
-        Seconds.
-    limit_rate : float or None
-        Bytes a second of this task.
-    at_once : int or None
-        Requests of this task under way at once, at most; None for no bound.
-    """
-
-    connect_timeout: float
-    read_timeout: float
-    patience: float
-    limit_rate: float | None = None
-    at_once: int | None = None
-
-    def network(self) -> Network:
-        """Return the settings on this machine.
-
-        Raises
-        ------
-        ConfigError
-            If its environment is wrong.
-        """
-        return replace(
-            Network.from_environment(),
-            connect_timeout=self.connect_timeout,
-            read_timeout=self.read_timeout,
-            patience=self.patience,
-            limit_rate=self.limit_rate,
-            offline=False,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +100,9 @@ class Task:
     before : mapping of str to (int, int)
         Of files that are replaced whatever they are: size and time (ns) as they were when the plan
         was made, by path. What is another file since then was replaced already.
+    new : bool
+        Nothing was known of any of its files when the plan was made, and none is a copy of another
+        one: then a task need not read what is known of a million others.
     """
 
     number: int
@@ -145,6 +111,7 @@ class Task:
     options: Options
     line: Line
     before: Mapping[str, tuple[int, int]]
+    new: bool = False
 
     @property
     def name(self) -> str:
@@ -228,10 +195,10 @@ def run_task(
 
 
 def _carried_out(task: Task, teller: _Teller) -> tuple[Outcome, ...]:
-    job, network = task.job, task.line.network()
+    job = task.job
     settings = RunSettings(
         options=task.options,
-        network=network,
+        network=task.line.network(),
         listen=teller,
         verify=job.verify,
         mix=job.mix,
@@ -240,7 +207,7 @@ def _carried_out(task: Task, teller: _Teller) -> tuple[Outcome, ...]:
         run=RunName(job.run, task.name),
     )
     with (
-        Client(network, at_once=task.line.at_once) as client,
+        lent(job.run, task.line) as client,
         Fetcher(
             job.dataset,
             job.root,
@@ -251,8 +218,11 @@ def _carried_out(task: Task, teller: _Teller) -> tuple[Outcome, ...]:
         ) as fetcher,
     ):
         wants = tuple(step.want for step in task.plan.steps)
-        plan = _as_planned(task, fetcher.prepare_again(wants, settings))
-        return fetcher.run(plan, settings, inspect=job.inspect, strict=False).outcomes
+        plan = _as_planned(task, fetcher.prepare_again(wants, settings, new=task.new))
+        report = fetcher.run(plan, settings, inspect=job.inspect, strict=False)
+        if not report.ok:
+            client.close()  # what is wrong may be with its connections
+        return report.outcomes
 
 
 def _as_planned(task: Task, plan: Plan) -> Plan:

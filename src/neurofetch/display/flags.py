@@ -423,6 +423,7 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--scheduler",
+        type=_scheduler,
         metavar="ADDRESS",
         help="fetch on the workers of a Dask cluster, such as tcp://login1:8786 (default: "
         "$DASK_SCHEDULER_ADDRESS, where it is set); they see DIR under the same path",
@@ -558,6 +559,15 @@ def _workers(text: str) -> int:
         msg = f"{text!r} is no number of processes, such as 4"
         raise argparse.ArgumentTypeError(msg)
     return int(text)
+
+
+def _scheduler(text: str) -> str:
+    from neurofetch.net.scheduler import checked_address  # noqa: PLC0415 - few calls need it
+
+    try:
+        return checked_address(text, "ADDRESS")
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("ADDRESS: ")) from error
 
 
 def _shard(text: str) -> tuple[int, int]:

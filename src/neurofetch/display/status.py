@@ -264,8 +264,7 @@ def _whole(run: Run, width: int) -> list[str]:
         lines.append("  it was asked to stop")
     if len(run.tasks) > 1 or not run.over:
         lines += _rows(run.tasks, width)
-    for task in run.tasks:
-        lines += _remarks(task, width)
+    lines += _remarks(run.tasks, width)
     if len(lines) > 3 * _ROWS:
         lines = [*lines[: 3 * _ROWS], "  …"]
     return [*lines, *_failures(run, width), *_verdict(run, width)]
@@ -309,10 +308,26 @@ def _row(task: Task) -> tuple[str, ...]:
     )
 
 
-def _remarks(task: Task, width: int) -> list[str]:
-    """Say what is unusual about a task."""
-    where = f"job {shown(task.name)} on {shown(task.host) or 'an unknown host'}"
-    where += f" ({shown(task.job)})" if task.job else f" (process {task.pid})"
+def _remarks(tasks: Sequence[Task], width: int) -> list[str]:
+    """Say what is unusual, and of which tasks."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        if told := "; ".join(_unusual(task)):
+            found.setdefault(told, []).append(task)
+    lines = []
+    for told, some in found.items():
+        names = ", ".join(map(_named, some[:_NAMED]))
+        more = f" and {len(some) - _NAMED:,} more" if len(some) > _NAMED else ""
+        lines += wrapped(f"  job {names}{more}: {told}", width, indent="    ")
+    return lines
+
+
+def _named(task: Task) -> str:
+    job = f"({shown(task.job)})" if task.job else f"(process {task.pid})"
+    return f"{shown(task.name)} on {shown(task.host) or 'an unknown host'} {job}"
+
+
+def _unusual(task: Task) -> list[str]:
     told = []
     if task.state is TaskState.SILENT:
         told.append(f"nothing was heard of it for {duration(task.heard)}")
@@ -326,7 +341,7 @@ def _remarks(task: Task, width: int) -> list[str]:
         told.append(shown(task.note))
     if task.began > 1:
         told.append(f"it was started {task.began} times")
-    return wrapped(f"  {where}: {'; '.join(told)}", width, indent="    ") if told else []
+    return told
 
 
 def _failures(run: Run, width: int) -> list[str]:

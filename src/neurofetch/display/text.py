@@ -34,6 +34,7 @@ __all__ = [
     "report_text",
     "size",
     "table",
+    "workers_text",
 ]
 
 _FEW = 40

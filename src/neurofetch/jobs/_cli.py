@@ -87,6 +87,7 @@ def status(arguments: argparse.Namespace, data_dir: object) -> int:
     following = Following(root, arguments.run)
     runs = following.runs()
     mine = {run.id for run in awaited(runs)}
+    mine |= {run.id for run in runs if run.to_begin and following.is_queued(run)}
     if arguments.wait or arguments.watch:
         runs = _followed(following, mine, arguments)
         over = True

@@ -117,7 +117,7 @@ class Following:
         """
         if run.over and not run.of(TaskState.LOST):
             return True
-        known = self._is_known(run)
+        known = self.is_queued(run)
         if known is not None:
             return not known
         if run.over:
@@ -131,7 +131,7 @@ class Following:
         since = self._lost.setdefault((run.id, task, began), self.clock())
         return state is not TaskState.LOST or self.clock() - since > RESTART
 
-    def _is_known(self, run: Run) -> bool | None:
+    def is_queued(self, run: Run) -> bool | None:
         """Whether Slurm has the jobs of a run in its queue; None where it cannot say."""
         if run.scheduler != "slurm" or not run.job:
             return None

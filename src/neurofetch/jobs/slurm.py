@@ -26,6 +26,7 @@ from neurofetch.store.runs import (
     VARIABLE,
     begin_run,
     folder_of_run,
+    forget_run,
     new_run_id,
     replace_file,
 )
@@ -61,8 +62,8 @@ _OWN = frozenset(
 )
 """Options of sbatch that the script sets, that start one job several times, or answer otherwise."""
 _NUMBER = (
-    "${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${PBS_ARRAYID:-${LSB_JOBINDEX:-${SGE_TASK_ID:-"
-    "${1:-}}}}}}"
+    "${1:-${SLURM_ARRAY_TASK_ID:-${PBS_ARRAY_INDEX:-${PBS_ARRAYID:-${LSB_JOBINDEX:-"
+    "${SGE_TASK_ID:-}}}}}}"
 )
 _VALUED = (
     "--slurm",
@@ -76,6 +77,7 @@ _VALUED = (
 _BARE = ("--dry-run", "--json", "--paths", "--quiet", "-q")
 """Flags of the call that are none of a job's: they are set anew, or are about the submission."""
 _OPEN = ("versionId",)
+_SUBMITTED = re.compile(r"^(?:Submitted batch job )?([0-9]+)(?:;\S*)?\s*$", re.MULTILINE)
 
 
 def wrong_flags(arguments: argparse.Namespace) -> str:
@@ -328,7 +330,12 @@ class Submission:
             )
             raise DestinationError(msg) from error
         path = folder / FOLDER / self.run / SCRIPT
-        job = _sbatch(str(path))
+        try:
+            job = _sbatch(str(path))
+        except SchedulerError:
+            if shutil.which("sbatch"):  # else the script is to be submitted elsewhere
+                forget_run(folder, self.run)
+            raise
         with contextlib.suppress(OSError):  # then only its number is not shown
             self._begin(plan, state, job)
         return {
@@ -441,12 +448,12 @@ def _sbatch(script: str) -> str:
     except OSError as error:
         msg = f"sbatch cannot be run: {error.strerror or error}. Nothing was submitted. {by_hand}."
         raise SchedulerError(msg) from error
-    job = done.stdout.strip().partition(";")[0]
-    if done.returncode or not job.isdigit():
+    jobs = _SUBMITTED.findall(done.stdout)  # some sites print more around it
+    if done.returncode or not jobs:
         said = "; ".join(filter(None, map(str.strip, (done.stderr or done.stdout).splitlines())))
         msg = (
             f"sbatch took no job: {shown(said[:1000]) or f'it ended with {done.returncode}'}. "
             f"Nothing was submitted. {by_hand}: correct the options of --slurm, and run it again."
         )
         raise SchedulerError(msg)
-    return job
+    return str(jobs[-1])

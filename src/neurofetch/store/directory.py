@@ -110,7 +110,7 @@ class DataDirectory:
     def what_is_full(self, error: OSError) -> str:
         """Say what is full: the disk, or the share of it that its user, or a group, may have."""
         if error.errno == errno.EDQUOT:
-            return f"the quota on the disk of {self.root} is used up (of bytes, or of files)"
+            return f"the disk of {self.root} is full for you: a quota (bytes, or files) is used up"
         return f"the disk of {self.root} is full"
 
     def check_writable(self) -> None:

@@ -43,6 +43,7 @@ __all__ = [
     "ask_to_stop",
     "begin_run",
     "folder_of_run",
+    "forget_run",
     "is_to_stop",
     "keep_version",
     "kept_version",
@@ -426,6 +427,18 @@ def begin_run(
     with folder_of_run(state, run, make=True) as folder:
         replace_file(folder, _FIRST, f"{json.dumps(about)}\n".encode())
     prune(state)
+
+
+def forget_run(state: Path, run: str) -> None:
+    """Say that nothing is expected of a run any more; what else is in its folder stays.
+
+    Parameters
+    ----------
+    state : Path
+    run : str
+    """
+    with contextlib.suppress(OSError, UnsafeNameError), folder_of_run(state, run) as folder:
+        folder.remove(_FIRST)
 
 
 def replace_file(folder: Folder, name: str, content: bytes) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnsafeNameError
 from neurofetch.model import Action
-from neurofetch.store.owner import Life
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal
 
@@ -69,9 +68,9 @@ def tidy(state: Path, steps: Iterable[Step] = ()) -> None:
     with contextlib.suppress(OSError, UnsafeNameError):  # such as a disk that is read only
         journal = Journal(state)
         partials = Partials(state, journal.owner)
-        if all(one.life is Life.LIVES for one in partials.leftovers()):
+        if not partials.leftovers():
             return
-        journal.open()  # now it can compare its time with that of other hosts
+        journal.open()  # now it can tell who lives, whatever the clock of this host says
         try:
             partials.sweep(useful(steps, partials.survey()))
         finally:

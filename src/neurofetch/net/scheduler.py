@@ -6,7 +6,6 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from neurofetch._shown import shown
 from neurofetch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ VARIABLE = "DASK_SCHEDULER_ADDRESS"
 """The variable that Dask itself reads, too."""
 _ADDRESS = re.compile(
     r"(?:(?P<scheme>tcp|tls|ucx|ws|wss)://)?"
-    r"(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*)|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})/?"
+    r"(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*)|\[[0-9A-Za-z:.%]+\]):(?P<port>[0-9]{1,5})/?"
 )
 
 
@@ -48,7 +47,7 @@ scheduler. Nothing was done. It is such as tcp://login1:8786 (not that of its da
     """
     found = _ADDRESS.fullmatch(text.strip())
     if found is None or not 0 < int(found["port"]) < 65536:
-        given = "this" if "@" in text else repr(shown(text))  # perhaps a password
+        given = "this" if "@" in text else repr(text)  # perhaps a password
         msg = (
             f"{what}: {given} is no address of a Dask scheduler. Nothing was done. It is such as "
             "tcp://login1:8786 (not that of its dashboard)."
