@@ -218,13 +218,29 @@ def test_the_connections_of_all_tasks_together_are_those_of_one_run(s3, tmp_path
     assert math.isclose(sum(task.line.limit_rate for task in most), 80e6, rel_tol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [65, 1000])
+def test_more_workers_than_connections_have_no_more_than_these(workers, tmp_path, monkeypatch):
+    files = {f"ds/sub-{n // 100:02}/{n:04}.json": b"%d" % n for n in range(1100)}
+    with S3Server({"bucket": files}) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        slow = _Late(0.01)
+        neurofetch.get(URL, tmp_path, executor=slow, workers=workers, progress="none")
+    assert len(slow.tasks) > 64
+    for some in slow.together:
+        assert sum(task.options.connections for task in some) <= 384
+        assert sum(task.options.whole_connections for task in some) <= 64
+        assert sum(task.options.bulk_connections for task in some) <= 64
+
+
 class _Late(Carrying):
     """Runs tasks a moment after they were submitted, so that many are under way at once."""
 
-    def __init__(self):
+    def __init__(self, seconds=0.05):
         super().__init__()
         self.together = []
         self._now = []
+        self._seconds = seconds
         self._pool = ThreadPoolExecutor(1)
 
     def submit(self, fn, /, *args, **kwargs):
@@ -234,7 +250,7 @@ class _Late(Carrying):
         self.together.append(list(self._now))
 
         def run():
-            time.sleep(0.05)
+            time.sleep(self._seconds)
             try:
                 return fn(*args, **kwargs)
             finally:

@@ -402,6 +402,17 @@ def test_the_rate_is_divided_among_the_jobs_that_run_at_once(tmp_path):
     assert "--limit-rate=5000000" in submission.script(Plan(tmp_path, ()), ".neurofetch")
 
 
+@pytest.mark.parametrize(
+    ("jobs", "array"), [("64", "0-63"), ("65", "0-64%64"), ("1000%200", "0-999%64"), ("99%9", "%9")]
+)
+def test_no_more_jobs_run_at_once_than_have_a_connection_each(jobs, array, tmp_path):
+    arguments = SimpleNamespace(words=("get", "x"), jobs=jobs, slurm="", limit_rate=64e6)
+    script = Submission.asked_for(arguments, "neurofetch").script(Plan(tmp_path, ()), ".n")
+    (line,) = [one for one in script.splitlines() if one.startswith("#SBATCH --array=")]
+    assert line.endswith(array)
+    assert f"--limit-rate={64_000_000 // min(64, int(jobs.split('%')[-1]))} " in script
+
+
 def test_what_a_job_has_of_its_own_comes_before_words_that_end_the_flags(tmp_path):
     words = ("get", "--include", "a", "--", "s3://b/x")
     arguments = SimpleNamespace(words=words, jobs="2", slurm="", limit_rate=None)

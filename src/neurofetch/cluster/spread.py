@@ -113,8 +113,7 @@ def spread(
     """
     began = time.monotonic()
     check_space(plan)
-    most = fetcher.client.at_once
-    width = _width(crew, most)
+    width = _width(crew, fetcher, settings)
     few = partial(at_once, fetcher.source)
     parts = parts_of(plan, width, few=few, kept=settings.verify)
     width = min(width, len(parts))
@@ -264,7 +263,7 @@ class _Spread:
 
     def _submit(self) -> None:
         """Submit what may run beside what runs: what is free of the line is divided among it."""
-        width = _width(self._crew, self._fetcher.client.at_once)
+        width = _width(self._crew, self._fetcher, self._settings)
         self._width = min(width, self._parts)
         room = self._width - len(self._flying)
         later: list[_Waiting] = []
@@ -274,7 +273,8 @@ class _Spread:
                 later.append(waiting)
                 continue
             free = 1.0 - sum(one.part for one in self._flying.values())
-            waiting = self._with_part(waiting, free / min(room, len(self._queue) + 1))
+            fair = free / min(room, len(self._queue) + 1)
+            waiting = self._with_part(waiting, max(fair, 1 / self._width))
             try:
                 pending = self._crew.submit(waiting.task)
             except (NeurofetchError, KeyboardInterrupt):
@@ -439,9 +439,11 @@ def _told_by(task: Record) -> Progress:
     )
 
 
-def _width(crew: Crew, most: int | None) -> int:
-    """Return how many tasks run at once, at most."""
-    return max(1, crew.at_once if most is None else min(crew.at_once, most))
+def _width(crew: Crew, fetcher: Fetcher, settings: RunSettings) -> int:
+    """Return how many tasks run at once, at most: each has a connection of the run's at least."""
+    most = fetcher.client.at_once
+    some = settings.options.least_connections
+    return max(1, min(crew.at_once, some if most is None else min(some, most)))
 
 
 def _done_of(flying: dict[Any, _Waiting]) -> list[Any]:

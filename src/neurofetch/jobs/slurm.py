@@ -30,6 +30,7 @@ from neurofetch.store.runs import (
     new_run_id,
     replace_file,
 )
+from neurofetch.transfer.options import Options
 
 if TYPE_CHECKING:
     import argparse
@@ -221,6 +222,7 @@ class Submission:
         if not sys.executable:
             raise UsageError("this Python does not know where it is. Nothing was submitted.")
         jobs, at_once = _jobs(arguments.jobs)
+        at_once = min(at_once, Options().least_connections)  # each has a connection at least
         return cls(
             new_run_id(),
             jobs,
