@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from neurofetch._shown import shown
 from neurofetch.cluster.desk import Desk
 from neurofetch.cluster.tasks import Job, Line, Task, TaskDone, stamps
-from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError
+from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError, UsageError
 from neurofetch.events import FileDone, Finished, Progress
 from neurofetch.model import Action, Outcome, Report, Status
 from neurofetch.planning.parts import parts_of
@@ -187,7 +187,10 @@ class _Spread:
             _Waiting(self._task(number, job, part, before), part.few)
             for number, part in enumerate(parts)
         )
-        self._flying: dict[Any, _Waiting] = {}
+        self._flying: dict[int, _Waiting] = {}
+        """Tasks under way, by their numbers: not every future can be a key."""
+        self._pending: dict[int, Any] = {}
+        """What `submit` returned for each."""
 
     @property
     def _replaces_all(self) -> bool:
@@ -282,7 +285,8 @@ class _Spread:
             except Exception as error:  # noqa: BLE001 - of any executor's library
                 self._lost(waiting, error)
                 continue
-            self._flying[pending] = waiting
+            number = waiting.task.number
+            self._flying[number], self._pending[number] = waiting, pending
             room -= 1
         self._queue.extendleft(reversed(later))
 
@@ -302,11 +306,11 @@ class _Spread:
 
     def _collect(self) -> None:
         """Wait a moment, and take what is done."""
-        for pending in _done_of(self._flying):
-            waiting = self._flying.pop(pending)
+        for number in _done_of(self._pending):
+            waiting, pending = self._flying.pop(number), self._pending.pop(number)
             try:
                 done = self._crew.result(pending)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, UsageError):
                 raise
             except BaseException as error:  # noqa: BLE001 - of any executor's library
                 self._lost(waiting, error)
@@ -398,10 +402,10 @@ class _Spread:
         """Have the tasks end, here and elsewhere, and wait a while for those under way."""
         self._desk.stop()
         self._ask_to_stop()
-        for pending in self._flying:
+        for pending in self._pending.values():
             self._crew.cancel(pending)
         until = time.monotonic() + _GRACE
-        while not all(pending.done() for pending in self._flying) and time.monotonic() < until:
+        while not all(map(_is_done, self._pending.values())) and time.monotonic() < until:
             time.sleep(_BEAT)
 
     def _ask_to_stop(self) -> None:
@@ -446,13 +450,21 @@ def _width(crew: Crew, fetcher: Fetcher, settings: RunSettings) -> int:
     return max(1, min(crew.at_once, some if most is None else min(some, most)))
 
 
-def _done_of(flying: dict[Any, _Waiting]) -> list[Any]:
-    """Wait a moment, and return what is done."""
-    if flying and all(isinstance(pending, Future) for pending in flying):
+def _done_of(pending: dict[int, Any]) -> list[int]:
+    """Wait a moment, and return the numbers of what is done."""
+    flying = pending.values()
+    if flying and all(isinstance(one, Future) for one in flying):
         wait(flying, timeout=_BEAT, return_when="FIRST_COMPLETED")
-    elif flying and not any(pending.done() for pending in flying):
+    elif flying and not any(map(_is_done, flying)):
         time.sleep(_BEAT)
-    return [pending for pending in flying if pending.done()]
+    return [number for number, one in pending.items() if _is_done(one)]
+
+
+def _is_done(pending: Any) -> bool:
+    try:
+        return bool(pending.done())
+    except Exception:  # noqa: BLE001 - of any executor's library; its result tells what is wrong
+        return True
 
 
 class _Meter:
