@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UsageError
-from neurofetch.store.runs import TaskState, runs_in
+from neurofetch.store.runs import FOLDER, SCRIPT, TaskState, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ RESTART = 120.0
 """Seconds in which a task that was lost may begin anew, where Slurm cannot be asked."""
 GIVEN_UP = 1800.0
 """Seconds after which a task that says nothing is waited for no longer."""
+DOUBT = 600.0
+"""Seconds in which no job begins or works, after which it is said what one can do."""
 _PATIENCE = 30.0
 
 
@@ -98,6 +101,7 @@ class Following:
     clock: Callable[[], float] = time.monotonic
     _asked: dict[str, tuple[float, bool | None]] = field(default_factory=dict)
     _lost: dict[tuple[str, str, int], float] = field(default_factory=dict)
+    _still: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def runs(self) -> list[Run]:
         """Return the runs as they are now.
@@ -131,6 +135,22 @@ class Following:
         since = self._lost.setdefault((run.id, task, began), self.clock())
         return state is not TaskState.LOST or self.clock() - since > RESTART
 
+    def doubt(self, run: Run) -> str:
+        """Say what one can do about jobs that do not begin; "" as long as there is no doubt.
+
+        Where Slurm cannot be asked, nobody knows whether they will. It is said at once of jobs that
+        were not submitted, and of others once nothing has happened for a while.
+        """
+        begun = sum(task.began for task in run.tasks)
+        works = run.of(TaskState.LISTING, TaskState.RUNNING)
+        since, before = self._still.get(run.id, (0.0, -1))
+        if works or not run.to_begin or begun != before or self.is_queued(run):
+            since = self.clock()
+            self._still[run.id] = since, begun
+        lies = run.scheduler == "slurm" and not run.job and not begun
+        still = self.clock() - since >= DOUBT
+        return _doubt_of(run, lies=lies) if lies or still else ""
+
     def is_queued(self, run: Run) -> bool | None:
         """Whether Slurm has the jobs of a run in its queue; None where it cannot say."""
         if run.scheduler != "slurm" or not run.job:
@@ -140,6 +160,23 @@ class Following:
             known = _in_queue(run.job)
             self._asked[run.id] = self.clock(), known
         return known
+
+
+def _doubt_of(run: Run, *, lies: bool) -> str:
+    """Say why it is not known whether the jobs of a run will begin, and what one can do."""
+    end = "press Ctrl-C and run the first command again, which fetches only what is missing."
+    if lies:
+        script = shlex.quote(str(run.root / run.state / FOLDER / run.id / SCRIPT))
+        return (
+            "  its jobs were not submitted from here, where there was no sbatch. They are waited "
+            f"for. If nobody has done it yet, submit {script} where there is one; or {end}"
+        )
+    look = f"squeue --jobs {run.job}" if run.scheduler == "slurm" and run.job else "squeue, qstat"
+    return (
+        f"  {run.to_begin:,} of its jobs have not begun, none works, and whether they are queued "
+        f"cannot be told from here. They are waited for. Look where they were submitted ({look}). "
+        f"If they are gone, {end}"
+    )
 
 
 def _in_queue(job: str) -> bool | None:

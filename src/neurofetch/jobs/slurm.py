@@ -23,6 +23,7 @@ from neurofetch.errors import DestinationError, SchedulerError, UnsafeNameError,
 from neurofetch.store.runs import (
     FOLDER,
     LISTING_TASK,
+    SCRIPT,
     VARIABLE,
     begin_run,
     folder_of_run,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Submission", "wrong_flags"]
 
-SCRIPT = "jobs.sh"
 JOBS = 8
 _MOST = 100_000
 _PATIENCE = 120.0

@@ -58,6 +58,7 @@ __all__ = [
 _log = logging.getLogger("neurofetch")
 
 FOLDER = "runs"
+SCRIPT = "jobs.sh"
 VERSION = 1
 VARIABLE = "NEUROFETCH_RUN"
 LISTING_TASK = "plan"
