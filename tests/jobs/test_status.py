@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -309,6 +310,56 @@ def test_an_older_run_that_is_queued_yet_is_waited_for(state, shell, tmp_path):
     written(state, BEGIN, PLANNED, DONE)
     process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+def test_a_run_of_a_newer_version_that_is_over_is_not_waited_for(state):
+    begin_run(state, "run", expected=1)
+    path = written(state, BEGIN | {"record": 99}, PLANNED, DONE)
+    old = time.time() - GIVEN_UP - 100
+    os.utime(path, (old, old))
+    following = Following(state.parent)
+    (run,) = following.runs()
+    assert run.tasks[0].state == "unknown"
+    assert following.is_over(run)
+
+
+WITHOUT = "-dac_override,-dac_read_search"
+LESS = f"setpriv --bounding-set {WITHOUT} --inh-caps {WITHOUT} " if os.geteuid() == 0 else ""
+"""What takes the rights away from root by which it reads and writes whatever it likes."""
+needs_rights = pytest.mark.skipif(LESS != "" and shutil.which("setpriv") is None, reason="is root")
+
+
+@needs_rights
+@pytest.mark.parametrize("late", [0, 600, 7200, 3 * 86400])
+def test_where_nothing_may_be_written_the_newest_record_tells_the_time(state, shell, late):
+    """The clock of the file server is ahead of this host, and one of two jobs is silent."""
+    begin_run(state, "run", expected=2)
+    for number, ago in enumerate((0, 400)):
+        path = written(state, BEGIN, PLANNED, HALF, name=f"{number}~1.jsonl")
+        when = time.time() + late - ago
+        os.utime(path, (when, when))
+    (state / "runs").chmod(0o555)
+    told = json.loads(shell(f"{LESS}neurofetch status data --json").out)
+    (state / "runs").chmod(0o755)
+    assert [task["state"] for task in told["runs"][0]["tasks"]] == ["running", "silent"]
+
+
+@needs_rights
+@pytest.mark.parametrize("folder", ["data", "data/.neurofetch", "data/.neurofetch/runs"])
+def test_what_may_not_be_read_is_told_and_is_not_no_run(folder, state, shell, tmp_path):
+    begin_run(state, "run", expected=1)
+    (tmp_path / folder).chmod(0)
+    done = shell(f"{LESS}neurofetch status data")
+    (tmp_path / folder).chmod(0o755)
+    assert done.code == 7
+    assert "cannot be read: Permission denied" in done.err
+
+
+def test_a_file_is_no_data_directory(shell, tmp_path):
+    (tmp_path / "file").write_text("x")
+    done = shell("neurofetch status file")
+    assert done.code == 7
+    assert "is no directory" in done.err
 
 
 def test_jobs_that_never_begin_are_told_with_what_one_can_do(state):

@@ -82,11 +82,14 @@ def status(arguments: argparse.Namespace, data_dir: object) -> int:
     from neurofetch.errors import DestinationError  # noqa: PLC0415 - not needed for --help
     from neurofetch.jobs.following import Following, awaited, exit_of_runs  # noqa: PLC0415
     from neurofetch.store.folder import given_path  # noqa: PLC0415
+    from neurofetch.store.runs import check_readable  # noqa: PLC0415
 
     root = given_path(data_dir)
     if not root.is_dir():
-        msg = f"the data directory {root} does not exist. Nothing was done. Check the path."
+        what = "is no directory" if root.exists() else "does not exist"
+        msg = f"the data directory {root} {what}. Nothing was done. Check the path."
         raise DestinationError(msg)
+    check_readable(root)
     following = Following(root, arguments.run)
     runs = following.runs()
     mine = {run.id for run in awaited(runs)}
