@@ -28,7 +28,8 @@ GIVEN_UP = 1800.0
 """Seconds after which a task that says nothing is waited for no longer."""
 DOUBT = 600.0
 """Seconds in which no job begins or works, after which it is said what one can do."""
-_PATIENCE = 30.0
+_PATIENCE, MUTE = 20.0, 300.0
+"""Seconds that Slurm has to answer, and those in which it is not asked again if it did not."""
 
 
 def chosen(root: Path, name: str | None) -> list[Run]:
@@ -101,6 +102,7 @@ class Following:
     clock: Callable[[], float] = time.monotonic
     _asked: dict[str, tuple[float, bool | None]] = field(default_factory=dict)
     _lost: dict[tuple[str, str, int], float] = field(default_factory=dict)
+    _mute: float = float("-inf")
     _still: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def runs(self) -> list[Run]:
@@ -156,9 +158,12 @@ class Following:
         if run.scheduler != "slurm" or not run.job:
             return None
         when, known = self._asked.get(run.id, (float("-inf"), None))
-        if self.clock() - when > ASKED_EACH:
+        if self.clock() - when > ASKED_EACH and self.clock() > self._mute:
+            before = self.clock()
             known = _in_queue(run.job)
             self._asked[run.id] = self.clock(), known
+            if self.clock() - before >= _PATIENCE:  # it hangs: do not wait for each run
+                self._mute = self.clock() + MUTE
         return known
 
 
@@ -181,11 +186,13 @@ def _doubt_of(run: Run, *, lies: bool) -> str:
 
 def _in_queue(job: str) -> bool | None:
     program = shutil.which("squeue")
-    if program is None or not job.isdigit():
+    number, _, cluster = job.partition(";")
+    if program is None or not number.isdigit():
         return None
+    where = [f"--clusters={cluster}"] if cluster else []
     try:
         done = subprocess.run(
-            [program, "--noheader", "--jobs", job],
+            [program, "--noheader", *where, "--jobs", number],
             capture_output=True,
             text=True,
             timeout=_PATIENCE,
@@ -196,4 +203,5 @@ def _in_queue(job: str) -> bool | None:
         return None
     if done.returncode:
         return False if "nvalid job id" in done.stderr else None
-    return bool(done.stdout.strip())
+    lines = done.stdout.splitlines()
+    return any(line.strip() and not line.startswith("CLUSTER:") for line in lines)

@@ -78,7 +78,8 @@ _VALUED = (
 _BARE = ("--dry-run", "--json", "--paths", "--quiet", "-q")
 """Flags of the call that are none of a job's: they are set anew, or are about the submission."""
 _OPEN = ("versionId",)
-_SUBMITTED = re.compile(r"^(?:Submitted batch job )?([0-9]+)(?:;\S*)?\s*$", re.MULTILINE)
+_SUBMITTED = re.compile(r"^(?:Submitted batch job )?([0-9]+(?:;[\w.-]+)?)\s*$", re.MULTILINE)
+"""A number, and where there are several clusters, the one that has the job."""
 
 
 def wrong_flags(arguments: argparse.Namespace) -> str:
@@ -387,12 +388,14 @@ class Submission:
         told : dict
             What `submit` returned.
         """
+        number, _, cluster = told["job"].partition(";")
+        where = f" --clusters={cluster}" if cluster else ""
         root, program = shlex.quote(told["root"]), self.module.replace("_", "-")
         return (
             f"submitted {self.jobs:,} jobs: {told['job']}\n"
             f"  how far they are:  {program} status --data-dir {root}\n"
             f"  wait for them:     {program} status --data-dir {root} --wait\n"
-            f"  cancel them:       scancel {told['job']}\n"
+            f"  cancel them:       scancel{where} {number}\n"
             f"  the script:        {shlex.quote(told['script'])}"
         )
 
