@@ -496,7 +496,7 @@ def run(
     except (KeyboardInterrupt, _TerminatedError) as error:
         terminated = isinstance(error, _TerminatedError)
         code = ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED
-        talk.of_error("interrupted", error, INTERRUPTED, code)
+        talk.of_error("interrupted", error, talk.stopped, code)
         return code
     except BrokenPipeError:
         _drop_what_cannot_be_written()
@@ -586,6 +586,7 @@ def _handled(parser: argparse.ArgumentParser, argv: Sequence[str] | None, talk: 
         arguments.words = tuple(sys.argv[1:] if argv is None else argv)
         talk.in_json = _talks_json(arguments)
         talk.with_document = getattr(arguments, "json", False)
+        talk.stopped = getattr(arguments, "stopped", INTERRUPTED)
         _mute_notes(arguments)
         code = int(arguments.handler(arguments))
     try:
@@ -632,6 +633,8 @@ class _Talk:
         self.in_json = False
         self.with_document = False
         """Whether stdout is for one document, also where there is no result."""
+        self.stopped = INTERRUPTED
+        """What is said when the command is interrupted."""
         self._program = program
 
     def __call__(self, kind: str, message: str, **more: object) -> None:

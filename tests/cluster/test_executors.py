@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -256,13 +257,29 @@ def test_the_connections_of_all_tasks_together_are_those_of_one_run(s3, tmp_path
     assert math.isclose(sum(task.line.limit_rate for task in most), 80e6, rel_tol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [65, 1000])
+def test_more_workers_than_connections_have_no_more_than_these(workers, tmp_path, monkeypatch):
+    files = {f"ds/sub-{n // 100:02}/{n:04}.json": b"%d" % n for n in range(1100)}
+    with S3Server({"bucket": files}) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        slow = _Late(0.01)
+        neurofetch.get(URL, tmp_path, executor=slow, workers=workers, progress="none")
+    assert len(slow.tasks) > 64
+    for some in slow.together:
+        assert sum(task.options.connections for task in some) <= 384
+        assert sum(task.options.whole_connections for task in some) <= 64
+        assert sum(task.options.bulk_connections for task in some) <= 64
+
+
 class _Late(Carrying):
     """Runs tasks a moment after they were submitted, so that many are under way at once."""
 
-    def __init__(self):
+    def __init__(self, seconds=0.05):
         super().__init__()
         self.together = []
         self._now = []
+        self._seconds = seconds
         self._pool = ThreadPoolExecutor(1)
 
     def submit(self, fn, /, *args, **kwargs):
@@ -272,7 +289,7 @@ class _Late(Carrying):
         self.together.append(list(self._now))
 
         def run():
-            time.sleep(0.05)
+            time.sleep(self._seconds)
             try:
                 return fn(*args, **kwargs)
             finally:
@@ -641,6 +658,81 @@ def test_workers_alone_and_shards_beside_an_executor_are_refused(s3, tmp_path):
         neurofetch.get(URL, tmp_path, workers=2, progress="none")
     with ThreadPoolExecutor(1) as executor, pytest.raises(UsageError, match="shard="):
         neurofetch.get(URL, tmp_path, executor=executor, shard=(0, 2), progress="none")
+
+
+class _Alike:
+    """A future that cannot be told from the others, or not be a key at all."""
+
+    def __init__(self, future):
+        self._future = future
+        self.looks = 0
+
+    def __eq__(self, other):
+        return True
+
+    __hash__ = None
+
+    def done(self):
+        return self._future.done()
+
+    def result(self):
+        return self._future.result()
+
+
+class _Equal(_Alike):
+    def __hash__(self):
+        return 1
+
+
+class _Unsure(_Alike):
+    def done(self):
+        self.looks += 1
+        if self.looks == 2:
+            raise OSError("the scheduler does not answer")
+        return super().done()
+
+
+@pytest.mark.parametrize("kind", [_Alike, _Equal, _Unsure])
+def test_futures_of_any_kind_are_kept_apart(kind, s3, tmp_path):
+    class Odd:
+        max_workers = 2
+        pool = ThreadPoolExecutor(2)
+
+        def submit(self, fn, /, *args):
+            return kind(self.pool.submit(fn, *args))
+
+    report = neurofetch.get(URL, tmp_path, executor=Odd(), progress="none")
+    assert report.ok
+    assert len(report.of(Status.FETCHED)) == len(objects())
+
+
+def _resolved(value):
+    future = Future()
+    future.set_result(value)
+    return future
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (lambda *_: None, "returned None, which is no future"),
+        (lambda fn, *args: fn(*args), "returned TaskDone"),
+        (lambda *_: SimpleNamespace(result=bool), "which is no future"),
+        (lambda *_: SimpleNamespace(done=True, result=None), "which is no future"),
+        (lambda *_: _resolved(None), "returned None in place of"),
+        (lambda *_: _resolved({"error": None}), "in place of what became of a task"),
+        (lambda fn, *_: fn(), "the executor takes no tasks: run_task.. missing 1"),
+    ],
+    ids=["None", "value", "no done", "attributes", "result None", "result dict", "TypeError"],
+)
+def test_an_executor_that_returns_something_else_is_told(returned, told, s3, tmp_path):
+    class Odd:
+        def submit(self, fn, /, *args):
+            return returned(fn, *args)
+
+    with pytest.raises(UsageError, match=told) as caught:
+        neurofetch.get(URL, tmp_path, executor=Odd(), progress="none")
+    assert "ThreadPoolExecutor" in str(caught.value)
 
 
 def test_an_executor_that_was_shut_down_is_told(s3, tmp_path):

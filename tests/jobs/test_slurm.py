@@ -15,9 +15,12 @@ import pytest
 
 from neurofetch.engine import runs_in
 from neurofetch.errors import UsageError
+from neurofetch.jobs import following as following_module
 from neurofetch.jobs import slurm as slurm_module
+from neurofetch.jobs.following import Following
 from neurofetch.jobs.slurm import Submission, _for_sbatch, _without_own
 from neurofetch.model import Plan
+from neurofetch.store.runs import Run
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import Generated, S3Object, S3Server
 from testbed.slurm import Slurm, _indices, _parsed, _seconds
@@ -317,7 +320,6 @@ def test_what_was_refused_is_not_waited_for(cluster):
     "said",
     [
         "{}",
-        "{};cluster",
         "Submitted batch job {}",
         "welcome\n--> checks: OK\n{}",
         "{}\nbye 7 times",
@@ -327,6 +329,43 @@ def test_the_number_of_the_job_is_found_in_what_a_site_prints(cluster, said):
     script = cluster.slurm.bin / "sbatch"
     script.write_text(f"#!/bin/sh\nprintf '{said.format(4711)}\n'\n")
     assert submitted(cluster, "--slurm '' --jobs 2")["job"] == "4711"
+
+
+@pytest.mark.parametrize("said", ["4711;alpha", "hello\n4711;a-1.b_2", "4711;alpha\nbye"])
+@pytest.mark.parametrize("queue", ["CLUSTER: x\n4711_1 short\n", "CLUSTER: x\n", ""])
+def test_another_cluster_is_asked_for_the_jobs_that_it_has(cluster, said, queue):
+    """Here nobody knows them: to ask without its name ends the waiting at once."""
+    name = re.search(";(.*)", said)[1]
+    script = cluster.slurm.bin / "sbatch"
+    script.write_text(f"#!/bin/sh\nprintf '{said}\n'\n")
+    squeue = cluster.slurm.bin / "squeue"
+    squeue.write_text(
+        f"#!/bin/sh\ncase \"$*\" in *--clusters={name}*' --jobs 4711') printf '{queue}'; exit 0;;"
+        "esac\necho 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1\n"
+    )
+    done = cluster.shell(f"{GET} --slurm '-M {name}' --jobs 2")
+    assert done.out.strip() == f"4711;{name}"
+    assert f"scancel --clusters={name} 4711\n" in done.err
+    following = Following(cluster.data)
+    (run,) = following.runs()
+    here = os.environ["PATH"]
+    try:
+        os.environ["PATH"] = cluster.shell.env["PATH"]
+        assert following.is_queued(run) is ("4711_1" in queue)
+    finally:
+        os.environ["PATH"] = here
+
+
+def test_a_squeue_that_hangs_is_not_waited_for_at_each_run(tmp_path, monkeypatch):
+    log, squeue = tmp_path / "log", tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\necho asked >> {log}\nexec sleep 60\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(following_module, "_PATIENCE", 0.3)
+    following = Following(tmp_path)
+    runs = [Run(f"r{n}", tmp_path, ".n", scheduler="slurm", job=f"{n}") for n in range(1, 9)]
+    assert {following.is_queued(run) for run in runs} == {None}
+    assert log.read_text().count("asked") == 1
 
 
 def test_without_sbatch_the_script_is_there_to_be_taken_elsewhere(cluster):
@@ -400,6 +439,17 @@ def test_the_rate_is_divided_among_the_jobs_that_run_at_once(tmp_path):
     arguments = SimpleNamespace(words=("get", "x"), jobs="8%2", slurm="", limit_rate=10e6)
     submission = Submission.asked_for(arguments, "neurofetch")
     assert "--limit-rate=5000000" in submission.script(Plan(tmp_path, ()), ".neurofetch")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "array"), [("64", "0-63"), ("65", "0-64%64"), ("1000%200", "0-999%64"), ("99%9", "%9")]
+)
+def test_no_more_jobs_run_at_once_than_have_a_connection_each(jobs, array, tmp_path):
+    arguments = SimpleNamespace(words=("get", "x"), jobs=jobs, slurm="", limit_rate=64e6)
+    script = Submission.asked_for(arguments, "neurofetch").script(Plan(tmp_path, ()), ".n")
+    (line,) = [one for one in script.splitlines() if one.startswith("#SBATCH --array=")]
+    assert line.endswith(array)
+    assert f"--limit-rate={64_000_000 // min(64, int(jobs.split('%')[-1]))} " in script
 
 
 def test_what_a_job_has_of_its_own_comes_before_words_that_end_the_flags(tmp_path):

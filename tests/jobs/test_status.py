@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from neurofetch.display.status import exit_of_run, runs_json, runs_text, status_line
-from neurofetch.jobs.following import GIVEN_UP, RESTART, Following
+from neurofetch.jobs._cli import status
+from neurofetch.jobs.following import DOUBT, GIVEN_UP, RESTART, Following
 from neurofetch.store.runs import begin_run, read_runs, runs_in
 from tests.display.schema import validate
 from tests.faces import Shell
@@ -306,6 +310,118 @@ def test_an_older_run_that_is_queued_yet_is_waited_for(state, shell, tmp_path):
     written(state, BEGIN, PLANNED, DONE)
     process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+def test_a_run_of_a_newer_version_that_is_over_is_not_waited_for(state):
+    begin_run(state, "run", expected=1)
+    path = written(state, BEGIN | {"record": 99}, PLANNED, DONE)
+    old = time.time() - GIVEN_UP - 100
+    os.utime(path, (old, old))
+    following = Following(state.parent)
+    (run,) = following.runs()
+    assert run.tasks[0].state == "unknown"
+    assert following.is_over(run)
+
+
+WITHOUT = "-dac_override,-dac_read_search"
+LESS = f"setpriv --bounding-set {WITHOUT} --inh-caps {WITHOUT} " if os.geteuid() == 0 else ""
+"""What takes the rights away from root by which it reads and writes whatever it likes."""
+needs_rights = pytest.mark.skipif(LESS != "" and shutil.which("setpriv") is None, reason="is root")
+
+
+@needs_rights
+@pytest.mark.parametrize("late", [0, 600, 7200, 3 * 86400])
+def test_where_nothing_may_be_written_the_newest_record_tells_the_time(state, shell, late):
+    """The clock of the file server is ahead of this host, and one of two jobs is silent."""
+    begin_run(state, "run", expected=2)
+    for number, ago in enumerate((0, 400)):
+        path = written(state, BEGIN, PLANNED, HALF, name=f"{number}~1.jsonl")
+        when = time.time() + late - ago
+        os.utime(path, (when, when))
+    (state / "runs").chmod(0o555)
+    told = json.loads(shell(f"{LESS}neurofetch status data --json").out)
+    (state / "runs").chmod(0o755)
+    assert [task["state"] for task in told["runs"][0]["tasks"]] == ["running", "silent"]
+
+
+@needs_rights
+@pytest.mark.parametrize("folder", ["data", "data/.neurofetch", "data/.neurofetch/runs"])
+def test_what_may_not_be_read_is_told_and_is_not_no_run(folder, state, shell, tmp_path):
+    begin_run(state, "run", expected=1)
+    (tmp_path / folder).chmod(0)
+    done = shell(f"{LESS}neurofetch status data")
+    (tmp_path / folder).chmod(0o755)
+    assert done.code == 7
+    assert "cannot be read: Permission denied" in done.err
+
+
+def test_a_file_is_no_data_directory(shell, tmp_path):
+    (tmp_path / "file").write_text("x")
+    done = shell("neurofetch status file")
+    assert done.code == 7
+    assert "is no directory" in done.err
+
+
+def test_jobs_that_never_begin_are_told_with_what_one_can_do(state):
+    begin_run(state, "run", expected=8, scheduler="slurm", job="812")
+    now = [100.0]
+    following = Following(state.parent, clock=lambda: now[0])
+    (run,) = following.runs()
+    assert following.doubt(run) == ""
+    now[0] += DOUBT + 1
+    told = following.doubt(run)
+    assert "8 of its jobs have not begun" in told
+    assert "squeue --jobs 812" in told
+    assert "run the first command again" in told
+    written(state, BEGIN, PLANNED, HALF)  # one begins
+    (run,) = following.runs()
+    assert following.doubt(run) == ""
+    now[0] += DOUBT + 1
+    assert following.doubt(run) == ""  # it works
+    written(state, BEGIN, PLANNED, DONE)
+    (run,) = following.runs()
+    assert following.doubt(run) == ""
+    now[0] += DOUBT + 1
+    assert "7 of its jobs" in following.doubt(run)
+
+
+@pytest.mark.parametrize("flag", ["--wait", "--watch", "--wait --json"])
+def test_to_wait_for_jobs_that_nobody_submitted_says_so(state, shell, flag):
+    begin_run(state, "run", expected=8, scheduler="slurm")
+    process = shell.start(f"neurofetch status data {flag}")
+    until = time.monotonic() + 20
+    said = ""
+    while "first command again" not in said and time.monotonic() < until:
+        said += process.stderr.readline()
+    assert "not submitted" in said
+    assert "/runs/run/jobs.sh" in said
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "The jobs go on as they are." in err
+    assert "Finished files" not in err
+
+
+def test_what_stays_the_same_is_said_now_and_then(state, monkeypatch, capsys):
+    begin_run(state, "run", expected=8, scheduler="slurm", job="812")
+    now = [0.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+        if now[0] > 3700:
+            raise KeyboardInterrupt
+
+    class Hour(Following):
+        def __init__(self, root, name):
+            super().__init__(root, name, sleep, lambda: now[0])
+
+    monkeypatch.setattr("neurofetch.jobs.following.Following", Hour)
+    given = {"run": None, "wait": True, "watch": False, "json": False, "quiet": False}
+    with pytest.raises(KeyboardInterrupt):
+        status(SimpleNamespace(**given), state.parent)
+    lines = capsys.readouterr().err.splitlines()
+    assert 6 <= sum("8 not begun" in line for line in lines) <= 8
+    assert 5 <= sum("squeue --jobs 812" in line for line in lines) <= 7
 
 
 def test_where_nothing_had_to_be_fetched_all_is_here(state, shell):

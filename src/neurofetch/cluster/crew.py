@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from neurofetch._shown import shown
 from neurofetch.cluster.spread import spread
-from neurofetch.cluster.tasks import run_task
+from neurofetch.cluster.tasks import TaskDone, run_task
 from neurofetch.errors import UsageError, WrongTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from neurofetch.cluster.desk import Desk
-    from neurofetch.cluster.tasks import Task, TaskDone
+    from neurofetch.cluster.tasks import Task
     from neurofetch.events import Event
     from neurofetch.fetcher import Fetcher, RunSettings
     from neurofetch.model import Plan, Report
@@ -31,6 +31,7 @@ __all__ = ["ExecutorCrew", "Loss", "Pending", "Submits", "checked_crew", "checke
 _UNTOLD = 8
 """Tasks at once where an executor does not tell how many it runs."""
 _AGAIN = "Run the same call again: what came is kept."
+_LIKE = "Give an executor such as concurrent.futures.ThreadPoolExecutor(4)."
 
 
 class Pending(Protocol):
@@ -111,21 +112,37 @@ class ExecutorCrew:
             If the executor takes no tasks.
         """
         try:
-            return self._executor.submit(run_task, task)
+            pending = self._executor.submit(run_task, task)
         except BrokenExecutor:
             raise
         except RuntimeError as error:  # "cannot schedule new futures after shutdown"
-            msg = f"the executor takes no tasks: {error}. Give one that is open."
+            msg = f"the executor takes no tasks: {_said(error)}. Give one that is open."
             raise UsageError(msg) from error
+        except TypeError as error:  # it takes other arguments, or cannot pack these
+            msg = f"the executor takes no tasks: {_said(error)}. {_LIKE}"
+            raise UsageError(msg) from error
+        if not all(callable(getattr(pending, name, None)) for name in ("done", "result")):
+            msg = f"the executor's submit returned {_short(pending)}, which is no future: it has no"
+            raise UsageError(f"{msg} done() and result(). The run was stopped. {_LIKE}")
+        return pending
 
     def result(self, pending: Pending) -> TaskDone:
-        """Return what became of a task; raise what `lost` explains."""
-        done: TaskDone = pending.result()
+        """Return what became of a task; raise what `lost` explains.
+
+        Raises
+        ------
+        UsageError
+            If the executor returns something else.
+        """
+        done = pending.result()
+        if not isinstance(done, TaskDone):
+            msg = f"the executor returned {_short(done)} in place of what became of a task."
+            raise UsageError(f"{msg} The run was stopped; what came is kept. {_LIKE}")
         return done
 
     def lost(self, error: BaseException) -> Loss:
         """Return why a task did not return."""
-        said = shown(str(error)) or type(error).__name__
+        said = _said(error)
         if isinstance(error, BrokenExecutor):
             why = (
                 "a process of the pool ended at once (it was killed, it ran out of memory, or the "
@@ -143,6 +160,14 @@ class ExecutorCrew:
         if cancel is not None:
             with suppress(Exception):  # whatever it is, the run ends
                 cancel()
+
+
+def _said(error: BaseException) -> str:
+    return shown(str(error)).rstrip(".") or type(error).__name__
+
+
+def _short(value: object) -> str:
+    return shown(repr(value))[:80]
 
 
 def checked_workers(workers: object) -> int | None:
@@ -184,7 +209,7 @@ def checked_crew(executor: object = None, workers: object = None) -> ExecutorCre
         raise UsageError(f"{msg} Nothing was done. Give one, or leave workers= out.")
     if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
         msg = (
-            f"executor={shown(repr(executor))[:80]} has no submit(function, argument). Nothing was "
+            f"executor={_short(executor)} has no submit(function, argument). Nothing was "
             "done. Give an executor such as concurrent.futures.ThreadPoolExecutor(4), or "
             "dask.distributed.Client(...).get_executor(pure=False)."
         )

@@ -14,7 +14,7 @@ from neurofetch._shown import shown
 from neurofetch.cluster.clients import Line, close_clients
 from neurofetch.cluster.desk import Desk
 from neurofetch.cluster.tasks import Job, Task, TaskDone, stamps
-from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError
+from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError, UsageError
 from neurofetch.events import FileDone, Finished, Progress
 from neurofetch.model import Action, Outcome, Report, Status
 from neurofetch.planning.parts import parts_of
@@ -114,8 +114,7 @@ def spread(
     """
     began = time.monotonic()
     check_space(plan)
-    most = fetcher.client.at_once
-    width = _width(crew, most)
+    width = _width(crew, fetcher, settings)
     few = partial(at_once, fetcher.source)
     parts = parts_of(plan, width, few=few, kept=settings.verify)
     width = min(width, len(parts))
@@ -189,7 +188,10 @@ class _Spread:
             _Waiting(self._task(number, job, part, before), part.few)
             for number, part in enumerate(parts)
         )
-        self._flying: dict[Any, _Waiting] = {}
+        self._flying: dict[int, _Waiting] = {}
+        """Tasks under way, by their numbers: not every future can be a key."""
+        self._pending: dict[int, Any] = {}
+        """What `submit` returned for each."""
 
     @property
     def _replaces_all(self) -> bool:
@@ -276,7 +278,7 @@ class _Spread:
 
     def _submit(self) -> None:
         """Submit what may run beside what runs: what is free of the line is divided among it."""
-        width = _width(self._crew, self._fetcher.client.at_once)
+        width = _width(self._crew, self._fetcher, self._settings)
         self._width = min(width, self._parts)
         room = self._width - len(self._flying)
         later: list[_Waiting] = []
@@ -286,7 +288,8 @@ class _Spread:
                 later.append(waiting)
                 continue
             free = 1.0 - sum(one.part for one in self._flying.values())
-            waiting = self._with_part(waiting, free / min(room, len(self._queue) + 1))
+            fair = free / min(room, len(self._queue) + 1)
+            waiting = self._with_part(waiting, max(fair, 1 / self._width))
             try:
                 pending = self._crew.submit(waiting.task)
             except (NeurofetchError, KeyboardInterrupt):
@@ -294,7 +297,8 @@ class _Spread:
             except Exception as error:  # noqa: BLE001 - of any executor's library
                 self._lost(waiting, error)
                 continue
-            self._flying[pending] = waiting
+            number = waiting.task.number
+            self._flying[number], self._pending[number] = waiting, pending
             room -= 1
         self._queue.extendleft(reversed(later))
 
@@ -314,11 +318,11 @@ class _Spread:
 
     def _collect(self) -> None:
         """Wait a moment, and take what is done."""
-        for pending in _done_of(self._flying):
-            waiting = self._flying.pop(pending)
+        for number in _done_of(self._pending):
+            waiting, pending = self._flying.pop(number), self._pending.pop(number)
             try:
                 done = self._crew.result(pending)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, UsageError):
                 raise
             except BaseException as error:  # noqa: BLE001 - of any executor's library
                 self._lost(waiting, error)
@@ -410,10 +414,10 @@ class _Spread:
         """Have the tasks end, here and elsewhere, and wait a while for those under way."""
         self._desk.stop()
         self._ask_to_stop()
-        for pending in self._flying:
+        for pending in self._pending.values():
             self._crew.cancel(pending)
         until = time.monotonic() + _GRACE
-        while not all(pending.done() for pending in self._flying) and time.monotonic() < until:
+        while not all(map(_is_done, self._pending.values())) and time.monotonic() < until:
             time.sleep(_BEAT)
 
     def _ask_to_stop(self) -> None:
@@ -451,18 +455,28 @@ def _told_by(task: Record) -> Progress:
     )
 
 
-def _width(crew: Crew, most: int | None) -> int:
-    """Return how many tasks run at once, at most."""
-    return max(1, crew.at_once if most is None else min(crew.at_once, most))
+def _width(crew: Crew, fetcher: Fetcher, settings: RunSettings) -> int:
+    """Return how many tasks run at once, at most: each has a connection of the run's at least."""
+    most = fetcher.client.at_once
+    some = settings.options.least_connections
+    return max(1, min(crew.at_once, some if most is None else min(some, most)))
 
 
-def _done_of(flying: dict[Any, _Waiting]) -> list[Any]:
-    """Wait a moment, and return what is done."""
-    if flying and all(isinstance(pending, Future) for pending in flying):
+def _done_of(pending: dict[int, Any]) -> list[int]:
+    """Wait a moment, and return the numbers of what is done."""
+    flying = pending.values()
+    if flying and all(isinstance(one, Future) for one in flying):
         wait(flying, timeout=_BEAT, return_when="FIRST_COMPLETED")
-    elif flying and not any(pending.done() for pending in flying):
+    elif flying and not any(map(_is_done, flying)):
         time.sleep(_BEAT)
-    return [pending for pending in flying if pending.done()]
+    return [number for number, one in pending.items() if _is_done(one)]
+
+
+def _is_done(pending: Any) -> bool:
+    try:
+        return bool(pending.done())
+    except Exception:  # noqa: BLE001 - of any executor's library; its result tells what is wrong
+        return True
 
 
 class _Meter:

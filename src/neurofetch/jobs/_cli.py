@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_slurm", "add_status", "status", "submitted", "wrong_jobs"]
 
-_LOOKS, _LINES = 2.0, 30.0
-"""Seconds between two looks, and between two lines in a log."""
+_LOOKS, _LINES, _SAME = 2.0, 30.0, 600.0
+"""Seconds between two looks, between two lines in a log, and between two that say the same."""
 _CLEAR = "\033[H\033[J"
 
 
@@ -60,7 +60,10 @@ def add_status(commands: Commands, program: str, default: str = "") -> None:
     )
     how.add_argument("--wait", action="store_true", help="wait until all jobs have ended")
     console.add_output(parser)
-    parser.set_defaults(handler=lambda arguments: status(arguments, arguments.data_dir))
+    parser.set_defaults(
+        handler=lambda arguments: status(arguments, arguments.data_dir),
+        stopped="stopped looking. The jobs go on as they are.",
+    )
 
 
 def status(arguments: argparse.Namespace, data_dir: object) -> int:
@@ -79,11 +82,14 @@ def status(arguments: argparse.Namespace, data_dir: object) -> int:
     from neurofetch.errors import DestinationError  # noqa: PLC0415 - not needed for --help
     from neurofetch.jobs.following import Following, awaited, exit_of_runs  # noqa: PLC0415
     from neurofetch.store.folder import given_path  # noqa: PLC0415
+    from neurofetch.store.runs import check_readable  # noqa: PLC0415
 
     root = given_path(data_dir)
     if not root.is_dir():
-        msg = f"the data directory {root} does not exist. Nothing was done. Check the path."
+        what = "is no directory" if root.exists() else "does not exist"
+        msg = f"the data directory {root} {what}. Nothing was done. Check the path."
         raise DestinationError(msg)
+    check_readable(root)
     following = Following(root, arguments.run)
     runs = following.runs()
     mine = {run.id for run in awaited(runs)}
@@ -126,23 +132,24 @@ def _followed(following: Following, mine: set[str], arguments: argparse.Namespac
     from neurofetch.display.status import runs_text, status_line  # noqa: PLC0415 - see above
 
     screen = arguments.watch and not arguments.json and sys.stdout and sys.stdout.isatty()
-    told, said = float("-inf"), ""
+    said: dict[str, tuple[float, str]] = {}
     while True:
         runs = following.runs()
         waiting = [run for run in runs if run.id in mine and not following.is_over(run)]
         if not waiting:
             return runs
+        doubts = {run.id: following.doubt(run) for run in waiting}
         if screen:
             text = runs_text(runs, _width(), all_of_them=arguments.run is not None)
             console.output(_CLEAR, end="")
-            console.show_text(text)
-        elif following.clock() - told >= _LINES:
-            told = following.clock()
-            for run in waiting:
-                line = f"{time.strftime('%H:%M:%S')} {run.id}: {status_line(run)}"
-                if line[9:] != said:
-                    console.remark(line, arguments)
-                    said = line[9:]
+            console.show_text("\n".join(filter(None, (text, *doubts.values()))))
+            waiting = []
+        for run in waiting:
+            told, now = f"{status_line(run)}\n{doubts[run.id]}".rstrip(), following.clock()
+            when, before = said.get(run.id, (float("-inf"), ""))
+            if now - when >= (_SAME if told == before else _LINES):
+                said[run.id] = now, told
+                console.remark(f"{time.strftime('%H:%M:%S')} {run.id}: {told}", arguments)
         following.sleep(_LOOKS)
 
 

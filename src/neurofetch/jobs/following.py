@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UsageError
-from neurofetch.store.runs import TaskState, runs_in
+from neurofetch.store.runs import FOLDER, SCRIPT, TaskState, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,10 @@ RESTART = 120.0
 """Seconds in which a task that was lost may begin anew, where Slurm cannot be asked."""
 GIVEN_UP = 1800.0
 """Seconds after which a task that says nothing is waited for no longer."""
-_PATIENCE = 30.0
+DOUBT = 600.0
+"""Seconds in which no job begins or works, after which it is said what one can do."""
+_PATIENCE, MUTE = 20.0, 300.0
+"""Seconds that Slurm has to answer, and those in which it is not asked again if it did not."""
 
 
 def chosen(root: Path, name: str | None) -> list[Run]:
@@ -98,6 +102,8 @@ class Following:
     clock: Callable[[], float] = time.monotonic
     _asked: dict[str, tuple[float, bool | None]] = field(default_factory=dict)
     _lost: dict[tuple[str, str, int], float] = field(default_factory=dict)
+    _mute: float = float("-inf")
+    _still: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     def runs(self) -> list[Run]:
         """Return the runs as they are now.
@@ -131,24 +137,62 @@ class Following:
         since = self._lost.setdefault((run.id, task, began), self.clock())
         return state is not TaskState.LOST or self.clock() - since > RESTART
 
+    def doubt(self, run: Run) -> str:
+        """Say what one can do about jobs that do not begin; "" as long as there is no doubt.
+
+        Where Slurm cannot be asked, nobody knows whether they will. It is said at once of jobs that
+        were not submitted, and of others once nothing has happened for a while.
+        """
+        begun = sum(task.began for task in run.tasks)
+        works = run.of(TaskState.LISTING, TaskState.RUNNING)
+        since, before = self._still.get(run.id, (0.0, -1))
+        if works or not run.to_begin or begun != before or self.is_queued(run):
+            since = self.clock()
+            self._still[run.id] = since, begun
+        lies = run.scheduler == "slurm" and not run.job and not begun
+        still = self.clock() - since >= DOUBT
+        return _doubt_of(run, lies=lies) if lies or still else ""
+
     def is_queued(self, run: Run) -> bool | None:
         """Whether Slurm has the jobs of a run in its queue; None where it cannot say."""
         if run.scheduler != "slurm" or not run.job:
             return None
         when, known = self._asked.get(run.id, (float("-inf"), None))
-        if self.clock() - when > ASKED_EACH:
+        if self.clock() - when > ASKED_EACH and self.clock() > self._mute:
+            before = self.clock()
             known = _in_queue(run.job)
             self._asked[run.id] = self.clock(), known
+            if self.clock() - before >= _PATIENCE:  # it hangs: do not wait for each run
+                self._mute = self.clock() + MUTE
         return known
+
+
+def _doubt_of(run: Run, *, lies: bool) -> str:
+    """Say why it is not known whether the jobs of a run will begin, and what one can do."""
+    end = "press Ctrl-C and run the first command again, which fetches only what is missing."
+    if lies:
+        script = shlex.quote(str(run.root / run.state / FOLDER / run.id / SCRIPT))
+        return (
+            "  its jobs were not submitted from here, where there was no sbatch. They are waited "
+            f"for. If nobody has done it yet, submit {script} where there is one; or {end}"
+        )
+    look = f"squeue --jobs {run.job}" if run.scheduler == "slurm" and run.job else "squeue, qstat"
+    return (
+        f"  {run.to_begin:,} of its jobs have not begun, none works, and whether they are queued "
+        f"cannot be told from here. They are waited for. Look where they were submitted ({look}). "
+        f"If they are gone, {end}"
+    )
 
 
 def _in_queue(job: str) -> bool | None:
     program = shutil.which("squeue")
-    if program is None or not job.isdigit():
+    number, _, cluster = job.partition(";")
+    if program is None or not number.isdigit():
         return None
+    where = [f"--clusters={cluster}"] if cluster else []
     try:
         done = subprocess.run(
-            [program, "--noheader", "--jobs", job],
+            [program, "--noheader", *where, "--jobs", number],
             capture_output=True,
             text=True,
             timeout=_PATIENCE,
@@ -159,4 +203,5 @@ def _in_queue(job: str) -> bool | None:
         return None
     if done.returncode:
         return False if "nvalid job id" in done.stderr else None
-    return bool(done.stdout.strip())
+    lines = done.stdout.splitlines()
+    return any(line.strip() and not line.startswith("CLUSTER:") for line in lines)

@@ -23,6 +23,7 @@ from neurofetch.errors import DestinationError, SchedulerError, UnsafeNameError,
 from neurofetch.store.runs import (
     FOLDER,
     LISTING_TASK,
+    SCRIPT,
     VARIABLE,
     begin_run,
     folder_of_run,
@@ -30,6 +31,7 @@ from neurofetch.store.runs import (
     new_run_id,
     replace_file,
 )
+from neurofetch.transfer.options import Options
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Submission", "wrong_flags"]
 
-SCRIPT = "jobs.sh"
 JOBS = 8
 _MOST = 100_000
 _PATIENCE = 120.0
@@ -77,7 +78,8 @@ _VALUED = (
 _BARE = ("--dry-run", "--json", "--paths", "--quiet", "-q")
 """Flags of the call that are none of a job's: they are set anew, or are about the submission."""
 _OPEN = ("versionId",)
-_SUBMITTED = re.compile(r"^(?:Submitted batch job )?([0-9]+)(?:;\S*)?\s*$", re.MULTILINE)
+_SUBMITTED = re.compile(r"^(?:Submitted batch job )?([0-9]+(?:;[\w.-]+)?)\s*$", re.MULTILINE)
+"""A number, and where there are several clusters, the one that has the job."""
 
 
 def wrong_flags(arguments: argparse.Namespace) -> str:
@@ -221,6 +223,7 @@ class Submission:
         if not sys.executable:
             raise UsageError("this Python does not know where it is. Nothing was submitted.")
         jobs, at_once = _jobs(arguments.jobs)
+        at_once = min(at_once, Options().least_connections)  # each has a connection at least
         return cls(
             new_run_id(),
             jobs,
@@ -385,12 +388,14 @@ class Submission:
         told : dict
             What `submit` returned.
         """
+        number, _, cluster = told["job"].partition(";")
+        where = f" --clusters={cluster}" if cluster else ""
         root, program = shlex.quote(told["root"]), self.module.replace("_", "-")
         return (
             f"submitted {self.jobs:,} jobs: {told['job']}\n"
             f"  how far they are:  {program} status --data-dir {root}\n"
             f"  wait for them:     {program} status --data-dir {root} --wait\n"
-            f"  cancel them:       scancel {told['job']}\n"
+            f"  cancel them:       scancel{where} {number}\n"
             f"  the script:        {shlex.quote(told['script'])}"
         )
 

@@ -24,7 +24,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from neurofetch.errors import ConfigError, UnsafeNameError
+from neurofetch.errors import ConfigError, DestinationError, UnsafeNameError
 from neurofetch.model import STATE_FOLDERS
 from neurofetch.store.folder import Folder, given_path
 from neurofetch.store.listings import LISTINGS
@@ -42,6 +42,7 @@ __all__ = [
     "TaskState",
     "ask_to_stop",
     "begin_run",
+    "check_readable",
     "folder_of_run",
     "forget_run",
     "is_to_stop",
@@ -58,6 +59,7 @@ __all__ = [
 _log = logging.getLogger("neurofetch")
 
 FOLDER = "runs"
+SCRIPT = "jobs.sh"
 VERSION = 1
 VARIABLE = "NEUROFETCH_RUN"
 LISTING_TASK = "plan"
@@ -571,6 +573,31 @@ def runs_in(root: str | os.PathLike[str]) -> list[Run]:
     return sorted(found, key=lambda run: (run.when, run.id))
 
 
+def check_readable(root: Path) -> None:
+    """See that the runs of a data directory can be read, so that nobody takes them for none.
+
+    Parameters
+    ----------
+    root : Path
+
+    Raises
+    ------
+    DestinationError
+        If this user may not look into a folder.
+    """
+    try:
+        os.listdir(root)
+        for name in STATE_FOLDERS:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.listdir(root / name / FOLDER)
+    except PermissionError as error:
+        msg = (
+            f"{error.filename} cannot be read: {error.strerror}. Nothing was done. Ask its owner "
+            "for the right to read it."
+        )
+        raise DestinationError(msg) from error
+
+
 def _may_be(root: Path, name: str) -> bool:
     """Whether a folder is a state folder of ours."""
     return name in STATE_FOLDERS or (root / name / "receipts").is_dir()
@@ -604,7 +631,10 @@ def read_runs(state: Path, only: str | None = None) -> list[Run]:
 
 
 class _Clock:
-    """The clock of the file system; of this host where we may write nothing there."""
+    """The clock of the file system; of this host where we may write nothing there.
+
+    Then it is at least as late as the newest record: nothing is written in the future.
+    """
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
@@ -622,8 +652,16 @@ class _Clock:
                     os.close(fd)
                     self._folder.remove(probe)
             except OSError:
-                self._now = time.time()
+                self._now = max([time.time(), *_times(self._folder)])
         return self._now
+
+
+def _times(runs: Folder) -> Iterator[float]:
+    """Give the times of all records."""
+    for name in filter(_ID.fullmatch, runs.names()):
+        with contextlib.suppress(OSError, UnsafeNameError), runs.below((name,)) as folder:
+            found = map(folder.look, filter(_RECORD.fullmatch, folder.names()))
+            yield from (info.st_mtime for info in found if info is not None)
 
 
 def _read_run(runs: Folder, name: str, state: Path, clock: _Clock) -> list[Run]:
@@ -707,7 +745,7 @@ class _Record:
                 lines = _all_of(file, _WHOLE).split(b"\n")
                 for value in _values(line for line in lines if b'"failed"' in line[:40]):
                     record._take_failed(value)
-        if not record._ended():
+        if not record._ended() or record.state is TaskState.UNKNOWN:
             record.heard = max(0.0, clock.now() - info.st_mtime)
         return record
 

@@ -168,6 +168,11 @@ class Options:
     beat: float = 0.1
     width: int | None = None
 
+    @property
+    def least_connections(self) -> int:
+        """The number of tasks that can have a connection each, whatever files they have."""
+        return min(self.connections, self.whole_connections, self.bulk_connections)
+
     def share(self, part: float) -> Options:
         """Return what one of several tasks may have, so that all together have no more than this.
 
