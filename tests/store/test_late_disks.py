@@ -1,6 +1,7 @@
 """The data directory on a disk of a file server: what it cannot do, and what it says wrongly."""
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -12,13 +13,15 @@ from pathlib import Path
 import pytest
 
 import neurofetch
+from neurofetch.events import Waiting
 from neurofetch.model import Receipt, Status, VerificationLevel, same_time
+from neurofetch.store import owner as owner_module
 from neurofetch.store import partials as partials_module
+from neurofetch.store.atomic import replacing
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.folder import Folder
 from neurofetch.store.kinds import is_late
 from neurofetch.store.known import Receipts
-from neurofetch.store.owner import Owner
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
 from tests.engine_world import World, noise, until
@@ -136,7 +139,7 @@ def two_runs(mount, request, monkeypatch):
         journal.open()
         runs.append(Partials(state, journal.owner))
         runs[-1].make_folders()
-    monkeypatch.setattr(Owner, "_seen", staticmethod(lambda *_: None))
+    monkeypatch.setattr(owner_module, "_seen", lambda *_: None)
     yield runs
     for run, journal in zip(runs, journals, strict=True):
         run.close()
@@ -189,6 +192,114 @@ def test_a_claim_that_was_never_signed_does_not_last(two_runs, monkeypatch):
         assert not place.exists()
 
 
+@pytest.mark.parametrize("kinds", ["a link, then a file", "a file, then a link"])
+def test_claims_of_two_kinds_keep_the_same_file_from_others(mount, kinds):
+    """As where one host has the directory by NFS, and another by SMB."""
+    (links,) = mount("links")
+    (files,) = mount("files", without=["symlink", "link"])
+    order = [links, files] if kinds.startswith("a link") else [files, links]
+    with contextlib.ExitStack() as stack:
+        one, two = (stack.enter_context(claims_of(host / ".neurofetch")) for host in order)
+        assert one.claim(name_of("f")) == ""
+        assert two.claim(name_of("f")) == one.owner.token
+        assert {left.token for left in two.leftovers()} >= {one.owner.token}
+        one.release(name_of("f"))
+        assert two.claim(name_of("f")) == ""
+        assert not one.is_mine(name_of("f"))
+
+
+def test_a_claim_that_a_host_can_neither_see_nor_make_is_not_waited_for_for_ever(
+    mount, monkeypatch
+):
+    (links,) = mount("links")
+    (files,) = mount("files", without=["symlink", "link"], hides=True)
+    with (
+        claims_of(links / ".neurofetch") as one,
+        claims_of(files / ".neurofetch") as two,
+    ):
+        assert one.claim(name_of("f")) == ""
+        assert two.claim(name_of("f"))
+        monkeypatch.setattr(partials_module, "SILENT_SECONDS", -1.0)
+        looks = [two.claim(name_of("f")) for _ in range(6)]
+        assert "" in looks
+        assert two.is_mine(name_of("f"))
+
+
+@contextlib.contextmanager
+def claims_of(state):
+    """Give the claims of a run."""
+    journal = Journal(state)
+    journal.open()
+    run = Partials(state, journal.owner)
+    run.make_folders()
+    yield run
+    run.close()
+    journal.close()
+
+
+def test_a_claim_that_could_not_be_given_back_is_given_back_later(two_runs, monkeypatch):
+    """Its disk does not answer for a moment; others wait for as long as this run lives."""
+    one, two = two_runs
+    assert one.claim(name_of("f")) == ""
+
+    def away(*_, **__):
+        raise OSError(errno.EIO, "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", away)
+        one.release(name_of("f"))
+    assert two.claim(name_of("f")) == one.owner.token
+    assert one.claim(name_of("g")) == ""
+    assert two.claim(name_of("f")) == ""
+
+
+def test_a_claim_that_was_made_anew_while_remains_are_swept_stays(two_runs, monkeypatch):
+    one, two = two_runs
+    dead = "elsewhere_1_1-7-7-abcdef01"
+    short = name_of("f")
+    two._sign(two._claims(), short, dead)
+    (remains,) = [left for left in one.leftovers() if left.token == dead]
+    assert two.claim(short) == ""
+    monkeypatch.setattr(one, "leftovers", lambda: [remains])
+    one.sweep(set())
+    assert two.is_mine(short)
+    assert one.claim(short) == two.owner.token
+
+
+RUBBISH = {
+    "zeros": bytes(60),
+    "text": b"hello\n",
+    "lines": b"a\nb\n",
+    "a way out": b"../../../x",
+    "no text": b"\xff\xfe\0",
+    "much": b"x" * 5000,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("raw", RUBBISH.values(), ids=RUBBISH)
+def test_a_file_in_the_place_of_a_claim_that_is_none_stays_and_ends_no_run(world, raw):
+    place = world.root / ".neurofetch" / "claims" / name_of("large")
+    place.parent.mkdir(parents=True)
+    place.write_bytes(raw)
+    assert get(world.root).ok
+    assert content(world.root) == FILES
+    assert place.read_bytes() == raw
+
+
+@pytest.mark.parametrize("raw", RUBBISH.values(), ids=RUBBISH)
+def test_where_claims_are_files_rubbish_in_their_place_ends_no_run(mount, world, monkeypatch, raw):
+    """Zeros are what a power cut leaves of one; it is waited for as one that is not signed."""
+    monkeypatch.setattr(partials_module, "SILENT_SECONDS", 0.2)
+    (where,) = mount("a", without=["symlink", "link"])
+    place = where / "data" / ".neurofetch" / "claims" / name_of("large")
+    place.parent.mkdir(parents=True)
+    place.write_bytes(raw)
+    assert get(where / "data").ok
+    assert content(where / "data") == FILES
+    assert place.exists() == bool(raw.strip(b"\0"))
+
+
 # -- runs ----------------------------------------------------------------------------------------
 
 
@@ -216,6 +327,28 @@ def test_a_disk_that_rounds_times_later_leaves_files_known(mount, world, grain):
     report = get(where / "data")
     assert {outcome.verification for outcome in report} == {VerificationLevel.CHECKSUM}
     assert world.gets("*[0-9e]") == []
+
+
+@pytest.mark.parametrize("step", [100, 10**6, 10**9, 2 * 10**9])
+def test_a_time_that_is_rounded_during_a_run_is_not_taken_for_another_ones_file(world, step):
+    """What is here is old: it is replaced, and not told as what another process fetched."""
+    for key, body in FILES.items():
+        world.put(key, body)
+    get(world.root)
+    new = world.put("large", FILES["large"][::-1])
+    kept = (world.root / "large").stat().st_mtime_ns // step * step
+    waits = threading.Event()
+    with claims_of(world.root / ".neurofetch") as other:
+        assert other.claim(name_of("large")) == ""
+        thread = threading.Thread(
+            target=lambda: world.fetch(listen=lambda e: isinstance(e, Waiting) and waits.set())
+        )
+        thread.start()
+        assert waits.wait(20)
+        os.utime(world.root / "large", ns=(kept, kept))
+        other.release(name_of("large"))
+        thread.join()
+    assert (world.root / "large").read_bytes() == new
 
 
 @pytest.mark.parametrize("step", [100, 10**3, 10**6, 10**7, 10**9, 2 * 10**9])
@@ -250,6 +383,30 @@ def test_a_server_that_says_that_nothing_is_free_is_tried(mount, world, says):
     assert get(where / "data").ok
     assert content(where / "data") == FILES
     assert [name for name in os.listdir(where) if name != "data"] == []
+
+
+def test_who_is_killed_while_it_tries_whether_anything_is_free_leaves_nothing(mount, monkeypatch):
+    (where,) = mount("a", full="none")
+    there, flush = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (there.append(os.listdir(where)), flush(fd)))
+    assert DataDirectory(where / "data", new=True).free() is None
+    assert there
+    assert [name for names in there for name in names if not name.startswith(".nfs")] == []
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["replaced", "removed"])
+def test_a_file_that_another_host_removed_before_it_had_its_name_is_told(mount, tmp_path, there):
+    (where,) = mount("a")
+    server = tmp_path / "server"
+    with contextlib.ExitStack() as stack:
+        if not there:
+            stack.enter_context(pytest.raises(FileNotFoundError))
+        with replacing(where / "f", flush=False) as draft:
+            Path(draft).write_bytes(b"mine")
+            (server / Path(draft).name).unlink()
+            if there:
+                (server / "f").write_bytes(b"another host's")
+    assert (server / "f").exists() == there
 
 
 def test_a_quota_that_is_used_up_is_told(mount, world):

@@ -77,7 +77,8 @@ def rename(temporary: str, path: str, file: int) -> None:
         folder, name = os.path.split(path)
         fd = os.open(folder or ".", _OPEN)
         try:
-            if not (_was_replaced(file) or is_named(file, fd, name)):
+            replaced = _was_replaced(file) and is_taken(fd, name)
+            if not (replaced or is_named(file, fd, name)):
                 raise
         finally:
             os.close(fd)

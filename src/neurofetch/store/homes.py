@@ -17,6 +17,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnsafeNameError
+from neurofetch.store.atomic import write_all
 from neurofetch.store.folder import Folder
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class Homes:
             draft = f"{name}-{secrets.token_hex(4)}"
             try:
                 with open(notes.create(draft, os.O_WRONLY), "wb", buffering=0) as file:
-                    file.write(raw)
+                    write_all(file.fileno(), raw)
                     notes.rename(draft, notes, name, file=file.fileno())  # also one cut short
             except OSError:
                 notes.remove(draft)

@@ -52,6 +52,7 @@ __all__ = ["Held", "Leftover", "PartLog", "Partials", "Temporary", "name_of"]
 _NAME = re.compile(r"(?P<short>[0-9a-f]{24})\.(?P<token>[^.]+)(\.[0-9a-f]{16})?\.(tmp|part|log)")
 """Names of the files here. All else in these folders is somebody else's, and stays."""
 _CLAIM = re.compile(r"[0-9a-f]{24}(\.[^.]+)?")
+_SHORT = re.compile(r"[0-9a-f]{24}")
 _SEAL = "0" * 24
 """How the name of a seal begins: no file has that for its short name."""
 _TOKEN_LIMIT = 256
@@ -462,6 +463,10 @@ class Partials:
         """How many claims could not be made in any way."""
         self._unread: dict[str, float] = {}
         """Files whose claim could not be read, and since when (monotonic seconds)."""
+        self._broken: set[str] = set()
+        """Files whose claim could not be read for so long that it was removed."""
+        self._kept: set[str] = set()
+        """Claims of this run that could not be given back."""
         self._unclaimed: set[str] = set()
         """Files where something that is no claim stands in the place of one."""
 
@@ -589,23 +594,40 @@ class Partials:
         if not self._links_work:
             self._sweep_unsigned()
         return sum(
-            one.folder.remove(one.name)
+            self.remove(one)
             for one in self.leftovers()
             if one.life is not Life.LIVES and one.data not in keep
         )
+
+    def remove(self, one: Leftover) -> int:
+        """Remove what a run has left; return its bytes. A claim may be another run's by now."""
+        if not _SHORT.fullmatch(one.name):
+            return one.folder.remove(one.name)
+        if _said(one.folder, one.name) == one.token:
+            self._break(one.folder, one.name, one.token)
+        return 0
 
     def _sweep_unsigned(self) -> None:
         """Remove the claims of processes that were killed before they had signed them."""
         claims = self._claims()
         for name in claims.names() if claims is not None else ():
             info = claims.look(name) if claims is not None and _CLAIM.fullmatch(name) else None
-            unsigned = info is not None and self._is_unsigned(info)
-            if claims is not None and info is not None and unsigned and self.owner.is_old(info):
+            if claims is None or info is None or not self.owner.is_old(info):
+                continue
+            if self._is_unsigned(claims, name, info):
                 claims.remove(name)
 
-    def _is_unsigned(self, info: os.stat_result) -> bool:
-        """Whether it may be a claim that its process has not signed yet."""
-        return not self._links_work and stat.S_ISREG(info.st_mode) and not info.st_size
+    def _is_unsigned(self, folder: Folder, name: str, info: os.stat_result) -> bool:
+        """Whether it may be a claim that its process has not signed yet.
+
+        A power cut leaves nothing but zeros of one that was signed just before.
+        """
+        if self._links_work or not stat.S_ISREG(info.st_mode) or info.st_size > _TOKEN_LIMIT:
+            return False
+        try:
+            return not folder.read(name, _TOKEN_LIMIT).strip(b"\0")
+        except OSError:
+            return not info.st_size
 
     def leftovers(self) -> list[Leftover]:
         """Return all files and claims of runs, the living ones included."""
@@ -649,6 +671,7 @@ class Partials:
         folder = self._claims()
         if self._refusals >= _REFUSALS or folder is None:
             return ""
+        self._give_back_later(folder)
         for _ in range(8):
             try:
                 self._mark(folder, short)
@@ -664,6 +687,7 @@ class Partials:
                 break
             else:
                 self._unread.pop(short, None)
+                self._unclaimed.discard(short)
                 return ""
         else:
             if self._may_be_claim(folder, short):
@@ -676,16 +700,21 @@ class Partials:
 
         Another host may be told of it late. Where there are no links, a claim is a file, which is
         empty at first. One that stays empty was left by a process that was killed just then: it is
-        removed.
+        removed. Where that does not help, the name is taken by something that cannot be seen here,
+        such as a link of a host that has links: then this run works alone.
         """
         info = folder.look(short)
-        if info is not None and not self._is_unsigned(info) and not stat.S_ISLNK(info.st_mode):
+        link = info is not None and stat.S_ISLNK(info.st_mode)
+        if info is not None and not link and not self._is_unsigned(folder, short, info):
             return False
         now = time.monotonic()
         since = self._unread.setdefault(short, now)
         if now - since > SILENT_SECONDS:
-            self._break(folder, short, "")
             del self._unread[short]
+            if short in self._broken:
+                return False
+            self._broken.add(short)
+            self._break(folder, short, "")
         return True
 
     def _mark(self, folder: Folder, short: str) -> None:
@@ -730,7 +759,7 @@ class Partials:
                 with contextlib.suppress(FileExistsError):
                     self._sign(folder, short, now)
             folder.remove(aside)
-            if holder:
+            if is_token(holder):
                 folder.remove(_seal_of(holder))  # it makes no more claims
 
     def is_mine(self, short: str) -> bool:
@@ -746,9 +775,23 @@ class Partials:
     def release(self, short: str) -> None:
         """Remove this run's claim, if it is still this run's."""
         folder = self._claims()
-        if folder is not None and _said(folder, short) == self.owner.token:
-            with contextlib.suppress(OSError):
+        if folder is not None and not self._given_back(folder, short):
+            self._kept.add(short)  # others wait for it for as long as this run lives
+
+    def _give_back_later(self, folder: Folder) -> None:
+        """Give back the claims for which that could not be done."""
+        for short in tuple(self._kept):  # other threads are at it, too
+            if self._given_back(folder, short):
+                self._kept.discard(short)
+
+    def _given_back(self, folder: Folder, short: str) -> bool:
+        """Remove a claim of this run; False if its disk did not answer, as for a moment."""
+        try:
+            if _read(folder, short) == self.owner.token:
                 os.unlink(short, dir_fd=folder.fd)
+        except OSError as error:
+            return error.errno in _GONE
+        return True
 
 
 def _seal_of(token: str) -> str:
@@ -762,13 +805,17 @@ def _read(folder: Folder, name: str) -> str:
     Raises
     ------
     OSError
+        FileNotFoundError also where it is a file that says nothing of the kind.
     """
     try:
         return os.readlink(name, dir_fd=folder.fd)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-    return folder.read(name, _TOKEN_LIMIT).decode("ascii", "replace")
+    said = folder.read(name, _TOKEN_LIMIT).decode("ascii", "replace")
+    if not is_token(said):  # not signed yet, or somebody else's
+        raise FileNotFoundError(errno.ENOENT, "no claim", name)
+    return said
 
 
 def _said(folder: Folder, name: str) -> str:
