@@ -24,6 +24,15 @@ from neurofetch.store.kinds import is_late
 from neurofetch.store.known import Receipts
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
+from neurofetch.store.runs import (
+    ask_to_stop,
+    begin_run,
+    is_to_stop,
+    keep_version,
+    kept_version,
+    new_run_id,
+    read_runs,
+)
 from tests.engine_world import World, noise, until
 from tests.mounts import tmpfs
 from tests.shared_disk import shared_disk
@@ -71,6 +80,32 @@ def get(root, **how):
 
 def content(root):
     return {path: (root / path).read_bytes() for path in FILES}
+
+
+# -- what runs write of themselves ----------------------------------------------------------------
+
+
+def test_what_a_run_has_is_told_though_all_answers_are_lost(mount):
+    (where,) = mount("a", lost=1.0)
+    state, run = where / ".neurofetch", new_run_id()
+    for expected in (3, 4):
+        begin_run(state, run, expected=expected, files=9)
+    (told,) = read_runs(state)
+    assert (told.expected, told.files) == (4, 9)
+    keep_version(state, run, "1.0.1")
+    keep_version(state, run, "1.0.2")
+    assert kept_version(state, run) == "1.0.2"
+    assert not [name for name in os.listdir(state / "runs" / run) if name.endswith(".tmp")]
+
+
+def test_a_host_that_has_looked_before_hears_at_once_that_a_run_is_to_stop(mount):
+    one, two = mount("a", "b", late=30.0)
+    run = new_run_id()
+    begin_run(one / ".neurofetch", run)
+    state = two / ".neurofetch"
+    assert not is_to_stop(state, run)
+    ask_to_stop(one / ".neurofetch", run)
+    assert is_to_stop(state, run)
 
 
 # -- what it is on -------------------------------------------------------------------------------

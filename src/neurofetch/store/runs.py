@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import ConfigError, UnsafeNameError
 from neurofetch.model import STATE_FOLDERS
+from neurofetch.store.atomic import write_all
 from neurofetch.store.folder import Folder, given_path
 from neurofetch.store.listings import LISTINGS
 from neurofetch.store.owner import SILENT_SECONDS, Life, life_here
@@ -449,12 +450,16 @@ def replace_file(folder: Folder, name: str, content: bytes) -> None:
     OSError
     """
     temporary = f".{secrets.token_hex(8)}.tmp"
-    folder.write(temporary, content)
+    fd = folder.create(temporary)
     try:
-        folder.rename(temporary, folder, name)
-    except OSError:
+        write_all(fd, content)
+        os.fsync(fd)
+        folder.rename(temporary, folder, name, file=fd)
+    except BaseException:
         folder.remove(temporary)
         raise
+    finally:
+        os.close(fd)
 
 
 def ask_to_stop(state: Path, run: str) -> None:
@@ -483,7 +488,7 @@ def is_to_stop(state: Path, run: str) -> bool:
     """
     try:
         with folder_of_run(state, run) as folder:
-            return folder.look(_STOP) is not None
+            return folder.look_afresh(_STOP) is not None  # another host may have said it
     except (OSError, UnsafeNameError):
         return False
 
