@@ -8,16 +8,21 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import neurofetch
+from laion_fmri._license import _write_down, is_accepted
 from neurofetch.events import Waiting
+from neurofetch.lockfile.remembered import Fact, read_facts, write_facts
 from neurofetch.model import Receipt, Status, VerificationLevel, same_time
+from neurofetch.neurovault.cache.layout import read_json, write_json
 from neurofetch.store import owner as owner_module
 from neurofetch.store import partials as partials_module
 from neurofetch.store.atomic import replacing
+from neurofetch.store.data_source import DataSource, read_sources, remember
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.folder import Folder
 from neurofetch.store.kinds import is_late
@@ -106,6 +111,40 @@ def test_a_host_that_has_looked_before_hears_at_once_that_a_run_is_to_stop(mount
     assert not is_to_stop(state, run)
     ask_to_stop(one / ".neurofetch", run)
     assert is_to_stop(state, run)
+
+
+def a_data_set(root):
+    source = DataSource("bids", "s3://b")
+    later = datetime(2030, 1, 1, tzinfo=UTC)
+    for when in (None, later):
+        remember(root / ".neurofetch", source, mix=False, now=when)
+    return [one.last[:4] for one in read_sources(root / ".neurofetch")] == ["2030"]
+
+
+def hashes(root):
+    (root / ".neurofetch").mkdir(exist_ok=True)
+    facts = {"f": Fact(1, 2, ("sha256:" + "a" * 64,), 0, "", "")}
+    write_facts(root / ".neurofetch", facts)
+    return read_facts(root / ".neurofetch") == facts
+
+
+def a_record_of_neurovault(root):
+    path = root / "neurovault" / "collection_7" / "collection_metadata.json"
+    return all(write_json(path, {"id": 7, "n": n}) for n in range(2)) and read_json(path)["n"] == 1
+
+
+def an_agreement(root):
+    _write_down(root, "a test")
+    return is_accepted(root)
+
+
+@pytest.mark.parametrize("write", [a_data_set, hashes, a_record_of_neurovault, an_agreement])
+def test_what_is_kept_beside_files_is_kept_though_all_answers_are_lost(mount, tmp_path, write):
+    (where,) = mount("a", lost=1.0)
+    (where / "data").mkdir(exist_ok=True)
+    assert write(where / "data")
+    found = [p.name for p in (tmp_path / "server").rglob("*") if p.name.endswith(".tmp")]
+    assert found == []
 
 
 # -- what it is on -------------------------------------------------------------------------------

@@ -128,7 +128,8 @@ def write_facts(state: Path, facts: Mapping[str, Fact]) -> None:
                 with open(drafts.create(name, os.O_WRONLY), "wb") as file:
                     file.write(_FIRST)
                     file.writelines(_line(path, facts[path]) for path in sorted(facts))
-                drafts.rename(name, folder, _NAME)
+                    file.flush()
+                    drafts.rename(name, folder, _NAME, file=file.fileno())
             except BaseException:
                 drafts.remove(name)
                 raise

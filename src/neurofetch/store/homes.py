@@ -147,16 +147,18 @@ class Homes:
     def _reaches(self, place: Folder, names: list[str]) -> bool:
         """Whether a file can be renamed from a home to the folder of final names."""
         probe = f".neurofetch-{secrets.token_hex(8)}"
-        os.close(place.create(probe))
+        fd = place.create(probe)
         try:
             with Folder.root(self._root) as root, root.below(names) as final:
-                place.rename(probe, final, probe)
+                place.rename(probe, final, probe, file=fd)
                 final.remove(probe)
         except OSError as error:
             place.remove(probe)
             if error.errno != errno.EXDEV:
                 raise
             return False
+        finally:
+            os.close(fd)
         return True
 
     # -- opening them ------------------------------------------------------------------------

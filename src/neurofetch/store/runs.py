@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING
 
 from neurofetch.errors import ConfigError, UnsafeNameError
 from neurofetch.model import STATE_FOLDERS
-from neurofetch.store.atomic import write_all
 from neurofetch.store.folder import Folder, given_path
 from neurofetch.store.listings import LISTINGS
 from neurofetch.store.owner import SILENT_SECONDS, Life, life_here
@@ -449,17 +448,7 @@ def replace_file(folder: Folder, name: str, content: bytes) -> None:
     ------
     OSError
     """
-    temporary = f".{secrets.token_hex(8)}.tmp"
-    fd = folder.create(temporary)
-    try:
-        write_all(fd, content)
-        os.fsync(fd)
-        folder.rename(temporary, folder, name, file=fd)
-    except BaseException:
-        folder.remove(temporary)
-        raise
-    finally:
-        os.close(fd)
+    folder.write_as(f".{secrets.token_hex(8)}.tmp", content, folder, name)
 
 
 def ask_to_stop(state: Path, run: str) -> None:

@@ -311,7 +311,7 @@ class PartFile:
         fd = folder.create(draft, os.O_WRONLY | os.O_APPEND)
         try:
             write_all(fd, log.header() + b"".join(lines))
-            folder.rename(draft, folder, self._log)
+            folder.rename(draft, folder, self._log, file=fd)
         except OSError:
             os.close(fd)
             folder.remove(draft)
