@@ -299,6 +299,40 @@ def test_a_claim_that_a_host_can_neither_see_nor_make_is_not_waited_for_for_ever
         assert two.is_mine(name_of("f"))
 
 
+@pytest.mark.parametrize("ends", ["signed", "given back"])
+def test_a_claim_that_changes_while_another_looks_at_it_is_not_ignored(two_runs, monkeypatch, ends):
+    one, two = two_runs
+    place = one._state / "claims" / name_of("f")
+    place.touch()
+    look = Folder.look
+
+    def late(folder, name):
+        found = look(folder, name)
+        place.unlink() if ends == "given back" else place.write_text(one.owner.token)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "look", late)
+        assert two.claim(name_of("f"))
+    assert bool(two.claim(name_of("f"))) == (ends == "signed")
+    assert two.is_mine(name_of("f")) == (ends == "given back")
+
+
+def test_moments_in_which_a_claim_cannot_be_read_do_not_add_up(two_runs, monkeypatch):
+    one, two = two_runs
+    short = name_of("f")
+    place = one._state / "claims" / short
+    place.touch()
+    if not two.claim(short):
+        return  # where there are links, that is none
+    place.write_text(one.owner.token)
+    assert two.claim(short) == one.owner.token
+    place.write_bytes(b"")
+    two._unread.update((name, since - 1e6) for name, since in two._unread.items())
+    assert two.claim(short)
+    assert place.exists()
+
+
 @contextlib.contextmanager
 def claims_of(state):
     """Give the claims of a run."""

@@ -614,20 +614,16 @@ class Partials:
             info = claims.look(name) if claims is not None and _CLAIM.fullmatch(name) else None
             if claims is None or info is None or not self.owner.is_old(info):
                 continue
-            if self._is_unsigned(claims, name, info):
-                claims.remove(name)
+            with contextlib.suppress(OSError):
+                if self._is_unsigned(claims.read(name, _TOKEN_LIMIT)):
+                    claims.remove(name)
 
-    def _is_unsigned(self, folder: Folder, name: str, info: os.stat_result) -> bool:
-        """Whether it may be a claim that its process has not signed yet.
+    def _is_unsigned(self, said: bytes) -> bool:
+        """Whether it may be a claim that its process has not signed yet, by what is in the file.
 
         A power cut leaves nothing but zeros of one that was signed just before.
         """
-        if self._links_work or not stat.S_ISREG(info.st_mode) or info.st_size > _TOKEN_LIMIT:
-            return False
-        try:
-            return not folder.read(name, _TOKEN_LIMIT).strip(b"\0")
-        except OSError:
-            return not info.st_size
+        return not self._links_work and len(said) < _TOKEN_LIMIT and not said.strip(b"\0")
 
     def leftovers(self) -> list[Leftover]:
         """Return all files and claims of runs, the living ones included."""
@@ -679,6 +675,7 @@ class Partials:
                 holder = _said(folder, short)
                 if not holder:
                     continue  # just released, or not seen yet
+                self._unread.pop(short, None)
                 if not self.owner.is_dead(holder):
                     return "" if holder == self.owner.token else holder
                 self._break(folder, short, holder)
@@ -704,8 +701,7 @@ class Partials:
         such as a link of a host that has links: then this run works alone.
         """
         info = folder.look(short)
-        link = info is not None and stat.S_ISLNK(info.st_mode)
-        if info is not None and not link and not self._is_unsigned(folder, short, info):
+        if info is not None and not self._looks_like_claim(folder, short, info):
             return False
         now = time.monotonic()
         since = self._unread.setdefault(short, now)
@@ -716,6 +712,18 @@ class Partials:
             self._broken.add(short)
             self._break(folder, short, "")
         return True
+
+    def _looks_like_claim(self, folder: Folder, short: str, info: os.stat_result) -> bool:
+        """Whether it is a claim, or none that is signed yet; maybe by now, or none any more."""
+        if stat.S_ISLNK(info.st_mode):
+            return True
+        if not stat.S_ISREG(info.st_mode):
+            return False
+        try:
+            said = folder.read(short, _TOKEN_LIMIT)
+        except OSError as error:
+            return error.errno in _GONE
+        return is_token(said.decode("ascii", "replace")) or self._is_unsigned(said)
 
     def _mark(self, folder: Folder, short: str) -> None:
         """Make the link that is a claim: a further name of one that there is, where that goes.
