@@ -502,6 +502,23 @@ def test_who_is_killed_while_it_tries_whether_anything_is_free_leaves_nothing(mo
     assert [name for names in there for name in names if not name.startswith(".nfs")] == []
 
 
+@pytest.mark.parametrize("other", [b"mine", b"not!", b"", b"mine, and more", None])
+def test_another_hosts_file_of_the_same_second_is_not_taken_for_ones_own(mount, other):
+    """This run's own was removed: a receipt of it would tell of bytes that are not here."""
+    (where,) = mount("a", grain=2, numbers=True)
+    with Folder.root(where) as folder:
+        mine = folder.create("draft")
+        os.write(mine, b"mine")
+        if other is not None:
+            (where / "f").write_bytes(other)
+            os.utime(where / "f", ns=(os.fstat(mine).st_mtime_ns,) * 2)
+        (where / "draft").unlink()
+        told = contextlib.nullcontext() if other == b"mine" else pytest.raises(FileNotFoundError)
+        with told:
+            folder.rename("draft", folder, "f", file=mine)
+        os.close(mine)
+
+
 @pytest.mark.parametrize("there", [True, False], ids=["replaced", "removed"])
 def test_a_file_that_another_host_removed_before_it_had_its_name_is_told(mount, tmp_path, there):
     (where,) = mount("a")

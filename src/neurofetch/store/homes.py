@@ -213,7 +213,7 @@ class Homes:
                     return
             draft = f"{name}-{secrets.token_hex(4)}"
             try:
-                with open(notes.create(draft, os.O_WRONLY), "wb", buffering=0) as file:
+                with open(notes.create(draft, os.O_RDWR), "r+b", buffering=0) as file:
                     write_all(file.fileno(), raw)
                     notes.rename(draft, notes, name, file=file.fileno())  # also one cut short
             except OSError:
