@@ -77,6 +77,9 @@ class SharedDisk(Disk):
         used the file for a moment: till then it remembers what it wrote.
     numbers
         Whether files have numbers that each host makes up, and that change.
+    hides
+        Whether there is nothing to be seen of symbolic links, whose names are taken all the same:
+        so SMB servers show those that lead nowhere.
     full
         ``statvfs`` says that nothing is free; ``unknown`` that it does not know.
     quota
@@ -85,12 +88,12 @@ class SharedDisk(Disk):
 
     def __init__(
         self, backing, *, late=0.0, without=(), locks="", lost=0.0, grain=0, forgets=False,
-        numbers=False, full="", quota=0, seed=0,
+        numbers=False, hides=False, full="", quota=0, seed=0,
     ):  # fmt: skip
         super().__init__(backing)
         self.late, self.without, self.locks, self.lost = late, set(without), locks, lost
         self.grain, self.forgets, self.numbers_change = grain, forgets, numbers
-        self.full, self.quota = full, quota
+        self.hides, self.full, self.quota = hides, full, quota
         self.inodes = {1: os.lstat(backing).st_ino}
         self.lists = {}
         self.opened = {}
@@ -171,8 +174,11 @@ class SharedDisk(Disk):
         if opcode in (SETLK, SETLKW):
             return b""
         if opcode == LOOKUP:
+            path = self.real(node, body[:-1])
+            if self.hides and os.path.islink(self.backing + path):
+                return self.nothing()
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                return self.entry(self.real(node, body[:-1]))
+                return self.entry(path)
             return self.nothing()
         if opcode == GETATTR:
             whole, part = int(self.late), int(self.late % 1 * 10**9)

@@ -325,8 +325,7 @@ def _write_down(root: Path, how: str) -> None:
     try:
         with Folder.root(root) as above, above.below([marker.parent.name], make=True) as folder:
             draft = f".{secrets.token_hex(8)}.{marker.name}"
-            folder.write(draft, content.encode())
-            folder.rename(draft, folder, marker.name)
+            folder.write_as(draft, content.encode(), folder, marker.name)
             folder.sync()
     except OSError as error:
         msg = f"cannot write {marker}: {error.strerror or error}. Make {root} writable."

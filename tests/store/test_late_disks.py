@@ -1,26 +1,43 @@
 """The data directory on a disk of a file server: what it cannot do, and what it says wrongly."""
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import neurofetch
+from laion_fmri._license import _write_down, is_accepted
+from neurofetch.events import Waiting
+from neurofetch.lockfile.remembered import Fact, read_facts, write_facts
 from neurofetch.model import Receipt, Status, VerificationLevel, same_time
+from neurofetch.neurovault.cache.layout import read_json, write_json
+from neurofetch.store import owner as owner_module
 from neurofetch.store import partials as partials_module
+from neurofetch.store.atomic import replacing
+from neurofetch.store.data_source import DataSource, read_sources, remember
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.folder import Folder
 from neurofetch.store.kinds import is_late
 from neurofetch.store.known import Receipts
-from neurofetch.store.owner import Owner
 from neurofetch.store.partials import Partials, name_of
 from neurofetch.store.receipts import Journal, read_receipts
+from neurofetch.store.runs import (
+    ask_to_stop,
+    begin_run,
+    is_to_stop,
+    keep_version,
+    kept_version,
+    new_run_id,
+    read_runs,
+)
 from tests.engine_world import World, noise, until
 from tests.mounts import tmpfs
 from tests.shared_disk import shared_disk
@@ -68,6 +85,66 @@ def get(root, **how):
 
 def content(root):
     return {path: (root / path).read_bytes() for path in FILES}
+
+
+# -- what runs write of themselves ----------------------------------------------------------------
+
+
+def test_what_a_run_has_is_told_though_all_answers_are_lost(mount):
+    (where,) = mount("a", lost=1.0)
+    state, run = where / ".neurofetch", new_run_id()
+    for expected in (3, 4):
+        begin_run(state, run, expected=expected, files=9)
+    (told,) = read_runs(state)
+    assert (told.expected, told.files) == (4, 9)
+    keep_version(state, run, "1.0.1")
+    keep_version(state, run, "1.0.2")
+    assert kept_version(state, run) == "1.0.2"
+    assert not [name for name in os.listdir(state / "runs" / run) if name.endswith(".tmp")]
+
+
+def test_a_host_that_has_looked_before_hears_at_once_that_a_run_is_to_stop(mount):
+    one, two = mount("a", "b", late=30.0)
+    run = new_run_id()
+    begin_run(one / ".neurofetch", run)
+    state = two / ".neurofetch"
+    assert not is_to_stop(state, run)
+    ask_to_stop(one / ".neurofetch", run)
+    assert is_to_stop(state, run)
+
+
+def a_data_set(root):
+    source = DataSource("bids", "s3://b")
+    later = datetime(2030, 1, 1, tzinfo=UTC)
+    for when in (None, later):
+        remember(root / ".neurofetch", source, mix=False, now=when)
+    return [one.last[:4] for one in read_sources(root / ".neurofetch")] == ["2030"]
+
+
+def hashes(root):
+    (root / ".neurofetch").mkdir(exist_ok=True)
+    facts = {"f": Fact(1, 2, ("sha256:" + "a" * 64,), 0, "", "")}
+    write_facts(root / ".neurofetch", facts)
+    return read_facts(root / ".neurofetch") == facts
+
+
+def a_record_of_neurovault(root):
+    path = root / "neurovault" / "collection_7" / "collection_metadata.json"
+    return all(write_json(path, {"id": 7, "n": n}) for n in range(2)) and read_json(path)["n"] == 1
+
+
+def an_agreement(root):
+    _write_down(root, "a test")
+    return is_accepted(root)
+
+
+@pytest.mark.parametrize("write", [a_data_set, hashes, a_record_of_neurovault, an_agreement])
+def test_what_is_kept_beside_files_is_kept_though_all_answers_are_lost(mount, tmp_path, write):
+    (where,) = mount("a", lost=1.0)
+    (where / "data").mkdir(exist_ok=True)
+    assert write(where / "data")
+    found = [p.name for p in (tmp_path / "server").rglob("*") if p.name.endswith(".tmp")]
+    assert found == []
 
 
 # -- what it is on -------------------------------------------------------------------------------
@@ -136,7 +213,7 @@ def two_runs(mount, request, monkeypatch):
         journal.open()
         runs.append(Partials(state, journal.owner))
         runs[-1].make_folders()
-    monkeypatch.setattr(Owner, "_seen", staticmethod(lambda *_: None))
+    monkeypatch.setattr(owner_module, "_seen", lambda *_: None)
     yield runs
     for run, journal in zip(runs, journals, strict=True):
         run.close()
@@ -189,6 +266,148 @@ def test_a_claim_that_was_never_signed_does_not_last(two_runs, monkeypatch):
         assert not place.exists()
 
 
+@pytest.mark.parametrize("kinds", ["a link, then a file", "a file, then a link"])
+def test_claims_of_two_kinds_keep_the_same_file_from_others(mount, kinds):
+    """As where one host has the directory by NFS, and another by SMB."""
+    (links,) = mount("links")
+    (files,) = mount("files", without=["symlink", "link"])
+    order = [links, files] if kinds.startswith("a link") else [files, links]
+    with contextlib.ExitStack() as stack:
+        one, two = (stack.enter_context(claims_of(host / ".neurofetch")) for host in order)
+        assert one.claim(name_of("f")) == ""
+        assert two.claim(name_of("f")) == one.owner.token
+        assert {left.token for left in two.leftovers()} >= {one.owner.token}
+        one.release(name_of("f"))
+        assert two.claim(name_of("f")) == ""
+        assert not one.is_mine(name_of("f"))
+
+
+def test_a_claim_that_a_host_can_neither_see_nor_make_is_not_waited_for_for_ever(
+    mount, monkeypatch
+):
+    (links,) = mount("links")
+    (files,) = mount("files", without=["symlink", "link"], hides=True)
+    with (
+        claims_of(links / ".neurofetch") as one,
+        claims_of(files / ".neurofetch") as two,
+    ):
+        assert one.claim(name_of("f")) == ""
+        assert two.claim(name_of("f"))
+        monkeypatch.setattr(partials_module, "SILENT_SECONDS", -1.0)
+        looks = [two.claim(name_of("f")) for _ in range(6)]
+        assert "" in looks
+        assert two.is_mine(name_of("f"))
+
+
+@pytest.mark.parametrize("ends", ["signed", "given back"])
+def test_a_claim_that_changes_while_another_looks_at_it_is_not_ignored(two_runs, monkeypatch, ends):
+    one, two = two_runs
+    place = one._state / "claims" / name_of("f")
+    place.touch()
+    look = Folder.look
+
+    def late(folder, name):
+        found = look(folder, name)
+        place.unlink() if ends == "given back" else place.write_text(one.owner.token)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "look", late)
+        assert two.claim(name_of("f"))
+    assert bool(two.claim(name_of("f"))) == (ends == "signed")
+    assert two.is_mine(name_of("f")) == (ends == "given back")
+
+
+def test_moments_in_which_a_claim_cannot_be_read_do_not_add_up(two_runs, monkeypatch):
+    one, two = two_runs
+    short = name_of("f")
+    place = one._state / "claims" / short
+    place.touch()
+    if not two.claim(short):
+        return  # where there are links, that is none
+    place.write_text(one.owner.token)
+    assert two.claim(short) == one.owner.token
+    place.write_bytes(b"")
+    two._unread.update((name, since - 1e6) for name, since in two._unread.items())
+    assert two.claim(short)
+    assert place.exists()
+
+
+@contextlib.contextmanager
+def claims_of(state):
+    """Give the claims of a run."""
+    journal = Journal(state)
+    journal.open()
+    run = Partials(state, journal.owner)
+    run.make_folders()
+    yield run
+    run.close()
+    journal.close()
+
+
+def test_a_claim_that_could_not_be_given_back_is_given_back_later(two_runs, monkeypatch):
+    """Its disk does not answer for a moment; others wait for as long as this run lives."""
+    one, two = two_runs
+    assert one.claim(name_of("f")) == ""
+
+    def away(*_, **__):
+        raise OSError(errno.EIO, "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", away)
+        one.release(name_of("f"))
+    assert two.claim(name_of("f")) == one.owner.token
+    assert one.claim(name_of("g")) == ""
+    assert two.claim(name_of("f")) == ""
+
+
+def test_a_claim_that_was_made_anew_while_remains_are_swept_stays(two_runs, monkeypatch):
+    one, two = two_runs
+    dead = "elsewhere_1_1-7-7-abcdef01"
+    short = name_of("f")
+    two._sign(two._claims(), short, dead)
+    (remains,) = [left for left in one.leftovers() if left.token == dead]
+    assert two.claim(short) == ""
+    monkeypatch.setattr(one, "leftovers", lambda: [remains])
+    one.sweep(set())
+    assert two.is_mine(short)
+    assert one.claim(short) == two.owner.token
+
+
+RUBBISH = {
+    "zeros": bytes(60),
+    "text": b"hello\n",
+    "lines": b"a\nb\n",
+    "a way out": b"../../../x",
+    "no text": b"\xff\xfe\0",
+    "much": b"x" * 5000,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("raw", RUBBISH.values(), ids=RUBBISH)
+def test_a_file_in_the_place_of_a_claim_that_is_none_stays_and_ends_no_run(world, raw):
+    place = world.root / ".neurofetch" / "claims" / name_of("large")
+    place.parent.mkdir(parents=True)
+    place.write_bytes(raw)
+    assert get(world.root).ok
+    assert content(world.root) == FILES
+    assert place.read_bytes() == raw
+
+
+@pytest.mark.parametrize("raw", RUBBISH.values(), ids=RUBBISH)
+def test_where_claims_are_files_rubbish_in_their_place_ends_no_run(mount, world, monkeypatch, raw):
+    """Zeros are what a power cut leaves of one; it is waited for as one that is not signed."""
+    monkeypatch.setattr(partials_module, "SILENT_SECONDS", 0.2)
+    (where,) = mount("a", without=["symlink", "link"])
+    place = where / "data" / ".neurofetch" / "claims" / name_of("large")
+    place.parent.mkdir(parents=True)
+    place.write_bytes(raw)
+    assert get(where / "data").ok
+    assert content(where / "data") == FILES
+    assert place.exists() == bool(raw.strip(b"\0"))
+
+
 # -- runs ----------------------------------------------------------------------------------------
 
 
@@ -216,6 +435,28 @@ def test_a_disk_that_rounds_times_later_leaves_files_known(mount, world, grain):
     report = get(where / "data")
     assert {outcome.verification for outcome in report} == {VerificationLevel.CHECKSUM}
     assert world.gets("*[0-9e]") == []
+
+
+@pytest.mark.parametrize("step", [100, 10**6, 10**9, 2 * 10**9])
+def test_a_time_that_is_rounded_during_a_run_is_not_taken_for_another_ones_file(world, step):
+    """What is here is old: it is replaced, and not told as what another process fetched."""
+    for key, body in FILES.items():
+        world.put(key, body)
+    get(world.root)
+    new = world.put("large", FILES["large"][::-1])
+    kept = (world.root / "large").stat().st_mtime_ns // step * step
+    waits = threading.Event()
+    with claims_of(world.root / ".neurofetch") as other:
+        assert other.claim(name_of("large")) == ""
+        thread = threading.Thread(
+            target=lambda: world.fetch(listen=lambda e: isinstance(e, Waiting) and waits.set())
+        )
+        thread.start()
+        assert waits.wait(20)
+        os.utime(world.root / "large", ns=(kept, kept))
+        other.release(name_of("large"))
+        thread.join()
+    assert (world.root / "large").read_bytes() == new
 
 
 @pytest.mark.parametrize("step", [100, 10**3, 10**6, 10**7, 10**9, 2 * 10**9])
@@ -250,6 +491,47 @@ def test_a_server_that_says_that_nothing_is_free_is_tried(mount, world, says):
     assert get(where / "data").ok
     assert content(where / "data") == FILES
     assert [name for name in os.listdir(where) if name != "data"] == []
+
+
+def test_who_is_killed_while_it_tries_whether_anything_is_free_leaves_nothing(mount, monkeypatch):
+    (where,) = mount("a", full="none")
+    there, flush = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (there.append(os.listdir(where)), flush(fd)))
+    assert DataDirectory(where / "data", new=True).free() is None
+    assert there
+    assert [name for names in there for name in names if not name.startswith(".nfs")] == []
+
+
+@pytest.mark.parametrize("other", [b"mine", b"not!", b"", b"mine, and more", None])
+def test_another_hosts_file_of_the_same_second_is_not_taken_for_ones_own(mount, other):
+    """This run's own was removed: a receipt of it would tell of bytes that are not here."""
+    (where,) = mount("a", grain=2, numbers=True)
+    with Folder.root(where) as folder:
+        mine = folder.create("draft")
+        os.write(mine, b"mine")
+        if other is not None:
+            (where / "f").write_bytes(other)
+            os.utime(where / "f", ns=(os.fstat(mine).st_mtime_ns,) * 2)
+        (where / "draft").unlink()
+        told = contextlib.nullcontext() if other == b"mine" else pytest.raises(FileNotFoundError)
+        with told:
+            folder.rename("draft", folder, "f", file=mine)
+        os.close(mine)
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["replaced", "removed"])
+def test_a_file_that_another_host_removed_before_it_had_its_name_is_told(mount, tmp_path, there):
+    (where,) = mount("a")
+    server = tmp_path / "server"
+    with contextlib.ExitStack() as stack:
+        if not there:
+            stack.enter_context(pytest.raises(FileNotFoundError))
+        with replacing(where / "f", flush=False) as draft:
+            Path(draft).write_bytes(b"mine")
+            (server / Path(draft).name).unlink()
+            if there:
+                (server / "f").write_bytes(b"another host's")
+    assert (server / "f").exists() == there
 
 
 def test_a_quota_that_is_used_up_is_told(mount, world):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,10 +124,11 @@ def write_facts(state: Path, facts: Mapping[str, Fact]) -> None:
             folder.below(["partial"], make=True) as drafts,
         ):
             try:
-                with open(drafts.create(name, os.O_WRONLY), "wb") as file:
+                with open(drafts.create(name), "r+b") as file:
                     file.write(_FIRST)
                     file.writelines(_line(path, facts[path]) for path in sorted(facts))
-                drafts.rename(name, folder, _NAME)
+                    file.flush()
+                    drafts.rename(name, folder, _NAME, file=file.fileno())
             except BaseException:
                 drafts.remove(name)
                 raise

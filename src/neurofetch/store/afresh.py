@@ -14,6 +14,7 @@ import stat
 
 __all__ = ["is_named", "is_taken", "is_there", "rename"]
 
+_BLOCK = 1 << 20
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -49,7 +50,8 @@ def is_there(path: str | os.PathLike[str]) -> bool:
 def is_named(file: int, folder: int, name: str) -> bool:
     """Whether a name is that of an open file, though the system said that it was not given.
 
-    Some file servers number a file anew under its new name: then its size and its time tell.
+    Some file servers number a file anew under its new name: then its size, its time and its bytes
+    tell. Time alone does not, where a disk keeps it by seconds: another host's file may be there.
     """
     if not is_taken(folder, name):
         return False
@@ -58,8 +60,29 @@ def is_named(file: int, folder: int, name: str) -> bool:
         info = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError:  # another host has replaced it meanwhile
         return False
+    if not stat.S_ISREG(info.st_mode) or os.path.samestat(info, mine):
+        return stat.S_ISREG(info.st_mode)
     same = info.st_size == mine.st_size and info.st_mtime_ns == mine.st_mtime_ns
-    return stat.S_ISREG(info.st_mode) and (same or os.path.samestat(info, mine))
+    return same and _holds_as_much(file, folder, name)
+
+
+def _holds_as_much(file: int, folder: int, name: str) -> bool:
+    """Whether a file of this name has the bytes of one that is open."""
+    try:
+        other = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except OSError:
+        return False
+    try:
+        position = 0
+        while block := os.pread(other, _BLOCK, position):
+            if os.pread(file, len(block), position) != block:
+                return False
+            position += len(block)
+    except OSError:  # such as one that is open for writing alone
+        return False
+    finally:
+        os.close(other)
+    return True
 
 
 def rename(temporary: str, path: str, file: int) -> None:
@@ -77,7 +100,8 @@ def rename(temporary: str, path: str, file: int) -> None:
         folder, name = os.path.split(path)
         fd = os.open(folder or ".", _OPEN)
         try:
-            if not (_was_replaced(file) or is_named(file, fd, name)):
+            replaced = _was_replaced(file) and is_taken(fd, name)
+            if not (replaced or is_named(file, fd, name)):
                 raise
         finally:
             os.close(fd)

@@ -132,7 +132,7 @@ def _cleaned(state: Path, *, dry_run: bool) -> list[Remains]:
         for one in partials.leftovers():
             by_token.setdefault(one.token, []).append(one)
         rows = [row for _, row in sorted(by_token.items())]
-        found = [(row, _removed(row, dry_run=dry_run)) for row in rows]
+        found = [(row, _removed(partials, row, dry_run=dry_run)) for row in rows]
         # The seal alone is nothing to tell of, unless it should be gone and is not.
         return [
             one
@@ -144,13 +144,13 @@ def _cleaned(state: Path, *, dry_run: bool) -> list[Remains]:
         journal.close()
 
 
-def _removed(row: Sequence[Leftover], *, dry_run: bool) -> Remains:
+def _removed(partials: Partials, row: Sequence[Leftover], *, dry_run: bool) -> Remains:
     """Remove what a run has left, unless it is under way; say what it was."""
     life = row[0].life
     removed = life is not Life.LIVES and not dry_run
     if removed:
         for one in row:
-            one.folder.remove(one.name)
+            partials.remove(one)
         removed = all(one.folder.look(one.name) is None for one in row)
     files = [one for one in row if one.data or one.name.endswith(".tmp")]
     seals = sum(one.is_seal for one in row)

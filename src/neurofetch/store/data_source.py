@@ -555,7 +555,7 @@ def _make(state: Path, source: DataSource) -> bool:
                 raise
             if folder.look(_FIRST) is not None:
                 return False
-            drafts.rename(draft, folder, _FIRST)
+            _rename(drafts, draft, folder, _FIRST)
         finally:
             drafts.remove(draft)
         folder.sync()
@@ -580,7 +580,7 @@ def _renew(state: Path, name: str, known: DataSource | None, source: DataSource)
         if replace(source, last=known.last) == known and _is_recent(known.last, source.last):
             return
     with _drafts(state) as (folder, drafts):
-        drafts.rename(_draft(drafts, source), folder, name)
+        _rename(drafts, _draft(drafts, source), folder, name)
         folder.sync()
 
 
@@ -602,6 +602,14 @@ def _drafts(state: Path) -> Iterator[tuple[Folder, Folder]]:
         folder.below(["partial"], make=True) as drafts,
     ):
         yield folder, drafts
+
+
+def _rename(drafts: Folder, draft: str, folder: Folder, name: str) -> None:
+    fd = drafts.open(draft)
+    try:
+        drafts.rename(draft, folder, name, file=fd)
+    finally:
+        os.close(fd)
 
 
 def _draft(drafts: Folder, source: DataSource) -> str:

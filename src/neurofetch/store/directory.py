@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from neurofetch.errors import DestinationError, DiskFullError, UnsafeNameError
 from neurofetch.model import LocalFile, VerificationLevel, same_time
 from neurofetch.store.afresh import is_there
+from neurofetch.store.atomic import write_all
 from neurofetch.store.folder import Folder, given_path
 from neurofetch.store.kinds import is_late
 
@@ -487,10 +488,10 @@ def _takes_bytes(folder: Path) -> bool:
         with Folder.root(folder) as here:
             if not is_late(here.fd):
                 return False
-            try:
-                here.write(name, bytes(_TRIAL))
-            finally:
-                here.remove(name)
+            with open(here.create(name), "wb", buffering=0) as file:
+                here.remove(name)  # first: whoever is killed leaves nothing
+                write_all(file.fileno(), bytes(_TRIAL))
+                os.fsync(file.fileno())
     except OSError:
         return False
     return True

@@ -217,6 +217,35 @@ class Folder:
         """
         self._filled(name, content, flush=True)
 
+    def write_as(self, draft: str, content: bytes, to: Folder, name: str) -> None:
+        """Write a file, flushed, under a name of its own; then give it its final name in one step.
+
+        Parameters
+        ----------
+        draft : str
+            Must not exist.
+        content : bytes
+        to : Folder
+            The folder of the final name.
+        name : str
+            What has this name is replaced.
+
+        Raises
+        ------
+        OSError
+            Nothing is left of the draft then.
+        """
+        fd = self.create(draft)
+        try:
+            write_all(fd, content)
+            os.fsync(fd)
+            self.rename(draft, to, name, file=fd)
+        except BaseException:
+            self.remove(draft)
+            raise
+        finally:
+            os.close(fd)
+
     def sign(self, name: str, content: bytes) -> None:
         """Make a file as `write` does; it need not outlive a power cut."""
         self._filled(name, content, flush=False)

@@ -17,6 +17,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UnsafeNameError
+from neurofetch.store.atomic import write_all
 from neurofetch.store.folder import Folder
 
 if TYPE_CHECKING:
@@ -146,16 +147,18 @@ class Homes:
     def _reaches(self, place: Folder, names: list[str]) -> bool:
         """Whether a file can be renamed from a home to the folder of final names."""
         probe = f".neurofetch-{secrets.token_hex(8)}"
-        os.close(place.create(probe))
+        fd = place.create(probe)
         try:
             with Folder.root(self._root) as root, root.below(names) as final:
-                place.rename(probe, final, probe)
+                place.rename(probe, final, probe, file=fd)
                 final.remove(probe)
         except OSError as error:
             place.remove(probe)
             if error.errno != errno.EXDEV:
                 raise
             return False
+        finally:
+            os.close(fd)
         return True
 
     # -- opening them ------------------------------------------------------------------------
@@ -210,8 +213,8 @@ class Homes:
                     return
             draft = f"{name}-{secrets.token_hex(4)}"
             try:
-                with open(notes.create(draft, os.O_WRONLY), "wb", buffering=0) as file:
-                    file.write(raw)
+                with open(notes.create(draft, os.O_RDWR), "r+b", buffering=0) as file:
+                    write_all(file.fileno(), raw)
                     notes.rename(draft, notes, name, file=file.fileno())  # also one cut short
             except OSError:
                 notes.remove(draft)

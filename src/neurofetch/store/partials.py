@@ -52,6 +52,7 @@ __all__ = ["Held", "Leftover", "PartLog", "Partials", "Temporary", "name_of"]
 _NAME = re.compile(r"(?P<short>[0-9a-f]{24})\.(?P<token>[^.]+)(\.[0-9a-f]{16})?\.(tmp|part|log)")
 """Names of the files here. All else in these folders is somebody else's, and stays."""
 _CLAIM = re.compile(r"[0-9a-f]{24}(\.[^.]+)?")
+_SHORT = re.compile(r"[0-9a-f]{24}")
 _SEAL = "0" * 24
 """How the name of a seal begins: no file has that for its short name."""
 _TOKEN_LIMIT = 256
@@ -462,6 +463,10 @@ class Partials:
         """How many claims could not be made in any way."""
         self._unread: dict[str, float] = {}
         """Files whose claim could not be read, and since when (monotonic seconds)."""
+        self._broken: set[str] = set()
+        """Files whose claim could not be read for so long that it was removed."""
+        self._kept: set[str] = set()
+        """Claims of this run that could not be given back."""
         self._unclaimed: set[str] = set()
         """Files where something that is no claim stands in the place of one."""
 
@@ -589,23 +594,36 @@ class Partials:
         if not self._links_work:
             self._sweep_unsigned()
         return sum(
-            one.folder.remove(one.name)
+            self.remove(one)
             for one in self.leftovers()
             if one.life is not Life.LIVES and one.data not in keep
         )
+
+    def remove(self, one: Leftover) -> int:
+        """Remove what a run has left; return its bytes. A claim may be another run's by now."""
+        if not _SHORT.fullmatch(one.name):
+            return one.folder.remove(one.name)
+        if _said(one.folder, one.name) == one.token:
+            self._break(one.folder, one.name, one.token)
+        return 0
 
     def _sweep_unsigned(self) -> None:
         """Remove the claims of processes that were killed before they had signed them."""
         claims = self._claims()
         for name in claims.names() if claims is not None else ():
             info = claims.look(name) if claims is not None and _CLAIM.fullmatch(name) else None
-            unsigned = info is not None and self._is_unsigned(info)
-            if claims is not None and info is not None and unsigned and self.owner.is_old(info):
-                claims.remove(name)
+            if claims is None or info is None or not self.owner.is_old(info):
+                continue
+            with contextlib.suppress(OSError):
+                if self._is_unsigned(claims.read(name, _TOKEN_LIMIT)):
+                    claims.remove(name)
 
-    def _is_unsigned(self, info: os.stat_result) -> bool:
-        """Whether it may be a claim that its process has not signed yet."""
-        return not self._links_work and stat.S_ISREG(info.st_mode) and not info.st_size
+    def _is_unsigned(self, said: bytes) -> bool:
+        """Whether it may be a claim that its process has not signed yet, by what is in the file.
+
+        A power cut leaves nothing but zeros of one that was signed just before.
+        """
+        return not self._links_work and len(said) < _TOKEN_LIMIT and not said.strip(b"\0")
 
     def leftovers(self) -> list[Leftover]:
         """Return all files and claims of runs, the living ones included."""
@@ -649,6 +667,7 @@ class Partials:
         folder = self._claims()
         if self._refusals >= _REFUSALS or folder is None:
             return ""
+        self._give_back_later(folder)
         for _ in range(8):
             try:
                 self._mark(folder, short)
@@ -656,6 +675,7 @@ class Partials:
                 holder = _said(folder, short)
                 if not holder:
                     continue  # just released, or not seen yet
+                self._unread.pop(short, None)
                 if not self.owner.is_dead(holder):
                     return "" if holder == self.owner.token else holder
                 self._break(folder, short, holder)
@@ -664,6 +684,7 @@ class Partials:
                 break
             else:
                 self._unread.pop(short, None)
+                self._unclaimed.discard(short)
                 return ""
         else:
             if self._may_be_claim(folder, short):
@@ -676,17 +697,33 @@ class Partials:
 
         Another host may be told of it late. Where there are no links, a claim is a file, which is
         empty at first. One that stays empty was left by a process that was killed just then: it is
-        removed.
+        removed. Where that does not help, the name is taken by something that cannot be seen here,
+        such as a link of a host that has links: then this run works alone.
         """
         info = folder.look(short)
-        if info is not None and not self._is_unsigned(info) and not stat.S_ISLNK(info.st_mode):
+        if info is not None and not self._looks_like_claim(folder, short, info):
             return False
         now = time.monotonic()
         since = self._unread.setdefault(short, now)
         if now - since > SILENT_SECONDS:
-            self._break(folder, short, "")
             del self._unread[short]
+            if short in self._broken:
+                return False
+            self._broken.add(short)
+            self._break(folder, short, "")
         return True
+
+    def _looks_like_claim(self, folder: Folder, short: str, info: os.stat_result) -> bool:
+        """Whether it is a claim, or none that is signed yet; maybe by now, or none any more."""
+        if stat.S_ISLNK(info.st_mode):
+            return True
+        if not stat.S_ISREG(info.st_mode):
+            return False
+        try:
+            said = folder.read(short, _TOKEN_LIMIT)
+        except OSError as error:
+            return error.errno in _GONE
+        return is_token(said.decode("ascii", "replace")) or self._is_unsigned(said)
 
     def _mark(self, folder: Folder, short: str) -> None:
         """Make the link that is a claim: a further name of one that there is, where that goes.
@@ -730,7 +767,7 @@ class Partials:
                 with contextlib.suppress(FileExistsError):
                     self._sign(folder, short, now)
             folder.remove(aside)
-            if holder:
+            if is_token(holder):
                 folder.remove(_seal_of(holder))  # it makes no more claims
 
     def is_mine(self, short: str) -> bool:
@@ -746,9 +783,23 @@ class Partials:
     def release(self, short: str) -> None:
         """Remove this run's claim, if it is still this run's."""
         folder = self._claims()
-        if folder is not None and _said(folder, short) == self.owner.token:
-            with contextlib.suppress(OSError):
+        if folder is not None and not self._given_back(folder, short):
+            self._kept.add(short)  # others wait for it for as long as this run lives
+
+    def _give_back_later(self, folder: Folder) -> None:
+        """Give back the claims for which that could not be done."""
+        for short in tuple(self._kept):  # other threads are at it, too
+            if self._given_back(folder, short):
+                self._kept.discard(short)
+
+    def _given_back(self, folder: Folder, short: str) -> bool:
+        """Remove a claim of this run; False if its disk did not answer, as for a moment."""
+        try:
+            if _read(folder, short) == self.owner.token:
                 os.unlink(short, dir_fd=folder.fd)
+        except OSError as error:
+            return error.errno in _GONE
+        return True
 
 
 def _seal_of(token: str) -> str:
@@ -762,13 +813,17 @@ def _read(folder: Folder, name: str) -> str:
     Raises
     ------
     OSError
+        FileNotFoundError also where it is a file that says nothing of the kind.
     """
     try:
         return os.readlink(name, dir_fd=folder.fd)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-    return folder.read(name, _TOKEN_LIMIT).decode("ascii", "replace")
+    said = folder.read(name, _TOKEN_LIMIT).decode("ascii", "replace")
+    if not is_token(said):  # not signed yet, or somebody else's
+        raise FileNotFoundError(errno.ENOENT, "no claim", name)
+    return said
 
 
 def _said(folder: Folder, name: str) -> str:

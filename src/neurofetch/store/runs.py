@@ -450,13 +450,7 @@ def replace_file(folder: Folder, name: str, content: bytes) -> None:
     ------
     OSError
     """
-    temporary = f".{secrets.token_hex(8)}.tmp"
-    folder.write(temporary, content)
-    try:
-        folder.rename(temporary, folder, name)
-    except OSError:
-        folder.remove(temporary)
-        raise
+    folder.write_as(f".{secrets.token_hex(8)}.tmp", content, folder, name)
 
 
 def ask_to_stop(state: Path, run: str) -> None:
@@ -485,7 +479,7 @@ def is_to_stop(state: Path, run: str) -> bool:
     """
     try:
         with folder_of_run(state, run) as folder:
-            return folder.look(_STOP) is not None
+            return folder.look_afresh(_STOP) is not None  # another host may have said it
     except (OSError, UnsafeNameError):
         return False
 

@@ -18,7 +18,7 @@ from neurofetch.errors import (
     TransientError,
     VerificationError,
 )
-from neurofetch.model import Outcome, Status, Step, VerificationLevel
+from neurofetch.model import Outcome, Status, Step, VerificationLevel, same_time
 from neurofetch.sources.ask import ask
 from neurofetch.sources.mirrors import ManyPlaces
 from neurofetch.store.directory import FULL
@@ -142,7 +142,7 @@ class TransferContext:
         """
         want = step.want
         info = self.directory.look_afresh(want.path, before)
-        if info is None or info.st_mtime_ns == before:
+        if info is None or (before is not None and same_time(before, info.st_mtime_ns)):
             return None
         others = self.directory.others
         came = others and others.came(want, info.st_size, info.st_mtime_ns, self.directory.source)

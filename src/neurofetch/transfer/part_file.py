@@ -308,10 +308,10 @@ class PartFile:
         lines = [PartLog.line(n, *noted) for n, noted in sorted(parts.items())]
         lines += [PartLog.front(*front) for front in fronts if front[1] and front[0] not in parts]
         folder, draft = self.file.folder, f"{self.file.base[:-16]}{secrets.token_hex(8)}.tmp"
-        fd = folder.create(draft, os.O_WRONLY | os.O_APPEND)
+        fd = folder.create(draft, os.O_RDWR | os.O_APPEND)
         try:
             write_all(fd, log.header() + b"".join(lines))
-            folder.rename(draft, folder, self._log)
+            folder.rename(draft, folder, self._log, file=fd)
         except OSError:
             os.close(fd)
             folder.remove(draft)

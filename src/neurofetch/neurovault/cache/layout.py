@@ -373,12 +373,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _write_new(drafts: Folder, draft: str, content: bytes, final: Folder, name: str) -> None:
-    drafts.write(draft, content)
-    try:
-        drafts.rename(draft, final, name)
-    except OSError:
-        drafts.remove(draft)
-        raise
+    drafts.write_as(draft, content, final, name)
     final.sync()
 
 
