@@ -308,7 +308,8 @@ class DaskCrew(ExecutorCrew):
         self._desk = desk
         self._client.subscribe_topic(_TOPIC, _arrived)
         try:
-            yield self
+            with _given_way():
+                yield self
         finally:
             self._desk = None
 
@@ -383,6 +384,21 @@ class DaskCrew(ExecutorCrew):
         if self._client.status == "running":
             with contextlib.suppress(Exception):  # whatever it is, the run ends
                 pending.sent.cancel(reason="user", msg="the run was interrupted")
+
+
+def _given_way() -> contextlib.AbstractContextManager[object]:
+    """Where this is called in a task of a cluster, leave its thread to other tasks meanwhile.
+
+    Else those that are waited for would wait for the thread that waits for them.
+    """
+    import distributed  # noqa: PLC0415 - see the module
+
+    try:
+        distributed.get_worker()
+    except ValueError:  # it is not
+        return contextlib.nullcontext()
+    away: contextlib.AbstractContextManager[object] = distributed.worker_client()
+    return away
 
 
 async def _passed_on(sent: Any, pending: _Pending) -> None:
