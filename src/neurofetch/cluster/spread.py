@@ -316,7 +316,7 @@ class _Spread:
     def _take(self, waiting: _Waiting, done: TaskDone) -> None:
         error = done.error
         if isinstance(error, DestinationError):
-            raise error
+            raise _named(error, done.host)
         if error is not None:
             self._give_up(waiting, f"on {done.host}: {error}")
             return
@@ -429,6 +429,13 @@ class _Spread:
             for task in run.tasks:
                 if task.name.isdigit():
                     self._meter.take(int(task.name), _told_by(task))
+
+
+def _named(error: DestinationError, host: str) -> DestinationError:
+    """Return an error that names the machine: the directory may well be fine on this one."""
+    if host not in str(error):
+        error.args = (f"on {host}: {error}",)
+    return error
 
 
 def _told_by(task: Record) -> Progress:
