@@ -138,7 +138,8 @@ def _inside_after_it_seceded(url, root, endpoint):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    "inside", [_inside, _inside_by_get_client, _inside_a_client_of_its_own, _inside_after_it_seceded]
+    "inside",
+    [_inside, _inside_by_get_client, _inside_a_client_of_its_own, _inside_after_it_seceded],
 )
 def test_tasks_that_fetch_leave_their_threads_to_what_they_wait_for(s3, tmp_path, inside, threads):
     with DaskCluster(1, threads=threads) as cluster:

@@ -225,6 +225,7 @@ class DaskCrew(ExecutorCrew):
         self._client = client
         self._name = str(client.scheduler.address)
         self._workers = workers
+        self.grows = workers is None
         self._how = {**(how or {}), "pure": False}
         self._desk: Desk | None = None
         self._threads: int | None = None
@@ -530,11 +531,12 @@ def _within_seconds(connect: Callable[[], Any], address: str) -> Any:
     threading.Thread(target=run, name="neurofetch-dask", daemon=True).start()
     try:
         return found.result(2 * _CONNECT_SECONDS)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, TypeError) as error:  # TypeError: TLS
         why = shown(str(error))[:200] or "what listens there says nothing"
         msg = (
             f"no Dask scheduler answers at {address}: {why}. Nothing was fetched. See that it "
             "runs and that this machine may connect to it; it prints its address when it starts "
-            "('Scheduler at: tcp://...')."
+            "('Scheduler at: tcp://...'). For tls://, the certificates are those of Dask's own "
+            "settings (distributed.comm.tls)."
         )
         raise UnreachableError(msg) from error

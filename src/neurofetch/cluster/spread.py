@@ -39,6 +39,8 @@ __all__ = ["Crew", "spread"]
 _BEAT = 0.2
 """Seconds between two looks at what is done."""
 _RATE_SECONDS = 5.0
+_LIKELY = 8
+"""So many tasks at once, at least, a plan is split for where more workers may come."""
 _TRIES, _ELSEWHERE = 4, 2
 """So often a task is submitted, at most, whose worker was lost; and one of which no file came."""
 _RECORDS = 3.0
@@ -54,6 +56,11 @@ class Crew(Protocol):
     @property
     def at_once(self) -> int:
         """Tasks at once, at most; it may change while they run."""
+        ...
+
+    @property
+    def grows(self) -> bool:
+        """Whether more may run at once later."""
         ...
 
     def opened(self, desk: Desk) -> AbstractContextManager[object]:
@@ -116,7 +123,8 @@ def spread(
     most = fetcher.client.at_once
     width = _width(crew, most)
     few = partial(at_once, fetcher.source)
-    parts = parts_of(plan, width, few=few, kept=settings.verify)
+    likely = max(width, _LIKELY) if crew.grows else width
+    parts = parts_of(plan, likely, few=few, kept=settings.verify)
     width = min(width, len(parts))
     outcomes: dict[str, Outcome] = {}
     if parts:
@@ -274,7 +282,8 @@ class _Spread:
                 later.append(waiting)
                 continue
             free = 1.0 - sum(one.part for one in self._flying.values())
-            waiting = self._with_part(waiting, free / min(room, len(self._queue) + 1))
+            part = max(1 / self._width, free / min(room, len(self._queue) + 1))
+            waiting = self._with_part(waiting, min(part, free))
             try:
                 pending = self._crew.submit(waiting.task)
             except (NeurofetchError, KeyboardInterrupt):
