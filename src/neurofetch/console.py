@@ -35,6 +35,7 @@ from neurofetch.display.flags import (
     ALONG,
     CHOICE,
     ENTITIES,
+    MANY,
     OUTPUT,
     TRANSFER,
     ExitCode,
@@ -69,6 +70,7 @@ __all__ = [
     "ALONG",
     "CHOICE",
     "ENTITIES",
+    "MANY",
     "OUTPUT",
     "TRANSFER",
     "ExitCode",
@@ -358,17 +360,18 @@ def crew(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         If no scheduler answers.
     """
     scheduler = _scheduler(arguments)
-    if arguments.dry_run or (scheduler is None and arguments.workers is None):
+    workers = arguments.workers
+    if arguments.dry_run or (scheduler is None and workers is None):
         yield {}
     elif scheduler is not None:
         from neurofetch.cluster.dask import connected  # noqa: PLC0415 - few runs need it
 
         with connected(scheduler) as client:
-            yield {"client": client}
+            yield {"client": client, "workers": workers}
     else:
         from neurofetch.cluster.pool import Processes  # noqa: PLC0415 - few runs need it
 
-        with Processes(arguments.workers) as executor:
+        with Processes(workers) as executor:
             yield {"executor": executor}
 
 
@@ -383,8 +386,9 @@ def _scheduler(arguments: argparse.Namespace) -> str | None:
     """
     given = vars(arguments)
     named = given.get("scheduler")  # it is an address: the parser has looked at it
-    others = [name for name in ("workers", "shard", "slurm") if given.get(name) is not None]
-    if named is None and (others or not os.environ.get("DASK_SCHEDULER_ADDRESS")):
+    others = [name for name in ("shard", "slurm") if given.get(name) is not None]
+    here = others or arguments.workers is not None
+    if named is None and (here or not os.environ.get("DASK_SCHEDULER_ADDRESS")):
         return None
     if named is None:
         from neurofetch.net.scheduler import scheduler_from_environment  # noqa: PLC0415 - see above

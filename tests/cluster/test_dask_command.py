@@ -12,6 +12,7 @@ import time
 import pytest
 
 from neurofetch.store.runs import read_runs
+from testbed._tls import certify
 from testbed.dask_cluster import (
     DaskCluster,
     free_port,
@@ -70,6 +71,48 @@ def test_the_report_and_the_events_are_documents(cluster, shell):
     events = [json.loads(line)["event"] for line in done.err.splitlines()]
     assert events[-1] == "finished"
     assert "progress" in events
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_workers_beside_a_scheduler_say_how_many_tasks_run_at_once(s3, shell, tmp_path, most):
+    s3.latency = 0.1
+    seen = set()
+    with DaskCluster(1, threads=4) as cluster:
+        process = shell.start(f"{GET} --scheduler {cluster.address} --workers {most}")
+        while process.poll() is None:
+            seen.add(sum(len(keys) for keys in cluster.busy().values()))
+        assert process.communicate()[0] == ""
+    assert process.returncode == 0
+    assert max(seen) == most
+    assert lacking(tmp_path / "data", many(100)) == []
+
+
+def test_workers_alone_are_of_this_machine_whatever_the_variable_says(s3, shell, tmp_path):
+    done = shell(f"{GET} --workers 2", DASK_SCHEDULER_ADDRESS=f"127.0.0.1:{free_port()}")
+    assert done.code == 0, done.err
+    assert lacking(tmp_path / "data", many(100)) == []
+
+
+def test_a_scheduler_with_tls_is_met_with_the_certificates_of_dasks_settings(shell, tmp_path):
+    made = certify(tmp_path)
+    flags = ["--tls-ca-file", str(made.authority), "--tls-cert", str(made.certificate)]
+    flags += ["--tls-key", str(made.key)]
+    tls = "DASK_DISTRIBUTED__COMM__TLS__"
+    settings = {f"{tls}CA_FILE": str(made.authority)}
+    settings[f"{tls}CLIENT__CERT"] = str(made.certificate)
+    settings[f"{tls}CLIENT__KEY"] = str(made.key)
+    port = free_port()
+    address = f"tls://127.0.0.1:{port}"
+    with scheduler_process(port, "--protocol", "tls", *flags), worker_process(address, *flags):
+        done = shell(f"{GET} --scheduler {address}", **settings)
+        assert done.code == 0, done.err
+        assert lacking(tmp_path / "data", many(100)) == []
+        for wrong, has in ((address, {}), (address.replace("tls", "tcp"), settings)):
+            done = shell(f"{GET} --scheduler {wrong}", **has)
+            assert done.code == 6
+            assert "no Dask scheduler answers" in done.err
+            assert "distributed.comm.tls" in done.err
+            assert "Traceback" not in done.err
 
 
 def test_laion_takes_it_too(cluster, tmp_path):
@@ -156,7 +199,7 @@ def test_a_variable_that_is_no_address_is_named(s3, shell):
     assert not s3.requests()
 
 
-@pytest.mark.parametrize("flag", ["--workers 2", "--shard 0/2", "--locked x.lock"])
+@pytest.mark.parametrize("flag", ["--shard 0/2", "--locked x.lock", "--slurm '-p short'"])
 def test_two_ways_to_fetch_exclude_each_other(s3, shell, cluster, flag):
     line = GET if "locked" not in flag else "neurofetch get --data-dir data"
     done = shell(f"{line} {flag} --scheduler {cluster.address}")

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -329,6 +330,53 @@ def test_a_machine_that_does_not_see_the_directory_ends_the_run(s3, tmp_path):
         neurofetch.get(URL, tmp_path / "d", client=cluster.client, progress=False)
     assert "that all machines share" in str(error.value)
     assert not s3.requests(method="GET", key="ds/sub*")
+
+
+def _become_nobody(url, root, endpoint):
+    """Fetch once, so that all is loaded, and be another user from then on."""
+    neurofetch.get(url, root, endpoint=endpoint, progress=False)
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("mode", [0o700, 0o711, 0o755, 0o777], ids=oct)
+def test_workers_of_another_user_are_told_with_their_machine(s3, tmp_path, mode):
+    for folder in (tmp_path.parents[1], tmp_path.parent, tmp_path):
+        folder.chmod(0o711)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d").chmod(mode)
+    with DaskCluster(0) as cluster, worker_process(cluster.address, "--no-nanny"):
+        warm = (URL, str(tmp_path / "warm"), s3.url)
+        cluster.client.submit(_become_nobody, *warm, pure=False).result(60)
+        asked = len(s3.requests(method="GET", key="ds/sub*"))
+        with pytest.raises(DestinationError) as error:
+            neurofetch.get(URL, tmp_path / "d", client=cluster.client, progress=False)
+    said = str(error.value)
+    assert f"on {socket.gethostname()}" in said
+    assert str(tmp_path / "d") in said
+    assert "Permission denied" in said
+    assert len(s3.requests(method="GET", key="ds/sub*")) == asked
+    assert neurofetch.get(URL, tmp_path / "d", progress=False).ok, "what came before hinders nobody"
+
+
+def test_a_worker_with_more_threads_than_it_may_open_files_is_told(tmp_path, monkeypatch):
+    objects = many(1000)
+    with S3Server({"bucket": objects}) as server, DaskCluster(0) as cluster:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        server.latency = 0.05
+        before = ["prlimit", "--nofile=128:128"]
+        with worker_process(cluster.address, "--nthreads", "40", before=before):
+            cluster.client.wait_for_workers(1, timeout=30)
+            with pytest.raises(IncompleteError) as error:
+                neurofetch.get(URL, tmp_path / "d", client=cluster.client, progress=False)
+        told = [one for one in reasons(error) if "ulimit -n" in one]
+        assert told, reasons(error)
+        assert "fewer threads" in told[0]
+        assert "128 files" in told[0]
+        assert neurofetch.get(URL, tmp_path / "d", progress=False).ok
+    assert lacking(tmp_path / "d", objects) == []
 
 
 def test_a_worker_without_the_credentials_is_told(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 
 import pytest
-from distributed import worker_client
+from distributed import Client, get_client, get_worker, secede, worker_client
 
 import neurofetch
 from laion_fmri.download import download, download_raw
@@ -120,6 +120,34 @@ def test_a_task_of_the_cluster_may_fetch_with_all_of_it(cluster, s3, tmp_path):
     report = cluster.client.submit(_inside, *place, pure=False).result(60)
     assert report.ok
     assert lacking(tmp_path / "d", many(200)) == []
+
+
+def _inside_by_get_client(url, root, endpoint):
+    return neurofetch.get(url, root, client=get_client(), endpoint=endpoint, progress=False)
+
+
+def _inside_a_client_of_its_own(url, root, endpoint):
+    with Client(get_worker().scheduler.address, set_as_default=False) as client:
+        return neurofetch.get(url, root, executor=client, endpoint=endpoint, progress=False)
+
+
+def _inside_after_it_seceded(url, root, endpoint):
+    secede()
+    return _inside_by_get_client(url, root, endpoint)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    "inside",
+    [_inside, _inside_by_get_client, _inside_a_client_of_its_own, _inside_after_it_seceded],
+)
+def test_tasks_that_fetch_leave_their_threads_to_what_they_wait_for(s3, tmp_path, inside, threads):
+    with DaskCluster(1, threads=threads) as cluster:
+        roots = [str(tmp_path / f"{number}") for number in range(3)]
+        calls = [cluster.client.submit(inside, URL, root, s3.url, pure=False) for root in roots]
+        assert all(call.result(60).ok for call in calls)
+        assert cluster.client.submit(sum, [1, 2], pure=False).result(10) == 3, "it still works"
+    assert [lacking(tmp_path / f"{number}", many(200)) for number in range(3)] == [[], [], []]
 
 
 def test_the_rate_is_that_of_all_workers_together(cluster, s3, tmp_path):

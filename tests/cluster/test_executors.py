@@ -20,12 +20,13 @@ import neurofetch
 from laion_fmri.download import download
 from neurofetch.cluster.crew import ExecutorCrew, checked_crew
 from neurofetch.cluster.tasks import TaskDone, run_task
-from neurofetch.engine import Bucket, S3Source
+from neurofetch.engine import Bucket, Dataset, Fetcher, Listing, RunSettings, S3Source, query
 from neurofetch.errors import DestinationError, UsageError
 from neurofetch.events import FileDone, Finished, Planned, Progress
 from neurofetch.model import IncompleteError, Status
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import Generated, S3Object, S3Server
+from tests.cluster_world import many
 from tests.faces import LICENSE, Shell, make_s3, on_disk
 
 MIB = 1 << 20
@@ -270,6 +271,50 @@ def test_more_workers_than_connections_have_no_more_than_these(workers, tmp_path
         assert sum(task.options.connections for task in some) <= 384
         assert sum(task.options.whole_connections for task in some) <= 64
         assert sum(task.options.bulk_connections for task in some) <= 64
+
+
+class _Growing(ExecutorCrew):
+    """Runs more at once the more was submitted, as a cluster does whose workers come in time."""
+
+    grows = True
+
+    def __init__(self, executor, steps):
+        self.steps = steps
+        super().__init__(executor, 1)
+
+    @property
+    def at_once(self):
+        told = len(self._executor.tasks)
+        return next(width for most, width in reversed(self.steps) if told >= most)
+
+    @at_once.setter
+    def at_once(self, most):
+        pass
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[(0, 1), (1, 4), (5, 8)], [(0, 2), (2, 8)], [(0, 1), (3, 16)], [(0, 8), (3, 2)], [(0, 3)]],
+    ids=["1-4-8", "2-8", "1-16", "8-2", "3"],
+)
+def test_no_task_gets_less_than_its_share_while_a_cluster_grows(tmp_path, monkeypatch, steps):
+    slow = _Late()
+    run = RunSettings.checked(crew=_Growing(slow, steps), limit_rate=80e6)
+    dataset = Dataset(name="d", bucket="bucket", base="ds/")
+    with S3Server({"bucket": many(200)}) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        _fetch(dataset, tmp_path, run)
+    widest = min(len(slow.tasks), max(width for _, width in steps))
+    assert len(slow.tasks) > 8, "there is work for those that come later"
+    assert min(task.line.limit_rate for task in slow.tasks) >= 80e6 / widest * 0.99
+    for together in slow.together:
+        assert sum(task.line.limit_rate for task in together) <= 80e6 * 1.01
+
+
+def _fetch(dataset, root, run):
+    with Fetcher(dataset, root, network=run.network) as fetcher:
+        plan = fetcher.prepare(lambda: fetcher.choose(query(), Listing(("ds/",))), run)
+        assert fetcher.run(plan, run).ok
 
 
 class _Late(Carrying):

@@ -83,6 +83,9 @@ class ExecutorCrew:
         all of them may ask of a server is known.
     """
 
+    grows = False
+    """Whether more may run at once later."""
+
     def __init__(self, executor: Submits, at_once: int) -> None:
         self._executor = executor
         self.at_once = at_once

@@ -225,6 +225,7 @@ class DaskCrew(ExecutorCrew):
         self._client = client
         self._name = str(client.scheduler.address)
         self._workers = workers
+        self.grows = workers is None
         self._how = {**(how or {}), "pure": False}
         self._desk: Desk | None = None
         self._threads: int | None = None
@@ -308,7 +309,8 @@ class DaskCrew(ExecutorCrew):
         self._desk = desk
         self._client.subscribe_topic(_TOPIC, _arrived)
         try:
-            yield self
+            with _given_way():
+                yield self
         finally:
             self._desk = None
 
@@ -383,6 +385,21 @@ class DaskCrew(ExecutorCrew):
         if self._client.status == "running":
             with contextlib.suppress(Exception):  # whatever it is, the run ends
                 pending.sent.cancel(reason="user", msg="the run was interrupted")
+
+
+def _given_way() -> contextlib.AbstractContextManager[object]:
+    """Where this is called in a task of a cluster, leave its thread to other tasks meanwhile.
+
+    Else those that are waited for would wait for the thread that waits for them.
+    """
+    import distributed  # noqa: PLC0415 - see the module
+
+    try:
+        distributed.get_worker()
+    except ValueError:  # it is not
+        return contextlib.nullcontext()
+    away: contextlib.AbstractContextManager[object] = distributed.worker_client()
+    return away
 
 
 async def _passed_on(sent: Any, pending: _Pending) -> None:
@@ -514,11 +531,12 @@ def _within_seconds(connect: Callable[[], Any], address: str) -> Any:
     threading.Thread(target=run, name="neurofetch-dask", daemon=True).start()
     try:
         return found.result(2 * _CONNECT_SECONDS)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, TypeError) as error:  # TypeError: TLS
         why = shown(str(error))[:200] or "what listens there says nothing"
         msg = (
             f"no Dask scheduler answers at {address}: {why}. Nothing was fetched. See that it "
             "runs and that this machine may connect to it; it prints its address when it starts "
-            "('Scheduler at: tcp://...')."
+            "('Scheduler at: tcp://...'). For tls://, the certificates are those of Dask's own "
+            "settings (distributed.comm.tls)."
         )
         raise UnreachableError(msg) from error

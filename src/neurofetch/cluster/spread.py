@@ -40,6 +40,8 @@ __all__ = ["Crew", "spread"]
 _BEAT = 0.2
 """Seconds between two looks at what is done."""
 _RATE_SECONDS = 5.0
+_LIKELY = 8
+"""So many tasks at once, at least, a plan is split for where more workers may come."""
 _TRIES, _ELSEWHERE = 4, 2
 """So often a task is submitted, at most, whose worker was lost; and one of which no file came."""
 _RECORDS = 3.0
@@ -55,6 +57,11 @@ class Crew(Protocol):
     @property
     def at_once(self) -> int:
         """Tasks at once, at most; it may change while they run."""
+        ...
+
+    @property
+    def grows(self) -> bool:
+        """Whether more may run at once later."""
         ...
 
     def opened(self, desk: Desk) -> AbstractContextManager[object]:
@@ -116,7 +123,8 @@ def spread(
     check_space(plan)
     width = _width(crew, fetcher, settings)
     few = partial(at_once, fetcher.source)
-    parts = parts_of(plan, width, few=few, kept=settings.verify)
+    likely = max(width, _LIKELY) if crew.grows else width
+    parts = parts_of(plan, likely, few=few, kept=settings.verify)
     width = min(width, len(parts))
     outcomes: dict[str, Outcome] = {}
     if parts:
@@ -288,8 +296,8 @@ class _Spread:
                 later.append(waiting)
                 continue
             free = 1.0 - sum(one.part for one in self._flying.values())
-            fair = free / min(room, len(self._queue) + 1)
-            waiting = self._with_part(waiting, max(fair, 1 / self._width))
+            part = max(1 / self._width, free / min(room, len(self._queue) + 1))
+            waiting = self._with_part(waiting, min(part, free))
             try:
                 pending = self._crew.submit(waiting.task)
             except (NeurofetchError, KeyboardInterrupt):
@@ -332,7 +340,7 @@ class _Spread:
     def _take(self, waiting: _Waiting, done: TaskDone) -> None:
         error = done.error
         if isinstance(error, DestinationError):
-            raise error
+            raise _named(error, done.host)
         if error is not None:
             self._give_up(waiting, f"on {done.host}: {error}")
             return
@@ -445,6 +453,13 @@ class _Spread:
             for task in run.tasks:
                 if task.name.isdigit():
                     self._meter.take(int(task.name), _told_by(task))
+
+
+def _named(error: DestinationError, host: str) -> DestinationError:
+    """Return an error that names the machine: the directory may well be fine on this one."""
+    if host not in str(error):
+        error.args = (f"on {host}: {error}",)
+    return error
 
 
 def _told_by(task: Record) -> Progress:

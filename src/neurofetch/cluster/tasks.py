@@ -8,7 +8,9 @@ what depends on the machine (proxies, certificates) is taken from the machine th
 from __future__ import annotations
 
 import os
+import resource
 import socket
+import stat
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from neurofetch.errors import DestinationError, NeurofetchError, UsageError
 from neurofetch.events import NetworkAway, NetworkBack, Progress, Waiting
 from neurofetch.fetcher import Fetcher, RunSettings
 from neurofetch.model import Action, Plan
+from neurofetch.net.connect import lacks_descriptors
 from neurofetch.store.runs import RunName, is_to_stop
 
 if TYPE_CHECKING:
@@ -191,7 +194,17 @@ def run_task(
     except StopTask:
         return TaskDone(task.number, host=host, stopped=True)
     except NeurofetchError as error:
-        return TaskDone(task.number, host=host, error=error)
+        told = _too_many_open(error) if lacks_descriptors(error) else error
+        return TaskDone(task.number, host=host, error=told)
+
+
+def _too_many_open(error: NeurofetchError) -> NeurofetchError:
+    """Return the error of a worker whose threads have opened all that it may open."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return UsageError(
+        f"{error.__cause__}: the worker may have {limit:,} files and connections open, and each of "
+        "its tasks needs some 15. Give it fewer threads, or allow it more (ulimit -n)."
+    )
 
 
 def _carried_out(task: Task, teller: _Teller) -> tuple[Outcome, ...]:
@@ -281,8 +294,8 @@ def _check_directory(task: Task) -> None:
     """
     folder = Path(task.job.root, task.job.dataset.state, "runs", task.job.run)
     until = time.monotonic() + _SEEN_SECONDS
-    while not folder.is_dir():
-        there = Path(task.job.root).is_dir()
+    while not _is_folder(folder, task.job.root):
+        there = os.path.isdir(task.job.root)
         if not there or time.monotonic() > until:
             what = "another one" if there else "no directory"
             msg = (
@@ -292,6 +305,27 @@ def _check_directory(task: Task) -> None:
             )
             raise DestinationError(msg)
         time.sleep(_SEEN_BEAT)
+
+
+def _is_folder(path: Path, root: str) -> bool:
+    """Return whether there is such a folder in the data directory.
+
+    Raises
+    ------
+    DestinationError
+        If this user may not look.
+    """
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except PermissionError as error:
+        msg = (
+            f"{root} is closed to user {os.geteuid()} on {socket.gethostname()}: {error.strerror}. "
+            "Nothing was fetched there. Start the workers as the user that makes the call, or let "
+            "theirs write in the directory."
+        )
+        raise DestinationError(msg) from error
+    except OSError:
+        return False
 
 
 class _Teller:

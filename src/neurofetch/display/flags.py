@@ -23,6 +23,7 @@ __all__ = [
     "ALONG",
     "CHOICE",
     "ENTITIES",
+    "MANY",
     "OUTPUT",
     "TRANSFER",
     "ExitCode",
@@ -370,6 +371,7 @@ CHOICE = "which files (one or more values each; a flag may be repeated)"
 ENTITIES = "other entities of BIDS (in the same way)"
 ALONG = "what comes along"
 TRANSFER = "where and how"
+MANY = "many processes or machines"
 ACCESS = "who asks, and which server (default: nobody in particular, and AWS)"
 OUTPUT = "output"
 """The titles under which a help has its flags."""
@@ -410,25 +412,6 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true", help="also fetch files that are already here"
     )
     group.add_argument(
-        "--shard",
-        type=_shard,
-        metavar="I/N",
-        help="fetch only part I of N (from 0) of the plan, for array jobs on a cluster",
-    )
-    group.add_argument(
-        "--workers",
-        type=_workers,
-        metavar="N",
-        help="fetch in N processes of this machine, where one cannot fill the line",
-    )
-    group.add_argument(
-        "--scheduler",
-        type=_scheduler,
-        metavar="ADDRESS",
-        help="fetch on the workers of a Dask cluster, such as tcp://login1:8786 (default: "
-        "$DASK_SCHEDULER_ADDRESS, where it is set); they see DIR under the same path",
-    )
-    group.add_argument(
         "--limit-rate",
         type=_rate,
         metavar="RATE",
@@ -447,6 +430,32 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         action="extend",
         metavar="PLACE",
         help="other places with the same bytes: folders, https://..., s3://BUCKET/PREFIX, nemar",
+    )
+    _add_many(parser)
+
+
+def _add_many(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for who fetches, where one process is not enough."""
+    group = group_of(parser, MANY)
+    group.add_argument(
+        "--workers",
+        type=_workers,
+        metavar="N",
+        help="fetch in N processes of this machine, where one cannot fill the line; with "
+        "--scheduler, in N tasks at once at most",
+    )
+    group.add_argument(
+        "--scheduler",
+        type=_scheduler,
+        metavar="ADDRESS",
+        help="fetch on the workers of a Dask cluster, such as tcp://login1:8786 (default: "
+        "$DASK_SCHEDULER_ADDRESS, where it is set); they see DIR under the same path",
+    )
+    group.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="fetch only part I of N (from 0) of the plan, for array jobs on a cluster",
     )
     group = group_of(parser, OUTPUT)
     group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")

@@ -163,7 +163,7 @@ def add_slurm(parser: console.Parser) -> None:
     ----------
     parser : Parser
     """
-    group = console.group_of(parser, console.TRANSFER)
+    group = console.group_of(parser, console.MANY)
     group.add_argument(
         "--slurm",
         metavar="OPTIONS",
