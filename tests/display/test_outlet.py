@@ -15,6 +15,7 @@ import pytest
 from neurofetch.display import outlet as _outlet
 from neurofetch.display.outlet import Outlet, outlet
 from neurofetch.display.progress import Heartbeat, listener
+from neurofetch.errors import UsageError
 from neurofetch.events import FileDone, Progress
 from neurofetch.model import Outcome, Status
 from tests.engine_world import until
@@ -244,3 +245,9 @@ def test_what_is_written_while_the_interpreter_ends_does_not_hold_it():
         [sys.executable, "-c", LATE], capture_output=True, text=True, timeout=10, check=True
     )
     assert done.stderr == "in time\n"
+
+
+@pytest.mark.parametrize("wrong", ["", "x", 0, 1, 3, 1.0, [], {}, set(), b"bar", object(), ["bar"]])
+def test_what_is_no_way_to_show_progress_is_told_whatever_its_type(wrong):
+    with pytest.raises(UsageError, match="progress is one of auto, bar, lines, json, none"):
+        listener(wrong)

@@ -14,7 +14,7 @@ import pytest
 
 import neurofetch
 from laion_fmri.download import download
-from neurofetch.errors import DestinationError, UnsafeNameError, UsageError
+from neurofetch.errors import DestinationError, UnsafeNameError, UsageError, WrongTypeError
 from neurofetch.events import Checking
 from neurofetch.index import Index, index
 from neurofetch.neurovault import fetch_neurovault_ids
@@ -431,6 +431,30 @@ def test_every_name_that_a_file_can_have_is_a_row(tmp_path):
     assert set(found) == shown | {f"sub-01/{name}" for name in shown}
     order = duckdb.sql(f"select path from '{made.path}' order by path").fetchall()
     assert [row[0] for row in order] == list(found)
+
+
+@pytest.mark.parametrize(
+    "name", [b"caf\xe9", b"\xff", b"a\nb", b" ", b"-x", "größe".encode(), b"%s"]
+)
+def test_a_directory_and_an_index_of_any_name(filled, tmp_path, name):
+    root = shutil.copytree(filled, tmp_path / os.fsdecode(name))
+    for out in (None, tmp_path / os.fsdecode(name + b".parquet")):
+        for _ in range(2):
+            made = index(root, out)
+        with open(made.path, "rb") as file:
+            found = pq.read_table(file).to_pylist()
+        assert [row["path"] for row in found] == sorted(FILES)
+        shown = os.fsencode(root).decode("utf-8", "backslashreplace")
+        assert {row["root"] for row in found} == {shown}
+        command = [sys.executable, "-m", "neurofetch", "index", root, "--json"]
+        done = subprocess.run(command, capture_output=True, check=True)
+        assert json.loads(done.stdout)["files_total"] == len(FILES)
+
+
+@pytest.mark.parametrize("wrong", [3, True, 1.5, [], "a\0b"])
+def test_what_is_no_name_of_an_index_is_told_as_that(data, wrong):
+    with pytest.raises((UsageError, WrongTypeError), match="the name of the index is"):
+        index(data, wrong)
 
 
 def test_data_directories_in_one_another_keep_their_own_receipts(s3, tmp_path):

@@ -106,6 +106,19 @@ def test_a_folder_is_told_with_all_that_is_in_it(s3):
     assert known.checksum is None
 
 
+def test_what_stands_for_a_folder_in_a_bucket_is_no_file_and_tells_nothing_of_it(s3):
+    """The class: consoles of S3 make them, and a workflow would take them for inputs."""
+    for key in ("ds/", "ds/sub-01/", "ds/sub-01/anat/", "ds/empty/"):
+        s3.put(key, b"")
+    files = RemoteFiles()
+    assert set(files.beside(at("ds/README"))) == {key for key in OBJECTS if key.count("/") == 1}
+    assert {one.key for one in files.below(at("ds/"))} == {key for key in OBJECTS if "/" in key}
+    subject = {key for key in OBJECTS if key.startswith("ds/sub-01/")}
+    assert {one.key for one in files.below(at("ds/sub-01"))} == subject
+    assert files.look(at("ds/empty")) is None
+    assert files.look(at("ds")).folder
+
+
 def test_a_version_at_openneuro_never_changes_and_its_hashes_are_told_where_others_know_them(site):
     files = RemoteFiles()
     told = [files.look(parsed(f"openneuro:ds000001@1.0.0/{path}")) for path in sorted(small_tree())]

@@ -67,7 +67,9 @@ def listener(
     if callable(progress):
         return progress
     out = outlet(stream)
-    kind = {None: "auto", True: "bar", False: "none"}.get(progress, progress)  # type: ignore[arg-type]
+    kind: object = progress
+    if progress is None or isinstance(progress, bool):
+        kind = {None: "auto", True: "bar", False: "none"}[progress]
     if kind == "auto":
         kind = "bar" if _in_notebook() or out.isatty() else "lines"
     if kind == "bar":

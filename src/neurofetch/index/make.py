@@ -187,7 +187,7 @@ def _target(root: Path, out: str | os.PathLike[str] | None, *, overwrite: bool) 
         msg = "the name of the index is an empty string. No index was made. Name a file."
         raise UsageError(msg)
     else:
-        path = given_path(out)
+        path = given_path(out, "the name of the index")
     if os.path.exists(path) and not os.path.isfile(path):
         kind = "folder" if os.path.isdir(path) else "device or pipe"
         msg = f"{shown(str(path))} is a {kind}. No index was made. Name a file."
@@ -209,7 +209,8 @@ def _is_index(path: Path) -> bool:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        with open(path, "rb") as file:  # pyarrow takes no name that is no UTF-8
+            metadata = pq.read_schema(file).metadata or {}
     except (OSError, pa.ArrowException):
         return False
     return MARK in metadata
@@ -243,7 +244,10 @@ def _write(draft: str, batches: Iterator[pa.RecordBatch]) -> None:
     import pyarrow as pa  # noqa: PLC0415 - of an extra
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    with pq.ParquetWriter(draft, arrow_schema(), compression="zstd") as writer:
+    with (
+        open(draft, "wb") as file,
+        pq.ParquetWriter(file, arrow_schema(), compression="zstd") as writer,
+    ):
         while some := list(islice(batches, _GROUP // _AT_ONCE)):
             writer.write_table(pa.Table.from_batches(some), row_group_size=_GROUP)
 

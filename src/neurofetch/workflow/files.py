@@ -142,11 +142,10 @@ class RemoteFiles:
             found = self._beside(origin, address).get(key)
             if found is not None:
                 return Known((found,))
-            below = tuple(origin.walk(address.at(key)))
+            files = tuple(_files(origin.walk(address.at(key))))
         except RefusedError:  # a bucket that is not to be listed may still give out its objects
             alone = origin.find(address)
             return None if alone is None else Known((alone.remote,))
-        files = tuple(file for file in below if not file.key.endswith("/"))
         return Known(files, folder=True) if files else None
 
     def beside(self, address: Address) -> dict[str, RemoteFile]:
@@ -154,13 +153,13 @@ class RemoteFiles:
         return self._beside(source_of(address, self._reach), address)
 
     def below(self, address: Address) -> list[RemoteFile]:
-        """Return all files below a folder.
+        """Return all files below a folder; what stands for a folder in a bucket is none.
 
         Raises
         ------
         ServerError
         """
-        return source_of(address, self._reach).walk(address)
+        return _files(source_of(address, self._reach).walk(address))
 
     def _beside(self, origin: Origin, address: Address) -> dict[str, RemoteFile]:
         folder = address.at(address.key.rstrip("/").rpartition("/")[0])
@@ -169,7 +168,7 @@ class RemoteFiles:
             since, found = self._levels.get(place, (0.0, None))
         fixed = address.kind == "openneuro" and "@" in address.place
         if found is None or not (fixed or time.monotonic() - since < _FRESH):
-            found = {file.key: file for file in origin.level(folder).files}
+            found = {file.key: file for file in _files(origin.level(folder).files)}
             with self._lock:
                 self._levels[place] = time.monotonic(), found
         return found
@@ -230,6 +229,11 @@ class RemoteFiles:
         name = f"s3://{address.place}/{base}"
         found = Dataset(name, address.place, self._reach.region, base, Rules())
         return found, place / top if base else place
+
+
+def _files(found: Iterable[RemoteFile]) -> list[RemoteFile]:
+    """Leave out the empty objects by which tools show folders in a bucket."""
+    return [file for file in found if not file.key.endswith("/")]
 
 
 def _wanted(dataset: Dataset, files: Iterable[RemoteFile]) -> Iterable[Want]:
