@@ -19,6 +19,7 @@ from neurofetch.events import Waiting
 from neurofetch.lockfile.remembered import Fact, read_facts, write_facts
 from neurofetch.model import Receipt, Status, VerificationLevel, same_time
 from neurofetch.neurovault.cache.layout import read_json, write_json
+from neurofetch.opening import cached_path
 from neurofetch.store import owner as owner_module
 from neurofetch.store import partials as partials_module
 from neurofetch.store.atomic import replacing
@@ -145,6 +146,43 @@ def test_what_is_kept_beside_files_is_kept_though_all_answers_are_lost(mount, tm
     assert write(where / "data")
     found = [p.name for p in (tmp_path / "server").rglob("*") if p.name.endswith(".tmp")]
     assert found == []
+
+
+@pytest.mark.parametrize("without", LINKS)
+def test_a_cache_where_all_answers_are_lost_gives_paths(mount, world, without):
+    (where,) = mount("a", lost=1.0, without=LINKS[without])
+    for body in (FILES["large"], FILES["large"][::-1]):
+        world.put("large", body)
+        path = cached_path("s3://b/large", cache_dir=where / "cache")
+        assert path.read_bytes() == body
+
+
+PATH = """
+import sys
+from neurofetch.opening import cached_path
+print(cached_path("s3://b/large", cache_dir=sys.argv[1]), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_cache_whose_disk_has_gone_lets_a_process_end_in_silence(world, tmp_path):
+    where, server = tmp_path / "a", tmp_path / "server"
+    where.mkdir()
+    server.mkdir()
+    with shared_disk(where, server) as mounted:
+        if mounted is None:
+            pytest.skip("a file system cannot be mounted here")
+        process = subprocess.Popen(
+            [sys.executable, "-c", PATH, str(where / "cache")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(TREE / "src")},
+        )
+        assert process.stdout.readline().startswith(str(where))
+    _, said = process.communicate("\n", timeout=20)
+    assert (process.returncode, said) == (0, "")
 
 
 # -- what it is on -------------------------------------------------------------------------------

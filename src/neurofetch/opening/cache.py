@@ -37,6 +37,7 @@ from neurofetch.opening.entry import (
 )
 from neurofetch.opening.forks import ForkingLock
 from neurofetch.opening.uses import Uses
+from neurofetch.store.afresh import rename
 from neurofetch.store.atomic import is_there, write_atomically
 
 if TYPE_CHECKING:
@@ -385,7 +386,8 @@ class Cache:
             draft = path.parent / f".{os.getpid()}-{secrets.token_hex(6)}"
             try:
                 _linked(entry.data_path, draft)
-                os.replace(draft, path)
+                with open(draft, "rb") as file:
+                    rename(str(draft), str(path), file.fileno())
                 draft.unlink(missing_ok=True)  # where both were one file already, it stays
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -534,6 +536,8 @@ def _linked(data: Path, draft: Path) -> None:
     """Give the data a further name; on a disk that knows none, a copy."""
     try:
         os.link(data, draft)
+    except FileExistsError:
+        return  # a server that was asked twice did it the first time: nobody foretells the name
     except OSError as error:
         if error.errno in FULL:
             raise

@@ -91,7 +91,8 @@ class Uses:
         old, mine = self._fd, self._pid == os.getpid()
         before, self._path, self._fd, self._pid = self._path, path, fd, os.getpid()
         if old >= 0:
-            os.close(old)
+            with contextlib.suppress(OSError):
+                os.close(old)
         if mine and before is not None:
             before.unlink(missing_ok=True)
 
@@ -113,7 +114,8 @@ class Uses:
         """Give up all of it: the process ends."""
         with self._lock:
             if self._fd >= 0 and self._pid == os.getpid():
-                os.close(self._fd)
+                with contextlib.suppress(OSError):  # a file server that went away
+                    os.close(self._fd)
                 if self._path is not None:
                     with contextlib.suppress(OSError):
                         self._path.unlink(missing_ok=True)
