@@ -67,7 +67,7 @@ def exit_of_run(run: Run) -> int:
         return code
     if _SERVER in codes:
         return _SERVER
-    broken = any(task.exit is None or task.exit > _SERVER for task in run.tasks)
+    broken = run.to_begin or any(t.exit is None or t.exit > _SERVER for t in run.tasks)
     return _INCOMPLETE if broken or run.files_missing else 0
 
 
@@ -207,7 +207,7 @@ def _jobs(run: Run) -> str:
         return "no job was needed"
     told = [f"{states[state]:,} {state}" for state in reversed(_ORDER) if states[state]]
     if run.to_begin:
-        told.append(f"{run.to_begin:,} not begun")
+        told.append(f"{run.to_begin:,} {'never begun' if run.closed else 'not begun'}")
     return f"{expected:,} job{'' if expected == 1 else 's'}: {', '.join(told)}"
 
 

@@ -130,7 +130,7 @@ class Following:
             return all(self._lost_for_long(run, task.name, task.began) for task in run.tasks)
         waits = [task for task in run.tasks if not task.state.is_over]
         silent = all(task.heard > GIVEN_UP for task in waits)
-        return bool(waits) and silent and not run.to_begin
+        return bool(waits) and silent and (run.closed or not run.to_begin)
 
     def _lost_for_long(self, run: Run, task: str, began: int) -> bool:
         state = next(one.state for one in run.tasks if one.name == task)
@@ -146,7 +146,7 @@ class Following:
         begun = sum(task.began for task in run.tasks)
         works = run.of(TaskState.LISTING, TaskState.RUNNING)
         since, before = self._still.get(run.id, (0.0, -1))
-        if works or not run.to_begin or begun != before or self.is_queued(run):
+        if works or run.closed or not run.to_begin or begun != before or self.is_queued(run):
             since = self.clock()
             self._still[run.id] = since, begun
         lies = run.scheduler == "slurm" and not run.job and not begun
