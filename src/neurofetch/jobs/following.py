@@ -121,7 +121,7 @@ class Following:
         Slurm is asked where that decides: a job that it does not know any more will not begin, nor
         go on. A job that was lost may be queued again, as after its node failed.
         """
-        if run.over and not run.of(TaskState.LOST):
+        if run.over and (run.closed or not run.of(TaskState.LOST)):
             return True
         known = self.is_queued(run)
         if known is not None:
