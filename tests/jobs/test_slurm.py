@@ -406,7 +406,7 @@ def test_without_sbatch_the_script_is_there_to_be_taken_elsewhere(cluster):
         ("--slurm '' --endpoint https://me:word@s3.example.org", "password|user"),
         ("--slurm '' --mirror 'https://h/x?X-Amz-Signature=ab'", "signature|query"),
     ],
-    ids=range(22),
+    ids=range(25),
 )
 def test_what_cannot_be_is_told_before_any_server_is_asked(cluster, flags, told):
     done = cluster.shell(f"{GET} {flags}")
