@@ -396,7 +396,7 @@ def test_without_sbatch_the_script_is_there_to_be_taken_elsewhere(cluster):
         ("--slurm='--array=0-3'", "--array is set by the script"),
         ("--slurm='--arr=0-3 -p x'", "--arr is set by the script"),
         ("--slurm='-p short --outp x'", "--outp is set by the script"),
-        ("--slurm='-p short --w'", "--w is set by the script"),
+        ("--slurm='-p short --wra x'", "--wra is set by the script"),
         ("--slurm '-o x'", "-o is set by the script"),
         ("--slurm '-n 4'", "-n is set by the script"),
         ("--slurm='--wrap=ls'", "--wrap is set by the script"),
