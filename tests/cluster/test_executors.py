@@ -21,7 +21,7 @@ from laion_fmri.download import download
 from neurofetch.cluster.crew import ExecutorCrew, checked_crew
 from neurofetch.cluster.tasks import TaskDone, run_task
 from neurofetch.engine import Bucket, S3Source, runs_in
-from neurofetch.errors import DestinationError, UsageError
+from neurofetch.errors import DestinationError, DiskFullError, UsageError
 from neurofetch.events import FileDone, Finished, Planned, Progress
 from neurofetch.model import IncompleteError, Status
 from neurofetch.store.runs import attend_run, begin_run
@@ -548,6 +548,25 @@ def test_the_error_of_a_worker_that_cannot_write_there_ends_the_call(s3, tmp_pat
 
     with pytest.raises(DestinationError, match="on a file system that all machines share"):
         neurofetch.get(URL, tmp_path / "data", executor=Elsewhere(), progress="none")
+
+
+@pytest.mark.parametrize("kind", [DiskFullError, DestinationError])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_disk_that_is_full_after_some_tasks_does_not_say_that_nothing_came(
+    kind, after, s3, tmp_path
+):
+    class Filling(Carrying):
+        def submit(self, fn, /, *args, **kwargs):
+            if len(self.tasks) < after:
+                return super().submit(fn, *args, **kwargs)
+            full = kind("9 bytes are to come, 0 are free. Nothing was fetched. Free some space.")
+            return _resolved(pickle.loads(pickle.dumps(TaskDone(args[0].number, error=full))))
+
+    with pytest.raises(kind) as caught:
+        neurofetch.get(URL, tmp_path, executor=Filling(), progress="none")
+    told = str(caught.value)
+    assert ("Nothing was fetched." in told) is (after == 0)
+    assert ("What came before is kept." in told) is (after > 0)
 
 
 def test_another_version_of_the_program_is_told(task):

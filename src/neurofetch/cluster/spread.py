@@ -332,6 +332,9 @@ class _Spread:
     def _take(self, waiting: _Waiting, done: TaskDone) -> None:
         error = done.error
         if isinstance(error, DestinationError):
+            if any(one.status is Status.FETCHED for one in self._outcomes.values()):
+                text = str(error).replace("Nothing was fetched.", "What came before is kept.")
+                error.args = (text, *error.args[1:])
             raise error
         if error is not None:
             self._give_up(waiting, f"on {done.host}: {error}")

@@ -353,7 +353,9 @@ def _failures(run: Run, width: int) -> list[str]:
     for group in groups[:_GROUPS]:
         names = ", ".join(map(shown, group.paths))
         more = f" and {group.files - _NAMED:,} more" if group.files > _NAMED else ""
-        lines += wrapped(f"    {shown(group.reason)}: {names}{more}", width, indent="      ")
+        lines += wrapped(
+            f"    {shown(group.reason).rstrip('.')}: {names}{more}", width, indent="      "
+        )
     if len(groups) > _GROUPS:
         lines.append(f"    … and {len(groups) - _GROUPS:,} other reasons")
     advice = dict.fromkeys(group.advice for group in groups if group.advice)

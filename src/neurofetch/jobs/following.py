@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UsageError
+from neurofetch.store.owner import SILENT_SECONDS
 from neurofetch.store.runs import FOLDER, SCRIPT, TaskState, runs_in
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ class Following:
         if run.over:
             return all(self._lost_for_long(run, task.name, task.began) for task in run.tasks)
         waits = [task for task in run.tasks if not task.state.is_over]
-        silent = all(task.heard > GIVEN_UP for task in waits)
+        long = 0.0 if run.closed else GIVEN_UP  # nobody would have it begin again
+        silent = all(task.heard > max(long, SILENT_SECONDS) for task in waits)
         return bool(waits) and silent and (run.closed or not run.to_begin)
 
     def _lost_for_long(self, run: Run, task: str, began: int) -> bool:
