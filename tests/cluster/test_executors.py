@@ -20,13 +20,24 @@ import neurofetch
 from laion_fmri.download import download
 from neurofetch.cluster.crew import ExecutorCrew, checked_crew
 from neurofetch.cluster.tasks import TaskDone, run_task
-from neurofetch.engine import Bucket, Dataset, Fetcher, Listing, RunSettings, S3Source, query
-from neurofetch.errors import DestinationError, UsageError
+from neurofetch.engine import (
+    Bucket,
+    Dataset,
+    Fetcher,
+    Listing,
+    RunSettings,
+    S3Source,
+    query,
+    runs_in,
+)
+from neurofetch.errors import DestinationError, DiskFullError, UsageError
 from neurofetch.events import FileDone, Finished, Planned, Progress
 from neurofetch.model import IncompleteError, Status
+from neurofetch.store.runs import attend_run, begin_run
 from testbed.openneuro import OpenNeuro, small_tree
 from testbed.s3 import Generated, S3Object, S3Server
 from tests.cluster_world import many
+from tests.engine_world import until
 from tests.faces import LICENSE, Shell, make_s3, on_disk
 
 MIB = 1 << 20
@@ -433,6 +444,59 @@ def _worker_of(pid, s3):
     pytest.fail("no process of the pool came to fetch")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_tasks_that_nobody_will_begin_any_more_are_not_waited_for(number, s3, tmp_path):
+    s3.fault(rate=6e6, key="*T1w*", times=None)
+    shell = Shell(tmp_path, s3.url)
+    process = shell.start(f"neurofetch get {URL} --data-dir data --workers 2")
+    until(lambda: any(task.bytes_done for run in runs_in(shell.data) for task in run.tasks), 40)
+    (run,) = runs_in(shell.data)
+    assert run.to_begin
+    assert not run.closed
+    process.send_signal(number)
+    workers = [task.pid for task in run.tasks if task.pid != process.pid]
+    process.wait(40)  # what it started may hold its pipes
+    until(lambda: not any(map(_is_there, workers)), 20)
+    process.stdout.close()
+    process.stderr.close()
+    s3.clear_faults()
+    done = shell("neurofetch status data --wait")
+    assert done.code == 4
+    assert "never begun" in done.out
+    assert "Run it again: it fetches only what is missing." in " ".join(done.out.split())
+    done = shell(f"neurofetch get {URL} --data-dir data --workers 2")
+    assert done.code == 0, done.err
+    assert on_disk(shell.data) == {key.removeprefix("ds/") for key in objects()}
+
+
+def _is_there(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_who_hands_out_tasks_on_another_host_is_silent_like_any_other(tmp_path):
+    state = tmp_path / ".neurofetch"
+    begin_run(state, "run", expected=3, owner="otherhost-12-345-0123abcd")
+    (run,) = runs_in(tmp_path)
+    assert not run.closed
+    assert not run.over
+    old = time.time() - 400
+    os.utime(state / "runs" / "run" / "run.json", (old, old))
+    (run,) = runs_in(tmp_path)
+    assert run.closed
+    assert run.over
+    attend_run(state, "run")
+    (run,) = runs_in(tmp_path)
+    assert not run.over
+    attend_run(state, "run", last=True)
+    (run,) = runs_in(tmp_path)
+    assert run.over
+
+
 def test_a_pool_of_the_callers_that_breaks_is_told_and_the_next_call_brings_the_rest(s3, tmp_path):
     with spawned(2) as executor:
         executor.submit(os.getpid).result()
@@ -577,6 +641,25 @@ def test_the_error_of_a_worker_that_cannot_write_there_ends_the_call(s3, tmp_pat
 
     with pytest.raises(DestinationError, match="on a file system that all machines share"):
         neurofetch.get(URL, tmp_path / "data", executor=Elsewhere(), progress="none")
+
+
+@pytest.mark.parametrize("kind", [DiskFullError, DestinationError])
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_disk_that_is_full_after_some_tasks_does_not_say_that_nothing_came(
+    kind, after, s3, tmp_path
+):
+    class Filling(Carrying):
+        def submit(self, fn, /, *args, **kwargs):
+            if len(self.tasks) < after:
+                return super().submit(fn, *args, **kwargs)
+            full = kind("9 bytes are to come, 0 are free. Nothing was fetched. Free some space.")
+            return _resolved(pickle.loads(pickle.dumps(TaskDone(args[0].number, error=full))))
+
+    with pytest.raises(kind) as caught:
+        neurofetch.get(URL, tmp_path, executor=Filling(), progress="none")
+    told = str(caught.value)
+    assert ("Nothing was fetched." in told) is (after == 0)
+    assert ("What came before is kept." in told) is (after > 0)
 
 
 def test_another_version_of_the_program_is_told(task):

@@ -394,6 +394,9 @@ def test_without_sbatch_the_script_is_there_to_be_taken_elsewhere(cluster):
         ("--slurm='-W'", "-W is set by the script"),
         ("--slurm '-a 0-3'", "-a is set by the script"),
         ("--slurm='--array=0-3'", "--array is set by the script"),
+        ("--slurm='--arr=0-3 -p x'", "--arr is set by the script"),
+        ("--slurm='-p short --outp x'", "--outp is set by the script"),
+        ("--slurm='-p short --wra x'", "--wra is set by the script"),
         ("--slurm '-o x'", "-o is set by the script"),
         ("--slurm '-n 4'", "-n is set by the script"),
         ("--slurm='--wrap=ls'", "--wrap is set by the script"),
@@ -403,7 +406,7 @@ def test_without_sbatch_the_script_is_there_to_be_taken_elsewhere(cluster):
         ("--slurm '' --endpoint https://me:word@s3.example.org", "password|user"),
         ("--slurm '' --mirror 'https://h/x?X-Amz-Signature=ab'", "signature|query"),
     ],
-    ids=range(22),
+    ids=range(25),
 )
 def test_what_cannot_be_is_told_before_any_server_is_asked(cluster, flags, told):
     done = cluster.shell(f"{GET} {flags}")

@@ -362,6 +362,25 @@ def test_a_file_is_no_data_directory(shell, tmp_path):
     assert "is no directory" in done.err
 
 
+def test_a_silent_task_of_which_nobody_hears_any_more_is_not_waited_for(state):
+    begin_run(state, "run", expected=3, owner="otherhost-12-345-0123abcd")
+    path = written(state, BEGIN, PLANNED, HALF)
+    for old in (path, state / "runs" / "run" / "run.json"):
+        os.utime(old, (time.time() - 120, time.time() - 120))
+    following = Following(state.parent)
+    (run,) = following.runs()
+    assert run.closed
+    assert following.is_over(run)
+
+
+@pytest.mark.parametrize("reason", ["the disk is full.", "403 Forbidden", "it ended..."])
+def test_a_reason_is_followed_by_one_mark(state, reason):
+    begin_run(state, "run", expected=1)
+    written(state, BEGIN, PLANNED, FAILED | {"reason": reason}, ENDED)
+    (run,) = read_runs(state)
+    assert f"{reason.rstrip('.')}: sub-01/a.nii.gz" in runs_text([run])
+
+
 def test_jobs_that_never_begin_are_told_with_what_one_can_do(state):
     begin_run(state, "run", expected=8, scheduler="slurm", job="812")
     now = [100.0]

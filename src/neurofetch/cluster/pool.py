@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
+
+from neurofetch._threads import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,11 +56,18 @@ class Processes:
 
     def _new(self) -> ProcessPoolExecutor:
         context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(
-            self.max_workers, mp_context=context, initializer=_leave_interrupts
-        )
+        return ProcessPoolExecutor(self.max_workers, mp_context=context, initializer=_begin_process)
 
 
-def _leave_interrupts() -> None:
-    """Leave Ctrl-C to the process that asked: it tells the tasks to end."""
+def _begin_process() -> None:
+    """Leave Ctrl-C to the process that asked, which tells the tasks to end; and end if it has."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    started(_end_with_parent, "neurofetch-parent")
+
+
+def _end_with_parent() -> None:
+    """End when the process that asked was killed: a pool of Python's would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

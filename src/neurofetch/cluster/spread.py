@@ -20,7 +20,8 @@ from neurofetch.model import Action, Outcome, Report, Status
 from neurofetch.planning.parts import parts_of
 from neurofetch.planning.plan import check_space
 from neurofetch.sources.source import at_once
-from neurofetch.store.runs import ask_to_stop, begin_run, new_run_id, read_runs
+from neurofetch.store.owner import process_token
+from neurofetch.store.runs import ask_to_stop, attend_run, begin_run, new_run_id, read_runs
 from neurofetch.transfer.options import part_of
 from neurofetch.transfer.run import outcomes_of
 
@@ -46,6 +47,8 @@ _TRIES, _ELSEWHERE = 4, 2
 """So often a task is submitted, at most, whose worker was lost; and one of which no file came."""
 _RECORDS = 3.0
 """Seconds: after so many without news, what the tasks have written down is read."""
+_ATTENDED = 10.0
+"""Seconds between two signs of life of who hands out the tasks."""
 _GRACE = 20.0
 """Seconds: so long tasks under way are waited for when the run is interrupted."""
 _AGAIN = "Run the same call again: what came is kept."
@@ -187,7 +190,7 @@ class _Spread:
         self._meter = _Meter(plan)
         self._outcomes: dict[str, Outcome] = {}
         self._in_a_row = 0
-        self._heard = self._read = time.monotonic()
+        self._heard = self._read = self._attended = time.monotonic()
         self._astray = False
         """Whether a task may still run of which nothing more is heard."""
         job = self._job(inspect)
@@ -269,6 +272,7 @@ class _Spread:
                 raise
             finally:
                 close_clients(self._run)
+                attend_run(self._fetcher.directory.state, self._run, last=True)
         if self._astray:
             self._ask_to_stop()
         self._tell(last=True)
@@ -279,7 +283,14 @@ class _Spread:
         state, plan = self._fetcher.directory.state, self._plan
         size = plan.bytes_to_write + plan.bytes_here
         try:
-            begin_run(state, self._run, expected=len(self._queue), files=len(plan), size=size)
+            begin_run(
+                state,
+                self._run,
+                expected=len(self._queue),
+                files=len(plan),
+                size=size,
+                owner=process_token(),
+            )
         except OSError as error:
             msg = f"nothing can be written in {state}: {error.strerror or error}. Nothing was "
             raise DestinationError(f"{msg}fetched. Check who may write there.") from error
@@ -340,6 +351,9 @@ class _Spread:
     def _take(self, waiting: _Waiting, done: TaskDone) -> None:
         error = done.error
         if isinstance(error, DestinationError):
+            if any(one.status is Status.FETCHED for one in self._outcomes.values()):
+                text = str(error).replace("Nothing was fetched.", "What came before is kept.")
+                error.args = (text, *error.args[1:])
             raise _named(error, done.host)
         if error is not None:
             self._give_up(waiting, f"on {done.host}: {error}")
@@ -442,6 +456,9 @@ class _Spread:
                 self._meter.take(news.number, news.event)
             else:
                 self._listen(news.event)
+        if now - self._attended > _ATTENDED:
+            self._attended = now
+            attend_run(self._fetcher.directory.state, self._run)
         if now - max(self._heard, self._read) > _RECORDS and not last:
             self._read = now
             self._read_records()

@@ -67,7 +67,7 @@ def exit_of_run(run: Run) -> int:
         return code
     if _SERVER in codes:
         return _SERVER
-    broken = any(task.exit is None or task.exit > _SERVER for task in run.tasks)
+    broken = run.to_begin or any(t.exit is None or t.exit > _SERVER for t in run.tasks)
     return _INCOMPLETE if broken or run.files_missing else 0
 
 
@@ -207,7 +207,7 @@ def _jobs(run: Run) -> str:
         return "no job was needed"
     told = [f"{states[state]:,} {state}" for state in reversed(_ORDER) if states[state]]
     if run.to_begin:
-        told.append(f"{run.to_begin:,} not begun")
+        told.append(f"{run.to_begin:,} {'never begun' if run.closed else 'not begun'}")
     return f"{expected:,} job{'' if expected == 1 else 's'}: {', '.join(told)}"
 
 
@@ -353,7 +353,9 @@ def _failures(run: Run, width: int) -> list[str]:
     for group in groups[:_GROUPS]:
         names = ", ".join(map(shown, group.paths))
         more = f" and {group.files - _NAMED:,} more" if group.files > _NAMED else ""
-        lines += wrapped(f"    {shown(group.reason)}: {names}{more}", width, indent="      ")
+        lines += wrapped(
+            f"    {shown(group.reason).rstrip('.')}: {names}{more}", width, indent="      "
+        )
     if len(groups) > _GROUPS:
         lines.append(f"    … and {len(groups) - _GROUPS:,} other reasons")
     advice = dict.fromkeys(group.advice for group in groups if group.advice)

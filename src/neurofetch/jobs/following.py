@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import UsageError
+from neurofetch.store.owner import SILENT_SECONDS
 from neurofetch.store.runs import FOLDER, SCRIPT, TaskState, runs_in
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Following:
         Slurm is asked where that decides: a job that it does not know any more will not begin, nor
         go on. A job that was lost may be queued again, as after its node failed.
         """
-        if run.over and not run.of(TaskState.LOST):
+        if run.over and (run.closed or not run.of(TaskState.LOST)):
             return True
         known = self.is_queued(run)
         if known is not None:
@@ -129,8 +130,9 @@ class Following:
         if run.over:
             return all(self._lost_for_long(run, task.name, task.began) for task in run.tasks)
         waits = [task for task in run.tasks if not task.state.is_over]
-        silent = all(task.heard > GIVEN_UP for task in waits)
-        return bool(waits) and silent and not run.to_begin
+        long = 0.0 if run.closed else GIVEN_UP  # nobody would have it begin again
+        silent = all(task.heard > max(long, SILENT_SECONDS) for task in waits)
+        return bool(waits) and silent and (run.closed or not run.to_begin)
 
     def _lost_for_long(self, run: Run, task: str, began: int) -> bool:
         state = next(one.state for one in run.tasks if one.name == task)
@@ -146,7 +148,7 @@ class Following:
         begun = sum(task.began for task in run.tasks)
         works = run.of(TaskState.LISTING, TaskState.RUNNING)
         since, before = self._still.get(run.id, (0.0, -1))
-        if works or not run.to_begin or begun != before or self.is_queued(run):
+        if works or run.closed or not run.to_begin or begun != before or self.is_queued(run):
             since = self.clock()
             self._still[run.id] = since, begun
         lies = run.scheduler == "slurm" and not run.job and not begun

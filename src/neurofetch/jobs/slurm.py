@@ -134,7 +134,8 @@ def _options(text: str) -> list[str]:
     for word in words:
         name = word.partition("=")[0]
         name = name if name.startswith("--") else name[:2]
-        if name in _OWN:
+        short = len(name) > 3 and any(own.startswith(name) for own in _OWN)  # sbatch completes it
+        if name in _OWN or short:
             msg = (
                 f"argument --slurm: {name} is set by the script; --jobs says how many jobs, and "
                 "--jobs 8%2 that two of eight run at once"

@@ -41,6 +41,7 @@ __all__ = [
     "Task",
     "TaskState",
     "ask_to_stop",
+    "attend_run",
     "begin_run",
     "check_readable",
     "folder_of_run",
@@ -69,7 +70,7 @@ KEPT = 20
 """Runs that are over, of which the records are kept."""
 _FORGOTTEN = 30 * 86400.0
 """Seconds after which a run counts as over of which nothing was heard."""
-_FIRST, _STOP, _VERSION = "run.json", "stop", "version"
+_FIRST, _STOP, _VERSION, _CLOSED = "run.json", "stop", "version", "closed"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TASK = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _RECORD = re.compile(rf"({_TASK.pattern})~([0-9]{{1,6}})\.jsonl")
@@ -254,6 +255,9 @@ class Run:
         Those that have begun, in the order of their names.
     stopped : bool
         Whether somebody asked it to stop.
+    closed : bool
+        Whether no more of its tasks will begin, since the process that hands them out has ended, or
+        was not heard of for long.
     """
 
     id: str
@@ -268,6 +272,7 @@ class Run:
     job: str = ""
     tasks: tuple[Task, ...] = ()
     stopped: bool = False
+    closed: bool = False
 
     def __repr__(self) -> str:
         """Return one line: a run may have thousands of tasks, and notebooks print it."""
@@ -291,10 +296,11 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether all tasks have ended, be it without a word; or there were to be none."""
+        """Whether all tasks have ended, be it without a word; or there are to be none."""
         if self.expected == 0:
             return True
-        return bool(self.tasks) and not self.to_begin and all(t.state.is_over for t in self.tasks)
+        waits = not self.closed and (self.to_begin or not self.tasks)
+        return not waits and all(task.state.is_over for task in self.tasks)
 
     @property
     def files_done(self) -> int:
@@ -394,6 +400,7 @@ def begin_run(
     command: Sequence[str] = (),
     scheduler: str = "",
     job: str = "",
+    owner: str = "",
 ) -> None:
     """Write down what a run will have; what was written before is replaced in one step.
 
@@ -410,6 +417,8 @@ def begin_run(
     command : sequence of str
         What was called; no secret may be in it.
     scheduler, job : str
+    owner : str
+        The token of the process that hands out the tasks, where it is this one: see `attend_run`.
 
     Raises
     ------
@@ -425,10 +434,28 @@ def begin_run(
         "command": list(command),
         "scheduler": scheduler,
         "job": job,
+        "owner": owner,
     }
     with folder_of_run(state, run, make=True) as folder:
         replace_file(folder, _FIRST, f"{json.dumps(about)}\n".encode())
     prune(state)
+
+
+def attend_run(state: Path, run: str, *, last: bool = False) -> None:
+    """Show that the process lives which hands out the tasks of a run, or that it has ended that.
+
+    Parameters
+    ----------
+    state : Path
+    run : str
+    last : bool
+        Nothing more is handed out.
+    """
+    with contextlib.suppress(OSError, UnsafeNameError), folder_of_run(state, run) as folder:
+        if not last:
+            os.utime(_FIRST, dir_fd=folder.fd, follow_symlinks=False)
+        elif folder.look(_CLOSED) is None:
+            os.close(folder.create(_CLOSED))
 
 
 def forget_run(state: Path, run: str) -> None:
@@ -666,6 +693,7 @@ def _read_run(runs: Folder, name: str, state: Path, clock: _Clock) -> list[Run]:
             about = next(_values(folder.read(_FIRST, _WHOLE).split(b"\n")), {})
         by_task: dict[str, list[tuple[int, str]]] = {}
         names = folder.names()
+        closed = _CLOSED in names or _is_alone(folder, _text(about.get("owner"), _SHORT), clock)
         for file in names:
             if found := _RECORD.fullmatch(file):
                 by_task.setdefault(found[1], []).append((int(found[2]), file))
@@ -695,8 +723,20 @@ def _read_run(runs: Folder, name: str, state: Path, clock: _Clock) -> list[Run]:
         _text(about.get("job"), _SHORT),
         tuple(tasks),
         _STOP in names,
+        closed,
     )
     return [run]
+
+
+def _is_alone(folder: Folder, owner: str, clock: _Clock) -> bool:
+    """Whether the process is gone, or silent, that hands out the tasks of a run."""
+    if not owner:
+        return False
+    life = life_here(owner)
+    if life is None:
+        info = folder.look(_FIRST)
+        return info is None or clock.now() - info.st_mtime > SILENT_SECONDS
+    return life is Life.ENDED
 
 
 def _in_order(task: str) -> tuple[int, str]:
