@@ -19,7 +19,8 @@ import pytest
 import neurofetch
 from laion_fmri.download import download
 from neurofetch.cluster.crew import ExecutorCrew, checked_crew
-from neurofetch.cluster.tasks import TaskDone, run_task
+from neurofetch.cluster.spread import _Outages
+from neurofetch.cluster.tasks import News, TaskDone, run_task
 from neurofetch.engine import (
     Bucket,
     Dataset,
@@ -31,7 +32,15 @@ from neurofetch.engine import (
     runs_in,
 )
 from neurofetch.errors import DestinationError, DiskFullError, UsageError
-from neurofetch.events import FileDone, Finished, Planned, Progress
+from neurofetch.events import (
+    FileDone,
+    Finished,
+    NetworkAway,
+    NetworkBack,
+    Planned,
+    Progress,
+    Waiting,
+)
 from neurofetch.model import IncompleteError, Status
 from neurofetch.store.runs import attend_run, begin_run
 from testbed.openneuro import OpenNeuro, small_tree
@@ -326,6 +335,38 @@ def _fetch(dataset, root, run):
     with Fetcher(dataset, root, network=run.network) as fetcher:
         plan = fetcher.prepare(lambda: fetcher.choose(query(), Listing(("ds/",))), run)
         assert fetcher.run(plan, run).ok
+
+
+_BACK = NetworkBack("a", 5)
+
+
+def _away(server, seconds=3.0, patience=900.0):
+    return NetworkAway(server, "refused", seconds, patience)
+
+
+@pytest.mark.parametrize(
+    ("heard", "told"),
+    [
+        ([(0, _away("a")), (1, _away("a")), (2, _away("a")), (0, _away("a", 4.0))], [0, 3]),
+        ([(0, _away("a")), (1, _away("b"))], [0, 1]),
+        (
+            [(0, _away("a")), (1, _away("a")), (1, NetworkBack("a", 5)), (0, NetworkBack("a", 5))],
+            [0, 3],
+        ),
+        ([(0, _away("a")), (0, _BACK), (1, _away("a"))], [0, 1, 2]),
+        ([(0, _away("a", 0.0, 0.0)), (1, _away("a", 0.0, 0.0)), (1, _away("b", 0.0, 0.0))], [0, 2]),
+        ([(7, _away("a")), (1, _away("a")), (2, _away("a"))], [0, 1]),
+        ([(0, _BACK)], []),
+        ([(0, Waiting("x", "h")), (1, Waiting("x", "h"))], [0, 1]),
+    ],
+    ids=["each", "two-servers", "back", "again", "unheard", "ended", "back-alone", "others"],
+)
+def test_an_outage_that_all_tasks_notice_is_told_once(heard, told):
+    outages = _Outages()
+    new = [
+        outages.is_new(News("run", number, event), lambda one: one < 7) for number, event in heard
+    ]
+    assert [number for number, is_new in enumerate(new) if is_new] == told
 
 
 class _Late(Carrying):

@@ -168,7 +168,7 @@ def _unpacked_news(message: Mapping[str, Any]) -> News:
 
     Raises
     ------
-    KeyError, TypeError
+    KeyError, TypeError, AttributeError
         If something else was.
     """
     fields = {
@@ -181,7 +181,9 @@ def _unpacked_news(message: Mapping[str, Any]) -> News:
 def _arrived(event: tuple[float, Any]) -> None:
     """Put news on the desk of the run that they are of, if that is in this process."""
     _, message = event
-    with contextlib.suppress(KeyError, TypeError):  # of another program, or another version
+    with contextlib.suppress(
+        KeyError, TypeError, AttributeError
+    ):  # of another program, or another version
         desk = desk_of(message["run"])
         if desk is not None:
             desk.take(_unpacked_news(message))

@@ -15,7 +15,7 @@ from neurofetch.cluster.clients import Line, close_clients
 from neurofetch.cluster.desk import Desk
 from neurofetch.cluster.tasks import Job, Task, TaskDone, stamps
 from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError, UsageError
-from neurofetch.events import FileDone, Finished, Progress
+from neurofetch.events import FileDone, Finished, NetworkAway, NetworkBack, Progress
 from neurofetch.model import Action, Outcome, Report, Status
 from neurofetch.planning.parts import parts_of
 from neurofetch.planning.plan import check_space
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
+    from neurofetch.cluster.tasks import News
     from neurofetch.events import Event
     from neurofetch.fetcher import Fetcher, RunSettings
     from neurofetch.model import Plan
@@ -188,6 +189,7 @@ class _Spread:
         self._run = new_run_id()
         self._desk = Desk(self._run)
         self._meter = _Meter(plan)
+        self._outages = _Outages()
         self._outcomes: dict[str, Outcome] = {}
         self._in_a_row = 0
         self._heard = self._read = self._attended = time.monotonic()
@@ -454,7 +456,7 @@ class _Spread:
             self._heard = now
             if isinstance(news.event, Progress):
                 self._meter.take(news.number, news.event)
-            else:
+            elif self._outages.is_new(news, self._running):
                 self._listen(news.event)
         if now - self._attended > _ATTENDED:
             self._attended = now
@@ -463,6 +465,9 @@ class _Spread:
             self._read = now
             self._read_records()
         self._listen(self._meter.progress(last=last))
+
+    def _running(self, number: int) -> bool:
+        return any(one.task.number == number for one in self._flying.values())
 
     def _read_records(self) -> None:
         """Read how far tasks are of which nothing else is heard: they have written it down."""
@@ -508,6 +513,32 @@ def _is_done(pending: Any) -> bool:
     try:
         return bool(pending.done())
     except Exception:  # noqa: BLE001 - of any executor's library; its result tells what is wrong
+        return True
+
+
+class _Outages:
+    """Lets one task tell of an outage: all others that ask the same server notice it, too."""
+
+    def __init__(self) -> None:
+        self._tells: dict[str, int] = {}
+        self._unheard: set[str] = set()
+
+    def is_new(self, news: News, runs: Callable[[int], bool]) -> bool:
+        """Return whether news are to be passed on; `runs` says whether a task still does."""
+        event, number = news.event, news.number
+        if isinstance(event, NetworkBack):
+            if self._tells.get(event.server) != number:
+                return False
+            del self._tells[event.server]
+        elif isinstance(event, NetworkAway):
+            if not (event.patience or event.seconds):  # nothing ever came from there
+                told = event.server in self._unheard
+                self._unheard.add(event.server)
+                return not told
+            teller = self._tells.get(event.server)
+            if teller is None or not runs(teller):
+                self._tells[event.server] = teller = number
+            return teller == number
         return True
 
 
