@@ -32,7 +32,9 @@ PREAMBLES = {
 OF_OTHERS = re.compile(
     r'"(fsspec|h5py|mne|dask\.distributed)".*(missing library stubs|could not be resolved)'
     r'|Call to untyped function "(LocalCluster|Client|gather|compute|close)"'  # of Dask
-    r'|stub for module named "mne"|running_mypy.html#missing-imports'
+    r'|stub for module named "(mne|ray|mpi4py[.\w]*)"|running_mypy.html#missing-imports'
+    r'|"(joblib[.\w]*|executorlib|ray|mpi4py[.\w]*)".*(missing library stubs|not be resolved)'
+    r'|"dask_jobqueue"|attribute "scale" for class'  # it exports what it does not name
 )
 """What is said of libraries of others that ship no types, or need not be installed."""
 

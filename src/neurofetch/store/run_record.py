@@ -48,6 +48,8 @@ BRIEF = 2.0
 """Seconds; a run that is no task and takes less leaves no record."""
 _BEATS = ((30.0, 1.0), (600.0, 5.0), (6 * 3600.0, 15.0), (float("inf"), 30.0))
 """Up to which age of a run it is written down how far it is, each so many seconds."""
+_LAST_SECONDS = 1.0
+"""For the thread that writes, at the end; one that a disk holds up is left to it."""
 _MOST_FAILED = 1000
 _LONG = 600
 
@@ -77,6 +79,7 @@ class RunRecord:
         self._over = threading.Event()
         self._wake = threading.Event()
         """Set when something is to be written down at once."""
+        self._thread: threading.Thread | None = None
         self._threaded = True
         self._next = self._began + BRIEF
         self._pending: list[Mapping[str, Any]] = [self._begin()]
@@ -109,7 +112,8 @@ class RunRecord:
             record(Planned(plan))
         if record._is_task:
             record._flush()
-        record._threaded = started(record._keep_writing, "neurofetch-record") is not None
+        record._thread = started(record._keep_writing, "neurofetch-record")
+        record._threaded = record._thread is not None
         return record
 
     def _begin(self) -> dict[str, Any]:
@@ -275,6 +279,7 @@ class RunRecord:
             return
         self._over.set()
         self._wake.set()
+        self._no_more_thread()
         with self._lock:
             if self._fd is None and not self._is_task:
                 return
@@ -284,6 +289,12 @@ class RunRecord:
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
+
+    def _no_more_thread(self) -> None:
+        """Let the thread end: it only wakes up, and finds that there is nothing to write."""
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_LAST_SECONDS)
 
     def _ended(self, report: Report | None, error: BaseException | None) -> dict[str, Any]:
         found: dict[str, Any] = {"exit": 0, "rate": 0.0, "note": ""}
