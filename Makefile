@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # torch is large; without its group (PIP_GROUPS=dev) the tests that need it are skipped
 PIP_GROUPS ?= dev torch
+# Many tests wait for a server, a lease or a clock: with one process more than cores, nobody idles
+WORKERS ?= 3
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
 # Snakemake wants other releases of some libraries than our tests: it has an environment of its own
@@ -44,7 +46,7 @@ demo: $(STAMP) ## the main job on real local servers, with pictures in demo/
 test: $(STAMP) $(FLOWS_STAMP) ## everything that needs no internet: lint, types, all tests
 	$(MAKE) --no-print-directory lint types
 	$(FLOWS)/bin/python -m pytest -q tests/workflow/test_plugin.py tests/workflow/test_plugin_interface.py
-	NEUROFETCH_SNAKEMAKE=$(CURDIR)/$(FLOWS)/bin/snakemake $(BIN)/python -m pytest -n 2
+	NEUROFETCH_SNAKEMAKE=$(CURDIR)/$(FLOWS)/bin/snakemake $(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(STAMP) ## lint, types, quick tests: under a minute
 	$(MAKE) --no-print-directory lint types quick

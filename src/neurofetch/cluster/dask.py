@@ -205,6 +205,10 @@ class _Pending(Future[TaskDone]):
         return super().done() or self.client.status == "closed"
 
 
+class _WorkerSaysError(NeurofetchError):
+    """A worker cannot carry out a task; that is no fault of the call."""
+
+
 class _SchedulerAwayError(ConnectionError):
     """The connection to the scheduler is no more."""
 
@@ -350,7 +354,10 @@ class DaskCrew(ExecutorCrew):
         """Return what became of a task; raise what `lost` explains."""
         if not Future.done(pending):
             raise _SchedulerAwayError
-        done: TaskDone = pending.result()
+        try:
+            done: TaskDone = pending.result()
+        except UsageError as error:
+            raise _WorkerSaysError(str(error)) from error
         if self._alone_since is not None:  # there are workers: this came from one
             self._threads = self._threads or 1
             self._tell_of_workers()

@@ -224,7 +224,9 @@ class Cache:
         """Make the cache, if there is none: nobody else may look into it."""
         if not (self.folder / "CACHEDIR.TAG").exists():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_atomically(self.folder / "CACHEDIR.TAG", _TAG.encode(), private=True, flush=False)
+            write_atomically(
+                self.folder / "CACHEDIR.TAG", _TAG.encode(), private=True, flush=False, own=True
+            )
 
     def _folder_of(self, name: str) -> Path:
         return self.folder / _ENTRIES / name[:2] / name
@@ -340,7 +342,7 @@ class Cache:
         try:
             self._begin()
             make_private(path.parent)
-            write_atomically(path, json.dumps(told).encode(), private=True, flush=False)
+            write_atomically(path, json.dumps(told).encode(), private=True, flush=False, own=True)
         except OSError as error:
             self._fails(error)
 

@@ -366,7 +366,7 @@ class Entry:
         if path.is_dir() and not path.is_symlink():
             removed(path)
         content = json.dumps(asdict(whole)).encode()
-        write_atomically(path, content, private=True, flush=False)
+        write_atomically(path, content, private=True, flush=False, own=True)
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[bool]:
@@ -417,7 +417,7 @@ class Entry:
         }
         make_private(folder)
         content = json.dumps(about, indent=1).encode()
-        write_atomically(folder / ABOUT, content, private=True, flush=False)
+        write_atomically(folder / ABOUT, content, private=True, flush=False, own=True)
 
     @staticmethod
     def described(folder: Path, version: Version) -> tuple[int, int, str] | None:

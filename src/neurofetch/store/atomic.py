@@ -44,6 +44,7 @@ def replacing(
     private: bool = False,
     draft: str | None = None,
     flush: bool = True,
+    own: bool = False,
 ) -> Iterator[str]:
     """Give a temporary name; the file of that name replaces `path` when the block ends well.
 
@@ -62,6 +63,8 @@ def replacing(
         and tell by the name whose it was.
     flush : bool
         Without it, a power cut may take the content away; for those who flush it themselves.
+    own : bool
+        The folder is this program's alone: whatever stands there is replaced.
 
     Raises
     ------
@@ -69,7 +72,8 @@ def replacing(
         As the system raised it, or because a device, pipe or socket is there, which others need;
         nothing is left behind, and what stood at `path` still does.
     """
-    _refuse_devices(path)
+    if not own:
+        _refuse_devices(path)
     folder, name = os.path.split(os.fspath(path))
     name = draft or f".{os.getpid()}-{secrets.token_hex(6)}.{name}"
     temporary = os.path.join(folder, name)
@@ -131,6 +135,7 @@ def write_atomically(
     private: bool = False,
     draft: str | None = None,
     flush: bool = True,
+    own: bool = False,
 ) -> None:
     """Write bytes, or pieces of them, as the whole content of a file; see `replacing`.
 
@@ -145,6 +150,8 @@ def write_atomically(
         The temporary name to take; see `replacing`.
     flush : bool
         Whether to flush it; see `replacing`.
+    own : bool
+        Whether whatever stands there is replaced; see `replacing`.
 
     Raises
     ------
@@ -153,7 +160,7 @@ def write_atomically(
     os.makedirs(os.path.dirname(os.fspath(path)) or ".", exist_ok=True)
     pieces = [content] if isinstance(content, bytes) else content
     with (
-        replacing(path, private=private, draft=draft, flush=flush) as temporary,
+        replacing(path, private=private, draft=draft, flush=flush, own=own) as temporary,
         open(temporary, "wb") as file,
     ):
         file.writelines(pieces)
