@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # torch is large; without its group (PIP_GROUPS=dev) the tests that need it are skipped
 PIP_GROUPS ?= dev torch
-# Many tests wait for a server, a lease or a clock: with one process more than cores, nobody idles
-WORKERS ?= 3
+# processes of pytest
+WORKERS ?= 2
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
 # Snakemake wants other releases of some libraries than our tests: it has an environment of its own

@@ -1,5 +1,6 @@
 """Settings that all tests share."""
 
+import codecs
 import os
 import ssl
 import sys
@@ -17,6 +18,10 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 pytest.register_assert_rewrite("tests.sources.contract")
+
+# Some tests are another user for a while, who may not read the library of whoever runs them; and
+# Python remembers that an encoding could not be found, until the process ends.
+codecs.lookup("utf-8-sig")
 
 LONG = {
     "test_access.py",
