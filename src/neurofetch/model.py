@@ -45,6 +45,7 @@ __all__ = [
     "Step",
     "VerificationLevel",
     "Want",
+    "by_content",
     "names_in",
     "same_time",
 ]
@@ -1197,7 +1198,8 @@ class Plan(Faced):
         if not 0 <= index < count:
             msg = f"shard {index} of {count}: the index runs from 0 to {count - 1}"
             raise ValueError(msg)
-        groups = _by_content(self.steps)
+        sized = ((numbers, self._size_of(numbers)) for numbers in by_content(self.steps))
+        groups = sorted(sized, key=lambda group: -group[1])
         bounds: dict[int | None, list[tuple[list[int], int]]] = {None: groups}
         if few is not None:
             bounds = {}
@@ -1218,16 +1220,25 @@ class Plan(Faced):
         steps = tuple(step for number, step in enumerate(self.steps) if number in mine)
         return Plan(self.root, steps, self.notes, self.free)
 
+    def _size_of(self, numbers: Sequence[int]) -> int:
+        """Return the bytes of steps of one content, which is fetched once."""
+        return self.steps[numbers[0]]._want._remote._size or 0
 
-def _by_content(steps: Sequence[Step]) -> list[tuple[list[int], int]]:
-    """Return the numbers of steps, those of one content together, with its bytes; largest first."""
+
+def by_content(steps: Sequence[Step]) -> list[list[int]]:
+    """Return the numbers of steps, those of one content together; such files are copies.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        The groups come in the order of their first steps.
+    """
     groups: dict[object, list[int]] = {}
     for number, step in enumerate(steps):
         remote = step._want._remote
         digest = remote._in.digest
         groups.setdefault(number if digest is None else (digest, remote._size), []).append(number)
-    sized = [(numbers, steps[numbers[0]]._want._remote._size or 0) for numbers in groups.values()]
-    return sorted(sized, key=lambda group: -group[1])
+    return list(groups.values())
 
 
 class IncompleteError(NeurofetchError, RuntimeError):

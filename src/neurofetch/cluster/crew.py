@@ -129,19 +129,22 @@ class ExecutorCrew:
             raise UsageError(f"{msg} done() and result(). The run was stopped. {_LIKE}")
         return pending
 
-    def result(self, pending: Pending) -> TaskDone:
-        """Return what became of a task; raise what `lost` explains.
+    def result(self, pending: Pending) -> Any:
+        """Return what came of a task; raise what `lost` explains."""
+        return pending.result()
+
+    def told(self, value: object) -> TaskDone:
+        """Return what came of a task as what became of it.
 
         Raises
         ------
         UsageError
-            If the executor returns something else.
+            If the executor returned something else.
         """
-        done = pending.result()
-        if not isinstance(done, TaskDone):
-            msg = f"the executor returned {_short(done)} in place of what became of a task."
+        if not isinstance(value, TaskDone):
+            msg = f"the executor returned {_short(value)} in place of what became of a task."
             raise UsageError(f"{msg} The run was stopped; what came is kept. {_LIKE}")
-        return done
+        return value
 
     def lost(self, error: BaseException) -> Loss:
         """Return why a task did not return."""

@@ -205,10 +205,6 @@ class _Pending(Future[TaskDone]):
         return super().done() or self.client.status == "closed"
 
 
-class _WorkerSaysError(NeurofetchError):
-    """A worker cannot carry out a task; that is no fault of the call."""
-
-
 class _SchedulerAwayError(ConnectionError):
     """The connection to the scheduler is no more."""
 
@@ -350,14 +346,11 @@ class DaskCrew(ExecutorCrew):
         client.loop.add_callback(_passed_on, sent, pending)
         return pending
 
-    def result(self, pending: Any) -> TaskDone:
-        """Return what became of a task; raise what `lost` explains."""
+    def result(self, pending: Any) -> Any:
+        """Return what came of a task; raise what `lost` explains."""
         if not Future.done(pending):
             raise _SchedulerAwayError
-        try:
-            done: TaskDone = pending.result()
-        except UsageError as error:
-            raise _WorkerSaysError(str(error)) from error
+        done = pending.result()
         if self._alone_since is not None:  # there are workers: this came from one
             self._threads = self._threads or 1
             self._tell_of_workers()

@@ -14,7 +14,7 @@ from neurofetch._shown import shown
 from neurofetch.cluster.clients import Line, close_clients
 from neurofetch.cluster.desk import Desk
 from neurofetch.cluster.tasks import Job, Task, TaskDone, stamps
-from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError, UsageError
+from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError
 from neurofetch.events import FileDone, Finished, NetworkAway, NetworkBack, Progress
 from neurofetch.model import Action, Outcome, Report, Status
 from neurofetch.planning.parts import parts_of
@@ -26,7 +26,7 @@ from neurofetch.transfer.options import part_of
 from neurofetch.transfer.run import outcomes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from neurofetch.cluster.tasks import News
@@ -76,8 +76,12 @@ class Crew(Protocol):
         """Have a task run; return what is like a future."""
         ...
 
-    def result(self, pending: Any) -> TaskDone:
-        """Return what became of a task."""
+    def result(self, pending: Any) -> Any:
+        """Return what came of a task; raise what `lost` explains."""
+        ...
+
+    def told(self, value: object) -> TaskDone:
+        """Return what came of a task as what became of it; raise where it is none."""
         ...
 
     def lost(self, error: BaseException) -> Any:
@@ -342,13 +346,13 @@ class _Spread:
         for number in _done_of(self._pending):
             waiting, pending = self._flying.pop(number), self._pending.pop(number)
             try:
-                done = self._crew.result(pending)
-            except (KeyboardInterrupt, UsageError):
+                value = self._crew.result(pending)
+            except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - of any executor's library
                 self._lost(waiting, error)
             else:
-                self._take(waiting, done)
+                self._take(waiting, self._crew.told(value))
 
     def _take(self, waiting: _Waiting, done: TaskDone) -> None:
         error = done.error
@@ -456,7 +460,7 @@ class _Spread:
             self._heard = now
             if isinstance(news.event, Progress):
                 self._meter.take(news.number, news.event)
-            elif self._outages.is_new(news, self._running):
+            elif self._outages.is_new(news, self._flying):
                 self._listen(news.event)
         if now - self._attended > _ATTENDED:
             self._attended = now
@@ -465,9 +469,6 @@ class _Spread:
             self._read = now
             self._read_records()
         self._listen(self._meter.progress(last=last))
-
-    def _running(self, number: int) -> bool:
-        return any(one.task.number == number for one in self._flying.values())
 
     def _read_records(self) -> None:
         """Read how far tasks are of which nothing else is heard: they have written it down."""
@@ -523,8 +524,8 @@ class _Outages:
         self._tells: dict[str, int] = {}
         self._unheard: set[str] = set()
 
-    def is_new(self, news: News, runs: Callable[[int], bool]) -> bool:
-        """Return whether news are to be passed on; `runs` says whether a task still does."""
+    def is_new(self, news: News, running: Container[int]) -> bool:
+        """Return whether news are to be passed on; `running` are the numbers of tasks that run."""
         event, number = news.event, news.number
         if isinstance(event, NetworkBack):
             if self._tells.get(event.server) != number:
@@ -536,7 +537,7 @@ class _Outages:
                 self._unheard.add(event.server)
                 return not told
             teller = self._tells.get(event.server)
-            if teller is None or not runs(teller):
+            if teller not in running:
                 self._tells[event.server] = teller = number
             return teller == number
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from neurofetch.model import Action, Plan
+from neurofetch.model import Action, Plan, by_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -90,7 +90,10 @@ def parts_of(
 
 def _split(plan: Plan, steps: Sequence[Step], at_once: int, few: int | None) -> list[Part]:
     """Cut the steps where enough have gathered; what is heavy by itself is a part by itself."""
-    groups = _groups(steps)
+    groups = [
+        (numbers, sum(_weight(steps[number]) for number in numbers))
+        for numbers in by_content(steps)
+    ]
     target = _target(sum(weight for _, weight in groups), at_once)
     found: list[Part] = []
     light: list[int] = []
@@ -127,18 +130,6 @@ def _target(total: int, at_once: int) -> int:
     most = max(_MOST_PARTS, _ROUNDS * at_once)
     usual = min(_USUAL, total // (_ROUNDS * at_once))
     return max(_LEAST, usual, total // most)
-
-
-def _groups(steps: Sequence[Step]) -> list[tuple[list[int], int]]:
-    """Return the numbers of steps that belong together, with their weight, in the plan's order."""
-    groups: dict[object, list[int]] = {}
-    for number, step in enumerate(steps):
-        remote = step.want.remote
-        key = number if remote.digest is None else (remote.digest, remote.size)
-        groups.setdefault(key, []).append(number)
-    return [
-        (numbers, sum(_weight(steps[number]) for number in numbers)) for numbers in groups.values()
-    ]
 
 
 def _weight(step: Step) -> int:
