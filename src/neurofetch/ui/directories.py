@@ -85,7 +85,9 @@ class Directories:
         for one in self._all:
             if one.name == name:
                 return one
-        raise NotThereError(f"no data directory {str(name)[:40]!r} was opened. Open the page again.")
+        raise NotThereError(
+            f"no data directory {str(name)[:40]!r} was opened. Open the page again."
+        )
 
     def place(self, name: object, folder: object = "") -> Path:
         """Return where a data set lies or comes to lie: a directory, or a folder in it.
