@@ -33,9 +33,9 @@ def add_ui(commands: Commands) -> None:
     parser = commands.add_parser(
         "ui",
         help="choose, fetch and look in the browser",
-        description="Open a page in the browser: choose a data set, see the plan, fetch, and look at "
-        "maps and tables. It is served on this machine, for you alone, until you press Ctrl-C. It "
-        "sees the data directories that you name here, and no other file.",
+        description="Open a page in the browser: choose a data set, see the plan, fetch, and look "
+        "at maps and tables. It is served on this machine, for you alone, until you press Ctrl-C. "
+        "It sees the data directories that you name here, and no other file.",
         examples=(
             "neurofetch ui",
             "neurofetch ui laion_fmri_data ds000001",
@@ -69,7 +69,7 @@ def add_ui(commands: Commands) -> None:
     parser.add_argument(
         "--i-know",
         action="store_true",
-        help="needed with a --host that others can reach: the token crosses the network unencrypted",
+        help="needed with a --host that others can reach: the token crosses the network in clear",
     )
     parser.add_argument(
         "--allow-host",
@@ -99,11 +99,9 @@ def _ui(arguments: argparse.Namespace) -> int:
     from neurofetch.ui.page import RunningPage  # noqa: PLC0415
 
     if arguments.host not in _LOOPBACK and not arguments.i_know:
-        msg = f"Everybody who can reach {arguments.host} could see the page, and the token would cross "
-        msg += (
-            "the network unencrypted. Nothing was started. Leave --host out and use an SSH tunnel, "
-        )
-        raise UsageError(msg + "or add --i-know.")
+        msg = f"Everybody who can reach {arguments.host} could open the page, and its token would"
+        msg += " cross the network in clear. Nothing was started. Leave --host out and use an SSH"
+        raise UsageError(f"{msg} tunnel, or add --i-know.")
     hosts = [*arguments.allow_host, *([] if arguments.host in _LOOPBACK else [arguments.host])]
     page = RunningPage(
         arguments.directories or ["."],
@@ -114,8 +112,9 @@ def _ui(arguments: argparse.Namespace) -> int:
     )
     with page:
         _announce(page, arguments)
-        with _opened(page, arguments):
+        with _opened(page, arguments), contextlib.suppress(KeyboardInterrupt):
             page.wait()
+        console.remark("the page is closed; what came is kept", arguments)
     return ExitCode.OK
 
 
@@ -123,7 +122,7 @@ def _announce(page: RunningPage, arguments: argparse.Namespace) -> None:
     for one in page.app.directories.all():
         console.remark(f"data directory: {one.root}", arguments)
     if arguments.json:
-        console.emit("ui", {"url": page.url, "port": page.port})
+        console.emit("page", {"url": page.url, "port": page.port})
     elif arguments.no_browser:
         console.output(page.url)
     else:

@@ -211,7 +211,7 @@ class Catalogue:
         facets : bool
             Also the values of all facets.
         """
-        said = {
+        said: dict[str, Any] = {
             "catalogue": self.name,
             "state": self.state,
             "title": self.source.title,
@@ -322,8 +322,8 @@ class Catalogues:
             columns = catalogue.columns or Columns(())
             images = [columns.ids[row] for row in columns.chosen(choice)]
             if len(images) > _MOST_IMAGES:
-                msg = f"{len(images):,} images were chosen, and at most {_MOST_IMAGES:,} are named in "
-                raise UsageError(f"{msg}one command. Nothing was done. Choose fewer.")
+                msg = f"{len(images):,} images were chosen, and one command names at most"
+                raise UsageError(f"{msg} {_MOST_IMAGES:,}. Nothing was done. Choose fewer.")
             if not images:
                 raise UsageError("No image is like that. Nothing was done. Choose fewer values.")
         return call_for(source, choice, place, images)

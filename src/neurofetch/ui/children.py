@@ -76,7 +76,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C at the terminal is for the page, which asks it to end
+                start_new_session=True,  # Ctrl-C at the terminal is for the page alone
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "100"},
             )
         except BaseException:

@@ -103,8 +103,8 @@ class Source:
             raise UsageError("the page named no source. Nothing was done. Choose one.")
         make = _KINDS.get(str(given.get("kind")))
         if make is None:
-            msg = f"{shown(str(given.get('kind')))[:40]!r} is no source. Nothing was done. Choose one of "
-            raise UsageError(f"{msg}{', '.join(_KINDS)}.")
+            msg = f"{shown(str(given.get('kind')))[:40]!r} is no source. Nothing was done. Choose"
+            raise UsageError(f"{msg} one of {', '.join(_KINDS)}.")
         return make(given)
 
     def as_json(self) -> dict[str, Any]:
@@ -162,8 +162,8 @@ def _name(given: Mapping[str, object], name: str) -> str:
 def _laion(given: Mapping[str, object]) -> Source:
     extras = _strings(given.get("extras") or (), "extras")
     if unknown := [one for one in extras if one not in EXTRAS]:
-        msg = f"{shown(unknown[0])[:40]!r} is nothing that LAION-fMRI has. Nothing was done. There are "
-        raise UsageError(f"{msg}{', '.join(EXTRAS)}.")
+        msg = f"{shown(unknown[0])[:40]!r} is nothing that LAION-fMRI has. Nothing was done. There"
+        raise UsageError(f"{msg} are {', '.join(EXTRAS)}.")
     return Source("laion", extras=extras)
 
 
@@ -204,12 +204,16 @@ def _neurovault(given: Mapping[str, object]) -> Source:
     return Source("neurovault", collections=collections, search=search, update=update)
 
 
+def _directory(_: Mapping[str, object]) -> Source:
+    return Source("directory")
+
+
 _KINDS: Final = {
     "laion": _laion,
     "bucket": _bucket,
     "openneuro": _openneuro,
     "neurovault": _neurovault,
-    "directory": lambda _: Source("directory"),
+    "directory": _directory,
 }
 
 

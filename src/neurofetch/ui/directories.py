@@ -1,7 +1,7 @@
 """The data directories that were opened: where the page may look, and where it may fetch into.
 
-They are named when the page is started, never by the page. The page may add one thing: the name of a
-folder in one of them.
+They are named when the page is started, never by the page. The page may add one thing: the name of
+a folder in one of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a command printed, read row by row: a plan may have a million files.
 
-`neurofetch.console` writes each file of a document on a line of its own. So the lines with files stay
-on the disk, and are read when somebody wants to see them.
+`neurofetch.console` writes each file of a document on a line of its own. So the lines with files
+stay on the disk, and are read when somebody wants to see them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who may ask the local page: a loopback port is open to every user and every web page. Pure.
 
-On the login node of a cluster the token is the only protection from other users, and in a browser the
-checks of host and origin are what keeps other pages out.
+On the login node of a cluster the token is the only protection from other users, and in a browser
+the checks of host and origin are what keeps other pages out.
 """
 
 from __future__ import annotations

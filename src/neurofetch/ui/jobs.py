@@ -219,9 +219,8 @@ class Jobs:
         def over(ended: Ended) -> None:
             self._over(job, ended)
 
-        flags = (
-            (*job.flags, *JSON) if job.call.argv[1:3] != ("neurovault", "search") else ("--json",)
-        )
+        searches = job.call.argv[1:3] == ("neurovault", "search")  # which shows no progress
+        flags = JSON[:1] if searches else (*job.flags, *JSON)
         job.child = Child(job.call.with_flags(*flags).argv, listen, over)
 
     def _forget_old(self) -> None:

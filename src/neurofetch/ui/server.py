@@ -114,12 +114,12 @@ class PageServer(http.server.HTTPServer):
             self.finish_request(request, client_address)
         except (ConnectionError, TimeoutError):
             _log.debug("a connection ended early")
-        except Exception:
+        except Exception:  # noqa: BLE001 - a thread of a pool tells nobody else
             _log.exception("a request failed")
         finally:
             self.shutdown_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Log what failed outside of a request."""
         _log.exception("a connection failed")
 
