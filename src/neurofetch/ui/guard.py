@@ -6,6 +6,7 @@ the checks of host and origin are what keeps other pages out.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
@@ -182,11 +183,7 @@ def _same(one: str, other: str) -> bool:
 
 def _host_of(text: str) -> tuple[str, int] | None:
     """Return name and port of a Host header; None if it is none."""
-    try:
-        parts = urlsplit(f"//{text}")
-        port = parts.port or 80
-    except ValueError:
+    found = re.fullmatch(r"(?:\[([0-9a-f:]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?", text.lower())
+    if found is None:
         return None
-    if not text or parts.hostname is None or parts.path or parts.query or "@" in text:
-        return None
-    return parts.hostname.rstrip("."), port
+    return (found[1] or found[2]).rstrip("."), int(found[3] or 80)
