@@ -349,3 +349,19 @@ def test_a_listener_from_another_time_misses_nothing():
     broadcast.tell("job", "j1", dict)
     messages = broadcast.listen(10**18, beat=0.01)
     assert [next(messages), next(messages)][1].startswith(b"id: ")
+
+
+def test_runs_go_on_when_the_page_is_killed(tmp_path):
+    """Nobody reads what they say then; they end well."""
+    with slow_world(1_500_000).open() as world:
+        with page(world.shell(tmp_path)) as (process, client):
+            client.enter()
+            plan = client.plan(client.catalogue({"kind": "bucket", "url": "s3://slow"}, "d"), {})
+            run = client.run(plan)
+            until(lambda: client.get(f"api/jobs/{run['job']}").json["progress"])
+            process.kill()
+            process.wait(timeout=30)
+        (path, content), *_ = SLOW.items()
+        until(lambda: path in on_disk(tmp_path / "d"))
+        assert (tmp_path / "d" / path).read_bytes() == content
+        until(lambda: subprocess.run(["pgrep", "-f", f"{tmp_path}/d"], check=False).returncode)

@@ -14,10 +14,25 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from neurofetch.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MARK", "POLICY", "SECURITY_HEADERS", "Guard", "Refusal"]
+__all__ = [
+    "MARK",
+    "POLICY",
+    "SECURITY_HEADERS",
+    "TOKEN_VARIABLE",
+    "Guard",
+    "Refusal",
+    "new_token",
+]
+
+TOKEN_VARIABLE: Final = "NEUROFETCH_UI_TOKEN"
+"""Where a program that starts the page for somebody, as Jupyter does, says which token it has."""
+_SHORTEST: Final = 32
+"""Letters of a token that is given."""
 
 MARK: Final = "x-neurofetch"
 """A header that a page of another origin cannot send without being asked for permission first."""
@@ -76,7 +91,7 @@ class Guard:
     hosts: tuple[str, ...] = ()
     base_path: str = "/"
     framed: bool = False
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    token: str = field(default_factory=lambda: new_token(""), repr=False)
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     @property
@@ -175,6 +190,27 @@ class Guard:
             if self.cookie_name in jar:
                 found.append(jar[self.cookie_name].value)
         return found
+
+
+def new_token(given: str) -> str:
+    """Return the token that is given, or one that nobody can guess.
+
+    Parameters
+    ----------
+    given : str
+        Of `TOKEN_VARIABLE`; empty for none.
+
+    Raises
+    ------
+    ConfigError
+        If it is short, or no word of letters and digits.
+    """
+    if not given:
+        return secrets.token_urlsafe(32)
+    if len(given) < _SHORTEST or not re.fullmatch(r"[A-Za-z0-9_-]+", given):
+        msg = f"{TOKEN_VARIABLE} is no token: {_SHORTEST} or more letters, digits, _ and -. "
+        raise ConfigError(f"{msg}Nothing was started. Unset it, and one is made.")
+    return given
 
 
 def _same(one: str, other: str) -> bool:
