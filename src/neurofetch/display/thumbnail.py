@@ -32,8 +32,9 @@ MOST_BYTES = 64 * 1024 * 1024
 """Of one frame, as numbers."""
 PATIENCE = 1.5
 """Seconds for all pictures of one result."""
-_HEIGHT, _SHOWN = 176, 112
-"""Rows of pixels, and how high they are on the page: dense screens show the difference."""
+_HEIGHTS, _SHOWN = (176, 112, 72), 112
+"""Rows of pixels, the most that the bytes allow; and how high they are on the page."""
+_PNG_BYTES = 48_000
 _LOOKED_AT = 20_000
 _KEPT = 64
 _VOLUME = (".nii.gz", ".nii")
@@ -141,15 +142,27 @@ def _draw(path: str, caption: str) -> Picture | None:
     finite = np.where(np.isfinite(values), values, 0).astype(np.float32)
     if not finite.any():
         return None
-    scale, colours = _scale(finite, path)
-    slices = [_resized(part, *size) for part, size in _slices(finite, zooms)]
-    gap = np.zeros((_HEIGHT, 4), dtype=np.float32)
-    row = np.concatenate([slices[0], gap, slices[1], gap, slices[2]], axis=1)
-    low, high = scale
-    index = np.clip((row - low) / ((high - low) or 1.0) * 255, 0, 255).astype(np.uint8)
-    data = _png(index, colours)
-    width = round(row.shape[1] * _SHOWN / _HEIGHT)
-    return Picture(base64.b64encode(data).decode(), width, _SHOWN, caption)
+    (low, high), colours = _scale(finite, path)
+    cuts = _slices(finite, zooms)
+    data, width, height = b"", 0, 0
+    for height in _HEIGHTS:
+        row = _row(cuts, height)
+        index = np.clip((row - low) / ((high - low) or 1.0) * 255, 0, 255).astype(np.uint8)
+        data, width = _png(index, colours), row.shape[1]
+        if len(data) <= _PNG_BYTES:
+            break
+    return Picture(base64.b64encode(data).decode(), round(width * _SHOWN / height), _SHOWN, caption)
+
+
+def _row(cuts: list[tuple[Any, float]], height: int) -> Any:
+    """Return slices side by side, so many pixels high, with a gap between them."""
+    import numpy as np  # noqa: PLC0415
+
+    gap = np.zeros((height, 4), dtype=np.float32)
+    parts = []
+    for cut, wide in cuts:
+        parts += [gap, _resized(cut, height, max(8, round(height * min(wide, 3.0))))]
+    return np.concatenate(parts[1:], axis=1)
 
 
 def _frame(path: str) -> tuple[Any, Any]:
@@ -187,8 +200,8 @@ def _scale(values: Any, path: str) -> tuple[tuple[float, float], list[tuple[int,
     return (0.0, high), _GREY if grey else _HOT
 
 
-def _slices(values: Any, zooms: Any) -> list[tuple[Any, tuple[int, int]]]:
-    """Return a sagittal, a coronal and an axial slice through the strongest place, to be seen."""
+def _slices(values: Any, zooms: Any) -> list[tuple[Any, float]]:
+    """Return slices along x, y and z where most is to be seen, each with its width by its height."""
     import numpy as np  # noqa: PLC0415
 
     strength = np.abs(values)
@@ -197,11 +210,11 @@ def _slices(values: Any, zooms: Any) -> list[tuple[Any, tuple[int, int]]]:
         for axis in range(3)
     ]
     cuts = [values[at[0], :, :], values[:, at[1], :], values[:, :, at[2]]]
-    wide = [(1, 2), (0, 2), (0, 1)]
+    axes = [(1, 2), (0, 2), (0, 1)]
     found = []
-    for cut, (across, up) in zip(cuts, wide, strict=True):
-        size = max(8, round(_HEIGHT * cut.shape[0] * zooms[across] / (cut.shape[1] * zooms[up])))
-        found.append((np.flipud(cut.T), (_HEIGHT, min(size, 3 * _HEIGHT))))
+    for cut, (across, up) in zip(cuts, axes, strict=True):
+        wide = cut.shape[0] * zooms[across] / (cut.shape[1] * zooms[up])
+        found.append((np.flipud(cut.T), float(wide)))
     return found
 
 
