@@ -16,7 +16,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 PIP_FLAGS := --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types quick browser soak bench docs schema clean
+.PHONY: help demo test check lint types quick browser soak bench docs readme schema clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -72,6 +72,9 @@ bench: $(BENCH_STAMP) ## benchmarks against the tools people use today
 
 docs: $(STAMP) ## write the generated pages (docs/cli.md) anew
 	$(BIN)/python -m docs.generate
+
+readme: $(STAMP) ## write the session of README.md and its picture anew
+	$(BIN)/python -m tools.readme
 
 schema: $(STAMP) ## write the tables of BIDS (planning/bids_schema.py) anew
 	$(BIN)/python -m tools.bids_schema
