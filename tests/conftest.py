@@ -91,6 +91,12 @@ LONG = {
 """Files whose many short tests take long together: `make test` runs them, `make check` does not."""
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Leave files out that have no quick test, where only those run: to read them takes long, too."""
+    quick = "not slow" in (config.getoption("markexpr") or "")
+    return True if quick and collection_path.name in LONG else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
