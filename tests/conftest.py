@@ -106,7 +106,7 @@ LONG = {
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave files out that have no quick test, where only those run: to read them takes long, too."""
+    """Leave files without a quick test out where only those run: to read them takes long."""
     quick = "not slow" in (config.getoption("markexpr") or "")
     return True if quick and collection_path.name in LONG else None
 

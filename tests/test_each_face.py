@@ -48,8 +48,8 @@ def test_laion_fmri_is_fetched_shown_and_verified(shell):
 
 
 def test_a_bucket_is_fetched_locked_and_fetched_again_by_the_lock(shell, tmp_path):
-    line = "neurofetch get s3://laion-fmri --subject 03 --session 01 --suffix events --bare --data-dir one"
-    assert answer(shell, line)["ok"]
+    line = "neurofetch get s3://laion-fmri --subject 03 --session 01 --suffix events --bare"
+    assert answer(shell, f"{line} --data-dir one")["ok"]
     assert shell("neurofetch lock one --out data.lock").code == 0
     assert shell("neurofetch get --locked data.lock --data-dir two").code == 0
     one, two = (
