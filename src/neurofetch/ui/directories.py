@@ -1,7 +1,7 @@
 """The data directories that were opened: where the page may look, and where it may fetch into.
 
-They are named when the page is started, never by the page. The page may add one thing: the name of a
-folder in one of them.
+They are named when the page is started, never by the page. The page may add one thing: the name of
+a folder in one of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Directories", "Directory", "checked_folder"]
+__all__ = ["Directories", "Directory", "checked_folder", "to_of"]
 
 _FOLDERS = 200
 """At most so many folders of a directory are named to the page."""
@@ -85,7 +85,9 @@ class Directories:
         for one in self._all:
             if one.name == name:
                 return one
-        raise NotThereError(f"no data directory {str(name)[:40]!r} was opened. Open the page again.")
+        raise NotThereError(
+            f"no data directory {str(name)[:40]!r} was opened. Open the page again."
+        )
 
     def place(self, name: object, folder: object = "") -> Path:
         """Return where a data set lies or comes to lie: a directory, or a folder in it.

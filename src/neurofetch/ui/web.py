@@ -179,7 +179,7 @@ def _handled(handle: Handler, request: Request, parts: dict[str, str]) -> Respon
         return handle(given)
     except NeurofetchError as error:
         return error_response(error)
-    except Exception:
+    except Exception:  # noqa: BLE001 - one request ends, and the page goes on
         _log.exception("%s %s failed", request.method, request.path)
         msg = "This is a fault of the program, not yours. The log of `neurofetch ui` says more."
         said = {"code": "internal", "message": msg, "advice": None, "exit_code": 1}
