@@ -175,6 +175,12 @@ class Group:
     def __repr__(self) -> str:
         return f"<Group of {', '.join(self._subjects)}>"
 
+    def _repr_html_(self) -> str | None:
+        from laion_fmri._views import group_page
+        from neurofetch.engine import safely
+
+        return safely(lambda: group_page([subject.layout for _, subject in self]))
+
     @property
     def subject_ids(self) -> list[str]:
         """The subjects' full names."""

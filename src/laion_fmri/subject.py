@@ -175,6 +175,12 @@ class Subject(WithStimuli):
             f"<Subject {self.subject_id}: {len(self.get_sessions())} sessions in {self.data_dir}>"
         )
 
+    def _repr_html_(self) -> str | None:
+        from laion_fmri._views import subject_page
+        from neurofetch.engine import safely
+
+        return safely(lambda: subject_page(self.layout, self.store.path))
+
     @property
     def subject_id(self) -> str:
         """The subject's full BIDS name, ``"sub-03"``."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Faced", "Faces", "open_with"]
+__all__ = ["Faced", "Faces", "Viewed", "open_with"]
 
 
 class Faces(Protocol):
@@ -25,8 +25,8 @@ class Faces(Protocol):
     def to_dataframe(self, result: Any) -> Any:
         """Return its files as a table of pandas."""
 
-    def html(self, result: Any) -> str:
-        """Return it for a notebook."""
+    def html(self, result: Any) -> str | None:
+        """Return it for a notebook; None where only its text can be shown."""
 
     def text(self, result: Any) -> str:
         """Return it for a terminal."""
@@ -39,7 +39,16 @@ class Pretty(Protocol):
         """Print some text."""
 
 
-class Faced:
+class Viewed:
+    """A result that a notebook shows as more than its text."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str | None:
+        return _faces().html(self)
+
+
+class Faced(Viewed):
     """A result that people and programs look at."""
 
     __slots__ = ()
@@ -73,9 +82,6 @@ class Faced:
     def __str__(self) -> str:
         """Return what the commands print."""
         return _faces().text(self)
-
-    def _repr_html_(self) -> str:
-        return _faces().html(self)
 
     def _repr_pretty_(self, printer: Pretty, cycle: bool) -> None:
         printer.text("…" if cycle else repr(self))

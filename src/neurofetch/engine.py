@@ -6,8 +6,26 @@ a data directory; its methods are the steps of a run, and `Fetcher.run` is all o
 
 from neurofetch.cluster import crew_of
 from neurofetch.credentials.access import Access
+from neurofetch.display.page import (
+    Chip,
+    Fold,
+    Page,
+    Part,
+    Pictures,
+    Table,
+    Words,
+    safely,
+)
 from neurofetch.display.progress import listener
-from neurofetch.display.text import audit_text, plan_summary, plan_text, report_text
+from neurofetch.display.text import (
+    audit_text,
+    count,
+    plan_summary,
+    plan_text,
+    report_text,
+    size,
+)
+from neurofetch.display.thumbnail import pictures
 from neurofetch.fetcher import Fetcher, Listing, RunSettings, bucket_of
 from neurofetch.net.client import Client
 from neurofetch.net.failures import failure
@@ -39,6 +57,7 @@ __all__ = [
     "Attempts",
     "Audit",
     "Bucket",
+    "Chip",
     "Client",
     "DataDirectory",
     "Dataset",
@@ -46,11 +65,15 @@ __all__ = [
     "Family",
     "Fetcher",
     "Finding",
+    "Fold",
     "Level",
     "ListedSource",
     "Listing",
     "Network",
     "Options",
+    "Page",
+    "Part",
+    "Pictures",
     "Place",
     "Query",
     "Request",
@@ -64,9 +87,11 @@ __all__ = [
     "Selection",
     "Source",
     "State",
+    "Table",
     "Task",
     "TaskState",
     "Withheld",
+    "Words",
     "audit",
     "audit_text",
     "bucket_of",
@@ -74,6 +99,7 @@ __all__ = [
     "checked_endpoint",
     "checked_jobs",
     "checked_shard",
+    "count",
     "crew_of",
     "datatype_of",
     "failure",
@@ -83,6 +109,7 @@ __all__ = [
     "make_selection",
     "nearest",
     "parse_entities",
+    "pictures",
     "plan_summary",
     "plan_text",
     "plan_wants",
@@ -91,6 +118,8 @@ __all__ = [
     "read_runs",
     "report_text",
     "runs_in",
+    "safely",
+    "size",
     "stream",
     "twins_of",
     "unknown_argument",

@@ -1017,6 +1017,12 @@ class Step(Value):
             and want._remote._in is its._remote._in
         )
 
+    @property
+    def kind(self) -> tuple[int, int, str]:
+        """What steps have in common that are done alike for one reason, while they are held."""
+        want = self._want
+        return id(self._rest), id(want._rest), want._remote._in.storage_class
+
     def same_for(self, want: Want) -> Step:
         """Return the same step for another file."""
         made = _new(Step)

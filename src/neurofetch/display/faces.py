@@ -1,17 +1,30 @@
 """What plans, reports and audits look like: as a mapping, a table, in a notebook, in a terminal.
 
-`neurofetch._faces` says how these functions are found. The HTML is static: no script, nothing from
-elsewhere, and no colours of its own, so that it can be read on light and on dark.
+`neurofetch._faces` says how these functions are found. What a notebook shows is made of the parts
+in `neurofetch.display.page`.
 """
 
 from __future__ import annotations
 
-import html as markup
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from neurofetch._shown import shown, shown_lines
-from neurofetch.display.groups import sections
+from neurofetch.display.groups import sections, sections_by_ending
+from neurofetch.display.page import (
+    Bar,
+    Chip,
+    Fold,
+    Lines,
+    Page,
+    Part,
+    Pictures,
+    Table,
+    Words,
+    safely,
+)
 from neurofetch.display.text import audit_text, count, duration, plan_text, report_text, size
+from neurofetch.display.thumbnail import first_maps, pictures
 from neurofetch.display.words import (
     audit_head,
     audit_rows,
@@ -21,17 +34,33 @@ from neurofetch.display.words import (
     report_rows,
 )
 from neurofetch.model import Action, Plan, Report, Status
+from neurofetch.store.runs import Run, TaskState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
-    from neurofetch.store.findings import Audit
+    from neurofetch.display.groups import Section
+    from neurofetch.model import Outcome
+    from neurofetch.store.findings import Audit, State
 
-__all__ = ["head_and_rows", "html", "text", "to_dataframe", "to_dict"]
+__all__ = [
+    "failure_parts",
+    "head_and_rows",
+    "html",
+    "report_page",
+    "text",
+    "to_dataframe",
+    "to_dict",
+]
 
 _MOST = 1000
 """So many paths are in a notebook; a page with more of them is slow."""
 _FEW = 40
+_LONG = 5000
+"""A plan of more files is sorted by the ends of their names alone: a notebook does not wait."""
+_ROWS = 12
+"""With so many rows or fewer, all of a plan is unfolded."""
 
 
 def head_and_rows(
@@ -112,179 +141,298 @@ def text(result: Plan | Report | Audit) -> str:
 # -- notebooks -------------------------------------------------------------------------------
 
 
-class _Page(NamedTuple):
-    """A table, and what stands around it; all of it is text, and is escaped in one place."""
+def html(result: Plan | Report | Audit | Run) -> str | None:
+    """Return a result for a notebook: what it comes to, and what can be unfolded.
 
-    title: str
-    sums: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    """A row of one cell is a heading."""
-    notes: Sequence[str]
-    files: Iterable[tuple[str, str]]
-    """Each with a word on it."""
-    total: int
+    Parameters
+    ----------
+    result : Plan, Report, Audit or Run
+
+    Returns
+    -------
+    str or None
+        None where only its text can be shown.
+    """
+    return safely(lambda: _page(result))
 
 
-def html(result: Plan | Report | Audit) -> str:
-    """Return a result for a notebook: a table, and all paths to be unfolded."""
+def _page(result: Plan | Report | Audit | Run) -> Page:
     if isinstance(result, Plan):
-        return _html(_plan_page(result))
+        return _plan_page(result)
     if isinstance(result, Report):
-        return _html(_report_page(result))
-    return _html(_audit_page(result))
+        return report_page(result)
+    if isinstance(result, Run):
+        return _run_page(result)
+    return _audit_page(result)
 
 
-def _plan_page(plan: Plan) -> _Page:
-    told = plan_head(plan)
-    parts = [
-        (told["files_to_fetch"], "to fetch", told["bytes_to_fetch"]),
-        (
-            told["files_partly_here"],
-            "of these partly here",
-            sum(s.have for s in plan.of(Action.RESUME)),
-        ),
-        (told["files_here"], "already here", None),
-        (told["files_withheld"], "withheld", None),
-        (told["files_archived"], "archived", told["bytes_archived"]),
-        (told["files_not_kept"], "cannot be kept", None),
-    ]
-    sums = [
-        f"{number:,} {word}" + (f" ({size(some)})" if some is not None else "")
-        for number, word, some in parts
-        if number or word == "to fetch"
-    ]
-    rows: list[Sequence[str]] = []
-    for section in sections(plan.steps):
-        rows.append((section.why,))
-        for group in section.groups:
-            here = size(group.here) if group.here else "-"
-            left = size(group.to_fetch) if group.to_fetch else "-"
-            rows.append((group.label, f"{group.files:,}", size(group.bytes), here, left))
+_WITHHELD, _UNKEPT = "withheld: ", "cannot be kept"
+_KEEP_BACK = (
+    "What is withheld is listed by the server and not handed out: ask the owners of the data for "
+    "access. It is no failure, and all else is fetched without it."
+)
+_ARCHIVED = (
+    "What is archived comes only after its owners have restored it; then run the same call again."
+)
+
+
+def _plan_page(plan: Plan) -> Page:
+    found = sections(plan.steps) if len(plan) <= _LONG else sections_by_ending(plan.steps)
+    parts: list[Part] = []
+    moving, withheld = plan.bytes_to_fetch, 0
+    for section in found:
+        if section.why.startswith(_WITHHELD):
+            withheld += sum(group.bytes for group in section.groups)
+    here = sum(group.here for section in found for group in section.groups)
+    if here + moving + withheld:
+        said = f"{size(here)} here, {size(moving)} to fetch, {size(withheld)} withheld"
+        parts.append(Bar(said, [(here, "good"), (moving, "new"), (withheld, "quiet")]))
+    parts += _room(plan)
+    few = sum(len(section.groups) for section in found) <= _ROWS
+    for number, section in enumerate(found):
+        parts.append(_section(section, is_open=few or not number))
+    if plan.of(Action.REFUSE):
+        parts.append(Words([_KEEP_BACK]))
+    if plan.archived:
+        parts.append(Words([_ARCHIVED]))
     unkept = [f"cannot be kept: {s.want.path}: {s.reason}" for s in plan.of(Action.LEAVE)]
-    return _Page(
-        f"Plan of {count(len(plan))} for {plan.root}",
-        ", ".join(sums),
-        ("what", "files", "bytes", "here", "to fetch"),
-        rows,
-        [*unkept[:_FEW], *plan.notes],
-        ((step.want.path, step.action.word) for step in plan.steps),
-        len(plan),
-    )
+    parts.append(Words(unkept[:_FEW], "bad"))
+    parts.append(Words(_notes(plan.notes)))
+    rows = ((s.want.path, _size_of(s.want.remote.size), s.action.word) for s in plan.steps)
+    parts += _paths(rows, len(plan))
+    return Page(f"Plan of {count(len(plan))}", f"for {plan.root}", _plan_chips(plan), parts)
 
 
-def _report_page(report: Report) -> _Page:
-    sums = [f"{len(some):,} {status.word}" for status in Status if (some := report.of(status))]
-    rows: list[Sequence[str]] = []
-    for status in Status:
-        kinds: dict[tuple[str, str], list[int]] = {}
-        for outcome in report.of(status):
-            said = outcome.reason or f"verified by {outcome.verification.value}"
-            kind = (outcome.path if status is Status.FAILED else "", said)
-            known = kinds.setdefault(kind, [0, 0, 0])
-            known[0] += 1
-            known[1] += outcome.size
-            known[2] += outcome.moved
-        rows += [(status.word,)] if kinds else []
-        for (path, said), (number, whole, moved) in _first(kinds.items(), rows):
-            what = f"{path}: {said}" if path else said
-            rows.append((what, f"{number:,}", size(whole), size(moved) if moved else "-"))
-    return _Page(
-        f"Report of {count(len(report))} in {report.root}",
-        f"{', '.join(sums) or 'no files'}; {size(report.bytes_moved)} moved in "
-        f"{duration(report.seconds)}",
-        ("what", "files", "bytes", "moved"),
-        rows,
-        report.notes,
-        ((outcome.path, outcome.status.word) for outcome in report),
-        len(report),
-    )
-
-
-def _first(kinds: Iterable[Any], rows: list[Sequence[str]]) -> list[Any]:
-    """Return the first of many kinds, and put a heading for the others."""
-    every = list(kinds)
-    if len(every) > _FEW:
-        rows[-1] = (f"{rows[-1][0]} (the first {_FEW} of {len(every):,} kinds)",)
-    return every[:_FEW]
-
-
-def _audit_page(audit: Audit) -> _Page:
-    rows: list[Sequence[str]] = [
-        (state.said, f"{number:,}") for state, number in audit.counts.items() if number
+def _plan_chips(plan: Plan) -> list[Chip]:
+    moving = len(plan.moving) - len(plan.archived)
+    more = [
+        (len(plan.of(Action.RESUME)), "of these partly here", "part"),
+        (len(plan.of(Action.KEEP)), "already here", "good"),
+        (len(plan.of(Action.REFUSE)), "withheld", "quiet"),
+        (len(plan.archived), "archived", "quiet"),
+        (len(plan.of(Action.LEAVE)), "cannot be kept", "bad"),
     ]
-    problems = audit.problems
-    if problems:
-        rows.append((f"missing or different: {len(problems):,}",))
-        rows += [(f"{f.path}: {f.state.value}: {f.detail}", "1") for f in problems[:_FEW]]
-    return _Page(
-        f"Audit of {count(len(audit.findings))} in {audit.root}",
-        f"{'ok' if audit.ok else 'not ok'}; {duration(audit.seconds)}",
-        ("what", "files"),
-        rows,
-        (),
-        ((finding.path, finding.state.value) for finding in audit.findings),
-        len(audit.findings),
-    )
+    chips = [Chip(f"{moving:,} to fetch ({size(plan.bytes_to_fetch)})", "new")]
+    return chips + [Chip(f"{number:,} {word}", tone) for number, word, tone in more if number]
 
 
-_LINE = "border-bottom:1px solid rgba(128,128,128,.35);"
-_CELL = f"padding:.2em .7em;{_LINE}"
-_LEFT = f"{_CELL}text-align:left;"
-_RIGHT = f"{_CELL}text-align:right;white-space:nowrap;"
-_WORD = "overflow-wrap:anywhere;"
+def _room(plan: Plan) -> list[Part]:
+    """Return what is said of the disk."""
+    if plan.free is None or not plan.moving:
+        return []
+    missing = plan.bytes_to_write - plan.free
+    if missing > 0:
+        said = f"It does not fit on the disk: {size(missing)} more must be free."
+        return [Words([said], "bad")]
+    return [Words([f"{size(plan.free)} are free on the disk."])]
 
 
-def _html(page: _Page) -> str:
-    safe: Callable[[str], str] = lambda some: markup.escape(shown(some))  # noqa: E731
-    pieces = [
-        # A notebook would set what stands between two dollar signs as a formula.
-        '<div class="neurofetch tex2jax_ignore mathjax_ignore" '
-        'style="color:inherit;font-size:.95em">',
-        f'<div style="font-weight:bold;{_WORD}">{safe(page.title)}</div>',
-        f'<div style="{_WORD}">{safe(page.sums)}</div>',
-        '<table style="border-collapse:collapse;margin:.5em 0;color:inherit">',
-        "<thead><tr>",
-        *(
-            f'<th scope="col" style="{_RIGHT if column else _LEFT}">{safe(name)}</th>'
-            for column, name in enumerate(page.head)
-        ),
-        "</tr></thead>",
-        "<tbody>",
-        *(_html_row(row, len(page.head), safe) for row in page.rows),
-        "</tbody>",
-        "</table>",
-    ]
-    if page.notes:
-        notes = "".join(f"<li>{safe(note)}</li>" for note in page.notes)
-        pieces.append(f'<ul style="margin:.3em 0;{_WORD}">{notes}</ul>')
-    if page.total:
-        pieces += _html_paths(page, safe)
-    return "\n".join([*pieces, "</div>"])
+def _size_of(number: int | None) -> str:
+    return "?" if number is None else size(number)
 
 
-def _html_row(row: Sequence[str], width: int, safe: Callable[[str], str]) -> str:
-    if len(row) == 1:
-        style = f"{_LEFT}{_WORD}background:rgba(128,128,128,.12);"
-        return (
-            f'<tr><th scope="rowgroup" colspan="{width}" style="{style}">{safe(row[0])}</th></tr>'
+def _section(section: Section, *, is_open: bool) -> Fold:
+    files = sum(group.files for group in section.groups)
+    whole = sum(group.bytes for group in section.groups)
+    withheld = section.why.startswith(_WITHHELD)
+    rows = [
+        (
+            group.label,
+            f"{group.files:,}",
+            size(group.bytes),
+            size(group.here) if group.here else "-",
+            "withheld" if withheld else size(group.to_fetch) if group.to_fetch else "-",
         )
-    first, *numbers = row
-    cells = "".join(f'<td style="{_RIGHT}">{safe(cell)}</td>' for cell in numbers)
-    return f'<tr><td style="{_LEFT}{_WORD}">{safe(first)}</td>{cells}</tr>'
-
-
-def _html_paths(page: _Page, safe: Callable[[str], str]) -> list[str]:
-    """Return all paths, to be unfolded; so many that a page can hold them."""
-    some = [one for one, _ in zip(page.files, range(_MOST), strict=False)]
-    summary = f"all {count(page.total)}" if page.total > 1 else "the file"
-    if page.total > _MOST:
-        summary = f"the first {_MOST:,} of {count(page.total)}"
-    items = "".join(f"<li><code>{safe(path)}</code> ({safe(word)})</li>" for path, word in some)
-    more = ""
-    if page.total > _MOST:
-        more = f"<div>… and {page.total - _MOST:,} more: see to_dict() or to_dataframe()</div>"
-    style = f"margin:.3em 0;max-height:24em;overflow:auto;{_WORD}"
-    return [
-        f'<details><summary>{summary}</summary><ul style="{style}">{items}</ul>{more}</details>'
+        for group in section.groups
     ]
+    tone = "new" if any(group.to_fetch for group in section.groups) else "good"
+    if withheld or section.why == _UNKEPT:
+        tone = "quiet" if withheld else "bad"
+    table = Table(("what", "files", "bytes", "here", "to fetch"), rows)
+    return Fold(f"{section.why}: {count(files)}, {size(whole)}", [table], tone, is_open)
+
+
+_TONES = {
+    Status.FETCHED: "new",
+    Status.KEPT: "good",
+    Status.REFUSED: "quiet",
+    Status.FAILED: "bad",
+}
+
+
+def report_page(report: Report, *, drawn: bool = True) -> Page:
+    """Return what a notebook shows of a report.
+
+    Parameters
+    ----------
+    report : Report
+    drawn : bool
+        Whether with a picture of a map that is here.
+    """
+    shares = [(len(report.of(status)), status) for status in Status]
+    chips = [Chip(f"{n:,} {status.word}", _TONES[status]) for n, status in shares if n]
+    moved = f"{size(report.bytes_moved)} moved in {duration(report.seconds)}"
+    chips.append(Chip(moved if len(report) else "no files"))
+    parts: list[Part] = []
+    if len(report):
+        said = ", ".join(f"{n:,} {status.word}" for n, status in shares if n)
+        parts.append(Bar(said, [(n, _TONES[status]) for n, status in shares]))
+    parts += failure_parts(report.failures)
+    if drawn:
+        parts += _drawn(report.root, (o.path for o in report.outcomes if o.ok))
+    parts += _kinds(report)
+    if report.withheld:
+        parts.append(Words([_KEEP_BACK]))
+    parts.append(Words(_notes(report.notes)))
+    rows = ((o.path, size(o.size), o.status.word) for o in report.outcomes)
+    parts += _paths(rows, len(report))
+    return Page(f"Report of {count(len(report))}", f"in {report.root}", chips, parts)
+
+
+def failure_parts(failed: Sequence[Outcome]) -> list[Part]:
+    """Return what failed, why, and what to do about it.
+
+    Parameters
+    ----------
+    failed : sequence of Outcome
+    """
+    if not failed:
+        return []
+    rows = [(outcome.path, outcome.reason) for outcome in failed[:_FEW]]
+    advice = list(dict.fromkeys(outcome.advice for outcome in failed if outcome.advice))[:_FEW]
+    if any(not outcome.advice for outcome in failed):
+        advice.append("Run the same call again: it fetches only the missing files.")
+    said = f"{count(len(failed))} failed"
+    if len(failed) > _FEW:
+        said += f" (the first {_FEW} are here; all are in .failures)"
+    table = Table(("file", "what happened"), rows, words=(1,))
+    return [Fold(said, [table, Words(advice)], "bad", is_open=True)]
+
+
+def _kinds(report: Report) -> list[Part]:
+    """Return why files are here or not, a fold for each status."""
+    folds: list[Part] = []
+    for status in Status:
+        kinds: dict[str, list[int]] = {}
+        if status is not Status.FAILED:
+            for outcome in report.of(status):
+                said = outcome.reason or f"verified by {outcome.verification.value}"
+                known = kinds.setdefault(said, [0, 0, 0])
+                known[0] += 1
+                known[1] += outcome.size
+                known[2] += outcome.moved
+        if kinds:
+            rows = [
+                (said, f"{number:,}", size(some) if some else "-", size(moved) if moved else "-")
+                for said, (number, some, moved) in [*kinds.items()][:_FEW]
+            ]
+            title = f"{status.word}: {count(len(report.of(status)))}"
+            if whole := sum(known[1] for known in kinds.values()):
+                title += f", {size(whole)}"
+            if len(kinds) > _FEW:
+                title += f" (the first {_FEW} of {len(kinds):,} kinds)"
+            table = Table(("why", "files", "bytes", "moved"), rows)
+            folds.append(Fold(title, [table], _TONES[status], is_open=len(kinds) <= 3))
+    return folds
+
+
+def _audit_page(audit: Audit) -> Page:
+    counts = {state: number for state, number in audit.counts.items() if number}
+    tones = {True: "good", False: "bad"}
+    chips = [Chip("ok" if audit.ok else "not ok", tones[audit.ok])]
+    if audit.ok and not audit.verified and counts:
+        chips = [Chip("ok by what was looked at; not all contents were read", "part")]
+    chips.append(Chip(duration(audit.seconds)))
+    parts: list[Part] = []
+    if counts:
+        shares = [(number, _audit_tone(state)) for state, number in counts.items()]
+        parts.append(Bar(audit.summary, shares))
+    if problems := audit.problems:
+        rows = [(f.path, f"{f.state.value}: {f.detail}") for f in problems[:_FEW]]
+        said = f"missing or different: {count(len(problems))}"
+        if len(problems) > _FEW:
+            said += f" (the first {_FEW} are here; all are in .problems)"
+        table = Table(("file", "what was found"), rows, words=(1,))
+        advice = "Run the call that fetched them again: it fetches what is missing or different."
+        parts.append(Fold(said, [table, Words([advice])], "bad", is_open=True))
+    parts.append(Table(("what", "files"), [(s.said, f"{n:,}") for s, n in counts.items()]))
+    parts += _drawn(audit.root, (f.path for f in audit.findings if f.ok))
+    rows_of = ((f.path, _audit_size(audit, f.path), f.state.value) for f in audit.findings)
+    parts += _paths(rows_of, len(audit.findings))
+    return Page(f"Audit of {count(len(audit.findings))}", f"in {audit.root}", chips, parts)
+
+
+def _audit_tone(state: State) -> str:
+    if state.value in ("missing", "differs"):
+        return "bad"
+    return "good" if state.value in ("good", "adopted") else "quiet"
+
+
+def _audit_size(audit: Audit, path: str) -> str:
+    receipt = audit.known.get(path)
+    return size(receipt.size) if receipt is not None else "-"
+
+
+_TASK_TONES = {"done": "good", "failed": "bad", "lost": "bad", "running": "new", "silent": "part"}
+
+
+def _run_page(run: Run) -> Page:
+    """Return what is shown of a run: how far it is, its tasks, and what failed."""
+    states = [(state, run.of(state)) for state in TaskState]
+    chips = [
+        Chip(f"{len(tasks):,} {state.value}", _TASK_TONES.get(state.value, "quiet"))
+        for state, tasks in states
+        if tasks
+    ]
+    if run.to_begin:
+        chips.append(Chip(f"{run.to_begin:,} not begun", "quiet"))
+    done, whole = run.bytes_done, run.bytes_total
+    said = f"{size(done)} of {size(whole)}, {run.files_done:,} of {count(run.files_total)} here"
+    parts: list[Part] = [Bar(said, [(done, "good" if run.over else "new")], whole), Words([said])]
+    failed = [(task, one) for task in run.tasks for one in task.failed]
+    if failed:
+        rows = [(one.path, f"{task.name}: {one.reason}") for task, one in failed[:_FEW]]
+        advice = list(dict.fromkeys(one.advice for _, one in failed if one.advice))[:_FEW]
+        table = Table(("file", "what happened"), rows, words=(1,))
+        title = f"{count(run.files_failed)} failed"
+        parts.append(Fold(title, [table, Words(advice)], "bad", is_open=True))
+    tasks = [
+        (
+            task.name,
+            task.state.value,
+            f"{task.files_done:,} of {task.files:,}",
+            size(task.bytes_done),
+            task.message or task.note,
+        )
+        for task in run.tasks[:_MOST]
+    ]
+    table = Table(("task", "state", "files", "bytes", "what it says"), tasks, words=(4,))
+    parts.append(Fold(count(len(run.tasks), "task"), [table], scrolls=len(tasks) > _ROWS))
+    return Page(f"Run {run.id}", f"in {run.root}", chips, parts)
+
+
+def _notes(notes: Sequence[str]) -> list[str]:
+    if len(notes) <= _FEW:
+        return [f"Note: {note}" for note in notes]
+    return [*(f"Note: {note}" for note in notes[:_FEW]), f"… and {len(notes) - _FEW:,} more notes"]
+
+
+def _drawn(root: Path, paths: Iterable[str]) -> list[Part]:
+    """Return a picture of a map that is here, where there is one that can be drawn."""
+    made = pictures((root / path, path) for path in first_maps(paths))
+    return [Pictures(made)] if made else []
+
+
+def _paths(rows: Iterable[Sequence[str]], total: int) -> list[Part]:
+    """Return all paths, to be unfolded; so many that a page can hold them."""
+    if not total:
+        return []
+    some = list(islice(rows, _MOST))
+    summary = f"all {count(total)}" if total > 1 else "the file"
+    if total > _MOST:
+        summary = f"the first {_MOST:,} of {count(total)}"
+    wide = [max(len(row[column]) for row in some) for column in (1, 2)]
+    lines = [f"{number:>{wide[0]}}  {word:<{wide[1]}}  {path}" for path, number, word in some]
+    if total > _MOST:
+        lines.append(f"… and {total - _MOST:,} more: see to_dict() or to_dataframe()")
+    return [Fold(summary, [Lines(lines)], scrolls=True)]

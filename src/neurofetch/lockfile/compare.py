@@ -94,6 +94,12 @@ class Difference:
         ]
         return "\n".join([*self.head, *lines, self.summary])
 
+    def _repr_html_(self) -> str | None:
+        from neurofetch.display.page import safely  # noqa: PLC0415 - for notebooks alone
+        from neurofetch.lockfile.view import difference_page  # noqa: PLC0415
+
+        return safely(lambda: difference_page(self))
+
     def __iter__(self) -> Iterator[Change]:
         return iter(self.changes)
 

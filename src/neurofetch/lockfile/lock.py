@@ -88,6 +88,12 @@ class Lock:
     notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
     path: str = field(default="", repr=False, compare=False)
 
+    def _repr_html_(self) -> str | None:
+        from neurofetch.display.page import safely  # noqa: PLC0415 - for notebooks alone
+        from neurofetch.lockfile.view import lock_page  # noqa: PLC0415
+
+        return safely(lambda: lock_page(self))
+
     def __len__(self) -> int:
         return len(self.files)
 

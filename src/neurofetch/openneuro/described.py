@@ -103,6 +103,12 @@ class DatasetInfo:
         """What `neurofetch.get` takes for this version."""
         return f"openneuro:{self.accession}" + (f"@{self.version}" if self.version else "")
 
+    def _repr_html_(self) -> str | None:
+        from neurofetch.display.page import safely  # noqa: PLC0415 - for notebooks alone
+        from neurofetch.openneuro.view import dataset_page  # noqa: PLC0415
+
+        return safely(lambda: dataset_page(self))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the words of docs/json.md and their values, for `json` and pandas."""
         values: dict[str, Any] = {"source": self.source}

@@ -24,6 +24,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from neurofetch._faces import Viewed
 from neurofetch.errors import ConfigError, DestinationError, UnsafeNameError
 from neurofetch.model import STATE_FOLDERS
 from neurofetch.store.folder import Folder, given_path
@@ -231,7 +232,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Run:
+class Run(Viewed):
     """What one call asked for, and how far its tasks are.
 
     Parameters

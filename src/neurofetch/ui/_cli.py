@@ -45,6 +45,7 @@ def add_ui(commands: Commands) -> None:
     parser.add_argument(
         "directories",
         nargs="*",
+        default=[],
         metavar="DIR",
         help="data directories (default: the current directory)",
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from neurofetch.ui.directories import Directories
     from neurofetch.ui.streams import Broadcast
 
-__all__ = ["Catalogue", "Catalogues", "Columns"]
+__all__ = ["Catalogue", "Catalogues", "Columns", "said_of"]
 
 _TO_FETCH, _HERE, _WITHHELD = range(3)
 _STATES: Final = {"keep": _HERE, "refuse": _WITHHELD, "leave": _WITHHELD}

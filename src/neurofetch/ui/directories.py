@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Directories", "Directory", "checked_folder"]
+__all__ = ["Directories", "Directory", "checked_folder", "to_of"]
 
 _FOLDERS = 200
 """At most so many folders of a directory are named to the page."""

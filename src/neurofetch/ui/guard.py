@@ -6,6 +6,7 @@ the checks of host and origin are what keeps other pages out.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
@@ -13,10 +14,25 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from neurofetch.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MARK", "POLICY", "SECURITY_HEADERS", "Guard", "Refusal"]
+__all__ = [
+    "MARK",
+    "POLICY",
+    "SECURITY_HEADERS",
+    "TOKEN_VARIABLE",
+    "Guard",
+    "Refusal",
+    "new_token",
+]
+
+TOKEN_VARIABLE: Final = "NEUROFETCH_UI_TOKEN"
+"""Where a program that starts the page for somebody, as Jupyter does, says which token it has."""
+_SHORTEST: Final = 32
+"""Letters of a token that is given."""
 
 MARK: Final = "x-neurofetch"
 """A header that a page of another origin cannot send without being asked for permission first."""
@@ -75,7 +91,7 @@ class Guard:
     hosts: tuple[str, ...] = ()
     base_path: str = "/"
     framed: bool = False
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    token: str = field(default_factory=lambda: new_token(""), repr=False)
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     @property
@@ -176,17 +192,34 @@ class Guard:
         return found
 
 
+def new_token(given: str) -> str:
+    """Return the token that is given, or one that nobody can guess.
+
+    Parameters
+    ----------
+    given : str
+        Of `TOKEN_VARIABLE`; empty for none.
+
+    Raises
+    ------
+    ConfigError
+        If it is short, or no word of letters and digits.
+    """
+    if not given:
+        return secrets.token_urlsafe(32)
+    if len(given) < _SHORTEST or not re.fullmatch(r"[A-Za-z0-9_-]+", given):
+        msg = f"{TOKEN_VARIABLE} is no token: {_SHORTEST} or more letters, digits, _ and -. "
+        raise ConfigError(f"{msg}Nothing was started. Unset it, and one is made.")
+    return given
+
+
 def _same(one: str, other: str) -> bool:
     return secrets.compare_digest(one.encode("utf-8", "surrogateescape"), other.encode())
 
 
 def _host_of(text: str) -> tuple[str, int] | None:
     """Return name and port of a Host header; None if it is none."""
-    try:
-        parts = urlsplit(f"//{text}")
-        port = parts.port or 80
-    except ValueError:
+    found = re.fullmatch(r"(?:\[([0-9a-f:]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?", text.lower())
+    if found is None:
         return None
-    if not text or parts.hostname is None or parts.path or parts.query or "@" in text:
-        return None
-    return parts.hostname.rstrip("."), port
+    return (found[1] or found[2]).rstrip("."), int(found[3] or 80)

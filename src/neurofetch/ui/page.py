@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING
 
 from neurofetch.errors import DestinationError, UsageError
 from neurofetch.ui.app import App
 from neurofetch.ui.directories import Directories
-from neurofetch.ui.guard import Guard
+from neurofetch.ui.guard import TOKEN_VARIABLE, Guard, new_token
 from neurofetch.ui.server import PageServer
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
     from typing import Self
 
@@ -57,9 +57,10 @@ class RunningPage:
         opened = Directories(directories)
         self.app = App(opened)
         base = checked_base_path(base_path)
+        token = new_token(os.environ.get(TOKEN_VARIABLE, ""))
 
         def guard(found: int) -> Guard:
-            return Guard(found, tuple(hosts), base, framed)
+            return Guard(found, tuple(hosts), base, framed, token)
 
         from neurofetch.ui.look import routes  # noqa: PLC0415 - what reads volumes comes late
 

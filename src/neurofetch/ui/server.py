@@ -37,6 +37,8 @@ _THREADS: Final = 48
 _STREAMS: Final = 16
 """Pages that listen to events at once: each has a thread."""
 _LARGEST_BODY: Final = 1 << 20
+_PASSED_OVER: Final = 1 << 22
+"""Bytes of a body that is refused which are still read."""
 _SECONDS: Final = 20.0
 """So long a connection may be silent."""
 _KINDS: Final = {
@@ -152,6 +154,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
+        self._body_was_read = False
         guard = self.server.guard
         refusal = guard.refusal_of_host(headers) or self._twice()
         path, query = self._address()
@@ -253,6 +256,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return Refusal(411, "length", "The length of the body must be said before it.")
         if int(length) > _LARGEST_BODY:
             return Refusal(413, "length", "The body is too long. Nothing was done.")
+        self._body_was_read = True
         try:
             body = json.loads(self.rfile.read(int(length)))
         except (ValueError, RecursionError):
@@ -265,8 +269,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _refuse(self, refusal: Refusal) -> None:
         said = {"code": refusal.code, "message": refusal.message, "advice": None, "exit_code": None}
-        self.close_connection = True  # its body was not read
+        self.close_connection = True
+        self._pass_over_body()
         self._send(Response.json({"error": said}, refusal.status), {})
+
+    def _pass_over_body(self) -> None:
+        """Read what is still to come: who still sends would never see why it is refused."""
+        length = self.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and not self._body_was_read:
+            left = min(int(length), _PASSED_OVER)
+            while left > 0 and (some := self.rfile.read(min(left, 1 << 16))):
+                left -= len(some)
 
     def _send(self, response: Response, headers: Mapping[str, str]) -> None:
         body, further = response.body, dict(response.headers)

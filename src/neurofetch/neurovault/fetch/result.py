@@ -89,6 +89,12 @@ class NeurovaultBunch(Bunch):
                 why = ": it tells of one call, and is not in a pickle" if name == "report" else ""
                 raise AttributeError(f"{name}{why}") from error
 
+    def _repr_html_(self) -> str | None:
+        from neurofetch.display.page import safely  # noqa: PLC0415 - for notebooks alone
+        from neurofetch.neurovault.fetch.view import page_of  # noqa: PLC0415
+
+        return safely(lambda: page_of(self, vars(self).get("report")))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, dict) and _same(self, other)
 
