@@ -219,7 +219,6 @@ def _in_ranges(
         "ETag": tag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "no-cache",
-        "X-Content-Type-Options": "nosniff",
     }
     if request.headers.get("if-none-match", "") == tag:
         return Response(304, kind, b"", headers)

@@ -25,10 +25,11 @@ from neurofetch.ui.look.hints import hint, seconds_per_frame
 from neurofetch.ui.look.passing import Plain, Stream, Zipped
 from neurofetch.ui.look.places import opened
 from neurofetch.ui.look.problems import UnreadableFileError, changed, damaged
+from neurofetch.ui.look.stores import stored_course
 from neurofetch.ui.web import NotThereError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -288,14 +289,16 @@ class Volumes:
         with self._opened(place) as one, self._busy:
             header = one.header
             _check_course(header, voxel)
+            stored = stored_course(place, one.files[0], header.grid, voxel)
+            if stored is not None and len(stored) == header.frames:
+                return {"values": _told(stored), "total": header.frames}
             i, j, k = voxel
             across, down, _ = header.grid
             size = header.dtype.itemsize
             blocks = one.frames.course((i + across * (j + down * k)) * size, size)
             one.check_same()
         values = header.values(np.frombuffer(b"".join(blocks), header.dtype))
-        told = [float(value) if math.isfinite(value) else None for value in values]
-        return {"values": told, "total": header.frames}
+        return {"values": _told(values.tolist()), "total": header.frames}
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -397,6 +400,10 @@ def _unscaled(header: Header) -> Header:
 
 def _sizes(header: Header) -> NDArray[np.float64]:
     return np.asarray(np.linalg.norm(header.affine[:3, :3], axis=0), dtype=np.float64)
+
+
+def _told(values: Sequence[float]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values]
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
