@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # torch is large; without its group (PIP_GROUPS=dev) the tests that need it are skipped
 PIP_GROUPS ?= dev torch
-# processes of pytest
-WORKERS ?= 2
+# Processes of pytest: most tests wait for servers and processes of their own, so there are more than cores.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 + (os.cpu_count() or 2))")
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
 # Snakemake wants other releases of some libraries than our tests: it has an environment of its own
@@ -16,7 +16,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 PIP_FLAGS := --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types quick soak bench docs schema clean
+.PHONY: help demo test check lint types quick browser soak bench docs schema clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -44,7 +44,7 @@ demo: $(STAMP) ## the main job on real local servers, with pictures in demo/
 	$(BIN)/python -m demo
 
 test: $(STAMP) $(FLOWS_STAMP) ## everything that needs no internet: lint, types, all tests
-	$(MAKE) --no-print-directory lint types
+	$(MAKE) --no-print-directory lint types browser
 	$(FLOWS)/bin/python -m pytest -q tests/workflow/test_plugin.py tests/workflow/test_plugin_interface.py
 	NEUROFETCH_SNAKEMAKE=$(CURDIR)/$(FLOWS)/bin/snakemake $(BIN)/python -m pytest -n $(WORKERS)
 
@@ -57,6 +57,9 @@ lint:
 
 types:
 	$(BIN)/mypy
+
+browser: ## what the tests in a browser need, where it can be had: Chromium, and the modules of tools/web
+	@sh tools/browser.sh
 
 quick:
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not network"

@@ -15,6 +15,7 @@ from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock, what_is_
 from neurofetch.neurovault._cli import add_neurovault
 from neurofetch.openneuro._cli import add_openneuro
 from neurofetch.planning.entities import ENTITY_NAMES
+from neurofetch.ui._cli import add_ui
 
 if TYPE_CHECKING:
     import argparse
@@ -77,6 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_index(commands)
     add_neurovault(commands)
     add_openneuro(commands)
+    add_ui(commands)
     return parser
 
 

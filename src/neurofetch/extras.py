@@ -25,6 +25,7 @@ Extra = Literal[
     "fsspec",
     "dask",
     "index",
+    "ui",
 ]
 
 EXTRAS: dict[Extra, tuple[str, ...]] = {
@@ -38,6 +39,7 @@ EXTRAS: dict[Extra, tuple[str, ...]] = {
     "fsspec": ("fsspec",),
     "dask": ("distributed",),
     "index": ("pyarrow",),
+    "ui": ("numpy", "nibabel"),
 }
 """What the calls of each extra import, by the names that `import` takes."""
 
@@ -50,7 +52,7 @@ def need(what: str, extra: Extra, *libraries: str) -> None:
     what : str
         What needs them, as the message begins: ``"resample=True"``.
     extra : {"neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec", \
-"dask", "index"}
+"dask", "index", "ui"}
         The extra that brings them.
     *libraries : str
         Those that this call needs; by default all that calls of the extra do.

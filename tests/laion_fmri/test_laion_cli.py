@@ -445,7 +445,7 @@ def test_events_are_ndjson_on_stderr_and_nothing_else_is(s3, faulty):
     assert fields["planned"] == (
         "schema event root counts files_total files_to_fetch files_partly_here files_here "
         "files_withheld files_archived files_not_kept bytes_total bytes_to_fetch bytes_here "
-        "bytes_archived bytes_free notes"
+        "bytes_archived bytes_free groups notes"
     )
     assert fields["finished"] == (
         "schema event root ok seconds counts files_total bytes_moved notes"

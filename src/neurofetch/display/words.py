@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from neurofetch.display.groups import sections
 from neurofetch.errors import NeurofetchError, ServerError
 from neurofetch.events import (
     Event,
@@ -171,9 +172,24 @@ def plan_head(plan: Plan) -> dict[str, Any]:
         "bytes_here": bytes_here,
         "bytes_archived": bytes_archived,
         "bytes_free": plan.free,
+        "groups": list(_groups(plan)),
         "notes": list(plan.notes),
     }
     return document("plan", values)
+
+
+def _groups(plan: Plan) -> Iterator[dict[str, Any]]:
+    """Give the files by kind and reason, as a dry run prints them."""
+    for section in sections(plan.steps):
+        for group in section.groups:
+            yield {
+                "why": section.why,
+                "what": group.label,
+                "files_total": group.files,
+                "bytes_total": group.bytes,
+                "bytes_here": group.here,
+                "bytes_to_fetch": group.to_fetch,
+            }
 
 
 def plan_rows(plan: Plan) -> Iterator[dict[str, Any]]:
