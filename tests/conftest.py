@@ -8,6 +8,7 @@ import sys
 import pytest
 from hypothesis import settings
 
+from neurofetch.net import retry
 from testbed._tls import certify_itself
 
 # No deadlines: the machine may be busy, and speed is the benchmarks' business. In continuous
@@ -103,6 +104,17 @@ def _no_download_before():
     module = sys.modules.get("laion_fmri.download")  # not imported for tests of other parts
     if module is not None:
         module._Previous.root = None
+
+
+@pytest.fixture
+def brief_waits(monkeypatch):
+    """Let this process wait a fiftieth of what it drew between attempts: as many are made."""
+    real = retry.delay
+
+    def delay(rules, attempt, retry_after, draw):
+        return real(rules, attempt, retry_after, draw / 50)
+
+    monkeypatch.setattr(retry, "delay", delay)
 
 
 @pytest.fixture(scope="session")
