@@ -15,12 +15,12 @@ removed and the environment is as it was.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,21 +37,31 @@ if TYPE_CHECKING:
 __all__ = ["LAION", "laion", "leave", "neurovault", "openneuro", "slurm"]
 
 LAION = Recipe(
-    subjects=("sub-01", "sub-03"),
+    subjects=("sub-03",),
     grid=(32, 38, 30),
     trials_per_session=120,
     runs=4,
     figures_per_session=4,
 )
-"""Two subjects of LAION-fMRI, two sessions each."""
+"""A subject of LAION-fMRI, with two sessions."""
 
 _world = contextlib.ExitStack()
-atexit.register(_world.close)  # what `leave` does, whatever the stack holds then
 
 
 def leave() -> None:
     """Stop the servers, remove the folder, and bring back the environment."""
     _world.close()
+
+
+def _leave_at_the_end() -> None:
+    """Wait for the end of the program: servers are threads, which would keep it from ending."""
+    threading.main_thread().join()
+    leave()
+
+
+@functools.cache
+def _watch() -> None:
+    threading.Thread(target=_leave_at_the_end, name="gallery").start()
 
 
 def laion() -> S3Server:
@@ -105,6 +115,7 @@ def _bucket() -> dict[str, bytes]:
 def _arrive() -> None:
     """Leave the last world, and go to an empty one."""
     leave()
+    _watch()
     folder = Path(tempfile.mkdtemp(prefix="neurofetch-gallery-"))
     _world.callback(shutil.rmtree, folder, ignore_errors=True)
     _world.enter_context(_environment())
