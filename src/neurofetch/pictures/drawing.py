@@ -195,8 +195,7 @@ def slices(
         display.add_overlay(what.image, threshold=threshold, **colours)
     else:
         display = plotting.plot_img(what.image, threshold=threshold, **colours, **smooth, **plain)
-    for outline in what.outlines:
-        _outlined(display, outline)
+    _outline(display, what.outlines)
     _annotated(display, size)
     return display
 
@@ -217,14 +216,18 @@ def _grey(background: Any) -> tuple[float, float]:
     return float(low - 0.9 * (high - low)), float(high + 0.1 * (high - low))
 
 
-def _outlined(display: Any, outline: Outline) -> None:
-    for colour, width, line in (
-        ("white", 2.6, "solid"),
-        (outline.colour, 1.4, outline.line),
-    ):
-        display.add_contours(
-            outline.image, levels=[0.5], colors=[colour], linewidths=width, linestyles=[line]
-        )
+def _outline(display: Any, outlines: Sequence[Outline]) -> None:
+    """Draw contours: light edges below all of them, so that none hides another."""
+    for outline in outlines:
+        _contour(display, outline, "white", 3.0, "solid")
+    for outline in outlines:
+        _contour(display, outline, outline.colour, 1.5, outline.line)
+
+
+def _contour(display: Any, outline: Outline, colour: str, width: float, line: Any) -> None:
+    display.add_contours(
+        outline.image, levels=[0.5], colors=[colour], linewidths=width, linestyles=[line]
+    )
 
 
 def _annotated(display: Any, size: float) -> None:
