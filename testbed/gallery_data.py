@@ -146,11 +146,11 @@ def _bold(
     percent = np.zeros((*brain.shape, _VOLUMES))
     for name in order:
         course = _response(times - _starts(order, name))
-        there = 1.2 * seen + 1.4 * faces * (name == "face") + 1.4 * houses * (name == "house")
+        there = 1.2 * seen + 2.2 * faces * (name == "face") + 2.2 * houses * (name == "house")
         percent += (there + 0.3 * (faces + houses))[..., None] * course
     drift = 0.4 * np.sin(2 * np.pi * (times / 280 + rng.uniform()))
     noise = smooth_noise(rng, percent.shape, times=1) * 0.8
-    baseline = 700.0 * (0.6 + 0.4 * t1) * brain
+    baseline = 700.0 * (0.6 + 0.4 * t1) * brain + 20
     return np.round(baseline[..., None] * (1 + (percent + drift + noise) / 100)).astype(np.int16)
 
 
@@ -278,11 +278,11 @@ def _many_subjects() -> Files:
 
 STOP_IMAGES = (151, 2675, 2676, 2818, 2834, 3041, 3042)
 STOP: dict[Place, float] = {
-    (46.0, 20.0, 6.0): 0.62,
-    (-40.0, 18.0, 2.0): 0.52,
-    (4.0, 18.0, 48.0): 0.6,
-    (54.0, -44.0, 36.0): 0.5,
-    (0.0, 46.0, -8.0): -0.45,
+    (46.0, 20.0, 6.0): 1.0,
+    (-40.0, 18.0, 2.0): 0.8,
+    (4.0, 18.0, 48.0): 0.95,
+    (54.0, -44.0, 36.0): 0.8,
+    (0.0, 46.0, -8.0): -0.8,
 }
 """Where stopping does something, and how much, in standard deviations of people."""
 
@@ -336,7 +336,7 @@ def _map(
     head = tissue(axes)
     noise = smooth_noise(rng, head.t1.shape, times=2)
     shape = 0.4 + 0.6 * np.clip(head.grey * 1.5, 0, 1)  # less of it in white matter
-    values = (_blobs(axes, peaks, 8.0) * shape + noise) * (head.t1 > 0.05)
+    values = (_blobs(axes, peaks, 10.0) * shape + noise) * (head.t1 > 0.05)
     image = nib.Nifti1Image(values.astype(np.float32), _affine(axes))
     return nifti_bytes(image)
 
