@@ -37,12 +37,12 @@ class Axis(NamedTuple):
 
     start: float
     step: float
-    count: int
+    voxels: int
 
     @property
     def places(self) -> NDArray[np.float64]:
         """The coordinate of each voxel."""
-        return self.start + self.step * np.arange(self.count)
+        return np.asarray(self.start + self.step * np.arange(self.voxels, dtype=float))
 
 
 Axes = tuple[Axis, Axis, Axis]
@@ -78,7 +78,7 @@ class Tissue(NamedTuple):
     def scalp(self) -> Floats:
         """Skin and fat around a dark skull, in a T1-weighted image."""
         levels = ([0, 0.02, 0.05, 0.12, 0.17, 0.30, 0.36], [0, 0, 0.8, 0.7, 0.08, 0.1, 0.0])
-        return np.interp(self.hull, *levels).astype(np.float32)
+        return np.asarray(np.interp(self.hull, *levels), dtype=np.float32)
 
 
 @functools.lru_cache(maxsize=16)
@@ -201,7 +201,7 @@ def _gauge(
     """Return the distance from the middle of an ellipsoid: 1 on its surface."""
     parts = zip(where, middle, half, strict=True)
     squares = [((values - centre) / size) ** 2 for values, centre, size in parts]
-    return np.sqrt(squares[0] + squares[1] + squares[2], dtype=np.float32)
+    return np.asarray(np.sqrt(squares[0] + squares[1] + squares[2]), dtype=np.float32)
 
 
 def _averaged(values: Template, axes: Axes, width: float) -> Floats:
