@@ -28,13 +28,24 @@ from testbed import gallery_data as made
 from testbed.laion import GATED, Recipe, make_bucket
 from testbed.neurovault import NeuroVault
 from testbed.openneuro import OpenNeuro
-from testbed.s3 import HELD_OUT, S3Server
+from testbed.s3 import HELD_OUT, Generated, S3Object, S3Server
 from testbed.slurm import Slurm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LAION", "laion", "leave", "neurovault", "openneuro", "slurm"]
+__all__ = [
+    "LAION",
+    "bad_line",
+    "laion",
+    "leave",
+    "mirrors",
+    "neurovault",
+    "openneuro",
+    "slurm",
+]
+
+MIB = 1 << 20
 
 LAION = Recipe(
     subjects=("sub-03",),
@@ -90,18 +101,61 @@ def openneuro(*accessions: str) -> OpenNeuro:
     ----------
     *accessions
         What it has: ``ds000105`` (fMRI of two subjects, with activations), ``ds000117`` (MEG of one
-        subject, with responses), ``ds000246`` (many subjects, small files).
+        subject, with responses). By default, all of ds000105, of small files that mean nothing.
     """
     _arrive()
     site = _world.enter_context(OpenNeuro())
     for accession in accessions:
         site.add(accession, made.versions(accession))
+    if not accessions:
+        site.add("ds000105", {"1.0.0": made.whole_study()})
     _tell(OPENNEURO_URL=site.url, AWS_ENDPOINT_URL=site.bucket.url, OPENNEURO_API_KEY="")
     return site
 
 
+def bad_line() -> S3Server:
+    """Start a bucket with a large file, behind a slow line that breaks again and again.
+
+    It breaks in the first six requests for the file, and, after the seventh, in six more.
+    """
+    _arrive()
+    folder = "ds000117/sub-01/ses-meg/meg/sub-01_ses-meg_task-facerecognition_run-01"
+    files = {
+        "ds000117/dataset_description.json": b'{"Name": "Made up", "BIDSVersion": "1.8.0"}',
+        f"{folder}_meg.fif": S3Object(Generated(24 * MIB, seed=117), part_size=8 * MIB),
+    }
+    s3 = _world.enter_context(S3Server({"openneuro.org": files}))
+    for first in (0, 7):
+        for number, megabytes in enumerate((3.1, 5.4, 1.7, 6.2, 4.0, 2.3), start=first):
+            cut, name = int(megabytes * MIB), "*_meg.fif"
+            s3.fault(key=name, method="GET", skip=number, times=1, cut_after=cut, rate=6.0 * MIB)
+    s3.fault(key="*_meg.fif", method="GET", rate=6.0 * MIB)
+    _tell(AWS_ENDPOINT_URL=s3.url)
+    return s3
+
+
+def mirrors() -> S3Server:
+    """Start three buckets of one data set: one lacks files, one has wrong bytes, one is good."""
+    _arrive()
+    study = made.whole_study()
+    buckets = {
+        "openneuro.org": {f"ds000105/{path}": data for path, data in study.items()},
+        "lab-copy": {f"mirror/ds000105/{path}": data for path, data in study.items()},
+        "other-copy": {f"backup/ds000105/{path}": data for path, data in study.items()},
+    }
+    s3 = _world.enter_context(S3Server(buckets))
+    s3.fault(key="ds000105/sub-[3-6]/*_bold.nii.gz", method="GET", status=404)
+    s3.fault(key="mirror/ds000105/sub-6/*_bold.nii.gz", method="GET", flip=1000)
+    _tell(AWS_ENDPOINT_URL=s3.url)
+    return s3
+
+
 def slurm() -> Slurm:
-    """Put a stand-in for Slurm on the path: `sbatch`, `squeue` and the like, of real processes."""
+    """Start an OpenNeuro on a slow line, and put a stand-in for Slurm on the path.
+
+    `sbatch`, `squeue` and the like start and show real processes, three at once.
+    """
+    openneuro().bucket.fault(key="*_bold.nii.gz", method="GET", rate=1e5)
     made_slurm = _world.enter_context(Slurm(os.environ["GALLERY_FOLDER"], at_once=3))
     _tell(PATH=made_slurm.environ["PATH"])
     return made_slurm

@@ -40,6 +40,7 @@ __all__ = [
     "lists_known",
     "split_lists",
     "versions",
+    "whole_study",
 ]
 
 Files = dict[str, bytes]
@@ -82,8 +83,7 @@ _TR, _VOLUMES = 2.5, 121
 
 def versions(accession: str) -> dict[str, Files]:
     """Return the versions of a data set, with their files."""
-    makers = {"ds000105": _objects_seen, "ds000117": _faces_in_meg, "ds000246": _many_subjects}
-    return {"1.0.0": makers[accession]()}
+    return {"1.0.0": _objects_seen() if accession == "ds000105" else _faces_in_meg()}
 
 
 def _described(name: str, subjects: list[str]) -> Files:
@@ -146,11 +146,11 @@ def _bold(
     percent = np.zeros((*brain.shape, _VOLUMES))
     for name in order:
         course = _response(times - _starts(order, name))
-        there = 1.2 * seen + 1.4 * faces * (name == "face") + 1.4 * houses * (name == "house")
+        there = 1.2 * seen + 2.2 * faces * (name == "face") + 2.2 * houses * (name == "house")
         percent += (there + 0.3 * (faces + houses))[..., None] * course
     drift = 0.4 * np.sin(2 * np.pi * (times / 280 + rng.uniform()))
     noise = smooth_noise(rng, percent.shape, times=1) * 0.8
-    baseline = 700.0 * (0.6 + 0.4 * t1) * brain
+    baseline = 700.0 * (0.6 + 0.4 * t1) * brain + 20
     return np.round(baseline[..., None] * (1 + (percent + drift + noise) / 100)).astype(np.int16)
 
 
@@ -246,31 +246,23 @@ def _dipole(info: object, place: Place, moment: Place) -> Floats:
     return np.asarray(seen / np.abs(seen).max())
 
 
-# -- many subjects, some of whom lack a file ------------------------------------------------------
+# -- the same study, all of it, of files that are small and mean nothing -------------------------
 
 
-def _many_subjects() -> Files:
-    """Return 16 subjects of two sessions; three of them missed one, and one has no anatomy."""
-    subjects = [f"sub-{number:02}" for number in range(1, 17)]
-    files = _described("Many subjects (made up)", subjects)
-    files["task-rest_bold.json"] = json_text({"TaskName": "rest", "RepetitionTime": 2.0})
-    files["task-nback_bold.json"] = json_text({"TaskName": "nback", "RepetitionTime": 2.0})
+def whole_study(seed: int = 0) -> Files:
+    """Return all files of ds000105 by their names: six subjects, twelve runs, but eleven of one."""
+    subjects = [f"sub-{number}" for number in range(1, 7)]
+    files = _described("Objects seen (made up)", subjects)
+    files["task-objectviewing_bold.json"] = json_text(
+        {"TaskName": "objectviewing", "RepetitionTime": _TR}
+    )
     for subject in subjects:
-        rng = np.random.default_rng(int(subject[-2:]))
-        for session in ("ses-1", "ses-2"):
-            if session == "ses-2" and subject in ("sub-04", "sub-09", "sub-13"):
-                continue
-            stem = f"{subject}/{session}/{{}}/{subject}_{session}"
-            if (subject, session) != ("sub-11", "ses-1"):
-                size = int(rng.integers(48_000, 64_000))
-                files[f"{stem.format('anat')}_T1w.nii.gz"] = rng.bytes(size)
-            for task, runs in (("rest", 1), ("nback", 2)):
-                for run in range(1, runs + 1):
-                    name = f"{stem.format('func')}_task-{task}_run-{run}"
-                    files[f"{name}_bold.nii.gz"] = rng.bytes(int(rng.integers(90_000, 150_000)))
-                    if task == "nback":
-                        rows = [(6 * trial, 0.5, trial % 3) for trial in range(20)]
-                        files[f"{name}_events.tsv"] = table(("onset", "duration", "load"), rows)
+        rng = np.random.default_rng([seed, int(subject[-1])])
+        files[f"{subject}/anat/{subject}_T1w.nii.gz"] = rng.bytes(int(rng.integers(7e4, 9e4)))
+        for run in range(1, 12 if subject == "sub-5" else 13):
+            stem = f"{subject}/func/{subject}_task-objectviewing_run-{run:02}"
+            files[f"{stem}_bold.nii.gz"] = rng.bytes(int(rng.integers(9e4, 12e4)))
+            files[f"{stem}_events.tsv"] = _blocks([str(name) for name in rng.permutation(CATEGORIES)])
     return files
 
 
@@ -278,11 +270,11 @@ def _many_subjects() -> Files:
 
 STOP_IMAGES = (151, 2675, 2676, 2818, 2834, 3041, 3042)
 STOP: dict[Place, float] = {
-    (46.0, 20.0, 6.0): 0.62,
-    (-40.0, 18.0, 2.0): 0.52,
-    (4.0, 18.0, 48.0): 0.6,
-    (54.0, -44.0, 36.0): 0.5,
-    (0.0, 46.0, -8.0): -0.45,
+    (46.0, 20.0, 6.0): 1.0,
+    (-40.0, 18.0, 2.0): 0.8,
+    (4.0, 18.0, 48.0): 0.95,
+    (54.0, -44.0, 36.0): 0.8,
+    (0.0, 46.0, -8.0): -0.8,
 }
 """Where stopping does something, and how much, in standard deviations of people."""
 
@@ -336,7 +328,7 @@ def _map(
     head = tissue(axes)
     noise = smooth_noise(rng, head.t1.shape, times=2)
     shape = 0.4 + 0.6 * np.clip(head.grey * 1.5, 0, 1)  # less of it in white matter
-    values = (_blobs(axes, peaks, 8.0) * shape + noise) * (head.t1 > 0.05)
+    values = (_blobs(axes, peaks, 10.0) * shape + noise) * (head.t1 > 0.05)
     image = nib.Nifti1Image(values.astype(np.float32), _affine(axes))
     return nifti_bytes(image)
 
