@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from testbed.neurovault_maps import brain_map, brain_map_gz
+from testbed.neurovault_maps import brain_map, brain_map_gz, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,6 @@ DATA = Path(__file__).parent / "data" / "neurovault"
 HOME = "https://neurovault.org"  # the server puts its own address in its place
 
 Record = dict[str, Any]
-_PARADIGMS = ("motor task", "working memory fMRI task paradigm", "language", "face perception")
 _VOLUMES = 6  # distinct volumes; every other image shares one of them
 
 
@@ -50,13 +49,15 @@ class Volume:
 class Vault:
     """Everything the local NeuroVault holds.
 
-    `media` is keyed by unquoted URL path; `tokens` has the letters of private collections.
+    `media` is keyed by unquoted URL path; `tokens` has the letters of private collections; `words`
+    has what Neurosynth says of an image, where it is not made up.
     """
 
     collections: dict[int, Record] = field(default_factory=dict)
     images: dict[int, Record] = field(default_factory=dict)
     media: dict[str, Volume | bytes] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
+    words: dict[int, dict[str, float]] = field(default_factory=dict)
     _members: dict[int, dict[int, Record]] = field(default_factory=dict, repr=False)
 
     def add_collection(self, collection_id: int, images: Iterable[int] = (), **fields: Any) -> None:
@@ -120,7 +121,7 @@ class Vault:
             "file_size": 0 if missing else len(_body(volume)),
             "name": f"map {image_id}",
             "map_type": "T map" if image_id % 2 else "Z map",
-            "cognitive_paradigm_cogatlas": _PARADIGMS[image_id % len(_PARADIGMS)],
+            "cognitive_paradigm_cogatlas": task_of(image_id % _VOLUMES),
             "modify_date": f"2020-07-{1 + image_id % 28:02d}T22:14:30.314520Z",
         }
         self._insert(record | fields, None if missing else volume)
