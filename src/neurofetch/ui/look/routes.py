@@ -107,6 +107,7 @@ class _Look:
                 query.get("folder", ""),
                 find=query.get("find", "")[:200],
                 kind=query.get("kind", ""),
+                afresh="afresh" in query,
             )
         )
 
