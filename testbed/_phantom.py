@@ -1,8 +1,11 @@
-"""The science of the made-up data: one ellipsoid brain a subject, with voxels that prefer things.
+"""The science of the made-up data: one brain a subject, with voxels that prefer things.
 
 A voxel's response to an image is its gain, more of it when the image shows what the voxel's region
-prefers, plus a fixed pattern for that very image, plus noise that differs from trial to trial.
+prefers, plus a smooth pattern for that very image, plus smooth noise that differs from trial to
+trial. Responses are strong in the visual cortex and weak elsewhere.
 The noise ceiling and the mean-R² map are computed from the same signal and noise, not drawn.
+
+The head is scaled to fill its grid. On the grids of tests, of voxels of 1.8 mm, it is a doll's.
 """
 
 import zlib
@@ -11,6 +14,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from testbed import _head
+from testbed._regions import REGIONS, VISUAL
 
 VOXEL_MM = 1.8
 FINE_MM = 1.5
@@ -33,6 +39,14 @@ ROIS: dict[str, tuple[str, ...]] = {
     "place": ("OPA", "PPA", "RSC"),
     "retinotopy": ("V1", "V2", "V3", "hV4"),
 }
+
+#: How large a brain is in MNI space, in millimetres, its lowest part aside.
+_HEAD_MM = (144.0, 188.0, 148.0)
+#: Below it, the anatomical mask ends, in MNI space.
+_LOWEST = -46.0
+#: A region has at least so many voxels in a hemisphere, however large they are.
+_FEWEST = 8
+_SEEING = tuple(label for kind, labels in ROIS.items() if kind != "laion" for label in labels)
 
 
 def category_of(label: str) -> str:
@@ -66,28 +80,65 @@ class Head:
     grid: tuple[int, int, int]
     unfitted: int = 0
 
+    voxel_mm: float = VOXEL_MM
+
     @cached_property
     def affine(self) -> NDArray[np.float64]:
         """Voxel indices to millimetres (RAS), the grid's centre at the origin."""
-        return grid_affine(self.grid, VOXEL_MM)
+        return grid_affine(self.grid, self.voxel_mm)
 
     @cached_property
-    def radius(self) -> NDArray[np.float64]:
-        """Distance from the centre in units of the ellipsoid: below 1 is brain."""
-        return np.asarray(np.sqrt((ellipsoid_coordinates(self.grid) ** 2).sum(axis=0)))
+    def fine_mm(self) -> float:
+        """The side of a voxel of the finer grid, as 1.5 mm is to 1.8 mm."""
+        return self.voxel_mm * FINE_MM / VOXEL_MM
+
+    @cached_property
+    def scale(self) -> NDArray[np.float64]:
+        """Millimetres of MNI space to one of the subject's, along each axis."""
+        room = np.array(self.grid) * self.voxel_mm * 0.9
+        size = stream(self.seed, self.subject, "size").uniform(0.97, 1.03, 3)
+        return np.asarray((_HEAD_MM / room).max() * size)
+
+    def axes(self, grid: tuple[int, int, int]) -> tuple[_head.Axis, _head.Axis, _head.Axis]:
+        """Return where the voxels of a grid lie in MNI space; each grid covers the same head."""
+        x, y, z = (
+            _head.Axis(centre - step * (count - 1) / 2, step, count)
+            for centre, count, step in zip(
+                _head.CENTRE,
+                grid,
+                self.scale * self.voxel_mm * np.array(self.grid) / np.array(grid),
+                strict=True,
+            )
+        )
+        return x, y, z
+
+    def to_mni(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the place in MNI space of points in the subject's, shape (points, 3)."""
+        return np.asarray(points * self.scale + np.array(_head.CENTRE))
+
+    def tissue(self, grid: tuple[int, int, int], *, coarse: bool = False) -> _head.Tissue:
+        """Return the head on a grid, averaged over the larger voxels where ``coarse``."""
+        width = float((self.scale * self.voxel_mm).max()) if coarse else 0.0
+        return _head.tissue(self.axes(grid), round(width, 3))
+
+    def brain_on(self, grid: tuple[int, int, int]) -> NDArray[np.bool_]:
+        """Return the brain that responds, on a grid of any resolution."""
+        tissue = self.tissue(grid, coarse=True)
+        return np.asarray((tissue.t1 > 0.34) | (tissue.hull > 0.85))
 
     @cached_property
     def brain(self) -> NDArray[np.bool_]:
-        """The ellipsoid."""
-        return self.radius < 1.0
+        """The brain that responds."""
+        return self.brain_on(self.grid)
 
     def anatomical_mask(self, grid: tuple[int, int, int]) -> NDArray[np.bool_]:
         """Return the anatomical brain mask on a grid of any resolution.
 
         It is wider than the brain that responds, and lacks a bit of it at the bottom.
         """
-        where = ellipsoid_coordinates(grid)
-        return np.asarray((np.sqrt((where**2).sum(axis=0)) < 1.08) & (where[2] > -0.93))
+        above = self.axes(grid)[2].places > _LOWEST
+        tissue = self.tissue(grid, coarse=True)
+        return np.asarray(((tissue.t1 > 0.17) | (tissue.hull > 0.8)) & above)
 
     def without_model(self, session: str) -> NDArray[np.intp]:
         """Return the brain voxels, as positions among them, that have no model in a session."""
@@ -97,52 +148,94 @@ class Head:
     @cached_property
     def rois(self) -> dict[str, NDArray[np.bool_]]:
         """A mask for each label of `ROIS`, all inside the brain, none empty."""
-        labels = [label for labels in ROIS.values() for label in labels]
-        return {label: self.roi_mask(label, self.grid) for label in labels}
+        return self.rois_on(self.grid)
 
-    def roi_mask(self, label: str, grid: tuple[int, int, int]) -> NDArray[np.bool_]:
-        """Return the region on a grid of any resolution: two balls, one in each hemisphere."""
-        where = ellipsoid_coordinates(grid)
-        centre = self._roi_centre(label)
-        mirrored = centre * np.array([-1.0, 1.0, 1.0])
-        mask = np.zeros(grid, dtype=bool)
-        for point in (centre, mirrored):
-            distance = np.sqrt(((where - point[:, None, None, None]) ** 2).sum(axis=0))
-            mask |= distance < max(0.2, float(distance.min()) + 1e-9)
-        return np.asarray(mask & (np.sqrt((where**2).sum(axis=0)) < 1.0))
+    def rois_on(self, grid: tuple[int, int, int]) -> dict[str, NDArray[np.bool_]]:
+        """Return the regions on a grid of any resolution; those of a category share no voxel."""
+        masks = {}
+        size = self.voxel_mm * np.array(self.grid) / np.array(grid)
+        voxel = float(np.prod(size * self.scale))
+        least = _FEWEST * float(np.prod(self.scale * self.voxel_mm))
+        where = _head.coordinates(self.axes(grid))
+        brain, grey = self.brain_on(grid), self.tissue(grid, coarse=True).grey
+        for labels in ROIS.values():
+            free = brain.copy()
+            for label in labels:
+                mask = np.zeros(grid, dtype=bool)
+                for side, share in ((-1, REGIONS[label].left), (1, REGIONS[label].right)):
+                    if share:
+                        near = self._nearness(label, side, where) - grey
+                        cost = np.where(free & (np.sign(where[0]) == side), near, np.inf)
+                        count = max(1, round(max(least, share * REGIONS[label].volume) / voxel))
+                        mask.flat[np.argpartition(cost, count, axis=None)[:count]] = True
+                masks[label] = mask & free
+                free &= ~mask
+        return masks
 
-    def _roi_centre(self, label: str) -> NDArray[np.float64]:
-        place = stream("roi", label)
-        centre = np.array([0.3, -0.7, -0.35]) + place.uniform(0, 1, 3) * [0.35, 0.8, 0.6]
-        return np.asarray(centre + stream(self.seed, self.subject, label).normal(0, 0.02, 3))
+    def region_centres(self, label: str, side: int) -> NDArray[np.float64]:
+        """Return the middles of a region in a hemisphere (-1: left), in MNI space: (points, 3)."""
+        shift = stream(self.seed, self.subject, label).normal(0, 1.5, 3)
+        return (np.array(REGIONS[label].centres) + shift) * [side, 1, 1]
+
+    def _nearness(self, label: str, side: int, where: NDArray[np.float64]) -> NDArray[np.float64]:
+        centres = self.region_centres(label, side)
+        return _distance(where, centres) / REGIONS[label].radius
 
     @cached_property
     def preference(self) -> NDArray[np.int64]:
         """For each brain voxel, the index into `IMAGE_CATEGORIES` it prefers, or -1."""
         volume = np.full(self.grid, -1, dtype=np.int64)
+        nearest = np.full(self.grid, np.inf)
+        where = _head.coordinates(self.axes(self.grid))
         for index, category in enumerate(IMAGE_CATEGORIES):
             for label in ROIS[category]:
-                volume[self.rois[label] & (volume == -1)] = index
+                near = np.minimum(*(self._nearness(label, side, where) for side in (-1, 1)))
+                better = self.rois[label] & (near < nearest)
+                volume[better], nearest[better] = index, near[better]
         return np.asarray(volume[self.brain])
+
+    @cached_property
+    def tuning(self) -> NDArray[np.float64]:
+        """How much each brain voxel prefers each category: 1 in its regions, less around them."""
+        whole = np.full(self.grid, -1)
+        whole[self.brain] = self.preference
+        around = [_soft(whole == index)[self.brain] for index in range(len(IMAGE_CATEGORIES))]
+        tuning = np.stack(around, axis=1)
+        tuning[self.preference >= 0] = 0
+        mine = np.flatnonzero(self.preference >= 0)
+        tuning[mine, self.preference[mine]] = 1
+        return tuning
+
+    def soft(self, *labels: str) -> NDArray[np.float64]:
+        """Return for each brain voxel how much it is of these regions: 1 inside, less around."""
+        return _soft(np.any([self.rois[label] for label in labels], axis=0))[self.brain]
+
+    @cached_property
+    def visual(self) -> NDArray[np.float64]:
+        """For each brain voxel, how visual it is, from 0 to 1."""
+        where = _head.coordinates(self.axes(self.grid))
+        where[0] = np.abs(where[0])
+        near = np.exp(-0.5 * (_distance(where, np.array(VISUAL)) / 16) ** 2)
+        grey = np.clip(self.tissue(self.grid).grey * 1.6, 0, 1)
+        return np.asarray((near * (0.35 + 0.65 * grey))[self.brain])
 
     @cached_property
     def gain(self) -> NDArray[np.float64]:
         """For each brain voxel, its response to any picture: strongest at the back of the head."""
-        back = 0.5 - 0.5 * ellipsoid_coordinates(self.grid)[1][self.brain]
-        in_roi = np.any(list(self.rois.values()), axis=0)[self.brain]
-        return np.asarray(0.15 + 0.5 * back + 0.4 * in_roi)
+        in_roi = np.any([self.rois[label] for label in _SEEING], axis=0)[self.brain]
+        return np.asarray(0.12 + 0.6 * self.visual + 0.35 * in_roi)
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:
         """For each brain voxel, its weights on an image's features, shape (voxels, features)."""
         rng = stream(self.seed, self.subject, "weights")
-        return np.asarray(rng.normal(0, 0.35, (self.gain.size, N_FEATURES)) * self.gain[:, None])
+        fields = _head.smooth_noise(rng, (*self.grid, N_FEATURES), times=3)
+        return np.asarray(0.35 * fields[self.brain] * self.gain[:, None])
 
     @cached_property
     def signal_variance(self) -> NDArray[np.float64]:
         """For each brain voxel, the variance over images of its noiseless response."""
-        share = 1 / len(IMAGE_CATEGORIES)
-        preferred = (self.preference >= 0) * (PREFERENCE * self.gain) ** 2 * share * (1 - share)
+        preferred = self.tuning.var(axis=1) * (PREFERENCE * self.gain) ** 2
         return np.asarray(preferred + (self.weights**2).sum(axis=1))
 
     def noise_ceiling(self, repeats: int) -> NDArray[np.float32]:
@@ -153,25 +246,37 @@ class Head:
     def rsquare(self, *what: object) -> NDArray[np.float32]:
         """Return an R² map in percent: above 0 in the brain, 0 or NaN outside."""
         explained = self.signal_variance / (self.signal_variance + NOISE_SD**2)
-        jitter = stream(self.seed, self.subject, "rsquare", *what).uniform(1, 4, explained.size)
-        return self.volume(jitter + 60 * explained)
+        jitter = self.uniform("rsquare", *what)
+        return self.volume(1 + 3 * jitter + 60 * explained)
+
+    def uniform(self, *what: object) -> NDArray[np.float64]:
+        """Return values from 0 to 1 at brain voxels, smooth, and each as often as another."""
+        field = _head.smooth_noise(stream(self.seed, self.subject, *what), self.grid)[self.brain]
+        ranks = np.argsort(np.argsort(field, kind="stable"), kind="stable")
+        return np.asarray((ranks + 0.5) / len(field))
 
     def volume(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """Put brain values, shape (voxels, ...), on the grid: NaN on a part of the rim, else 0."""
         volume = np.zeros(self.grid + values.shape[1:], dtype=np.float32)
         right = np.arange(self.grid[0])[:, None, None] >= self.grid[0] // 2
-        volume[(self.radius >= 1.0) & (self.radius < 1.2) & right] = np.nan
+        volume[self._rim & right] = np.nan
         volume[self.brain] = values
         return volume
+
+    @cached_property
+    def _rim(self) -> NDArray[np.bool_]:
+        """The voxels next to the brain, corners and edges too."""
+        near = _head.smooth(self.brain.astype(np.float32), 1) > 0
+        return np.asarray(near & ~self.brain)
 
     def responses(self, labels: list[str], session: str) -> NDArray[np.float32]:
         """Return one beta volume per label, shape ``grid + (len(labels),)``."""
         shown = np.array([IMAGE_CATEGORIES.index(category_of(label)) for label in labels])
-        preferred = self.preference[:, None] == shown[None, :]
-        betas = self.gain[:, None] * (1 + PREFERENCE * preferred)
+        betas = self.gain[:, None] * (1 + PREFERENCE * self.tuning[:, shown])
         betas = betas + self.weights @ np.stack([image_features(label) for label in labels], axis=1)
-        noise = stream(self.seed, self.subject, session, "noise").normal(0, NOISE_SD, betas.shape)
-        betas = betas + noise
+        rng = stream(self.seed, self.subject, session, "noise")
+        noise = _head.smooth_noise(rng, (*self.grid, len(labels)))
+        betas = betas + NOISE_SD * noise[self.brain]
         betas[self.without_model(session)] = np.nan
         return self.volume(betas)
 
@@ -188,10 +293,16 @@ def grid_affine(grid: tuple[int, int, int], millimetres: float) -> NDArray[np.fl
     return affine
 
 
-def ellipsoid_coordinates(grid: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Return where each voxel lies in units of the ellipsoid's half axes, shape (3, *grid)."""
-    axes = [(np.arange(size) - (size - 1) / 2) / (0.44 * size) for size in grid]
-    return np.stack(np.meshgrid(*axes, indexing="ij"))
+def _distance(where: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the distance to the nearest of some points, shape of the grid."""
+    away = (((where - point[:, None, None, None]) ** 2).sum(axis=0) for point in centres)
+    return np.asarray(np.sqrt(np.minimum.reduce(list(away))))
+
+
+def _soft(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return 1 in a mask, and ever less in the voxels around it."""
+    around = 4 * _head.smooth(mask.astype(np.float32), 3).astype(float)
+    return np.where(mask, 1.0, np.clip(around, 0, 1))
 
 
 def fine_grid(grid: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed import _encode as enc
+from testbed._anatomy import scan
+from testbed._head import coordinates
 from testbed._phantom import Head, stream
 
 TR_SECONDS = 1.9
@@ -33,8 +35,8 @@ def raw_files(head: Head, session: str, runs: int, labels: list[str]) -> Files:
         name = f"{base}fmap/{stem}dir-{direction}_epi"
         yield name + ".nii.gz", enc.nifti(_scan(head, name, 1), head.affine)
         yield name + ".json", enc.json_text({"PhaseEncodingDirection": "j"})
-    anatomy = (100 * head.brain).astype(np.int16)
-    yield f"{base}anat/{stem}T1w.nii.gz", enc.nifti(anatomy, head.affine)
+    anatomy = enc.nifti(scan(head, "T1w", head.grid), head.affine)
+    yield f"{base}anat/{stem}T1w.nii.gz", anatomy
     yield f"{base}anat/{stem}T1w.json", enc.json_text({"MagneticFieldStrength": 3})
 
 
@@ -72,8 +74,26 @@ def _timing(echo: int) -> dict[str, object]:
 
 
 def _scan(head: Head, name: str, volumes: int) -> NDArray[np.int16]:
-    """Return a brain that is brighter than its noisy surroundings, one or more volumes."""
+    """Return what an echo-planar scan measures: a brain in noisy surroundings, or its phase."""
     shape = head.grid if volumes == 1 else (*head.grid, volumes)
     noise = stream(head.seed, name).integers(0, 20, shape, dtype=np.int16)
-    brain = head.brain if volumes == 1 else head.brain[..., None]
-    return np.asarray(noise + brain * np.int16(400), dtype=np.int16)
+    tissue = head.tissue(head.grid)
+    if "_part-phase_" in name:
+        x, y, z = (np.linspace(-1, 1, size) for size in head.grid)
+        turns = 3 * x[:, None, None] ** 2 + 4 * y[:, None] ** 2 - 3 * z
+        values = (np.round(4096 * turns).astype(int) % 8192) - 4096
+        values = np.where(tissue.hull > 0.3, values, -4096)
+    else:
+        bright = 0.72 * tissue.grey + 0.6 * tissue.white + tissue.fluid + 0.15 * tissue.scalp
+        values = np.round(900 * _left_of_signal(head, name) * bright)
+    whole = values if volumes == 1 else values[..., None]
+    return np.asarray(noise + whole.astype(np.int16), dtype=np.int16)
+
+
+def _left_of_signal(head: Head, name: str) -> NDArray[np.float64]:
+    """Return the share that an echo keeps: less of the later ones, least above nose and ears."""
+    echo = next((number for number in ECHOES if f"_echo-{number}_" in name), 1)
+    x, y, z = coordinates(head.axes(head.grid))
+    nose = np.exp(-((x / 16) ** 2) - ((y - 38) / 18) ** 2 - ((z + 22) / 13) ** 2)
+    ears = np.exp(-(((np.abs(x) - 52) / 12) ** 2) - ((y + 42) / 14) ** 2 - ((z + 26) / 10) ** 2)
+    return np.asarray(np.exp(-12.6 * echo * (1 / 45 + (nose + ears) / 20)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from testbed import _head
 from testbed._encode import json_text, table
 from testbed._encode import nifti as encode
 
@@ -27,9 +28,18 @@ SUBJECTS = ("01", "02", "10")
 
 
 def nifti(*shape: int, seed: int = 0) -> bytes:
-    """Return a compressed NIfTI-1 file of noise; steps of a fourth axis are two seconds apart."""
-    values = np.random.default_rng(seed).integers(0, 1000, shape, dtype=np.int16)
-    return encode(values, np.diag([3.0, 3.0, 3.0, 1.0]), 2.0 if len(shape) > 3 else None)
+    """Return a compressed NIfTI-1 file of a small head; steps of a fourth axis are 2 s apart."""
+    rng = np.random.default_rng(seed)
+    x, y, z = (
+        _head.Axis(centre - reach * (count - 1) / count, 2 * reach / count, count)
+        for centre, reach, count in zip(_head.CENTRE, (88, 105, 92), shape[:3], strict=True)
+    )
+    tissue = _head.tissue((x, y, z))
+    head = 900 * np.maximum(tissue.t1, tissue.scalp)
+    over_time = 1 + 0.02 * rng.standard_normal(shape[3:])  # a number, where there is no time
+    values = np.multiply.outer(head, over_time) + rng.integers(0, 60, shape)
+    tr = 2.0 if len(shape) > 3 else None
+    return encode(values.astype(np.int16), np.diag([3.0, 3.0, 3.0, 1.0]), tr)
 
 
 def _json(**fields: object) -> bytes:

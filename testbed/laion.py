@@ -18,7 +18,7 @@ import numpy as np
 
 from testbed import _encode as enc
 from testbed._anatomy import anatomical, freesurfer, localizers, rois
-from testbed._phantom import IMAGE_CATEGORIES, ROIS, Head, category_of, stream
+from testbed._phantom import IMAGE_CATEGORIES, ROIS, VOXEL_MM, Head, category_of, stream
 from testbed._pictures import shared_pictures, unique_pictures
 from testbed._raw import raw_files
 from testbed._stimuli import stimuli_files
@@ -57,7 +57,10 @@ class Recipe:
     held_out
         Sessions that the bucket lists and, by policy, refuses: same kinds of keys, few trials.
     grid
-        Shape of a volume of 1.8 mm voxels.
+        Shape of a volume; the head is scaled to fill it.
+    voxel_mm
+        Side of a voxel. On a grid of (48, 58, 48), with 3.6 mm, the head is as large as a head;
+        names say ``res-1pt8`` all the same.
     trials_per_session
         Beta volumes in a session, at least ``2 * runs``.
     runs
@@ -76,6 +79,7 @@ class Recipe:
     sessions: tuple[str, ...] = ("ses-01", "ses-02")
     held_out: tuple[str, ...] = ("ses-31",)
     grid: tuple[int, int, int] = (20, 24, 18)
+    voxel_mm: float = VOXEL_MM
     trials_per_session: int = 24
     runs: int = 2
     figures_per_session: int = 80
@@ -104,7 +108,7 @@ def make_bucket(recipe: Recipe | None = None) -> dict[str, bytes]:
     recipe = recipe or Recipe()
     objects = dict(_root_files(recipe))
     for subject in recipe.subjects:
-        head = Head(recipe.seed, subject, recipe.grid, recipe.unfitted)
+        head = Head(recipe.seed, subject, recipe.grid, recipe.unfitted, recipe.voxel_mm)
         objects |= dict(_subject_files(recipe, head))
     objects |= dict(_stimuli(recipe))
     return dict(sorted(objects.items()))
@@ -194,7 +198,7 @@ def _session_files(recipe: Recipe, head: Head, session: str) -> Files:
     yield base + "desc-GLMsingle_summary.json", _summary(len(labels), recipe.runs)
     yield base + "desc-SingletrialBetas_trials.tsv", _trials_table(recipe, session, labels)
     yield base + "desc-SingletrialBetas_trials.json", _sidecar("Trial of each beta volume")
-    for name, content in _session_maps(recipe, head, session, labels):
+    for name, content in _session_maps(head, session, labels):
         yield base + name, content
         yield base + name.split(".")[0] + ".json", _sidecar(name)
     for number in range(recipe.figures_per_session):
@@ -202,12 +206,10 @@ def _session_files(recipe: Recipe, head: Head, session: str) -> Files:
         yield f"{folder}figures/design{number:04d}.png", enc.png(pixels)
 
 
-def _session_maps(recipe: Recipe, head: Head, session: str, labels: list[str]) -> Files:
-    rng = stream(recipe.seed, head.subject, session, "maps")
+def _session_maps(head: Head, session: str, labels: list[str]) -> Files:
     betas = head.responses(labels, session)
-    voxels = head.gain.size
-    hrf = head.volume(rng.integers(1, 21, voxels).astype(float))
-    fraction = head.volume(rng.choice(np.linspace(0.05, 1, 20), voxels))
+    hrf = head.volume(np.ceil(20 * head.uniform(session, "HRFindex")))
+    fraction = head.volume(np.ceil(20 * head.uniform(session, "Fracridge")) / 20)
     rsquare = head.rsquare(session)
     model = {"betasmd": betas[head.brain][:, :4], "R2": rsquare, "HRFindex": hrf}
     yield "space-T1w_desc-GLMsingle_model.h5", enc.hdf5(model)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from testbed.neurovault_maps import brain_map, brain_map_gz
+from testbed.neurovault_maps import brain_map, brain_map_gz, task_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,6 @@ DATA = Path(__file__).parent / "data" / "neurovault"
 HOME = "https://neurovault.org"  # the server puts its own address in its place
 
 Record = dict[str, Any]
-_PARADIGMS = ("motor task", "working memory fMRI task paradigm", "language", "face perception")
 _VOLUMES = 6  # distinct volumes; every other image shares one of them
 
 
@@ -120,7 +119,7 @@ class Vault:
             "file_size": 0 if missing else len(_body(volume)),
             "name": f"map {image_id}",
             "map_type": "T map" if image_id % 2 else "Z map",
-            "cognitive_paradigm_cogatlas": _PARADIGMS[image_id % len(_PARADIGMS)],
+            "cognitive_paradigm_cogatlas": task_of(image_id % _VOLUMES),
             "modify_date": f"2020-07-{1 + image_id % 28:02d}T22:14:30.314520Z",
         }
         self._insert(record | fields, None if missing else volume)

@@ -87,7 +87,7 @@ function notice(names) {
 
 checkLock();
 const result = await build({
-  stdin: { contents: 'export { Niivue } from "@niivue/niivue";', resolveDir: here },
+  stdin: { contents: 'export { NVImage, NVMesh, Niivue } from "@niivue/niivue";', resolveDir: here },
   bundle: true,
   minify: true,
   format: "esm",

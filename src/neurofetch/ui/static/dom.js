@@ -64,21 +64,6 @@ export function say(element, text) {
 }
 
 /**
- * Makes an icon of `icons.svg`, which screen readers pass over.
- *
- * @param {string} name
- */
-export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `static/icons.svg#${name}`);
-  svg.append(use);
-  return svg;
-}
-
-/**
  * Finds an element of the page that must be there.
  *
  * @param {string} id

@@ -39,7 +39,7 @@
  * @typedef {{shape: number[], frames: number, seconds_per_frame: number | null, unit: string | null,
  *   low: number, high: number, symmetric: boolean, colormap: string, colormap_negative: string | null,
  *   threshold: number | null, cal_min: number, cal_max: number, served_bytes: number,
- *   cut: string | null}} Volume
+ *   cut: string | null, step?: number, frames_at_once?: number}} Volume
  * @typedef {Item & {version: string, volume: Volume | null, overlays: Item[], say: Say}} Detail
  * @typedef {{values: (number | null)[], seconds_per_frame: number | null, unit: string | null,
  *   total: number}} Course

@@ -1,0 +1,99 @@
+// A long list of which only the rows in sight are in the page.
+
+import { el } from "./dom.js";
+
+/**
+ * @template {HTMLElement} R
+ * @typedef {object} Rows
+ * @property {number} height Of a row, in rem.
+ * @property {() => R} make Makes an empty row.
+ * @property {(row: R, index: number) => void} show Puts the item of this number into a row.
+ */
+
+const MORE = 6; // rows above and below those in sight
+
+/** @template {HTMLElement} R */
+export class VirtualList {
+  /**
+   * @param {HTMLElement} scroller What scrolls; its height is set by the style.
+   * @param {Rows<R>} rows
+   */
+  constructor(scroller, rows) {
+    this.scroller = scroller;
+    this.rows = rows;
+    this.length = 0;
+    /** @type {R[]} */
+    this.pool = [];
+    this.first = 0;
+    this.body = el("div", { class: "virtual", role: "presentation" });
+    scroller.append(this.body);
+    this.waits = false;
+    scroller.addEventListener("scroll", () => this.soon(), { passive: true });
+    new ResizeObserver(() => this.soon()).observe(scroller);
+  }
+
+  /** The height of a row in pixels: it grows with the text. */
+  get height() {
+    return this.rows.height * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  }
+
+  soon() {
+    if (this.waits) return;
+    this.waits = true;
+    requestAnimationFrame(() => {
+      this.waits = false;
+      this.draw();
+    });
+  }
+
+  /** @param {number} length */
+  resize(length) {
+    this.length = length;
+    this.draw();
+  }
+
+  /** Draws the rows that are in sight. */
+  draw() {
+    const { height } = this;
+    const sight = Math.ceil((this.scroller.clientHeight || 320) / height) + 2 * MORE;
+    const most = Math.max(0, this.length - sight);
+    this.first = Math.min(most, Math.max(0, Math.floor(this.scroller.scrollTop / height) - MORE));
+    const number = Math.min(sight, this.length);
+    this.body.style.height = `${this.length * height}px`;
+    while (this.pool.length < number) {
+      const row = this.rows.make();
+      this.pool.push(row);
+      this.body.append(row);
+    }
+    while (this.pool.length > number) this.pool.pop()?.remove();
+    this.pool.forEach((row, n) => {
+      row.style.transform = `translateY(${(this.first + n) * height}px)`;
+      this.rows.show(row, this.first + n);
+    });
+  }
+
+  /**
+   * Scrolls so that an item is in sight.
+   *
+   * @param {number} index
+   */
+  reveal(index) {
+    const { height, scroller } = this;
+    const top = index * height;
+    if (top < scroller.scrollTop) scroller.scrollTop = top;
+    else if (top + height > scroller.scrollTop + scroller.clientHeight) {
+      scroller.scrollTop = top + height - scroller.clientHeight;
+    }
+    this.draw();
+  }
+
+  /**
+   * Returns the row of an item, if it is in sight.
+   *
+   * @param {number} index
+   * @returns {R | undefined}
+   */
+  rowOf(index) {
+    return this.pool[index - this.first];
+  }
+}
