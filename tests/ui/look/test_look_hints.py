@@ -37,7 +37,7 @@ def test_a_map_of_both_signs_is_symmetric_around_zero(page, tmp_path):
     told = shown(page, f"{GLM}_stat-effect_statmap.nii.gz")
     values = data[np.isfinite(data) & (data != 1)]
     assert told["symmetric"]
-    assert (told["colormap"], told["colormap_negative"]) == ("warm", "winter")
+    assert (told["colormap"], told["colormap_negative"]) == ("kry", "electric_blue")
     assert told["cal_min"] == 0
     assert told["cal_max"] == pytest.approx(np.percentile(abs(values), 98), rel=0.1)
     assert told["low"] < 0 < told["high"]
@@ -48,6 +48,7 @@ def test_z_and_t_begin_where_it_is_customary(page, tmp_path):
         save(tmp_path / f"{GLM}_stat-{stat}_statmap.nii.gz", head(signed=True))
         told = shown(page, f"{GLM}_stat-{stat}_statmap.nii.gz")
         assert (told["threshold"], told["cal_min"], told["unit"]) == (2.3, 2.3, stat)
+        assert (told["colormap"], told["colormap_negative"]) == ("kry", "electric_blue")
     save(tmp_path / f"{GLM}_stat-z_desc-weak_statmap.nii.gz", head(signed=True) / 50)
     assert shown(page, f"{GLM}_stat-z_desc-weak_statmap.nii.gz")["threshold"] == 0
 

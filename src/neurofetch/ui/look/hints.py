@@ -23,6 +23,8 @@ _LABEL_CODE = 1002
 _Z, _T = 5, 3
 _CUSTOMARY = 2.3
 """Below this, z and t are hidden at first where larger ones are there."""
+_BOTH = ("kry", "electric_blue")
+"""Above and below zero. Both begin with black: so does what is all around the head, and is zero."""
 _OF_STAT = {"z": "z", "t": "t", "f": "F", "p": "p", "effect": "beta", "variance": "variance"}
 _OF_CODE = {_Z: "z", _T: "t", 4: "F"}
 _OF_VAULT = {"Z map": "z", "T map": "t", "F map": "F", "P map (given null hypothesis)": "p"}
@@ -149,15 +151,14 @@ def _of_map(
 ) -> Hint:
     low, high = _robust(values)
     unit = _unit(item, header, says, high)
-    if low < 0:
-        most = float(np.percentile(np.abs(values), 98)) or 1.0
-        threshold = _CUSTOMARY if unit in ("z", "t") and most > _CUSTOMARY else 0.0
-        return Hint(low, high, True, "warm", "winter", threshold, threshold, most, unit)
-    most = high if high > 0 else 1.0
+    both = low < 0
+    most = float(np.percentile(np.abs(values), 98)) if both else high
+    most = most if most > 0 else 1.0
     threshold = _CUSTOMARY if unit in ("z", "t") and most > _CUSTOMARY else 0.0
-    colours = "inferno" if item.entities.get("statistic") == "rsquare" else "viridis"
-    if unit in ("z", "t"):
-        colours = "warm"
+    if both:
+        return Hint(low, high, True, *_BOTH, threshold, threshold, most, unit)
+    colours = "inferno" if item.entities.get("statistic") == "rsquare" else "mako"
+    colours = _BOTH[0] if unit in ("z", "t") else colours
     return Hint(low, high, False, colours, None, threshold, threshold, most, unit)
 
 
