@@ -157,7 +157,6 @@ def natural(path: str) -> list[str | int]:
 
 
 _WHO = {"subject": "sub", "session": "ses"}
-_UNTITLED = frozenset({*_WHO, "space", "resolution", "hemisphere"})
 
 
 def _title(item: Item) -> str:
@@ -166,6 +165,7 @@ def _title(item: Item) -> str:
         return shown(item.path.rpartition("/")[2])
     told = item.entities
     what = (told.pop("label", ""), told.pop("desc", ""), shown(item.says.suffix))
-    rest = (f"{name} {value}" for name, value in told.items() if name not in _UNTITLED)
+    rest = (f"{name} {value}" for name, value in told.items() if name not in _WHO)
     who = " ".join(f"{short}-{told[name]}" for name, short in _WHO.items() if name in told)
-    return " · ".join(word for word in (*what, *rest, who) if word)
+    kind = "JSON" if item.says.extension == ".json" else ""
+    return " · ".join(word for word in (*what, *rest, who, kind) if word)

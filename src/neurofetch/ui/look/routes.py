@@ -15,6 +15,7 @@ from neurofetch.ui.look.places import opened
 from neurofetch.ui.look.problems import UnreadableFileError
 from neurofetch.ui.look.shelf import Shelf
 from neurofetch.ui.look.sidecars import metadata
+from neurofetch.ui.look.surfaces import surface_of
 from neurofetch.ui.look.tables import Tables
 from neurofetch.ui.web import Response, Route, error_response
 
@@ -120,6 +121,8 @@ class _Look:
         if item.kind == "volume":
             found |= self._volumes.described(place, item, metadata(place))
             found["overlays"] = self._overlays.over(place, item)
+        elif item.kind == "surface":
+            found["surface"] = surface_of(self._shelf, place, item)
         return Response.json({**found, "say": _said(place, item)})
 
     def volume(self, request: Request) -> Response:
