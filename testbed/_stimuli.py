@@ -1,6 +1,7 @@
 """The made-up bucket's ``stimuli/``: pictures and their table, embeddings, captions, masks.
 
-Row i of the pictures is row i of their table; the embeddings have an order of their own. Which
+Row i of the pictures is row i of their table; the embeddings have an order of their own, and tell of
+what the pictures show, as the responses of voxels do. Which
 columns and datasets there are is what the owners' pages say.
 """
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed import _encode as enc
-from testbed._phantom import category_of, stream
+from testbed._phantom import IMAGE_CATEGORIES, category_of, image_features, stream
 from testbed._pictures import data_set
 
 __all__ = ["MODELS", "SIDE", "stimuli_files"]
@@ -64,7 +65,7 @@ def stimuli_files(seed: int, shown_to: Mapping[str, str]) -> Files:
     rows = [_metadata_row(name, shown_to[name]) for name in order]
     yield _BASE + "metadata.csv", enc.table(_METADATA, rows, sep=",")
     for model, length in MODELS.items():
-        vectors = stream(seed, model).normal(0, 1, (len(names), length))
+        vectors = _vectors(seed, model, names, length)
         if model != "DINOv2":  # the one that is not normed
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         yield (
@@ -85,6 +86,17 @@ def stimuli_files(seed: int, shown_to: Mapping[str, str]) -> Files:
         _BASE + "desc-segmentations_metadata.csv",
         enc.table(_SEGMENTS, segments, sep=","),
     )
+
+
+def _vectors(seed: int, model: str, names: Sequence[str], length: int) -> NDArray[np.float64]:
+    """Return what a model makes of pictures: what they show and their features, mixed, and noise."""
+    kinds = np.array([[category_of(name) == one for one in IMAGE_CATEGORIES] for name in names])
+    features = np.stack([image_features(name) for name in names])
+    content = np.concatenate([2 * kinds, features], axis=1)
+    rng = stream(seed, model)
+    mixing = rng.normal(0, 1, (content.shape[1], length)) / content.shape[1] ** 0.5
+    vectors: NDArray[np.float64] = content @ mixing + rng.normal(0, 0.3, (len(names), length))
+    return vectors
 
 
 def _picture(name: str) -> bytes:

@@ -286,7 +286,8 @@ class NeuroVault(WireServer):
             return html(404)
         if record["file_size"] > NEUROSYNTH_LIMIT:
             return html(413)
-        values = {} if number in self.habits.wordless else word_weights(int(record["id"]))
+        said = self.vault.words.get(int(record["id"])) or word_weights(int(record["id"]))
+        values = {} if number in self.habits.wordless else said
         image = f"{HOME}/images/{number}/"
         return self._json({"data": {"image": image, "values": values}})
 

@@ -49,13 +49,15 @@ class Volume:
 class Vault:
     """Everything the local NeuroVault holds.
 
-    `media` is keyed by unquoted URL path; `tokens` has the letters of private collections.
+    `media` is keyed by unquoted URL path; `tokens` has the letters of private collections; `words`
+    has what Neurosynth says of an image, where it is not made up.
     """
 
     collections: dict[int, Record] = field(default_factory=dict)
     images: dict[int, Record] = field(default_factory=dict)
     media: dict[str, Volume | bytes] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)
+    words: dict[int, dict[str, float]] = field(default_factory=dict)
     _members: dict[int, dict[int, Record]] = field(default_factory=dict, repr=False)
 
     def add_collection(self, collection_id: int, images: Iterable[int] = (), **fields: Any) -> None:

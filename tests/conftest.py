@@ -8,6 +8,7 @@ import sys
 import pytest
 from hypothesis import settings
 
+from neurofetch.net import retry
 from testbed._tls import certify_itself
 
 # No deadlines: the machine may be busy, and speed is the benchmarks' business. In continuous
@@ -30,10 +31,12 @@ LONG = {
     "test_claims.py",
     "test_dark_runs.py",
     "test_example.py",
+    "test_executors.py",
     "test_faults.py",
     "test_few_connections.py",
     "test_few_threads.py",
     "test_folder.py",
+    "test_fsspec_contract.py",
     "test_get.py",
     "test_idle_connections.py",
     "test_key_sources.py",
@@ -43,31 +46,40 @@ LONG = {
     "test_laion_license.py",
     "test_laion_page.py",
     "test_laion_verify.py",
+    "test_late_disks.py",
     "test_loader_arguments.py",
     "test_loader_bad_input.py",
     "test_loader_brings.py",
     "test_loader_executors.py",
     "test_loader_read_only.py",
     "test_loader_stream.py",
+    "test_loader_tables.py",
     "test_net_fuzz.py",
+    "test_neurovault_away.py",
     "test_neurovault_catalogue.py",
     "test_neurovault_cli.py",
+    "test_neurovault_executors.py",
     "test_neurovault_faults.py",
     "test_neurovault_filters.py",
     "test_neurovault_layout.py",
+    "test_neurovault_odd_volumes.py",
+    "test_neurovault_side_by_side.py",
     "test_neurovault_tables.py",
     "test_neurovault_twelve.py",
     "test_notebook.py",
     "test_odd_answers.py",
+    "test_odd_disks.py",
     "test_odd_sources.py",
     "test_open_bad_input.py",
     "test_open_cache.py",
+    "test_open_hard_use.py",
     "test_open_libraries.py",
     "test_open_openneuro.py",
     "test_open_processes.py",
     "test_open_reads.py",
     "test_open_signed.py",
     "test_open_web.py",
+    "test_openneuro_source.py",
     "test_other_servers.py",
     "test_ownership.py",
     "test_patience.py",
@@ -78,6 +90,9 @@ LONG = {
     "test_settler.py",
     "test_signed_locks.py",
     "test_signed_runs.py",
+    "test_splits.py",
+    "test_stimuli_readers.py",
+    "test_stimulus_downloads.py",
     "test_talk.py",
     "test_templates.py",
     "test_testbed_faults.py",
@@ -88,6 +103,12 @@ LONG = {
     "test_width_runs.py",
 }
 """Files whose many short tests take long together: `make test` runs them, `make check` does not."""
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave files out that have no quick test, where only those run: to read them takes long, too."""
+    quick = "not slow" in (config.getoption("markexpr") or "")
+    return True if quick and collection_path.name in LONG else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -103,6 +124,17 @@ def _no_download_before():
     module = sys.modules.get("laion_fmri.download")  # not imported for tests of other parts
     if module is not None:
         module._Previous.root = None
+
+
+@pytest.fixture
+def brief_waits(monkeypatch):
+    """Let this process wait a fiftieth of what it drew between attempts: as many are made."""
+    real = retry.delay
+
+    def delay(rules, attempt, retry_after, draw):
+        return real(rules, attempt, retry_after, draw / 50)
+
+    monkeypatch.setattr(retry, "delay", delay)
 
 
 @pytest.fixture(scope="session")

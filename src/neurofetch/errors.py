@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import traceback
 from typing import Any
+
+from neurofetch._shown import shown_lines
 
 __all__ = [
     "CacheWarning",
@@ -41,6 +44,37 @@ __all__ = [
     "VerificationError",
     "WrongTypeError",
 ]
+
+
+_LINES = 60
+"""Of a message, in a notebook."""
+_OURS = ("neurofetch", "laion_fmri")
+
+
+def _brief(error: BaseException) -> list[str]:
+    """Return what is said of an error, and the lines of the user's own code that led to it."""
+    lines = shown_lines(str(error)).split("\n")
+    if len(lines) > _LINES:
+        more = f"… and {len(lines) - _LINES:,} more lines: print the error to read them all"
+        lines = [*lines[:_LINES], more]
+    told = [f"\x1b[31m{type(error).__name__}\x1b[39m: {lines[0]}", *lines[1:]]
+    own = _own_lines(error)
+    return [*told, *(["", *own] if own else []), "", "(%tb shows the whole traceback)"]
+
+
+def _own_lines(error: BaseException) -> list[str]:
+    own = []
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package in _OURS:
+            break
+        if package == "IPython":
+            continue
+        name = frame.f_code.co_name
+        summary = traceback.FrameSummary(frame.f_code.co_filename, number, name)
+        where = "the cell" if name.startswith("<") else f"{name}()"
+        own.append(f"in {where}, line {number}: {shown_lines(summary.line or '?')}")
+    return own[-3:]
 
 
 class NeurofetchError(Exception):
@@ -84,6 +118,16 @@ class NeurofetchError(Exception):
         ├── FaultError (RuntimeError)            a fault of this program: please report it
         └── InterruptedTransferError (RuntimeError)  stopped on request; partials are kept
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that a notebook shows: what happened first, and little else.
+
+        IPython asks for them. Asked again (by ``%tb``), all of the traceback is returned.
+        """
+        if self.__dict__.get("_was_shown"):
+            return traceback.format_exception(self)
+        self.__dict__["_was_shown"] = True
+        return _brief(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As inherited, but said here: what pickles exceptions for Dask (tblib) takes one without it
@@ -291,6 +335,9 @@ class SchedulerError(NeurofetchError, RuntimeError):
 
 class FaultError(NeurofetchError, RuntimeError):
     """A fault of this program, found by itself: nothing that you did, and no data are lost."""
+
+    def _render_traceback_(self) -> list[str]:
+        return traceback.format_exception(self)  # where it happened is what matters
 
 
 class InterruptedTransferError(NeurofetchError, RuntimeError):

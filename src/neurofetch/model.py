@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heapify, heappop, heappush
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -48,6 +49,7 @@ __all__ = [
     "by_content",
     "names_in",
     "same_time",
+    "tell_what_is_here",
 ]
 
 STATE_FOLDERS = (".neurofetch", ".laion_fmri")
@@ -1264,3 +1266,25 @@ class IncompleteError(NeurofetchError, RuntimeError):
 
     def __reduce__(self) -> tuple[type[IncompleteError], tuple[str, Report]]:
         return (type(self), (str(self), self.report))
+
+
+def tell_what_is_here(error: KeyboardInterrupt, report: Report) -> None:
+    """Give an interrupt its report, and let a notebook show that instead of where it struck.
+
+    Parameters
+    ----------
+    error : KeyboardInterrupt
+        It stays what it is; its attribute `report` is new.
+    report : Report
+        What is here, and what is not.
+    """
+    vars(error).update(report=report, _render_traceback_=partial(_said_of_interrupt, report))
+
+
+def _said_of_interrupt(report: Report) -> list[str]:
+    here, missing = sum(outcome.ok for outcome in report), len(report.failures)
+    return [
+        f"\x1b[31mStopped\x1b[39m. Of {here + missing:,} files, {here:,} are here, whole, in "
+        f"{shown(str(report.root))}.",
+        "What came of the others is kept: run the cell again, and it goes on where it stopped.",
+    ]

@@ -1,15 +1,15 @@
-"""In a notebook: inside a running event loop, with a bar, with a callable of one's own."""
+"""As in a notebook: inside a running event loop, with a callable of one's own.
+
+What a real kernel shows is in tests/notebooks/.
+"""
 
 import asyncio
 import dataclasses
 import pickle
-import sys
 import threading
-import types
 
 import pytest
 
-import neurofetch
 from laion_fmri.download import download
 from neurofetch import verify
 from neurofetch.events import Event, FileDone, Finished, Planned, Progress
@@ -29,20 +29,6 @@ def user(tmp_path, s3, monkeypatch):
     for name, text in shell.env.items():
         monkeypatch.setenv(name, text)
     return shell
-
-
-class ZMQInteractiveShell:
-    """What `get_ipython()` returns in a notebook's kernel."""
-
-
-@pytest.fixture
-def notebook(monkeypatch, capsys):
-    """Like a notebook's kernel, but without its widgets."""
-    ipython = types.ModuleType("IPython")
-    ipython.get_ipython = ZMQInteractiveShell
-    monkeypatch.setitem(sys.modules, "IPython", ipython)
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    return lambda: capsys.readouterr().err
 
 
 def test_download_works_inside_a_running_event_loop():
@@ -88,30 +74,6 @@ def test_what_a_callable_raises_ends_the_transfer_and_is_raised(user):
         download("03", ses="averages", progress=listen)
     assert not [t for t in threading.enumerate() if t.name.startswith("neurofetch")]
     assert download("03", ses="averages", progress="none").ok
-
-
-@pytest.mark.parametrize("progress", ["bar", "auto", True, None])
-def test_in_a_notebook_without_widgets_the_bar_is_text(notebook, progress):
-    download("03", ses="averages", progress=progress)
-    shown = notebook()
-    assert "100%|" in shown
-    assert "files" in shown
-
-
-@pytest.mark.parametrize("progress", ["none", False])
-def test_none_is_silent(notebook, progress):
-    download("03", ses="averages", progress=progress)
-    assert notebook() == ""
-
-
-def test_the_bar_tells_of_files_that_failed(notebook, s3):
-    s3.fault(key="README", method="GET", status=404)
-    try:
-        with pytest.raises(neurofetch.IncompleteError):
-            download("03", ses="averages", progress="bar")
-    finally:
-        s3.clear_faults()
-    assert "failed: README: " in notebook()
 
 
 def test_a_report_is_shown_in_few_lines_and_stays_picklable():

@@ -76,7 +76,7 @@ def told(call, *given, **named) -> list[warnings.WarningMessage]:
 # --- discovery -----------------------------------------------------------------------------------
 
 
-def test_without_a_network_nothing_is_said_of_the_bucket(here, capsys):
+def test_without_a_network_nothing_is_said_of_the_bucket(here, capsys, brief_waits):
     here.patch.setenv("AWS_ENDPOINT_URL", NOWHERE)
     for call in (discovery.get_subjects, discovery.get_rois, discovery.describe):
         first, *rest = told(call)

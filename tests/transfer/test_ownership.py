@@ -272,6 +272,7 @@ def test_a_process_that_is_suspended_is_waited_for_for_a_while(tmp_path, sleeper
     assert one.life(token) is Life.SILENT
     os.kill(sleeper.pid, signal.SIGCONT)
     until(lambda: owners._started(sleeper.pid) is not None)
+    theirs.touch()  # as its thread does then
     assert one.life(token) is Life.LIVES
 
 

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["PROGRESS", "Heartbeat", "listener"]
 
 PROGRESS = ("auto", "bar", "lines", "json", "none")
-"""The ways to show progress; "auto" is a bar in a terminal or notebook, else lines."""
+"""The ways to show progress; "auto" is a bar in a terminal, an output that changes in a
+notebook, else lines."""
 
 FIRST_LINE = 5.0
 LINE_SECONDS = 30.0
@@ -70,8 +71,10 @@ def listener(
     kind: object = progress
     if progress is None or isinstance(progress, bool):
         kind = {None: "auto", True: "bar", False: "none"}[progress]
+    if kind in ("auto", "bar") and (live := _in_notebook(out, stream)):
+        return live
     if kind == "auto":
-        kind = "bar" if _in_notebook() or out.isatty() else "lines"
+        kind = "bar" if out.isatty() else "lines"
     if kind == "bar":
         return _Bar(out)
     if kind == "lines":
@@ -84,13 +87,14 @@ def listener(
     raise UsageError(msg)
 
 
-def _in_notebook() -> bool:
-    """Whether we run in a notebook's kernel; nothing is imported to find out."""
-    shell = sys.modules.get("IPython")
-    if shell is None:
-        return False
-    current = shell.get_ipython()
-    return current is not None and type(current).__name__ == "ZMQInteractiveShell"
+def _in_notebook(out: Outlet, stream: TextIO | None) -> Callable[[Event], None] | None:
+    """Return what shows progress below a cell; None where this is no notebook."""
+    if stream is not None or not {"IPython", "marimo"} & sys.modules.keys():
+        return None
+    from neurofetch.display.live import Live, notebook  # noqa: PLC0415 - not for commands
+
+    place = notebook()
+    return None if place is None else Live(place, Heartbeat(out))
 
 
 class _Bar:
@@ -208,15 +212,6 @@ def _waiting(event: Waiting | NoWorkers) -> str:
 
 
 def _tqdm() -> Any:
-    """Return the bar of a notebook where its widgets are installed, else that of a terminal."""
-    if _in_notebook():
-        try:
-            import ipywidgets  # type: ignore[import-not-found,unused-ignore]  # noqa: F401, PLC0415
-            from tqdm.notebook import tqdm as widget  # noqa: PLC0415
-        except ImportError:
-            pass  # the text bar works in a notebook too
-        else:
-            return widget
     from tqdm.std import tqdm  # noqa: PLC0415 - slow to import, and not always needed
 
     return tqdm

@@ -201,7 +201,7 @@ def _scale(values: Any, path: str) -> tuple[tuple[float, float], list[tuple[int,
 
 
 def _slices(values: Any, zooms: Any) -> list[tuple[Any, float]]:
-    """Return slices along x, y and z where most is to be seen, each with its width by its height."""
+    """Return slices along x, y and z where most is to be seen; and width by height of each."""
     import numpy as np  # noqa: PLC0415
 
     strength = np.abs(values)

@@ -2,7 +2,8 @@
 
 No lock is held for correctness: ``flock`` does not do what it says on every cluster file system.
 A process is known by its host, number and start; one on another host, or one that the system hides
-from us, by the file that it touches every few seconds.
+from us, by the file that it touches every few seconds. A process may outlive its run (a worker of a
+pool, the kernel of a notebook), so that file counts also where the process is seen to live.
 
 "Ended" is only said of what was seen to have ended. Of a process that is silent for long nothing is
 known: it may be suspended and wake up. What belongs to it may be copied, and is never written to.
@@ -25,7 +26,15 @@ from pathlib import Path
 
 from neurofetch._threads import started
 
-__all__ = ["SILENT_SECONDS", "Life", "Owner", "is_token", "life_here", "process_token"]
+__all__ = [
+    "ENDED_PREFIX",
+    "SILENT_SECONDS",
+    "Life",
+    "Owner",
+    "is_token",
+    "life_here",
+    "process_token",
+]
 
 _log = logging.getLogger("neurofetch")
 
@@ -34,6 +43,9 @@ _TOKEN = re.compile(r"[A-Za-z0-9_]{1,80}-[0-9]{1,10}-[0-9]{1,20}-[0-9a-f]{8}")
 BEAT_SECONDS = 10.0
 SILENT_SECONDS = 90.0
 """An owner that cannot be seen and has not touched its journal for so long counts as silent."""
+
+ENDED_PREFIX = "ended-"
+"""The journal of a run that ends gets this before its name."""
 
 _PATIENCE = 1.0
 """Seconds, at most, that the end of a run waits for the thread that shows that it lives."""
@@ -152,9 +164,26 @@ class Owner:
         if token == self.token:
             return Life.LIVES
         found = life_here(token)
-        if found is not None:
-            return found
-        return Life.SILENT if self._silent(token) else Life.LIVES
+        if found is None:
+            return Life.SILENT if self._silent(token) else Life.LIVES
+        if found is Life.LIVES and not _is_of_this_process(token) and self._left_off(token):
+            return Life.SILENT
+        return found
+
+    def _left_off(self, token: str) -> bool:
+        """Whether the run of a process that lives is over, or shows no life any more.
+
+        It may have been cut off from the disk when it ended, and could give nothing back. A journal
+        that is not there says nothing: not every token is of a run that has one. Nor does one that
+        was not touched where ours cannot be touched either.
+        """
+        if self.has_journal(token):
+            return self.beat() and self._silent(token)
+        return os.path.lexists(self._journals / f"{ENDED_PREFIX}{token}.jsonl")
+
+    def has_journal(self, token: str) -> bool:
+        """Whether the journal of a run is there, under the name that it has while the run lives."""
+        return os.path.lexists(self._journals / f"{token}.jsonl")
 
     def _silent(self, token: str) -> bool:
         """Whether nothing was heard of a run for long.
@@ -200,6 +229,11 @@ def life_here(token: str) -> Life | None:
     if host == _host() and len(numbers) == 3 and _is_number(numbers[0]):
         return _seen(int(numbers[0]), numbers[1], token)
     return None
+
+
+def _is_of_this_process(token: str) -> bool:
+    """Whether a run is one of ours. `_running` does not tell: a fork has that of its parent."""
+    return token.split("-")[1] == str(os.getpid())
 
 
 def _seen(pid: int, start: str, token: str) -> Life | None:

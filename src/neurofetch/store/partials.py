@@ -492,6 +492,7 @@ class Partials:
         self._homes.close()
         folder, self._claim_folder = self._claim_folder, None
         if folder is not None:
+            self._give_back_later(folder)  # its disk may be back
             if self._seal:
                 folder.remove(self._seal)
             folder.close()
@@ -518,8 +519,18 @@ class Partials:
                         yield held
 
     def free_to_take(self, held: Held) -> bool:
-        """Whether the process that wrote it has ended, or is silent."""
-        return self.owner.is_dead(held.token)
+        """Whether the run that wrote it has ended, or is silent."""
+        return self.owner.is_dead(held.token) or self._is_over(held.token)
+
+    def _is_over(self, token: str) -> bool:
+        """Whether a run is over whose process may live on: its journal and its seal are gone.
+
+        It takes away both when it ends, the journal if there was nothing to write into it.
+        """
+        claims = self._claims()
+        if claims is None or self.owner.has_journal(token):
+            return False
+        return claims.look(_seal_of(token)) is None
 
     def take_over(self, held: Held, path: str, short: str) -> Temporary | None:
         """Make the partial of a run that has ended this run's own.

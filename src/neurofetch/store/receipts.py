@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from neurofetch.errors import DestinationError
 from neurofetch.store.folder import Folder
 from neurofetch.store.known import MOST, Receipts
-from neurofetch.store.owner import Life, Owner, is_token
+from neurofetch.store.owner import ENDED_PREFIX, Life, Owner, is_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,7 +44,6 @@ _MERGE_FROM = 8
 
 _FOLDER = "receipts"
 _BASE = "merged-"
-_ENDED = "ended-"
 _MERGING = "merging-"
 _LONGEST_LINE = 1 << 20
 """Bytes. What is longer is no receipt: the names in one are of a few thousand letters."""
@@ -125,7 +124,9 @@ class Journal:
     def _append_late(self, data: bytes) -> None:
         """Write a journal of this one receipt; the run's own may be merged already."""
         with _opened(self._state, make=True) as folder:
-            _write_whole(folder, [data], f"{_ENDED}{self.owner.token}.{secrets.token_hex(4)}.jsonl")
+            _write_whole(
+                folder, [data], f"{ENDED_PREFIX}{self.owner.token}.{secrets.token_hex(4)}.jsonl"
+            )
 
     def close(self, *, lingers: bool = False) -> None:
         """End this run's journal: flush it, drop it when it is empty, merge the old ones.
@@ -164,7 +165,7 @@ class Journal:
                 folder.remove(name)
                 return
             try:
-                folder.rename(name, folder, f"{_ENDED}{name}", file=fd)
+                folder.rename(name, folder, f"{ENDED_PREFIX}{name}", file=fd)
             except FileNotFoundError:  # somebody removed it, maybe the whole folder
                 with open(os.dup(fd), "rb") as file:
                     file.seek(0)
@@ -190,13 +191,20 @@ class Journal:
         for name in ended:  # only now: a crash in between leaves each receipt twice, not lost
             folder.remove(name)
         for name in folder.names():  # what such a crash left
-            token = name.removeprefix(_MERGING).partition(".")[0]
-            if name.startswith(_MERGING) and is_token(token) and self.owner.is_dead(token):
+            if name.startswith(_MERGING) and self._is_left(folder, name):
                 folder.remove(name)
+
+    def _is_left(self, folder: Folder, name: str) -> bool:
+        """Whether nobody writes to a draft any more; a run merges after it closed its journal."""
+        token, info = name.removeprefix(_MERGING).partition(".")[0], folder.look(name)
+        if info is None or not is_token(token):
+            return False
+        life = self.owner.life(token)
+        return life is Life.ENDED or (life is Life.SILENT and self.owner.is_old(info))
 
     def _has_ended(self, name: str) -> bool:
         """Whether nobody writes to a journal any more, and nobody will."""
-        if name.startswith((_BASE, _ENDED)):
+        if name.startswith((_BASE, ENDED_PREFIX)):
             return True
         token = name.removesuffix(".jsonl")
         return is_token(token) and self.owner.life(token) is Life.ENDED
@@ -305,7 +313,7 @@ def _ended(folder: Folder, name: str) -> int:
     if not is_token(name.removesuffix(".jsonl")):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
     try:
-        return folder.open(f"{_ENDED}{name}")
+        return folder.open(f"{ENDED_PREFIX}{name}")
     except OSError as error:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from error
 
@@ -355,7 +363,7 @@ def _line(receipt: Receipt, seq: int) -> bytes:
 
 def _write_whole(folder: Folder, lines: Iterable[bytes], name: str, draft: str = "") -> None:
     """Write a journal that is there as a whole or not at all."""
-    draft = draft or f"{_MERGING}{name.removesuffix('.jsonl').removeprefix(_ENDED)}"
+    draft = draft or f"{_MERGING}{name.removesuffix('.jsonl').removeprefix(ENDED_PREFIX)}"
     folder.write(draft, b"".join(lines))
     try:
         folder.rename(draft, folder, name)

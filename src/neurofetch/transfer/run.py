@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from neurofetch._threads import few_collections, started
 from neurofetch.errors import DiskFullError, NetworkAwayError
 from neurofetch.events import Event, Finished, Progress, quiet
-from neurofetch.model import Action, Outcome, Plan, Report, Status, Step
+from neurofetch.model import Action, Outcome, Plan, Report, Status, Step, tell_what_is_here
 from neurofetch.net.retry import Attempts, RetryRules
 from neurofetch.planning.plan import check_space
 from neurofetch.sources.mirrors import ManyPlaces
@@ -102,7 +102,8 @@ def transfer(
     FaultError
         When the transfer finds a fault of its own; finished files are in their places.
     KeyboardInterrupt
-        As it was raised; what was finished is in its place, what was not is kept for resuming.
+        As it was raised; what was finished is in its place, what was not is kept for resuming. Its
+        attribute `report` says what is here.
     """
     options = options or Options()
     began = time.monotonic()
@@ -111,7 +112,7 @@ def transfer(
     if plan.moving:
         check_space(plan)
         directory.check_writable()
-        outcomes = _Transfer(
+        running = _Transfer(
             plan,
             directory,
             client,
@@ -119,7 +120,16 @@ def transfer(
             options=options,
             inspect=inspect,
             listen=listen,
-        ).run()
+        )
+        try:
+            outcomes = running.run()
+        except KeyboardInterrupt as error:
+            if type(error) is KeyboardInterrupt:  # those of our own go to another process
+                rows = outcomes_of(plan.steps, running.outcomes)
+                tell_what_is_here(
+                    error, Report(plan.root, tuple(rows), plan.notes, time.monotonic() - began)
+                )
+            raise
     else:
         tidy(directory.state, plan.steps)
     with few_collections():
@@ -294,6 +304,11 @@ class _Transfer:
             ),
             tally=tally,
         )
+
+    @property
+    def outcomes(self) -> dict[int, Outcome]:
+        """What became of files so far, by the number of their step."""
+        return dict(self._context.tally.results)
 
     def run(self) -> dict[int, Outcome]:
         """Fetch everything; return the outcomes by the number of their step."""

@@ -1,5 +1,6 @@
 // Volumes and surfaces, drawn by NiiVue. It is loaded when the first one is looked at.
 
+import { KEY } from "./key.js";
 import { ApiError, asProblem } from "./api.js";
 import { CourseChart } from "./course.js";
 import { announce, el, fill, freshId, say } from "./dom.js";
@@ -39,7 +40,7 @@ function withoutGraphics() {
  * @param {(share: number) => void} heard Called with what is here of it.
  */
 async function bytesOf(address, signal, heard) {
-  const response = await fetch(address, { signal, credentials: "same-origin" });
+  const response = await fetch(address, { signal, credentials: "same-origin", headers: KEY });
   if (!response.ok || !response.body) {
     const problem = (await response.json().catch(() => null))?.error;
     throw new ApiError(response.status, problem ?? { code: "internal", message: `The volume could not be read (${response.status}).`, advice: null });
