@@ -47,7 +47,7 @@ def surface_of(shelf: Shelf, place: Place, item: Item) -> dict[str, Any]:
     meshes: list[dict[str, Any]] = []
     if not says.is_mesh:
         seen = shelf.walk(place.root, ()).found
-        meshes = [shelf.described(one) for one in _fitting(seen, item, says.vertices)]
+        meshes = [shelf.described(one, item) for one in _fitting(seen, item, says.vertices)]
     return {"is_mesh": says.is_mesh, "vertices": says.vertices or None, "meshes": meshes}
 
 
