@@ -200,7 +200,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         guard = self.server.guard
         if self.command == "POST":
             self._refuse(Refusal(405, "method", "This address takes GET only."))
-        elif guard.is_token(query.get("token")):
+        elif guard.is_token(query.get("token", query.get("ticket"))):
             self._index({"Set-Cookie": guard.cookie})
         elif guard.knows(headers):
             self._index({})
