@@ -57,8 +57,9 @@ class Plan(NamedTuple):
         if self.dtype != header.dtype:
             what = "the magnitude" if header.dtype.kind == "c" else "less precision"
             said.append(f"{what} of its {header.dtype.name} values is shown")
-        if header.frames > self.fitting or (header.frames > 1 and self.step > 1):
-            said.append(f"{self.fitting} of its {header.frames:,} volumes come at a time")
+        if header.frames > self.fitting:
+            many = "one comes" if self.fitting == 1 else f"up to {self.fitting:,} come"
+            said.append(f"it has {header.frames:,} volumes, of which {many} at a time")
         return "; ".join(said) or None
 
 
