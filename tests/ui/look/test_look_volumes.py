@@ -418,6 +418,19 @@ def test_a_course_outside_of_the_grid_is_refused(page, tmp_path):
     page.error("x.nii", "/course", 400)
 
 
+def test_a_course_is_asked_for_by_the_place_in_the_scanner_too(page, tmp_path):
+    data = series((5, 6, 7, 3))
+    save(tmp_path / "x.nii.gz", data)
+    for voxel in ((0, 0, 0), (4, 5, 6), (1, 3, 2)):
+        x, y, z = nibabel.affines.apply_affine(AFFINE, np.add(voxel, [0.3, -0.4, 0.2]))
+        told = page.of("x.nii.gz", "/course", x=x, y=y, z=z)
+        assert told["voxel"] == list(voxel)
+        assert told["values"] == data[voxel].tolist()
+    assert np.array_equal(page.of("x.nii.gz")["volume"]["affine"], AFFINE)
+    for x in (1000, -1000, "inf", "1_0", "0x1", "1e99", " 1"):
+        page.error("x.nii.gz", "/course", 400, x=x, y=0, z=0)
+
+
 # -- meanwhile -----------------------------------------------------------------------------------
 
 

@@ -85,7 +85,7 @@ def hint(item: Item, header: Header, voxels: NDArray[Any], says: Mapping[str, An
     if _is_map(item, header, says):
         return _of_map(item, header, values, says)
     if high <= low:
-        high = low + 1
+        high = low + max(1.0, abs(low))
     return Hint(low, high, False, "gray", None, low, low, high, _told_unit(says))
 
 

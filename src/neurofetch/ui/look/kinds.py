@@ -27,6 +27,7 @@ _MAPS = frozenset(
     {"statmap", "tmap", "zmap", "tstat", "zstat", "tstat1", "zstat1", "cope", "varcope", "beta"}
 )
 _MAP_NAME = re.compile(r"(?:^|[_/.-])(?:[tzf](?:stat|map)|spm[tf]|con|beta|cope|varcope)_?\d*\b")
+_DIGITS = re.compile(r"([0-9]+)")
 _MASK_NAME = re.compile(r"(?:^|[_.-])mask(?:[_.-]|$)")
 
 
@@ -138,7 +139,7 @@ def said(path: str, kind: Kind) -> Item:
     return Item(path, kind, says, is_map=is_map, is_mask=is_mask, is_labels=is_labels)
 
 
-def natural(path: str) -> list[tuple[bool, int, str]]:
+def natural(path: str) -> list[str | int]:
     """Return a key by which sub-2 comes before sub-10.
 
     Parameters
@@ -150,8 +151,9 @@ def natural(path: str) -> list[tuple[bool, int, str]]:
     >>> sorted(["sub-10/a", "sub-2/a", "README"], key=natural)
     ['README', 'sub-2/a', 'sub-10/a']
     """
-    pieces = re.split(r"([0-9]+)", path)
-    return [(n % 2 == 0, int(one) if n % 2 else 0, one) for n, one in enumerate(pieces)]
+    pieces: list[str | int] = [*_DIGITS.split(path)]  # text and numbers take turns
+    pieces[1::2] = map(int, pieces[1::2])
+    return pieces
 
 
 _WHO = {"subject": "sub", "session": "ses"}

@@ -10,6 +10,7 @@ from neurofetch.errors import NeurofetchError
 from neurofetch.ui.look.volumes import same_grid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from neurofetch.ui.look.kinds import Item
@@ -41,7 +42,7 @@ class Overlays:
         self._shelf = shelf
         self._volumes = volumes
         self._lock = threading.Lock()
-        self._seen: dict[Path, tuple[float, list[Found]]] = {}
+        self._seen: dict[Path, tuple[float, Sequence[tuple[Found, dict[str, str]]]]] = {}
 
     def over(self, place: Place, item: Item) -> list[dict[str, Any]]:
         """Return masks and images of labels on the grid of a volume, as the page shows them.
@@ -52,13 +53,16 @@ class Overlays:
         item : Item
             What its name says.
         """
-        fitting = [one for one in self._candidates(place.root) if _fits(item, one.item)]
-        fitting = [one for one in fitting if one.place != place]
-        fitting.sort(key=lambda one: -_nearness(item, one.item))  # else in the order of paths
+        own = item.entities
+        fitting = [
+            (-_nearness(place, own, one.place, its), number, one)  # else in the order of paths
+            for number, (one, its) in enumerate(self._candidates(place.root))
+            if _fits(own, its) and one.place != place
+        ]
         header = self._volumes.header(place)
         until = time.monotonic() + _SECONDS
         found: list[dict[str, Any]] = []
-        for one in fitting:
+        for _, _, one in sorted(fitting):
             if len(found) == _MOST or time.monotonic() > until:
                 break
             try:
@@ -69,30 +73,27 @@ class Overlays:
                 found.append(self._shelf.described(one))
         return found
 
-    def _candidates(self, root: Path) -> list[Found]:
+    def _candidates(self, root: Path) -> Sequence[tuple[Found, dict[str, str]]]:
+        """Return what can be laid over something, and what the names say of it."""
         with self._lock:
             when, found = self._seen.get(root, (0.0, []))
             if not when or time.monotonic() - when > _FRESH:
-                seen = self._shelf.walk(root, ()).found
-                found = [one for one in seen if _is_overlay(one.item)]
+                volumes = (one for one in self._shelf.walk(root, ()).found if one.kind == "volume")
+                named = ((one, one.item) for one in volumes)
+                found = [(one, item.entities) for one, item in named if _is_overlay(item)]
                 self._seen[root] = (time.monotonic(), found)
             return found
 
 
 def _is_overlay(item: Item) -> bool:
-    return item.kind == "volume" and (item.is_mask or item.is_labels)
+    return item.is_mask or item.is_labels
 
 
-def _fits(item: Item, other: Item) -> bool:
-    mine, its = item.entities, other.entities
-    return all(
-        mine.get(name) == its.get(name) or not (mine.get(name) and its.get(name)) for name in _OWN
-    )
+def _fits(own: dict[str, str], its: dict[str, str]) -> bool:
+    return all(own[name] == its[name] for name in _OWN if name in own and name in its)
 
 
-def _nearness(item: Item, other: Item) -> int:
-    mine, its = item.entities, other.entities
-    shared = sum(mine[name] == its.get(name) for name in mine)
-    own = sum(name in mine and mine[name] == its.get(name) for name in _OWN)
-    folder = item.path.rpartition("/")[0] == other.path.rpartition("/")[0]
-    return 10 * own + shared + 2 * folder
+def _nearness(place: Place, own: dict[str, str], other: Place, its: dict[str, str]) -> int:
+    shared = [name for name in own if own[name] == its.get(name)]
+    folder = place.parts[:-1] == other.parts[:-1]
+    return len(shared) + 10 * sum(name in _OWN for name in shared) + 2 * folder

@@ -147,7 +147,7 @@ class _ByPosition:
 
 
 def _decompressor() -> tuple[Callable[[], Any], Any]:
-    """Return what makes a decompressor, and its errors: igzip's, the quickest, where it is there."""
+    """Return what makes a decompressor, and its errors: of igzip, where it is there."""
     if is_installed("isal"):
         from isal import igzip_lib  # noqa: PLC0415 - quicker, and not everywhere
 
@@ -404,7 +404,7 @@ class Kept:
         if number in self._beside:
             places, voxels = self._beside[number]
             whole[places] = voxels
-        return memoryview(whole).cast("B")
+        return whole.data.cast("B")
 
     def may_hold(self, voxel: int) -> bool:
         """Whether the course of a voxel can be had when all frames were passed."""
@@ -458,7 +458,7 @@ class Kept:
 
 
 def _whole_numbers(size: int) -> np.dtype[Any]:
-    """Return whole numbers as long as a voxel: they are compared quickest, and NaN equals itself."""
+    """Return whole numbers as long as a voxel: they are compared quickly, and NaN is itself."""
     return np.dtype({1: "u1", 2: "u2", 4: "u4", 8: "u8"}.get(size, f"V{size}"))
 
 

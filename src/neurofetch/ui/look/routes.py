@@ -107,6 +107,7 @@ class _Look:
                 query.get("folder", ""),
                 find=query.get("find", "")[:200],
                 kind=query.get("kind", ""),
+                afresh="afresh" in query,
             )
         )
 
@@ -136,10 +137,7 @@ class _Look:
 
     def course(self, request: Request) -> Response:
         place, item = self._named(request, "volume")
-        i, j, k = (request.number(name, -1) for name in ("i", "j", "k"))
-        if min(i, j, k) < 0:
-            raise UsageError("the page did not say which voxel. Nothing was read. Give i, j and k.")
-        found = self._volumes.course(place, (i, j, k))
+        found = self._volumes.course(place, _voxel(request), _millimetres(request))
         described = self._volumes.described(place, item, metadata(place))["volume"]
         wanted = ("seconds_per_frame", "unit")
         return Response.json({**found, **{name: described[name] for name in wanted}})
@@ -178,6 +176,23 @@ class _Look:
         if kind and item.kind != kind:
             raise UsageError(f"{place.shown} is no {kind}: it is a {item.kind}. Nothing was read.")
         return place, item
+
+
+def _voxel(request: Request) -> tuple[int, int, int] | None:
+    if not all(name in request.query for name in "ijk"):
+        return None
+    return (request.number("i", 0), request.number("j", 0), request.number("k", 0))
+
+
+def _millimetres(request: Request) -> tuple[float, float, float]:
+    """Return a place in the space of the scanner; NaN where the page did not say one."""
+    told = [request.query.get(name, "nan") for name in "xyz"]
+    if not all(
+        re.fullmatch(r"-?[0-9]{1,6}(\.[0-9]{1,20})?(e-?[0-9]{1,2})?|nan", one) for one in told
+    ):
+        raise UsageError("x, y and z are millimetres. Nothing was read.")
+    x, y, z = map(float, told)
+    return (x, y, z)
 
 
 def _version(place: Place) -> str:
@@ -219,7 +234,6 @@ def _in_ranges(
         "ETag": tag,
         "Accept-Ranges": "bytes",
         "Cache-Control": "no-cache",
-        "X-Content-Type-Options": "nosniff",
     }
     if request.headers.get("if-none-match", "") == tag:
         return Response(304, kind, b"", headers)

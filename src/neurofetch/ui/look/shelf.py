@@ -18,7 +18,7 @@ from neurofetch._shown import shown
 from neurofetch.errors import UnsafeNameError
 from neurofetch.store.folder import Folder
 from neurofetch.ui.directories import checked_folder
-from neurofetch.ui.look.kinds import Item, kind_of, natural, said
+from neurofetch.ui.look.kinds import kind_of, natural, said
 from neurofetch.ui.look.places import Place, link_leads_to
 from neurofetch.ui.web import NotThereError
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from neurofetch.ui.directories import Directories
+    from neurofetch.ui.look.kinds import Item, Kind
 
 __all__ = ["Found", "Seen", "Shelf"]
 
@@ -34,6 +35,9 @@ _FILES = 200_000
 """At most so many names of a directory are looked at."""
 _SECONDS = 8.0
 _DEEPEST = 24
+_LONG = 0.3
+_FRESH = 10.0
+"""Seconds: of a walk that took longer than the first, the result counts for the second."""
 _SHOWN = 5_000
 """At most so many files are named to the page at a time."""
 _IDS = 300_000
@@ -47,14 +51,19 @@ class Found(NamedTuple):
     Parameters
     ----------
     place : Place
-    item : Item
+    kind : str
     size : int
         Bytes.
     """
 
     place: Place
-    item: Item
+    kind: Kind
     size: int
+
+    @property
+    def item(self) -> Item:
+        """What its name says."""
+        return said(self.place.path, self.kind)
 
 
 class Seen(NamedTuple):
@@ -100,9 +109,16 @@ class Shelf:
         self._ids: OrderedDict[Place, str] = OrderedDict()
         self._places: dict[str, Place] = {}
         self._last = 0
+        self._seen: dict[tuple[Path, tuple[str, ...]], tuple[float, Seen]] = {}
 
     def listed(
-        self, directory: object, folder: object = "", *, find: str = "", kind: str = ""
+        self,
+        directory: object,
+        folder: object = "",
+        *,
+        find: str = "",
+        kind: str = "",
+        afresh: bool = False,
     ) -> dict[str, Any]:
         """Return what the page shows of a directory, or of a folder in it.
 
@@ -114,26 +130,29 @@ class Shelf:
             Words that a path must contain, in any case.
         kind : str
             Only files of this kind.
+        afresh : bool
+            Look again, also where a walk through a large directory has just ended.
         """
-        seen = self.seen(directory, folder)
+        seen = self.seen(directory, folder, afresh=afresh)
         words = find.lower().split()
         chosen = [
             one
             for one in seen.found
-            if (not kind or one.item.kind == kind)
-            and all(word in one.item.path.lower() for word in words)
+            if (not kind or one.kind == kind)
+            and all(word in one.place.path.lower() for word in words)
         ]
         items = [self.described(one) for one in chosen[: self._at_once]]
         more = len(chosen) > len(items) or not seen.whole
         return {"items": items, "more": more, "total": len(chosen), "whole": seen.whole}
 
-    def seen(self, directory: object, folder: object = "") -> Seen:
+    def seen(self, directory: object, folder: object = "", *, afresh: bool = False) -> Seen:
         """Walk through a directory, or a folder in it.
 
         Parameters
         ----------
         directory, folder : object
             As the page gives them.
+        afresh : bool
 
         Raises
         ------
@@ -141,22 +160,33 @@ class Shelf:
         """
         root = self._directories.find(directory).root
         name = checked_folder(folder)
-        return self.walk(root, (name,) if name else ())
+        return self.walk(root, (name,) if name else (), afresh=afresh)
 
-    def walk(self, root: Path, below: tuple[str, ...]) -> Seen:
-        """Walk through a folder of a directory.
+    def walk(self, root: Path, below: tuple[str, ...], *, afresh: bool = False) -> Seen:
+        """Walk through a folder of a directory; what took long is not looked at again at once.
 
         Parameters
         ----------
         root : Path
         below : tuple of str
             The names on the way to it.
+        afresh : bool
 
         Raises
         ------
         NotThereError
             If a link is in the way. A folder that is not there has no files.
         """
+        begin = time.monotonic()
+        ended, seen = self._seen.get((root, below), (-_FRESH, Seen([], whole=True)))
+        if begin - ended < _FRESH and not afresh:
+            return seen
+        seen = self._walk(root, below)
+        ended = time.monotonic()
+        self._seen = {(root, below): (ended, seen)} if ended - begin > _LONG else {}
+        return seen
+
+    def _walk(self, root: Path, below: tuple[str, ...]) -> Seen:
         try:
             with Folder.root(root) as top, top.below(below) as start:
                 walk = _Walk(root, self._files, time.monotonic() + self._seconds)
@@ -169,7 +199,7 @@ class Shelf:
             return Seen([], whole=True)
         except PermissionError:
             return Seen([], whole=False)
-        return Seen(sorted(found, key=lambda one: natural(one.item.path)), walk.whole)
+        return Seen(sorted(found, key=lambda one: natural(one.place.path)), walk.whole)
 
     def described(self, found: Found) -> dict[str, Any]:
         """Return what the page shows of a file.
@@ -281,8 +311,7 @@ class _Walk:
         else:
             size = info.st_size if stat.S_ISREG(info.st_mode) else -1
         if size >= 0:
-            item = said("/".join(parts), kind)
-            yield Found(Place(self._root, parts), item, size)
+            yield Found(Place(self._root, parts), kind, size)
 
     def _linked(self, folder: Folder, parts: tuple[str, ...]) -> int:
         """Return the bytes behind a link that stays in the directory; -1 for any other."""

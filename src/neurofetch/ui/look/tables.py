@@ -186,16 +186,17 @@ def _records(source: IO[bytes], quoted: bool, name: str) -> Iterator[tuple[int, 
     """Give each row, and where it ends; lines in quotation marks belong together in CSV."""
     at = source.tell()
     while line := source.readline(_LONGEST + 1):
-        record = line
-        while quoted and record.count(b'"') % 2 and len(record) <= _LONGEST:
-            more = source.readline(_LONGEST + 1)
-            if not more:
-                break
-            record += more
-        if len(record) > _LONGEST:
+        parts, size = [line], len(line)
+        is_open = quoted and line.count(b'"') % 2 == 1
+        while is_open and size <= _LONGEST and (line := source.readline(_LONGEST + 1)):
+            parts.append(line)
+            size += len(line)
+            is_open = line.count(b'"') % 2 == 0
+        if size > _LONGEST:
             advice = "It seems to be no table: look at it with another program."
             raise UnreadableFileError(name, "has a row of more than 16 MB", advice)
-        at += len(record)
+        at += size
+        record = b"".join(parts)
         if record.strip(b"\r\n"):
             yield at, record
 

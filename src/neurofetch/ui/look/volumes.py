@@ -25,10 +25,11 @@ from neurofetch.ui.look.hints import hint, seconds_per_frame
 from neurofetch.ui.look.passing import Plain, Stream, Zipped
 from neurofetch.ui.look.places import opened
 from neurofetch.ui.look.problems import UnreadableFileError, changed, damaged
+from neurofetch.ui.look.stores import stored_course
 from neurofetch.ui.web import NotThereError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -205,6 +206,7 @@ class Volumes:
             "voxel_mm": [round(float(size), 4) for size in _sizes(header)],
             "seconds_per_frame": seconds_per_frame(item, header, says),
             **say,
+            "affine": header.affine.tolist(),
             "step": how.step,
             "served_bytes": len(made.body),
             "frames_at_once": how.fitting,
@@ -269,14 +271,21 @@ class Volumes:
 
     # -- the course of a voxel -------------------------------------------------------------------
 
-    def course(self, place: Place, voxel: tuple[int, int, int]) -> dict[str, Any]:
+    def course(
+        self,
+        place: Place,
+        voxel: tuple[int, int, int] | None,
+        millimetres: tuple[float, float, float] = (math.nan, math.nan, math.nan),
+    ) -> dict[str, Any]:
         """Return the values of one voxel in all frames.
 
         Parameters
         ----------
         place : Place
-        voxel : tuple of int
+        voxel : tuple of int, or None
             Its place in the grid of the file, from 0.
+        millimetres : tuple of float
+            Where it is in the space of the scanner, if `voxel` is None.
 
         Raises
         ------
@@ -287,15 +296,18 @@ class Volumes:
         """
         with self._opened(place) as one, self._busy:
             header = one.header
+            voxel = voxel or _voxel_at(header, millimetres)
             _check_course(header, voxel)
+            stored = stored_course(place, one.files[0], header.grid, voxel)
+            if stored is not None and len(stored) == header.frames:
+                return _as_course(stored, header, voxel)
             i, j, k = voxel
             across, down, _ = header.grid
             size = header.dtype.itemsize
             blocks = one.frames.course((i + across * (j + down * k)) * size, size)
             one.check_same()
         values = header.values(np.frombuffer(b"".join(blocks), header.dtype))
-        told = [float(value) if math.isfinite(value) else None for value in values]
-        return {"values": told, "total": header.frames}
+        return _as_course(values.tolist(), header, voxel)
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -383,7 +395,7 @@ def _stem(name: str) -> str:
 def _check_course(header: Header, voxel: tuple[int, int, int]) -> None:
     if header.is_colour:
         raise UsageError(f"{header.name} has colours, and no values. There is no course of them.")
-    if any(place >= size for place, size in zip(voxel, header.grid, strict=True)):
+    if any(not 0 <= place < size for place, size in zip(voxel, header.grid, strict=True)):
         raise UsageError(f"{header.name} has the grid {header.grid}: {voxel} is outside of it.")
     if header.frames > _FRAMES:
         advice = f"Courses of up to {_FRAMES:,} are shown."
@@ -397,6 +409,27 @@ def _unscaled(header: Header) -> Header:
 
 def _sizes(header: Header) -> NDArray[np.float64]:
     return np.asarray(np.linalg.norm(header.affine[:3, :3], axis=0), dtype=np.float64)
+
+
+def _as_course(
+    values: Sequence[float], header: Header, voxel: tuple[int, int, int]
+) -> dict[str, Any]:
+    told = [value if math.isfinite(value) else None for value in values]
+    return {"values": told, "total": header.frames, "voxel": list(voxel)}
+
+
+def _voxel_at(header: Header, millimetres: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Return the voxel that holds a point of the scanner's space."""
+    if any(math.isnan(one) for one in millimetres):
+        msg = "the page did not say which voxel. Nothing was read. Give i, j and k, or x, y and z."
+        raise UsageError(msg)
+    try:
+        turned = np.linalg.inv(header.affine)
+    except np.linalg.LinAlgError:
+        raise damaged(header.name, "does not say where its voxels are") from None
+    place = turned[:3, :3] @ np.array(millimetres) + turned[:3, 3]
+    i, j, k = (int(one) for one in np.rint(place))
+    return (i, j, k)
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

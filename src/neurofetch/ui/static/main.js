@@ -16,7 +16,8 @@ import { waiting } from "./parts.js";
 
 /** @type {AbortController | null} */
 let left = null;
-let last = "";
+/** @type {string | null} */
+let last = null;
 
 /** @param {Route} route */
 function stepOf({ parts }) {
