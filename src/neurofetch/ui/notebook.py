@@ -214,9 +214,17 @@ def _viewer(places: Sequence[Place], frame: int) -> Any:
             msg = f"{place.shown} is too much: 64 MB go to the browser at a time. Show fewer."
             raise UsageError(f"{msg} Nothing was shown.")
         volume, size = _volume(place, frame if not number else 0, left)
-        volumes.append({**volume, "opacity": 0.6 if number else 1.0})
+        if number:
+            volume |= {"opacity": 0.7, "cal_min": max(volume["cal_min"], volume["cal_max"] / 2)}
+        volumes.append(volume)
         left -= size
-    widget = NiiVue(height=420, back_color=(0.0, 0.0, 0.0, 1.0), is_colorbar=True)
+    widget = NiiVue(
+        height=420,
+        back_color=(0.0, 0.0, 0.0, 1.0),
+        crosshair_color=(0.45, 0.75, 1.0, 0.7),
+        crosshair_width=0.5,
+        is_colorbar=True,
+    )
     widget.load_volumes(volumes)
     return widget
 
@@ -237,6 +245,7 @@ def _volume(place: Place, frame: int, limit: int) -> tuple[dict[str, Any], int]:
         "colormap_negative": looked["colormap_negative"] or "",
         "cal_min": max(float(looked["cal_min"]), float(looked["threshold"])),
         "cal_max": float(looked["cal_max"]),
+        "opacity": 1.0,
     }
     return volume, len(served.body)
 
@@ -325,10 +334,12 @@ def _page(root: Path) -> PageView:
 
 
 def _needed(root: Path, why: str) -> str:
+    viewer = "" if is_installed("ipyniivue") else "; and ipyniivue is not installed"
     return (
-        f"Nothing can be shown in this cell: ipyniivue shows no volume of it here, and {why}. "
-        "pip install 'neurofetch[notebook]' brings the viewer; pip install jupyter-server-proxy "
-        f"shows the page in Jupyter. Or run in a terminal: neurofetch ui {shown(str(root))}"
+        f"The local page cannot be shown in this cell: {why}{viewer}. Install what shows a volume "
+        "in a cell: pip install 'neurofetch[notebook]'; or what shows the page in Jupyter, beside "
+        "its server: pip install jupyter-server-proxy. Or run in a terminal: "
+        f"neurofetch ui {shown(str(root))}"
     )
 
 
