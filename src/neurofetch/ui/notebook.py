@@ -40,8 +40,6 @@ _TICKET_SECONDS = 600.0
 _HEIGHT = 640
 _VOLUMES = (".nii", ".nii.gz")
 
-How = Literal["auto", "viewer", "page"]
-
 
 class _Asked(NamedTuple):
     """What is to be shown."""
@@ -57,7 +55,7 @@ def show(
     *,
     overlays: object = (),
     frame: int = 0,
-    how: How = "auto",
+    how: Literal["auto", "viewer", "page"] = "auto",
 ) -> Any:
     """Show a file, or what is in a data directory, in a notebook.
 
