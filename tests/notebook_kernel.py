@@ -28,11 +28,16 @@ class Notebook:
         Of the kernel's process.
     cwd
         Where it runs.
+    connection
+        The file of a kernel that runs already.
     """
 
-    def __init__(self, env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, env: Mapping[str, str], cwd: Path, connection: Path | None = None) -> None:
         self._manager = KernelManager(kernel_name="python3")
-        self._manager.start_kernel(env=dict(env), cwd=str(cwd))
+        if connection is None:
+            self._manager.start_kernel(env=dict(env), cwd=str(cwd))
+        else:  # a server has started it
+            self._manager.load_connection_file(str(connection))
         self._client = self._manager.client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=60)
@@ -43,8 +48,9 @@ class Notebook:
 
     def close(self) -> None:
         self._client.stop_channels()
-        self._manager.shutdown_kernel(now=True)
-        self._manager.cleanup_resources()
+        if self._manager.has_kernel:
+            self._manager.shutdown_kernel(now=True)
+            self._manager.cleanup_resources()
         _close_loop()
 
     def interrupt(self) -> None:
@@ -111,8 +117,10 @@ class Cell:
 
 
 @contextlib.contextmanager
-def notebook(env: Mapping[str, str], cwd: Path) -> Iterator[Notebook]:
-    made = Notebook(env, cwd)
+def notebook(
+    env: Mapping[str, str], cwd: Path, connection: Path | None = None
+) -> Iterator[Notebook]:
+    made = Notebook(env, cwd, connection)
     try:
         yield made
     finally:

@@ -25,6 +25,7 @@ LAZY = {
     "neurofetch.neurovault",
     "neurofetch.index",
     "neurofetch.openneuro",
+    "neurofetch.ui",
     "laion_fmri.loader.torch_dataset",
 }
 """Who may do so: the front doors, and for torch, which has no types."""

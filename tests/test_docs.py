@@ -26,8 +26,8 @@ from tests.faces import REFUSED, Shell, bucket
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-OF_THEIR_OWN = {"cluster.md", "dask.md", "loader.md"}
-"""Run by test_slurm_page.py, test_dask_docs.py and test_loader_docs.py."""
+OF_THEIR_OWN = {"cluster.md", "dask.md", "loader.md", "notebooks.md"}
+"""Run by test_slurm_page.py, test_dask_docs.py, test_loader_docs.py and test_notebooks_page.py."""
 GUARDED = {"credentials.md"}
 """Pages that ask a bucket of a lab, which lets in who signs."""
 LAB = ("AKIAEXAMPLEEXAMPLE12", "a/secret+of+this+page")

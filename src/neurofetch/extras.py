@@ -26,6 +26,7 @@ Extra = Literal[
     "dask",
     "index",
     "ui",
+    "notebook",
 ]
 
 EXTRAS: dict[Extra, tuple[str, ...]] = {
@@ -40,6 +41,7 @@ EXTRAS: dict[Extra, tuple[str, ...]] = {
     "dask": ("distributed",),
     "index": ("pyarrow",),
     "ui": ("numpy", "nibabel"),
+    "notebook": ("numpy", "nibabel", "ipyniivue"),
 }
 """What the calls of each extra import, by the names that `import` takes."""
 
@@ -52,7 +54,7 @@ def need(what: str, extra: Extra, *libraries: str) -> None:
     what : str
         What needs them, as the message begins: ``"resample=True"``.
     extra : {"neurovault", "loader", "plot", "resample", "stimuli", "template", "torch", "fsspec", \
-"dask", "index", "ui"}
+"dask", "index", "ui", "notebook"}
         The extra that brings them.
     *libraries : str
         Those that this call needs; by default all that calls of the extra do.

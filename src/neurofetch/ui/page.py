@@ -14,7 +14,7 @@ from neurofetch.ui.guard import TOKEN_VARIABLE, Guard, new_token
 from neurofetch.ui.server import PageServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Self
 
 __all__ = ["RunningPage", "checked_base_path"]
@@ -37,6 +37,8 @@ class RunningPage:
         Below which a proxy shows it.
     framed : bool
         Whether a page of the same origin may show it in a frame.
+    make_guard : callable
+        Makes what decides who may ask: a kind of `Guard`.
 
     Raises
     ------
@@ -53,6 +55,7 @@ class RunningPage:
         hosts: Sequence[str] = (),
         base_path: str = "/",
         framed: bool = False,
+        make_guard: Callable[..., Guard] = Guard,
     ) -> None:
         opened = Directories(directories)
         self.app = App(opened)
@@ -60,7 +63,7 @@ class RunningPage:
         token = new_token(os.environ.get(TOKEN_VARIABLE, ""))
 
         def guard(found: int) -> Guard:
-            return Guard(found, tuple(hosts), base, framed, token)
+            return make_guard(found, tuple(hosts), base, framed, token)
 
         from neurofetch.ui.look import routes  # noqa: PLC0415 - what reads volumes comes late
 

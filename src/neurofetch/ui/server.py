@@ -202,7 +202,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         guard = self.server.guard
         if self.command == "POST":
             self._refuse(Refusal(405, "method", "This address takes GET only."))
-        elif guard.is_token(query.get("token")) or guard.is_trusted(headers):
+        elif guard.is_token(query.get("token", query.get("ticket"))) or guard.is_trusted(headers):
             self._index({"Set-Cookie": guard.cookie}, guard.key)
         elif guard.has_cookie(headers):
             self._index({}, "")  # its scripts have the key from before, or none

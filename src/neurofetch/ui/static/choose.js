@@ -95,7 +95,7 @@ async function drawState(place, catalogue, query, signal) {
   fill(place, waiting("Reading the list"));
   try {
     /** @type {Catalogue} */
-    const whole = catalogue.facets ? catalogue : await get(`api/catalogues/${catalogue.catalogue}`, signal);
+    const whole = await get(`api/catalogues/${catalogue.catalogue}`, signal);
     const columns = await readColumns(whole, signal);
     store.keepCatalogue(whole);
     if (columns.total === 0) {

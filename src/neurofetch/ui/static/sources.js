@@ -139,7 +139,7 @@ export function showSources(root, signal) {
  * @param {(source: Source) => void} open
  */
 function card(source, checked, open) {
-  const about = freshId();
+  const [title, about] = [freshId(), freshId()];
   return el(
     "label",
     { class: source.ready ? "card" : "card not-ready" },
@@ -149,11 +149,12 @@ function card(source, checked, open) {
       value: source.kind,
       checked,
       disabled: !source.ready,
+      "aria-labelledby": title,
       "aria-describedby": about,
       onchange: () => open(source),
     }),
     icon(source.kind),
-    el("span", { class: "card-title" }, source.title),
+    el("span", { class: "card-title", id: title }, source.title),
     el("span", { class: "card-about", id: about }, source.ready ? source.about : source.why),
   );
 }
@@ -183,7 +184,8 @@ function sourceForm(source) {
         });
       },
     },
-    el("div", { class: "fields" }, fields, place.elements),
+    fields.length > 0 && el("div", { class: "fields" }, fields),
+    el("div", { class: "fields" }, place.elements),
     failed,
     el("div", { class: "buttons" }, button),
   );
