@@ -262,7 +262,10 @@ def bar(fig: Any, place: Sequence[float], what: Panel, size: float = 9) -> Any:
     made.update_ticks()
     made.outline.set_visible(False)
     made.ax.tick_params(labelsize=size, colors=QUIET, length=2)
-    made.set_label(what.look.unit, color=INK, size=size, parse_math=False)
+    if upright:  # across: a z that lies on its side is an N
+        made.ax.set_title(what.look.unit, color=INK, size=size, pad=7, parse_math=False)
+    else:
+        made.set_label(what.look.unit, color=INK, size=size, parse_math=False)
     if what.threshold:
         for edge in (-what.threshold, what.threshold):
             if what.low < edge < what.high:
