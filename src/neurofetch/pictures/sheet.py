@@ -119,7 +119,8 @@ def _places(volume: Volume, background: Any = None) -> Any:
         values, affine = np.asarray(background.dataobj), background.affine
     inside = np.argwhere(np.isfinite(values) & (values != 0))
     if volume.look.kind in ("anatomy", "signal") and background is None:
-        bright = values > 0.25 * np.nanpercentile(values, 99)
+        known = np.nan_to_num(values)
+        bright = known > 0.25 * np.percentile(known, 99)
         inside = np.argwhere(bright) if bright.any() else inside
     if not len(inside):
         inside = np.array([[(size - 1) / 2 for size in values.shape]])
