@@ -309,11 +309,16 @@ def _info(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from neurofetch.neurovault.pictures import show  # noqa: PLC0415 - not needed for --help
+    from neurofetch.errors import UsageError  # noqa: PLC0415 - not needed for --help
+    from neurofetch.neurovault.pictures import show  # noqa: PLC0415
 
+    try:
+        number = _id_of("images" if arguments.image else "collections")(arguments.id)
+    except argparse.ArgumentTypeError as exc:  # which kind of id it is, only the other flag says
+        raise UsageError(f"{exc}") from None
     return tell(
         show(
-            _id_of("images" if arguments.image else "collections")(arguments.id),
+            number,
             arguments.out,
             image=arguments.image,
             data_dir=arguments.data_dir,

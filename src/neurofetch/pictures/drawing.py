@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
+import nibabel as nib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from nilearn import plotting
 
@@ -148,7 +149,17 @@ def panel(volume: Volume, ends: tuple[float, float] | None = None, **more: Any) 
     if volume.look.kind == "labels":  # the same few colours again and again
         values = _in_turn(values, colour_map(volume.look).N)
         low, high = 0.5, colour_map(volume.look).N + 0.5
-    return Panel(volume.image(np.nan_to_num(values)), volume.look, low, high, **more)
+    return Panel(_thick(volume, np.nan_to_num(values)), volume.look, low, high, **more)
+
+
+def _thick(volume: Volume, values: NDArray[Any]) -> Any:
+    """Return an image of at least three voxels along each axis: a plane has no slices across it."""
+    around = [(1, 1) if size < 3 else (0, 0) for size in values.shape]
+    if not any(before for before, _ in around):
+        return volume.image(values)
+    corner = np.eye(4)
+    corner[:3, 3] = [-before for before, _ in around]
+    return nib.nifti1.Nifti1Image(np.pad(values, around), volume.affine @ corner)
 
 
 def _in_turn(values: NDArray[Any], colours: int) -> NDArray[Any]:
@@ -178,8 +189,13 @@ def slices(
     -------
     nilearn.plotting.displays.BaseSlicer
     """
-    axes = fig.add_axes(place)
-    common = {"display_mode": mode, "cut_coords": cuts, "axes": axes, "figure": fig}
+    with warnings.catch_warnings():  # of little images, nilearn says much that helps nobody
+        warnings.simplefilter("ignore")
+        return _sliced(fig.add_axes(place), what, cuts, mode, size)
+
+
+def _sliced(axes: Any, what: Panel, cuts: Any, mode: str, size: float) -> Any:
+    common = {"display_mode": mode, "cut_coords": cuts, "axes": axes, "figure": axes.figure}
     plain = {**common, "annotate": False, "draw_cross": False, "colorbar": False, "black_bg": False}
     colours = {"cmap": colour_map(what.look), "vmin": what.low, "vmax": what.high}
     flat = what.look.kind in ("labels", "mask")
@@ -231,14 +247,14 @@ def _contour(display: Any, outline: Outline, colour: str, width: float, line: An
 
 
 def _annotated(display: Any, size: float) -> None:
-    halo = [withStroke(linewidth=2.5, foreground="white")]
+    back = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.75}
     for cut in display.axes.values():
         if cut.direction not in "xlr":
             sides = ("R", "L") if getattr(cut, "radiological", False) else ("L", "R")
             for place, side in zip((0.02, 0.98), sides, strict=True):
                 cut.ax.text(
                     *(place, 0.98, side),
-                    transform=cut.ax.transAxes, size=size, color=QUIET, va="top", path_effects=halo,
+                    transform=cut.ax.transAxes, size=size, color=QUIET, va="top", bbox=back,
                     ha="left" if place < 0.5 else "right",
                 )  # fmt: skip
         where = f"{cut.direction} = {cut.coord:.0f} mm".replace("-0 ", "0 ")
@@ -262,7 +278,10 @@ def bar(fig: Any, place: Sequence[float], what: Panel, size: float = 9) -> Any:
     made.update_ticks()
     made.outline.set_visible(False)
     made.ax.tick_params(labelsize=size, colors=QUIET, length=2)
-    made.set_label(what.look.unit, color=INK, size=size, parse_math=False)
+    if upright:  # across: a z that lies on its side is an N
+        made.ax.set_title(what.look.unit, color=INK, size=size, pad=7, parse_math=False)
+    else:
+        made.set_label(what.look.unit, color=INK, size=size, parse_math=False)
     if what.threshold:
         for edge in (-what.threshold, what.threshold):
             if what.low < edge < what.high:

@@ -127,7 +127,7 @@ def show(
             f"{shown(str(path))} is not here. Nothing was drawn: 'neurofetch get' or 'laion-fmri "
             f"download' brings files of a data set; 'neurofetch neurovault fetch' brings maps."
         ) from FileNotFoundError(str(path))
-    ask = _Ask(target, origin_of(path), frame, threshold, title)
+    ask = _Ask(target, origin_of(path), frame, threshold, shown(title))
     if path.is_dir():
         patterns = [include] if isinstance(include, str) else list(include)
         return _show_folder(path, ask, patterns, page, limit)

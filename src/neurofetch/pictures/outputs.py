@@ -72,11 +72,12 @@ def save(fig: Any, path: Path, words: Words) -> None:
 
 
 def _drawn(fig: Any, kind: str, words: Words) -> bytes:
+    title = shown(words.title)
     made = f"neurofetch {__version__}"
     about: dict[str, dict[str, Any]] = {
-        "png": {"Software": made, "Title": words.title},
-        "svg": {"Creator": made, "Title": words.title, "Date": None},
-        "pdf": {"Creator": made, "Title": words.title, "CreationDate": None},
+        "png": {"Software": made, "Title": title},
+        "svg": {"Creator": made, "Title": title, "Date": None},
+        "pdf": {"Creator": made, "Title": title, "CreationDate": None},
     }
     stream = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "neurofetch", "svg.fonttype": "none"}):

@@ -119,7 +119,9 @@ def is_mni(path: str) -> bool:
     return dict(parse(path).values).get("space", "").upper().startswith("MNI")
 
 
-def anatomies(path: Path, root: Path | None) -> Iterator[tuple[Path, Path | None]]:
+def anatomies(
+    path: Path, root: Path | None, *, fine: bool = False
+) -> Iterator[tuple[Path, Path | None]]:
     """Yield anatomical images of a file's own space, with their brain masks: the best first.
 
     Of a file in the space of its subject's T1w, these are the T1w images of the subject in the same
@@ -130,6 +132,8 @@ def anatomies(path: Path, root: Path | None) -> Iterator[tuple[Path, Path | None
     path : Path
     root : Path or None
         The folder of the data set.
+    fine : bool
+        Whether that of the smallest voxels is the best; else that of voxels as the file has.
     """
     values = dict(parse(str(path)).values)
     subject, space = values.get("sub"), values.get("space")
@@ -142,7 +146,8 @@ def anatomies(path: Path, root: Path | None) -> Iterator[tuple[Path, Path | None
                 break
             found += sorted(folder.glob(f"sub-{subject}_*T1w.nii.gz"))[:_MOST]
     in_space = [one for one in found if dict(parse(one.name).values).get("space") == "T1w"]
-    for one in sorted(in_space, key=lambda one: (_res(one) != values.get("res", "1pt8"), str(one))):
+    best = "" if fine else values.get("res", "1pt8")
+    for one in sorted(in_space, key=lambda one: (_res(one) != best, str(one))):
         mask = one.with_name(one.name.replace("_T1w.nii.gz", "_desc-brain_mask.nii.gz"))
         yield one, mask if mask.is_file() else None
 

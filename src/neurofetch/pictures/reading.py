@@ -27,7 +27,14 @@ MOST_VOXELS: Final = 40_000_000
 MEAN_OF: Final = 2_000_000_000
 """Bytes, unpacked. Of a longer series, the first volume is drawn where nobody asks for the mean."""
 _LARGEST_SIDECAR = 1 << 20
-_UNREADABLE = (OSError, EOFError, ValueError, zlib.error, KeyError, IndexError, TypeError)
+_LARGEST_VALUE = 1e30
+"""What is larger is drawn as this: sums of it have room."""
+_UNREADABLE = (
+    *(OSError, EOFError, ValueError, zlib.error, KeyError, IndexError, TypeError),
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    nib.spatialimages.ImageDataError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +190,7 @@ class _Series:
             values = np.abs(values)
         values = values.astype(np.float32)
         values[~np.isfinite(values)] = np.nan
+        np.clip(values, -_LARGEST_VALUE, _LARGEST_VALUE, out=values)
         return values[..., None] if values.ndim == 2 else values
 
     def mean(self) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import nibabel as nib
 import numpy as np
 from nilearn.datasets import load_mni152_template
+from nilearn.image import resample_to_img
 
 from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError
@@ -65,31 +66,39 @@ def name_of(path: Path, look: Look | None = None) -> str:
     return shown(" · ".join([*kept, said]))
 
 
-def background_of(volume: Volume, entry: Entry, origin: Origin) -> Any:
+def background_of(volume: Volume, entry: Entry, origin: Origin, *, fine: bool = False) -> Any:
     """Return an anatomy in the space of a volume, as an image; None where none is here."""
     if volume.look.kind in ("anatomy", "signal", "phase"):
         return None
     if entry.mni if entry.mni is not None else is_mni(entry.path.name):
         return load_mni152_template(resolution=2)
-    for path, mask in anatomies(entry.path, origin.root):
+    for path, mask in anatomies(entry.path, origin.root, fine=fine):
         try:
             head = read_volume(path)
             values = head.values
             if mask is not None:
                 brain = read_volume(mask)
                 if brain.values.shape == values.shape:
-                    values = np.where((brain.values > 0) | _known(volume, values), values, 0)
+                    values = np.where((brain.values > 0) | _known(volume, head), values, 0)
         except NeurofetchError:  # a damaged anatomy: the map is drawn without one
             continue
         return nib.nifti1.Nifti1Image(np.nan_to_num(values), head.affine)
     return None
 
 
-def _known(volume: Volume, values: Any) -> Any:
+def _known(volume: Volume, head: Volume) -> Any:
     """Return where a map has a value, on the grid of an anatomy: what it lies on is shown, too."""
-    if volume.values.shape != values.shape:
-        return np.zeros(values.shape, dtype=bool)
-    return np.nan_to_num(volume.values) != 0
+    known = np.nan_to_num(volume.values) != 0
+    if known.shape == head.values.shape and np.allclose(volume.affine, head.affine):
+        return known
+    image = resample_to_img(
+        volume.image(known.astype(np.uint8)),
+        head.image(),
+        interpolation="nearest",
+        force_resample=True,
+        copy_header=True,
+    )
+    return np.asarray(image.dataobj) > 0
 
 
 def spread(volume: Volume, number: int, background: Any = None) -> list[float]:
@@ -110,7 +119,8 @@ def _places(volume: Volume, background: Any = None) -> Any:
         values, affine = np.asarray(background.dataobj), background.affine
     inside = np.argwhere(np.isfinite(values) & (values != 0))
     if volume.look.kind in ("anatomy", "signal") and background is None:
-        bright = values > 0.25 * np.nanpercentile(values, 99)
+        known = np.nan_to_num(values)
+        bright = known > 0.25 * np.percentile(known, 99)
         inside = np.argwhere(bright) if bright.any() else inside
     if not len(inside):
         inside = np.array([[(size - 1) / 2 for size in values.shape]])
@@ -149,9 +159,15 @@ def _softened(values: Any) -> Any:
 
 
 def _panel(
-    volume: Volume, entry: Entry, origin: Origin, threshold: float | None, **more: Any
+    volume: Volume,
+    entry: Entry,
+    origin: Origin,
+    threshold: float | None,
+    *,
+    fine: bool = False,
+    **more: Any,
 ) -> Panel:
-    background = background_of(volume, entry, origin)
+    background = background_of(volume, entry, origin, fine=fine)
     if threshold is None and background is not None:
         threshold = volume.look.threshold
     return panel(volume, background=background, threshold=threshold, **more)
@@ -168,7 +184,7 @@ def draw_one(
         If the file cannot be read, or has no such volume.
     """
     volume = read_volume(entry.path, frame, map_type=entry.map_type)
-    what = _panel(volume, entry, origin, threshold)
+    what = _panel(volume, entry, origin, threshold, fine=True)
     fig = figure(11, 6.6)
     title = entry.title or name_of(entry.path, volume.look)
     say(fig, 0.022, 0.975, _short(title, 90), size=15, weight="bold")

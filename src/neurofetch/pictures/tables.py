@@ -70,7 +70,7 @@ def read_table(path: Path) -> Table:
 def draw_table(table: Table, title: str, below: str) -> Any:
     """Return a figure with the beginning of a table."""
     columns = list(itertools.zip_longest(table.header, *table.rows, fillvalue=""))
-    widths = [min(_LETTERS, max(len(cell) for cell in cells)) + 2 for cells in columns] or [2]
+    widths = [min(_LETTERS, max(len(cell) for cell in cells)) + 2 for cells in columns]
     width = max(5.5, 0.085 * sum(widths) + 0.6)
     height = 1.2 + 0.24 * (len(table.rows) + 1)
     fig = figure(width, height)
