@@ -374,17 +374,18 @@ function groupTable(groups) {
       el(
         "table",
         { class: "groups" },
-        el("thead", {}, el("tr", {}, ["Files of one kind", "Files", "Size"].map((one) => el("th", { scope: "col" }, one)))),
+        el("thead", {}, el("tr", {}, ["Files of one kind", "Files", "Size", "To fetch"].map((one) => el("th", { scope: "col" }, one)))),
         el(
           "tbody",
           {},
           groups.map((group) =>
             el(
               "tr",
-              { class: group.withheld ? "withheld" : null },
-              el("th", { scope: "row" }, group.title, group.reason && el("span", {}, group.reason)),
-              el("td", {}, count(group.files)),
-              el("td", {}, size(group.bytes)),
+              {},
+              el("th", { scope: "row" }, group.what, el("span", {}, group.why)),
+              el("td", {}, count(group.files_total)),
+              el("td", {}, size(group.bytes_total)),
+              el("td", {}, group.bytes_to_fetch ? size(group.bytes_to_fetch) : "nothing"),
             ),
           ),
         ),
