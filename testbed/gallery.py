@@ -120,16 +120,16 @@ def bad_line() -> S3Server:
     """
     _arrive()
     folder = "ds000117/sub-01/ses-meg/meg/sub-01_ses-meg_task-facerecognition_run-01"
-    files = {
+    files: dict[str, bytes | S3Object] = {
         "ds000117/dataset_description.json": b'{"Name": "Made up", "BIDSVersion": "1.8.0"}',
-        f"{folder}_meg.fif": S3Object(Generated(24 * MIB, seed=117), part_size=8 * MIB),
+        f"{folder}_meg.fif": S3Object(Generated(16 * MIB, seed=117), part_size=8 * MIB),
     }
     s3 = _world.enter_context(S3Server({"openneuro.org": files}))
     for first in (0, 7):
-        for number, megabytes in enumerate((3.1, 5.4, 1.7, 6.2, 4.0, 2.3), start=first):
+        for number, megabytes in enumerate((2.1, 3.6, 1.2, 4.4, 2.8, 1.6), start=first):
             cut, name = int(megabytes * MIB), "*_meg.fif"
-            s3.fault(key=name, method="GET", skip=number, times=1, cut_after=cut, rate=6.0 * MIB)
-    s3.fault(key="*_meg.fif", method="GET", rate=6.0 * MIB)
+            s3.fault(key=name, method="GET", skip=number, times=1, cut_after=cut, rate=8.0 * MIB)
+    s3.fault(key="*_meg.fif", method="GET", rate=8.0 * MIB)
     _tell(AWS_ENDPOINT_URL=s3.url)
     return s3
 

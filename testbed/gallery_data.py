@@ -10,7 +10,7 @@ import contextlib
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -154,7 +154,7 @@ def _bold(
     return np.round(baseline[..., None] * (1 + (percent + drift + noise) / 100)).astype(np.int16)
 
 
-def _response(seconds: Floats, length: float = 24.0) -> Floats:
+def _response(seconds: NDArray[np.floating[Any]], length: float = 24.0) -> Floats:
     """Return what a block does to the signal: about 1 at its height, seconds after its start."""
     fine = np.arange(0.0, 32.0, 0.1)
     rise, fall = fine**5 * np.exp(-fine) / 120, fine**15 * np.exp(-fine) / 1.3077e12
@@ -258,11 +258,13 @@ def whole_study(seed: int = 0) -> Files:
     )
     for subject in subjects:
         rng = np.random.default_rng([seed, int(subject[-1])])
-        files[f"{subject}/anat/{subject}_T1w.nii.gz"] = rng.bytes(int(rng.integers(7e4, 9e4)))
+        files[f"{subject}/anat/{subject}_T1w.nii.gz"] = rng.bytes(int(rng.integers(70_000, 90_000)))
         for run in range(1, 12 if subject == "sub-5" else 13):
             stem = f"{subject}/func/{subject}_task-objectviewing_run-{run:02}"
-            files[f"{stem}_bold.nii.gz"] = rng.bytes(int(rng.integers(9e4, 12e4)))
-            files[f"{stem}_events.tsv"] = _blocks([str(name) for name in rng.permutation(CATEGORIES)])
+            files[f"{stem}_bold.nii.gz"] = rng.bytes(int(rng.integers(90_000, 120_000)))
+            files[f"{stem}_events.tsv"] = _blocks(
+                [str(name) for name in rng.permutation(CATEGORIES)]
+            )
     return files
 
 
@@ -304,7 +306,7 @@ def fill_vault(vault: Vault) -> None:
             image,
             collection,
             name="stop > go",
-            volume=_map(rng, axes, peaks | own),  # type: ignore[operator]
+            volume=_map(rng, axes, peaks | own),
             map_type="T map",
             number_of_subjects=people,
             contrast_definition="stop > go",
@@ -346,7 +348,7 @@ def _words(rng: np.random.Generator, kind: str, gain: float) -> dict[str, float]
     return {word: round(value, 4) for word, value in weights.items()}
 
 
-# -- LAION-fMRI's lists of train and test -----------------------------------------------------------
+# -- LAION-fMRI's lists of train and test ---------------------------------------------------------
 
 
 def split_lists(bucket: Mapping[str, bytes]) -> Files:
@@ -382,7 +384,7 @@ def lists_known(bucket: Mapping[str, bytes]) -> Iterator[None]:
 
 
 def _lists(bucket: Mapping[str, bytes]) -> dict[tuple[str, str], tuple[list[str], list[str]]]:
-    """Return train and test by pool and name: a fifth of a subject's pictures by chance, and `ood`."""
+    """Return train and test by pool and name: a fifth of pictures by chance, and `ood`."""
     found: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for subject in ("sub-03",):
         tables = [key for key in bucket if f"/{subject}_" in key and key.endswith("trials.tsv")]

@@ -2,8 +2,8 @@
 Verify and repair
 =================
 
-Files were changed behind your back: a bit flipped, one was cut, one is gone, one was only touched. You want
-to know which, and to bring back what is damaged without fetching the rest again.
+Files were changed behind your back: a bit flipped, one was cut, one is gone, one was only touched.
+You want to know which, and to bring back what is damaged without fetching the rest again.
 """
 
 # %%
@@ -66,8 +66,13 @@ print(f"the repair moved {repaired.bytes_moved:,} bytes of {sum(o.size for o in 
 import matplotlib.pyplot as plt
 import numpy as np
 
-states = {"good": "#4fbf67", "unchanged": "#a9d8b4", "times_changed": "#f2c14e", "differs": "#e0472c",
-          "missing": "#7a1f12"}  # fmt: skip
+states = {
+    "good": "#4fbf67",
+    "unchanged": "#a9d8b4",
+    "times_changed": "#f2c14e",
+    "differs": "#e0472c",
+    "missing": "#7a1f12",
+}
 said = {
     name: {finding.path: str(finding.state) for finding in audit.findings}
     for name, audit in audits.items()

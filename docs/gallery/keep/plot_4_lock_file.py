@@ -2,8 +2,9 @@
 A lock file for a paper
 =======================
 
-You want readers of your paper to have exactly the bytes that you had, years from now, from wherever they
-are still to be had. Publish a lock file with the code: it fetches them, and tells what differs.
+You want readers of your paper to have exactly the bytes that you had, years from now, from wherever
+they are still to be had. Publish a lock file with the code: it fetches them, and tells what
+differs.
 """
 
 # %%

@@ -2,8 +2,8 @@
 An array of jobs on a cluster
 =============================
 
-You want a whole study on the disk of your cluster, fetched by jobs of Slurm. One command submits the
-array, and the data directory tells how far each job is, also to those who do not see the queue.
+You want a whole study on the disk of your cluster, fetched by jobs of Slurm. One command submits
+the array, and the data directory tells how far each job is, also to those who do not see the queue.
 """
 
 # %%

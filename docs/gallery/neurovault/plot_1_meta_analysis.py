@@ -2,8 +2,8 @@
 A meta-analysis of maps
 =======================
 
-You want to know what studies of stopping have in common, from the maps that they shared. Fetch seven
-images of NeuroVault by id, bring them to one grid, and combine them by Stouffer's method.
+You want to know what studies of stopping have in common, from the maps that they shared. Fetch
+seven images of NeuroVault by id, bring them to one grid, and combine them by Stouffer's method.
 """
 
 # %%
@@ -17,8 +17,8 @@ from testbed import gallery
 gallery.neurovault()
 
 # %%
-# ``resample=True`` keeps volumes of 3 mm, whatever grid each study used. The records say what kind of
-# map it is, and how many people were measured.
+# ``resample=True`` keeps volumes of 3 mm, whatever grid each study used. The records say what kind
+# of map it is, and how many people were measured.
 
 from neurofetch.neurovault import fetch_neurovault_ids
 
@@ -47,8 +47,8 @@ for path, meta in zip(bunch.images, bunch.images_meta, strict=True):
 zs = np.array(zs)
 
 # %%
-# Stouffer: the sum of z values over studies, divided by the square root of their number, is again a z
-# value where no study found anything.
+# Stouffer: the sum of z values over studies, divided by the square root of their number, is again a
+# z value where no study found anything.
 
 from nilearn.glm import threshold_stats_img
 

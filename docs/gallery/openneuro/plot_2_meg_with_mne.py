@@ -9,8 +9,8 @@ events, cut it into epochs with MNE, and compare the two kinds.
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up OpenNeuro on this computer: all data below are synthetic, in the layout
-#    of ds000117. Leave the cell out, and the rest asks the real one.
+#    This cell starts a made-up OpenNeuro on this computer: all data below are synthetic, in the
+#    layout of ds000117. Leave the cell out, and the rest asks the real one.
 
 from testbed import gallery
 
