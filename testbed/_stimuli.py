@@ -1,7 +1,8 @@
 """The made-up bucket's ``stimuli/``: pictures and their table, embeddings, captions, masks.
 
 Row i of the pictures is row i of their table; the embeddings have an order of their own, and tell
-of what the pictures show, as the responses of voxels do. Which columns and datasets there are is what the owners' pages say.
+of what the pictures show, as the responses of voxels do. Which columns and datasets there are is
+what the owners' pages say.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -34,6 +34,8 @@ __all__ = [
     "FACES",
     "HOUSES",
     "KINDS",
+    "MEG_PEAK",
+    "SAID",
     "STOP",
     "STOP_IMAGES",
     "fill_vault",
@@ -160,7 +162,8 @@ def _response(seconds: NDArray[np.floating[Any]], length: float = 24.0) -> Float
     rise, fall = fine**5 * np.exp(-fine) / 120, fine**15 * np.exp(-fine) / 1.3077e12
     kernel = rise - fall / 6
     block = np.convolve(np.ones(int(length / 0.1)), kernel / kernel.sum())
-    return np.interp(seconds, 0.1 * np.arange(block.size), block, left=0.0, right=0.0)
+    course = np.interp(seconds, 0.1 * np.arange(block.size), block, left=0.0, right=0.0)
+    return np.asarray(course, dtype=np.float64)
 
 
 # -- MEG of a subject who looks at faces ---------------------------------------------------------
@@ -285,7 +288,7 @@ KINDS: dict[str, dict[Place, float]] = {
     "face": {**{place: 6.0 * height for place, height in FACES.items()}, (22.0, -6.0, -18.0): 3.5},
     "language": {(-52.0, 20.0, 12.0): 5.5, (-56.0, -40.0, 4.0): 5.5, (-44.0, 4.0, 48.0): 3.0},
 }
-_SAID = {
+SAID = {
     "hand": ("hand", "movement", "finger"),
     "face": ("face", "fusiform", "amygdala"),
     "language": ("language", "sentence", "reading"),
@@ -341,9 +344,9 @@ def nifti_bytes(image: nib.Nifti1Image) -> bytes:
 
 
 def _words(rng: np.random.Generator, kind: str, gain: float) -> dict[str, float]:
-    weights = {word: float(rng.normal(0, 0.08)) for said in _SAID.values() for word in said}
+    weights = {word: float(rng.normal(0, 0.08)) for said in SAID.values() for word in said}
     weights |= {word: float(rng.normal(0, 0.1)) for word in _ELSE}
-    for word in _SAID[kind]:
+    for word in SAID[kind]:
         weights[word] += 0.4 * gain
     return {word: round(value, 4) for word, value in weights.items()}
 

@@ -136,6 +136,4 @@ plt.show()
 
 for roi in regions:
     p = (1 + (chance[roi] >= found[roi]).sum()) / (1 + chance[roi].size)
-    print(
-        f"{roi:5} {100 * found[roi]:5.1f} %   chance {100 * chance[roi].mean():4.1f} %   p = {p:.3f}"
-    )
+    print(f"{roi:5} {found[roi]:6.1%}   chance {chance[roi].mean():.1%}   p = {p:.3f}")

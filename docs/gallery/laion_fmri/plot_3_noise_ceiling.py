@@ -108,6 +108,5 @@ axes.legend(frameon=False)
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
-print(
-    f"over voxels, promise and finding correlate with r = {np.corrcoef(expected, reliability)[0, 1]:.2f}"
-)
+agree = np.corrcoef(expected, reliability)[0, 1]
+print(f"over voxels, promise and finding correlate with r = {agree:.2f}")

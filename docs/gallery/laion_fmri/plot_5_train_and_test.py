@@ -123,6 +123,5 @@ plt.show()
 # How much of what can be explained is explained, in voxels where there is something to explain:
 
 good = most > 0.3
-print(
-    f"{good.sum()} voxels, r² / ceiling: median {np.median(np.maximum(score, 0)[good] ** 2 / most[good] ** 2):.2f}"
-)
+explained = np.maximum(score, 0)[good] ** 2 / most[good] ** 2
+print(f"{good.sum()} voxels: in half of them, {np.median(explained):.0%} or more is explained")

@@ -97,8 +97,10 @@ plt.show()
 # %%
 # The voxel that goes with each word most:
 
+peaks = {}
 for word in ("hand", "face", "language", "age"):
     one = map_of(word)
     data = one.get_fdata()
-    peak = nib.affines.apply_affine(one.affine, np.unravel_index(np.argmax(data), data.shape))
-    print(f"{word:9} r = {data.max():.2f} at", tuple(round(c) for c in peak.tolist()))
+    spot = np.unravel_index(np.argmax(data), data.shape)
+    peaks[word] = nib.affines.apply_affine(one.affine, spot).tolist()
+    print(f"{word:9} r = {data.max():.2f} at", tuple(round(c) for c in peaks[word]))
