@@ -19,6 +19,7 @@ import contextlib
 import functools
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -42,6 +43,7 @@ __all__ = [
     "mirrors",
     "neurovault",
     "openneuro",
+    "reset",
     "slurm",
 ]
 
@@ -62,6 +64,11 @@ _world = contextlib.ExitStack()
 def leave() -> None:
     """Stop the servers, remove the folder, and bring back the environment."""
     _world.close()
+
+
+def reset(_settings: object, _script: object) -> None:
+    """Leave, as sphinx-gallery asks between two examples (``reset_modules``)."""
+    leave()
 
 
 def _leave_at_the_end() -> None:
@@ -157,7 +164,8 @@ def slurm() -> Slurm:
     """
     openneuro().bucket.fault(key="*_bold.nii.gz", method="GET", rate=1e5)
     made_slurm = _world.enter_context(Slurm(os.environ["GALLERY_FOLDER"], at_once=3))
-    _tell(PATH=made_slurm.environ["PATH"])
+    commands = str(Path(sys.executable).parent)  # also where the environment is not activated
+    _tell(PATH=os.pathsep.join([commands, made_slurm.environ["PATH"]]))
     return made_slurm
 
 
