@@ -22,6 +22,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,26 +83,24 @@ def _watch() -> None:
     threading.Thread(target=_leave_at_the_end, name="gallery").start()
 
 
-def laion() -> S3Server:
+def laion() -> None:
     """Start a bucket of LAION-fMRI, and a server with lists of train and test."""
     _arrive()
     s3 = _world.enter_context(S3Server({"laion-fmri": _bucket()}, forbidden=(*HELD_OUT, *GATED)))
     lists = _world.enter_context(S3Server({"lists": made.split_lists(_bucket())}))
     _world.enter_context(made.lists_known(_bucket()))
     _tell(AWS_ENDPOINT_URL=s3.url, LAION_FMRI_SPLITS_URL=f"{lists.url}/lists")
-    return s3
 
 
-def neurovault() -> NeuroVault:
+def neurovault() -> None:
     """Start a NeuroVault with maps of studies that found the same, and a Neurosynth."""
     _arrive()
     server = _world.enter_context(NeuroVault())
     made.fill_vault(server.vault)
     _tell(NEUROVAULT_API_URL=server.api_url, NEUROSYNTH_API_URL=server.neurosynth_url)
-    return server
 
 
-def openneuro(*accessions: str) -> OpenNeuro:
+def openneuro(*accessions: str) -> None:
     """Start an OpenNeuro.
 
     Parameters
@@ -110,17 +109,21 @@ def openneuro(*accessions: str) -> OpenNeuro:
         What it has: ``ds000105`` (fMRI of two subjects, with activations), ``ds000117`` (MEG of one
         subject, with responses). By default, all of ds000105, of small files that mean nothing.
     """
+    _openneuro(*accessions)
+
+
+def _openneuro(*accessions: str) -> OpenNeuro:
     _arrive()
     site = _world.enter_context(OpenNeuro())
     for accession in accessions:
         site.add(accession, made.versions(accession))
     if not accessions:
-        site.add("ds000105", {"1.0.0": made.whole_study()})
+        site.add("ds000105", {made.TAGS["ds000105"]: made.whole_study()})
     _tell(OPENNEURO_URL=site.url, AWS_ENDPOINT_URL=site.bucket.url, OPENNEURO_API_KEY="")
     return site
 
 
-def bad_line() -> S3Server:
+def bad_line() -> None:
     """Start a bucket with a large file, behind a slow line that breaks again and again.
 
     It breaks in the first six requests for the file, and, after the seventh, in six more.
@@ -138,10 +141,9 @@ def bad_line() -> S3Server:
             s3.fault(key=name, method="GET", skip=number, times=1, cut_after=cut, rate=8.0 * MIB)
     s3.fault(key="*_meg.fif", method="GET", rate=8.0 * MIB)
     _tell(AWS_ENDPOINT_URL=s3.url)
-    return s3
 
 
-def mirrors() -> S3Server:
+def mirrors() -> None:
     """Start three buckets of one data set: one lacks files, one has wrong bytes, one is good."""
     _arrive()
     study = made.whole_study()
@@ -154,19 +156,17 @@ def mirrors() -> S3Server:
     s3.fault(key="ds000105/sub-[3-6]/*_bold.nii.gz", method="GET", status=404)
     s3.fault(key="mirror/ds000105/sub-6/*_bold.nii.gz", method="GET", flip=1000)
     _tell(AWS_ENDPOINT_URL=s3.url)
-    return s3
 
 
-def slurm() -> Slurm:
+def slurm() -> None:
     """Start an OpenNeuro on a slow line, and put a stand-in for Slurm on the path.
 
     `sbatch`, `squeue` and the like start and show real processes, three at once.
     """
-    openneuro().bucket.fault(key="*_bold.nii.gz", method="GET", rate=1e5)
+    _openneuro().bucket.fault(key="*_bold.nii.gz", method="GET", rate=1e5)
     made_slurm = _world.enter_context(Slurm(os.environ["GALLERY_FOLDER"], at_once=3))
     commands = str(Path(sys.executable).parent)  # also where the environment is not activated
     _tell(PATH=os.pathsep.join([commands, made_slurm.environ["PATH"]]))
-    return made_slurm
 
 
 @functools.cache
@@ -182,6 +182,9 @@ def _arrive() -> None:
     _world.callback(shutil.rmtree, folder, ignore_errors=True)
     _world.enter_context(_environment())
     _world.enter_context(_temporary(folder / "tmp"))
+    _world.enter_context(_warnings_of_no_place())
+    if (before := sys.modules.get("laion_fmri.download")) is not None:
+        before._Previous.root = None  # each example is as if it were a process of its own
     laion_data = folder / "laion_fmri_data"
     laion_data.mkdir()
     _tell(
@@ -207,6 +210,17 @@ def _environment() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _warnings_of_no_place() -> Iterator[None]:
+    """Let warnings tell what, and not in which file of the computer that builds the pages."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ __all__ = [
     "SAID",
     "STOP",
     "STOP_IMAGES",
+    "TAGS",
     "fill_vault",
     "lists_known",
     "split_lists",
@@ -83,9 +84,14 @@ SEEN: dict[Place, float] = {(14.0, -92.0, 2.0): 1.0, (-12.0, -94.0, 0.0): 1.0}
 _TR, _VOLUMES = 2.5, 121
 
 
+TAGS = {"ds000105": "3.0.0", "ds000117": "1.0.5"}
+"""The version that examples name: one that the real data set has."""
+
+
 def versions(accession: str) -> dict[str, Files]:
     """Return the versions of a data set, with their files."""
-    return {"1.0.0": _objects_seen() if accession == "ds000105" else _faces_in_meg()}
+    files = _objects_seen() if accession == "ds000105" else _faces_in_meg()
+    return {TAGS[accession]: files}
 
 
 def _described(name: str, subjects: list[str]) -> Files:

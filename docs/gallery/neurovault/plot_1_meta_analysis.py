@@ -61,6 +61,8 @@ print(f"|z| > {height:.2f}: one in a hundred of such voxels is expected to be fa
 # %%
 # Each study alone, and all together, at the same threshold. Colours mean the same in all of them.
 
+import warnings
+
 import matplotlib.pyplot as plt
 from nilearn import plotting
 
@@ -70,18 +72,20 @@ panels = {f"study {k}": nib.Nifti1Image(one, grid.affine) for k, one in enumerat
 panels["all seven"] = combined
 for spot, (name, one) in zip(axes.flat, panels.items(), strict=True):
     size = (np.abs(one.get_fdata()) > height).sum() * 0.027  # a voxel of 3 mm, in cm³
-    plotting.plot_glass_brain(
-        one,
-        axes=spot,
-        display_mode="x",
-        threshold=height,
-        vmin=-8,
-        vmax=8,
-        plot_abs=False,
-        cmap="RdBu_r",
-        colorbar=False,
-        title=f"{name}: {size:.1f} cm³",
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "empty mask")  # of a study with nothing to show
+        plotting.plot_glass_brain(
+            one,
+            axes=spot,
+            display_mode="x",
+            threshold=height,
+            vmin=-8,
+            vmax=8,
+            plot_abs=False,
+            cmap="RdBu_r",
+            colorbar=False,
+            title=f"{name}: {size:.1f} cm³",
+        )
 colours = plt.cm.ScalarMappable(plt.Normalize(-8, 8), "RdBu_r")
 figure.colorbar(colours, cax=figure.add_axes((0.94, 0.2, 0.012, 0.55)), label="z")
 figure.suptitle(f"stop > go, |z| > {height:.1f}: each study, and all seven (synthetic maps)")

@@ -26,8 +26,8 @@ from pathlib import Path
 import neurofetch
 
 folder = Path(tempfile.mkdtemp()) / "ds000105"  # or where your data are to go
-report = neurofetch.get("ds000105", folder, subject="1", run=["01", "02"], progress="none")
-anatomy = neurofetch.get("ds000105", folder, subject="1", suffix="T1w", progress="none")
+report = neurofetch.get("ds000105@3.0.0", folder, subject="1", run=["01", "02"], progress="none")
+anatomy = neurofetch.get("ds000105@3.0.0", folder, subject="1", suffix="T1w", progress="none")
 print(report)
 for path in report.paths:
     print("  ", path.relative_to(folder))

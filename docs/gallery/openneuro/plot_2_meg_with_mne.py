@@ -26,7 +26,7 @@ import neurofetch
 
 folder = Path(tempfile.mkdtemp()) / "ds000117"  # or where your data are to go
 report = neurofetch.get(
-    "ds000117", folder, subject="01", run="01", suffix="meg", datatype="meg", progress="none"
+    "ds000117@1.0.5", folder, subject="01", run="01", suffix="meg", datatype="meg", progress="none"
 )
 print(report)
 
