@@ -10,7 +10,7 @@ import contextlib
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -34,8 +34,11 @@ __all__ = [
     "FACES",
     "HOUSES",
     "KINDS",
+    "MEG_PEAK",
+    "SAID",
     "STOP",
     "STOP_IMAGES",
+    "TAGS",
     "fill_vault",
     "lists_known",
     "split_lists",
@@ -81,9 +84,14 @@ SEEN: dict[Place, float] = {(14.0, -92.0, 2.0): 1.0, (-12.0, -94.0, 0.0): 1.0}
 _TR, _VOLUMES = 2.5, 121
 
 
+TAGS = {"ds000105": "3.0.0", "ds000117": "1.0.5"}
+"""The version that examples name: one that the real data set has."""
+
+
 def versions(accession: str) -> dict[str, Files]:
     """Return the versions of a data set, with their files."""
-    return {"1.0.0": _objects_seen() if accession == "ds000105" else _faces_in_meg()}
+    files = _objects_seen() if accession == "ds000105" else _faces_in_meg()
+    return {TAGS[accession]: files}
 
 
 def _described(name: str, subjects: list[str]) -> Files:
@@ -154,13 +162,14 @@ def _bold(
     return np.round(baseline[..., None] * (1 + (percent + drift + noise) / 100)).astype(np.int16)
 
 
-def _response(seconds: Floats, length: float = 24.0) -> Floats:
+def _response(seconds: NDArray[np.floating[Any]], length: float = 24.0) -> Floats:
     """Return what a block does to the signal: about 1 at its height, seconds after its start."""
     fine = np.arange(0.0, 32.0, 0.1)
     rise, fall = fine**5 * np.exp(-fine) / 120, fine**15 * np.exp(-fine) / 1.3077e12
     kernel = rise - fall / 6
     block = np.convolve(np.ones(int(length / 0.1)), kernel / kernel.sum())
-    return np.interp(seconds, 0.1 * np.arange(block.size), block, left=0.0, right=0.0)
+    course = np.interp(seconds, 0.1 * np.arange(block.size), block, left=0.0, right=0.0)
+    return np.asarray(course, dtype=np.float64)
 
 
 # -- MEG of a subject who looks at faces ---------------------------------------------------------
@@ -258,11 +267,13 @@ def whole_study(seed: int = 0) -> Files:
     )
     for subject in subjects:
         rng = np.random.default_rng([seed, int(subject[-1])])
-        files[f"{subject}/anat/{subject}_T1w.nii.gz"] = rng.bytes(int(rng.integers(7e4, 9e4)))
+        files[f"{subject}/anat/{subject}_T1w.nii.gz"] = rng.bytes(int(rng.integers(70_000, 90_000)))
         for run in range(1, 12 if subject == "sub-5" else 13):
             stem = f"{subject}/func/{subject}_task-objectviewing_run-{run:02}"
-            files[f"{stem}_bold.nii.gz"] = rng.bytes(int(rng.integers(9e4, 12e4)))
-            files[f"{stem}_events.tsv"] = _blocks([str(name) for name in rng.permutation(CATEGORIES)])
+            files[f"{stem}_bold.nii.gz"] = rng.bytes(int(rng.integers(90_000, 120_000)))
+            files[f"{stem}_events.tsv"] = _blocks(
+                [str(name) for name in rng.permutation(CATEGORIES)]
+            )
     return files
 
 
@@ -283,7 +294,7 @@ KINDS: dict[str, dict[Place, float]] = {
     "face": {**{place: 6.0 * height for place, height in FACES.items()}, (22.0, -6.0, -18.0): 3.5},
     "language": {(-52.0, 20.0, 12.0): 5.5, (-56.0, -40.0, 4.0): 5.5, (-44.0, 4.0, 48.0): 3.0},
 }
-_SAID = {
+SAID = {
     "hand": ("hand", "movement", "finger"),
     "face": ("face", "fusiform", "amygdala"),
     "language": ("language", "sentence", "reading"),
@@ -304,7 +315,7 @@ def fill_vault(vault: Vault) -> None:
             image,
             collection,
             name="stop > go",
-            volume=_map(rng, axes, peaks | own),  # type: ignore[operator]
+            volume=_map(rng, axes, peaks | own),
             map_type="T map",
             number_of_subjects=people,
             contrast_definition="stop > go",
@@ -339,14 +350,14 @@ def nifti_bytes(image: nib.Nifti1Image) -> bytes:
 
 
 def _words(rng: np.random.Generator, kind: str, gain: float) -> dict[str, float]:
-    weights = {word: float(rng.normal(0, 0.08)) for said in _SAID.values() for word in said}
+    weights = {word: float(rng.normal(0, 0.08)) for said in SAID.values() for word in said}
     weights |= {word: float(rng.normal(0, 0.1)) for word in _ELSE}
-    for word in _SAID[kind]:
+    for word in SAID[kind]:
         weights[word] += 0.4 * gain
     return {word: round(value, 4) for word, value in weights.items()}
 
 
-# -- LAION-fMRI's lists of train and test -----------------------------------------------------------
+# -- LAION-fMRI's lists of train and test ---------------------------------------------------------
 
 
 def split_lists(bucket: Mapping[str, bytes]) -> Files:
@@ -382,7 +393,7 @@ def lists_known(bucket: Mapping[str, bytes]) -> Iterator[None]:
 
 
 def _lists(bucket: Mapping[str, bytes]) -> dict[tuple[str, str], tuple[list[str], list[str]]]:
-    """Return train and test by pool and name: a fifth of a subject's pictures by chance, and `ood`."""
+    """Return train and test by pool and name: a fifth of pictures by chance, and `ood`."""
     found: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for subject in ("sub-03",):
         tables = [key for key in bucket if f"/{subject}_" in key and key.endswith("trials.tsv")]

@@ -2,15 +2,15 @@
 A bad line
 ==========
 
-Your connection breaks every few seconds, and you stop the download in the middle. You want to see that
-what came is kept: nothing is fetched twice, within a run and from one run to the next.
+Your connection breaks every few seconds, and you stop the download in the middle. You want to see
+that what came is kept: nothing is fetched twice, within a run and from one run to the next.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a bucket on this computer, with a synthetic file of 25 MB behind a slow line that
-#    breaks. Leave the cell out, and the rest asks the real one, where the file has 800 MB.
+#    This cell starts a bucket on this computer, with a synthetic file of 17 MB behind a slow line
+#    that breaks. Leave the cell out, and the rest asks the real one, where the file has 800 MB.
 
 from testbed import gallery
 
@@ -46,8 +46,8 @@ while not plain or plain[-1][1] < remote.size:
 print(f"the plain loop moved {moved / 1e6:.1f} MB for a file of {remote.size / 1e6:.1f} MB")
 
 # %%
-# Now the same line again. A callable in the place of ``progress=`` gets every event. This one writes
-# down how far the run is, and presses Ctrl-C for you when half of it is here.
+# Now the same line again. A callable in the place of ``progress=`` gets every event. This one
+# writes down how far the run is, and presses Ctrl-C for you when half of it is here.
 
 from neurofetch.events import Progress, Retrying
 
@@ -68,7 +68,9 @@ try:
     neurofetch.get(url, folder, **wanted, progress=lambda event: watch(event, stop_at=0.5))
 except KeyboardInterrupt:
     left = neurofetch.plan(url, folder, **wanted).bytes_to_fetch
-    print(f"stopped, with {(remote.size - left) / 1e6:.1f} MB here and {left / 1e6:.1f} MB to fetch")
+    print(
+        f"stopped, with {(remote.size - left) / 1e6:.1f} MB here and {left / 1e6:.1f} MB to fetch"
+    )
 
 # %%
 # The plan counts only what is missing, and the same call goes on from there.

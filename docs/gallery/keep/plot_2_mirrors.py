@@ -2,16 +2,16 @@
 Mirrors
 =======
 
-The server lacks files, a copy of the lab has some damaged ones, and a colleague has a part of the data on
-disk. You want all of it, right to the last byte, and to know where each file came from.
+The server lacks files, a copy of the lab has some damaged ones, and a colleague has a part of the
+data on disk. You want all of it, right to the last byte, and to know where each file came from.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts three buckets on this computer with synthetic files, in the layout of ds000105:
-#    the first one lacks all runs of four subjects, and the second one has wrong bytes for one. Leave
-#    the cell out, and name places that you have.
+#    This cell starts three buckets on this computer with synthetic files, in the layout of
+#    ds000105: the first one lacks all runs of four subjects, and the second one has wrong bytes for
+#    one. Leave the cell out, and name places that you have.
 
 from testbed import gallery
 
@@ -30,14 +30,18 @@ folder = Path(tempfile.mkdtemp())  # or where your data are to go
 neurofetch.get(url, folder / "colleague", subject=["1", "2"], progress="none")
 
 # %%
-# Name the other places in the order in which they are to be asked. None has to be trusted: bytes are
-# held against what the source lists before a file gets its name.
+# Name the other places in the order in which they are to be asked. None has to be trusted: bytes
+# are held against what the source lists before a file gets its name.
 
 report = neurofetch.get(
     url,
     folder / "mine",
     suffix="bold",
-    mirrors=[folder / "colleague", "s3://lab-copy/mirror/ds000105", "s3://other-copy/backup/ds000105"],
+    mirrors=[
+        folder / "colleague",
+        "s3://lab-copy/mirror/ds000105",
+        "s3://other-copy/backup/ds000105",
+    ],
     progress="none",
 )
 print(report)
@@ -49,7 +53,11 @@ print("every file is right:", neurofetch.verify(folder / "mine", read_all=True).
 import matplotlib.pyplot as plt
 import numpy as np
 
-places = {"colleague": "a colleague's folder", "lab-copy": "the lab's copy", "other-copy": "another copy"}
+places = {
+    "colleague": "a colleague's folder",
+    "lab-copy": "the lab's copy",
+    "other-copy": "another copy",
+}
 runs = [outcome for outcome in report if outcome.path.endswith("_bold.nii.gz")]
 
 

@@ -2,8 +2,8 @@
 Verify and repair
 =================
 
-Files were changed behind your back: a bit flipped, one was cut, one is gone, one was only touched. You want
-to know which, and to bring back what is damaged without fetching the rest again.
+Files were changed behind your back: a bit flipped, one was cut, one is gone, one was only touched.
+You want to know which, and to bring back what is damaged without fetching the rest again.
 """
 
 # %%
@@ -24,9 +24,7 @@ from pathlib import Path
 import neurofetch
 
 folder = Path(tempfile.mkdtemp()) / "ds000105"  # or where your data are to go
-report = neurofetch.get(
-    "ds000105", folder, subject="1", run=["01", "02", "03", "04", "05", "06"], progress="none"
-)
+report = neurofetch.get("ds000105@3.0.0", folder, subject="1", run=range(1, 7), progress="none")
 print(report)
 
 # %%
@@ -53,8 +51,9 @@ audits = {
     "verify": neurofetch.verify(folder),
     "verify, reading all": neurofetch.verify(folder, read_all=True),
 }
-repaired = neurofetch.get("ds000105", folder, subject="1", verify=True, run=[1, 2, 3, 4, 5, 6],
-                          progress="none")  # fmt: skip
+repaired = neurofetch.get(
+    "ds000105@3.0.0", folder, subject="1", run=range(1, 7), verify=True, progress="none"
+)
 audits["after the repair"] = neurofetch.verify(folder, read_all=True)
 for name, audit in audits.items():
     print(f"{name:20}", audit.summary)
@@ -66,8 +65,13 @@ print(f"the repair moved {repaired.bytes_moved:,} bytes of {sum(o.size for o in 
 import matplotlib.pyplot as plt
 import numpy as np
 
-states = {"good": "#4fbf67", "unchanged": "#a9d8b4", "times_changed": "#f2c14e", "differs": "#e0472c",
-          "missing": "#7a1f12"}  # fmt: skip
+states = {
+    "good": "#4fbf67",
+    "unchanged": "#a9d8b4",
+    "times_changed": "#f2c14e",
+    "differs": "#e0472c",
+    "missing": "#7a1f12",
+}
 said = {
     name: {finding.path: str(finding.state) for finding in audit.findings}
     for name, audit in audits.items()

@@ -2,8 +2,9 @@
 A lock file for a paper
 =======================
 
-You want readers of your paper to have exactly the bytes that you had, years from now, from wherever they
-are still to be had. Publish a lock file with the code: it fetches them, and tells what differs.
+You want readers of your paper to have exactly the bytes that you had, years from now, from wherever
+they are still to be had. Publish a lock file with the code: it fetches them, and tells what
+differs.
 """
 
 # %%
@@ -25,7 +26,7 @@ from pathlib import Path
 import neurofetch
 
 place = Path(tempfile.mkdtemp())  # or where your data are to go
-neurofetch.get("ds000105", place / "lab", subject="1", progress="none")
+neurofetch.get("ds000105@3.0.0", place / "lab", subject="1", progress="none")
 lock = neurofetch.lock(place / "lab")
 lock.write(place / "paper.lock")
 print(len(lock), "files,", lock.head.bytes, "bytes of", lock.head.source, lock.head.version)

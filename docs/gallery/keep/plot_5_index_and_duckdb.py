@@ -26,7 +26,7 @@ import neurofetch
 from neurofetch.index import index
 
 folder = Path(tempfile.mkdtemp()) / "ds000105"  # or where your data are to go
-neurofetch.get("ds000105", folder, progress="none")
+neurofetch.get("ds000105@3.0.0", folder, progress="none")
 lost = folder / "sub-2" / "func" / "sub-2_task-objectviewing_run-07_bold.nii.gz"
 lost.unlink()  # somebody needed room
 made = index(folder)

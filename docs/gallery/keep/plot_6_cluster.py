@@ -2,8 +2,8 @@
 An array of jobs on a cluster
 =============================
 
-You want a whole study on the disk of your cluster, fetched by jobs of Slurm. One command submits the
-array, and the data directory tells how far each job is, also to those who do not see the queue.
+You want a whole study on the disk of your cluster, fetched by jobs of Slurm. One command submits
+the array, and the data directory tells how far each job is, also to those who do not see the queue.
 """
 
 # %%
@@ -26,7 +26,7 @@ from pathlib import Path
 
 folder = Path(tempfile.mkdtemp()) / "ds000105"  # a folder that all nodes see
 submitted = subprocess.run(
-    ["neurofetch", "get", "ds000105", "--data-dir", str(folder),
+    ["neurofetch", "get", "ds000105@3.0.0", "--data-dir", str(folder),
      "--slurm", "-p short -t 1:00:00", "--jobs", "6"],
     check=True, capture_output=True, text=True,
 )  # fmt: skip
@@ -75,5 +75,5 @@ plt.show()
 
 import neurofetch
 
-print(repr(neurofetch.plan("ds000105", folder)))
+print(repr(neurofetch.plan("ds000105@3.0.0", folder)))
 print(neurofetch.verify(folder, read_all=True).summary)

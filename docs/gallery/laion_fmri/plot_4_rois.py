@@ -2,8 +2,9 @@
 Regions of interest, trial by trial
 ===================================
 
-You want to see where the regions of a subject lie, and what each of them answers to. Draw the regions
-on the anatomy, average the betas by what was shown, and follow one region through a session.
+You want to see where the regions of a subject lie, and what each of them answers to. Draw the
+regions on the anatomy, average the betas by what was shown, and follow one region through a
+session.
 """
 
 # %%

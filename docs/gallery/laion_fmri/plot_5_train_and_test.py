@@ -2,16 +2,17 @@
 Train and test an encoding model
 ================================
 
-You want to predict what voxels answer to pictures that a model has never seen, so that your number can
-be compared with those of others. Take the owners' lists of train and test, vectors of CLIP, and
+You want to predict what voxels answer to pictures that a model has never seen, so that your number
+can be compared with those of others. Take the owners' lists of train and test, vectors of CLIP, and
 ridge regression, and compare with what the noise allows.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic, the vectors
-#    and the lists of train and test included. Leave the cell out, and the rest asks the real one.
+#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic, the
+#    vectors and the lists of train and test included. Leave the cell out, and the rest asks the
+#    real one.
 
 from testbed import gallery
 
@@ -122,4 +123,5 @@ plt.show()
 # How much of what can be explained is explained, in voxels where there is something to explain:
 
 good = most > 0.3
-print(f"{good.sum()} voxels, r² / ceiling: median {np.median(np.maximum(score, 0)[good] ** 2 / most[good] ** 2):.2f}")
+explained = np.maximum(score, 0)[good] ** 2 / most[good] ** 2
+print(f"{good.sum()} voxels: in half of them, {np.median(explained):.0%} or more is explained")

@@ -2,8 +2,8 @@
 A meta-analysis of maps
 =======================
 
-You want to know what studies of stopping have in common, from the maps that they shared. Fetch seven
-images of NeuroVault by id, bring them to one grid, and combine them by Stouffer's method.
+You want to know what studies of stopping have in common, from the maps that they shared. Fetch
+seven images of NeuroVault by id, bring them to one grid, and combine them by Stouffer's method.
 """
 
 # %%
@@ -17,8 +17,8 @@ from testbed import gallery
 gallery.neurovault()
 
 # %%
-# ``resample=True`` keeps volumes of 3 mm, whatever grid each study used. The records say what kind of
-# map it is, and how many people were measured.
+# ``resample=True`` keeps volumes of 3 mm, whatever grid each study used. The records say what kind
+# of map it is, and how many people were measured.
 
 from neurofetch.neurovault import fetch_neurovault_ids
 
@@ -47,8 +47,8 @@ for path, meta in zip(bunch.images, bunch.images_meta, strict=True):
 zs = np.array(zs)
 
 # %%
-# Stouffer: the sum of z values over studies, divided by the square root of their number, is again a z
-# value where no study found anything.
+# Stouffer: the sum of z values over studies, divided by the square root of their number, is again a
+# z value where no study found anything.
 
 from nilearn.glm import threshold_stats_img
 
@@ -61,6 +61,8 @@ print(f"|z| > {height:.2f}: one in a hundred of such voxels is expected to be fa
 # %%
 # Each study alone, and all together, at the same threshold. Colours mean the same in all of them.
 
+import warnings
+
 import matplotlib.pyplot as plt
 from nilearn import plotting
 
@@ -70,18 +72,20 @@ panels = {f"study {k}": nib.Nifti1Image(one, grid.affine) for k, one in enumerat
 panels["all seven"] = combined
 for spot, (name, one) in zip(axes.flat, panels.items(), strict=True):
     size = (np.abs(one.get_fdata()) > height).sum() * 0.027  # a voxel of 3 mm, in cm³
-    plotting.plot_glass_brain(
-        one,
-        axes=spot,
-        display_mode="x",
-        threshold=height,
-        vmin=-8,
-        vmax=8,
-        plot_abs=False,
-        cmap="RdBu_r",
-        colorbar=False,
-        title=f"{name}: {size:.1f} cm³",
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "empty mask")  # of a study with nothing to show
+        plotting.plot_glass_brain(
+            one,
+            axes=spot,
+            display_mode="x",
+            threshold=height,
+            vmin=-8,
+            vmax=8,
+            plot_abs=False,
+            cmap="RdBu_r",
+            colorbar=False,
+            title=f"{name}: {size:.1f} cm³",
+        )
 colours = plt.cm.ScalarMappable(plt.Normalize(-8, 8), "RdBu_r")
 figure.colorbar(colours, cax=figure.add_axes((0.94, 0.2, 0.012, 0.55)), label="z")
 figure.suptitle(f"stop > go, |z| > {height:.1f}: each study, and all seven (synthetic maps)")

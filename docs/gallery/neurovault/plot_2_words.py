@@ -2,8 +2,8 @@
 Maps and their words
 ====================
 
-You want to know which parts of the brain go with a word. Fetch maps together with what Neurosynth says
-of each, and average the maps, weighted by a word.
+You want to know which parts of the brain go with a word. Fetch maps together with what Neurosynth
+says of each, and average the maps, weighted by a word.
 """
 
 # %%
@@ -46,8 +46,8 @@ axes.set_title("Words that are said of the same maps (synthetic)")
 plt.show()
 
 # %%
-# For each word, the correlation over images of its weight with the value of each voxel. The maps are
-# brought to one grid and masked first.
+# For each word, the correlation over images of its weight with the value of each voxel. The maps
+# are brought to one grid and masked first.
 
 import nibabel as nib
 from nilearn.datasets import load_mni152_brain_mask
@@ -97,8 +97,10 @@ plt.show()
 # %%
 # The voxel that goes with each word most:
 
+peaks = {}
 for word in ("hand", "face", "language", "age"):
     one = map_of(word)
     data = one.get_fdata()
-    peak = nib.affines.apply_affine(one.affine, np.unravel_index(np.argmax(data), data.shape))
-    print(f"{word:9} r = {data.max():.2f} at", tuple(int(round(c)) for c in peak))
+    spot = np.unravel_index(np.argmax(data), data.shape)
+    peaks[word] = nib.affines.apply_affine(one.affine, spot).tolist()
+    print(f"{word:9} r = {data.max():.2f} at", tuple(round(c) for c in peaks[word]))

@@ -9,8 +9,8 @@ houses. Fetch the runs of one subject, with all that describes them, and fit a m
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up OpenNeuro on this computer: all data below are synthetic, in the layout
-#    of ds000105. Leave the cell out, and the rest asks the real one.
+#    This cell starts a made-up OpenNeuro on this computer: all data below are synthetic, in the
+#    layout of ds000105. Leave the cell out, and the rest asks the real one.
 
 from testbed import gallery
 
@@ -26,8 +26,8 @@ from pathlib import Path
 import neurofetch
 
 folder = Path(tempfile.mkdtemp()) / "ds000105"  # or where your data are to go
-report = neurofetch.get("ds000105", folder, subject="1", run=["01", "02"], progress="none")
-anatomy = neurofetch.get("ds000105", folder, subject="1", suffix="T1w", progress="none")
+report = neurofetch.get("ds000105@3.0.0", folder, subject="1", run=["01", "02"], progress="none")
+anatomy = neurofetch.get("ds000105@3.0.0", folder, subject="1", suffix="T1w", progress="none")
 print(report)
 for path in report.paths:
     print("  ", path.relative_to(folder))
@@ -42,9 +42,7 @@ from nilearn.glm.first_level import FirstLevelModel
 
 tr = json.loads((folder / "task-objectviewing_bold.json").read_text())["RepetitionTime"]
 runs = sorted((folder / "sub-1" / "func").glob("*run-0[12]_bold.nii.gz"))
-events = [
-    pd.read_csv(str(run).replace("_bold.nii.gz", "_events.tsv"), sep="\t") for run in runs
-]
+events = [pd.read_csv(str(run).replace("_bold.nii.gz", "_events.tsv"), sep="\t") for run in runs]
 model = FirstLevelModel(t_r=tr, hrf_model="spm", noise_model="ar1", smoothing_fwhm=8)
 model.fit([str(run) for run in runs], events=events)
 z = model.compute_contrast(["face - house"] * len(runs), output_type="z_score")
@@ -101,5 +99,5 @@ axes.set_ylim(top=percent.max() * 1.4)
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
-xyz = [int(round(c)) for c in nib.affines.apply_affine(z.affine, peak)]
+xyz = [round(c) for c in nib.affines.apply_affine(z.affine, peak).tolist()]
 print(f"peak: z = {data.max():.1f} at {xyz}")

@@ -9,8 +9,8 @@ events, cut it into epochs with MNE, and compare the two kinds.
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up OpenNeuro on this computer: all data below are synthetic, in the layout
-#    of ds000117. Leave the cell out, and the rest asks the real one.
+#    This cell starts a made-up OpenNeuro on this computer: all data below are synthetic, in the
+#    layout of ds000117. Leave the cell out, and the rest asks the real one.
 
 from testbed import gallery
 
@@ -26,7 +26,7 @@ import neurofetch
 
 folder = Path(tempfile.mkdtemp()) / "ds000117"  # or where your data are to go
 report = neurofetch.get(
-    "ds000117", folder, subject="01", run="01", suffix="meg", datatype="meg", progress="none"
+    "ds000117@1.0.5", folder, subject="01", run="01", suffix="meg", datatype="meg", progress="none"
 )
 print(report)
 
