@@ -36,6 +36,8 @@ _COMPRESSED = 1 << 17
 _BLOCK = 1 << 20
 _LARGE = 64 << 20
 """Frames of more bytes are not kept."""
+_AFTER = 64 << 10
+"""Bytes that may follow the last voxel."""
 _BESIDE = 2_000_000
 """Voxels outside of the head, of all frames together, that may differ from those of the first."""
 _GZIP = b"\x1f\x8b"
@@ -263,6 +265,7 @@ class Zipped:
             for n in range(self._header.grid[2]):
                 self._fill(stream, buffer)
                 take(n, buffer)
+            self._check_end(stream, number)
 
     def course(self, position: int, size: int) -> list[bytes]:
         """Return the bytes of one voxel in all frames."""
@@ -299,6 +302,7 @@ class Zipped:
         stream = self._at(number)
         buffer = memoryview(bytearray(self._header.frame_bytes))
         self._fill(stream, buffer)
+        self._check_end(stream, number)
         if keep and self._kept is not None:
             self._kept.put(number, buffer)
         return buffer
@@ -307,6 +311,16 @@ class Zipped:
         filled = stream.read_into(buffer)
         if filled < len(buffer):
             raise _short(self._header, stream.position - self._header.offset)
+
+    def _check_end(self, stream: Stream, number: int) -> None:
+        """After the last frame, read to where the checksum of the stream is.
+
+        Raises
+        ------
+        UnreadableFileError
+        """
+        if number == self._header.frames - 1:
+            stream.skip(self._header.whole_bytes - stream.position + _AFTER)
 
     def _course_near(self, voxel: int, size: int) -> list[bytes]:
         """Return the course of a voxel; those of its neighbours come along in the same pass."""
@@ -330,6 +344,7 @@ class Zipped:
             stream.skip(begin)
             self._fill(stream, buffer)
             courses[number] = np.frombuffer(buffer, courses.dtype)[near - begin // size]
+        self._check_end(stream, header.frames - 1)
         return near, courses
 
 
