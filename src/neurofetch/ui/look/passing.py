@@ -66,6 +66,13 @@ class Stream:
         Read by position: nobody else's place in it changes.
     name : str
         Of the file, for messages.
+
+    Attributes
+    ----------
+    position : int
+        Decompressed bytes that were read.
+    is_broken : bool
+        Whether it was found to be damaged: no more can be read then.
     """
 
     def __init__(self, fd: int, name: str) -> None:
@@ -74,6 +81,7 @@ class Stream:
         self._new, self._errors = _decompressor()
         self._member = self._new()
         self.position = 0
+        self.is_broken = False
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill a buffer; return how many bytes there were.
@@ -119,9 +127,11 @@ class Stream:
                 if block:
                     return block
                 if self._member.needs_input and not (compressed or self._member.eof):
-                    raise damaged(self._name, "ends before its gzip stream does")
+                    problem = "ends before its gzip stream does"
+                    break
         except self._errors as error:
             problem = f"is damaged within its gzip stream ({error})"
+        self.is_broken = True
         raise damaged(self._name, problem)
 
     def _next_member(self) -> bool:
@@ -282,7 +292,7 @@ class Zipped:
         """Return the stream where a frame begins; a new one if that was passed."""
         target = self._header.offset + number * self._header.frame_bytes
         stream = self._stream
-        if stream is None or stream.position > target:
+        if stream is None or stream.is_broken or stream.position > target:
             stream = self._stream = Stream(self._fd, self._header.name)
         stream.skip(target - stream.position)
         if stream.position < target:
