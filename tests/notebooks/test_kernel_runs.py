@@ -9,10 +9,9 @@ import pytest
 from testbed.s3 import S3Server
 from tests.faces import REFUSED, SMALL, Shell, bucket, on_disk
 from tests.notebook_kernel import executed, notebook, own_env
+from tests.notebooks_study import STUDY
 
 pytestmark = pytest.mark.slow
-STUDY = {f"study/sub-{n:02}/anat/sub-{n:02}_T1w.nii.gz": bytes([n]) * 200_000 for n in range(1, 13)}
-STUDY["study/dataset_description.json"] = b'{"Name": "A study", "BIDSVersion": "1.9.0"}'
 GET = "import neurofetch\nreport = neurofetch.get('s3://lab/study', 'data')"
 
 

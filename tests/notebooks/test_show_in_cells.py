@@ -145,6 +145,19 @@ def test_the_viewer_is_asked_for_and_is_not_installed(study, monkeypatch):
     assert isinstance(show(study), PageView)
 
 
+def test_a_ticket_opens_once_and_not_after_its_time(monkeypatch):
+    guard = notebook._Tickets(8000, ("*",), "/proxy/8000/", framed=True)
+    ticket = guard.ticket()
+    assert ticket not in repr(guard)
+    assert [guard.is_token(one) for one in (None, "", f"{ticket}x", ticket, ticket)] == [
+        *(False, False, False),
+        *(True, False),
+    ]
+    monkeypatch.setattr(notebook, "_TICKET_SECONDS", -1.0)
+    assert not guard.is_token(guard.ticket())
+    assert guard.is_token(guard.token)
+
+
 # -- in a kernel ---------------------------------------------------------------------------------
 
 
