@@ -16,7 +16,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 PIP_FLAGS := --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types quick browser soak bench docs schema clean
+.PHONY: help demo test check lint types quick browser soak bench docs readme schema clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -46,7 +46,7 @@ demo: $(STAMP) ## the main job on real local servers, with pictures in demo/
 test: $(STAMP) $(FLOWS_STAMP) ## everything that needs no internet: lint, types, all tests
 	$(MAKE) --no-print-directory lint types browser
 	$(FLOWS)/bin/python -m pytest -q tests/workflow/test_plugin.py tests/workflow/test_plugin_interface.py
-	NEUROFETCH_SNAKEMAKE=$(CURDIR)/$(FLOWS)/bin/snakemake $(BIN)/python -m pytest -n $(WORKERS)
+	NEUROFETCH_SNAKEMAKE=$(CURDIR)/$(FLOWS)/bin/snakemake $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: $(STAMP) ## lint, types, quick tests: under a minute
 	$(MAKE) --no-print-directory lint types quick
@@ -62,7 +62,7 @@ browser: ## what the tests in a browser need, where it can be had: Chromium, and
 	@sh tools/browser.sh
 
 quick:
-	$(BIN)/python -m pytest -q -n 2 -m "not slow and not network"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not slow and not network"
 
 soak: $(STAMP) ## faults, kills, suspends, many processes (SOAK_SECONDS=600, SOAK_SEED=a new one)
 	$(BIN)/python -B -m tests.soak --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
@@ -72,6 +72,9 @@ bench: $(BENCH_STAMP) ## benchmarks against the tools people use today
 
 docs: $(STAMP) ## write the generated pages (docs/cli.md) anew
 	$(BIN)/python -m docs.generate
+
+readme: $(STAMP) ## write the session of README.md and its picture anew
+	$(BIN)/python -m tools.readme
 
 schema: $(STAMP) ## write the tables of BIDS (planning/bids_schema.py) anew
 	$(BIN)/python -m tools.bids_schema

@@ -8,12 +8,6 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
-import nibabel as nib
-import numpy as np
-from matplotlib import pyplot as plt
-from nilearn.plotting import plot_stat_map
-
 from demo._stage import HERE, Stage, heading, say
 from testbed.laion import GATED, Recipe, make_bucket
 from testbed.moto_s3 import MotoS3
@@ -25,9 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["PICTURE", "RECIPE", "main"]
 
 PICTURE = HERE / "brain.png"
-RECIPE = Recipe(grid=(48, 58, 44), trials_per_session=200)
+RECIPE = Recipe(grid=(48, 58, 48), voxel_mm=3.6, trials_per_session=200)  # a head's true size
 MIB = 1 << 20
-mpl.use("Agg")  # no screen is needed
 BETAS = "_stat-effect_desc-SingletrialBetas_statmap.nii.gz"
 
 
@@ -50,7 +43,7 @@ def main(stage: Stage) -> None:
         _fetch(stage)
         _interrupt(stage)
         _verify(stage)
-    _draw(stage.folder / "laion_fmri_data")
+        _draw(stage)
 
 
 def _fetch(stage: Stage) -> None:
@@ -120,39 +113,11 @@ def _flip_four_bytes(path: Path) -> None:
     say(f"four bytes flipped in {path.name}")
 
 
-def _draw(root: Path) -> None:
-    """Draw the mean-R² map and the mean of the betas of one category, three slices each."""
+def _draw(stage: Stage) -> None:
     heading("What came, as a picture")
-    folder = root / "derivatives" / "glmsingle-tedana" / "sub-03"
-    r2 = nib.nifti1.load(next(folder.glob("*desc-R2mean_statmap.nii.gz")))
-    betas = nib.nifti1.load(next((folder / "ses-01" / "func").glob(f"*{BETAS}")))
-    brain = np.nan_to_num(r2.get_fdata()) > 0
-    first = nib.Nifti1Image(np.where(brain, betas.dataobj[..., 0], 0.0), betas.affine)
-    clean = nib.Nifti1Image(np.nan_to_num(r2.get_fdata()), r2.affine)
-    shadow = nib.Nifti1Image(brain.astype("f4"), r2.affine)
-    centre = nib.affines.apply_affine(r2.affine, [n / 2 for n in brain.shape])
-    figure, axes = plt.subplots(2, 1, figsize=(11, 7.4), facecolor="white")
-    panels = (
-        (clean, "mean R²", "inferno", 0.0),
-        (first, "beta of the first trial", "RdBu_r", None),
-    )
-    for axis, (image, title, colours, low) in zip(axes, panels, strict=True):
-        plot_stat_map(
-            image,
-            bg_img=shadow,
-            cut_coords=tuple(centre),
-            axes=axis,
-            figure=figure,
-            cmap=colours,
-            title=title,
-            vmin=low,
-            symmetric_cbar="auto" if low is None else False,
-            black_bg=False,
-            annotate=True,
-            draw_cross=False,
-            dim=-0.5,
-        )
-    figure.suptitle("sub-03, ses-01: fetched, verified, drawn", fontsize=12)
-    figure.savefig(PICTURE, dpi=110)
-    plt.close(figure)
-    say(f"{PICTURE.relative_to(HERE.parent)}: mean-R² map and one beta, three slices each")
+    stage.run("laion-fmri download --subject sub-03 --include-localizers --include-anatomical")
+    folder = stage.folder / "laion_fmri_data" / "derivatives" / "localizers" / "sub-03"
+    faces = next(folder.rglob("*res-1pt8_contrast-faceVsOthers_stat-z_statmap.nii.gz"))
+    path = faces.relative_to(stage.folder)
+    stage.run(f"neurofetch show {path} --out {PICTURE} --title 'Faces (made-up data)'")
+    say(f"{PICTURE.relative_to(HERE.parent)}: where faces matter, on the subject's own anatomy")

@@ -34,8 +34,8 @@ def main(stage: Stage) -> None:
     _faces(sub)
     _all_sessions(sub)
     heading("The session as a picture")
-    show("sub-03", SESSION, ["FFA1", "PPA", "EBA"], PICTURE, data_dir=sub.data_dir)
-    say(f"{PICTURE.relative_to(HERE.parent)}: mean R², noise ceiling, mean beta, three ROIs")
+    show("sub-03", SESSION, ["FFA1", "VWFA1", "PPA", "EBA", "V1"], PICTURE, data_dir=sub.data_dir)
+    say(f"{PICTURE.relative_to(HERE.parent)}: mean R², noise ceiling, mean beta, five ROIs")
 
 
 def _arrays(sub: Subject) -> None:

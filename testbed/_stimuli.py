@@ -1,8 +1,8 @@
 """The made-up bucket's ``stimuli/``: pictures and their table, embeddings, captions, masks.
 
-Row i of the pictures is row i of their table; the embeddings have an order of their own, and tell of
-what the pictures show, as the responses of voxels do. Which
-columns and datasets there are is what the owners' pages say.
+Row i of the pictures is row i of their table; the embeddings have an order of their own, and tell
+of what the pictures show, as the responses of voxels do. Which columns and datasets there are is
+what the owners' pages say.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +89,7 @@ def stimuli_files(seed: int, shown_to: Mapping[str, str]) -> Files:
 
 
 def _vectors(seed: int, model: str, names: Sequence[str], length: int) -> NDArray[np.float64]:
-    """Return what a model makes of pictures: what they show and their features, mixed, and noise."""
+    """Return what a model makes of pictures: what they show and their features, mixed; noise."""
     kinds = np.array([[category_of(name) == one for one in IMAGE_CATEGORIES] for name in names])
     features = np.stack([image_features(name) for name in names])
     content = np.concatenate([2 * kinds, features], axis=1)

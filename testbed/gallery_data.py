@@ -10,7 +10,7 @@ import contextlib
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -34,12 +34,16 @@ __all__ = [
     "FACES",
     "HOUSES",
     "KINDS",
+    "MEG_PEAK",
+    "SAID",
     "STOP",
     "STOP_IMAGES",
+    "TAGS",
     "fill_vault",
     "lists_known",
     "split_lists",
     "versions",
+    "whole_study",
 ]
 
 Files = dict[str, bytes]
@@ -80,10 +84,14 @@ SEEN: dict[Place, float] = {(14.0, -92.0, 2.0): 1.0, (-12.0, -94.0, 0.0): 1.0}
 _TR, _VOLUMES = 2.5, 121
 
 
+TAGS = {"ds000105": "3.0.0", "ds000117": "1.0.5"}
+"""The version that examples name: one that the real data set has."""
+
+
 def versions(accession: str) -> dict[str, Files]:
     """Return the versions of a data set, with their files."""
-    makers = {"ds000105": _objects_seen, "ds000117": _faces_in_meg, "ds000246": _many_subjects}
-    return {"1.0.0": makers[accession]()}
+    files = _objects_seen() if accession == "ds000105" else _faces_in_meg()
+    return {TAGS[accession]: files}
 
 
 def _described(name: str, subjects: list[str]) -> Files:
@@ -146,21 +154,22 @@ def _bold(
     percent = np.zeros((*brain.shape, _VOLUMES))
     for name in order:
         course = _response(times - _starts(order, name))
-        there = 1.2 * seen + 1.4 * faces * (name == "face") + 1.4 * houses * (name == "house")
+        there = 1.2 * seen + 2.2 * faces * (name == "face") + 2.2 * houses * (name == "house")
         percent += (there + 0.3 * (faces + houses))[..., None] * course
     drift = 0.4 * np.sin(2 * np.pi * (times / 280 + rng.uniform()))
     noise = smooth_noise(rng, percent.shape, times=1) * 0.8
-    baseline = 700.0 * (0.6 + 0.4 * t1) * brain
+    baseline = 700.0 * (0.6 + 0.4 * t1) * brain + 20
     return np.round(baseline[..., None] * (1 + (percent + drift + noise) / 100)).astype(np.int16)
 
 
-def _response(seconds: Floats, length: float = 24.0) -> Floats:
+def _response(seconds: NDArray[np.floating[Any]], length: float = 24.0) -> Floats:
     """Return what a block does to the signal: about 1 at its height, seconds after its start."""
     fine = np.arange(0.0, 32.0, 0.1)
     rise, fall = fine**5 * np.exp(-fine) / 120, fine**15 * np.exp(-fine) / 1.3077e12
     kernel = rise - fall / 6
     block = np.convolve(np.ones(int(length / 0.1)), kernel / kernel.sum())
-    return np.interp(seconds, 0.1 * np.arange(block.size), block, left=0.0, right=0.0)
+    course = np.interp(seconds, 0.1 * np.arange(block.size), block, left=0.0, right=0.0)
+    return np.asarray(course, dtype=np.float64)
 
 
 # -- MEG of a subject who looks at faces ---------------------------------------------------------
@@ -246,31 +255,25 @@ def _dipole(info: object, place: Place, moment: Place) -> Floats:
     return np.asarray(seen / np.abs(seen).max())
 
 
-# -- many subjects, some of whom lack a file ------------------------------------------------------
+# -- the same study, all of it, of files that are small and mean nothing -------------------------
 
 
-def _many_subjects() -> Files:
-    """Return 16 subjects of two sessions; three of them missed one, and one has no anatomy."""
-    subjects = [f"sub-{number:02}" for number in range(1, 17)]
-    files = _described("Many subjects (made up)", subjects)
-    files["task-rest_bold.json"] = json_text({"TaskName": "rest", "RepetitionTime": 2.0})
-    files["task-nback_bold.json"] = json_text({"TaskName": "nback", "RepetitionTime": 2.0})
+def whole_study(seed: int = 0) -> Files:
+    """Return all files of ds000105 by their names: six subjects, twelve runs, but eleven of one."""
+    subjects = [f"sub-{number}" for number in range(1, 7)]
+    files = _described("Objects seen (made up)", subjects)
+    files["task-objectviewing_bold.json"] = json_text(
+        {"TaskName": "objectviewing", "RepetitionTime": _TR}
+    )
     for subject in subjects:
-        rng = np.random.default_rng(int(subject[-2:]))
-        for session in ("ses-1", "ses-2"):
-            if session == "ses-2" and subject in ("sub-04", "sub-09", "sub-13"):
-                continue
-            stem = f"{subject}/{session}/{{}}/{subject}_{session}"
-            if (subject, session) != ("sub-11", "ses-1"):
-                size = int(rng.integers(48_000, 64_000))
-                files[f"{stem.format('anat')}_T1w.nii.gz"] = rng.bytes(size)
-            for task, runs in (("rest", 1), ("nback", 2)):
-                for run in range(1, runs + 1):
-                    name = f"{stem.format('func')}_task-{task}_run-{run}"
-                    files[f"{name}_bold.nii.gz"] = rng.bytes(int(rng.integers(90_000, 150_000)))
-                    if task == "nback":
-                        rows = [(6 * trial, 0.5, trial % 3) for trial in range(20)]
-                        files[f"{name}_events.tsv"] = table(("onset", "duration", "load"), rows)
+        rng = np.random.default_rng([seed, int(subject[-1])])
+        files[f"{subject}/anat/{subject}_T1w.nii.gz"] = rng.bytes(int(rng.integers(70_000, 90_000)))
+        for run in range(1, 12 if subject == "sub-5" else 13):
+            stem = f"{subject}/func/{subject}_task-objectviewing_run-{run:02}"
+            files[f"{stem}_bold.nii.gz"] = rng.bytes(int(rng.integers(90_000, 120_000)))
+            files[f"{stem}_events.tsv"] = _blocks(
+                [str(name) for name in rng.permutation(CATEGORIES)]
+            )
     return files
 
 
@@ -278,11 +281,11 @@ def _many_subjects() -> Files:
 
 STOP_IMAGES = (151, 2675, 2676, 2818, 2834, 3041, 3042)
 STOP: dict[Place, float] = {
-    (46.0, 20.0, 6.0): 0.62,
-    (-40.0, 18.0, 2.0): 0.52,
-    (4.0, 18.0, 48.0): 0.6,
-    (54.0, -44.0, 36.0): 0.5,
-    (0.0, 46.0, -8.0): -0.45,
+    (46.0, 20.0, 6.0): 1.0,
+    (-40.0, 18.0, 2.0): 0.8,
+    (4.0, 18.0, 48.0): 0.95,
+    (54.0, -44.0, 36.0): 0.8,
+    (0.0, 46.0, -8.0): -0.8,
 }
 """Where stopping does something, and how much, in standard deviations of people."""
 
@@ -291,7 +294,7 @@ KINDS: dict[str, dict[Place, float]] = {
     "face": {**{place: 6.0 * height for place, height in FACES.items()}, (22.0, -6.0, -18.0): 3.5},
     "language": {(-52.0, 20.0, 12.0): 5.5, (-56.0, -40.0, 4.0): 5.5, (-44.0, 4.0, 48.0): 3.0},
 }
-_SAID = {
+SAID = {
     "hand": ("hand", "movement", "finger"),
     "face": ("face", "fusiform", "amygdala"),
     "language": ("language", "sentence", "reading"),
@@ -312,7 +315,7 @@ def fill_vault(vault: Vault) -> None:
             image,
             collection,
             name="stop > go",
-            volume=_map(rng, axes, peaks | own),  # type: ignore[operator]
+            volume=_map(rng, axes, peaks | own),
             map_type="T map",
             number_of_subjects=people,
             contrast_definition="stop > go",
@@ -336,7 +339,7 @@ def _map(
     head = tissue(axes)
     noise = smooth_noise(rng, head.t1.shape, times=2)
     shape = 0.4 + 0.6 * np.clip(head.grey * 1.5, 0, 1)  # less of it in white matter
-    values = (_blobs(axes, peaks, 8.0) * shape + noise) * (head.t1 > 0.05)
+    values = (_blobs(axes, peaks, 10.0) * shape + noise) * (head.t1 > 0.05)
     image = nib.Nifti1Image(values.astype(np.float32), _affine(axes))
     return nifti_bytes(image)
 
@@ -347,14 +350,14 @@ def nifti_bytes(image: nib.Nifti1Image) -> bytes:
 
 
 def _words(rng: np.random.Generator, kind: str, gain: float) -> dict[str, float]:
-    weights = {word: float(rng.normal(0, 0.08)) for said in _SAID.values() for word in said}
+    weights = {word: float(rng.normal(0, 0.08)) for said in SAID.values() for word in said}
     weights |= {word: float(rng.normal(0, 0.1)) for word in _ELSE}
-    for word in _SAID[kind]:
+    for word in SAID[kind]:
         weights[word] += 0.4 * gain
     return {word: round(value, 4) for word, value in weights.items()}
 
 
-# -- LAION-fMRI's lists of train and test -----------------------------------------------------------
+# -- LAION-fMRI's lists of train and test ---------------------------------------------------------
 
 
 def split_lists(bucket: Mapping[str, bytes]) -> Files:
@@ -390,7 +393,7 @@ def lists_known(bucket: Mapping[str, bytes]) -> Iterator[None]:
 
 
 def _lists(bucket: Mapping[str, bytes]) -> dict[tuple[str, str], tuple[list[str], list[str]]]:
-    """Return train and test by pool and name: a fifth of a subject's pictures by chance, and `ood`."""
+    """Return train and test by pool and name: a fifth of pictures by chance, and `ood`."""
     found: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
     for subject in ("sub-03",):
         tables = [key for key in bucket if f"/{subject}_" in key and key.endswith("trials.tsv")]

@@ -29,7 +29,7 @@ Focus = tuple[float, float, float, float]
 TASKS: dict[str, tuple[Focus, ...]] = {
     # Middles in MNI space, and T values: the right hand moves, so the left motor cortex answers.
     "motor task": (
-        *((-38, -22, 56, 8.5), (-3, -6, 56, 5.5), (18, -52, -22, 6.5), (-52, -22, 18, 4.0)),
+        *((-38, -24, 54, 12.0), (-3, -6, 56, 5.5), (18, -52, -22, 5.0), (-52, -22, 18, 4.0)),
         *((38, -22, 56, -3.5), (-28, -8, 2, 3.5), (40, -68, -38, -2.5)),
     ),
     "working memory fMRI task paradigm": (

@@ -199,6 +199,11 @@ ENGINE = {
     "neurofetch.extras",
     "neurofetch.jobs",
     "neurofetch.model",
+    "neurofetch.pictures.drawing",
+    "neurofetch.pictures.looks",
+    "neurofetch.pictures.outputs",
+    "neurofetch.pictures.places",
+    "neurofetch.pictures.targets",
     "neurofetch.store.atomic",
     "neurofetch.store.folder",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,9 @@ class Client:
         answer = self.raw("GET", f"{self.base}?token={self.token}")
         assert answer.status == 200
         self.headers["Cookie"] = answer.headers["set-cookie"].partition(";")[0]
+        key = re.search(rb'name="neurofetch-key" content="([^"]+)"', answer.body)
+        assert key is not None
+        self.headers["X-Neurofetch-Key"] = key[1].decode()
         return self
 
     def raw(

@@ -18,8 +18,10 @@ from laion_fmri.subject import load_subject
 from laion_fmri.volumes.byte_stream import open_file
 from laion_fmri.volumes.masking import forward_pass
 from laion_fmri.volumes.nifti import check_same_grid
-from neurofetch.errors import UsageError
 from neurofetch.extras import need
+from neurofetch.pictures.looks import Look, limits, look_of
+from neurofetch.pictures.places import origin_of
+from neurofetch.pictures.targets import checked_target
 
 if TYPE_CHECKING:
     import os
@@ -33,10 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 _CUTS = 6
-#: Smaller values stay black: the outside of the brain.
-_NOTHING = 1e-6
-#: Of outlines; each is drawn on a wider black line, so that it is visible on bright colours too.
-_COLOURS = ("#56B4E9", "#5CFF8A", "#FFFFFF", "#FF77C8", "#E69F00", "#D55E00", "#F0E442", "#0072B2")
 
 
 class _Row(NamedTuple):
@@ -44,9 +42,8 @@ class _Row(NamedTuple):
 
     title: str
     values: NDArray[np.float32]
-    colours: str
-    symmetric: bool
-    unit: str
+    look: Look
+    path: Path
 
 
 @also_named(ses="session", sub="subject")
@@ -71,7 +68,8 @@ def show(
         ROIs to outline, as in `laion_fmri.subject.Subject.get_roi_mask`; default: each category on
         disk, as one outline.
     out : str or path
-        The picture; the suffix sets the format (``.png``, ``.pdf``, ``.svg``).
+        The picture; the suffix sets the format (``.png``, ``.svg``, ``.pdf``, or ``.html`` for a
+        page that needs no network).
     data_dir : str or path, optional
         Default: the configured directory.
 
@@ -94,48 +92,23 @@ def show(
     UsageError
         If the name of the picture does not end in a format that can be drawn.
     """
-    plotting, plt = _libraries()
+    need("drawing", "plot")
     target = _checked_target(Path(out))
     sub = load_subject(subject, data_dir=data_dir)
     token = session_id(session)
     outlines = _outlines(sub, roi)
     rows = _rows(sub, token)
-    cuts = _cuts(sub, outlines)
-    with plt.style.context("dark_background"):
-        figure = plt.figure(figsize=(2.1 * _CUTS + 1.2, 8.2), facecolor="black")
-        try:
-            for number, row in enumerate(rows):
-                display = _draw(plotting, figure, number, row, sub, cuts)
-                _outline(display, sub, outlines)
-            _legend(plt, figure, outlines)
-            title = f"{sub.subject_id}   {token}"
-            figure.text(0.012, 0.985, title, size=16, weight="bold", va="top", color="white")
-            figure.savefig(target, dpi=110, facecolor="black")
-        finally:
-            plt.close(figure)
+    _draw(sub, token, rows, outlines, target)
     return target
-
-
-def _libraries() -> tuple[Any, Any]:
-    need("drawing", "plot")
-    import matplotlib.pyplot as plt
-    from nilearn import plotting
-
-    return plotting, plt
 
 
 def _checked_target(path: Path) -> Path:
     """Return the path of the picture, or raise an error now, before any file is read."""
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    formats = sorted(FigureCanvasBase.get_supported_filetypes())
-    if path.suffix.lower().lstrip(".") not in formats:
-        raise UsageError(f"{path}: expected a name that ends in one of .{', .'.join(formats)}.")
-    if not path.parent.is_dir():
+    if not path.parent.is_dir() and path.suffix:
         raise FileNotFoundError(
             f"{path.parent} is no folder; make it first, then draw {path.name}."
         )
-    return path
+    return checked_target(path)
 
 
 def _outlines(sub: Subject, roi: str | Iterable[str] | None) -> dict[str, NDArray[np.bool_]]:
@@ -152,11 +125,12 @@ def _rows(sub: Subject, session: str) -> list[_Row]:
     ceiling = _drawable(read_map(path := layout.noise_ceiling(session), brain), path)
     rsquare = _drawable(read_map(path := layout.mean_rsquare(), brain), path)
     beta = _drawable(_mean_beta(path := layout.betas(session), brain), path)
-    return [
-        _Row("mean R² of all sessions", rsquare, "inferno", symmetric=False, unit="%"),
-        _Row("noise ceiling", ceiling, "viridis", symmetric=False, unit="%"),
-        _Row(f"mean of {trials} betas", beta, "cold_hot", symmetric=True, unit="beta"),
+    several = [
+        ("mean R² of all sessions", rsquare, layout.mean_rsquare()),
+        ("noise ceiling", ceiling, layout.noise_ceiling(session)),
+        (f"mean of {trials} single-trial betas", beta, layout.betas(session)),
     ]
+    return [_Row(title, values, look_of(path.name), path) for title, values, path in several]
 
 
 def _drawable(values: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
@@ -189,75 +163,57 @@ def _cuts(sub: Subject, outlines: dict[str, NDArray[np.bool_]]) -> list[float]:
     return [float(cut) for cut in np.linspace(middle - spread / 2, middle + spread / 2, _CUTS)]
 
 
-def _draw(  # noqa: PLR0917 - the parts of a picture
-    plotting: Any,
-    figure: Any,
-    number: int,
-    row: _Row,
+def _draw(
     sub: Subject,
-    cuts: list[float],
-) -> Any:
-    low, high = _limits(row)
-    bottom = 0.64 - number * 0.315
-    axes = figure.add_axes((0.01, bottom, 0.89, 0.275))
-    values = np.nan_to_num(row.values, nan=0.0)
-    display = plotting.plot_img(
-        sub.to_nifti(values),
-        display_mode="z",
-        cut_coords=cuts,
-        axes=axes,
-        cmap=row.colours,
-        vmin=low,
-        vmax=high,
-        colorbar=False,
-        black_bg=True,
-        annotate=True,
-        threshold=_NOTHING,
-    )
-    figure.text(0.012, bottom + 0.278, row.title, size=12, va="bottom", color="white")
-    _bar(figure, (0.915, bottom + 0.03, 0.012, 0.21), row, low, high)
-    return display
+    session: str,
+    rows: list[_Row],
+    outlines: dict[str, NDArray[np.bool_]],
+    target: Path,
+) -> None:
+    """Draw rows of slices, one below the other, and write the picture."""
+    from neurofetch.pictures.drawing import QUIET, Panel, bar, figure, legend, say, slices
+    from neurofetch.pictures.outputs import Words, save
+
+    cuts = _cuts(sub, outlines)
+    lines = _lines(sub, outlines)
+    fig = figure(2.0 * _CUTS + 1.3, 8.4)
+    title = f"{sub.subject_id} · {session}"
+    say(fig, 0.015, 0.985, title, size=16, weight="bold")
+    legend(fig, lines, (0.16, 0.998), ncols=min(len(lines), 8), fontsize=10)
+    for number, row in enumerate(rows):
+        low, high = _limits(row)
+        bottom = 0.665 - number * 0.305
+        what = Panel(sub.to_nifti(np.nan_to_num(row.values)), row.look, low, high, outlines=lines)
+        say(fig, 0.015, bottom + 0.256, row.title, size=11)
+        slices(fig, (0.01, bottom, 0.89, 0.235), what, cuts, size=9)
+        bar(fig, (0.92, bottom + 0.025, 0.011, 0.19), what)
+    origin = origin_of(sub.data_dir)
+    below = f"L is the left of the head · {origin.told}" if origin.told else "L is the left"
+    say(fig, 0.015, 0.022, below, size=8, color=QUIET)
+    names = ", ".join(outlines)
+    described = f"Axial slices of {title}: {', '.join(row.title for row in rows)}"
+    described += f"; outlines of {names}" if names else ""
+    files = [
+        {"file": str(row.path), "what it is": row.title, "unit": row.look.unit} for row in rows
+    ]
+    save(fig, target, Words(title, described, files, [origin.told] if origin.told else []))
 
 
-def _outline(display: Any, sub: Subject, outlines: dict[str, NDArray[np.bool_]]) -> None:
-    for index, mask in enumerate(outlines.values()):
-        if mask.any():
-            image = sub.to_nifti(mask.astype(np.float32))
-            colour = _COLOURS[index % len(_COLOURS)]
-            for line, width in (("black", 3.2), (colour, 1.5)):
-                display.add_contours(image, levels=[0.5], colors=[line], linewidths=width)
+def _lines(sub: Subject, outlines: dict[str, NDArray[np.bool_]]) -> list[Any]:
+    """Return what is outlined; each keeps its colour when others have no voxel."""
+    from neurofetch.pictures.drawing import Outline
+
+    return [
+        Outline(name, sub.to_nifti(mask.astype(np.float32)), number)
+        for number, (name, mask) in enumerate(outlines.items())
+        if mask.any()
+    ]
 
 
 def _limits(row: _Row) -> tuple[float, float]:
     finite = row.values[np.isfinite(row.values)]
-    if row.symmetric:
-        reach = float(np.percentile(np.abs(finite), 99)) or 1.0
-        return -reach, reach
-    return 0.0, float(np.percentile(finite, 99.5)) or 1.0
-
-
-def _bar(figure: Any, place: tuple[float, ...], row: _Row, low: float, high: float) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    scale = ScalarMappable(Normalize(low, high), row.colours)
-    bar = figure.colorbar(scale, cax=figure.add_axes(place))
-    bar.set_label(row.unit, color="white", size=10)
-    bar.ax.tick_params(labelsize=9, colors="white")
-
-
-def _legend(plt: Any, figure: Any, outlines: dict[str, NDArray[np.bool_]]) -> None:
-    handles = [
-        plt.Line2D([0], [0], color=_COLOURS[index % len(_COLOURS)], lw=2.5, label=name)
-        for index, (name, mask) in enumerate(outlines.items())
-        if mask.any()
-    ]
-    if handles:
-        figure.legend(
-            handles=handles[:12],
-            loc="upper right",
-            ncols=min(len(handles), 8),
-            frameon=False,
-            fontsize=10,
-            bbox_to_anchor=(0.995, 0.998),
-        )
+    if row.look.symmetric:
+        reach = float(np.percentile(np.abs(finite), row.look.percentile))
+        return limits(row.look, -reach, reach)
+    low, high = np.percentile(finite, [100 - row.look.percentile, row.look.percentile])
+    return limits(row.look, float(low), float(high))

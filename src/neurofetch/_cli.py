@@ -14,6 +14,7 @@ from neurofetch.jobs import add_slurm, add_status, submitted, wrong_jobs
 from neurofetch.lockfile._cli import add_lock, add_locked, get_by_lock, what_is_missing
 from neurofetch.neurovault._cli import add_neurovault
 from neurofetch.openneuro._cli import add_openneuro
+from neurofetch.pictures._cli import add_show
 from neurofetch.planning.entities import ENTITY_NAMES
 from neurofetch.ui._cli import add_ui
 
@@ -76,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_status(commands, "neurofetch")
     add_lock(commands, _FILTERS, _ENTITIES, _UNLISTED)
     add_index(commands)
+    add_show(commands)
     add_neurovault(commands)
     add_openneuro(commands)
     add_ui(commands)

@@ -5,10 +5,15 @@ import json
 from functools import cache
 from pathlib import Path
 
-import jsonschema
-
 PAGE = Path(__file__).parents[2] / "docs/json.md"
 SCHEMA = json.loads((PAGE.parent / "schemas/neurofetch-1.schema.json").read_text("utf-8"))
+
+
+def judge(rules):
+    """Return what holds documents against rules. To load it takes a second or more."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - in each process that reads tests
+
+    return Draft202012Validator(rules)
 
 
 @cache
@@ -25,7 +30,7 @@ def strict(name):
     del whole["oneOf"]
     whole["$ref"] = f"#/$defs/{found}"
     _close(whole)
-    return jsonschema.Draft202012Validator(whole)
+    return judge(whole)
 
 
 def _close(part):
@@ -43,4 +48,4 @@ def validate(told):
     """Hold a document or an event against the schema, and against the schema as it is published."""
     word = "event" if "event" in told else "document"
     strict((word, told[word])).validate(told)
-    jsonschema.Draft202012Validator(SCHEMA).validate(told)
+    judge(SCHEMA).validate(told)

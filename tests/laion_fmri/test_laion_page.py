@@ -97,7 +97,10 @@ def mean_r2(subject):
 
 
 ROOT = set(ROOT_FILES)
-STIMULI = {key for key in bucket() if key.startswith("stimuli/")} - set(GATED)
+
+
+def stimuli():
+    return {key for key in bucket() if key.startswith("stimuli/")} - set(GATED)
 
 
 # -- Python ----------------------------------------------------------------------------------
@@ -327,10 +330,10 @@ def test_the_commands_of_the_page_in_their_order(shell, moto):
     done = shell("laion-fmri download --subject sub-03 --include-stimuli", **unset)
     assert done.code == 0
     assert "withheld: 2 files: gated by a data use agreement" in done.err
-    assert on_disk(root) == one | STIMULI
+    assert on_disk(root) == one | stimuli()
 
     assert shell("laion-fmri download --subject all", **unset).code == 0
-    assert on_disk(root) == one | STIMULI | local(tree("sub-01"))
+    assert on_disk(root) == one | stimuli() | local(tree("sub-01"))
     same_bytes(root, bucket())
 
 

@@ -91,7 +91,9 @@ def test_a_group_gives_what_its_subjects_give(root):
     assert len(group.get_trial_info("01")["sub-01"]) == 24
 
 
-def test_discovery_without_a_network_is_of_the_disk_and_says_so(root, monkeypatch, capsys):
+def test_discovery_without_a_network_is_of_the_disk_and_says_so(
+    root, monkeypatch, capsys, brief_waits
+):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.warns(UserWarning, match="cannot be reached, so this is what is in") as caught:
         found = discovery.get_rois("03", "face", data_dir=root)

@@ -115,7 +115,7 @@ def test_lists_that_are_here_need_no_network(server, monkeypatch):
     assert splits.load_all_splits("shared") == expected
 
 
-def test_without_a_network_the_error_says_what_to_do(data, monkeypatch):
+def test_without_a_network_the_error_says_what_to_do(data, monkeypatch, brief_waits):
     monkeypatch.setenv("LAION_FMRI_SPLITS_URL", DOWN)
     with pytest.raises(DataNotDownloadedError) as caught:
         splits.get_train_test_ids("tau", "shared")
@@ -127,7 +127,9 @@ def test_without_a_network_the_error_says_what_to_do(data, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_server_that_says_nothing_is_not_waited_for_as_for_large_files(data, monkeypatch):
+def test_a_server_that_says_nothing_is_not_waited_for_as_for_large_files(
+    data, monkeypatch, brief_waits
+):
     monkeypatch.setattr(source, "_SILENCE", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

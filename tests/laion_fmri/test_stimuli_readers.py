@@ -297,6 +297,7 @@ def test_an_archive_that_is_none_is_told(tmp_path, content):
         Stimuli(root).images.get(0)
 
 
+@pytest.mark.slow
 def test_damage_inside_of_an_archive_is_no_missing_name(tmp_path):
     write_embeddings(tmp_path, "CLIP", [f"n{n}" for n in range(50)])
     path = tmp_path / f"{BASE}desc-CLIP_embeddings.h5"

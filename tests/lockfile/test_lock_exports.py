@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 import neurofetch
@@ -16,6 +15,7 @@ from neurofetch.errors import UsageError
 from neurofetch.lockfile.lock import Lock
 from neurofetch.lockfile.values import Head, LockedFile
 from testbed.s3 import S3Server
+from tests.display.schema import judge
 from tests.faces import Shell
 from tests.lockfile_world import FILES, sha256
 
@@ -199,7 +199,7 @@ def test_a_data_package_keeps_the_rules_of_the_standard(root, tmp_path):
     )
     path = lock.write(root / "datapackage.json", "datapackage")
     said = json.loads(path.read_bytes())
-    jsonschema.Draft202012Validator(RULES).validate(said)
+    judge(RULES).validate(said)
     names = [one["name"] for one in said["resources"]]
     assert len(set(names)) == len(names) == len(lock)
     for one, file in zip(said["resources"], lock, strict=True):

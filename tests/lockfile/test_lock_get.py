@@ -159,14 +159,14 @@ def test_what_no_place_has_is_told_file_by_file(s3, lock, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_place_that_is_away_keeps_nobody_from_the_next(s3, lock, tmp_path):
+def test_a_place_that_is_away_keeps_nobody_from_the_next(s3, lock, tmp_path, brief_waits):
     report = brought(lock, tmp_path / "data", places=["http://127.0.0.1:9/x"])
     assert report.ok
     assert is_all(tmp_path / "data")
 
 
 @pytest.mark.slow
-def test_a_server_that_is_away_is_not_asked_for_each_of_many_files(s3, tmp_path):
+def test_a_server_that_is_away_is_not_asked_for_each_of_many_files(s3, tmp_path, brief_waits):
     files = {f"{number:03}": b"%d" % number for number in range(300)}
     for path, content in files.items():
         s3.put(f"many/{path}", content)

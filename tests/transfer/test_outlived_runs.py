@@ -27,6 +27,11 @@ PROCESS = Path(__file__).parent.parent / "outliving_process.py"
 BODY = noise(12 * PART + 5, 3)
 
 
+@pytest.fixture
+def looks_always(monkeypatch):
+    monkeypatch.setattr(owners, "_LOOK_SECONDS", 0.0)
+
+
 def grow_old(journal, seconds=owners.SILENT_SECONDS + 5):
     then = time.time() - seconds
     os.utime(journal, (then, then))
@@ -127,7 +132,7 @@ def sleeper():
 
 
 @pytest.fixture
-def seen(tmp_path, sleeper):
+def seen(tmp_path, sleeper, looks_always):
     """Return who looks, and the token and the journal of a run of a process that lives."""
     one = Owner(tmp_path)
     one.journal.touch()
@@ -149,6 +154,16 @@ def test_a_run_that_beats_no_more_is_silent_and_none_that_ended(seen):
     assert one.life(token) is Life.SILENT
     journal.touch()
     assert one.life(token) is Life.LIVES
+
+
+def test_the_disk_is_not_asked_again_for_each_file_of_a_run_that_lives(seen, monkeypatch):
+    one, token, journal = seen
+    monkeypatch.setattr(owners, "_LOOK_SECONDS", 60.0)
+    journal.touch()
+    touched, utime = [], os.utime
+    monkeypatch.setattr(os, "utime", lambda *a, **k: (touched.append(a), utime(*a, **k)))
+    assert [one.life(token) for _ in range(100)] == [Life.LIVES] * 100
+    assert len(touched) < 4
 
 
 def test_a_token_without_a_journal_lives_as_long_as_its_process(seen):
@@ -225,7 +240,9 @@ def test_a_process_that_ends_after_it_was_silent_has_ended(seen, sleeper):
     assert one.life(token) is Life.ENDED
 
 
-def test_a_thread_that_ended_without_a_word_leaves_a_run_that_others_find_silent(tmp_path):
+def test_a_thread_that_ended_without_a_word_leaves_a_run_that_others_find_silent(
+    tmp_path, looks_always
+):
     """The object of the run is gone, and its heart with it; the process lives."""
     code = (
         "import sys, threading\n"

@@ -109,6 +109,21 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites_and_is_not_the_to
     assert shared.token not in cookie
 
 
+def test_a_cookie_that_went_to_another_port_of_this_machine_opens_nothing(shared):
+    """Browsers send it there: to the server of another user, whom a link brought the user to."""
+    thief = Client(shared.url)
+    thief.headers["Cookie"] = shared.headers["Cookie"]
+    for path in ("api/start", "api/jobs", "api/events", "api/shelf?directory=d1", "api/start?key="):
+        assert thief.get(path).status == 401, path
+    assert thief.post("api/catalogues").status == 401
+    empty = thief.get("")
+    assert empty.status == 200
+    for secret in (shared.token, shared.headers["X-Neurofetch-Key"], str(shared.home)):
+        assert secret.encode() not in empty.body
+    key = {"X-Neurofetch-Key": shared.headers["X-Neurofetch-Key"]}
+    assert Client(shared.url).raw("GET", "/api/start", headers=key).status == 401
+
+
 def test_programs_may_send_the_token_in_a_header(shared):
     for scheme in ("token", "Bearer"):
         headers = {"Authorization": f"{scheme} {shared.token}"}

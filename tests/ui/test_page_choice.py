@@ -170,6 +170,7 @@ def test_a_guard_tells_nobody_its_secrets():
     guard = Guard(8000)
     assert guard.token not in repr(guard)
     assert guard.session not in repr(guard)
+    assert guard.key not in repr(guard)
     assert len(guard.token) >= 43
 
 
@@ -177,9 +178,9 @@ def test_a_guard_tells_nobody_its_secrets():
 def test_the_cookie_is_found_among_those_of_other_programs(cookie):
     guard = Guard(8000)
     own = f"{guard.cookie_name}={guard.session}"
-    assert guard.knows({"cookie": cookie.format(own)})
-    assert not Guard(8000).knows({"cookie": cookie.format(own)})
-    assert not Guard(8001).knows({"cookie": cookie.format(own)})
+    assert guard.has_cookie({"cookie": cookie.format(own)})
+    assert not Guard(8000).has_cookie({"cookie": cookie.format(own)})
+    assert not Guard(8001).has_cookie({"cookie": cookie.format(own)})
 
 
 @pytest.mark.parametrize("given_path", ["a b", "/a?b", "/a;b", "//../x", "/é/", "/a\n/"])

@@ -100,10 +100,11 @@ def test_a_plan_has_groups_and_what_is_withheld_and_why(shared):
     made = shared.catalogue({"kind": "laion"}, "withheld")
     plan = shared.plan(made, {"subject": ["03"]})
     groups = plan["groups"]
-    assert sum(one["files_total"] for one in groups) == plan["plan"]["files_total"]
-    assert sum(one["bytes_to_fetch"] for one in groups) == plan["plan"]["bytes_to_fetch"]
-    withheld = [one for one in groups if one["why"].startswith("withheld: ")]
-    assert sum(one["files_total"] for one in withheld) == plan["plan"]["files_withheld"] > 0
+    assert sum(one["files"] for one in groups) == plan["plan"]["files_total"]
+    assert sum(one["bytes"] for one in groups) == plan["plan"]["bytes_total"]
+    withheld = [one for one in groups if one["withheld"]]
+    assert sum(one["files"] for one in withheld) == plan["plan"]["files_withheld"] > 0
+    assert all(len(one["reason"]) > len("withheld: ") for one in withheld)
     assert plan["free"] > 0
 
 
@@ -114,7 +115,9 @@ def test_the_licence_is_shown_before_anything_moves_and_then_accepted(shell):
         run = client.job(client.run(plan))
         assert run["state"] == "failed"
         assert run["error"]["code"] == "license_not_accepted"
-        assert "CC0" in run["error"]["message"]
+        assert "CC0" in run["error"]["text"]
+        assert "terminal" not in run["error"]["text"]
+        assert "--accept" not in run["error"]["text"]
         assert not on_disk(shell.home / "d")
         assert client.post(f"api/jobs/{run['job']}/accept").status == 200
         assert client.job(run)["state"] == "done"

@@ -97,4 +97,6 @@ report = download(
 )
 again = download("sub-03", **choices["betas of a session"], dry_run=True)
 print(report)
-print("then to fetch:", again.bytes_to_fetch, "bytes;", len(again.of(Action.KEEP)), "files are here")
+print(
+    "then to fetch:", again.bytes_to_fetch, "bytes;", len(again.of(Action.KEEP)), "files are here"
+)

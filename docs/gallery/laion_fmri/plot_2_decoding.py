@@ -2,9 +2,9 @@
 From a subject to a decoding result
 ===================================
 
-You want to know which regions of a subject tell pictures of faces from pictures of places. Fetch the
-single-trial betas, load them region by region, and decode with scikit-learn, with chance drawn from
-the same data.
+You want to know which regions of a subject tell pictures of faces from pictures of places. Fetch
+the single-trial betas, load them region by region, and decode with scikit-learn, with chance drawn
+from the same data.
 """
 
 # %%
@@ -35,8 +35,8 @@ download_captions(progress="none")
 print(report)
 
 # %%
-# Load. Rows are trials, columns are voxels of the region, and the table of trials has a row for each
-# in the same order.
+# Load. Rows are trials, columns are voxels of the region, and the table of trials has a row for
+# each in the same order.
 
 import numpy as np
 import pandas as pd
@@ -69,8 +69,8 @@ pictures = trials["label"].to_numpy()[chosen]
 print({kind: int((shown == kind).sum()) for kind in ("face", "place")}, "trials")
 
 # %%
-# Decode. A picture is shown several times, so folds are made of pictures: no picture is in train and
-# in test. Chance is what the same decoder reaches when the labels are shuffled among pictures.
+# Decode. A picture is shown several times, so folds are made of pictures: no picture is in train
+# and in test. Chance is what the same decoder reaches when the labels are shuffled among pictures.
 
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
@@ -102,7 +102,8 @@ for roi in regions:
 
 # %%
 # In these synthetic data, regions of faces and of places answer to them, and ``EBA`` (bodies) and
-# ``hMT`` (motion) to neither: so the first four should be above chance, and the last two should not.
+# ``hMT`` (motion) to neither: so the first four should be above chance, and the last two should
+# not.
 
 import matplotlib.pyplot as plt
 
@@ -135,4 +136,4 @@ plt.show()
 
 for roi in regions:
     p = (1 + (chance[roi] >= found[roi]).sum()) / (1 + chance[roi].size)
-    print(f"{roi:5} {100 * found[roi]:5.1f} %   chance {100 * chance[roi].mean():4.1f} %   p = {p:.3f}")
+    print(f"{roi:5} {found[roi]:6.1%}   chance {chance[roi].mean():.1%}   p = {p:.3f}")

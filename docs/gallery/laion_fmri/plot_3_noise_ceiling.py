@@ -2,8 +2,8 @@
 A map of the noise ceiling
 ==========================
 
-You want to know where in the brain single-trial betas are worth modelling. Draw the noise ceiling on
-the subject's own anatomy, and see whether voxels with a high ceiling really answer the same way
+You want to know where in the brain single-trial betas are worth modelling. Draw the noise ceiling
+on the subject's own anatomy, and see whether voxels with a high ceiling really answer the same way
 when a picture comes back.
 """
 
@@ -108,4 +108,5 @@ axes.legend(frameon=False)
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
-print(f"over voxels, promise and finding correlate with r = {np.corrcoef(expected, reliability)[0, 1]:.2f}")
+agree = np.corrcoef(expected, reliability)[0, 1]
+print(f"over voxels, promise and finding correlate with r = {agree:.2f}")

@@ -2,8 +2,9 @@
 Regions of interest, trial by trial
 ===================================
 
-You want to see where the regions of a subject lie, and what each of them answers to. Draw the regions
-on the anatomy, average the betas by what was shown, and follow one region through a session.
+You want to see where the regions of a subject lie, and what each of them answers to. Draw the
+regions on the anatomy, average the betas by what was shown, and follow one region through a
+session.
 """
 
 # %%
@@ -37,6 +38,7 @@ print(report)
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.lines import Line2D
 from nilearn import plotting
 
@@ -47,22 +49,28 @@ for category in sub.get_available_categories():
     print(f"{category:11}", ", ".join(sub.get_available_rois(category)))
 
 regions = {
-    "V1": "#8c8c8c", "EBA": "#e8a33d", "FFA1": "#e0472c", "PPA": "#3f8fe0", "LO": "#4fbf67",
+    "V1": "#b07be0", "EBA": "#e8a33d", "FFA1": "#e0472c", "PPA": "#3f8fe0", "LO": "#4fbf67",
 }  # fmt: skip
-faces = sub.get_voxel_coordinates(mask=sub.get_roi_mask("FFA1"))
-cut = faces[faces[:, 0] > 0].mean(axis=0)
-figure = plt.figure(figsize=(10, 3.6))
-display = plotting.plot_anat(
-    str(sub.get_t1w(res="1pt8")),
+masks = {name: sub.get_roi_mask(name) for name in regions}
+labels = sub.to_nifti(
+    np.sum([k * mask for k, mask in enumerate(masks.values(), start=1)], axis=0).astype("float32")
+)
+heights = [sub.get_voxel_coordinates(mask=mask)[:, 2].mean() for mask in masks.values()]
+figure = plt.figure(figsize=(11, 3.2))
+plotting.plot_roi(
+    labels,
+    bg_img=str(sub.get_t1w(res="1pt8")),
     figure=figure,
-    cut_coords=cut,
-    draw_cross=False,
+    display_mode="z",
+    cut_coords=sorted({round(height) for height in heights}),
+    cmap=ListedColormap(list(regions.values())),
+    vmin=1,
+    vmax=len(regions),
+    alpha=0.9,
+    colorbar=False,
     title="sub-03: five regions (synthetic data)",
 )
-for name, colour in regions.items():
-    mask = sub.to_nifti(sub.get_roi_mask(name).astype("float32"))
-    display.add_contours(mask, levels=[0.5], colors=[colour], linewidths=2)
-handles = [Line2D([], [], color=colour, lw=3, label=name) for name, colour in regions.items()]
+handles = [Line2D([], [], color=colour, lw=6, label=name) for name, colour in regions.items()]
 figure.legend(handles=handles, loc="lower center", ncols=5, frameon=False, labelcolor="white")
 plt.show()
 
@@ -107,20 +115,18 @@ plt.show()
 
 figure, axes = plt.subplots(figsize=(10, 3.2), layout="constrained")
 order = np.arange(len(trials))
-colours = np.where(shown == "face", regions["FFA1"], "0.75")
-axes.bar(order, course["FFA1"], color=colours, width=0.9)
+colours = np.where(shown == "place", regions["PPA"], "0.75")
+axes.bar(order, course["PPA"], color=colours, width=0.9)
 for start in np.flatnonzero(np.diff(trials["run"])):
     axes.axvline(start + 0.5, color="black", lw=0.8, ls=":")
 axes.axhline(0, color="black", lw=0.8)
 axes.set_xlabel("trial (dotted: a new run)")
-axes.set_ylabel("mean beta of FFA1")
+axes.set_ylabel("mean beta of PPA")
 axes.set_xlim(-1, len(trials))
-axes.legend(
-    handles=[Line2D([], [], color=c, lw=6, label=t) for c, t in ((regions["FFA1"], "a face"), ("0.75", "something else"))],
-    frameon=False,
-    ncols=2,
-    loc="upper right",
-)
-axes.set_title("sub-03, ses-01: FFA1 answers to faces (synthetic data)")
+words = {"a place": regions["PPA"], "something else": "0.75"}
+handles = [Line2D([], [], color=colour, lw=6, label=word) for word, colour in words.items()]
+axes.set_ylim(top=1.25 * course["PPA"].max())
+axes.legend(handles=handles, frameon=False, ncols=2, loc="upper right")
+axes.set_title("sub-03, ses-01: PPA answers to places (synthetic data)")
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()

@@ -2,9 +2,9 @@
 Stream a region without keeping the file
 ========================================
 
-You need one region of a session whose file has many gigabytes, and there is no room for it. Stream it:
-the file is decompressed and masked while it comes, its checksum is verified at the end, and only
-the region stays.
+You need one region of a session whose file has many gigabytes, and there is no room for it. Stream
+it: the file is decompressed and masked while it comes, its checksum is verified at the end, and
+only the region stays.
 """
 
 # %%

@@ -2,8 +2,9 @@
 Train a network with PyTorch
 ============================
 
-You want trials as a PyTorch data set, in batches, read by as many workers as you like. Train a small
-network to tell faces from other pictures, and watch it on trials of a session that it never saw.
+You want trials as a PyTorch data set, in batches, read by as many workers as you like. Train a
+small network to tell faces from other pictures, and watch it on trials of a session that it never
+saw.
 """
 
 # %%
@@ -36,8 +37,9 @@ dataset = sub.to_torch_dataset(roi="face")
 print(len(dataset), "trials; an item has", sorted(dataset[0]))
 
 # %%
-# The label of a trial comes from the captions of its picture. Sessions are kept apart: one to train,
-# one to test. (Shared pictures were shown in both, so this tests other trials, not other pictures.)
+# The label of a trial comes from the captions of its picture. Sessions are kept apart: one to
+# train, one to test. (Shared pictures were shown in both, so this tests other trials, not other
+# pictures.)
 
 import torch
 from torch.utils.data import DataLoader, Subset

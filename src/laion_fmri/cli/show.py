@@ -36,7 +36,13 @@ def add_show(commands: Commands) -> None:
         metavar="R",
         help="ROIs or categories to outline, or all (default: each category as one outline)",
     )
-    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="such as brain.png")
+    parser.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="such as brain.png: .png, .svg, .pdf or .html",
+    )
     console.add_data_dir(parser, "the one that was configured")
     console.add_output(parser)
     parser.set_defaults(handler=_show)

@@ -1,4 +1,4 @@
-"""``neurofetch neurovault``: fetch, search, info, verify. Flags are the functions' arguments."""
+"""``neurofetch neurovault``: fetch, search, info, show, verify; flags are the arguments."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from neurofetch import console
 from neurofetch.console import ExitCode
+from neurofetch.pictures._cli import add_look, add_out, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,7 @@ def add_neurovault(commands: Commands) -> None:
     parser = commands.add_parser(
         "neurovault",
         help="statistical maps of neurovault.org",
-        description="Statistical maps of neurovault.org: fetch, search, look, verify.",
+        description="Statistical maps of neurovault.org: fetch, search, look, draw, verify.",
         examples=(
             "neurofetch neurovault fetch --collection 1952",
             "neurofetch neurovault search --update 'working memory'",
@@ -45,6 +46,7 @@ def add_neurovault(commands: Commands) -> None:
     _add_fetch(parts)
     _add_search(parts)
     _add_info(parts)
+    _add_show(parts)
     _add_verify(parts)
 
 
@@ -139,6 +141,27 @@ def _add_info(parts: Commands) -> None:
     parser.add_argument("--collection", action="store_true", help="the id is a collection's")
     console.add_output(parser)
     parser.set_defaults(handler=_info)
+
+
+def _add_show(parts: Commands) -> None:
+    parser = parts.add_parser(
+        "show",
+        help="draw a sheet of a collection that is here",
+        description="Draw the maps of a collection that was fetched on one sheet, with one "
+        "range of colours for what compares. No request is made. Needs nilearn: pip install "
+        "'neurofetch[plot]'.",
+        examples=(
+            "neurofetch neurovault show 1952",
+            "neurofetch neurovault show 32980 --image --out map.html",
+        ),
+    )
+    parser.add_argument("id", metavar="ID", help="of a collection")
+    parser.add_argument("--image", action="store_true", help="the id is an image's")
+    _add_data_dir(parser)
+    add_look(parser)
+    add_out(parser)
+    console.add_output(parser)
+    parser.set_defaults(handler=_show)
 
 
 def _add_verify(parts: Commands) -> None:
@@ -283,6 +306,29 @@ def _info(arguments: argparse.Namespace) -> int:
     rows = [(name, " ".join(str(value).split())) for name, value in shown]
     console.show_text(console.table([("id", str(arguments.id)), *rows]))
     return ExitCode.OK
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from neurofetch.errors import UsageError  # noqa: PLC0415 - not needed for --help
+    from neurofetch.neurovault.pictures import show  # noqa: PLC0415
+
+    try:
+        number = _id_of("images" if arguments.image else "collections")(arguments.id)
+    except argparse.ArgumentTypeError as exc:  # which kind of id it is, only the other flag says
+        raise UsageError(f"{exc}") from None
+    return tell(
+        show(
+            number,
+            arguments.out,
+            image=arguments.image,
+            data_dir=arguments.data_dir,
+            threshold=arguments.threshold,
+            page=arguments.page,
+            limit=arguments.limit,
+            title=arguments.title,
+        ),
+        arguments,
+    )
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -47,6 +47,9 @@ SILENT_SECONDS = 90.0
 ENDED_PREFIX = "ended-"
 """The journal of a run that ends gets this before its name."""
 
+_LOOK_SECONDS = 1.0
+"""For so long a run is believed to live that was seen to: many files may be claimed by it."""
+
 _PATIENCE = 1.0
 """Seconds, at most, that the end of a run waits for the thread that shows that it lives."""
 
@@ -117,6 +120,8 @@ class Owner:
         weakref.finalize(self, self._over.set)
         self._last_heard: dict[str, tuple[float, float]] = {}
         """By token: what its journal said, and since when (monotonic seconds)."""
+        self._seen_alive: dict[str, float] = {}
+        """By token: when its run was found to live (monotonic seconds)."""
 
     def begin(self) -> None:
         """Say that the run is under way, from now on by a thread of its own.
@@ -177,9 +182,16 @@ class Owner:
         that is not there says nothing: not every token is of a run that has one. Nor does one that
         was not touched where ours cannot be touched either.
         """
+        now = time.monotonic()
+        if now - self._seen_alive.get(token, -_LOOK_SECONDS) < _LOOK_SECONDS:
+            return False
         if self.has_journal(token):
-            return self.beat() and self._silent(token)
-        return os.path.lexists(self._journals / f"{ENDED_PREFIX}{token}.jsonl")
+            left_off = self.beat() and self._silent(token)
+        else:
+            left_off = os.path.lexists(self._journals / f"{ENDED_PREFIX}{token}.jsonl")
+        if not left_off:
+            self._seen_alive[token] = now
+        return left_off
 
     def has_journal(self, token: str) -> bool:
         """Whether the journal of a run is there, under the name that it has while the run lives."""

@@ -209,7 +209,7 @@ class Catalogue:
         Parameters
         ----------
         facets : bool
-            Also the values of all facets.
+            Also the values of all facets, once it is ready.
         """
         said: dict[str, Any] = {
             "catalogue": self.name,
@@ -229,8 +229,8 @@ class Catalogue:
             "files_withheld": 0,
             **self.sums,
         }
-        if facets:
-            said["facets"] = self.columns.facets if self.columns is not None else []
+        if facets and self.columns is not None:
+            said["facets"] = self.columns.facets
         return said
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "KEY_HEADER",
     "MARK",
     "POLICY",
     "SECURITY_HEADERS",
@@ -48,6 +49,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
         "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     }
 )
+KEY_HEADER: Final = "x-neurofetch-key"
 _SAME: Final = frozenset({"same-origin", "none"})
 """What ``Sec-Fetch-Site`` says of a request by the page itself, or by the user's own hand."""
 
@@ -83,8 +85,11 @@ class Guard:
         Below which a proxy shows it: begins and ends with a slash.
     framed : bool
         Whether a page of the same origin may show it in a frame, as a notebook does.
-    token, session : str
-        What the address has, and what the cookie has. Made here, and told to nobody else.
+    token, session, key : str
+        What the address has, what the cookie has, and what the page's own scripts say with each
+        request. A browser gives a cookie to every port of a host, so to the servers of other users
+        of this machine, too: by itself it opens nothing but an empty page. The key stays with the
+        page, since what scripts keep is kept for each port.
     """
 
     port: int
@@ -93,6 +98,7 @@ class Guard:
     framed: bool = False
     token: str = field(default_factory=lambda: new_token(""), repr=False)
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     @property
     def cookie_name(self) -> str:
@@ -162,17 +168,28 @@ class Guard:
         """Whether a page of another site asks, and no user's hand: a picture or script in it."""
         return headers.get("sec-fetch-site", "none") not in _SAME
 
-    def knows(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request has the cookie, or the token in a header, as programs send it.
+    def knows(self, headers: Mapping[str, str], query: Mapping[str, str]) -> bool:
+        """Whether a request has cookie and key, or the token in a header, as programs send it.
 
         Parameters
         ----------
         headers : mapping of str to str
             By lower-case names.
+        query : mapping of str to str
+            Pictures and streams of events have the key here, since they send no headers of ours.
         """
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() in ("token", "bearer") and self.is_token(given.strip()):
+        if self.is_trusted(headers):
             return True
+        key = headers.get(KEY_HEADER) or query.get("key", "")
+        return self.has_cookie(headers) and _same(key, self.key)
+
+    def is_trusted(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request has the token in a header."""
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        return scheme.lower() in ("token", "bearer") and self.is_token(given.strip())
+
+    def has_cookie(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request has the cookie, which opens the empty page."""
         return any(_same(value, self.session) for value in self._cookies(headers))
 
     def is_token(self, given: str | None) -> bool:

@@ -27,6 +27,8 @@ DRY: Final = ("--dry-run",)
 _OVER: Final = frozenset({"done", "failed", "stopped", "paused"})
 _FAILURES: Final = 50
 _GROUPS: Final = 200
+LICENCE: Final = "license_not_accepted"
+_NO_TERMINAL: Final = ", and there is no terminal"
 _MOST: Final = 8
 """Commands at once."""
 _KEPT: Final = 100
@@ -108,13 +110,24 @@ class Job:
             "progress": self.progress,
             "last": self.last,
             "plan": plan,
-            "groups": (plan or {}).get("groups", [])[:_GROUPS],
+            "groups": [_group(one) for one in (plan or {}).get("groups", [])[:_GROUPS]],
             "free": self.free,
             "report": _without(head) if kind == "report" else None,
             "failures": self.failures[:_FAILURES],
             "error": self.error,
             "notes": self.notes[:_FAILURES],
         }
+
+
+def _group(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": said["what"],
+        "reason": said["why"],
+        "files": said["files_total"],
+        "bytes": said["bytes_total"],
+        "bytes_here": said["bytes_here"],
+        "withheld": said["why"].startswith("withheld: "),
+    }
 
 
 def _without(head: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,12 +336,16 @@ class Jobs:
 def _error(said: object, ended: Ended) -> dict[str, Any]:
     """Return why a command failed, as the page shows it."""
     if isinstance(said, Mapping):
-        return {
+        found = {
             "code": said.get("code"),
             "message": said.get("message"),
             "advice": said.get("advice") or None,
             "exit_code": said.get("exit"),
         }
+        if found["code"] == LICENCE:  # the page asks by itself: what a terminal needs is left out
+            text = str(found["message"]).partition(_NO_TERMINAL)[0].rstrip(".,; ")
+            found["text"] = f"{text[:1].upper()}{text[1:]}."
+        return found
     message = ended.words or f"The command ended with exit code {ended.code} and said nothing."
     if ended.code < 0:
         message = f"The command was ended by signal {-ended.code}. What came is kept: go on."

@@ -51,6 +51,8 @@ _KINDS: Final = {
 }
 _GZIPPED: Final = 1_400
 """Bytes: shorter bodies fit into a packet as they are."""
+_NO_KEY: Final = b'<meta name="neurofetch-key" content="">'
+"""Where the page's scripts find the key."""
 _LOCKED: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>neurofetch: locked</title>
 <body><main><h1>This page is locked</h1>
@@ -200,18 +202,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         guard = self.server.guard
         if self.command == "POST":
             self._refuse(Refusal(405, "method", "This address takes GET only."))
-        elif guard.is_token(query.get("token", query.get("ticket"))):
-            self._index({"Set-Cookie": guard.cookie})
-        elif guard.knows(headers):
-            self._index({})
+        elif guard.is_token(query.get("token", query.get("ticket"))) or guard.is_trusted(headers):
+            self._index({"Set-Cookie": guard.cookie}, guard.key)
+        elif guard.has_cookie(headers):
+            self._index({}, "")  # its scripts have the key from before, or none
         else:
             body = _LOCKED.encode()
             self._send(Response(403, _KINDS["html"], body), headers)
 
-    def _index(self, further: Mapping[str, str]) -> None:
+    def _index(self, further: Mapping[str, str], key: str) -> None:
         body = _static("index.html")
         if body is None:
             body = b"<!doctype html><title>neurofetch</title><p>The files of the page are missing."
+        body = body.replace(_NO_KEY, _NO_KEY.replace(b'""', f'"{key}"'.encode()))
         self._send(Response(200, _KINDS["html"], body, further), {})
 
     def _file(self, name: str, headers: Mapping[str, str]) -> None:
@@ -230,7 +233,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _ask(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> None:
         guard = self.server.guard
         refusal = None
-        if not guard.knows(headers):
+        if not guard.knows(headers, query):
             msg = "This page is locked. Open the whole address that `neurofetch ui` printed."
             refusal = Refusal(401, "locked", msg)
         elif guard.is_site_of_others(headers):

@@ -37,7 +37,7 @@ def test_a_map_of_both_signs_is_symmetric_around_zero(page, tmp_path):
     told = shown(page, f"{GLM}_stat-effect_statmap.nii.gz")
     values = data[np.isfinite(data) & (data != 1)]
     assert told["symmetric"]
-    assert (told["colormap"], told["colormap_negative"]) == ("warm", "winter")
+    assert (told["colormap"], told["colormap_negative"]) == ("kry", "electric_blue")
     assert told["cal_min"] == 0
     assert told["cal_max"] == pytest.approx(np.percentile(abs(values), 98), rel=0.1)
     assert told["low"] < 0 < told["high"]
@@ -48,8 +48,11 @@ def test_z_and_t_begin_where_it_is_customary(page, tmp_path):
         save(tmp_path / f"{GLM}_stat-{stat}_statmap.nii.gz", head(signed=True))
         told = shown(page, f"{GLM}_stat-{stat}_statmap.nii.gz")
         assert (told["threshold"], told["cal_min"], told["unit"]) == (2.3, 2.3, stat)
+        assert (told["colormap"], told["colormap_negative"]) == ("kry", "electric_blue")
+        assert told["over"] == {"colormap": "warm", "colormap_negative": "winter"}
     save(tmp_path / f"{GLM}_stat-z_desc-weak_statmap.nii.gz", head(signed=True) / 50)
     assert shown(page, f"{GLM}_stat-z_desc-weak_statmap.nii.gz")["threshold"] == 0
+    assert shown(page, f"{GLM}_stat-z_desc-weak_statmap.nii.gz")["over"] is None
 
 
 def test_a_map_of_one_sign_begins_at_zero(page, tmp_path):
@@ -63,16 +66,27 @@ def test_a_map_that_bids_does_not_know_is_told_by_its_header(page, tmp_path):
     image = nibabel.Nifti1Image(head(signed=True), AFFINE)
     image.header.set_intent("z score")
     nibabel.save(image, tmp_path / "result.nii.gz")
+    assert page.of("result.nii.gz")["is_map"]
     told = shown(page, "result.nii.gz")
     assert (told["symmetric"], told["unit"]) == (True, "z")
 
 
 def test_a_map_of_neurovault_is_told_by_its_record(page, tmp_path):
     save(tmp_path / "collection_7" / "image_5.nii.gz", head(signed=True))
-    record = {"id": 5, "map_type": "T map"}
+    record = {"id": 5, "map_type": "T map", "name": "faces > places"}
     (tmp_path / "collection_7" / "image_5_metadata.json").write_text(json.dumps(record))
+    assert page.shelf()["collection_7/image_5.nii.gz"]["is_map"]
     told = shown(page, "collection_7/image_5.nii.gz")
     assert (told["symmetric"], told["unit"], told["threshold"]) == (True, "t", 2.3)
+    save(tmp_path / "collection_7" / "image_5_resampled.nii.gz", head(signed=True))
+    for name in ("image_5", "image_5_resampled"):
+        assert page.of(f"collection_7/{name}.nii.gz")["title"] == "faces > places"
+        assert shown(page, f"collection_7/{name}.nii.gz")["unit"] == "t"
+    record["map_type"] = "anatomical"
+    (tmp_path / "collection_7" / "image_6_metadata.json").write_text(json.dumps(record))
+    save(tmp_path / "collection_7" / "image_6.nii.gz", head(signed=False))
+    assert not page.of("collection_7/image_6.nii.gz")["is_map"]
+    assert shown(page, "collection_7/image_6.nii.gz")["colormap"] == "gray"
 
 
 def test_anatomy_is_grey_between_its_percentiles(page, tmp_path):
@@ -153,7 +167,11 @@ def test_masks_of_the_same_grid_can_be_laid_over_the_nearest_first(page, tmp_pat
         f"{GLM}_desc-brain_mask.nii.gz", roi.format("01", "01", "FFA1"), "tpl_mask.nii.gz",
     ]  # fmt: skip
     shelf = page.shelf()
-    assert all(shelf[one["path"]] == one for one in found)
+    for one in found:
+        told = shelf[one["path"]]
+        assert told | {"title": one["title"]} == one
+    assert found[1]["title"] == "FFA1 · mask"
+    assert shelf[found[1]["path"]]["title"] == "FFA1 · mask · space T1w · sub-01"
 
 
 def test_a_mask_is_not_laid_over_itself(page, tmp_path):

@@ -6,6 +6,8 @@ import json
 import os
 import threading
 
+import nibabel
+import numpy as np
 import pytest
 
 from neurofetch.ui.directories import Directories
@@ -56,7 +58,7 @@ def test_files_are_listed_with_what_their_names_say(page, root):
         "subject": "01", "session": "02", "task": "rest", "space": "T1w", "statistic": "z",
     }  # fmt: skip
     assert (told["space"], told["suffix"], told["datatype"]) == ("T1w", "statmap", "func")
-    assert told["title"] == "statmap · task rest · statistic z · sub-01 ses-02"
+    assert told["title"] == "statmap · task rest · space T1w · statistic z · sub-01 ses-02"
     assert (told["is_map"], told["is_mask"], told["bytes"]) == (True, False, 2)
     assert shelf[f"{FUNC}_desc-brain_mask.nii.gz"]["is_mask"]
     assert shelf["sub-02/func/sub-02_task-rest_events.tsv"]["kind"] == "table"
@@ -367,6 +369,40 @@ def test_a_surface_comes_as_it_is(page, root):
     put(root, "large.gii")
     os.truncate(root / "large.gii", 65 << 20)
     assert "64 MB" in page.error("large.gii", "/surface", 422)
+
+
+def gifti(path, *arrays):
+    image = nibabel.gifti.GiftiImage()
+    for values, intent in arrays:
+        image.add_gifti_data_array(nibabel.gifti.GiftiDataArray(values, intent=intent))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(image, path)
+
+
+def mesh(path, vertices):
+    points = (np.zeros((vertices, 3), "f4"), "NIFTI_INTENT_POINTSET")
+    gifti(path, points, (np.zeros((5, 3), "i4"), "NIFTI_INTENT_TRIANGLE"))
+
+
+def test_values_on_a_surface_come_with_the_meshes_that_they_fit(page, root):
+    values = "sub-01/func/sub-01_hemi-L_space-fsnative_stat-z_statmap.func.gii"
+    gifti(root / values, (np.zeros(30, "f4"), "NIFTI_INTENT_ZSCORE"))
+    wanted = [
+        f"sub-01/anat/sub-01_hemi-L_space-fsnative_{name}.surf.gii"
+        for name in ("inflated", "white")
+    ]
+    for path in reversed(wanted):
+        mesh(root / path, 30)
+    mesh(root / "sub-01/anat/sub-01_hemi-L_space-fsnative_pial.surf.gii", 31)
+    mesh(root / "sub-01/anat/sub-01_hemi-R_space-fsnative_white.surf.gii", 30)
+    mesh(root / "sub-02/anat/sub-02_hemi-L_space-fsnative_white.surf.gii", 30)
+    put(root, "sub-01/anat/sub-01_hemi-L_space-fsnative_sphere.surf.gii", b"damaged")
+    told = page.of(values)["surface"]
+    assert (told["is_mesh"], told["vertices"]) == (False, 30)
+    assert [one["path"] for one in told["meshes"]] == wanted
+    assert page.of(wanted[0])["surface"] == {"is_mesh": True, "vertices": 30, "meshes": []}
+    damaged = page.of("sub-01/anat/sub-01_hemi-L_space-fsnative_sphere.surf.gii")["surface"]
+    assert damaged == {"is_mesh": False, "vertices": None, "meshes": []}
 
 
 def test_a_file_is_asked_for_as_what_it_is(page, root):

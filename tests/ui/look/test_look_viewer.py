@@ -111,3 +111,20 @@ def test_the_viewer_reads_what_nibabel_reads(folder, browser, case):
     turned = nibabel.as_closest_canonical(wanted).get_fdata()  # NiiVue counts voxels so
     there = [turned[at] for at in ((0, 0, 0), (1, 2, 3), (3, 1, 2))]
     assert np.allclose(got["values"], there, rtol=1e-5)
+
+
+COLOURS = """async (name) => {
+    const { Niivue } = await import("/niivue.mjs");
+    const viewer = new Niivue();
+    return viewer.colormaps().includes(name) ? [...viewer.colormap(name).slice(0, 3)] : null;
+}"""
+
+
+@pytest.mark.parametrize("name", ["gray", "kry", "electric_blue", "inferno", "mako", "red"])
+def test_the_viewer_begins_the_colours_that_are_suggested_with_black(browser, name):
+    """Else what is zero, all around a head, would be painted."""
+    assert max(browser.evaluate(COLOURS, name)) < 16
+
+
+def test_the_viewer_has_colours_for_labels(browser):
+    assert browser.evaluate(COLOURS, "random") is not None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from neurofetch.ui.look.headers import Header
     from neurofetch.ui.look.kinds import Item
 
-__all__ = ["Hint", "hint", "seconds_per_frame"]
+__all__ = ["Hint", "hint", "is_map", "seconds_per_frame"]
 
 _SAMPLE = 400_000
 _STATISTICS = range(2, 25)
@@ -23,9 +23,13 @@ _LABEL_CODE = 1002
 _Z, _T = 5, 3
 _CUSTOMARY = 2.3
 """Below this, z and t are hidden at first where larger ones are there."""
+_BOTH = ("kry", "electric_blue")
+"""Above and below zero. Both begin with black: so does what is all around the head, and is zero."""
+_BRIGHT = {"colormap": "warm", "colormap_negative": "winter"}
 _OF_STAT = {"z": "z", "t": "t", "f": "F", "p": "p", "effect": "beta", "variance": "variance"}
 _OF_CODE = {_Z: "z", _T: "t", 4: "F"}
 _OF_VAULT = {"Z map": "z", "T map": "t", "F map": "F", "P map (given null hypothesis)": "p"}
+_NO_MAPS = ("anatomical", "Anatomical", "A", "parcellation", "Pa")
 _TIME_UNITS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 _TIMED = frozenset({"bold", "cbv", "sbref", "asl", "pet", "perf"})
 _LONGEST_FRAME = 3600.0
@@ -47,6 +51,9 @@ class Hint(NamedTuple):
     cal_min, cal_max : float
         The range of the colours.
     unit : str or None
+    over : mapping or None
+        Colours that are better where it is drawn on an anatomy, which is seen through what is
+        hidden: bright ones from the threshold on.
     """
 
     low: float
@@ -58,6 +65,7 @@ class Hint(NamedTuple):
     cal_min: float
     cal_max: float
     unit: str | None
+    over: Mapping[str, str] | None = None
 
 
 def hint(item: Item, header: Header, voxels: NDArray[Any], says: Mapping[str, Any]) -> Hint:
@@ -80,9 +88,10 @@ def hint(item: Item, header: Header, voxels: NDArray[Any], says: Mapping[str, An
     top = float(values.max(initial=0.0))
     if _is_mask(item, says):
         return Hint(low, high, False, "red", None, 0.5 * min(top or 1, 1), 0, top or 1, None)
-    if item.is_labels or _code(header) == _LABEL_CODE:
+    labels = item.is_labels or says.get("map_type") == "parcellation"
+    if labels or _code(header) == _LABEL_CODE:
         return Hint(low, high, False, "random", None, 0.5, 0, top or 1, None)
-    if _is_map(item, header, says):
+    if is_map(item, header, says):
         return _of_map(item, header, values, says)
     if high <= low:
         high = low + max(1.0, abs(low))
@@ -119,10 +128,22 @@ def _is_mask(item: Item, says: Mapping[str, Any]) -> bool:
     return item.is_mask or says.get("map_type") in ("ROI/mask", "ROI", "mask")
 
 
-def _is_map(item: Item, header: Header, says: Mapping[str, Any]) -> bool:
+def is_map(item: Item, header: Header, says: Mapping[str, Any]) -> bool:
+    """Whether a volume is a statistical map: by its name, its record, or its header.
+
+    Parameters
+    ----------
+    item : Item
+    header : Header
+    says : mapping
+        What its sidecars say.
+    """
+    if _is_mask(item, says) or item.is_labels:
+        return False
     told = says.get("map_type")
-    of_vault = isinstance(told, str) and told not in ("anatomical", "A", "Pa")
-    return item.is_map or of_vault or _code(header) in _STATISTICS
+    if isinstance(told, str) and told:
+        return told not in _NO_MAPS
+    return item.is_map or _code(header) in _STATISTICS
 
 
 def _sample(header: Header, voxels: NDArray[Any]) -> NDArray[np.float64]:
@@ -149,15 +170,15 @@ def _of_map(
 ) -> Hint:
     low, high = _robust(values)
     unit = _unit(item, header, says, high)
-    if low < 0:
-        most = float(np.percentile(np.abs(values), 98)) or 1.0
-        threshold = _CUSTOMARY if unit in ("z", "t") and most > _CUSTOMARY else 0.0
-        return Hint(low, high, True, "warm", "winter", threshold, threshold, most, unit)
-    most = high if high > 0 else 1.0
+    both = low < 0
+    most = float(np.percentile(np.abs(values), 98)) if both else high
+    most = most if most > 0 else 1.0
     threshold = _CUSTOMARY if unit in ("z", "t") and most > _CUSTOMARY else 0.0
-    colours = "inferno" if item.entities.get("statistic") == "rsquare" else "viridis"
-    if unit in ("z", "t"):
-        colours = "warm"
+    if both:
+        over = _BRIGHT if threshold else None
+        return Hint(low, high, True, *_BOTH, threshold, threshold, most, unit, over)
+    colours = "inferno" if item.entities.get("statistic") == "rsquare" else "mako"
+    colours = _BOTH[0] if unit in ("z", "t") else colours
     return Hint(low, high, False, colours, None, threshold, threshold, most, unit)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from neurofetch._shown import shown
 from neurofetch.planning.entities import ENTITY_NAMES, Entities, datatype_of, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Item", "Kind", "kind_of", "natural", "said"]
 
@@ -28,6 +31,7 @@ _MAPS = frozenset(
 )
 _MAP_NAME = re.compile(r"(?:^|[_/.-])(?:[tzf](?:stat|map)|spm[tf]|con|beta|cope|varcope)_?\d*\b")
 _DIGITS = re.compile(r"([0-9]+)")
+_OF_NEUROVAULT = re.compile(r"(?:^|/)collection_\d+/image_\d+(?:_resampled)?\.nii")
 _MASK_NAME = re.compile(r"(?:^|[_.-])mask(?:[_.-]|$)")
 
 
@@ -57,7 +61,7 @@ class Item(NamedTuple):
         """What its name says, by long names."""
         return {_SHORT.get(name, name): shown(value) for name, value in self.says.values}
 
-    def described(self, item: str, size: int) -> dict[str, Any]:
+    def described(self, item: str, size: int, beside: Item | None = None) -> dict[str, Any]:
         """Return what the page shows of it.
 
         Parameters
@@ -66,6 +70,8 @@ class Item(NamedTuple):
             Its id.
         size : int
             Bytes.
+        beside : Item, optional
+            What it is shown with: what both names say is not in its title.
         """
         return {
             "item": item,
@@ -76,7 +82,7 @@ class Item(NamedTuple):
             "entities": self.entities,
             "suffix": shown(self.says.suffix) if self.says.values else "",
             "datatype": datatype_of(self.path),
-            "title": _title(self),
+            "title": _title(self, beside.entities if beside else {}),
             "space": self.entities.get("space"),
             "is_map": self.is_map,
             "is_mask": self.is_mask,
@@ -123,6 +129,8 @@ def said(path: str, kind: Kind) -> Item:
     True
     >>> said("stats/zstat1.nii.gz", "volume").is_map, said("mask.nii", "volume").is_mask
     (True, True)
+    >>> said("neurovault/collection_7/image_5.nii.gz", "volume").is_map
+    True
     """
     says = parse(path)
     if kind not in {"volume", "surface"}:
@@ -134,7 +142,10 @@ def said(path: str, kind: Kind) -> Item:
     is_mask = suffix in _MASKS or bool(_MASK_NAME.search(rest)) or (label and suffix == "")
     is_labels = not is_mask and (suffix in _LABELS or rest in _LABELS)
     is_map = not (is_mask or is_labels) and (
-        suffix in _MAPS or says.get("stat") is not None or bool(_MAP_NAME.search(rest))
+        suffix in _MAPS
+        or says.get("stat") is not None
+        or bool(_MAP_NAME.search(rest))
+        or bool(_OF_NEUROVAULT.search(path))
     )
     return Item(path, kind, says, is_map=is_map, is_mask=is_mask, is_labels=is_labels)
 
@@ -157,15 +168,15 @@ def natural(path: str) -> list[str | int]:
 
 
 _WHO = {"subject": "sub", "session": "ses"}
-_UNTITLED = frozenset({*_WHO, "space", "resolution", "hemisphere"})
 
 
-def _title(item: Item) -> str:
+def _title(item: Item, known: Mapping[str, str]) -> str:
     """Return a short title: what it is first, then what tells it from others beside it."""
     if not item.says.values:
         return shown(item.path.rpartition("/")[2])
-    told = item.entities
+    told = {name: value for name, value in item.entities.items() if known.get(name) != value}
     what = (told.pop("label", ""), told.pop("desc", ""), shown(item.says.suffix))
-    rest = (f"{name} {value}" for name, value in told.items() if name not in _UNTITLED)
+    rest = (f"{name} {value}" for name, value in told.items() if name not in _WHO)
     who = " ".join(f"{short}-{told[name]}" for name, short in _WHO.items() if name in told)
-    return " · ".join(word for word in (*what, *rest, who) if word)
+    kind = "JSON" if item.says.extension == ".json" else ""
+    return " · ".join(word for word in (*what, *rest, who, kind) if word)

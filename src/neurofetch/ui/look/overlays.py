@@ -70,7 +70,7 @@ class Overlays:
             except NeurofetchError:  # damaged, or gone meanwhile: it is nothing to lay over
                 continue
             if same_grid(header, other):
-                found.append(self._shelf.described(one))
+                found.append(self._shelf.described(one, item))
         return found
 
     def _candidates(self, root: Path) -> Sequence[tuple[Found, dict[str, str]]]:

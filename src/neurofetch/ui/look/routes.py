@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from neurofetch._shown import shown
 from neurofetch.errors import UsageError
 from neurofetch.extras import need
 from neurofetch.ui.look.pictures import POLICY, picture, text
@@ -15,11 +16,12 @@ from neurofetch.ui.look.places import opened
 from neurofetch.ui.look.problems import UnreadableFileError
 from neurofetch.ui.look.shelf import Shelf
 from neurofetch.ui.look.sidecars import metadata
+from neurofetch.ui.look.surfaces import surface_of
 from neurofetch.ui.look.tables import Tables
 from neurofetch.ui.web import Response, Route, error_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from neurofetch.ui.directories import Directories
     from neurofetch.ui.look.kinds import Item
@@ -118,8 +120,12 @@ class _Look:
             found: dict[str, Any] = item.described(name, file.size)
             found |= {"version": file.version, "volume": None, "overlays": []}
         if item.kind == "volume":
-            found |= self._volumes.described(place, item, metadata(place))
+            says = metadata(place)
+            found |= self._volumes.described(place, item, says)
+            found["title"] = _named_by_record(says) or found["title"]
             found["overlays"] = self._overlays.over(place, item)
+        elif item.kind == "surface":
+            found["surface"] = surface_of(self._shelf, place, item)
         return Response.json({**found, "say": _said(place, item)})
 
     def volume(self, request: Request) -> Response:
@@ -176,6 +182,12 @@ class _Look:
         if kind and item.kind != kind:
             raise UsageError(f"{place.shown} is no {kind}: it is a {item.kind}. Nothing was read.")
         return place, item
+
+
+def _named_by_record(says: Mapping[str, Any]) -> str:
+    """Return what NeuroVault calls a map; "" for a file that is none of its own."""
+    name = says.get("name")
+    return shown(name)[:200] if isinstance(name, str) and "map_type" in says else ""
 
 
 def _voxel(request: Request) -> tuple[int, int, int] | None:

@@ -201,14 +201,16 @@ class Shelf:
             return Seen([], whole=False)
         return Seen(sorted(found, key=lambda one: natural(one.place.path)), walk.whole)
 
-    def described(self, found: Found) -> dict[str, Any]:
+    def described(self, found: Found, beside: Item | None = None) -> dict[str, Any]:
         """Return what the page shows of a file.
 
         Parameters
         ----------
         found : Found
+        beside : Item, optional
+            What it is shown with.
         """
-        return found.item.described(self._id_of(found.place), found.size)
+        return found.item.described(self._id_of(found.place), found.size, beside)
 
     def place(self, item: object) -> Place:
         """Return where the file of an id is.

@@ -90,7 +90,8 @@ def _applying(place: Place) -> list[Place]:
                 fitting.append((len(says.values), name))
         found += [Place(place.root, (*folder, name)) for _, name in sorted(fitting)]
     stem = place.parts[-1].partition(".")[0]
-    for own in (f"{stem}_metadata.json", f"{stem}.json"):  # the first one as of NeuroVault's maps
+    record = f"{stem.removesuffix('_resampled')}_metadata.json"  # of a map of NeuroVault
+    for own in (record, f"{stem}.json"):
         if place.beside(own) not in found:
             found.append(place.beside(own))
     return found

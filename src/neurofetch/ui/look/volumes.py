@@ -21,7 +21,7 @@ from neurofetch.errors import UsageError
 from neurofetch.store.atomic import read_at
 from neurofetch.ui.look.cutting import Cut, cut, plan, voxels_of
 from neurofetch.ui.look.headers import HEADER_BYTES, Header, read_header
-from neurofetch.ui.look.hints import hint, seconds_per_frame
+from neurofetch.ui.look.hints import hint, is_map, seconds_per_frame
 from neurofetch.ui.look.passing import Plain, Stream, Zipped
 from neurofetch.ui.look.places import opened
 from neurofetch.ui.look.problems import UnreadableFileError, changed, damaged
@@ -189,7 +189,8 @@ class Volumes:
             known = self._shown.get(one.identity)
             if known is None:
                 known = self._shown.put(one.identity, self._looked_at(one, item, says))
-            return {"version": one.version, "volume": known}
+            told = is_map(item, one.header, says)
+            return {"version": one.version, "is_map": told, "volume": known}
 
     def _looked_at(self, one: _Open, item: Item, says: Mapping[str, Any]) -> dict[str, Any]:
         header = one.header

@@ -1,5 +1,7 @@
 // How the page talks to its server. Addresses are relative: the page may lie below a proxy's path.
 
+import { KEY } from "./key.js";
+
 /** @import { Problem } from "./types.js" */
 
 /** What the server answered instead of what was asked for. */
@@ -42,7 +44,8 @@ async function problemOf(response) {
 async function request(path, options) {
   let response;
   try {
-    response = await fetch(path, { credentials: "same-origin", ...options });
+    const headers = { ...KEY, ...options?.headers };
+    response = await fetch(path, { credentials: "same-origin", ...options, headers });
   } catch (error) {
     if (options?.signal?.aborted) throw error;
     throw new ApiError(0, AWAY);

@@ -12,6 +12,8 @@ import { VirtualList } from "./virtual.js";
  * @property {string} kind For the style: "here", "withheld", "failed" or "".
  */
 
+const HEIGHT = 1.9; // rem
+
 export class FileList {
   /**
    * @param {string} label
@@ -21,7 +23,7 @@ export class FileList {
     const scroller = el("div", { class: "filelist-rows", role: "rowgroup", tabIndex: 0, "aria-label": label });
     const cells = ["path", "size", "state"];
     this.list = new VirtualList(scroller, {
-      height: 1.9,
+      height: HEIGHT,
       make: () => el("div", { class: "file", role: "row" }, cells.map((name) => el("span", { class: `file-${name}`, role: "cell" }))),
       show: (row, index) => {
         const file = read(index);
@@ -48,6 +50,7 @@ export class FileList {
   update(length) {
     this.element.setAttribute("aria-rowcount", String(length + 1));
     this.element.dataset.files = count(length);
+    this.list.scroller.style.height = `min(24rem, 60vh, ${Math.max(1, length) * HEIGHT}rem)`;
     this.list.resize(length);
   }
 }

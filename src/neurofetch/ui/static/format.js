@@ -43,6 +43,7 @@ export function files(number, noun = "file") {
  */
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "a while";
+  if (seconds < 0.05) return "less than 0.1 s";
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const all = Math.round(seconds);
   if (all < 60) return `${all} s`;

@@ -14,7 +14,7 @@ import { store } from "./store.js";
 /** @import { Figures, Group, Job } from "./types.js" */
 
 const PAGE = 200;
-const LICENCES = new Set(["license_not_accepted", "terms_not_accepted", "license"]);
+const LICENCES = new Set(["license_not_accepted"]);
 const WORDS = {
   running: "running",
   pausing: "pausing",
@@ -163,15 +163,16 @@ class JobView {
   /** @param {Job} job */
   #problem(job) {
     const error = /** @type {NonNullable<Job["error"]>} */ (job.error);
-    if (job.kind !== "plan" || !LICENCES.has(error.code)) return problemBox(error);
-    const accept = el("button", { type: "button", class: "button primary", disabled: true }, "Accept and make the plan");
+    if (!LICENCES.has(error.code)) return problemBox(error);
+    const text = job.kind === "plan" ? "Accept and make the plan" : "Accept and fetch";
+    const accept = el("button", { type: "button", class: "button primary", disabled: true }, text);
     accept.addEventListener("click", () => void this.#act(accept, "accept"));
     const box = el("input", { type: "checkbox", onchange: () => (accept.disabled = !box.checked) });
     return el(
       "section",
       { class: "panel licence", "aria-label": "Licence" },
       el("h2", {}, "The owners ask you to accept their terms"),
-      el("pre", { tabIndex: 0, "aria-label": "Terms" }, error.text ?? error.message),
+      el("p", {}, error.text ?? error.message),
       error.advice && el("p", { class: "hint" }, error.advice),
       el("label", { class: "check" }, box, "I have read this and accept it"),
       el("div", { class: "buttons" }, accept),
@@ -199,6 +200,7 @@ class JobView {
     else if (job.state === "pausing") all = [stop];
     else if (job.state === "paused") all = [button("resume", "Go on", "play", true), stop, look];
     else if (job.state === "done") all = [look, choose];
+    else if (job.error && LICENCES.has(job.error.code)) all = [choose];
     else all = [button("resume", "Try again", "play", true), look, choose];
     fill(this.buttons, all);
     if (focused) /** @type {HTMLElement | null} */ (this.buttons.querySelector("a, button"))?.focus();
@@ -372,17 +374,18 @@ function groupTable(groups) {
       el(
         "table",
         { class: "groups" },
-        el("thead", {}, el("tr", {}, ["Files of one kind", "Files", "Size"].map((one) => el("th", { scope: "col" }, one)))),
+        el("thead", {}, el("tr", {}, ["Files of one kind", "Files", "Size", "To fetch"].map((one) => el("th", { scope: "col" }, one)))),
         el(
           "tbody",
           {},
           groups.map((group) =>
             el(
               "tr",
-              { class: group.withheld ? "withheld" : null },
-              el("th", { scope: "row" }, group.title, group.reason && el("span", {}, group.reason)),
-              el("td", {}, count(group.files)),
-              el("td", {}, size(group.bytes)),
+              {},
+              el("th", { scope: "row" }, group.what, el("span", {}, group.why)),
+              el("td", {}, count(group.files_total)),
+              el("td", {}, size(group.bytes_total)),
+              el("td", {}, group.bytes_to_fetch ? size(group.bytes_to_fetch) : "nothing"),
             ),
           ),
         ),

@@ -1,5 +1,6 @@
 // The last view: what is in a directory, and one file of it on the screen.
 
+import { withKey } from "./key.js";
 import { asProblem, get } from "./api.js";
 import { el, fill, freshId, say } from "./dom.js";
 import { count, size } from "./format.js";
@@ -196,7 +197,7 @@ class Look {
     if (detail.kind === "table") fill(place, (await TableView.load(detail, signal)).element);
     else if (detail.kind === "picture") {
       const broken = () => fill(place, problemBox({ code: "picture", message: "This picture cannot be shown. Nothing was changed.", advice: "Verify the file: see neurofetch verify." }));
-      fill(place, el("img", { class: "picture", src: `${address}/picture?v=${detail.version}`, alt: detail.path, onerror: broken }));
+      fill(place, el("img", { class: "picture", src: withKey(`${address}/picture?v=${detail.version}`), alt: detail.path, onerror: broken }));
     } else if (detail.kind === "text") {
       /** @type {{text: string, cut: boolean}} */
       const found = await get(`${address}/text`, signal);

@@ -68,11 +68,13 @@ const FORMS = {
   neurovault: () => {
     const words = field("Search for", "Words, such as working memory", {});
     const numbers = field("Or collections", "Their numbers, as 1952, 503", { inputmode: "numeric" });
+    const update = el("input", { type: "checkbox" });
+    const renew = el("label", { class: "check" }, update, "Ask NeuroVault for what is new first (the first time this takes some minutes)");
     const read = () => {
       const ids = numbers.input.value.match(/\d+/g)?.map(Number) ?? [];
-      return ids.length > 0 ? { collections: ids } : { search: words.input.value.trim() };
+      return ids.length > 0 ? { collections: ids } : { search: words.input.value.trim(), update: update.checked };
     };
-    return { fields: [words.element, numbers.element], read, folder: () => "neurovault" };
+    return { fields: [words.element, renew, numbers.element], read, folder: () => "neurovault" };
   },
   bucket: () => {
     const url = field("Address", "A data set or a part of one", {

@@ -1,5 +1,6 @@
 // What the page knows of the server, and whether the server is there. Views listen to it.
 
+import { withKey } from "./key.js";
 import { ApiError, asProblem, get } from "./api.js";
 
 /** @import { Catalogue, Directory, Job, Problem, Source, Start } from "./types.js" */
@@ -59,7 +60,7 @@ class Store extends EventTarget {
 
   listen() {
     this.stream?.close();
-    const stream = new EventSource("api/events");
+    const stream = new EventSource(withKey("api/events"));
     this.stream = stream;
     stream.addEventListener("job", (event) => this.keepJob(JSON.parse(event.data)));
     stream.addEventListener("catalogue", (event) => this.keepCatalogue(JSON.parse(event.data)));

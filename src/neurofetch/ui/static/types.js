@@ -17,7 +17,8 @@
  *   state: number[], codes: Record<string, number[]>}} Rows
  * @typedef {{files_done?: number, files_total?: number | null, bytes_done?: number, bytes_total?: number | null,
  *   rate?: number, retries?: number, files_listed?: number}} Progress
- * @typedef {{title: string, files: number, bytes: number, reason: string | null, withheld: boolean}} Group
+ * @typedef {{why: string, what: string, files_total: number, bytes_total: number, bytes_here: number,
+ *   bytes_to_fetch: number}} Group Files of one kind that are in a plan for one reason.
  * @typedef {{path: string, reason: string, advice: string | null}} Failure
  * @typedef {"running" | "pausing" | "paused" | "done" | "failed" | "stopped"} JobState
  * @typedef {Record<string, unknown> & {files_total?: number, bytes_total?: number, files_to_fetch?: number,

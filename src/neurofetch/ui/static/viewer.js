@@ -1,5 +1,6 @@
 // Volumes and surfaces, drawn by NiiVue. It is loaded when the first one is looked at.
 
+import { KEY } from "./key.js";
 import { ApiError, asProblem } from "./api.js";
 import { CourseChart } from "./course.js";
 import { announce, el, fill, freshId, say } from "./dom.js";
@@ -13,6 +14,7 @@ import { problemBox } from "./parts.js";
 
 const MAPS = ["gray", "warm", "hot", "redyell", "viridis", "plasma", "cividis", "turbo", "blue2red", "winter", "cool", "bone", "red", "random"];
 const REGIONS = ["green", "blue", "violet", "copper2", "red", "electric_blue"];
+const ALIKE = 7; // anatomy of the same subject in the same space
 const KEPT = 12; // frames that were fetched
 const BACK = [0.043, 0.051, 0.063, 1];
 
@@ -39,7 +41,7 @@ function withoutGraphics() {
  * @param {(share: number) => void} heard Called with what is here of it.
  */
 async function bytesOf(address, signal, heard) {
-  const response = await fetch(address, { signal, credentials: "same-origin" });
+  const response = await fetch(address, { signal, credentials: "same-origin", headers: KEY });
   if (!response.ok || !response.body) {
     const problem = (await response.json().catch(() => null))?.error;
     throw new ApiError(response.status, problem ?? { code: "internal", message: `The volume could not be read (${response.status}).`, advice: null });
@@ -117,7 +119,7 @@ export class Viewer {
     const nv = new Niivue({
       backColor: /** @type {[number, number, number, number]} */ (BACK),
       crosshairColor: [0.35, 0.8, 0.76, 0.9],
-      crosshairWidth: 1,
+      crosshairWidth: 0.3,
       isColorbar: true,
       show3Dcrosshair: true,
       isOrientationTextVisible: true,
@@ -154,7 +156,7 @@ export class Viewer {
     await this.#showFrame(0);
     this.#drawTools(volume);
     const under = this.#onWhat()[0];
-    if (this.detail.is_map && under?.space === this.detail.space && under.space !== null) await this.#drawOn(under.item);
+    if (this.detail.is_map && under && this.#likeness(under) === ALIKE) await this.#drawOn(under.item);
   }
 
   /** @param {number} share */
@@ -190,7 +192,7 @@ export class Viewer {
     }
     if (frame !== this.frame || this.signal.aborted) return;
     const before = this.main;
-    const low = before?.cal_min ?? (volume.symmetric ? (volume.threshold ?? 0) : volume.cal_min);
+    const low = before?.cal_min ?? (volume.symmetric ? volume.threshold || volume.cal_max / 20 : volume.cal_min);
     const image = await this.#image(bytes, before?.colormap ?? volume.colormap, low ?? volume.low, before?.cal_max ?? volume.cal_max, before?.colormapNegative ?? volume.colormap_negative ?? "");
     if (before) image.opacity = before.opacity;
     this.main = image;
@@ -203,8 +205,10 @@ export class Viewer {
   #layer() {
     const { nv, main } = this;
     if (!nv || !main) return;
-    const mm = nv.volumes.length ? nv.frac2mm(nv.scene.crosshairPos) : null;
+    const mm = nv.back ? nv.frac2mm(nv.scene.crosshairPos) : null;
     nv.volumes = [...(this.under ? [this.under] : []), main, ...this.over.values()];
+    nv.back = nv.volumes[0] ?? null;
+    nv.overlays = nv.volumes.slice(1);
     for (const image of nv.volumes) image.colorbarVisible = image === main;
     nv.updateGLVolume();
     if (mm) {
@@ -396,9 +400,14 @@ export class Viewer {
 
   /** Volumes that this one can be drawn on, the likeliest first. */
   #onWhat() {
-    const { space, entities } = this.detail;
-    const likeness = (/** @type {Item} */ one) => Number(one.space === space) * 2 + Number(one.entities.subject === entities.subject);
-    return this.near.filter((one) => !one.is_map && !one.is_mask).sort((one, other) => likeness(other) - likeness(one)).slice(0, 40);
+    const likely = this.near.filter((one) => !one.is_map && !one.is_mask);
+    return likely.sort((one, other) => this.#likeness(other) - this.#likeness(one)).slice(0, 40);
+  }
+
+  /** @param {Item} item */
+  #likeness({ path, space, entities }) {
+    const anatomy = Number(path.includes("T1w") || path.includes("anat/"));
+    return Number(space === this.detail.space) * 4 + Number(entities.subject === this.detail.entities.subject) * 2 + anatomy;
   }
 
   #underSelect() {

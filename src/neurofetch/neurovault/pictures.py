@@ -1,0 +1,109 @@
+"""A sheet of the maps of a collection that is in the cache; no request is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neurofetch._shown import shown
+from neurofetch.errors import NothingMatchedError
+from neurofetch.extras import need
+from neurofetch.neurovault.cache.index import locate
+from neurofetch.neurovault.cache.layout import Cache, TornRecordError, find_root
+from neurofetch.pictures.front import LIBRARIES, Drawn, show_entries
+from neurofetch.pictures.places import Entry, Origin
+from neurofetch.pictures.targets import checked_target, free_name
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+__all__ = ["show"]
+
+
+def show(
+    number: int,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    image: bool = False,
+    data_dir: str | os.PathLike[str] | None = None,
+    threshold: float | None = None,
+    page: int = 1,
+    limit: int = 12,
+    title: str = "",
+) -> Drawn:
+    """Draw the maps of a collection, or one image, that are in the cache.
+
+    Parameters
+    ----------
+    number : int
+        The id of a collection.
+    out : str or path, optional
+        The picture: ``.png``, ``.svg``, ``.pdf`` or ``.html``. By default a new PNG in the current
+        directory.
+    image : bool
+        The id is that of an image.
+    data_dir : str or path, optional
+        As for `fetch_neurovault_ids`.
+    threshold, page, limit, title
+        As for `neurofetch.pictures.show`.
+
+    Raises
+    ------
+    NothingMatchedError
+        If it is not in the cache; the message has the command that brings it.
+    """
+    need("A picture", "plot", *LIBRARIES)
+    what = f"{'image' if image else 'collection'}_{number}"
+    target = checked_target(Path(out)) if out is not None else free_name(what, Path())
+    cache = Cache(find_root(data_dir))
+    found = _found(cache, number, image=image)
+    if not found:
+        flag = "--image" if image else "--collection"
+        raise NothingMatchedError(
+            f"{what.replace('_', ' ').capitalize()} is not in {shown(str(cache.root))}. Nothing "
+            f"was drawn: 'neurofetch neurovault fetch {flag} {number}' brings it."
+        )
+    entries, missing = [], 0
+    for collection, identity in found:
+        if cache.image(collection, identity).is_file():
+            entries.append(_entry(cache, collection, identity))
+        else:
+            missing += 1
+    record: Mapping[str, object] = cache.read_collection(found[0][0]) or {}
+    name = _text(record, "name") or what
+    doi = _text(record, "DOI")
+    source = f"neurovault.org/collections/{found[0][0]}" + (f" · doi:{doi}" if doi else "")
+    return show_entries(
+        entries,
+        target,
+        Origin(cache.root, shown(name)[:120] if image else "", source),
+        title or shown(entries[0].title if image and entries else name),
+        threshold=threshold,
+        page=page,
+        limit=limit,
+        notes=[f"{missing} maps have no file here"] if missing else (),
+    )
+
+
+def _found(cache: Cache, number: int, *, image: bool) -> list[tuple[int, int]]:
+    """Return collection and image of what is here."""
+    if image:
+        return [(collection, one) for one, collection in locate(cache, [number]).items()]
+    return [(number, one) for one in cache.image_ids(number)]
+
+
+def _entry(cache: Cache, collection: int, number: int) -> Entry:
+    try:
+        record: Mapping[str, object] = cache.read_image(collection, number) or {}
+    except TornRecordError:  # the map may be whole: what it is called is all that is lost
+        record = {}
+    task = _text(record, "cognitive_paradigm_cogatlas")
+    name = " · ".join(part for part in (_text(record, "name") or f"image {number}", task) if part)
+    mni = record.get("not_mni") is not True
+    return Entry(cache.image(collection, number), name, _text(record, "map_type"), mni)
+
+
+def _text(record: Mapping[str, object], name: str) -> str:
+    value = record.get(name)
+    return shown(value.strip()) if isinstance(value, str) else ""

@@ -1,0 +1,536 @@
+"""Pictures are pictures: of the right thing, the right way round, in the right colours."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import subprocess
+import sys
+import tracemalloc
+import warnings
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import nibabel as nib
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from nilearn import plotting
+from PIL import Image
+
+from neurofetch.errors import (
+    DestinationError,
+    NeurofetchError,
+    NothingMatchedError,
+    UnknownValueError,
+    UsageError,
+    VerificationError,
+    WrongTypeError,
+)
+from neurofetch.pictures import show
+from neurofetch.pictures.drawing import Outline, Panel, figure, panel, slices
+from neurofetch.pictures.looks import DISTINCT, look_of
+from neurofetch.pictures.places import Entry, Origin
+from neurofetch.pictures.reading import read_volume
+from neurofetch.pictures.sheet import draw_one, draw_sheet
+from testbed.laion import Recipe, make_bucket, write_local
+from testbed.neurovault_maps import brain_map_gz
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Z_MAP = "sub-01_contrast-a_stat-z_statmap.nii.gz"
+
+
+def write(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if affine is None:
+        affine = np.diag([4.0, 4.0, 4.0, 1.0])
+        affine[:3, 3] = [-2.0 * (size - 1) for size in values.shape[:3]]
+    nib.save(nib.Nifti1Image(values, affine), path)
+    return path
+
+
+def head(shape=(24, 28, 24), seed=0) -> np.ndarray:
+    """Return an ellipsoid of noise around zero."""
+    where = np.stack(np.meshgrid(*(np.linspace(-1.1, 1.1, n) for n in shape), indexing="ij"))
+    noise = np.random.default_rng(seed).normal(0, 1, shape)
+    return np.where((where**2).sum(axis=0) < 1, noise, 0).astype(np.float32)
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    recipe = Recipe(
+        subjects=("sub-01",), sessions=("ses-01",), held_out=(), figures_per_session=1,
+        trials_per_session=8,
+    )  # fmt: skip
+    root = tmp_path_factory.mktemp("data")
+    write_local(make_bucket(recipe), root)
+    return root
+
+
+def one(root: Path, pattern: str) -> Path:
+    return sorted(root.rglob(pattern))[0]
+
+
+# -- the files that are written --------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.texts: list[str] = []
+        self.tags: list[str] = []
+        self.policy = ""
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "action", "data", "poster"):
+                self.sources.append(value)
+            if name == "content" and "default-src" in (value or ""):
+                self.policy = value
+            assert not name.startswith("on"), name
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_a_png_is_a_png_and_an_svg_is_xml_with_its_words_as_words(tmp_path):
+    path = write(tmp_path / Z_MAP, head())
+    drawn = show(path, tmp_path / "a.png")
+    assert drawn.path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert pixels(drawn.path).shape == (924, 1540, 3)
+    root = ElementTree.parse(show(path, tmp_path / "a.svg").path).getroot()
+    words = " ".join(
+        "".join(element.itertext()) for element in root.iter() if "text" in element.tag
+    )
+    assert "sub-01 · contrast-a · z map" in words
+    assert "L" in words.split()
+    assert "R" in words.split()
+    assert " mm" in words
+    assert show(path, tmp_path / "a.pdf").path.read_bytes().startswith(b"%PDF")
+
+
+def test_the_same_file_gives_the_same_bytes(tmp_path):
+    path = write(tmp_path / Z_MAP, head())
+    for end in ("png", "svg", "html"):
+        twice = [show(path, tmp_path / f"{n}.{end}").path.read_bytes() for n in (1, 2)]
+        assert twice[0] == twice[1], end
+
+
+def test_a_page_needs_no_network_and_says_where_the_data_came_from(data, tmp_path):
+    drawn = show(one(data, "*Noiseceiling4rep*.nii.gz"), tmp_path / "a.html")
+    page = Page()
+    page.feed(drawn.path.read_text())
+    assert page.sources
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert "script" not in page.tags
+    assert page.policy.startswith("default-src 'none'")
+    picture = Image.open(io.BytesIO(base64.b64decode(page.sources[0].partition(",")[2])))
+    assert picture.size == (1540, 924)
+    told = " ".join(page.texts)
+    assert "A made-up LAION-fMRI" in told
+    assert "noise ceiling" in told
+    assert "20 x 24 x 18" in told
+
+
+HOSTILE = (
+    *(r"$\frac{1", "<script>alert(1)</script>", "a\x1b[2Jb", "x" * 5000),
+    *("]]>&amp;\"'", "\u202eb", "日本"),
+)
+
+
+@pytest.mark.parametrize("title", HOSTILE, ids=[str(n) for n in range(len(HOSTILE))])
+def test_titles_of_others_are_words_and_nothing_else(tmp_path, title):
+    path = write(tmp_path / "in" / "map.nii.gz", head((8, 9, 8)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a font may lack a letter
+        for end in ("svg", "html"):
+            made = show(path, tmp_path / f"a.{end}", title=title).path.read_text()
+            page = Page()
+            page.feed(made)
+            assert "script" not in page.tags
+            assert "\x1b" not in made
+            assert "\u202e" not in made
+        ElementTree.parse(tmp_path / "a.svg")
+
+
+@pytest.mark.parametrize(
+    "name", ["$x$_T1w.nii.gz", "a b&<c>.nii.gz", "line\nbreak.nii.gz", "-.nii.gz"]
+)
+def test_names_of_others_are_words_too(tmp_path, monkeypatch, name):
+    path = write(tmp_path / "in" / name, head((8, 9, 8)))
+    monkeypatch.chdir(tmp_path)
+    drawn = show(path)
+    assert drawn.path.is_file()
+    assert set(str(drawn.path)) <= set("abcdefghijklmnopqrstuvwxyzT1-_.x")
+    ElementTree.parse(show(path, tmp_path / "a.svg").path)
+    assert "<c>" not in show(path, tmp_path / "a.html").path.read_text()
+
+
+def test_without_a_name_nothing_is_replaced(tmp_path, monkeypatch):
+    path = write(tmp_path / "in" / Z_MAP, head((8, 9, 8)))
+    monkeypatch.chdir(tmp_path)
+    names = [show(path).path.name for _ in range(3)]
+    stem = Z_MAP.removesuffix(".nii.gz")
+    assert names == [f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"]
+
+
+# -- colours and sides -----------------------------------------------------------------------------
+
+
+def scales(fig) -> list[tuple[str, float, float]]:
+    """Return name and range of each colour map in a figure, of slices."""
+    return [
+        (image.get_cmap().name, *image.get_clim())
+        for axes in fig.axes
+        for image in axes.get_images()
+    ]
+
+
+def test_two_signs_have_one_symmetric_range_of_a_percentile(tmp_path):
+    values = head()
+    values[12, 14, 12] = 1e6  # one voxel does not set the range
+    path = write(tmp_path / Z_MAP, values)
+    made = draw_one(Entry(path), Origin(), None, None)
+    found = {scale for scale in scales(made.figure) if scale[0] == "cold-grey-hot"}
+    assert len(found) == 1
+    _, low, high = found.pop()
+    known = values[values != 0]
+    assert low == -high
+    assert high == pytest.approx(np.percentile(np.abs(known), 99.9), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "bottom"),
+    [
+        ("*Noiseceiling4rep*.nii.gz", "viridis", 0.0),
+        ("*R2mean*.nii.gz", "inferno", 0.0),
+        ("*PrismaAnat_space-T1w_T1w.nii.gz", "gray", 0.0),
+        ("*SingletrialBetas_statmap.nii.gz", "cold-grey-hot", None),
+        ("*FFA1_mask.nii.gz", "mask", 0.0),
+    ],
+)
+def test_colours_suit_the_file(data, pattern, name, bottom):
+    path = one(data, pattern)
+    made = draw_one(Entry(path), Origin(data), None, None)
+    drawn = [scale for scale in scales(made.figure) if scale[0] == name]
+    assert drawn
+    assert all(low == bottom if bottom is not None else low == -high for _, low, high in drawn)
+
+
+def test_a_map_in_the_space_of_its_subject_lies_on_the_subjects_anatomy(data):
+    made = draw_one(Entry(one(data, "*faceVsOthers*.nii.gz")), Origin(data), None, None)
+    assert {name for name, *_ in scales(made.figure)} == {"gray", "cold-grey-hot"}
+
+
+STORED = {"as RAS": (1, 1, 1), "as LAS": (-1, 1, 1), "as LPI": (-1, -1, -1)}
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_left_is_left_whichever_way_the_voxels_are_stored(tmp_path, stored):
+    values = 0.01 * np.abs(head((30, 36, 30)))
+    affine = np.diag([5.0, 5.0, 5.0, 1.0])
+    affine[:3, 3] = [-72.5, -87.5, -72.5]
+    values[5:8, 20:23, 15:18] = 9.0  # x is -40: the left of the head
+    flips = tuple(slice(None, None, sign) for sign in STORED[stored])
+    for axis, sign in enumerate(STORED[stored]):
+        if sign < 0:
+            affine[:3, 3] += affine[:3, axis] * (values.shape[axis] - 1)
+            affine[:3, axis] *= -1
+    path = write(tmp_path / Z_MAP, np.ascontiguousarray(values[flips]), affine)
+    judged = plotting.find_xyz_cut_coords(nib.load(path), activation_threshold=5)
+    assert judged[0] == pytest.approx(-40, abs=5)
+    made = draw_one(Entry(path), Origin(), None, None)
+    texts = {text.get_text() for axes in made.figure.axes for text in axes.texts}
+    assert texts & {"x = \N{MINUS SIGN}40 mm", "x = \N{MINUS SIGN}42 mm"}
+    picture = pixels(show(path, tmp_path / "a.png").path)
+    axial = picture[110:590, 930:1360]  # the large axial slice
+    red = (axial[..., 0] - axial[..., 2] > 60) & (axial[..., 1] < 80)
+    brain = axial.min(axis=2) < 235
+    assert red.sum() > 50
+    assert np.argwhere(red)[:, 1].mean() < np.argwhere(brain)[:, 1].mean() - 40
+
+
+def test_sides_are_written_where_nilearn_says_they_are(tmp_path):
+    path = write(tmp_path / Z_MAP, head())
+    fig = figure(8, 3)
+    display = slices(fig, (0, 0, 1, 1), panel(read_volume(path)), [0.0, 8.0])
+    for cut in display.axes.values():
+        low, high = cut.ax.get_xlim()
+        assert low < high  # to the right is larger x: the right of the head
+        sides = {text.get_text(): text.get_position()[0] for text in cut.ax.texts}
+        assert sides["L"] < 0.5 < sides["R"]
+
+
+def test_each_region_has_an_outline_of_its_own_colour_and_line(tmp_path):
+    path = write(tmp_path / Z_MAP, head())
+    volume = read_volume(path)
+    outlines = []
+    for number in range(10):
+        mask = np.zeros(volume.values.shape, dtype=np.float32)
+        mask[4 + number : 10 + number, 8:16, 8:16] = 1  # each overlaps the next ones
+        outlines.append(Outline(f"R{number}", volume.image(mask), number))
+    fig = figure(5, 5)
+    whole = panel(volume)
+    what = Panel(whole.image, whole.look, whole.low, whole.high, outlines=outlines)
+    display = slices(fig, (0, 0, 1, 1), what, [0.0])
+    (cut,) = display.axes.values()
+    drawn = [
+        (to_hex(lines.get_edgecolor()[0]).upper(), tuple(lines.get_linestyle()[0][1] or ()))
+        for lines in cut.ax.collections
+        if len(lines.get_edgecolor())
+    ]
+    halos = [index for index, (colour, _) in enumerate(drawn) if colour == "#FFFFFF"]
+    own = [index for index, (colour, _) in enumerate(drawn) if colour != "#FFFFFF"]
+    assert len(halos) == len(own) == 10
+    assert max(halos) < min(own)  # no light edge lies on another outline
+    assert len({drawn[index] for index in own}) == 10
+    assert {drawn[index][0] for index in own} == set(DISTINCT)
+
+
+# -- what is read ----------------------------------------------------------------------------------
+
+
+def test_a_frame_is_that_frame_and_the_mean_is_the_mean(tmp_path):
+    values = np.stack([head(seed=n) for n in range(5)], axis=3)
+    values[3, 14, 12, :] = np.nan
+    values[4, 14, 12, :3] = np.nan
+    path = write(tmp_path / "sub-01_stat-effect_statmap.nii.gz", values)
+    with np.errstate(all="ignore"):
+        known = np.where(np.isfinite(values), values, 0).sum(axis=3)
+        mean = known / np.isfinite(values).sum(axis=3)
+    found = read_volume(path)
+    assert found.which == "mean of 5 volumes"
+    assert np.allclose(found.values, mean, atol=1e-6, equal_nan=True)
+    assert np.array_equal(read_volume(path, 4).values, values[..., 3], equal_nan=True)
+    assert read_volume(path, 4).which == "volume 4 of 5"
+    for wrong in (0, 6, -1):
+        with pytest.raises(UsageError, match="it has 1 to 5"):
+            read_volume(path, wrong)
+    phase = write(tmp_path / "sub-01_part-phase_bold.nii.gz", values)
+    assert read_volume(phase).which == "volume 1 of 5"
+
+
+ODD = {
+    "one voxel": np.ones((1, 1, 1), np.float32),
+    "all zero": np.zeros((5, 6, 7), np.float32),
+    "nothing known": np.full((5, 6, 7), np.nan, np.float32),
+    "endless": np.full((5, 6, 7), np.inf, np.float32),
+    "one slice": np.random.default_rng(1).normal(0, 1, (9, 9, 1)).astype(np.float32),
+    "a plane": np.random.default_rng(1).normal(0, 1, (9, 9)).astype(np.float32),
+    "five axes": np.random.default_rng(1).normal(0, 1, (6, 6, 6, 1, 2)).astype(np.float32),
+    "complex": (np.ones((5, 5, 5)) * (1 + 2j)).astype(np.complex64),
+    "huge values": np.full((5, 5, 5), 3e38, np.float32),
+    "below zero": -np.abs(np.random.default_rng(1).normal(0, 1, (6, 6, 6))).astype(np.float32),
+    "bytes": np.arange(216, dtype=np.uint8).reshape(6, 6, 6),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", ["map.nii.gz", Z_MAP, "sub-01_dseg.nii.gz", "sub-01_bold.nii"])
+def test_odd_volumes_are_drawn(tmp_path, kind, name):
+    path = write(tmp_path / name, ODD[kind], np.diag([3.0, 3.0, 3.0, 1.0]))
+    assert pixels(show(path, tmp_path / "a.png").path).shape[1] > 500
+
+
+def test_oblique_and_sheared_grids_are_drawn(tmp_path):
+    turn = np.array([[0.9, -0.3, 0.1, 5], [0.3, 0.9, 0.2, -9], [-0.1, -0.2, 0.95, 3], [0, 0, 0, 1]])
+    path = write(tmp_path / Z_MAP, head(), turn @ np.diag([3.0, 3.0, 3.0, 1.0]))
+    assert show(path, tmp_path / "a.png").path.is_file()
+
+
+def test_a_long_series_is_read_in_little_room(tmp_path):
+    values = np.random.default_rng(0).normal(0, 1, (40, 40, 40, 60)).astype(np.float32)
+    path = write(tmp_path / "sub-01_task-x_bold.nii.gz", values)
+    size = values.nbytes
+    del values
+    tracemalloc.start()
+    try:
+        read_volume(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < size / 5
+
+
+# -- what cannot be drawn --------------------------------------------------------------------------
+
+
+def test_a_damaged_file_is_told_with_what_to_do(tmp_path):
+    whole = write(tmp_path / Z_MAP, head()).read_bytes()
+    path = tmp_path / "cut" / Z_MAP
+    path.parent.mkdir()
+    contents = [whole[: len(whole) * n // 8] for n in range(8)]
+    contents += [b"no image", gzip.compress(b"\0" * 400), b"<html>Sorry</html>"]
+    contents.append(whole[:500] + bytes(60) + whole[560:])
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(VerificationError, match=r"(?s)Nothing was drawn.*neurofetch verify"):
+            show(path, tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_what_cannot_be_meant_is_told_before_anything_is_read(tmp_path, data):
+    path = write(tmp_path / Z_MAP, head((8, 8, 8)))
+    cases = [
+        (lambda: show(path, tmp_path / "a.jpg"), UsageError, r"\.html, \.pdf, \.png, \.svg"),
+        (lambda: show(path, tmp_path / "no" / "a.png"), DestinationError, "is no folder"),
+        (lambda: show(tmp_path / "gone.nii.gz"), UsageError, "is not here.*neurofetch get"),
+        (lambda: show(data / "README"), UsageError, "cannot be drawn.*directory"),
+        (lambda: show(path, frame="third"), UnknownValueError, "frame='third'"),
+        (lambda: show(data, page=0), UnknownValueError, "begins at 1"),
+        (lambda: show(data, limit=True), WrongTypeError, "expected a number"),
+        (lambda: show(data, tmp_path / "a.png", page=99), UnknownValueError, "no page 99"),
+        (lambda: show(data, include="*.xyz"), NothingMatchedError, "no file that matches"),
+        (lambda: show(data / "stimuli"), NothingMatchedError, "no volume among"),
+    ]
+    for call, kind, words in cases:
+        with pytest.raises(kind, match=f"(?s){words}"):
+            call()
+    assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.slow
+def test_without_nilearn_the_extra_is_named(tmp_path):
+    path = write(tmp_path / Z_MAP, head((8, 8, 8)))
+    code = (
+        "import sys; sys.modules['nilearn'] = None\n"
+        "from neurofetch import console\n"
+        "from neurofetch._cli import build_parser\n"
+        f"sys.exit(console.run('neurofetch', build_parser, ['show', {str(path)!r}]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "pip install 'neurofetch[plot]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# -- tables and surfaces ---------------------------------------------------------------------------
+
+
+def test_a_table_is_drawn_with_what_is_left_out(data, tmp_path):
+    drawn = show(data / "participants.tsv", tmp_path / "a.svg")
+    words = drawn.path.read_text()
+    assert "participant_id" in words
+    assert "all 1 rows" in words
+    events = show(one(data, "*run-01_events.tsv"), tmp_path / "b.svg").path.read_text()
+    assert "trial_type" in events
+    assert "10 columns" in events
+    for content in (b"", b"\xff\xfe", b"a\tb\n" * 200, b"a\n" + b"x" * 100_000, b'a\t"b\n'):
+        (tmp_path / "t.tsv").write_bytes(content)
+        assert show(tmp_path / "t.tsv", tmp_path / "t.png").path.is_file()
+
+
+def test_values_on_a_surface_are_drawn_on_the_subjects_own(data, tmp_path):
+    path = one(data, "*hemi-R*faceVsOthers*.func.gii")
+    drawn = show(path, tmp_path / "a.svg")
+    words = drawn.path.read_text()
+    assert "right, lateral" in words
+    assert "right, ventral" in words
+    alone = tmp_path / path.name
+    alone.write_bytes(path.read_bytes())
+    with pytest.raises(UsageError, match=r"643 vertices.*--include-freesurfer"):
+        show(alone, tmp_path / "b.png")
+    alone.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(VerificationError, match="Nothing was drawn"):
+        show(alone, tmp_path / "b.png")
+
+
+# -- many files ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def maps(tmp_path) -> Path:
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for number in range(5):
+        name = f"sub-{number:02d}_space-MNI152NLin6Asym_stat-t_statmap.nii.gz"
+        (folder / name).write_bytes(brain_map_gz(number, 6.0))
+    return folder
+
+
+def test_a_directory_is_a_sheet_of_pages_and_says_what_is_left_out(maps, tmp_path):
+    (maps / ".neurofetch").mkdir()
+    (maps / ".neurofetch" / "x.nii.gz").write_bytes(b"")
+    (maps / "notes.txt").write_text("x")
+    first = show(maps, tmp_path / "a.png", limit=3)
+    assert [path.name[:6] for path in first.files] == ["sub-00", "sub-01", "sub-02"]
+    assert first.pages == 2
+    assert first.notes == ("page 1 of 2: 1 to 3 of 5 volumes", "1 files beside them are no volumes")
+    second = show(maps, tmp_path / "b.png", limit=3, page=2)
+    assert [path.name[:6] for path in second.files] == ["sub-03", "sub-04"]
+    chosen = show(maps, tmp_path / "c.png", include=["sub-03*", "*sub-04*"])
+    assert [path.name[:6] for path in chosen.files] == ["sub-03", "sub-04"]
+
+
+@pytest.mark.slow
+def test_a_sheet_is_bounded_whatever_is_asked_for(tmp_path):
+    folder = tmp_path / "many"
+    content = write(tmp_path / "x.nii.gz", head((6, 6, 6))).read_bytes()
+    folder.mkdir()
+    for number in range(60):
+        (folder / f"map_{number:03d}.nii.gz").write_bytes(content)
+    drawn = show(folder, tmp_path / "a.png", limit=10_000)
+    assert (len(drawn.files), drawn.pages) == (48, 2)
+
+
+def test_maps_that_compare_have_one_range(maps):
+    entries = [Entry(path) for path in sorted(maps.iterdir())]
+    made = draw_sheet(entries, Origin(), "t", "")
+    assert len({scale for scale in scales(made.figure) if scale[0] == "cold-grey-hot"}) == 1
+
+
+def test_a_damaged_file_has_a_cell_that_says_so_and_the_others_are_drawn(maps, tmp_path):
+    victim = sorted(maps.iterdir())[1]
+    victim.write_bytes(victim.read_bytes()[:2000])
+    drawn = show(maps, tmp_path / "a.svg")
+    assert len(drawn.files) == 4
+    assert any(victim.name in note for note in drawn.notes)
+    assert "cannot be read" in drawn.path.read_text()
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_path_and_talks_of_the_rest(maps, tmp_path):
+    def run(*argv: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "neurofetch", "show", *argv]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    done = run("maps", "--limit", "2", "--out", "a.png")
+    assert (done.returncode, done.stdout) == (0, "a.png\n")
+    assert "page 1 of 3" in done.stderr
+    done = run("maps", "--limit", "2", "--page", "3", "--json", "--quiet")
+    said = json.loads(done.stdout)
+    assert said["document"] == "picture"
+    assert said["path"] == "maps.png"
+    assert len(said["files"]) == 1
+    assert said["pages"] == 3
+    done = run("maps", "--page", "9")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    done = run("maps/nothing.nii.gz")
+    assert done.returncode == 2
+    assert "is not here" in done.stderr
+
+
+def test_errors_are_of_the_one_tree():
+    assert all(
+        issubclass(kind, NeurofetchError)
+        for kind in (VerificationError, UsageError, DestinationError, NothingMatchedError)
+    )
+    assert look_of("x_T1w.nii").kind == "anatomy"

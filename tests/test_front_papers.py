@@ -1,0 +1,101 @@
+"""What a newcomer reads first says what is so: README, CITATION.cff, what is packed."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from neurofetch import __version__
+from testbed.s3 import S3Server
+from tests.faces import REFUSED, SMALL, bucket
+from tools import readme
+
+ROOT = Path(__file__).parent.parent
+TEXT = readme.README.read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def without_numbers(text: str) -> str:
+    """What is measured is another number each time, with more or fewer blanks before it."""
+    return re.sub(r" +", " ", re.sub(r"\d[\d.,]*( bytes| [kMGT]?B)?", "N", text))
+
+
+@pytest.mark.slow
+def test_the_session_of_the_readme_is_what_the_commands_print(tmp_path):
+    pytest.importorskip("nilearn")
+    shown = readme.session(TEXT)
+    with S3Server({"laion-fmri": bucket(SMALL)}, forbidden=REFUSED) as server:
+        said = readme.told(readme.commands(shown), tmp_path, server.url)
+    assert without_numbers(said) == without_numbers(shown)
+    with Image.open(tmp_path / "brain.png") as picture:
+        assert picture.width > 500
+
+
+def test_the_readme_shows_its_picture():
+    assert f"]({readme.PICTURE.relative_to(ROOT).as_posix()})" in TEXT
+    with Image.open(readme.PICTURE) as picture:
+        assert picture.width > 1000
+    assert readme.PICTURE.stat().st_size < 1 << 20
+
+
+def test_the_readme_is_short():
+    assert len(TEXT.splitlines()) < 120
+
+
+def test_the_commands_for_developers_are_of_the_makefile():
+    goals = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in (TEXT, (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        named = re.findall(r"\bmake ([a-z-]+)", "\n".join(re.findall(r"^    make.*$", page, re.M)))
+        assert named
+        assert set(named) <= goals
+
+
+def test_the_citation_is_of_this_version():
+    said = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert said["cff-version"] == "1.2.0"
+    assert said["version"] == __version__
+    assert said["license"] == PROJECT["project"]["license"]
+    assert said["title"].startswith(PROJECT["project"]["name"])
+    assert said["authors"]
+    assert said["message"]
+
+
+def test_where_the_project_is_is_said_in_all_places_or_in_none():
+    """There are no addresses that lead nowhere."""
+    urls = PROJECT["project"].get("urls", {})
+    said = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert ("repository-code" in said) is ("Source" in urls)
+    assert said.get("repository-code") == urls.get("Source")
+    assert all(re.fullmatch(r"https://[\w.-]+\.\w+/\S*", url) for url in urls.values())
+
+
+def test_what_is_packed_has_all_that_git_has():
+    """Nothing that the tests, the documentation or the build read is missing in the archive."""
+    packed = PROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    for one in packed:
+        assert (ROOT / one.lstrip("/")).exists(), one
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git, or no checkout")
+    left_out = {path.partition("/")[0] for path in listed} - {one.lstrip("/") for one in packed}
+    assert left_out <= {".ci", ".gitignore", "pyproject.toml"}  # hatchling adds pyproject.toml
+
+
+def test_a_deprecation_is_a_warning_that_people_see():
+    """`DeprecationWarning` is hidden from whoever does not ask: the policy says `FutureWarning`."""
+    assert "`FutureWarning`" in (ROOT / "docs" / "deprecation.md").read_text(encoding="utf-8")
+    for path in (ROOT / "src").rglob("*.py"):
+        names = {
+            node.id
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Name)
+        }
+        assert not names & {"DeprecationWarning", "PendingDeprecationWarning"}, path
