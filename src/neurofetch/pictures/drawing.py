@@ -163,8 +163,9 @@ def _thick(volume: Volume, values: NDArray[Any]) -> Any:
 
 
 def _in_turn(values: NDArray[Any], colours: int) -> NDArray[Any]:
-    turned = np.where(values > 0, (values - 1) % colours + 1, 0)
-    return np.asarray(turned, dtype=np.float32)
+    there = np.unique(values[values > 0])
+    ranks = np.searchsorted(there, values) % colours + 1
+    return np.asarray(np.where(values > 0, ranks, 0), dtype=np.float32)
 
 
 def slices(
