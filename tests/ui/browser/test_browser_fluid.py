@@ -7,7 +7,7 @@ import pytest
 
 from testbed.many_rows import FILES, listing, serving
 from tests.ui.browser.browser_world import Watched, choose_bucket, fetch, make_plan, running
-from tests.ui.test_page_session import slow_world
+from tests.ui.test_page_session import slow_world, until
 from tests.ui_world import page
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ def large(world, tmp_path_factory):
         shell.env["OPENNEURO_URL"] = url
         with running(shell) as client:
             made = client.enter()
-            source = {"kind": "openneuro", "data_set": "ds002790", "version": "2.0.0"}
+            source = {"kind": "openneuro", "data_set": "ds002790"}
             client.list = made.catalogue(source, "large")
             yield client
 
@@ -84,9 +84,9 @@ def test_a_run_is_paused_reloaded_and_goes_on(browser, tmp_path):
         tab.get_by_role("button", name="Fetch ").click()
         bar = tab.get_by_role("progressbar")
         bar.wait_for()
-        tab.wait_for_function("document.querySelector('[role=progressbar]').ariaValueNow > 2")
+        until(lambda: int(bar.get_attribute("aria-valuenow")) > 2)
         tab.reload()
-        tab.wait_for_function("document.querySelector('[role=progressbar]').ariaValueNow > 4")
+        until(lambda: int(bar.get_attribute("aria-valuenow")) > 4)
         tab.get_by_role("button", name="Pause").click()
         tab.locator(".chip", has_text="paused").wait_for()
         tab.get_by_role("button", name="Go on").click()

@@ -16,6 +16,7 @@ from tests.ui.browser.browser_world import (
     picture_of,
     value_of,
 )
+from tests.ui.test_page_session import until
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +104,7 @@ def test_a_time_series_shows_one_frame_and_the_course_under_the_crosshair(watche
     assert np.any(picture_of(tab, tmp_path / "eighth.png") != before)
     tab.locator("canvas").focus()
     tab.keyboard.press("ArrowRight")
-    tab.wait_for_function("label => document.querySelector('.course svg').ariaLabel !== label", arg=first)
+    until(lambda: tab.locator(".course svg").get_attribute("aria-label") != first)
 
 
 def test_tables_and_texts_are_shown_and_long_ones_only_in_part(watched, shell):

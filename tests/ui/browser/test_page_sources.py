@@ -56,7 +56,7 @@ def test_the_modules_are_small_and_each_says_what_it_is():
     for path in OURS:
         text = path.read_text()
         assert text.startswith("// "), path
-        assert len(text.splitlines()) < 480, path
+        assert len(text.splitlines()) < 520, path
 
 
 @pytest.mark.slow
