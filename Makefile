@@ -77,12 +77,12 @@ schema: $(STAMP) ## write the tables of BIDS (planning/bids_schema.py) anew
 	$(BIN)/python -m tools.bids_schema
 
 WEB := tools/web
-WEB_STAMP := $(WEB)/node_modules/.installed
+# npm writes it last
+WEB_STAMP := $(WEB)/node_modules/.package-lock.json
 
 # exact versions, each held to the digest in package-lock.json; no script of a package is run
 $(WEB_STAMP): $(WEB)/package.json $(WEB)/package-lock.json
 	npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund
-	@touch $@
 
 ui: $(WEB_STAMP) ## build the viewer of the page (niivue.mjs, NOTICE) anew, and check the page's types
 	node $(WEB)/build.mjs

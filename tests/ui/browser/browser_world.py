@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import contextmanager
 from functools import cache
@@ -176,9 +177,8 @@ def choose_bucket(tab: Page, url: str = "s3://study/faces", folder: str | None =
 
 
 def value_of(tab: Page, facet: str, value: str):
-    return tab.get_by_role("listbox", name=facet, exact=True).get_by_role(
-        "option", name=f"{value}, "
-    )
+    values = tab.get_by_role("listbox", name=facet, exact=True)
+    return values.get_by_role("option", name=re.compile(rf"^{re.escape(value)} ?,"))
 
 
 def make_plan(tab: Page) -> None:
