@@ -75,7 +75,9 @@ def _subject(stem: str, seed: int) -> dict[str, bytes]:
         f"{stem}/anat/{stem}_T1w.nii.gz": nifti(*GRID, seed=seed),
         f"{func}_bold.nii.gz": nifti(24, 28, 24, 40, seed=seed),
         f"{func}_events.tsv": ("onset\tduration\ttrial_type\n" + onsets).encode(),
-        f"{func}_stat-t_statmap.nii.gz": encode((bumps * inside + noise).astype(np.float32), affine),
+        f"{func}_stat-t_statmap.nii.gz": encode(
+            (bumps * inside + noise).astype(np.float32), affine
+        ),
         f"{func}_desc-active_mask.nii.gz": encode((bumps > 3).astype(np.uint8), affine),
     }
 
@@ -85,9 +87,7 @@ class BrowserWorld(World):
 
     def __init__(self) -> None:
         super().__init__()
-        recipe = Recipe(
-            subjects=("sub-01", "sub-03"), trials_per_session=8, figures_per_session=2
-        )
+        recipe = Recipe(subjects=("sub-01", "sub-03"), trials_per_session=8, figures_per_session=2)
         for key, content in make_bucket(recipe).items():
             self.s3.put(key, content, "laion-fmri")
         self.s3.forbidden = REFUSED

@@ -78,7 +78,9 @@ def test_a_dialog_takes_the_focus_and_gives_it_back(watched):
     tab = watched.open()
     choose_bucket(tab, folder="faces")
     make_plan(tab)
-    tab.evaluate("void import('./static/dom.js').then((dom) => dom.ask({title: 'T', text: 't', yes: 'Y'}))")
+    tab.evaluate(
+        "void import('./static/dom.js').then((dom) => dom.ask({title: 'T', text: 't', yes: 'Y'}))"
+    )
     tab.get_by_role("dialog").wait_for()
     assert tab.evaluate("document.querySelector('dialog').contains(document.activeElement)")
     tab.keyboard.press("Escape")

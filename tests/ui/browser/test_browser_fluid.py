@@ -6,7 +6,14 @@ import signal
 import pytest
 
 from testbed.many_rows import FILES, listing, serving
-from tests.ui.browser.browser_world import Watched, choose_bucket, fetch, make_plan, running, value_of
+from tests.ui.browser.browser_world import (
+    Watched,
+    choose_bucket,
+    fetch,
+    make_plan,
+    running,
+    value_of,
+)
 from tests.ui.test_page_session import slow_world, until
 from tests.ui_world import page
 
