@@ -12,7 +12,6 @@ from tests.ui.browser.browser_world import (
     choose_bucket,
     chromium,
     drawn,
-    fetch,
     look_at,
     make_plan,
     running,

@@ -21,7 +21,14 @@ def test_the_viewer_is_the_one_that_was_built():
 
 def test_the_licence_of_each_package_in_the_viewer_comes_with_it():
     notice = (STATIC / "NOTICE").read_text()
-    mandatory = "@niivue/niivue fflate gl-matrix nifti-reader-js array-equal @lukeed/uuid".split()
+    mandatory = [
+        "@niivue/niivue",
+        "fflate",
+        "gl-matrix",
+        "nifti-reader-js",
+        "array-equal",
+        "@lukeed/uuid",
+    ]
     for name in (*mandatory, "@ungap/structured-clone"):
         version = LOCK["packages"][f"node_modules/{name}"]["version"]
         assert f"{name} {version} (" in notice
