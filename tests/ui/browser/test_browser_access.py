@@ -1,4 +1,4 @@
-"""By keyboard alone, by a screen reader's names, in both themes, narrow and wide, with large text."""
+"""By keyboard alone, by a screen reader's names, in both themes, narrow, wide, large."""
 
 import pytest
 
@@ -16,6 +16,7 @@ from tests.ui.browser.browser_world import (
 
 pytestmark = pytest.mark.slow
 
+FILE = "#/look/d1?folder=faces&path=faces%2F"
 WIDTHS = {"narrow": (375, 812), "wide": (1920, 1080)}
 
 
@@ -118,8 +119,8 @@ def fetched(world, tmp_path_factory):
             "error": f"#/choose/{failed['catalogue']}",
             "gone": "#/runs/j999",
             "shelf": "#/look/d1?folder=faces",
-            "map": "#/look/d1?folder=faces&path=faces%2Fsub-01%2Ffunc%2Fsub-01_task-faces_stat-t_statmap.nii.gz",
-            "series": "#/look/d1?folder=faces&path=faces%2Fsub-01%2Ffunc%2Fsub-01_task-faces_bold.nii.gz",
+            "map": f"{FILE}sub-01%2Ffunc%2Fsub-01_task-faces_stat-t_statmap.nii.gz",
+            "series": f"{FILE}sub-01%2Ffunc%2Fsub-01_task-faces_bold.nii.gz",
             "table": "#/look/d1?folder=faces&path=faces%2Fparticipants.tsv",
             "text": "#/look/d1?folder=faces&path=faces%2FREADME",
         }
