@@ -16,10 +16,10 @@ BENCH_STAMP := $(VENV)/.installed-bench
 PIP_FLAGS := --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types quick browser soak bench docs readme schema clean
+.PHONY: help demo test check lint types quick browser ui ui-shots soak bench docs readme schema clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -78,6 +78,21 @@ readme: $(STAMP) ## write the session of README.md and its picture anew
 
 schema: $(STAMP) ## write the tables of BIDS (planning/bids_schema.py) anew
 	$(BIN)/python -m tools.bids_schema
+
+WEB := tools/web
+# npm writes it last
+WEB_STAMP := $(WEB)/node_modules/.package-lock.json
+
+# exact versions, each held to the digest in package-lock.json; no script of a package is run
+$(WEB_STAMP): $(WEB)/package.json $(WEB)/package-lock.json
+	npm ci --prefix $(WEB) --ignore-scripts --no-audit --no-fund
+
+ui: $(WEB_STAMP) ## build the viewer of the page (niivue.mjs, NOTICE) anew, and check the page's types
+	node $(WEB)/build.mjs
+	$(WEB)/node_modules/.bin/tsc --project $(WEB)
+
+ui-shots: $(STAMP) ## screenshots of each state of the page, in demo/shots/
+	$(BIN)/python -m tests.ui.browser.shots demo/shots
 
 clean: ## remove the environment and all caches
 	rm -rf $(VENV) $(FLOWS) .mypy_cache .ruff_cache .pytest_cache demo/work benchmarks/work

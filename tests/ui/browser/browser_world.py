@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import contextmanager
 from functools import cache
@@ -68,15 +69,14 @@ def _subject(stem: str, seed: int) -> dict[str, bytes]:
     )
     inside = x**2 + y**2 + z**2 < 0.6
     noise = inside * np.random.default_rng(seed).standard_normal(GRID) * 0.4
+    values = bumps * inside + noise
     affine = np.diag([3.0, 3.0, 3.0, 1.0])
     func = f"{stem}/func/{stem}_task-faces"
     return {
         f"{stem}/anat/{stem}_T1w.nii.gz": nifti(*GRID, seed=seed),
         f"{func}_bold.nii.gz": nifti(24, 28, 24, 40, seed=seed),
         f"{func}_events.tsv": ("onset\tduration\ttrial_type\n" + onsets).encode(),
-        f"{func}_stat-t_statmap.nii.gz": encode(
-            (bumps * inside + noise).astype(np.float32), affine
-        ),
+        f"{func}_stat-t_statmap.nii.gz": encode(values.astype(np.float32), affine),
         f"{func}_desc-active_mask.nii.gz": encode((bumps > 3).astype(np.uint8), affine),
     }
 
@@ -92,14 +92,14 @@ class BrowserWorld(World):
         self.s3.forbidden = REFUSED
         for key, content in study().items():
             self.s3.put(key, content, "study")
-        hostile = f"faces/sub-01/func/sub-01_task-faces_desc-{'x' * 3}{HOSTILE.replace('/', '')}_bold.json"
+        hostile = f"faces/sub-01/func/sub-01_task-faces_desc-xxx{HOSTILE}_bold.json"
         self.s3.put(hostile, b'{"Description": "<script>alert(1)</script>"}', "study")
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, driven by Playwright."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - may be absent
 
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
@@ -176,9 +176,8 @@ def choose_bucket(tab: Page, url: str = "s3://study/faces", folder: str | None =
 
 
 def value_of(tab: Page, facet: str, value: str):
-    return tab.get_by_role("listbox", name=facet, exact=True).get_by_role(
-        "option", name=f"{value}, "
-    )
+    values = tab.get_by_role("listbox", name=facet, exact=True)
+    return values.get_by_role("option", name=re.compile(rf"^{re.escape(value)} ?,"))
 
 
 def make_plan(tab: Page) -> None:
@@ -201,7 +200,7 @@ def drawn(tab: Page) -> None:
 
 def picture_of(tab: Page, path: Path):
     """The pixels of the canvas, as they are on the screen."""
-    from PIL import Image
+    from PIL import Image  # noqa: PLC0415 - may be absent
 
     tab.locator("canvas").screenshot(path=path)
     return np.asarray(Image.open(path).convert("RGB")).astype(int)

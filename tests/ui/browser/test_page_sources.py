@@ -11,6 +11,15 @@ import pytest
 from tests.ui.browser.browser_world import STATIC, WEB
 
 LOCK = json.loads((WEB / "package-lock.json").read_text())
+INSIDE = (
+    "@lukeed/uuid",
+    "@niivue/niivue",
+    "@ungap/structured-clone",
+    "array-equal",
+    "fflate",
+    "gl-matrix",
+    "nifti-reader-js",
+)
 OURS = sorted(path for path in STATIC.glob("*.js"))
 
 
@@ -21,15 +30,7 @@ def test_the_viewer_is_the_one_that_was_built():
 
 def test_the_licence_of_each_package_in_the_viewer_comes_with_it():
     notice = (STATIC / "NOTICE").read_text()
-    mandatory = [
-        "@niivue/niivue",
-        "fflate",
-        "gl-matrix",
-        "nifti-reader-js",
-        "array-equal",
-        "@lukeed/uuid",
-    ]
-    for name in (*mandatory, "@ungap/structured-clone"):
+    for name in INSIDE:
         version = LOCK["packages"][f"node_modules/{name}"]["version"]
         assert f"{name} {version} (" in notice
     assert notice.count("WITHOUT WARRANT") + notice.count('PROVIDED "AS IS"') >= 7

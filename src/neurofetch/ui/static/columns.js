@@ -1,7 +1,8 @@
 // The files of a catalogue as columns of numbers, and how many of them a choice has. Pure.
 //
-// One pass over the rows counts everything: a file that no facet rejects counts for all values that it
-// has, and one that a single facet rejects counts for the values of that facet.
+// A count next to a value says what choosing it would leave, with the other facets as they are: a file that
+// no facet rejects counts for all its values, and one that a single facet rejects for the values of that one.
+// Each column is gone through by itself, which is what makes it fast.
 
 /** @import { Choice, Facet, Rows } from "./types.js" */
 
@@ -33,6 +34,7 @@ export class Columns {
     /** Which rows the globs let through; null for all. @type {Uint8Array | null} */
     this.passed = null;
     this.found = new Uint32Array(total);
+    this.rejecting = new Int16Array(total);
   }
 
   /**
@@ -81,71 +83,60 @@ export class Columns {
    * @returns {Found}
    */
   count(choice) {
-    const masks = this.facets.map((facet) => maskOf(facet, choice[facet.name]));
-    const strict = masks.flatMap((mask, f) => (mask ? [f] : []));
-    const counts = this.facets.map(({ values }) => ({
-      files: new Uint32Array(values.length),
-      bytes: new Float64Array(values.length),
-    }));
+    this.#reject(this.facets.map((facet) => maskOf(facet, choice[facet.name])));
+    const facets = new Map(this.facets.map((facet, f) => [facet.name, this.#tally(facet, f)]));
     const states = [TO_FETCH, HERE, WITHHELD].map(() => ({ files: 0, bytes: 0 }));
     let found = 0;
     for (let row = 0; row < this.filled; row += 1) {
-      if (this.passed && !this.passed[row]) continue;
-      const rejecting = this.#rejecting(row, masks, strict);
-      if (rejecting === SEVERAL) continue;
-      const bytes = this.bytes[row] ?? 0;
-      if (rejecting !== NONE) {
-        this.#tally(counts, rejecting, row, bytes);
-        continue;
-      }
-      for (let f = 0; f < counts.length; f += 1) this.#tally(counts, f, row, bytes);
-      const state = states[this.state[row] ?? TO_FETCH];
-      if (state) {
-        state.files += 1;
-        state.bytes += bytes;
-      }
+      if (this.rejecting[row] !== NONE) continue;
+      const state = /** @type {Count} */ (states[this.state[row] ?? TO_FETCH]);
+      state.files += 1;
+      state.bytes += this.bytes[row] ?? 0;
       this.found[found] = row;
       found += 1;
     }
     const bytes = states.reduce((sum, one) => sum + one.bytes, 0);
-    return {
-      all: { files: found, bytes },
-      states,
-      facets: new Map(this.facets.map(({ name }, f) => [name, /** @type {Counts} */ (counts[f])])),
-      rows: this.found.subarray(0, found),
-    };
+    return { all: { files: found, bytes }, states, facets, rows: this.found.subarray(0, found) };
   }
 
   /**
-   * Returns the only facet that rejects a row, or NONE or SEVERAL.
+   * Finds out for each row which facet rejects it: NONE, its number, or SEVERAL.
    *
-   * @param {number} row
    * @param {(Uint8Array | null)[]} masks
-   * @param {number[]} strict The facets in which something is chosen.
    */
-  #rejecting(row, masks, strict) {
-    let rejecting = NONE;
-    for (const f of strict) {
-      const code = /** @type {Int32Array} */ (this.codes[f])[row] ?? -1;
-      if (code >= 0 && /** @type {Uint8Array} */ (masks[f])[code]) continue;
-      if (rejecting !== NONE) return SEVERAL;
-      rejecting = f;
-    }
-    return rejecting;
+  #reject(masks) {
+    const { rejecting, passed, filled } = this;
+    rejecting.fill(NONE);
+    if (passed) for (let row = 0; row < filled; row += 1) if (!passed[row]) rejecting[row] = SEVERAL;
+    masks.forEach((mask, f) => {
+      if (!mask) return;
+      const codes = /** @type {Int32Array} */ (this.codes[f]);
+      for (let row = 0; row < filled; row += 1) {
+        if (mask[codes[row] ?? -1]) continue; // a file without the entity has the code -1, and is rejected
+        rejecting[row] = rejecting[row] === NONE ? f : SEVERAL;
+      }
+    });
   }
 
   /**
-   * @param {Counts[]} counts
+   * Counts the values of a facet in the rows that no other facet rejects.
+   *
+   * @param {Facet} facet
    * @param {number} f
-   * @param {number} row
-   * @param {number} bytes
+   * @returns {Counts}
    */
-  #tally(counts, f, row, bytes) {
-    const code = /** @type {Int32Array} */ (this.codes[f])[row] ?? -1;
-    if (code < 0) return;
-    const count = /** @type {Counts} */ (counts[f]);
-    count.files[code] = (count.files[code] ?? 0) + 1;
-    count.bytes[code] = (count.bytes[code] ?? 0) + bytes;
+  #tally({ values }, f) {
+    const { rejecting, bytes, filled } = this;
+    const codes = /** @type {Int32Array} */ (this.codes[f]);
+    const counts = { files: new Uint32Array(values.length), bytes: new Float64Array(values.length) };
+    for (let row = 0; row < filled; row += 1) {
+      const code = codes[row] ?? -1;
+      const by = rejecting[row];
+      if (code < 0 || (by !== NONE && by !== f)) continue;
+      counts.files[code] = (counts.files[code] ?? 0) + 1;
+      counts.bytes[code] = (counts.bytes[code] ?? 0) + (bytes[row] ?? 0);
+    }
+    return counts;
   }
 }
 

@@ -1,7 +1,7 @@
 // One facet: its values with their counts and sizes, searched and chosen.
 
 import { el, fill, say } from "./dom.js";
-import { count, files, size } from "./format.js";
+import { count, size } from "./format.js";
 import { icon } from "./icons.js";
 import { Listbox } from "./listbox.js";
 
@@ -37,7 +37,9 @@ export class FacetBox {
           el("span", { class: "value-bar", "aria-hidden": "true" }),
           el("span", { class: "box", "aria-hidden": "true" }, icon("check")),
           el("span", { class: "value-name" }),
+          el("span", { class: "sr" }, ", "),
           el("span", { class: "value-files" }),
+          el("span", { class: "sr" }),
           el("span", { class: "value-size" }),
         ),
       show: (row, index) => this.#show(row, index),
@@ -51,7 +53,7 @@ export class FacetBox {
     this.element = el(
       "section",
       { class: "facet panel", "aria-label": facet.title },
-      el("div", { class: "facet-head" }, el("h3", {}, facet.title), this.number, this.clear),
+      el("div", { class: "facet-head" }, el("h2", {}, facet.title), this.number, this.clear),
       facet.values.length > SEARCHED && this.#searchField(),
       this.listbox.element,
       this.none,
@@ -119,14 +121,14 @@ export class FacetBox {
     const value = this.#value(index);
     const has = this.counts?.files[number] ?? 0;
     const bytes = this.counts?.bytes[number] ?? 0;
-    const [bar, , name, much, large] = /** @type {HTMLElement[]} */ ([...row.children]);
-    if (!bar || !name || !much || !large) return;
+    const [bar, , name, , much, noun, large] = /** @type {HTMLElement[]} */ ([...row.children]);
+    if (!bar || !name || !much || !noun || !large) return;
     bar.style.transform = `scaleX(${has / this.most})`;
     say(name, value);
     row.title = value;
     say(much, count(has));
     say(large, has ? size(bytes) : "");
     row.classList.toggle("nothing", has === 0);
-    row.setAttribute("aria-label", `${value}, ${files(has)}${has ? `, ${size(bytes)}` : ""}`);
+    say(noun, has === 1 ? " file " : " files ");
   }
 }

@@ -157,7 +157,6 @@ class Look {
     say(title, item.title || item.name);
     say(path, item.path);
     row.title = item.path;
-    row.setAttribute("aria-label", `${item.title || item.name}, ${item.path}, ${size(item.bytes)}`);
   }
 
   /** @param {Item} item */

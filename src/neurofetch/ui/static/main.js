@@ -16,8 +16,6 @@ import { waiting } from "./parts.js";
 
 /** @type {AbortController | null} */
 let left = null;
-/** @type {string | null} */
-let last = null;
 
 /** @param {Route} route */
 function stepOf({ parts }) {
@@ -28,9 +26,6 @@ function stepOf({ parts }) {
 /** @param {boolean} moves Whether the focus goes to the new view. */
 async function show(moves) {
   const route = routeOf();
-  const key = route.parts.join("/") + (route.parts[0] === "look" ? `?${route.query.get("folder") ?? ""}` : "");
-  if (key === last) return;
-  last = key;
   left?.abort();
   const leaving = new AbortController();
   left = leaving;

@@ -193,7 +193,7 @@ export class Viewer {
     if (frame !== this.frame || this.signal.aborted) return;
     const before = this.main;
     const low = before?.cal_min ?? (volume.symmetric ? volume.threshold || volume.cal_max / 20 : volume.cal_min);
-    const image = await this.#image(bytes, before?.colormap ?? volume.colormap, low ?? volume.low, before?.cal_max ?? volume.cal_max, before?.colormapNegative ?? volume.colormap_negative ?? "");
+    const image = await this.#image(bytes, before?.colormap ?? volume.colormap, low ?? volume.low, before?.cal_max ?? (volume.symmetric ? Math.max(volume.cal_max, 2 * (volume.threshold ?? 0)) : volume.cal_max), before?.colormapNegative ?? volume.colormap_negative ?? "");
     if (before) image.opacity = before.opacity;
     this.main = image;
     this.loading.hidden = true;
@@ -280,7 +280,7 @@ export class Viewer {
 
   /** @param {Volume} volume */
   #drawTools(volume) {
-    const most = Math.max(Math.abs(volume.cal_max), Math.abs(volume.high), Math.abs(volume.low)) * 1.5 || 1;
+    const most = Math.max(Math.abs(volume.cal_max), Math.abs(volume.high), Math.abs(volume.low), 2 * (volume.threshold ?? 0)) * 1.5 || 1;
     const least = volume.symmetric ? 0 : Math.min(volume.low, volume.cal_min, 0);
     fill(
       this.tools,

@@ -28,13 +28,18 @@ export class VirtualList {
     this.body = el("div", { class: "virtual", role: "presentation" });
     scroller.append(this.body);
     this.waits = false;
+    // Asking for these while many lists are drawn would make the browser lay the page out for each.
+    this.top = 0;
+    this.tall = 320;
+    this.height = this.rows.height * 16; // of a row in pixels; it grows with the text
     scroller.addEventListener("scroll", () => this.soon(), { passive: true });
     new ResizeObserver(() => this.soon()).observe(scroller);
   }
 
-  /** The height of a row in pixels: it grows with the text. */
-  get height() {
-    return this.rows.height * parseFloat(getComputedStyle(document.documentElement).fontSize);
+  #measure() {
+    this.top = this.scroller.scrollTop;
+    this.tall = this.scroller.clientHeight || 320;
+    this.height = this.rows.height * parseFloat(getComputedStyle(document.documentElement).fontSize);
   }
 
   soon() {
@@ -42,6 +47,7 @@ export class VirtualList {
     this.waits = true;
     requestAnimationFrame(() => {
       this.waits = false;
+      this.#measure();
       this.draw();
     });
   }
@@ -55,9 +61,9 @@ export class VirtualList {
   /** Draws the rows that are in sight. */
   draw() {
     const { height } = this;
-    const sight = Math.ceil((this.scroller.clientHeight || 320) / height) + 2 * MORE;
+    const sight = Math.ceil(this.tall / height) + 2 * MORE;
     const most = Math.max(0, this.length - sight);
-    this.first = Math.min(most, Math.max(0, Math.floor(this.scroller.scrollTop / height) - MORE));
+    this.first = Math.min(most, Math.max(0, Math.floor(this.top / height) - MORE));
     const number = Math.min(sight, this.length);
     this.body.style.height = `${this.length * height}px`;
     while (this.pool.length < number) {
@@ -78,12 +84,14 @@ export class VirtualList {
    * @param {number} index
    */
   reveal(index) {
+    this.#measure();
     const { height, scroller } = this;
     const top = index * height;
     if (top < scroller.scrollTop) scroller.scrollTop = top;
     else if (top + height > scroller.scrollTop + scroller.clientHeight) {
       scroller.scrollTop = top + height - scroller.clientHeight;
     }
+    this.#measure();
     this.draw();
   }
 

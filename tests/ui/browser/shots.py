@@ -1,0 +1,91 @@
+"""``python -m tests.ui.browser.shots DIR``: a screenshot of each state of the page, to look at."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.ui.browser.browser_world import (
+    BrowserWorld,
+    Watched,
+    choose_bucket,
+    chromium,
+    drawn,
+    look_at,
+    make_plan,
+    running,
+    value_of,
+)
+
+SIZES = {"": (1280, 900), "narrow-": (375, 812), "wide-": (1920, 1080)}
+
+
+def main() -> None:
+    """Draw all states, light, dark and narrow."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as home, BrowserWorld().open() as world, chromium() as found:
+        for size, (across, down) in SIZES.items():
+            for theme in ("light", "dark"):
+                place = Path(home) / f"{size}{theme}"
+                place.mkdir()
+                world.s3.clear_faults()
+                viewport = {"width": across, "height": down}
+                context = found.new_context(viewport=viewport, color_scheme=theme)
+                with running(world.shell(place)) as client:
+                    _session(Watched(context, client.url), world, folder, f"{size}{theme}")
+                context.close()
+    print(f"{len(list(folder.glob('*.png')))} pictures in {folder}")
+
+
+def _session(watched: Watched, world: BrowserWorld, folder: Path, name: str) -> None:
+    number = 0
+
+    def shot(state: str) -> None:
+        nonlocal number
+        number += 1
+        tab.wait_for_timeout(400)
+        tab.screenshot(path=folder / f"{name}-{number}-{state}.png")
+
+    tab = watched.open("#/look")
+    tab.get_by_text("Nothing is here yet").wait_for()
+    shot("empty")
+    tab.goto(f"{watched.origin}/#/")
+    tab.get_by_role("radio", name="A bucket").wait_for()
+    shot("source")
+    choose_bucket(tab, folder="faces")
+    value_of(tab, "Subjects", "01").click()
+    shot("choosing")
+    make_plan(tab)
+    shot("plan")
+    world.s3.fault(key="*_bold.nii.gz", method="GET", rate=300_000, times=None)
+    tab.get_by_role("button", name="Fetch ").click()
+    tab.get_by_role("button", name="Pause").wait_for()
+    tab.wait_for_timeout(1500)
+    shot("fetching")
+    tab.locator(".chip", has_text="done").wait_for()
+    shot("fetched")
+    tab.get_by_role("link", name="Look at what came").click()
+    look_at(tab, "statmap")
+    drawn(tab)
+    tab.wait_for_timeout(500)
+    tab.locator("canvas").scroll_into_view_if_needed()
+    shot("looking")
+    look_at(tab, "bold · task faces · sub-01")
+    drawn(tab)
+    tab.wait_for_timeout(900)
+    shot("time-series")
+    look_at(tab, "events")
+    tab.locator(".table").wait_for()
+    shot("table")
+    tab.goto(f"{watched.origin}/#/")
+    tab.get_by_role("radio", name="OpenNeuro").check()
+    tab.get_by_role("textbox", name="Data set").fill("ds999999")
+    tab.get_by_role("button", name="List its files").click()
+    tab.get_by_role("alert").wait_for()
+    shot("error")
+
+
+if __name__ == "__main__":
+    main()
