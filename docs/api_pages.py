@@ -12,6 +12,8 @@ import pkgutil
 from pathlib import Path
 from typing import Any, Final
 
+from sphinx.pycode import ModuleAnalyzer
+
 __all__ = ["FIRST", "public_modules", "setup", "write"]
 
 PACKAGES: Final = ("neurofetch", "laion_fmri")
@@ -79,12 +81,12 @@ class _Homes:
         first = [name for names in FIRST.values() for name in names]
         for module in sorted(modules, key=lambda name: (name not in first, name)):
             for name in modules[module]:
-                found = self._found(module, name)
+                found = self.found(module, name)
                 if self._is_described_by_others(found):
                     self._homes.setdefault(id(found), self._origin(found) or f"{module}.{name}")
 
     @staticmethod
-    def _found(module: str, name: str) -> object:
+    def found(module: str, name: str) -> object:
         return getattr(importlib.import_module(module), name)
 
     @staticmethod
@@ -98,16 +100,18 @@ class _Homes:
 
     def home(self, module: str, name: str) -> str:
         """Return the full name under which a name is described."""
-        found = self._found(module, name)
+        found = self.found(module, name)
         own = f"{module}.{name}"
         return self._homes.get(id(found), own) if self._is_described_by_others(found) else own
 
     def directive(self, module: str, name: str) -> str:
         """Return what describes a name."""
-        found = self._found(module, name)
+        found = self.found(module, name)
         if isinstance(found, type) and getattr(found, "__name__", name) == name:
             return "autoexception" if issubclass(found, BaseException) else "autoclass"
-        return "autofunction" if inspect.isfunction(found) else "autodata"
+        if inspect.isfunction(found):
+            return "autofunction"
+        return "autodata" if type(found).__module__ == "builtins" else "data"
 
 
 def _page(module: str, names: list[str], homes: _Homes) -> str:
@@ -116,10 +120,13 @@ def _page(module: str, names: list[str], homes: _Homes) -> str:
     elsewhere = []
     for name in names:
         home = homes.home(module, name)
-        if home != f"{module}.{name}":
+        if home != f"{module}.{name}" or inspect.ismodule(homes.found(module, name)):
             elsewhere.append(f"- ``{name}``: `{home}`")
             continue
         directive = homes.directive(module, name)
+        if directive == "data":
+            lines += _data(module, name)
+            continue
         lines.append(f".. {directive}:: {module}.{name}")
         if directive == "autoclass":
             lines.append("   :members:")
@@ -127,6 +134,12 @@ def _page(module: str, names: list[str], homes: _Homes) -> str:
     if elsewhere:
         lines += ["Also here, and described where they are written:", "", *elsewhere, ""]
     return "\n".join(lines)
+
+
+def _data(module: str, name: str) -> list[str]:
+    """Return what describes a value, such as a type of several others, by the text below it."""
+    texts = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name), [])
+    return [f".. data:: {module}.{name}", "", *(f"   {line}".rstrip() for line in texts), ""]
 
 
 def _index(modules: list[str]) -> str:

@@ -6,7 +6,14 @@ import os
 import sys
 from pathlib import Path
 
+from typing import TYPE_CHECKING
+
+from pygments.lexers import GroovyLexer, PythonLexer
+
 from neurofetch._version import __version__
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -25,6 +32,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "docs.api_pages",
+    "docs.root_pages",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "gallery", "schemas", "**/sg_execution_times.rst"]
@@ -57,3 +65,28 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "neurofetch"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_favicon = "_static/mark.svg"
+html_show_sourcelink = True
+html_copy_source = True  # the Markdown of each page lies beside it
+html_theme_options = {
+    "logo": {"text": "neurofetch", "image_light": "_static/mark.svg", "image_dark": "_static/mark.svg"},
+    "header_links_before_dropdown": 6,
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc", "sourcelink"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "use_edit_page_button": False,
+    "back_to_top_button": False,
+}
+html_sidebars = {"index": [], "changelog": []}
+
+man_pages: list[tuple[str, str, str, list[str], int]] = []  # written by docs/man_pages.py
+
+
+def setup(app: Sphinx) -> None:
+    """Read what Pygments has no name for as the language that it stands on."""
+    app.add_lexer("nextflow", GroovyLexer)
+    app.add_lexer("snakemake", PythonLexer)
