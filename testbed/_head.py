@@ -72,7 +72,8 @@ class Tissue(NamedTuple):
     @property
     def fluid(self) -> Floats:
         """The share of the voxel that is in the brain, and neither grey nor white."""
-        return np.clip((self.t1 > 0.05) - self.grey - self.white, 0, 1).astype(np.float32)
+        rest = np.clip((self.t1 > 0.05) - self.grey - self.white, 0, 1)
+        return np.asarray(rest, dtype=np.float32)
 
     @property
     def scalp(self) -> Floats:

@@ -162,11 +162,13 @@ class Head:
             free = brain.copy()
             for label in labels:
                 mask = np.zeros(grid, dtype=bool)
+                own = stream(self.seed, self.subject, label, "size").uniform(0.8, 1.3)
                 for side, share in ((-1, REGIONS[label].left), (1, REGIONS[label].right)):
                     if share:
                         near = self._nearness(label, side, where) - grey
                         cost = np.where(free & (np.sign(where[0]) == side), near, np.inf)
-                        count = max(1, round(max(least, share * REGIONS[label].volume) / voxel))
+                        room = own * max(least, share * REGIONS[label].volume)
+                        count = max(1, round(room / voxel))
                         mask.flat[np.argpartition(cost, count, axis=None)[:count]] = True
                 masks[label] = mask & free
                 free &= ~mask

@@ -194,7 +194,8 @@ def _draw(
     described = f"Axial slices of {title}: {', '.join(row.title for row in rows)}"
     described += f"; outlines of {names}" if names else ""
     files = [
-        {"file": str(row.path), "what it is": row.title, "unit": row.look.unit} for row in rows
+        {"file": origin.name_in(row.path), "what it is": row.title, "unit": row.look.unit}
+        for row in rows
     ]
     save(fig, target, Words(title, described, files, [origin.told] if origin.told else []))
 

@@ -33,7 +33,7 @@ from neurofetch.errors import (
 )
 from neurofetch.events import Event, Listener, Planned, Retrying, quiet
 from neurofetch.events import Listing as ListingEvent
-from neurofetch.model import Action, IncompleteError, Status
+from neurofetch.model import Action, IncompleteError, Status, calm_when_stopped
 from neurofetch.net.client import Client
 from neurofetch.net.retry import Attempts
 from neurofetch.net.settings import Network
@@ -537,7 +537,8 @@ class Fetcher:
             check_folders(self.directory.root, settings.mirrors.folders)
         self.listen = settings.listen
         self._to_move = not settings.dry_run and not self.client.network.offline
-        plan = self._further(self._planned(choose, settings), settings)
+        with calm_when_stopped("the plan was made; nothing was fetched"):
+            plan = self._further(self._planned(choose, settings), settings)
         if settings.shard is None:
             return plan
         return plan.shard(*settings.shard, few=partial(at_once, self.source))
@@ -1041,16 +1042,17 @@ class Fetcher:
         known = None if wants is None else for_this_disk(self.directory, [*wants], write=False)
         listed = None if listing is None else partial(self._absent, listing)
         self.directory.objects = getattr(self.source, "objects", None)
-        return audit(
-            self.directory,
-            read_all=read_all,
-            remote=None if known is None else [want for want in known if not want.problem],
-            checksum=self.server_checksum,
-            listed=listed,
-            only=None if only is None else frozenset(only),
-            listen=listen,
-            write=write,
-        )
+        with calm_when_stopped("files were looked at"):
+            return audit(
+                self.directory,
+                read_all=read_all,
+                remote=None if known is None else [want for want in known if not want.problem],
+                checksum=self.server_checksum,
+                listed=listed,
+                only=None if only is None else frozenset(only),
+                listen=listen,
+                write=write,
+            )
 
     def _absent(self, listing: Listing, receipt: Receipt) -> str:
         """Say what it means that a file with this receipt was not listed; "" if nothing."""

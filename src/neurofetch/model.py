@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heapify, heappop, heappush
@@ -47,6 +48,7 @@ __all__ = [
     "VerificationLevel",
     "Want",
     "by_content",
+    "calm_when_stopped",
     "names_in",
     "same_time",
     "tell_what_is_here",
@@ -1266,6 +1268,23 @@ class IncompleteError(NeurofetchError, RuntimeError):
 
     def __reduce__(self) -> tuple[type[IncompleteError], tuple[str, Report]]:
         return (type(self), (str(self), self.report))
+
+
+@contextmanager
+def calm_when_stopped(doing: str) -> Iterator[None]:
+    """Let a notebook show one line where it is interrupted, and not the code that it struck.
+
+    Parameters
+    ----------
+    doing : str
+        What is done meanwhile, and changes nothing.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        said = f"\x1b[31mStopped\x1b[39m while {doing}. Run the cell again to begin anew."
+        vars(error).setdefault("_render_traceback_", partial(list, [said]))
+        raise
 
 
 def tell_what_is_here(error: KeyboardInterrupt, report: Report) -> None:

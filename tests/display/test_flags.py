@@ -94,6 +94,7 @@ AT_DISK = {
     "neurofetch lock",
     "neurofetch index",
     "neurofetch neurovault fetch",
+    "neurofetch neurovault show",
     "neurofetch neurovault verify",
     "laion-fmri config",
     "laion-fmri info",

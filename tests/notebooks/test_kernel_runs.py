@@ -9,10 +9,9 @@ import pytest
 from testbed.s3 import S3Server
 from tests.faces import REFUSED, SMALL, Shell, bucket, on_disk
 from tests.notebook_kernel import executed, notebook, own_env
+from tests.notebooks_study import STUDY
 
 pytestmark = pytest.mark.slow
-STUDY = {f"study/sub-{n:02}/anat/sub-{n:02}_T1w.nii.gz": bytes([n]) * 200_000 for n in range(1, 13)}
-STUDY["study/dataset_description.json"] = b'{"Name": "A study", "BIDSVersion": "1.9.0"}'
 GET = "import neurofetch\nreport = neurofetch.get('s3://lab/study', 'data')"
 
 
@@ -106,6 +105,18 @@ def test_an_interrupt_keeps_what_came_and_the_same_cell_goes_on(user, s3, home):
     )
     assert again.error == "", again.said
     assert again.result["text/plain"] == f"({here}, True)"
+
+
+@pytest.mark.parametrize("call", ["plan", "get"])
+def test_an_interrupt_while_files_are_listed_is_told_in_a_line(user, s3, call):
+    s3.fault(method="LIST", delay=20.0)
+    threading.Timer(4.0, user.interrupt).start()
+    cell = user.run(f"import neurofetch\nneurofetch.{call}('s3://lab/study', 'data')")
+    assert cell.error == "KeyboardInterrupt"
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", cell.said)
+    assert plain == (
+        "Stopped while the plan was made; nothing was fetched. Run the cell again to begin anew."
+    )
 
 
 def test_an_interrupt_that_is_caught_has_the_report(user, s3):

@@ -145,6 +145,19 @@ def test_the_viewer_is_asked_for_and_is_not_installed(study, monkeypatch):
     assert isinstance(show(study), PageView)
 
 
+def test_a_ticket_opens_once_and_not_after_its_time(monkeypatch):
+    guard = notebook._Tickets(8000, ("*",), "/proxy/8000/", framed=True)
+    ticket = guard.ticket()
+    assert ticket not in repr(guard)
+    assert [guard.is_token(one) for one in (None, "", f"{ticket}x", ticket, ticket)] == [
+        *(False, False, False),
+        *(True, False),
+    ]
+    monkeypatch.setattr(notebook, "_TICKET_SECONDS", -1.0)
+    assert not guard.is_token(guard.ticket())
+    assert guard.is_token(guard.token)
+
+
 # -- in a kernel ---------------------------------------------------------------------------------
 
 
@@ -234,8 +247,8 @@ def test_behind_jupyter_the_page_is_in_a_frame_that_lets_in_once(jupyter, study)
         cell = user.run("from neurofetch.ui import show\nshow('study', how='page')")
         assert cell.error == "", cell.said
         src = html.unescape(re.search(r'<iframe src="([^"]+)"', cell.result["text/html"])[1])
-        assert re.fullmatch(rf"{jupyter.base}proxy/[0-9]+/\?ticket=[\w-]+", src)
-        ticket = src.partition("ticket=")[2]
+        assert re.fullmatch(rf"{jupyter.base}proxy/[0-9]+/\?ticket=[\w-]+#/look/d1", src)
+        ticket = src.partition("ticket=")[2].partition("#")[0]
         assert ticket not in cell.result["text/plain"]
         page = src.partition("?")[0]
         status, headers, text = jupyter.ask(src)
@@ -244,7 +257,9 @@ def test_behind_jupyter_the_page_is_in_a_frame_that_lets_in_once(jupyter, study)
         assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
         assert f"Path={page}" in headers["Set-Cookie"]
         cookie = headers["Set-Cookie"].partition(";")[0]
-        status, _, text = jupyter.ask(f"{page}api/start", Cookie=cookie)
+        key = re.search(rb'name="neurofetch-key" content="([^"]+)"', text)[1].decode()
+        mine = {"Cookie": cookie, "X-Neurofetch-Key": key}
+        status, _, text = jupyter.ask(f"{page}api/start", **mine)
         assert status == 200, text
         assert json.loads(text)["directories"][0]["name"] == str(study)
         assert jupyter.ask(page, Cookie=cookie)[0] == 200, "it can be loaded again"

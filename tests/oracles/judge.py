@@ -45,13 +45,17 @@ def verdicts(tree: Tree, parts: Iterable[Part]) -> Iterator[Verdict]:
     """Lay each part of a tree on the disk, and compare what is wrong with it and with the whole.
 
     An error counts as new if the whole does not have it at the same file: that is stricter than
-    to compare the codes alone, for a code may occur in the whole for another file.
+    to compare the codes alone, for a code may occur in the whole for another file. The whole is
+    judged when the first part has an error.
     """
-    whole = complaints(tree.root)
+    whole: frozenset[Issue] | None = None
     for part in parts:
         wants = choose(tree, **part.keywords)
         with tempfile.TemporaryDirectory() as folder:
-            new = complaints(lay(tree, wants, Path(folder))) - whole
+            new = complaints(lay(tree, wants, Path(folder)))
+        if new and whole is None:
+            whole = complaints(tree.root)
+        new -= whole or frozenset()
         wrong = tuple(unallowed(new, part))
         lost = tuple(undescribed(tree, wants))
         yield Verdict(tree.name, part, len(wants), new, wrong, lost)

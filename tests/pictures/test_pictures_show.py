@@ -142,6 +142,8 @@ def test_a_page_needs_no_network_and_says_where_the_data_came_from(data, tmp_pat
     assert "A made-up LAION-fMRI" in told
     assert "noise ceiling" in told
     assert "20 x 24 x 18" in told
+    assert "derivatives/glmsingle-tedana/sub-01/sub-01_task-images" in told
+    assert str(data) not in drawn.path.read_text()  # where it lies is nobody's business
 
 
 HOSTILE = (
@@ -485,6 +487,15 @@ def test_a_sheet_is_bounded_whatever_is_asked_for(tmp_path):
         (folder / f"map_{number:03d}.nii.gz").write_bytes(content)
     drawn = show(folder, tmp_path / "a.png", limit=10_000)
     assert (len(drawn.files), drawn.pages) == (48, 2)
+
+
+def test_labels_that_lie_side_by_side_have_colours_of_their_own(tmp_path):
+    values = np.zeros((9, 9, 9), np.int16)
+    for number, label in enumerate((2, 3, 29, 30, 1002, 2035)):
+        values[number + 1] = label
+    path = write(tmp_path / "sub-01_dseg.nii.gz", values)
+    drawn = np.asarray(panel(read_volume(path)).image.dataobj)
+    assert len(np.unique(drawn[drawn > 0])) == 6
 
 
 def test_maps_that_compare_have_one_range(maps):

@@ -92,7 +92,7 @@ def test_maps_are_smooth_and_of_plausible_size():
     assert smoothness(np.nan_to_num(values), HEAD.brain) > 0.5
     assert 4 < np.nanmax(values) < 15
     faces = values[HEAD.rois["FFA-1"]].mean()
-    assert faces > 3 > abs(values[HEAD.brain].mean())
+    assert faces > 2 > abs(values[HEAD.brain].mean())
     assert values[HEAD.rois["PPA"]].mean() < 0
 
 

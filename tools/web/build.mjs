@@ -1,5 +1,6 @@
 // Builds the viewer of the page: src/neurofetch/ui/static/niivue.mjs, with the licences of all that is in
-// it (NOTICE) and its digest (niivue.sha256). `make ui` runs it; the same input gives the same bytes.
+// it (NOTICE) and its digest (niivue.sha256), or the same in another folder. `make ui` runs it; the same
+// input gives the same bytes.
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
@@ -9,7 +10,7 @@ import { build } from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const modules = join(here, "node_modules");
-const target = join(here, "..", "..", "src", "neurofetch", "ui", "static");
+const target = process.argv[2] ?? join(here, "..", "..", "src", "neurofetch", "ui", "static");
 
 /** Fails unless each package is the one whose digest is in the lock file. `npm ci` checks what it fetches. */
 function checkLock() {
@@ -81,7 +82,9 @@ function notice(names) {
     const { version, license } = JSON.parse(readFileSync(join(modules, name, "package.json"), "utf8"));
     parts.push(`${rule}\n${name} ${version} (${license})\n${rule}\n\n${licenceOf(name)}`);
   }
+  const apache = readFileSync(join(here, "licences", "apache-2.0.txt"), "utf8").trim();
   parts.push(`${rule}\nIn the source of @niivue/niivue, of others\n${rule}\n\n${noticesInside().join("\n\n")}`);
+  parts.push(`${rule}\nThe Apache License, which some of these name\n${rule}\n\n${apache}`);
   return `${parts.join("\n\n").replace(/[ \t]+$/gm, "").replace(/\r/g, "")}\n`;
 }
 

@@ -166,7 +166,7 @@ def _show_file(path: Path, ask: _Ask) -> Drawn:
     name = path.name.lower()
     target = ask.target or free_name(_stem(path.name), Path())
     origin, title = ask.origin, ask.title
-    rows = [{"file": str(path), "data set": origin.told}]
+    rows = [{"file": origin.name_in(path), "data set": origin.told}]
     if name.endswith(VOLUMES):
         sheet = draw_one(Entry(path, title), origin, ask.frame, ask.threshold)
         told = title or name_of(path, sheet.drawn[0][1].look)
@@ -302,7 +302,7 @@ def _described(sheet: Sheet) -> str:
 def _rows(sheet: Sheet, origin: Origin) -> list[dict[str, Any]]:
     return [
         {
-            "file": str(entry.path),
+            "file": origin.name_in(entry.path),
             "what it is": " · ".join(part for part in (volume.look.name, volume.which) if part),
             "unit": volume.look.unit,
             "voxels": " x ".join(str(size) for size in volume.shape),

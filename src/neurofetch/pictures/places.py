@@ -63,6 +63,12 @@ class Origin:
     name: str = ""
     source: str = ""
 
+    def name_in(self, path: Path) -> str:
+        """Return the path of a file in the data set; where that lies is not told."""
+        if self.root is not None and path.absolute().is_relative_to(self.root.absolute()):
+            return path.absolute().relative_to(self.root.absolute()).as_posix()
+        return path.name
+
     @property
     def told(self) -> str:
         """Both, as they stand below a picture."""

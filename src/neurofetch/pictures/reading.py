@@ -112,7 +112,8 @@ def read_volume(
         values = series.mean() if chosen is None else series.frame(chosen)
     except (*_UNREADABLE, MemoryError) as exc:
         raise no_whole_file(path, exc) from exc
-    look = settled(look, _facts(values))
+    if look.kind == "any":
+        look = settled(look, _facts(values))
     affine = image.affine @ np.diag([*series.step, 1])
     zooms = tuple(float(zoom) for zoom in image.header.get_zooms()[:3])
     return Volume(path, values, affine, look, series.frames, which, shape, zooms)

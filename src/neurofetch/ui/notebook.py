@@ -303,7 +303,7 @@ class PageView:
         if not self.address or self._guard is None:
             return f"<div>{said}</div>"
         # Not ?token=: Jupyter would take that for its own.
-        src = markup.escape(f"{self.address}?ticket={self._guard.ticket()}", quote=True)
+        src = markup.escape(f"{self.address}?ticket={self._guard.ticket()}#/look/d1", quote=True)
         frame = (
             f'<iframe src="{src}" title="neurofetch" width="100%" height="{_HEIGHT}" '
             'style="border:1px solid rgba(128,128,128,.35);border-radius:4px"></iframe>'

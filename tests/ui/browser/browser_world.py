@@ -188,7 +188,7 @@ def make_plan(tab: Page) -> None:
 
 def fetch(tab: Page) -> None:
     tab.get_by_role("button", name="Fetch ").click()
-    tab.locator(".chip-done").wait_for()
+    tab.locator(".chip", has_text="done").wait_for()
 
 
 def look_at(tab: Page, name: str) -> None:

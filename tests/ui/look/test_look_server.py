@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -136,3 +137,59 @@ def test_what_looks_imports_nothing_heavy_before_a_volume_is_looked_at():
         env={"PYTHONPATH": f"{REPO}/src", "PATH": ""},
     )
     assert done.stdout == "[]\n"
+
+
+ZLIB = """
+import sys
+from pathlib import Path
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "isal":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Refuse())
+
+import nibabel
+import numpy as np
+from neurofetch.ui.look.places import Place
+from neurofetch.ui.look.problems import UnreadableFileError
+from neurofetch.ui.look.volumes import Volumes
+
+root = Path(sys.argv[1])
+wanted = np.asarray(nibabel.load(root / "whole.nii.gz").dataobj)
+for name in ("whole.nii.gz", "members.nii.gz"):
+    volumes = Volumes()
+    for number in (4, 1):
+        body = volumes.volume(Place(root, (name,)), number, 1).body
+        got = nibabel.Nifti1Image.from_bytes(body)
+        assert np.array_equal(got.dataobj, wanted[..., number])
+    assert volumes.course(Place(root, (name,)), (1, 2, 3))["values"] == wanted[1, 2, 3].tolist()
+for name in ("cut.nii.gz", "noise.nii.gz"):
+    try:
+        Volumes().volume(Place(root, (name,)), 4, 1)
+    except UnreadableFileError as error:
+        print(error)
+"""
+
+
+def test_without_igzip_python_s_own_zlib_reads_the_same(tmp_path):
+    save(tmp_path / "whole.nii.gz", series((20, 21, 22, 5)))
+    whole = (tmp_path / "whole.nii.gz").read_bytes()
+    plain = gzip.decompress(whole)
+    parts = [gzip.compress(plain[at : at + 50_001]) for at in range(0, len(plain), 50_001)]
+    (tmp_path / "members.nii.gz").write_bytes(b"".join(parts))
+    (tmp_path / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
+    harmed = whole[: len(whole) // 2] + bytes(999) + whole[len(whole) // 2 + 999 :]
+    (tmp_path / "noise.nii.gz").write_bytes(harmed)
+    done = subprocess.run(
+        [sys.executable, "-c", ZLIB, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": f"{REPO}/src", "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    cut, noise = done.stdout.splitlines()
+    assert "ends before its gzip stream does" in cut
+    assert "is damaged within its gzip stream" in noise

@@ -326,6 +326,25 @@ def test_a_stream_that_ends_early_by_its_own_word_says_in_which_frame(page, tmp_
     assert "ends within frame 4 of 6" in page.error("x.nii.gz", "/volume", 422)
 
 
+@pytest.mark.parametrize("shape", [(10, 11, 12, 6), (10, 11, 12)], ids=str)
+def test_a_checksum_that_is_wrong_is_told_once_the_end_is_reached(page, tmp_path, shape):
+    whole = whole_file(tmp_path, shape=shape)
+    (tmp_path / "x.nii.gz").write_bytes(whole[:-8] + bytes(4) + whole[-4:])
+    for _ in range(2):
+        last = page.error("x.nii.gz", "/volume", 422, frame=shape[3] - 1 if shape[3:] else 0)
+        assert "damaged within its gzip stream" in last
+        page.error("x.nii.gz", "/volume", 422)
+        page.error("x.nii.gz", "/course", 422, i=0, j=0, k=0)
+
+
+@pytest.mark.parametrize("limit", [5_000, 1 << 20])
+def test_a_thinned_frame_of_a_damaged_file_is_none(tmp_path, limit):
+    whole = whole_file(tmp_path, shape=(20, 21, 22))
+    (tmp_path / "x.nii.gz").write_bytes(whole[:-8] + bytes(4) + whole[-4:])
+    with pytest.raises(UnreadableFileError, match="damaged within its gzip stream"):
+        cut(tmp_path, "x.nii.gz", limit=limit)
+
+
 POINTERS = {
     "annex": "../.git/annex/objects/xx/yy/MD5E-s1.nii.gz/MD5E-s1.nii.gz",
     "unlocked annex": "/annex/objects/MD5E-s1234--abc.nii.gz\n",

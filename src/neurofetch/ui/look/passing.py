@@ -36,6 +36,8 @@ _COMPRESSED = 1 << 17
 _BLOCK = 1 << 20
 _LARGE = 64 << 20
 """Frames of more bytes are not kept."""
+_AFTER = 64 << 10
+"""Bytes that may follow the last voxel."""
 _BESIDE = 2_000_000
 """Voxels outside of the head, of all frames together, that may differ from those of the first."""
 _GZIP = b"\x1f\x8b"
@@ -64,6 +66,13 @@ class Stream:
         Read by position: nobody else's place in it changes.
     name : str
         Of the file, for messages.
+
+    Attributes
+    ----------
+    position : int
+        Decompressed bytes that were read.
+    is_broken : bool
+        Whether it was found to be damaged: no more can be read then.
     """
 
     def __init__(self, fd: int, name: str) -> None:
@@ -72,6 +81,7 @@ class Stream:
         self._new, self._errors = _decompressor()
         self._member = self._new()
         self.position = 0
+        self.is_broken = False
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill a buffer; return how many bytes there were.
@@ -117,9 +127,11 @@ class Stream:
                 if block:
                     return block
                 if self._member.needs_input and not (compressed or self._member.eof):
-                    raise damaged(self._name, "ends before its gzip stream does")
+                    problem = "ends before its gzip stream does"
+                    break
         except self._errors as error:
             problem = f"is damaged within its gzip stream ({error})"
+        self.is_broken = True
         raise damaged(self._name, problem)
 
     def _next_member(self) -> bool:
@@ -263,6 +275,7 @@ class Zipped:
             for n in range(self._header.grid[2]):
                 self._fill(stream, buffer)
                 take(n, buffer)
+            self._check_end(stream, number)
 
     def course(self, position: int, size: int) -> list[bytes]:
         """Return the bytes of one voxel in all frames."""
@@ -279,7 +292,7 @@ class Zipped:
         """Return the stream where a frame begins; a new one if that was passed."""
         target = self._header.offset + number * self._header.frame_bytes
         stream = self._stream
-        if stream is None or stream.position > target:
+        if stream is None or stream.is_broken or stream.position > target:
             stream = self._stream = Stream(self._fd, self._header.name)
         stream.skip(target - stream.position)
         if stream.position < target:
@@ -299,6 +312,7 @@ class Zipped:
         stream = self._at(number)
         buffer = memoryview(bytearray(self._header.frame_bytes))
         self._fill(stream, buffer)
+        self._check_end(stream, number)
         if keep and self._kept is not None:
             self._kept.put(number, buffer)
         return buffer
@@ -307,6 +321,16 @@ class Zipped:
         filled = stream.read_into(buffer)
         if filled < len(buffer):
             raise _short(self._header, stream.position - self._header.offset)
+
+    def _check_end(self, stream: Stream, number: int) -> None:
+        """After the last frame, read to where the checksum of the stream is.
+
+        Raises
+        ------
+        UnreadableFileError
+        """
+        if number == self._header.frames - 1:
+            stream.skip(self._header.whole_bytes - stream.position + _AFTER)
 
     def _course_near(self, voxel: int, size: int) -> list[bytes]:
         """Return the course of a voxel; those of its neighbours come along in the same pass."""
@@ -330,6 +354,7 @@ class Zipped:
             stream.skip(begin)
             self._fill(stream, buffer)
             courses[number] = np.frombuffer(buffer, courses.dtype)[near - begin // size]
+        self._check_end(stream, header.frames - 1)
         return near, courses
 
 
