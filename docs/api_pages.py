@@ -1,7 +1,7 @@
 """Writes a page for each public module, with all of its public names, before the site is built.
 
-What is public is in ``docs/deprecation.md``: the names in the ``__all__`` of a module whose path has no
-part with a leading underscore.
+What is public is in ``docs/deprecation.md``: the names in the ``__all__`` of a module whose path has
+no part with a leading underscore.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sphinx.pycode import ModuleAnalyzer
 
-__all__ = ["FIRST", "public_modules", "setup", "write"]
+__all__ = ["FIRST", "Homes", "public_modules", "setup", "write"]
 
 PACKAGES: Final = ("neurofetch", "laion_fmri")
 FIRST: Final = {
@@ -66,7 +66,7 @@ def public_modules() -> dict[str, list[str]]:
     return found
 
 
-class _Homes:
+class Homes:
     """Says where each public name is described: once, and elsewhere led to.
 
     Parameters
@@ -87,6 +87,7 @@ class _Homes:
 
     @staticmethod
     def found(module: str, name: str) -> object:
+        """Return what a module has under a name."""
         return getattr(importlib.import_module(module), name)
 
     @staticmethod
@@ -109,12 +110,12 @@ class _Homes:
         found = self.found(module, name)
         if isinstance(found, type) and getattr(found, "__name__", name) == name:
             return "autoexception" if issubclass(found, BaseException) else "autoclass"
-        if inspect.isfunction(found):
+        if inspect.isfunction(inspect.unwrap(found) if callable(found) else found):
             return "autofunction"
         return "autodata" if type(found).__module__ == "builtins" else "data"
 
 
-def _page(module: str, names: list[str], homes: _Homes) -> str:
+def _page(module: str, names: list[str], homes: Homes) -> str:
     head = f"``{module}``"
     lines = [head, "=" * len(head), "", f".. automodule:: {module}", ""]
     elsewhere = []
@@ -139,13 +140,20 @@ def _page(module: str, names: list[str], homes: _Homes) -> str:
 def _data(module: str, name: str) -> list[str]:
     """Return what describes a value, such as a type of several others, by the text below it."""
     texts = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name), [])
-    return [f".. data:: {module}.{name}", "", *(f"   {line}".rstrip() for line in texts), ""]
+    head = [f".. data:: {name}", f"   :module: {module}", ""]
+    return [*head, *(f"   {line}".rstrip() for line in texts), ""]
 
 
 def _index(modules: list[str]) -> str:
     named = [name for names in FIRST.values() for name in names]
     groups = {**FIRST, OTHERS: [name for name in modules if name not in named]}
-    lines = ["API", "===", "", "Each public name, by module. What may change, and when: :doc:`/deprecation`.", ""]
+    lines = [
+        "API",
+        "===",
+        "",
+        "Each public name, by module. What may change, and when: :doc:`/deprecation`.",
+        "",
+    ]
     for title, names in groups.items():
         lines += [title, "-" * len(title), "", ".. toctree::", "   :maxdepth: 1", ""]
         lines += [f"   {name}" for name in names if name in modules]
@@ -161,7 +169,7 @@ def write(folder: Path) -> None:
     folder : Path
     """
     modules = public_modules()
-    homes = _Homes(modules)
+    homes = Homes(modules)
     pages = {f"{name}.rst": _page(name, names, homes) for name, names in modules.items()}
     pages["index.rst"] = _index(sorted(modules))
     folder.mkdir(exist_ok=True)
@@ -174,7 +182,7 @@ def write(folder: Path) -> None:
             path.write_text(text, "utf-8")
 
 
-def _skip(app: Any, what: str, name: str, found: object, skip: bool, options: Any) -> bool | None:  # noqa: ARG001, FBT001
+def _skip(_: Any, __: str, ___: str, found: object, *____: object) -> bool | None:
     """Leave out the fields of named tuples: their classes describe them."""
     doc = getattr(found, "__doc__", None) or ""
     return True if doc.startswith("Alias for field number") else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from pygments.lexers import GroovyLexer, PythonLexer
@@ -33,6 +32,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "docs.api_pages",
     "docs.root_pages",
+    "docs.llms",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "gallery", "schemas", "**/sg_execution_times.rst"]
@@ -71,7 +71,11 @@ html_favicon = "_static/mark.svg"
 html_show_sourcelink = True
 html_copy_source = True  # the Markdown of each page lies beside it
 html_theme_options = {
-    "logo": {"text": "neurofetch", "image_light": "_static/mark.svg", "image_dark": "_static/mark.svg"},
+    "logo": {
+        "text": "neurofetch",
+        "image_light": "_static/mark.svg",
+        "image_dark": "_static/mark.svg",
+    },
     "header_links_before_dropdown": 6,
     "show_prev_next": False,
     "navigation_with_keys": False,
@@ -81,9 +85,7 @@ html_theme_options = {
     "use_edit_page_button": False,
     "back_to_top_button": False,
 }
-html_sidebars = {"index": [], "changelog": []}
-
-man_pages: list[tuple[str, str, str, list[str], int]] = []  # written by docs/man_pages.py
+html_sidebars: dict[str, list[str]] = {"index": [], "changelog": []}
 
 
 def setup(app: Sphinx) -> None:

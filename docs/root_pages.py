@@ -37,7 +37,7 @@ def _link(found: re.Match[str]) -> str:
     path, hash_, anchor = target.partition("#")
     if "://" in target or target.startswith(("#", "mailto:")):
         return found[0]
-    if path == "docs/gallery/" or path == "docs/gallery":
+    if path.rstrip("/") == "docs/gallery":
         return f"[{label}](auto_gallery/index.rst)"
     if path.startswith("docs/"):
         return f"[{label}]({path.removeprefix('docs/')}{hash_}{anchor})"
