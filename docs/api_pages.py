@@ -1,7 +1,7 @@
 """Writes a page for each public module, with all of its public names, before the site is built.
 
-What is public is in ``docs/deprecation.md``: the names in the ``__all__`` of a module whose path has
-no part with a leading underscore.
+What is public is in ``docs/deprecation.md``: the names in the ``__all__`` of a module whose path
+has no part with a leading underscore.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Write the pages that are generated: ``python -m docs.generate`` (or ``make pages``).
 
-``docs/cli.md`` is what ``--help`` says of each command, at a fixed width; the pages in ``docs/man/``
+``docs/cli.md`` is what ``--help`` says of each command, at a fixed width; pages in ``docs/man/``
 say the same to ``man``.
 """
 

@@ -1,4 +1,4 @@
-"""The documentation site is built without the network, a warning is an error, and all of it is reached."""
+"""The documentation site: built without the network or a warning, and all of it is reached."""
 
 import os
 import re
@@ -77,7 +77,7 @@ class Page(HTMLParser):
         if self._in_title:
             self.title += data
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag):  # noqa: ARG002 - its name in Python
         self._in_title = False
 
 
@@ -119,7 +119,7 @@ def test_no_page_loads_anything_from_another_place(pages, site):
 
 @pytest.mark.slow
 def test_pages_have_titles_of_their_own(pages, site):
-    """Within the guides, the API, the gallery and the decisions, each of which says where one is."""
+    """Within the guides, the API, the gallery and the decisions: each says where one is."""
     titles = [
         (path.relative_to(site).parts[:-1], page.title)
         for path, page in pages.items()
