@@ -112,7 +112,7 @@ class Homes:
             return "autoexception" if issubclass(found, BaseException) else "autoclass"
         if inspect.isfunction(inspect.unwrap(found) if callable(found) else found):
             return "autofunction"
-        return "autodata" if type(found).__module__ == "builtins" else "data"
+        return "data"
 
 
 def _page(module: str, names: list[str], homes: Homes) -> str:
