@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # torch is large; without its group (PIP_GROUPS=dev) the tests that need it are skipped
-PIP_GROUPS ?= dev torch
+PIP_GROUPS ?= dev docs torch
+GALLERY ?= 1
 # Processes of pytest: most tests wait for servers and processes of their own, so there are more than cores.
 WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 + (os.cpu_count() or 2))")
 SOAK_SECONDS ?= 600
@@ -70,8 +71,13 @@ soak: $(STAMP) ## faults, kills, suspends, many processes (SOAK_SECONDS=600, SOA
 bench: $(BENCH_STAMP) ## benchmarks against the tools people use today
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## write the generated pages (docs/cli.md) anew
+pages: $(STAMP) ## write the generated pages (docs/cli.md, docs/man) anew
 	$(BIN)/python -m docs.generate
+
+# A warning is an error. GALLERY=0 builds the pages of the examples without running them.
+docs: $(STAMP) pages ## build the documentation site in docs/_build/html; it asks no network
+	NEUROFETCH_DOCS_GALLERY=$(GALLERY) $(BIN)/python -m sphinx -b html -n -W --keep-going -j 2 docs docs/_build/html
+	@echo "docs/_build/html/index.html; man pages: man -l docs/man/neurofetch.1"
 
 readme: $(STAMP) ## write the session of README.md and its picture anew
 	$(BIN)/python -m tools.readme
@@ -95,4 +101,4 @@ ui-shots: $(STAMP) ## screenshots of each state of the page, in demo/shots/
 	$(BIN)/python -m tests.ui.browser.shots demo/shots
 
 clean: ## remove the environment and all caches
-	rm -rf $(VENV) $(FLOWS) .mypy_cache .ruff_cache .pytest_cache demo/work benchmarks/work
+	rm -rf $(VENV) $(FLOWS) .mypy_cache .ruff_cache .pytest_cache demo/work benchmarks/work docs/_build docs/api docs/auto_gallery

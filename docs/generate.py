@@ -1,6 +1,7 @@
-"""Write the pages that are generated: ``python -m docs.generate`` (or ``make docs``).
+"""Write the pages that are generated: ``python -m docs.generate`` (or ``make pages``).
 
-``docs/cli.md`` is what ``--help`` says of each command, at a fixed width.
+``docs/cli.md`` is what ``--help`` says of each command, at a fixed width; pages in ``docs/man/``
+say the same to ``man``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+from docs.man_pages import man_pages
 from laion_fmri.cli import main as laion_fmri
 from neurofetch import _cli as neurofetch
 from neurofetch.display.flags import EXIT_CODES
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = Path(__file__).parent / "cli.md"
+MAN = Path(__file__).parent / "man"
 
 _HEAD = """\
 # Command reference
 
-Generated from `--help` by `make docs`; do not edit. stdout is data, stderr is talk; every command
+Generated from `--help` by `make pages`; do not edit. stdout is data, stderr is talk; every command
 takes `--json` and `--quiet`, and ends with one of these
 
 ```text
@@ -53,5 +56,24 @@ def _with_commands(
                 yield from _with_commands(one, level + 1)
 
 
+def pages() -> dict[Path, str]:
+    """Return the text of each generated page."""
+    found = {PAGE: page()}
+    for parser in (laion_fmri.build_parser(), neurofetch.build_parser()):
+        with patch.dict(os.environ, {"COLUMNS": "88", "NO_COLOR": "1"}):
+            found |= {MAN / name: text for name, text in man_pages(parser).items()}
+    return found
+
+
+def write() -> None:
+    """Write all of them, and remove man pages of commands that are gone."""
+    MAN.mkdir(exist_ok=True)
+    made = pages()
+    for path in set(MAN.glob("*.1")) - set(made):
+        path.unlink()
+    for path, text in made.items():
+        path.write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    write()

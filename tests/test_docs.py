@@ -183,7 +183,7 @@ def test_the_command_reference_is_what_help_says():
     generate = importlib.import_module("docs.generate")
     written, said = generate.PAGE.read_text(encoding="utf-8"), generate.page()
     # where a line breaks differs between Python's versions
-    assert written.split() == said.split(), "docs/cli.md is not what --help says: run `make docs`"
+    assert written.split() == said.split(), "docs/cli.md is not what --help says: run `make pages`"
     for command in ("laion-fmri download", "laion-fmri verify", "neurofetch get"):
         assert f"### `{command}`" in written
 
