@@ -17,7 +17,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 PIP_FLAGS := --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types quick browser ui ui-shots soak bench docs readme schema clean
+.PHONY: help demo test check lint types quick browser ui ui-shots soak bench docs pages readme schema clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
