@@ -110,24 +110,13 @@ class Job:
             "progress": self.progress,
             "last": self.last,
             "plan": plan,
-            "groups": [_group(one) for one in (plan or {}).get("groups", [])[:_GROUPS]],
+            "groups": (plan or {}).get("groups", [])[:_GROUPS],
             "free": self.free,
             "report": _without(head) if kind == "report" else None,
             "failures": self.failures[:_FAILURES],
             "error": self.error,
             "notes": self.notes[:_FAILURES],
         }
-
-
-def _group(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "title": said["what"],
-        "reason": said["why"],
-        "files": said["files_total"],
-        "bytes": said["bytes_total"],
-        "bytes_here": said["bytes_here"],
-        "withheld": said["why"].startswith("withheld: "),
-    }
 
 
 def _without(head: Mapping[str, Any]) -> dict[str, Any]:
