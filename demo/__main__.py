@@ -12,7 +12,17 @@ import time
 
 from demo._stage import HERE, Stage, heading, say
 
-ACTS = ("laion", "neurovault", "loader", "public", "bids", "openneuro", "elsewhere", "cluster")
+ACTS = (
+    "laion",
+    "neurovault",
+    "loader",
+    "public",
+    "bids",
+    "openneuro",
+    "elsewhere",
+    "cluster",
+    "page",
+)
 
 
 def main() -> None:
