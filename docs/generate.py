@@ -1,7 +1,7 @@
 """Write the pages that are generated: ``python -m docs.generate`` (or ``make pages``).
 
 ``docs/cli.md`` is what ``--help`` says of each command, at a fixed width; pages in ``docs/man/``
-say the same to ``man``.
+say the same to ``man``. ``docs/how-*.svg`` are the figures of a page.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+from docs.figures import figures
 from docs.man_pages import man_pages
 from laion_fmri.cli import main as laion_fmri
 from neurofetch import _cli as neurofetch
@@ -58,7 +59,7 @@ def _with_commands(
 
 def pages() -> dict[Path, str]:
     """Return the text of each generated page."""
-    found = {PAGE: page()}
+    found = {PAGE: page(), **figures()}
     for parser in (laion_fmri.build_parser(), neurofetch.build_parser()):
         with patch.dict(os.environ, {"COLUMNS": "88", "NO_COLOR": "1"}):
             found |= {MAN / name: text for name, text in man_pages(parser).items()}

@@ -206,6 +206,12 @@ def test_the_man_pages_are_what_help_says():
     assert written == said, "docs/man is not what --help says: run `make pages`"
 
 
+def test_the_figures_are_what_is_drawn():
+    for path, text in generate.pages().items():
+        if path.suffix == ".svg":
+            assert path.read_text("utf-8") == text, f"{path.name} is old: run `make pages`"
+
+
 @pytest.mark.skipif(not HAS_MAN, reason="man or groff is not installed")
 @pytest.mark.parametrize("path", sorted(generate.MAN.glob("*.1")), ids=lambda path: path.stem)
 def test_man_shows_a_page_and_complains_of_nothing(path):
