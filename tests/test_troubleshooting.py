@@ -197,36 +197,36 @@ def raised(error: BaseException) -> object:
 
 
 SCENES: dict[str, Callable[[World], object]] = {
-    "usage": set_up(lambda w: download("sub-03", accept_license="MIT", progress="none")),
-    "unknown_argument": lambda w: download(subject="sub-03", sess="01"),
+    "usage": set_up(lambda _: download("sub-03", accept_license="MIT", progress="none")),
+    "unknown_argument": lambda _: download(subject="sub-03", sess="01"),
     "wrong_type": lambda w: w.get(dest=3),
     "unknown_value": lambda w: w.get(suffix="zzz", bare=False),
-    "subject_not_found": set_up(lambda w: download("sub-99", progress="none")),
-    "unknown_filter": set_up(lambda w: download("sub-03", ses="99", progress="none")),
-    "nothing_matched": lambda w: neurofetch.get("s3://laion-fmri/nothing", "new", progress="none"),
+    "subject_not_found": set_up(lambda _: download("sub-99", progress="none")),
+    "unknown_filter": set_up(lambda _: download("sub-03", ses="99", progress="none")),
+    "nothing_matched": lambda _: neurofetch.get("s3://laion-fmri/nothing", "new", progress="none"),
     "no_matching_data": set_up(
-        lambda w: download("sub-03", ses="01", suffix="statmap", extension="tsv", progress="none")
+        lambda _: download("sub-03", ses="01", suffix="statmap", extension="tsv", progress="none")
     ),
     "unknown_roi": set_up(lambda w: w.fetched().get_roi_mask("FFA9")),
     "data_not_downloaded": set_up(lambda w: w.fetched().get_betas("ses-09")),
     "stimuli_not_downloaded": set_up(lambda w: w.fetched().get_n_stimuli()),
     "not_in_bucket": set_up(no_embeddings),
-    "unsafe_name": lambda w: local_name("ds/a/../b.txt"),
+    "unsafe_name": lambda _: local_name("ds/a/../b.txt"),
     "other_dataset": other_dataset,
-    "folder_given": lambda w: neurofetch.open("s3://laion-fmri/sub-03/"),
-    "read_only": lambda w: NeurofetchFileSystem().open("s3://laion-fmri/README", "wb"),
+    "folder_given": lambda _: neurofetch.open("s3://laion-fmri/sub-03/"),
+    "read_only": lambda _: NeurofetchFileSystem().open("s3://laion-fmri/README", "wb"),
     "mixed_masks": set_up(mixed),
     "lock_file": no_lock,
     "data_dir_not_set": unset,
     "config": wrong_variable,
     "credentials": lambda w: w.get(profile="lab"),
-    "missing_extra": lambda w: need("this example", "loader", "no_such_library"),
+    "missing_extra": lambda _: need("this example", "loader", "no_such_library"),
     "license_not_accepted": set_up(no_license),
     "unreachable": lambda w: w.get(endpoint="http://127.0.0.1:9", patience=0),
     "offline": lambda w: w.get(dest="e2", offline=True),
     "refused": listing(status=403),
     "missing_bucket": lambda w: w.get("s3://nobucket/x"),
-    "missing_remote": lambda w: neurofetch.open("s3://laion-fmri/READNOT"),
+    "missing_remote": lambda _: neurofetch.open("s3://laion-fmri/READNOT"),
     "remote_changed": changed,
     "protocol": listing(status=200, body=HTML_PAGE),
     "destination": no_folder,
@@ -235,10 +235,10 @@ SCENES: dict[str, Callable[[World], object]] = {
     "bad_data": set_up(other_column),
     "trial_mismatch": set_up(fewer_trials),
     "not_finite": set_up(lambda w: w.fetched().get_betas("ses-01", nan="raise")),
-    "store_build": lambda w: raised(
+    "store_build": lambda _: raised(
         StoreBuildError.of([("sub-03, ses-01", OSError("a")), ("sub-03, ses-02", OSError("b"))], 3)
     ),
-    "unreadable_file": lambda w: raised(damaged("sub-03_T1w.nii.gz", "is empty")),
+    "unreadable_file": lambda _: raised(damaged("sub-03_T1w.nii.gz", "is empty")),
 }
 
 
