@@ -238,7 +238,7 @@ SCENES: dict[str, Callable[[World], object]] = {
     "store_build": lambda _: raised(
         StoreBuildError.of([("sub-03, ses-01", OSError("a")), ("sub-03, ses-02", OSError("b"))], 3)
     ),
-    "unreadable_file": lambda w: raised(damaged("sub-03_T1w.nii.gz", "is empty")),
+    "unreadable_file": lambda _: raised(damaged("sub-03_T1w.nii.gz", "is empty")),
 }
 
 
