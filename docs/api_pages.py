@@ -15,11 +15,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sphinx import addnodes
 from sphinx.pycode import ModuleAnalyzer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
+
+    from docutils import nodes
 
 __all__ = ["FIRST", "Homes", "know_types", "public_modules", "setup", "write"]
 
@@ -215,6 +218,19 @@ def _for_checkers(module: ModuleType) -> Iterator[str]:
             yield ast.unparse(node)
 
 
+def _lead_to_types(_: Any, doctree: nodes.document) -> None:
+    """Let the types of signatures that nobody evaluates, as of overloads, lead to their classes."""
+    for node in list(doctree.findall(addnodes.pending_xref)):
+        module = sys.modules.get(node.get("py:module") or "")
+        meant = getattr(module, node["reftarget"], None)
+        if node["reftype"] != "class" or meant is None:
+            continue
+        if isinstance(meant, type):
+            node["reftarget"] = f"{meant.__module__}.{meant.__qualname__}"
+        else:  # a name for several types: there may be classes of that name elsewhere
+            node.replace_self(node.children)
+
+
 def _skip(_: Any, __: str, ___: str, found: object, *____: object) -> bool | None:
     """Leave out the fields of named tuples: their classes describe them."""
     doc = getattr(found, "__doc__", None) or ""
@@ -226,4 +242,5 @@ def setup(app: Any) -> dict[str, bool]:
     write(Path(app.srcdir) / "api")
     know_types()
     app.connect("autodoc-skip-member", _skip)
+    app.connect("doctree-read", _lead_to_types)
     return {"parallel_read_safe": True}
