@@ -129,7 +129,7 @@ def _page(module: str, names: list[str], homes: Homes) -> str:
     head = f"``{module}``"
     lines = [head, "=" * len(head), "", f".. automodule:: {module}", ""]
     elsewhere = []
-    for name in names:
+    for name in sorted(names, key=lambda name: name.startswith("__")):  # the version comes last
         home = homes.home(module, name)
         if home != f"{module}.{name}" or inspect.ismodule(homes.found(module, name)):
             elsewhere.append(f"- ``{name}``: `{home}`")

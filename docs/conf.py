@@ -57,9 +57,14 @@ maximum_signature_line_length = 88  # a longer signature has a line for each par
 numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {
-    "examples_dirs": [str(HERE / "gallery")],
+    "examples_dirs": ["gallery"],
     "gallery_dirs": ["auto_gallery"],
     "filename_pattern": r"/plot_",
+    "subsection_order": [
+        f"gallery/{name}" for name in ("laion_fmri", "neurovault", "openneuro", "keep")
+    ],
+    "within_subsection_order": "FileNameSortKey",
+    "thumbnail_size": (400, 280),
     "abort_on_example_error": True,
     "show_memory": False,
     "write_computation_times": False,
