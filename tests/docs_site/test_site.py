@@ -1,5 +1,6 @@
 """The documentation site: built without the network or a warning, and all of it is reached."""
 
+import fcntl
 import json
 import os
 import re
@@ -23,6 +24,8 @@ from docs import generate, root_pages
 pytest.importorskip("sphinx", reason="the documentation's libraries are not installed")
 api_pages = pytest.importorskip("docs.api_pages")
 
+pytestmark = pytest.mark.timeout(900)  # the first of them waits for the site to be built
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
 EXAMPLE = "plot_1_choose_and_plan"
@@ -31,11 +34,26 @@ HAS_MAN = shutil.which("man") and shutil.which("groff")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site, of a copy of the pages, with one example run: all of them have their own tests."""
-    folder = tmp_path_factory.mktemp("site")
+    """The site, built once by whichever process of pytest comes first."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # what all of them share
+    folder /= "documentation"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "built").exists():
+            build(folder)
+            (folder / "built").touch()
+    return folder / "html"
+
+
+def build(folder):
+    """Build a copy of the pages, with one example run: all of them have tests of their own."""
     shutil.copytree(
         ROOT / "docs",
         folder / "docs",
+        dirs_exist_ok=True,  # of a build that failed
         ignore=shutil.ignore_patterns("_build", "api", "auto_gallery", "__pycache__"),
     )
     for name in {*root_pages.PAGES.values(), "CITATION.cff", "README.md"}:
@@ -55,7 +73,6 @@ def site(tmp_path_factory):
         [sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder / "html"
 
 
 class Page(HTMLParser):
