@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-    from docutils import nodes
 
 __all__ = ["FIRST", "Homes", "know_types", "public_modules", "setup", "write"]
 
@@ -218,7 +217,7 @@ def _for_checkers(module: ModuleType) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-def _lead_to_types(_: Any, doctree: nodes.document) -> None:
+def _lead_to_types(_: Any, doctree: Any) -> None:
     """Let the types of signatures that nobody evaluates, as of overloads, lead to their classes."""
     for node in list(doctree.findall(addnodes.pending_xref)):
         module = sys.modules.get(node.get("py:module") or "")
