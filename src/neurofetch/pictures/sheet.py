@@ -209,7 +209,10 @@ def _about(volume: Volume, what: Panel) -> str:
     if what.threshold:
         sign = "±" if volume.look.symmetric else ""
         parts.append(f"beyond {sign}{what.threshold:g}{_unit(volume.look)} only")
-    if volume.look.kind not in ("mask", "labels"):
+    known = volume.values[np.isfinite(volume.values)]
+    if not known.any():
+        parts.append("nothing but zeros" if known.size else "no voxel has a value")
+    elif volume.look.kind not in ("mask", "labels"):
         parts.append(f"colours end at {'±' if volume.look.symmetric else ''}{what.high:.3g}")
     return shown(" · ".join(part for part in parts if part))
 
