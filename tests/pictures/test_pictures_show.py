@@ -576,6 +576,16 @@ def test_maps_that_compare_have_one_range(maps):
     assert len({scale for scale in scales(made.figure) if scale[0] == "cold-grey-hot"}) == 1
 
 
+@pytest.mark.parametrize("beside", [0.5, 30, 1e-6])
+def test_zero_is_grey_beside_maps_of_one_sign(tmp_path, beside):
+    two = write(tmp_path / "two.nii.gz", head() - head().mean())
+    one = write(tmp_path / "one.nii.gz", (np.abs(head(seed=1)) * beside).astype(np.float32))
+    made = draw_sheet([Entry(two), Entry(one)], Origin(), "t", "")
+    ends = {(low, high) for name, low, high in scales(made.figure) if name == "cold-grey-hot"}
+    assert ends
+    assert all(low == -high for low, high in ends)
+
+
 def test_a_damaged_file_has_a_cell_that_says_so_and_the_others_are_drawn(maps, tmp_path):
     victim = sorted(maps.iterdir())[1]
     victim.write_bytes(victim.read_bytes()[:2000])
