@@ -6,15 +6,25 @@ has no part with a leading underscore.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib
 import inspect
 import pkgutil
+import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from sphinx import addnodes
 from sphinx.pycode import ModuleAnalyzer
 
-__all__ = ["FIRST", "Homes", "public_modules", "setup", "write"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from docutils import nodes
+
+__all__ = ["FIRST", "Homes", "know_types", "public_modules", "setup", "write"]
 
 PACKAGES: Final = ("neurofetch", "laion_fmri")
 FIRST: Final = {
@@ -119,7 +129,7 @@ def _page(module: str, names: list[str], homes: Homes) -> str:
     head = f"``{module}``"
     lines = [head, "=" * len(head), "", f".. automodule:: {module}", ""]
     elsewhere = []
-    for name in names:
+    for name in sorted(names, key=lambda name: name.startswith("__")):  # the version comes last
         home = homes.home(module, name)
         if home != f"{module}.{name}" or inspect.ismodule(homes.found(module, name)):
             elsewhere.append(f"- ``{name}``: `{home}`")
@@ -182,6 +192,45 @@ def write(folder: Path) -> None:
             path.write_text(text, "utf-8")
 
 
+def know_types() -> None:
+    """Give the modules the names that they have for type checkers alone.
+
+    With them, a type in a signature leads to the one class that is meant: several are called Plan.
+    """
+    ours = [name for name in sys.modules if name.partition(".")[0] in PACKAGES]
+    lines = [(name, line) for name in ours for line in _for_checkers(sys.modules[name])]
+    for _ in range(2):  # some import what others have for type checkers alone
+        for name, line in lines:
+            with contextlib.suppress(ImportError, NameError, TypeError):
+                exec(line, sys.modules[name].__dict__)
+
+
+def _for_checkers(module: ModuleType) -> Iterator[str]:
+    """Yield the imports, each name by itself, and the aliases of a module's block for checkers."""
+    tree = ast.parse(Path(module.__file__ or "").read_text("utf-8"))
+    blocks = [one for one in tree.body if isinstance(one, ast.If)]
+    for node in [n for one in blocks if ast.unparse(one.test) == "TYPE_CHECKING" for n in one.body]:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for name in list(node.names):
+                node.names = [name]
+                yield ast.unparse(node)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            yield ast.unparse(node)
+
+
+def _lead_to_types(_: Any, doctree: nodes.document) -> None:
+    """Let the types of signatures that nobody evaluates, as of overloads, lead to their classes."""
+    for node in list(doctree.findall(addnodes.pending_xref)):
+        module = sys.modules.get(node.get("py:module") or "")
+        meant = getattr(module, node["reftarget"], None)
+        if node["reftype"] != "class" or meant is None:
+            continue
+        if isinstance(meant, type):
+            node["reftarget"] = f"{meant.__module__}.{meant.__qualname__}"
+        else:  # a name for several types: there may be classes of that name elsewhere
+            node.replace_self(node.children)
+
+
 def _skip(_: Any, __: str, ___: str, found: object, *____: object) -> bool | None:
     """Leave out the fields of named tuples: their classes describe them."""
     doc = getattr(found, "__doc__", None) or ""
@@ -191,5 +240,7 @@ def _skip(_: Any, __: str, ___: str, found: object, *____: object) -> bool | Non
 def setup(app: Any) -> dict[str, bool]:
     """Let Sphinx write the pages before it reads them."""
     write(Path(app.srcdir) / "api")
+    know_types()
     app.connect("autodoc-skip-member", _skip)
+    app.connect("doctree-read", _lead_to_types)
     return {"parallel_read_safe": True}

@@ -42,6 +42,8 @@ nitpick_ignore_regex = [
     # libraries, have none here: nothing is asked of the network, so not of other sites either.
     ("py:obj", ".*"),
     ("py:(class|func|meth|exc|mod)", r"(?!neurofetch|laion_fmri).*"),
+    # Type variables, and types that have no public name.
+    ("py:class", r".*\.(_.*|[A-Z]|Scalar)"),
 ]
 default_role = "autolink"  # a name in a docstring leads to its place, where it has one
 
@@ -49,13 +51,20 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
 
 autosummary_generate = True
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+maximum_signature_line_length = 88  # a longer signature has a line for each parameter
 numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {
-    "examples_dirs": [str(HERE / "gallery")],
+    "examples_dirs": ["gallery"],
     "gallery_dirs": ["auto_gallery"],
     "filename_pattern": r"/plot_",
+    "subsection_order": [
+        f"gallery/{name}" for name in ("laion_fmri", "neurovault", "openneuro", "keep")
+    ],
+    "within_subsection_order": "FileNameSortKey",
+    "thumbnail_size": (400, 280),
     "abort_on_example_error": True,
     "show_memory": False,
     "write_computation_times": False,

@@ -78,14 +78,25 @@ def localizer_effect_path(  # noqa: PLR0917 - the public package's order
     res: str = "1pt5",
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Path:
-    """Return the map of effects of a condition in one run; arguments as `localizer_statmap_path`.
+    """Return the map of effects of a condition in one run.
 
     Parameters
     ----------
+    subject, task
+        As for `localizer_statmap_path`.
     condition : str
         Such as ``"face"``.
+    session : str
+        As for `localizer_statmap_path`.
     run : int or str
         Its number.
+    space, hemi, res, data_dir
+        As for `localizer_statmap_path`.
+
+    Returns
+    -------
+    pathlib.Path
+        The file, which is here.
     """
     if task == "MotionLoc":
         msg = "there are no effects of MotionLoc: take MotionLeft or MotionRight"

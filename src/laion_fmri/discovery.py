@@ -72,15 +72,15 @@ def get_subjects(*, data_dir: Directory = None) -> list[str]:
     data_dir : str or path, optional
         Where to look if there is no network; default: the configured directory.
 
-    Warns
-    -----
-    UserWarning
-        If there are none, or if the answer is of the disk.
-
     Raises
     ------
     ServerError
         If the bucket cannot be asked, and no data directory is there either.
+
+    Warns
+    -----
+    UserWarning
+        If there are none, or if the answer is of the disk.
     """
     found, place = _asked(_subjects, _subjects_on_disk, data_dir, stacklevel=3)
     if not found:
@@ -104,17 +104,17 @@ def get_rois(
     data_dir : str or path, optional
         Where to look if there is no network; default: the configured directory.
 
-    Warns
-    -----
-    UserWarning
-        If there are none, or if the answer is of the disk.
-
     Raises
     ------
     SubjectNotFoundError
         If it cannot be a subject's name.
     ServerError
         If the bucket cannot be asked, and no data directory is there either.
+
+    Warns
+    -----
+    UserWarning
+        If there are none, or if the answer is of the disk.
     """
     name = None if subject is None else resolve_subject_id(subject)
     _check_category(category)

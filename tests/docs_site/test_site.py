@@ -1,5 +1,7 @@
 """The documentation site: built without the network or a warning, and all of it is reached."""
 
+import fcntl
+import json
 import os
 import re
 import shutil
@@ -11,7 +13,9 @@ from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -20,18 +24,36 @@ from docs import generate, root_pages
 pytest.importorskip("sphinx", reason="the documentation's libraries are not installed")
 api_pages = pytest.importorskip("docs.api_pages")
 
+pytestmark = pytest.mark.timeout(900)  # the first of them waits for the site to be built
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
+EXAMPLE = "plot_1_choose_and_plan"
 HAS_MAN = shutil.which("man") and shutil.which("groff")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site, of a copy of the pages; the examples of the gallery have tests of their own."""
-    folder = tmp_path_factory.mktemp("site")
+    """The site, built once by whichever process of pytest comes first."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # what all of them share
+    folder /= "documentation"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "built").exists():
+            build(folder)
+            (folder / "built").touch()
+    return folder / "html"
+
+
+def build(folder):
+    """Build a copy of the pages, with one example run: all of them have tests of their own."""
     shutil.copytree(
         ROOT / "docs",
         folder / "docs",
+        dirs_exist_ok=True,  # of a build that failed
         ignore=shutil.ignore_patterns("_build", "api", "auto_gallery", "__pycache__"),
     )
     for name in {*root_pages.PAGES.values(), "CITATION.cff", "README.md"}:
@@ -40,17 +62,17 @@ def site(tmp_path_factory):
     paths = [str(folder), str(ROOT / "src"), str(ROOT)]
     env = {
         **os.environ,
-        "NEUROFETCH_DOCS_GALLERY": "0",
         "PYTHONPATH": os.pathsep.join(paths),
         "http_proxy": "http://127.0.0.1:9",  # what asks the network fails
         "https_proxy": "http://127.0.0.1:9",
+        "no_proxy": "127.0.0.1",  # where the example starts its servers
     }
-    words = ["-m", "sphinx", "-b", "html", "-n", "-W", "--keep-going", "-j", "2", "docs", "html"]
+    words = ["-m", "sphinx", "-b", "html", "-n", "-W", "--keep-going", "-j", "2"]
+    words += ["-D", f"sphinx_gallery_conf.filename_pattern=/{EXAMPLE}", "docs", "html"]
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder / "html"
 
 
 class Page(HTMLParser):
@@ -108,6 +130,41 @@ def test_each_link_and_each_anchor_leads_somewhere(pages, site):
     assert sorted(lead_nowhere(pages, site)) == []
 
 
+def outside(pages):
+    """The addresses of other sites, each with a page that leads there."""
+    found = {}
+    for path, page in pages.items():
+        for link in page.links:
+            if urlsplit(link).scheme in ("http", "https"):
+                found.setdefault(link.partition("#")[0], path.name)
+    return found
+
+
+@pytest.mark.slow
+def test_links_to_other_sites_are_whole_and_safe(pages):
+    found = outside(pages)
+    print(*sorted(found), sep="\n")  # with -s, the list
+    assert len(found) > 10
+    local = ("127.0.0.1", "localhost")
+    bare = [one for one in found if not one.startswith("https://")]
+    assert [one for one in bare if urlsplit(one).hostname not in local] == []
+    assert [one for one in found if "." not in (urlsplit(one).hostname or "")] == []
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_each_link_to_another_site_is_answered(pages):
+    gone = []
+    for address, page in outside(pages).items():
+        request = Request(address, headers={"User-Agent": "Mozilla/5.0"}, method="GET")
+        try:
+            urlopen(request, timeout=30).close()
+        except HTTPError as error:
+            if error.code in (404, 410):
+                gone.append(f"{page}: {address}")
+    assert gone == []
+
+
 @pytest.mark.slow
 def test_no_page_loads_anything_from_another_place(pages, site):
     loads = {load for page in pages.values() for load in page.loads}
@@ -156,6 +213,16 @@ def test_the_search_knows_the_pages_and_the_sources_are_listed(site):
     assert [one for one in listed if not (site / one).is_file()] == []
 
 
+@pytest.mark.slow
+def test_an_example_was_run_and_can_be_taken_as_a_notebook_and_a_script(site, pages):
+    page = pages[site / "auto_gallery" / "laion_fmri" / f"{EXAMPLE}.html"]
+    assert [load for load in page.loads if re.search(rf"{EXAMPLE}_001\.png", load)]
+    taken = {Path(urlsplit(link).path).suffix for link in page.links if "_downloads" in link}
+    assert {".ipynb", ".py"} <= taken
+    (notebook,) = site.glob(f"_downloads/*/{EXAMPLE}.ipynb")
+    assert any(cell["cell_type"] == "code" for cell in json.loads(notebook.read_text())["cells"])
+
+
 @contextmanager
 def served(folder):
     class Quiet(SimpleHTTPRequestHandler):
@@ -194,6 +261,26 @@ def test_a_browser_shows_each_kind_of_page_and_asks_no_other_host(site, tmp_path
             assert wide <= 0, f"{kind} is {wide} pixels wider than the screen"
         browser.close()
     assert failed == []
+    assert {urlsplit(one).hostname for one in asked if not one.startswith("data:")} == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [("nothing_matched", "troubleshooting"), ("fetch_neurovault_ids", "neurovault")],
+)
+def test_the_search_finds_a_page_without_another_host(site, words, page):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    asked = []
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+    with served(site) as url, sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        tab = browser.new_page()
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(f"{url}/search.html?q={words}")
+        tab.wait_for_selector(f"#search-results a[href*='{page}.html']")
+        browser.close()
     assert {urlsplit(one).hostname for one in asked if not one.startswith("data:")} == {"127.0.0.1"}
 
 

@@ -163,7 +163,7 @@ def how_to_get(root: Path, subject: str, **filters: str | bool) -> str:
     root : pathlib.Path
         Part of the call only if it is not the configured directory.
     subject : str
-    filters
+    **filters
         Keywords of `laion_fmri.download.download`.
     """
     given = {"subject": subject, **filters}

@@ -55,6 +55,8 @@ class Network:
     patience : float
         Seconds to wait for a network that is away, before a run ends; 0 for no wait, ``inf`` for
         ever.
+    offline : bool
+        Ask no server: what would need one fails.
 
     Raises
     ------

@@ -193,7 +193,7 @@ def fetch_neurovault(  # noqa: PLR0917 - the order of the user's page
     mode, data_dir, fetch_neurosynth_words, vectorize_words, verbose
         As for `fetch_neurovault_ids`.
     resample, interpolation, timeout, on_error, connections, max_failures, progress, rules, patience
-    executor, workers
+    executor, workers, client
         As for `fetch_neurovault_ids`.
 
     Returns

@@ -40,15 +40,15 @@ _TO_USER = 3
 def begin(settings: Settings, data_dir: str | os.PathLike[str] | None) -> Call:
     """Find the cache and begin a call; where the cache cannot be written, work offline.
 
-    Warns
-    -----
-    UserWarning
-        When the cache cannot be written.
-
     Raises
     ------
     MissingExtraError
         When a library is not installed that this call needs.
+
+    Warns
+    -----
+    UserWarning
+        When the cache cannot be written.
     """
     if settings.resample:
         check_resampling()
