@@ -106,6 +106,11 @@ def test_never_more_than_the_limit_goes_to_the_browser(study, monkeypatch):
     [
         ("nowhere.nii", {}, NotThereError, "is not here"),
         ("study/participants.tsv", {}, UsageError, "is no volume"),
+        ("", {}, UsageError, "the name is empty"),
+        ("x" * 5000 + ".nii", {}, NotThereError, "is not here"),
+        ("nul\0.nii", {}, NotThereError, "is not here"),
+        ("~nobody-of-that-name/x.nii", {}, NotThereError, "is not here"),
+        ("study", {"overlays": ""}, UsageError, "the name is empty"),
         (7, {}, WrongTypeError, "int cannot be shown"),
         (None, {}, WrongTypeError, "cannot be shown"),
         ("study", {"how": "magic"}, UsageError, "how is auto"),

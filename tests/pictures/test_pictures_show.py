@@ -6,6 +6,8 @@ import base64
 import gzip
 import io
 import json
+import os
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -352,6 +354,39 @@ def test_oblique_and_sheared_grids_are_drawn(tmp_path):
     assert show(path, tmp_path / "a.png").path.is_file()
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("nothing", "nothing but zeros"),
+        ("nothing known", "no voxel has a value"),
+        ("endless", "no voxel has a value"),
+    ],
+)
+@pytest.mark.parametrize("name", ["map.nii.gz", Z_MAP, "sub-01_mask.nii.gz"])
+def test_an_empty_volume_says_that_it_is_empty(tmp_path, kind, said, name):
+    values = {"nothing": np.zeros((5, 6, 7), np.float32), **ODD}[kind]
+    drawn = show(write(tmp_path / name, values), tmp_path / "a.svg").path.read_text("utf-8")
+    assert said in drawn
+    assert ">labels ·" not in drawn
+    assert "colours end" not in drawn
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-9, 1e-12, 1e-20])
+def test_little_values_are_seen_as_large_ones_are(tmp_path, scale):
+    values = head() - head().mean()
+    large = pixels(show(write(tmp_path / "map.nii.gz", values), tmp_path / "a.png").path)
+    path = write(tmp_path / "map.nii.gz", (values * scale).astype(np.float32))
+    little = pixels(show(path, tmp_path / "b.png").path)
+    coloured = [(np.ptp(one[..., :3], axis=-1) > 0.1).mean() for one in (large, little)]
+    assert coloured[1] == pytest.approx(coloured[0], rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["brain\N{BRAIN}.nii.gz", "脳.nii.gz", "\u0e2a\u0e21.nii.gz"])
+@pytest.mark.parametrize("end", ["png", "pdf", "svg", "html"])
+def test_letters_that_the_font_lacks_are_no_warning(tmp_path, name, end):
+    assert show(write(tmp_path / name, head((8, 8, 8))), tmp_path / f"a.{end}").path.is_file()
+
+
 def test_a_long_series_is_read_in_little_room(tmp_path):
     values = np.random.default_rng(0).normal(0, 1, (40, 40, 40, 60)).astype(np.float32)
     path = write(tmp_path / "sub-01_task-x_bold.nii.gz", values)
@@ -383,6 +418,38 @@ def test_a_damaged_file_is_told_with_what_to_do(tmp_path):
     assert not (tmp_path / "a.png").exists()
 
 
+@pytest.mark.parametrize("end", ["tsv", "csv", "nii", "nii.gz", "mgz", "func.gii", "txt"])
+def test_a_pipe_is_not_waited_for(tmp_path, end):
+    pipe = tmp_path / f"pipe.{end}"
+    os.mkfifo(pipe)
+    argv = (sys.executable, "-m", "neurofetch", "show", str(pipe), "--out", str(tmp_path / "a.png"))
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "is a device, pipe or socket. Nothing was drawn" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[0] * 12, [np.nan] * 12, [np.inf] * 12, [4, 0, 0, 0, 4, 0, 0, 0, 0, 0, 4, 0]],
+    ids=["zeros", "NaN", "endless", "two directions alike"],
+)
+def test_an_affine_that_leads_nowhere_is_told(tmp_path, rows):
+    image = nib.Nifti1Image(head((8, 8, 8)), np.eye(4))
+    image.set_qform(None, 0)
+    content = bytearray(image.to_bytes())
+    struct.pack_into("<hh12f", content, 252, 0, 2, *(0,) * 12)  # qform_code, sform_code
+    struct.pack_into("<12f", content, 280, *rows)  # srow_x, srow_y, srow_z
+    path = tmp_path / Z_MAP
+    path.write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(UsageError, match="does not say where its voxels are"):
+        show(path, tmp_path / "a.png")
+    write(tmp_path / "good.nii.gz", head((8, 8, 8)))
+    sheet = show(tmp_path, tmp_path / "sheet.png")
+    assert len(sheet.files) == 1
+    assert "where its voxels are" in " ".join(sheet.notes)
+
+
 def test_what_cannot_be_meant_is_told_before_anything_is_read(tmp_path, data):
     path = write(tmp_path / Z_MAP, head((8, 8, 8)))
     cases = [
@@ -393,6 +460,11 @@ def test_what_cannot_be_meant_is_told_before_anything_is_read(tmp_path, data):
         (lambda: show(path, frame="third"), UnknownValueError, "frame='third'"),
         (lambda: show(data, page=0), UnknownValueError, "begins at 1"),
         (lambda: show(data, limit=True), WrongTypeError, "expected a number"),
+        (lambda: show(path, threshold=-3), UnknownValueError, "expected 0 or more"),
+        (lambda: show(path, threshold=float("nan")), UnknownValueError, "expected 0 or more"),
+        (lambda: show(path, threshold=float("inf")), UnknownValueError, "expected 0 or more"),
+        (lambda: show(path, threshold="3"), WrongTypeError, "expected a number"),
+        (lambda: show(""), UsageError, "the name is empty"),
         (lambda: show(data, tmp_path / "a.png", page=99), UnknownValueError, "no page 99"),
         (lambda: show(data, include="*.xyz"), NothingMatchedError, "no file that matches"),
         (lambda: show(data / "stimuli"), NothingMatchedError, "no volume among"),
@@ -502,6 +574,16 @@ def test_maps_that_compare_have_one_range(maps):
     entries = [Entry(path) for path in sorted(maps.iterdir())]
     made = draw_sheet(entries, Origin(), "t", "")
     assert len({scale for scale in scales(made.figure) if scale[0] == "cold-grey-hot"}) == 1
+
+
+@pytest.mark.parametrize("beside", [0.5, 30, 1e-6])
+def test_zero_is_grey_beside_maps_of_one_sign(tmp_path, beside):
+    two = write(tmp_path / "two.nii.gz", head() - head().mean())
+    one = write(tmp_path / "one.nii.gz", (np.abs(head(seed=1)) * beside).astype(np.float32))
+    made = draw_sheet([Entry(two), Entry(one)], Origin(), "t", "")
+    ends = {(low, high) for name, low, high in scales(made.figure) if name == "cold-grey-hot"}
+    assert ends
+    assert all(low == -high for low, high in ends)
 
 
 def test_a_damaged_file_has_a_cell_that_says_so_and_the_others_are_drawn(maps, tmp_path):

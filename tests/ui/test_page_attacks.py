@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -20,8 +21,8 @@ STRANGE_HOSTS = [
     "evil.example:{port}",
     "127.0.0.1.evil.example:{port}",
     "localhost.evil.example:{port}",
-    "127.0.0.1:{other}",
-    "localhost",
+    "localhost.:x",
+    "127.0.0.2:{port}",
     "0.0.0.0:{port}",
     "169.254.169.254:{port}",
     "user@127.0.0.1:{port}",
@@ -35,7 +36,7 @@ STRANGE_HOSTS = [
 @pytest.mark.parametrize("host", STRANGE_HOSTS)
 def test_a_name_that_leads_here_by_dns_rebinding_gets_nothing(shared, host, path):
     """The page of another site whose name leads to 127.0.0.1 now; even with cookie and token."""
-    name = host.format(port=shared.port, other=shared.port + 1)
+    name = host.format(port=shared.port)
     answer = shared.raw("GET", f"/{path}?token={shared.token}", headers={"Host": name})
     assert answer.status == 403
     assert answer.json["error"]["code"] == "host"
@@ -47,9 +48,101 @@ def test_a_request_without_a_host_gets_nothing(shared):
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1:{}", "localhost:{}", "[::1]:{}", "LOCALHOST:{}"])
-def test_its_own_names_are_taken(shared, name):
-    headers = {"Host": name.format(shared.port)}
+@pytest.mark.parametrize("away", [0, 1234])
+def test_its_own_names_are_taken_also_where_a_tunnel_begins_at_another_port(shared, name, away):
+    headers = {"Host": name.format(shared.port + away)}
     assert shared.raw("GET", "/api/start", headers=headers).status == 200
+    origin = f"http://{headers['Host']}"
+    own = {**headers, "Origin": origin, "Sec-Fetch-Site": "same-origin"}
+    assert shared.post("api/nothing", **own).status == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_request_that_has_no_body_and_brings_one_is_refused(shared, method):
+    """What follows it on the connection would be read as a request of its own."""
+    inner = f"GET /api/jobs HTTP/1.1\r\nHost: {shared.host}\r\n\r\n"
+    head = f"{method} /api/start HTTP/1.1\r\nHost: {shared.host}\r\n"
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=30) as line:
+        line.sendall(f"{head}Content-Length: {len(inner)}\r\n\r\n{inner}".encode())
+        answer = b""
+        while some := line.recv(65536):
+            answer += some
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_what_the_page_says_beside_directory_and_folder_is_not_kept(shared):
+    to = {"directory": "d1", "folder": "", "x": float("nan"), "y": ["z" * 1000]}
+    answer = shared.post("api/catalogues", {"source": {"kind": "directory"}, "to": to})
+    assert answer.json["to"] == {"directory": "d1", "folder": ""}
+    assert shared.get("api/start").status == 200
+
+
+def test_the_token_that_jupyter_gives_is_not_given_on_to_commands(shell):
+    token = "x" * 40
+    with page(shell, NEUROFETCH_UI_TOKEN=token) as (process, client):
+        assert client.token == token
+        client.enter()
+        client.post(
+            "api/catalogues",
+            {
+                "source": {"kind": "bucket", "url": "s3://study/ds"},
+                "to": {"directory": "d1", "folder": "x"},
+            },
+        )
+        seen = []
+        until = time.monotonic() + 10
+        while not seen and time.monotonic() < until:
+            found = subprocess.run(
+                ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False
+            )
+            for child in found.stdout.split():
+                try:
+                    seen.append(Path(f"/proc/{child}/environ").read_bytes())
+                except OSError:
+                    continue
+        assert seen
+        assert not any(token.encode() in one for one in seen)
+
+
+def test_behind_a_proxy_the_address_names_no_token_which_jupyter_would_take_for_its_own(shell):
+    with page(shell, "--base-path", "/user/me/proxy/8000/", "--allow-host", "*") as (_, client):
+        assert "/user/me/proxy/8000/?ticket=" in client.url
+        ticket = client.url.partition("ticket=")[2]
+        for query in (f"ticket={ticket}", f"token=jupyters&ticket={ticket}", f"token={ticket}"):
+            assert client.raw("GET", f"/?{query}").status == 200
+        assert client.raw("GET", "/?token=jupyters&ticket=none").status == 403
+
+
+def test_a_closed_terminal_ends_the_page_as_ctrl_c_does(shell):
+    browser = shell.home / "browser"
+    browser.write_text("#!/bin/sh\nexit 0\n", "utf-8")
+    browser.chmod(0o755)
+    process = shell.start("neurofetch ui", BROWSER=f"{browser} %s")
+    folder = shell.home / ".cache/neurofetch"
+    until = time.monotonic() + 30
+    while not list(folder.glob("ui-*.html")) and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert not list(folder.glob("ui-*.html"))
+
+
+@pytest.mark.parametrize("home", ["/nowhere", "relative"])
+def test_where_no_browser_can_be_told_the_page_is_there_all_the_same(shell, home):
+    process = shell.start("neurofetch ui", XDG_CACHE_HOME=None, HOME=home)
+    try:
+        line = ""
+        while "http://" not in line:
+            line = process.stderr.readline()
+            assert line, "it ended"
+        client = Client(re.search(r"http\S+", line)[0]).enter()
+        assert client.get("api/start").status == 200
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(

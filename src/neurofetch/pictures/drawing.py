@@ -204,7 +204,7 @@ def _sliced(axes: Any, what: Panel, cuts: Any, mode: str, size: float) -> Any:
     colours = {"cmap": colour_map(what.look), "vmin": what.low, "vmax": what.high}
     flat = what.look.kind in ("labels", "mask")
     smooth = {"resampling_interpolation": "nearest"} if flat else {}
-    threshold: float | None = what.threshold if what.threshold is not None else _NOTHING
+    threshold: float | None = what.threshold if what.threshold is not None else _nothing(what)
     if what.look.kind in ("anatomy", "signal", "phase") and not _has_empty_edges(what.image):
         threshold = None
     if what.background is not None:
@@ -218,6 +218,11 @@ def _sliced(axes: Any, what: Panel, cuts: Any, mode: str, size: float) -> Any:
     _outline(display, what.outlines)
     _annotated(display, size)
     return display
+
+
+def _nothing(what: Panel) -> float:
+    """Return what counts as zero: little beside the range, which may itself be very little."""
+    return min(_NOTHING, max(abs(what.low), abs(what.high)) * 1e-6)
 
 
 def _has_empty_edges(image: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -119,7 +120,10 @@ def show(
         If the file is not whole.
     """
     _checked(frame, page, limit)
+    _checked_threshold(threshold)
     need("A picture", "plot", *LIBRARIES)
+    if not os.fspath(what):
+        raise UsageError("No file is named: the name is empty. Nothing was drawn.")
     path = Path(what)
     target = checked_target(Path(out)) if out is not None else None
     if not os.path.lexists(path):
@@ -131,6 +135,11 @@ def show(
     if path.is_dir():
         patterns = [include] if isinstance(include, str) else list(include)
         return _show_folder(path, ask, patterns, page, limit)
+    if path.exists() and not path.is_file():  # it would be waited for
+        raise UsageError(
+            f"{shown(str(path))} is a device, pipe or socket. Nothing was drawn: a picture is of a "
+            f"file, or of a directory."
+        )
     return _show_file(path, ask)
 
 
@@ -154,6 +163,18 @@ def _checked(frame: object, page: object, limit: object) -> None:
     number = isinstance(frame, int) and not isinstance(frame, bool)
     if frame is not None and not number and frame != "mean":
         raise UnknownValueError(f"frame={frame!r}: expected the number of a volume, or 'mean'.")
+
+
+def _checked_threshold(threshold: object) -> None:
+    if threshold is None:
+        return
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float):
+        raise WrongTypeError(f"threshold={threshold!r}: expected a number.")
+    if not (math.isfinite(threshold) and threshold >= 0):
+        raise UnknownValueError(
+            f"threshold={threshold}: expected 0 or more. It leaves out what is nearer to zero, on "
+            f"both sides. Nothing was drawn."
+        )
 
 
 def _show_file(path: Path, ask: _Ask) -> Drawn:

@@ -280,6 +280,8 @@ def settled(look: Look, facts: Facts) -> Look:
     """
     if look.kind != "any":
         return look
+    if not facts.distinct:  # nothing but zeros: of what, nobody knows
+        return replace(_LABELS, name="")
     if facts.whole and facts.lowest >= 0:
         if facts.distinct == 1:
             return _MASK

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,7 +81,12 @@ def _drawn(fig: Any, kind: str, words: Words) -> bytes:
         "pdf": {"Creator": made, "Title": title, "CreationDate": None},
     }
     stream = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "neurofetch", "svg.fonttype": "none"}):
+    with (
+        mpl.rc_context({"svg.hashsalt": "neurofetch", "svg.fonttype": "none"}),
+        warnings.catch_warnings(),
+    ):
+        # A name may have letters that the font lacks: a box stands for each.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         fig.savefig(stream, format=kind, dpi=_DPI, facecolor="white", metadata=about[kind])
     return stream.getvalue()
 

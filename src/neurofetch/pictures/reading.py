@@ -103,6 +103,11 @@ def read_volume(
         raise UsageError(f"{shown(str(path))} holds no volume: it is a {type(image).__name__}.")
     if image.get_data_dtype().fields or not np.prod(shape):
         raise UsageError(f"{shown(str(path))} holds no numbers that can be drawn as a map.")
+    if not _is_somewhere(image.affine):
+        raise UsageError(
+            f"{shown(str(path))} does not say where its voxels are: the affine of its header "
+            f"cannot be used. Nothing was drawn. Mend its sform or qform; or fetch the file again."
+        )
     header_intent = image.header.get_intent()[0] if hasattr(image.header, "get_intent") else ""
     if look is None:
         look = look_of(str(path), sidecar=sidecar_of(path), intent=header_intent, map_type=map_type)
@@ -144,6 +149,11 @@ def no_whole_file(path: Path, cause: BaseException) -> VerificationError:
         f"If neurofetch fetched it, 'neurofetch verify DIR --hash' says whether it is damaged, and "
         f"the same 'get' again brings what is missing."
     )
+
+
+def _is_somewhere(affine: NDArray[Any]) -> bool:
+    """Whether an affine has numbers alone, and three directions."""
+    return bool(np.isfinite(affine).all()) and np.linalg.matrix_rank(affine[:3, :3]) == 3
 
 
 def _step(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -209,7 +209,10 @@ def _about(volume: Volume, what: Panel) -> str:
     if what.threshold:
         sign = "±" if volume.look.symmetric else ""
         parts.append(f"beyond {sign}{what.threshold:g}{_unit(volume.look)} only")
-    if volume.look.kind not in ("mask", "labels"):
+    known = volume.values[np.isfinite(volume.values)]
+    if not known.any():
+        parts.append("nothing but zeros" if known.size else "no voxel has a value")
+    elif volume.look.kind not in ("mask", "labels"):
         parts.append(f"colours end at {'±' if volume.look.symmetric else ''}{what.high:.3g}")
     return shown(" · ".join(part for part in parts if part))
 
@@ -255,7 +258,7 @@ def draw_sheet(
     """
     drawn: list[tuple[Entry, Volume]] = []
     failed: list[tuple[Entry, str]] = []
-    ranges: dict[tuple[str, str], list[float]] = {}
+    ranges: dict[tuple[str, str, str], list[float]] = {}
     for entry in entries:  # first what range they have together: volumes are read twice, not kept
         try:
             volume = read_volume(entry.path, frame, map_type=entry.map_type)
@@ -264,7 +267,7 @@ def draw_sheet(
             continue
         ends = range_of(volume)
         if volume.look.kind not in _OWN_RANGE:
-            both = ranges.setdefault((volume.look.name, volume.look.unit), list(ends))
+            both = ranges.setdefault(_scale_of(volume.look), list(ends))
             both[:] = [min(both[0], ends[0]), max(both[1], ends[1])]
         drawn.append((entry, replace(volume, values=volume.values[:0])))
     columns = min(_COLUMNS, max(1, len(entries)))
@@ -275,7 +278,7 @@ def draw_sheet(
     say(fig, 0.2 / width, 1 - 0.16 / height, _short(title, 40 * columns), size=14, weight="bold")
     broken = dict.fromkeys(id(entry) for entry, _ in failed)
     titles = _titles(entries, drawn)
-    panels: dict[tuple[str, str], Panel] = {}
+    panels: dict[tuple[str, str, str], Panel] = {}
     for number, entry in enumerate(entries):
         row, column = divmod(number, columns)
         x, y = 0.2 + 4.1 * column, height - 0.55 - 1.95 * (row + 1)
@@ -284,7 +287,7 @@ def draw_sheet(
             say(fig, x / width, (y + 1.2) / height, "cannot be read", size=9, color="#B35900")
             continue
         volume = read_volume(entry.path, frame, map_type=entry.map_type)
-        key = (volume.look.name, volume.look.unit)
+        key = _scale_of(volume.look)
         common = tuple(ranges[key]) if key in ranges else None
         what = _panel(volume, entry, origin, threshold, ends=common)
         panels.setdefault(key, what)
@@ -297,6 +300,11 @@ def draw_sheet(
     _bars(fig, [panels[key] for key in ranges if key in panels], width, height)
     say(fig, 0.2 / width, 0.22 / height, below, size=8, color=QUIET)
     return Sheet(fig, drawn, failed)
+
+
+def _scale_of(look: Look) -> tuple[str, str, str]:
+    """Return what files have in common whose ranges compare: also the colours, with their zero."""
+    return look.name, look.unit, look.colours
 
 
 def _titles(entries: Sequence[Entry], drawn: Sequence[tuple[Entry, Volume]]) -> list[str]:

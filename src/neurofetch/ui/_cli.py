@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import sys
 import webbrowser
@@ -111,10 +112,13 @@ def _ui(arguments: argparse.Namespace) -> int:
         hosts=hosts,
         base_path=arguments.base_path,
     )
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # its terminal is closed: as Ctrl-C
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     with page:
-        _announce(page, arguments)
-        with _opened(page, arguments), contextlib.suppress(KeyboardInterrupt):
-            page.wait()
+        with contextlib.suppress(KeyboardInterrupt):
+            _announce(page, arguments)
+            with _opened(page, arguments):
+                page.wait()
         console.remark("the page is closed; what came is kept", arguments)
     return ExitCode.OK
 
@@ -129,7 +133,8 @@ def _announce(page: RunningPage, arguments: argparse.Namespace) -> None:
     else:
         console.remark(f"the page: {page.url}", arguments)
     if arguments.no_browser:
-        tunnel = f"ssh -N -L {page.port}:127.0.0.1:{page.port} {socket.gethostname()}"
+        host = "[::1]" if arguments.host == "::1" else "127.0.0.1"
+        tunnel = f"ssh -N -L {page.port}:{host}:{page.port} {socket.gethostname()}"
         console.remark(f"from another machine: {tunnel}", arguments)
     console.remark("Ctrl-C ends it; runs end with it, and what came is kept.", arguments)
     sys.stdout.flush()
@@ -141,7 +146,12 @@ def _opened(page: RunningPage, arguments: argparse.Namespace) -> Iterator[None]:
     if arguments.no_browser:
         yield
         return
-    path = _redirect(page.url)
+    try:
+        path = _redirect(page.url)
+    except (OSError, RuntimeError):  # no home, or none that can be written to
+        console.remark("No browser was opened. Open the address above.", arguments)
+        yield
+        return
     try:
         if not webbrowser.open(path.as_uri()):
             console.remark("No browser was found. Open the address above.", arguments)
@@ -152,7 +162,7 @@ def _opened(page: RunningPage, arguments: argparse.Namespace) -> Iterator[None]:
 
 def _redirect(url: str) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(cache, "neurofetch")
+    folder = Path(cache, "neurofetch").absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"ui-{secrets.token_hex(8)}.html"
     text = f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(url)}">'

@@ -294,8 +294,10 @@ class Catalogues:
             self._ask(made)
         with self._lock:
             self._all[made.name] = made
-            while len(self._all) > _KEPT:
-                self._all.pop(next(iter(self._all)))
+            gone = [self._all.pop(name) for name in list(self._all)[:-_KEPT]]
+        for one in gone:
+            self.stop(one)
+            self._broadcast.forget("catalogue", one.name)
         self._tell(made)
         return made
 
@@ -350,13 +352,22 @@ class Catalogues:
             made.error = job.error
             made.state = "stopped" if job.state in ("stopped", "paused") else "failed"
         else:
-            made.columns = _columns(made.source, job)
-            made.sums = made.columns.sums()
-            made.state = "ready"
+            self._fill(made, job)
         if job.document is not None:
             job.document.close()
         made.job = None
         self._tell(made)
+
+    @staticmethod
+    def _fill(made: Catalogue, job: Job) -> None:
+        try:
+            made.columns = _columns(made.source, job)
+            made.sums = made.columns.sums()
+            made.state = "ready"
+        except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
+            said = f"the list of files cannot be read: {error!r}. Nothing was done."
+            made.error = {"code": "fault", "message": said, "advice": None, "exit_code": None}
+            made.state = "failed"
 
     def _look(self, made: Catalogue, place: Path) -> None:
         columns = Columns(made.source.facets)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from neurofetch._threads import start
 from neurofetch.errors import NeurofetchError
 from neurofetch.ui.documents import Document
+from neurofetch.ui.guard import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +78,7 @@ class Child:
                 stdout=self._output,
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C at the terminal is for the page alone
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "100"},
+                env=_environment(),
             )
         except BaseException:
             self._output.close()
@@ -142,6 +143,12 @@ class Child:
         except ValueError:
             self._output.close()
             return None
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables of a command: those of the page, but its token."""
+    env = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+    return {**env, "PYTHONUNBUFFERED": "1", "COLUMNS": "100"}
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

@@ -206,4 +206,5 @@ def to_of(given: object) -> Mapping[str, object]:
     """Return where the page says that something is to come."""
     if not isinstance(given, dict):
         raise UsageError("the page did not say where to. Nothing was done. Choose a directory.")
-    return given
+    directory, folder = given.get("directory"), given.get("folder")
+    return {"directory": str(directory)[:40], "folder": checked_folder(folder)}

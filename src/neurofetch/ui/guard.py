@@ -131,10 +131,8 @@ class Guard:
             return None
         name = _host_of(headers.get("host", ""))
         known = {"127.0.0.1", "localhost", "::1", *self.hosts}
-        if name is not None and name[0] in known:
-            own = name[0] in ("127.0.0.1", "localhost", "::1")
-            if not own or name[1] == self.port:
-                return None
+        if name in known:  # with any port: a tunnel may begin at another one
+            return None
         msg = "This page answers at its own address only. Open the one that `neurofetch ui` printed"
         return Refusal(403, "host", f"{msg}; behind a proxy, start it with --allow-host NAME.")
 
@@ -234,9 +232,9 @@ def _same(one: str, other: str) -> bool:
     return secrets.compare_digest(one.encode("utf-8", "surrogateescape"), other.encode())
 
 
-def _host_of(text: str) -> tuple[str, int] | None:
-    """Return name and port of a Host header; None if it is none."""
+def _host_of(text: str) -> str | None:
+    """Return the name in a Host header; None if it is none."""
     found = re.fullmatch(r"(?:\[([0-9a-f:]+)\]|([a-z0-9._-]+))(?::([0-9]{1,5}))?", text.lower())
     if found is None:
         return None
-    return (found[1] or found[2]).rstrip("."), int(found[3] or 80)
+    return (found[1] or found[2]).rstrip(".")

@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from neurofetch.display.text import duration, size
-from neurofetch.errors import UsageError
+from neurofetch.errors import NeurofetchError, UsageError
 from neurofetch.ui.children import Child, Ended
 from neurofetch.ui.web import NotThereError
 
@@ -198,7 +198,13 @@ class Jobs:
                 )
                 raise UsageError(msg)
             self._all[job.name] = job
-            self._start(job)
+            try:
+                self._start(job)
+            except (OSError, NeurofetchError) as error:
+                job.state, job.ended = "failed", time.time()
+                self._all.pop(job.name)
+                msg = f"the command could not be started: {error}. Nothing was begun. Try again."
+                raise NeurofetchError(msg) from error
             self._forget_old()
         self._tell(job)
         return job
@@ -229,6 +235,7 @@ class Jobs:
         over = [job for job in self._all.values() if job.is_over and job.kind != "list"]
         for job in over[:-_KEPT]:
             del self._all[job.name]
+            self._broadcast.forget("job", job.name)
             if job.document is not None:
                 job.document.close()
 
@@ -312,6 +319,9 @@ class Jobs:
             else:
                 job.state = "failed"
                 job.error = _error(error, ended)
+        if job.kind == "list":
+            with self._lock:
+                self._all.pop(job.name, None)
         if job.when_over is not None:
             job.when_over(job)
         self._tell(job)

@@ -122,8 +122,8 @@ def show(
 def _asked(what: object) -> _Asked:
     """Return what is to be shown, as a directory and files in it."""
     if isinstance(what, str | os.PathLike):
-        path = Path(os.fsdecode(what)).expanduser()
-        if path.is_dir():
+        path = _path(what)
+        if os.path.isdir(path):  # that of Path raises where a name is too long
             return _Asked(path, ())
         return _Asked(path.parent, (_checked(path).name,))
     images = getattr(what, "images", None)
@@ -140,6 +140,17 @@ def _asked(what: object) -> _Asked:
     raise WrongTypeError(msg)
 
 
+def _path(given: str | os.PathLike[str]) -> Path:
+    """Return a path that is named by a person, who may mean a home directory with ``~``."""
+    name = os.fsdecode(given)
+    if not name:
+        raise UsageError("No file is named: the name is empty. Nothing was shown.")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # there is no such user: it may be the name of a file
+        return Path(name)
+
+
 def _directory(root: Path) -> Path:
     if not root.is_dir():
         msg = f"{shown(str(root))} is no directory. Nothing was shown. Name one that is here."
@@ -150,7 +161,7 @@ def _directory(root: Path) -> Path:
 def _checked(path: Path) -> Path:
     from neurofetch.ui.web import NotThereError  # noqa: PLC0415 - for mistakes alone
 
-    if not path.exists():
+    if not os.path.exists(path):  # that of Path raises where a name is too long
         raise NotThereError(f"{shown(str(path))} is not here. Nothing was shown. Fetch it first.")
     if not path.name.endswith(_VOLUMES):
         msg = f"{shown(path.name)} is no volume (.nii, .nii.gz). Nothing was shown. "
@@ -170,7 +181,7 @@ def _paths_of(overlays: object) -> list[str | os.PathLike[str]]:
 def _file(given: str | os.PathLike[str]) -> Place:
     from neurofetch.ui.look.places import Place  # noqa: PLC0415
 
-    path = _checked(Path(os.fsdecode(given)).expanduser())
+    path = _checked(_path(given))
     return Place(path.parent, (path.name,))
 
 

@@ -93,7 +93,9 @@ class RunningPage:
     def url(self) -> str:
         """Its address, with the token: for its user's eyes only."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self.port}{self.guard.base_path}?token={self.guard.token}"
+        # Jupyter, which may stand before it, takes `token` for its own.
+        name = "token" if self.guard.base_path == "/" else "ticket"
+        return f"http://{host}:{self.port}{self.guard.base_path}?{name}={self.guard.token}"
 
     def __enter__(self) -> Self:
         return self

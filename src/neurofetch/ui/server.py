@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gzip
 import http.server
+import io
 import json
 import logging
 import re
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from http import HTTPStatus
@@ -34,6 +36,10 @@ __all__ = ["PageServer"]
 
 _log = logging.getLogger("neurofetch.ui")
 _THREADS: Final = 48
+_CONNECTIONS: Final = 256
+"""Open at once; those for which there is no thread yet wait."""
+_PIECE: Final = 1 << 18
+"""Bytes that are sent within `_SECONDS`, or the reader is gone: also over a slow tunnel."""
 _STREAMS: Final = 16
 """Pages that listen to events at once: each has a thread."""
 _LARGEST_BODY: Final = 1 << 20
@@ -53,11 +59,13 @@ _GZIPPED: Final = 1_400
 """Bytes: shorter bodies fit into a packet as they are."""
 _NO_KEY: Final = b'<meta name="neurofetch-key" content="">'
 """Where the page's scripts find the key."""
+_TICKETS: Final = ("token", "ticket")
+"""What a token is called in an address: Jupyter, where it stands before, takes the first."""
 _LOCKED: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>neurofetch: locked</title>
 <body><main><h1>This page is locked</h1>
 <p>It belongs to whoever started <code>neurofetch ui</code>. Open the whole address that the command
-printed, with <code>?token=…</code> at its end.</p>
+printed, with all that stands after its question mark.</p>
 <p>If you do not have it any more, start the command again.</p></main></body></html>
 """
 
@@ -100,6 +108,7 @@ class PageServer(http.server.HTTPServer):
         self.router = Router(routes)
         self.broadcast = broadcast
         self.streams = threading.BoundedSemaphore(_STREAMS)
+        self._places = threading.BoundedSemaphore(_CONNECTIONS)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="neurofetch-ui")
 
     def server_bind(self) -> None:
@@ -110,8 +119,11 @@ class PageServer(http.server.HTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Let a thread of the pool serve a connection."""
-        self._pool.submit(self._serve, request, client_address)
+        """Let a thread of the pool serve a connection; let it go where there are too many."""
+        if self._places.acquire(blocking=False):
+            self._pool.submit(self._serve, request, client_address)
+        else:
+            self.shutdown_request(request)
 
     def _serve(self, request: Any, client_address: Any) -> None:
         try:
@@ -122,6 +134,7 @@ class PageServer(http.server.HTTPServer):
             _log.exception("a request failed")
         finally:
             self.shutdown_request(request)
+            self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Log what failed outside of a request."""
@@ -134,6 +147,32 @@ class PageServer(http.server.HTTPServer):
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+class _Incoming(io.RawIOBase):
+    """What comes on a connection, a whole request within some seconds, however slowly it drips.
+
+    Parameters
+    ----------
+    connection : socket
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        self._connection = connection
+        self.until = 0.0
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what is there."""
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     """One connection."""
 
@@ -142,6 +181,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = _SECONDS
     server_version = f"neurofetch/{__version__}"
     sys_version = ""
+
+    def setup(self) -> None:
+        """Read through what counts the seconds."""
+        super().setup()
+        self.rfile.close()
+        self._incoming = _Incoming(self.connection)
+        self.rfile = io.BufferedReader(self._incoming)
+
+    def handle_one_request(self) -> None:
+        """Serve a request, or let a connection go on which none comes."""
+        self._incoming.until = time.monotonic() + _SECONDS
+        super().handle_one_request()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in Python
         """Log nothing by itself: an address could have the token in it."""
@@ -177,6 +228,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for name in ("host", "origin", "content-length", "content-type"):
             if len(self.headers.get_all(name, [])) > 1:
                 return Refusal(400, "headers", f"The header {name} comes twice.")
+        length = self.headers.get("content-length", "0")
+        if self.command != "POST" and length != "0":
+            return Refusal(400, "length", f"A {self.command} has no body.")
         if "transfer-encoding" in self.headers:
             return Refusal(411, "length", "The length of the body must be said before it.")
         return None
@@ -202,7 +256,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         guard = self.server.guard
         if self.command == "POST":
             self._refuse(Refusal(405, "method", "This address takes GET only."))
-        elif guard.is_token(query.get("token", query.get("ticket"))) or guard.is_trusted(headers):
+        elif any(map(guard.is_token, map(query.get, _TICKETS))) or guard.is_trusted(headers):
             self._index({"Set-Cookie": guard.cookie}, guard.key)
         elif guard.has_cookie(headers):
             self._index({}, "")  # its scripts have the key from before, or none
@@ -300,7 +354,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            for begin in range(0, len(body), _PIECE):
+                self.connection.settimeout(_SECONDS)
+                self.wfile.write(body[begin : begin + _PIECE])
 
     def _send_common(self, further: Mapping[str, str]) -> None:
         for name, value in SECURITY_HEADERS.items():
@@ -337,7 +393,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send_common({})
             self.end_headers()
             since = headers.get("last-event-id") or query.get("from", "")
-            for some in self.server.broadcast.listen(int(since) if since.isdigit() else 0):
+            number = int(since) if re.fullmatch(r"[0-9]{1,18}", since) else 0
+            for some in self.server.broadcast.listen(number):
+                self.connection.settimeout(_SECONDS)
                 self.wfile.write(some)
                 self.wfile.flush()
         finally:

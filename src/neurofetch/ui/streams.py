@@ -72,6 +72,11 @@ class Broadcast:
             self._newest.move_to_end((event, name))
             self._changed.notify_all()
 
+    def forget(self, event: str, name: str) -> None:
+        """Tell nobody any more of a subject that is gone."""
+        with self._changed:
+            self._newest.pop((event, name), None)
+
     def close(self) -> None:
         """Let all listeners go."""
         with self._changed:

@@ -179,6 +179,11 @@ def _handled(handle: Handler, request: Request, parts: dict[str, str]) -> Respon
         return handle(given)
     except NeurofetchError as error:
         return error_response(error)
+    except OSError as error:  # of the disk: full, gone, or not to be read
+        what = error.strerror or str(error)
+        msg = f"the disk could not be used: {what}. Nothing was changed. Make room, or look again."
+        disk = {"code": "disk", "message": msg, "advice": None, "exit_code": 7}
+        return Response.json({"error": disk}, 500)
     except Exception:  # noqa: BLE001 - one request ends, and the page goes on
         _log.exception("%s %s failed", request.method, request.path)
         msg = "This is a fault of the program, not yours. The log of `neurofetch ui` says more."
