@@ -25,6 +25,7 @@ LAZY = {
     "neurofetch.neurovault",
     "neurofetch.index",
     "neurofetch.openneuro",
+    "neurofetch.pictures",
     "neurofetch.ui",
     "laion_fmri.loader.torch_dataset",
 }

@@ -64,6 +64,10 @@ def killed_with_parts(world, parts):
     process.kill()
     process.communicate()
     world.s3.clear_faults()
+    seen = -1
+    while seen != len(world.ranges("f.bin")):  # what it had asked for may still be written down
+        seen = len(world.ranges("f.bin"))
+        time.sleep(0.3)
     world.s3.clear_log()
 
 
