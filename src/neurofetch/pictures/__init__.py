@@ -1,7 +1,7 @@
 """Pictures of what is here: a file, a directory, a collection of maps.
 
-matplotlib, nilearn and nibabel are imported when something is drawn. The names here are imported when
-they are first used: the commands ask for this package also where they only show their help.
+matplotlib, nilearn and nibabel are imported when something is drawn. The names here are imported
+when they are first used: the commands ask for this package also where they only show their help.
 """
 
 from __future__ import annotations
