@@ -77,7 +77,7 @@ FOUND = {
         "np.array_equal(streamed, loaded)",
         "after - before < 0.05 * betas_size < kept - before",
     ),
-    "plot_7_pytorch": ("scores['test'][-1] > 80", "scores['test'][0] < 80"),
+    "plot_7_pytorch": ("scores['test'][-1] > 80",),  # what it begins with is chance
     "plot_1_meta_analysis": (
         "(np.abs(combined.get_fdata()) > height).sum()"
         " > 3 * max((np.abs(one) > height).sum() for one in zs)",

@@ -229,7 +229,7 @@ def test_what_a_killed_run_left_is_resumed(flow, s3, how):
     code, out = flow("--rerun-incomplete")
     assert code == 0, out
     assert (flow.folder / "out/a.nii").stat().st_size == LARGE
-    assert sum(one.sent for one in gets(s3, "a.nii")) <= 1.2 * LARGE
+    assert sum(one.sent for one in gets(s3, "a.nii")) <= 1.6 * LARGE  # from zero it would be 2
 
 
 def test_what_came_before_an_interrupt_is_not_fetched_again(flow, s3):
@@ -241,7 +241,7 @@ def test_what_came_before_an_interrupt_is_not_fetched_again(flow, s3):
     code, out = flow("--rerun-incomplete")
     assert code == 0, out
     assert (flow.folder / "out/a.nii").stat().st_size == LARGE
-    assert sum(one.sent for one in gets(s3, "a.nii")) <= 1.2 * LARGE
+    assert sum(one.sent for one in gets(s3, "a.nii")) <= 1.6 * LARGE  # from zero it would be 2
 
 
 # -- what goes wrong -------------------------------------------------------------------------------
