@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DaskCluster",
     "children_of",
-    "free_port",
     "scheduler_process",
     "wait_until",
     "worker_process",
@@ -131,13 +130,6 @@ def children_of(pid: int) -> list[int]:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
         return [int(text) for text in file.read().split()]
     return []
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

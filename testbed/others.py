@@ -26,6 +26,7 @@ import boto3
 from botocore.config import Config
 
 from testbed._uploads import cut, upload_parts
+from testbed.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,8 +67,7 @@ class OtherServer(ABC):
     def __init__(self, folder: Path, tls: Certified) -> None:
         self.folder = folder
         self.tls = tls
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
 
     @classmethod
     @abstractmethod

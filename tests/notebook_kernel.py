@@ -7,10 +7,12 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
 import nbformat
+from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from jupyter_core.utils import ensure_event_loop
 
@@ -33,14 +35,23 @@ class Notebook:
     """
 
     def __init__(self, env: Mapping[str, str], cwd: Path, connection: Path | None = None) -> None:
-        self._manager = KernelManager(kernel_name="python3")
+        # Sockets with a path: a port that is free when chosen may be another's when it is bound.
+        self._sockets = tempfile.TemporaryDirectory(prefix="kernel-")
+        self._manager = KernelManager(
+            kernel_name="python3", transport="ipc", connection_file=f"{self._sockets.name}/k.json"
+        )
         if connection is None:
             self._manager.start_kernel(env=dict(env), cwd=str(cwd))
-        else:  # a server has started it
-            self._manager.load_connection_file(str(connection))
-        self._client = self._manager.client()
+            self._client = self._manager.client()
+        else:  # a server has started it: asked through a manager of ours, it would count as dead
+            self._client = BlockingKernelClient()
+            self._client.load_connection_file(str(connection))
         self._client.start_channels()
-        self._client.wait_for_ready(timeout=60)
+        try:
+            self._client.wait_for_ready(timeout=120)
+        except BaseException:
+            self.close()
+            raise
         self.updates = 0
         """How often an output was changed."""
         self.html: list[str] = []
@@ -51,6 +62,7 @@ class Notebook:
         if self._manager.has_kernel:
             self._manager.shutdown_kernel(now=True)
             self._manager.cleanup_resources()
+        self._sockets.cleanup()
         _close_loop()
 
     def interrupt(self) -> None:

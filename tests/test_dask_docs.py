@@ -11,7 +11,6 @@ import contextlib
 import importlib.util
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import pytest
 import neurofetch
 from neurofetch.store.runs import read_runs
 from testbed.openneuro import OpenNeuro
+from testbed.ports import free_port
 from tests.faces import Shell
 from tests.test_docs import ROOT, add_openneuro, blocks, commands
 
@@ -115,8 +115,7 @@ def test_each_script_runs_as_it_stands(block, shell, tmp_path):
 def cluster_of_the_page(shell):
     """Start what the page starts in other terminals; give the address."""
     (block,) = [one for one in blocks(PAGE) if one.language == "console"]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     started = []
     try:

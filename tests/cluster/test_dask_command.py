@@ -15,11 +15,11 @@ from neurofetch.store.runs import read_runs
 from testbed._tls import certify
 from testbed.dask_cluster import (
     DaskCluster,
-    free_port,
     scheduler_process,
     wait_until,
     worker_process,
 )
+from testbed.ports import free_port
 from testbed.s3 import S3Server
 from tests.cluster_world import lacking, many
 from tests.faces import Shell, interrupt, make_s3, on_disk

@@ -26,11 +26,11 @@ from neurofetch.store.runs import read_runs
 from testbed.dask_cluster import (
     DaskCluster,
     children_of,
-    free_port,
     scheduler_process,
     wait_until,
     worker_process,
 )
+from testbed.ports import free_port
 from testbed.s3 import Guard, S3Server
 from tests.cluster_world import Aside, greedy, lacking, many
 

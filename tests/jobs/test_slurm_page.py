@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from neurofetch.engine import runs_in
-from testbed.dask_cluster import free_port, scheduler_process, worker_process
+from testbed.dask_cluster import scheduler_process, worker_process
 from testbed.openneuro import OpenNeuro
+from testbed.ports import free_port
 from testbed.slurm import Slurm
 from tests.faces import Shell, on_disk
 from tests.test_docs import add_openneuro, blocks

@@ -312,6 +312,27 @@ def test_an_older_run_that_is_queued_yet_is_waited_for(state, shell, tmp_path):
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize("flags", ["--wait", "--watch", "--wait --json"])
+def test_jobs_that_end_while_slurm_is_asked_count_as_ended(state, shell, tmp_path, flags):
+    """The records were read before: what they told is old by the time of Slurm's answer."""
+    begin_run(state, "run", expected=2, files=18, scheduler="slurm", job="7")
+    for number in range(2):
+        written(state, BEGIN, PLANNED, HALF, name=f"{number}~1.jsonl")
+    ends = tmp_path / "ends" / "runs"
+    for number in range(2):
+        written(ends.parent, BEGIN, PLANNED, DONE, name=f"{number}~1.jsonl")
+    squeue = tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\ncp {ends}/run/*.jsonl {state}/runs/run/\n")
+    squeue.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{shell.env['PATH']}"
+    process = shell.start(f"neurofetch status data {flags}", PATH=path)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    told = json.loads(shell("neurofetch status data --json").out)
+    assert [task["state"] for task in told["runs"][0]["tasks"]] == ["done"] * 2
+    assert "running" not in out
+
+
 def test_a_run_of_a_newer_version_that_is_over_is_not_waited_for(state):
     begin_run(state, "run", expected=1)
     path = written(state, BEGIN | {"record": 99}, PLANNED, DONE)

@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from neurofetch.model import Outcome, Report, Status
 from neurofetch.neurovault.fetch.result import NeurovaultBunch
 from neurofetch.ui import PageView, notebook, show
 from neurofetch.ui.web import NotThereError
+from testbed.ports import free_port
 from tests.faces import Shell
 from tests.notebook_kernel import notebook as kernel
 from tests.notebook_kernel import own_env
@@ -172,12 +172,6 @@ def test_in_a_cell_the_viewer_is_a_widget(study, tmp_path):
         cell = user.run("from neurofetch.ui import show\nshow('study')")
     assert cell.error == "", cell.said
     assert "application/vnd.jupyter.widget-view+json" in cell.result
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Jupyter:

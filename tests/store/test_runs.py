@@ -23,6 +23,7 @@ from neurofetch.events import FileDone, Planned, Progress
 from neurofetch.events import Listing as ListingEvent
 from neurofetch.model import IncompleteError, Outcome, Report, Status
 from neurofetch.store import run_record, runs
+from neurofetch.store.owner import Life
 from neurofetch.store.run_record import RunRecord
 from neurofetch.store.runs import (
     RunName,
@@ -344,6 +345,42 @@ def test_a_task_whose_process_was_killed_is_told_at_once_on_its_host(world):
         process.send_signal(signal.SIGKILL)
     assert the_task(world.state).state is TaskState.LOST
     assert read_runs(world.state)[0].over
+
+
+@pytest.mark.parametrize(
+    "last", [(), (PLANNED,), (PLANNED, HALF)], ids=["begun", "planned", "half"]
+)
+def test_a_process_that_ends_well_while_its_record_is_read_is_not_lost(state, monkeypatch, last):
+    """It writes its end and goes after its record was read, before the system is asked of it."""
+    end = {"event": "end", "exit": 0, "done": 9, "failed": 0}
+    written(state, BEGIN, *last)
+
+    def life(token):
+        written(state, BEGIN, *last, end)
+        return Life.ENDED if token else None
+
+    monkeypatch.setattr(runs, "life_here", life)
+    task = the_task(state)
+    assert (task.state, task.exit) == (TaskState.DONE, 0)
+
+
+def test_tasks_that_begin_while_their_owner_ends_belong_to_the_run(state, monkeypatch):
+    """Whoever hands them out is gone when it is looked for; what it left is read after that."""
+    end = {"event": "end", "exit": 0, "done": 9, "failed": 0}
+    begin_run(state, "run", expected=None, owner="far-1-2-ab")
+    written(state, BEGIN, PLANNED, end)
+
+    def life(token):
+        if token == "far-1-2-ab":
+            written(state, BEGIN | {"task": "1"}, PLANNED, HALF, name="1~1.jsonl")
+            return Life.ENDED
+        return None
+
+    monkeypatch.setattr(runs, "life_here", life)
+    (run,) = read_runs(state)
+    assert [task.state for task in run.tasks] == [TaskState.DONE, TaskState.RUNNING]
+    assert run.closed
+    assert not run.over
 
 
 def test_the_newest_attempt_counts(state):

@@ -1,7 +1,6 @@
 """The page behind Jupyter: a real server of Jupyter, with jupyter-server-proxy."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -11,15 +10,10 @@ import urllib.request
 import pytest
 
 from neurofetch.ui.jupyter import launcher
+from testbed.ports import free_port
 
 pytest.importorskip("jupyter_server_proxy", reason="jupyter-server-proxy is not installed")
 pytestmark = pytest.mark.slow
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture

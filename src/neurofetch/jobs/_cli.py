@@ -137,7 +137,7 @@ def _followed(following: Following, mine: set[str], arguments: argparse.Namespac
         runs = following.runs()
         waiting = [run for run in runs if run.id in mine and not following.is_over(run)]
         if not waiting:
-            return runs
+            return following.runs()  # while Slurm was asked, jobs may have ended
         doubts = {run.id: following.doubt(run) for run in waiting}
         if screen:
             text = runs_text(runs, _width(), all_of_them=arguments.run is not None)

@@ -693,8 +693,10 @@ def _read_run(runs: Folder, name: str, state: Path, clock: _Clock) -> list[Run]:
         with contextlib.suppress(OSError):
             about = next(_values(folder.read(_FIRST, _WHOLE).split(b"\n")), {})
         by_task: dict[str, list[tuple[int, str]]] = {}
+        # first whether the process is gone that hands out tasks, then what it left: it is all there
+        alone = _is_alone(folder, _text(about.get("owner"), _SHORT), clock)
         names = folder.names()
-        closed = _CLOSED in names or _is_alone(folder, _text(about.get("owner"), _SHORT), clock)
+        closed = _CLOSED in names or alone
         for file in names:
             if found := _RECORD.fullmatch(file):
                 by_task.setdefault(found[1], []).append((int(found[2]), file))
@@ -756,15 +758,27 @@ class _Record:
     end: Mapping[str, object] | None = None
     failed: dict[str, Failed] = field(default_factory=dict)
     heard: float = 0.0
+    life: Life | None = None
 
     @classmethod
     def read(cls, folder: Folder, name: str, number: int, clock: _Clock) -> _Record:
-        """Read one.
+        """Read one; once more if its process is gone by then, which may have written its end.
 
         Raises
         ------
         OSError
         """
+        record = cls._read(folder, name, number, clock)
+        if record._ended():
+            return record
+        life = life_here(_text(record.head.get("token"), _SHORT))
+        if life is Life.ENDED:
+            record = cls._read(folder, name, number, clock)
+        record.life = life
+        return record
+
+    @classmethod
+    def _read(cls, folder: Folder, name: str, number: int, clock: _Clock) -> _Record:
         with open(folder.open(name), "rb", buffering=0) as file:
             info = os.fstat(file.fileno())
             record = cls(number)
@@ -828,10 +842,9 @@ class _Record:
             return TaskState.UNKNOWN
         if self.end is not None:
             return TaskState.FAILED if _number(self.end.get("exit")) else TaskState.DONE
-        life = life_here(_text(self.head.get("token"), _SHORT))
-        if life is Life.ENDED:
+        if self.life is Life.ENDED:
             return TaskState.LOST
-        if self.heard > SILENT_SECONDS and life is not Life.LIVES:
+        if self.heard > SILENT_SECONDS and self.life is not Life.LIVES:
             return TaskState.SILENT
         return TaskState.RUNNING if self.plan else TaskState.LISTING
 
