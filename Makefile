@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PIP_GROUPS ?= dev docs torch
 GALLERY ?= 1
 # Processes of pytest: most tests wait for servers and processes of their own, so there are more than cores.
-WORKERS ?= $(shell $(PYTHON) -c "import os; print(2 + (os.cpu_count() or 2))")
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(4 + (os.cpu_count() or 2))")
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
 # Snakemake wants other releases of some libraries than our tests: it has an environment of its own
@@ -17,7 +17,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 PIP_FLAGS := --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types quick browser ui ui-shots soak bench docs pages readme schema clean
+.PHONY: help demo test check lint types quick browser plugin collected ui ui-shots soak bench docs pages readme schema clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -45,8 +45,7 @@ demo: $(STAMP) ## the main job on real local servers, with pictures in demo/
 	$(BIN)/python -m demo
 
 test: $(STAMP) $(FLOWS_STAMP) ## everything that needs no internet: lint, types, all tests
-	$(MAKE) --no-print-directory lint types browser
-	$(FLOWS)/bin/python -m pytest -q tests/workflow/test_plugin.py tests/workflow/test_plugin_interface.py
+	$(MAKE) --no-print-directory -j 3 lint types browser plugin collected
 	NEUROFETCH_SNAKEMAKE=$(CURDIR)/$(FLOWS)/bin/snakemake $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: $(STAMP) ## lint, types, quick tests: under a minute
@@ -58,6 +57,13 @@ lint:
 
 types:
 	$(BIN)/mypy
+
+plugin: $(FLOWS_STAMP)
+	$(FLOWS)/bin/python -m pytest -q tests/workflow/test_plugin.py tests/workflow/test_plugin_interface.py
+
+# compiles the tests once, instead of once in each process; what it finds wrong, the run itself tells
+collected:
+	-@$(BIN)/python -m pytest -qq --collect-only > /dev/null
 
 browser: ## what the tests in a browser need, where it can be had: Chromium, and the modules of tools/web
 	@sh tools/browser.sh
