@@ -17,11 +17,13 @@ from sklearn.utils import Bunch
 import neurofetch
 from laion_fmri import load_subject, load_subjects
 from neurofetch.display import thumbnail
-from neurofetch.model import Outcome, Report, Status
+from neurofetch.model import Outcome, Plan, Report, Status
 from neurofetch.neurovault.fetch.result import NeurovaultBunch
 from neurofetch.openneuro import DatasetInfo, Derivative, VersionInfo
+from neurofetch.store.findings import Audit, Finding, State
 from neurofetch.store.runs import Failed, Run, Task, TaskState
 from testbed.laion import local_name
+from tests.display.results import step
 from tests.display.test_faces import read
 from tests.faces import SMALL, bucket
 
@@ -290,3 +292,71 @@ def test_a_run_shows_its_tasks_and_what_failed(tmp_path):
     assert "script" not in page.tags
     assert "2 not begun" in text
     assert "Ask for access." in text
+
+
+# -- how much a notebook must hold -----------------------------------------------------------
+
+ENDLESS = "'\"&<" * 2000
+"""Letters of which each is several in HTML, and more of them than any name has."""
+
+
+def endless(number):
+    return f"sub-{number:06}/" + "'" * 1000
+
+
+def endless_results(tmp_path):
+    names = [endless(number) for number in range(1500)]
+    bunch = NeurovaultBunch()
+    bunch.images = ["gone.nii"] * 1500
+    bunch.images_meta = [
+        {"id": n, "name": ENDLESS, "collection_id": n, "map_type": ENDLESS} for n in range(1500)
+    ]
+    bunch.collections_meta = [{"id": n, "name": ENDLESS, "DOI": ENDLESS} for n in range(1500)]
+    failing = Task("1", TaskState.FAILED, message=ENDLESS, failed=(Failed(ENDLESS, ENDLESS, ""),))
+    return {
+        "plan": Plan(tmp_path, tuple(step(name, why=f"{name}{ENDLESS}") for name in names)),
+        "report": Report(
+            tmp_path,
+            tuple(Outcome(name, name, Status.FAILED, ENDLESS, advice=name) for name in names),
+            (ENDLESS,) * 100,
+        ),
+        "audit": Audit(tmp_path, tuple(Finding(n, State.MISSING, ENDLESS) for n in names), 1.0),
+        "bunch": bunch,
+        "data set": DatasetInfo(
+            "ds1",
+            ENDLESS,
+            authors=(ENDLESS,) * 1500,
+            versions=(VersionInfo(ENDLESS, ENDLESS, ENDLESS),) * 1500,
+            derivatives=(Derivative(ENDLESS, ENDLESS),) * 1500,
+            notes=(ENDLESS,) * 1500,
+        ),
+        "run": Run("x", tmp_path, ".neurofetch", expected=1, tasks=(failing,) * 1500),
+    }
+
+
+@pytest.mark.parametrize("kind", ["plan", "report", "audit", "bunch", "data set", "run"])
+def test_a_view_is_bounded_whatever_a_server_says(tmp_path, kind):
+    html = endless_results(tmp_path)[kind]._repr_html_()
+    page = read(html)
+    assert len(html) < 500_000
+    assert "more is left out: it would make this notebook too large" in "".join(page.texts)
+
+
+def test_a_run_of_many_tasks_shows_first_those_that_need_a_look(tmp_path):
+    done = tuple(Task(f"{n}", TaskState.DONE, message="done") for n in range(5000))
+    lost = Task("5001", TaskState.LOST, message="its computer is gone")
+    run = Run("x", tmp_path, ".neurofetch", expected=5001, tasks=(*done, lost))
+    html = run._repr_html_()
+    assert "its computer is gone" in html
+    assert "200 of 5,001 tasks: all are in .tasks" in html
+    assert len(html) < 250_000
+
+
+def test_a_lock_shows_its_paths_before_there_is_no_more_room(tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "a.txt").write_text("one")
+    lines = read(neurofetch.lock(root, every=True)._repr_html_()).texts
+    (line,) = [text for text in lines if "a.txt" in text and "sha256" in text]
+    assert len(line) < 60, "the whole hash would leave no room"
+    assert "of" not in lines, "a table without rows is not shown"
