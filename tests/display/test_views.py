@@ -72,6 +72,45 @@ def test_volumes_of_all_kinds_are_drawn(tmp_path, kind, shape, name):
     assert len(drawn(report_of(tmp_path, name))) == 1
 
 
+def sparse(kind):
+    """A map of which little is left above its threshold, as many at NeuroVault are."""
+    values = np.zeros((91, 109, 91), dtype="float32")
+    if kind == "one voxel":
+        values[20, 80, 60] = 4.2
+    elif kind == "binary":
+        values[18:23, 78:83, 58:63] = 1
+    elif kind == "below zero":
+        values[18:23, 78:83, 58:63] = -3.1
+    else:  # at both sides of zero, and nothing where every second voxel is looked at
+        values[21, 81, 61], values[23, 81, 61] = 5, -4
+    return values
+
+
+@pytest.mark.parametrize("kind", ["one voxel", "binary", "below zero", "two voxels"])
+def test_a_map_of_a_few_voxels_is_not_a_black_picture(tmp_path, kind):
+    nib.save(nib.Nifti1Image(sparse(kind), AFFINE), tmp_path / "x_statmap.nii.gz")
+    (picture,) = drawn(report_of(tmp_path, "x_statmap.nii.gz"))
+    for number in range(3):
+        third = picture.width // 3
+        part = np.asarray(picture.convert("L"))[:, number * third : (number + 1) * third]
+        assert part.max() > 100, f"slice {number} is black"
+
+
+@pytest.mark.parametrize("dark", ["below", "above"])
+def test_of_a_large_head_a_part_is_looked_at_and_the_slices_are_those_of_the_whole(dark):
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in (193, 229, 193)), indexing="ij"))
+    head = (grid**2).sum(0) < 0.8
+    bump = np.exp(-((grid - np.array([0.3, -0.2, 0.1])[:, None, None, None]) ** 2).sum(0) / 0.05)
+    values = np.where(head, 3 * bump - (0.5 if dark == "below" else 0), 0).astype("float32")
+    (low, high), colours = thumbnail._scale(values, "x_statmap.nii.gz")
+    whole = np.percentile(np.abs(values[values != 0]), 99.5)
+    assert abs(high - whole) < 0.05 * whole
+    assert low == (-high if dark == "below" else 0)
+    assert len(colours) == 256
+    cuts = thumbnail._slices(values, np.ones(3))
+    assert all(np.abs(cut).max() > 0.98 * np.abs(values).max() for cut, _ in cuts)
+
+
 def test_left_and_right_are_where_the_header_says(tmp_path):
     """The same head, stored in two orders of its axes, gives the same picture."""
     values = np.zeros((20, 24, 18), dtype="float32")
