@@ -20,8 +20,8 @@ from neurofetch.neurovault.fetch.result import NeurovaultBunch
 from neurofetch.ui import PageView, notebook, show
 from neurofetch.ui.web import NotThereError
 from tests.faces import Shell
-from tests.notebook_kernel import notebook as kernel
 from tests.notebook_kernel import executed, own_env
+from tests.notebook_kernel import notebook as kernel
 from tests.test_docs import ROOT
 
 pytest.importorskip("ipyniivue", reason="ipyniivue is not installed")
