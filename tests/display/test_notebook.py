@@ -12,7 +12,8 @@ import pytest
 
 from laion_fmri.download import download
 from neurofetch import verify
-from neurofetch.events import Event, FileDone, Finished, Planned, Progress
+from neurofetch.display.live import Live
+from neurofetch.events import Checking, Event, FileDone, Finished, Listing, Planned, Progress
 from testbed.s3 import S3Server
 from tests.faces import REFUSED, SMALL, Shell, bucket
 
@@ -90,3 +91,47 @@ def test_a_report_is_shown_in_few_lines_and_stays_picklable():
     )
     found = verify(report.root, state=".laion_fmri")
     assert repr(found).startswith(f"<Audit of {number} files in {report.root}: {number} unchanged ")
+
+
+class Cell:
+    """Where a run shows itself; it ends when it is told to."""
+
+    def __init__(self):
+        self.texts, self.end, self.free = [], None, False
+
+    def show(self, _, text):
+        self.texts.append(text)
+
+    def at_end(self, tell):
+        self.end = tell
+
+    def close(self, *, free):
+        self.end, self.free = None, free
+
+
+READING = Checking(1, 3, 10, 30, 1.0, 10.0, 0)
+LISTING = Listing(1200, 1, 3, 2.0)
+FETCHING = Progress(1, 3, 10, 30, 1.0, 10.0, 0)
+KEPT = "What came is kept: run the cell again to go on"
+
+
+@pytest.mark.parametrize(
+    ("events", "error", "said"),
+    [
+        ([READING], "KeyboardInterrupt", "stopped while files were read"),
+        ([READING], "DestinationError", "ended by DestinationError while files were read"),
+        ([LISTING], "KeyboardInterrupt", "stopped while files were listed"),
+        ([LISTING, Listing(1200, 1, 3, 2.0, True)], "ServerError", "ended by ServerError while"),
+        ([LISTING, Listing(1200, 1, 3, 2.0, True)], "", "listed 1,200 files in 2.0 s"),
+        ([LISTING, Listing(3000, 3, 3, 2.5, True)], "", "listed 3,000 files in 2.5 s"),
+        ([LISTING, FETCHING], "KeyboardInterrupt", f"stopped. {KEPT}"),
+        ([FETCHING], "", f"ended. {KEPT}"),
+    ],
+)
+def test_what_is_said_where_a_cell_ends_before_its_run(events, error, said):
+    cell = Cell()
+    live = Live(cell, lambda event: pytest.fail(f"not shown: {event}"))
+    for event in events:
+        live(event)
+    cell.end(error)
+    assert cell.texts[-1].startswith(said)

@@ -17,11 +17,13 @@ from sklearn.utils import Bunch
 import neurofetch
 from laion_fmri import load_subject, load_subjects
 from neurofetch.display import thumbnail
-from neurofetch.model import Outcome, Report, Status
+from neurofetch.model import Outcome, Plan, Report, Status
 from neurofetch.neurovault.fetch.result import NeurovaultBunch
 from neurofetch.openneuro import DatasetInfo, Derivative, VersionInfo
+from neurofetch.store.findings import Audit, Finding, State
 from neurofetch.store.runs import Failed, Run, Task, TaskState
 from testbed.laion import local_name
+from tests.display.results import step
 from tests.display.test_faces import read
 from tests.faces import SMALL, bucket
 
@@ -68,6 +70,45 @@ def test_a_report_shows_the_map_that_came(tmp_path):
 def test_volumes_of_all_kinds_are_drawn(tmp_path, kind, shape, name):
     nib.save(volume(shape, kind), tmp_path / name)
     assert len(drawn(report_of(tmp_path, name))) == 1
+
+
+def sparse(kind):
+    """A map of which little is left above its threshold, as many at NeuroVault are."""
+    values = np.zeros((91, 109, 91), dtype="float32")
+    if kind == "one voxel":
+        values[20, 80, 60] = 4.2
+    elif kind == "binary":
+        values[18:23, 78:83, 58:63] = 1
+    elif kind == "below zero":
+        values[18:23, 78:83, 58:63] = -3.1
+    else:  # at both sides of zero, and nothing where every second voxel is looked at
+        values[21, 81, 61], values[23, 81, 61] = 5, -4
+    return values
+
+
+@pytest.mark.parametrize("kind", ["one voxel", "binary", "below zero", "two voxels"])
+def test_a_map_of_a_few_voxels_is_not_a_black_picture(tmp_path, kind):
+    nib.save(nib.Nifti1Image(sparse(kind), AFFINE), tmp_path / "x_statmap.nii.gz")
+    (picture,) = drawn(report_of(tmp_path, "x_statmap.nii.gz"))
+    for number in range(3):
+        third = picture.width // 3
+        part = np.asarray(picture.convert("L"))[:, number * third : (number + 1) * third]
+        assert part.max() > 100, f"slice {number} is black"
+
+
+@pytest.mark.parametrize("dark", ["below", "above"])
+def test_of_a_large_head_a_part_is_looked_at_and_the_slices_are_those_of_the_whole(dark):
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in (193, 229, 193)), indexing="ij"))
+    head = (grid**2).sum(0) < 0.8
+    bump = np.exp(-((grid - np.array([0.3, -0.2, 0.1])[:, None, None, None]) ** 2).sum(0) / 0.05)
+    values = np.where(head, 3 * bump - (0.5 if dark == "below" else 0), 0).astype("float32")
+    (low, high), colours = thumbnail._scale(values, "x_statmap.nii.gz")
+    whole = np.percentile(np.abs(values[values != 0]), 99.5)
+    assert abs(high - whole) < 0.05 * whole
+    assert low == (-high if dark == "below" else 0)
+    assert len(colours) == 256
+    cuts = thumbnail._slices(values, np.ones(3))
+    assert all(np.abs(cut).max() > 0.98 * np.abs(values).max() for cut, _ in cuts)
 
 
 def test_left_and_right_are_where_the_header_says(tmp_path):
@@ -290,3 +331,71 @@ def test_a_run_shows_its_tasks_and_what_failed(tmp_path):
     assert "script" not in page.tags
     assert "2 not begun" in text
     assert "Ask for access." in text
+
+
+# -- how much a notebook must hold -----------------------------------------------------------
+
+ENDLESS = "'\"&<" * 2000
+"""Letters of which each is several in HTML, and more of them than any name has."""
+
+
+def endless(number):
+    return f"sub-{number:06}/" + "'" * 1000
+
+
+def endless_results(tmp_path):
+    names = [endless(number) for number in range(1500)]
+    bunch = NeurovaultBunch()
+    bunch.images = ["gone.nii"] * 1500
+    bunch.images_meta = [
+        {"id": n, "name": ENDLESS, "collection_id": n, "map_type": ENDLESS} for n in range(1500)
+    ]
+    bunch.collections_meta = [{"id": n, "name": ENDLESS, "DOI": ENDLESS} for n in range(1500)]
+    failing = Task("1", TaskState.FAILED, message=ENDLESS, failed=(Failed(ENDLESS, ENDLESS, ""),))
+    return {
+        "plan": Plan(tmp_path, tuple(step(name, why=f"{name}{ENDLESS}") for name in names)),
+        "report": Report(
+            tmp_path,
+            tuple(Outcome(name, name, Status.FAILED, ENDLESS, advice=name) for name in names),
+            (ENDLESS,) * 100,
+        ),
+        "audit": Audit(tmp_path, tuple(Finding(n, State.MISSING, ENDLESS) for n in names), 1.0),
+        "bunch": bunch,
+        "data set": DatasetInfo(
+            "ds1",
+            ENDLESS,
+            authors=(ENDLESS,) * 1500,
+            versions=(VersionInfo(ENDLESS, ENDLESS, ENDLESS),) * 1500,
+            derivatives=(Derivative(ENDLESS, ENDLESS),) * 1500,
+            notes=(ENDLESS,) * 1500,
+        ),
+        "run": Run("x", tmp_path, ".neurofetch", expected=1, tasks=(failing,) * 1500),
+    }
+
+
+@pytest.mark.parametrize("kind", ["plan", "report", "audit", "bunch", "data set", "run"])
+def test_a_view_is_bounded_whatever_a_server_says(tmp_path, kind):
+    html = endless_results(tmp_path)[kind]._repr_html_()
+    page = read(html)
+    assert len(html) < 500_000
+    assert "more is left out: it would make this notebook too large" in "".join(page.texts)
+
+
+def test_a_run_of_many_tasks_shows_first_those_that_need_a_look(tmp_path):
+    done = tuple(Task(f"{n}", TaskState.DONE, message="done") for n in range(5000))
+    lost = Task("5001", TaskState.LOST, message="its computer is gone")
+    run = Run("x", tmp_path, ".neurofetch", expected=5001, tasks=(*done, lost))
+    html = run._repr_html_()
+    assert "its computer is gone" in html
+    assert "200 of 5,001 tasks: all are in .tasks" in html
+    assert len(html) < 250_000
+
+
+def test_a_lock_shows_its_paths_before_there_is_no_more_room(tmp_path):
+    root = tmp_path / "data"
+    root.mkdir()
+    (root / "a.txt").write_text("one")
+    lines = read(neurofetch.lock(root, every=True)._repr_html_()).texts
+    (line,) = [text for text in lines if "a.txt" in text and "sha256" in text]
+    assert len(line) < 60, "the whole hash would leave no room"
+    assert "of" not in lines, "a table without rows is not shown"

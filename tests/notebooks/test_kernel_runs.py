@@ -109,14 +109,16 @@ def test_an_interrupt_keeps_what_came_and_the_same_cell_goes_on(user, s3, home):
 
 @pytest.mark.parametrize("call", ["plan", "get"])
 def test_an_interrupt_while_files_are_listed_is_told_in_a_line(user, s3, call):
-    s3.fault(method="LIST", delay=20.0)
+    s3.fault(method="LIST", delay=60.0)
+    user.run("import neurofetch")
     threading.Timer(4.0, user.interrupt).start()
-    cell = user.run(f"import neurofetch\nneurofetch.{call}('s3://lab/study', 'data')")
+    cell = user.run(f"neurofetch.{call}('s3://lab/study', 'data')")
     assert cell.error == "KeyboardInterrupt"
     plain = re.sub(r"\x1b\[[0-9;]*m", "", cell.said)
     assert plain == (
         "Stopped while the plan was made; nothing was fetched. Run the cell again to begin anew."
     )
+    assert set(cell.progress) <= {"stopped while files were listed"}
 
 
 def test_an_interrupt_that_is_caught_has_the_report(user, s3):

@@ -20,8 +20,9 @@ from neurofetch.ui import PageView, notebook, show
 from neurofetch.ui.web import NotThereError
 from testbed.ports import free_port
 from tests.faces import Shell
+from tests.notebook_kernel import executed, own_env
 from tests.notebook_kernel import notebook as kernel
-from tests.notebook_kernel import own_env
+from tests.test_docs import ROOT
 
 pytest.importorskip("ipyniivue", reason="ipyniivue is not installed")
 pytestmark = pytest.mark.slow
@@ -163,6 +164,64 @@ def test_a_ticket_opens_once_and_not_after_its_time(monkeypatch):
     assert guard.is_token(guard.token)
 
 
+def peaked(shape=(20, 24, 18), at=(4, 17, 9), affine=AFFINE, kind=nib.Nifti1Image, background=0.3):
+    """A map of t with one peak: most of it is below the customary threshold."""
+    values = background * np.random.default_rng(0).standard_normal(shape)
+    values[at] = 9
+    values[tuple(one + 1 for one in at)] = 6
+    return kind(values.astype("float32"), affine)
+
+
+AFFINES = {
+    "plain": AFFINE,
+    "left to right": np.array([[-2.0, 0, 0, 30], [0, 2, 0, -20], [0, 0, 2, -9], [0, 0, 0, 1]]),
+    "turned": np.array([[0.0, 0, 2, 5], [-2, 0, 0, 30], [0, 2, 0, -20], [0, 0, 0, 1]]),
+}
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("affine", AFFINES)
+@pytest.mark.parametrize("over", ["alone", "over a head"])
+def test_a_map_begins_where_it_is_strongest_and_has_room_for_its_colours(study, kind, affine, over):
+    nib.save(peaked(affine=AFFINES[affine], kind=kind), study / MAP)
+    head = study / HEAD
+    world = AFFINES[affine] @ [4, 17, 9, 1]
+    if over == "alone":
+        widget, ground = show(study / MAP), nib.load(study / MAP)
+    else:
+        nib.save(nib.Nifti1Image(np.ones((30, 30, 30), "float32"), AFFINES[affine]), head)
+        widget, ground = show(head, overlays=study / MAP), nib.load(head)
+    ground = nib.as_closest_canonical(ground)
+    place = np.array(widget.scene.crosshair_pos) * ground.shape - 0.5
+    assert np.allclose(ground.affine @ [*place, 1], world, atol=0.01)
+    shown = widget.volumes[-1]
+    assert shown.cal_max >= 1.5 * shown.cal_min > 0
+
+
+@pytest.mark.parametrize("odd", ["empty", "not a number", "no axes"])
+def test_a_map_whose_peak_is_not_known_begins_in_the_middle(study, odd):
+    image = peaked()
+    if odd != "no axes":
+        fill = 0 if odd == "empty" else np.nan
+        image = nib.Nifti1Image(np.full(image.shape, fill, "float32"), AFFINE)
+    nib.save(image, study / MAP.removesuffix(".gz"))
+    path = study / MAP.removesuffix(".gz")
+    if odd == "no axes":
+        body = bytearray(path.read_bytes())
+        body[252:256] = b"\0\0\1\0"  # its axes are those of the sform, which are none
+        body[280:328] = bytes(48)
+        path.write_bytes(body)
+    assert show(path).scene.crosshair_pos == [0.5, 0.5, 0.5]
+
+
+def test_old_tickets_are_not_kept(monkeypatch):
+    guard = notebook._Tickets(8000, ("*",), "/proxy/8000/", framed=True)
+    monkeypatch.setattr(notebook, "_TICKET_SECONDS", -1.0)
+    for _ in range(100):
+        guard.ticket()
+    assert len(guard.tickets) == 1
+
+
 # -- in a kernel ---------------------------------------------------------------------------------
 
 
@@ -172,6 +231,18 @@ def test_in_a_cell_the_viewer_is_a_widget(study, tmp_path):
         cell = user.run("from neurofetch.ui import show\nshow('study')")
     assert cell.error == "", cell.said
     assert "application/vnd.jupyter.widget-view+json" in cell.result
+
+
+def test_the_bytes_of_a_viewer_can_be_left_out_of_a_notebook(study, tmp_path):
+    """As docs/notebooks.md says it."""
+    home = Shell(tmp_path, "http://127.0.0.1:9")
+    cells = ["from neurofetch.ui import show\nshow('study')"]
+    how = ("nbconvert", "--execute", "--to", "notebook", "--inplace")
+    few = "--ExecutePreprocessor.store_widget_state=False"
+    assert few in (ROOT / "docs" / "notebooks.md").read_text("utf-8")
+    made = executed(cells, own_env(home.env), tmp_path, *how, few)
+    assert "widgets" not in made.metadata
+    assert len(str(made)) < 5000
 
 
 class Jupyter:
@@ -269,3 +340,9 @@ def test_behind_jupyter_the_page_is_in_a_frame_that_lets_in_once(jupyter, study)
         other = html.unescape(re.search(r'<iframe src="([^"]+)"', again.result["text/html"])[1])
         assert other.partition("?")[0] == page, "one page for each directory"
         assert other != src
+        # the server has an environment of its own, and the kernel another one without the proxy
+        lacking = "import sys; sys.modules['jupyter_server_proxy'] = None\n"
+        cell = user.run(f"{lacking}show('study', how='page')")
+        assert f'<iframe src="{page}' in cell.result["text/html"]
+        cell = user.run("sys.modules['ipyniivue'] = None\nshow('study')")
+        assert "ask for the page: how='page'" in html.unescape(cell.result["text/html"])

@@ -59,6 +59,7 @@ _MOST = 1000
 _FEW = 40
 _LONG = 5000
 """A plan of more files is sorted by the ends of their names alone: a notebook does not wait."""
+_TASKS = 200
 _ROWS = 12
 """With so many rows or fewer, all of a plan is unfolded."""
 
@@ -396,7 +397,17 @@ def _run_page(run: Run) -> Page:
         table = Table(("file", "what happened"), rows, words=(1,))
         title = f"{count(run.files_failed)} failed"
         parts.append(Fold(title, [table, Words(advice)], "bad", is_open=True))
-    tasks = [
+    parts.append(_tasks(run))
+    return Page(f"Run {run.id}", f"in {run.root}", chips, parts)
+
+
+def _tasks(run: Run) -> Fold:
+    """Return the tasks of a run; where they are many, what is not done comes first."""
+    every, title = list(run.tasks), count(len(run.tasks), "task")
+    if len(every) > _TASKS:
+        every.sort(key=lambda task: task.state is TaskState.DONE)
+        title = f"{_TASKS:,} of {title}: all are in .tasks"
+    rows = [
         (
             task.name,
             task.state.value,
@@ -404,11 +415,10 @@ def _run_page(run: Run) -> Page:
             size(task.bytes_done),
             task.message or task.note,
         )
-        for task in run.tasks[:_MOST]
+        for task in every[:_TASKS]
     ]
-    table = Table(("task", "state", "files", "bytes", "what it says"), tasks, words=(4,))
-    parts.append(Fold(count(len(run.tasks), "task"), [table], scrolls=len(tasks) > _ROWS))
-    return Page(f"Run {run.id}", f"in {run.root}", chips, parts)
+    table = Table(("task", "state", "files", "bytes", "what it says"), rows, words=(1, 4))
+    return Fold(title, [table], scrolls=len(rows) > _ROWS)
 
 
 def _notes(notes: Sequence[str]) -> list[str]:

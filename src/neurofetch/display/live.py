@@ -204,7 +204,7 @@ class Live:
             self._where = str(event.plan.root)
         elif isinstance(event, Listing | Progress):
             self._now, self._over, self._tone, self._waits = event, "", "new", ""
-            if isinstance(event, Listing | Checking) and event.over:
+            if isinstance(event, Listing | Checking) and event.over and not _is_cut(event):
                 self._end(event)
                 return self._began
         elif isinstance(event, FileDone):
@@ -252,13 +252,17 @@ class Live:
         """Say that the run ended before its time: there is no event for it."""
         if self._over or self._broken:
             return
+        now = self._now
         self._tone, self._waits = "part", ""
         self._away.clear()
         stopped = error in ("KeyboardInterrupt", "StoppedError")
-        self._over = (
-            f"{'stopped' if stopped else f'ended by {error}' if error else 'ended'}. What came is "
-            "kept: run the cell again to go on"
-        )
+        how = "stopped" if stopped else f"ended by {error}" if error else "ended"
+        if isinstance(now, Listing) and not error:  # what it listed before was enough
+            self._end(now)
+        elif isinstance(now, Listing | Checking):
+            self._over = f"{how} while files were {_DONE_TO[type(now)]}"
+        else:
+            self._over = f"{how}. What came is kept: run the cell again to go on"
         self._show()
 
     # -- what is shown -----------------------------------------------------------------------
@@ -294,6 +298,14 @@ class Live:
             return Page(self._over, where, (), parts)
         title, facts = _said(now)
         return Page(title, where, [Chip(fact) for fact in facts], parts)
+
+
+_DONE_TO = {Listing: "listed", Checking: "read"}
+
+
+def _is_cut(event: Listing | Checking) -> bool:
+    """Whether a listing is over before its end: for an error, or an interrupt."""
+    return isinstance(event, Listing) and event.prefixes_done < event.prefixes
 
 
 def _said(now: Listing | Progress | None) -> tuple[str, list[str]]:

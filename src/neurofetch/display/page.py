@@ -5,6 +5,9 @@ static: no script, no link, nothing from elsewhere. Notebooks that are not trust
 style sheets away, so all style stands at the elements, and what unfolds is ``<details>``. Text has
 the colour that the notebook gives it; the few colours are those of dots and bars, which can be seen
 on light and on dark, and each stands beside a word that says the same.
+
+A page is saved with its notebook, and what is on it may come from a server. So a text is cut, and
+so is a page that would be longer than a notebook should hold.
 """
 
 from __future__ import annotations
@@ -47,20 +50,27 @@ _DOT = "display:inline-block;width:.6em;height:.6em;border-radius:50%;margin-rig
 _TRACK = "height:6px;border-radius:3px;overflow:hidden;max-width:40em;margin:.3em 0 .5em;"
 _TABLE = (
     "border-collapse:collapse;margin:.3em 0;color:inherit;font-size:inherit;table-layout:auto;"
-    "width:100%;max-width:52em"
+    "width:100%;max-width:60em"
 )
 _PLAIN = (
     "margin:.2em 0;padding:0;background:transparent;color:inherit;font-size:.92em;"
-    "white-space:pre-wrap;overflow-wrap:anywhere"
+    "white-space:pre-wrap;overflow-wrap:anywhere;"
+    "font-family:var(--jp-code-font-family,var(--vscode-editor-font-family,monospace))"
 )
 _DAMP = "rgba(128,128,128,.14)"
 _LINE = "1px solid rgba(128,128,128,.35)"
 _TEXT = "var(--jp-content-font-color1,var(--vscode-foreground,inherit))"
 _FONT = "var(--jp-ui-font-family,var(--vscode-font-family,system-ui,sans-serif))"
 _WORD = "overflow-wrap:anywhere;"
-_CELL = f"padding:.2em .6em;border:0;border-bottom:{_LINE};background:transparent;color:inherit;"
-_LEFT = f"{_CELL}text-align:left;{_WORD}"
-_RIGHT = f"{_CELL}text-align:right;white-space:nowrap;width:6em;font-variant-numeric:tabular-nums;"
+_CELL = f"padding:.2em .45em;border:0;border-bottom:{_LINE};background:transparent;color:inherit;"
+# Words wrap anywhere, but for the width of one: on a narrow page the table scrolls.
+_LEFT = f"{_CELL}text-align:left;min-width:7em;{_WORD}"
+_RIGHT = f"{_CELL}text-align:right;white-space:nowrap;width:5em;font-variant-numeric:tabular-nums;"
+_MOST = 256 * 1024
+"""Letters of HTML in rows and lines of one page."""
+_LONGEST = 1000
+"""Letters of one text: no name in a bucket is longer than 1,024 bytes."""
+_CUT = "… more is left out: it would make this notebook too large"
 
 
 class Chip(NamedTuple):
@@ -214,17 +224,18 @@ def rendered(page: Page) -> str:
     """
     style = f"color:{_TEXT};font-family:{_FONT};font-size:13px;line-height:1.5;max-width:64em;"
     where = f' <span style="opacity:.8;{_WORD}">{_safe(page.where)}</span>' if page.where else ""
-    pieces = [
+    sheet = _Sheet()
+    sheet.pieces += [
         # A notebook would set what stands between two dollar signs as a formula.
         f'<div class="neurofetch tex2jax_ignore mathjax_ignore" style="{style}">',
         f'<div style="{_WORD}"><strong>{_safe(page.title)}</strong>{where}</div>',
     ]
     if page.chips:
         chips = "".join(map(_chip, page.chips))
-        pieces.append(f'<div style="margin:.1em 0 .3em">{chips}</div>')
+        sheet.pieces.append(f'<div style="margin:.1em 0 .3em">{chips}</div>')
     for part in page.parts:
-        _put(part, pieces)
-    return "\n".join([*pieces, "</div>"])
+        _put(part, sheet)
+    return "\n".join([*sheet.pieces, "</div>"])
 
 
 def safely(make: Callable[[], Page]) -> str | None:
@@ -243,8 +254,36 @@ def safely(make: Callable[[], Page]) -> str | None:
         return None
 
 
+class _Sheet:
+    """What stands on a page, and how much more may come there."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self._left = _MOST
+
+    def fitting(self, every: Iterable[str], cut: str) -> list[str]:
+        """Return rows or lines, as many as there is room for, and then that more is left out.
+
+        Parameters
+        ----------
+        every : iterable of str
+            As HTML.
+        cut : str
+            What is said in the place of all others.
+        """
+        found: list[str] = []
+        for one in every:
+            self._left -= len(one)
+            if self._left < 0:
+                self._left = 0
+                return [*found, cut]
+            found.append(one)
+        return found
+
+
 def _safe(text: str) -> str:
-    return markup.escape(shown(text))
+    said = shown(text)
+    return markup.escape(said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…")
 
 
 def _dot(tone: str) -> str:
@@ -258,23 +297,26 @@ def _chip(chip: Chip) -> str:
     return f'<span style="{style}">{_dot(chip.tone)}{_safe(chip.text)}</span>'
 
 
-def _put(part: Part, pieces: list[str]) -> None:
+def _put(part: Part, sheet: _Sheet) -> None:
+    pieces = sheet.pieces
     if isinstance(part, Bar):
         pieces.append(_bar(part))
     elif isinstance(part, Table):
-        pieces.append(_table(part))
+        pieces.append(_table(part, sheet))
     elif isinstance(part, Lines):
-        lines = "\n".join(map(_safe, part.lines))
+        lines = "\n".join(sheet.fitting(map(_safe, part.lines), _CUT))
         pieces.append(f'<pre style="{_PLAIN}">{lines}</pre>')
     elif isinstance(part, Words):
-        pieces += [
-            f'<div style="margin:.2em 0;{_WORD}">{_dot(part.tone)}{_safe(line)}</div>'
-            for line in part.lines
-        ]
+        every = (_line(line, part.tone) for line in part.lines)
+        pieces += sheet.fitting(every, _line(_CUT))
     elif isinstance(part, Pictures):
         pieces.append(f'<div style="margin:.3em 0">{"".join(map(_picture, part.every))}</div>')
     else:
-        _fold(part, pieces)
+        _fold(part, sheet)
+
+
+def _line(text: str, tone: str = "") -> str:
+    return f'<div style="margin:.2em 0;{_WORD}">{_dot(tone)}{_safe(text)}</div>'
 
 
 def _bar(bar: Bar) -> str:
@@ -294,26 +336,34 @@ def _percent(share: float) -> str:
     return f"{int(max(0.0, min(share, 1.0)) * 10_000) / 100:.2f}"
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, sheet: _Sheet) -> str:
     left = {0, *table.words}
     styles = [_LEFT if number in left else _RIGHT for number in range(len(table.head))]
     head = "".join(
         f'<th scope="col" style="{style}font-weight:normal;opacity:.75">{_safe(name)}</th>'
         for name, style in zip(table.head, styles, strict=True)
     )
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f'<td style="{style}">{_safe(cell)}</td>'
-            for cell, style in zip(row, styles, strict=True)
-        )
-        + "</tr>\n"
-        for row in table.rows
-    )
+    cut = f'<tr><td colspan="{len(styles)}" style="{_LEFT}">{_CUT}</td></tr>\n'
+    rows = "".join(sheet.fitting((_row(row, styles) for row in table.rows), cut))
+    if not rows:
+        return ""
     return (
-        f'<div style="overflow-x:auto"><table style="{_TABLE}"><thead><tr>{head}</tr></thead>\n'
+        f'<div {_scrolling(", ".join(table.head))} style="overflow-x:auto">'
+        f'<table style="{_TABLE}"><thead><tr>{head}</tr></thead>\n'
         f"<tbody>{rows}</tbody></table></div>"
     )
+
+
+def _row(row: Sequence[str], styles: Sequence[str]) -> str:
+    cells = (
+        f'<td style="{style}">{_safe(cell)}</td>' for cell, style in zip(row, styles, strict=True)
+    )
+    return f"<tr>{''.join(cells)}</tr>\n"
+
+
+def _scrolling(name: str) -> str:
+    """Return what makes an element that scrolls one that a keyboard reaches."""
+    return f'role="group" tabindex="0" aria-label="{_safe(name)}"'
 
 
 def _picture(picture: Picture) -> str:
@@ -328,14 +378,15 @@ def _picture(picture: Picture) -> str:
     )
 
 
-def _fold(fold: Fold, pieces: list[str]) -> None:
+def _fold(fold: Fold, sheet: _Sheet) -> None:
     opened = " open" if fold.is_open else ""
-    pieces.append(
+    sheet.pieces.append(
         f'<details{opened} style="margin:.25em 0"><summary style="cursor:pointer;{_WORD}">'
         f"{_dot(fold.tone)}{_safe(fold.summary)}</summary>"
     )
     scrolls = "max-height:22em;overflow:auto;" if fold.scrolls else ""
-    pieces.append(f'<div style="margin-left:1.2em;{scrolls}">')
+    reached = _scrolling(fold.summary) if fold.scrolls else ""
+    sheet.pieces.append(f'<div {reached} style="margin-left:1.2em;{scrolls}">')
     for part in fold.parts:
-        _put(part, pieces)
-    pieces.append("</div></details>")
+        _put(part, sheet)
+    sheet.pieces.append("</div></details>")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["difference_page", "lock_page"]
 
-_MOST, _FEW = 1000, 100
+_MOST, _FEW, _HASH = 1000, 100, 20
 _TONES = {"same": "good", "added": "new", "changed": "part", "gone": "bad"}
 
 
@@ -69,7 +69,10 @@ def lock_page(lock: _Lock) -> Page:
     parts: list[Part] = [Table(("of", "what"), [row for row in told if row[1]], words=(1,))]
     parts.append(Words([f"Note: {note}" for note in lock.notes[:_FEW]]))
     if lock.files:
-        lines = [f"{one.strongest}  {size(one.size):>10}  {one.path}" for one in lock.files[:_MOST]]
+        lines = [
+            f"{size(one.size):>10}  {_short(one.strongest)}  {one.path}"
+            for one in lock.files[:_MOST]
+        ]
         title = f"all {count(len(lock.files))}"
         if len(lock.files) > _MOST:
             title = f"the first {_MOST:,} of {count(len(lock.files))}"
@@ -77,6 +80,11 @@ def lock_page(lock: _Lock) -> Page:
     chips = [Chip(size(head.bytes)), Chip("all files" if head.every else "what was fetched")]
     where = f"in {lock.path}" if lock.path else ""
     return Page(f"Lock of {count(len(lock.files))}", where, chips, parts)
+
+
+def _short(digest: str) -> str:
+    """Return the beginning of a hash: all of it would leave a path no room in its line."""
+    return digest if len(digest) <= _HASH else f"{digest[:_HASH]}…"
 
 
 def difference_page(difference: _Difference) -> Page:

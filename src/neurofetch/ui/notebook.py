@@ -10,9 +10,9 @@ from __future__ import annotations
 import atexit
 import html as markup
 import json
+import logging
 import os
 import secrets
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from neurofetch.ui.page import RunningPage
 
 __all__ = ["PageView", "show"]
+
+_log = logging.getLogger(__name__)
 
 _LIMIT = 64 << 20
 """Bytes that go to the browser, of all volumes together."""
@@ -113,7 +115,7 @@ def show(
             return _viewer([first, *over], frame)
         if how == "viewer":
             raise UsageError(f"{shown(str(asked.root))} has no volume that can be shown.")
-    return _page(asked.root)
+    return _page(asked.root, is_asked=how == "page")
 
 
 # -- what is meant -------------------------------------------------------------------------------
@@ -217,14 +219,17 @@ def _viewer(places: Sequence[Place], frame: int) -> Any:
     """Return the widget with volumes, each cut to what is left of 64 MB."""
     from ipyniivue import NiiVue  # noqa: PLC0415 - not always installed, and slow to import
 
-    left, volumes = _LIMIT, []
+    left, peak = _LIMIT, None
+    volumes: list[dict[str, Any]] = []
     for number, place in enumerate(places):
         if left < _LEAST:
             msg = f"{place.shown} is too much: 64 MB go to the browser at a time. Show fewer."
             raise UsageError(f"{msg} Nothing was shown.")
-        volume, size = _volume(place, frame if not number else 0, left)
+        volume, size, is_map = _volume(place, frame if not number else 0, left)
         if number:
             volume |= {"opacity": 0.7, "cal_min": max(volume["cal_min"], volume["cal_max"] / 2)}
+        if is_map and (number or len(places) == 1):
+            peak = peak or _strongest(volume["data"], volumes[0]["data"] if number else b"")
         volumes.append(volume)
         left -= size
     widget = NiiVue(
@@ -235,28 +240,74 @@ def _viewer(places: Sequence[Place], frame: int) -> Any:
         is_colorbar=True,
     )
     widget.load_volumes(volumes)
+    if peak is not None:
+        widget.scene.crosshair_pos = peak
     return widget
 
 
-def _volume(place: Place, frame: int, limit: int) -> tuple[dict[str, Any], int]:
-    """Return a volume for the viewer, and how many bytes it takes."""
+def _volume(place: Place, frame: int, limit: int) -> tuple[dict[str, Any], int, bool]:
+    """Return a volume for the viewer, how many bytes it takes, and whether it is a map."""
     from neurofetch.ui.look.kinds import said  # noqa: PLC0415
     from neurofetch.ui.look.sidecars import metadata  # noqa: PLC0415
     from neurofetch.ui.look.volumes import Volumes  # noqa: PLC0415 - needs numpy
 
     volumes = Volumes(limit=limit)
-    looked = volumes.described(place, said(place.path, "volume"), metadata(place))["volume"]
+    found = volumes.described(place, said(place.path, "volume"), metadata(place))
+    looked = found["volume"]
     served = volumes.volume(place, frame, 1)
+    low, high = float(looked["cal_min"]), float(looked["cal_max"])
+    if looked["symmetric"]:  # as on the page: a threshold, and room for colours above it
+        threshold = float(looked["threshold"])
+        low, high = threshold or high / 20, max(high, 2 * threshold)
     volume = {
         "data": served.body,
         "name": served.name,
         "colormap": looked["colormap"],
         "colormap_negative": looked["colormap_negative"] or "",
-        "cal_min": max(float(looked["cal_min"]), float(looked["threshold"])),
-        "cal_max": float(looked["cal_max"]),
+        "cal_min": low,
+        "cal_max": high,
         "opacity": 1.0,
     }
-    return volume, len(served.body)
+    return volume, len(served.body), bool(found["is_map"])
+
+
+def _strongest(body: bytes, below: bytes) -> list[float] | None:
+    """Return where a map is strongest, in parts of the volume that is below all others.
+
+    Parameters
+    ----------
+    body, below : bytes
+        Files, as the viewer gets them; b"" where the map is that volume.
+    """
+    import nibabel as nib  # noqa: PLC0415 - as the viewer, not always installed
+    import numpy as np  # noqa: PLC0415
+
+    try:
+        image = _image(body)
+        values: Any = np.nan_to_num(
+            np.asanyarray(image.dataobj, dtype=np.float32), posinf=0, neginf=0
+        )
+        if not values.any():
+            return None
+        voxel = np.unravel_index(np.argmax(np.abs(values)), values.shape)[:3]
+        ground: Any = nib.as_closest_canonical(_image(below) if below else image)  # type: ignore[attr-defined,unused-ignore]
+        place = np.linalg.inv(ground.affine) @ image.affine @ [*voxel, 1]
+        return [float(part) for part in np.clip((place[:3] + 0.5) / ground.shape[:3], 0, 1)]
+    except Exception as error:  # noqa: BLE001 - then the viewer begins in the middle
+        _log.debug("it is not known where this map is strongest: %r", error)
+        return None
+
+
+def _image(body: bytes) -> Any:
+    import gzip  # noqa: PLC0415
+
+    import nibabel as nib  # noqa: PLC0415
+
+    plain = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
+    kind: Any = (
+        nib.Nifti2Image if plain[:1] == b"\x1c" or plain[3:4] == b"\x1c" else nib.Nifti1Image
+    )
+    return kind.from_bytes(plain)
 
 
 # -- the page in a frame -------------------------------------------------------------------------
@@ -272,8 +323,11 @@ class _Tickets(Guard):
     def ticket(self) -> str:
         """Return a new ticket."""
         made = secrets.token_urlsafe(32)
+        now = time.monotonic()
         with self.lock:
-            self.tickets[made] = time.monotonic() + _TICKET_SECONDS
+            for old in [one for one, until in self.tickets.items() if until <= now]:
+                del self.tickets[old]
+            self.tickets[made] = now + _TICKET_SECONDS
         return made
 
     def is_token(self, given: str | None) -> bool:
@@ -325,12 +379,13 @@ class PageView:
 _pages: dict[Path, RunningPage] = {}
 
 
-def _page(root: Path) -> PageView:
+def _page(root: Path, *, is_asked: bool) -> PageView:
     base = _jupyter_base()
     if not base:
         return PageView(root, "", None, _needed(root, "this is no notebook of a Jupyter server"))
-    if not is_installed("jupyter_server_proxy"):
-        why = "jupyter-server-proxy is not installed beside Jupyter"
+    # The server may have an environment of its own, which cannot be seen from here.
+    if not is_asked and not is_installed("jupyter_server_proxy"):
+        why = "jupyter-server-proxy is not installed beside this kernel"
         return PageView(root, "", None, _needed(root, why))
     page = _running(root.absolute(), base)
     guard = page.guard
@@ -347,7 +402,8 @@ def _needed(root: Path, why: str) -> str:
     return (
         f"The local page cannot be shown in this cell: {why}{viewer}. Install what shows a volume "
         "in a cell: pip install 'neurofetch[notebook]'; or what shows the page in Jupyter, beside "
-        "its server: pip install jupyter-server-proxy. Or run in a terminal: "
+        "its server: pip install jupyter-server-proxy (if that is there, in an environment of its "
+        "own, ask for the page: how='page'). Or run in a terminal: "
         f"neurofetch ui {shown(str(root))}"
     )
 
@@ -358,13 +414,11 @@ def _running(root: Path, base: str) -> RunningPage:
 
     page = _pages.get(root)
     if page is None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = int(free.getsockname()[1])
-        path = f"{base}proxy/{port}/"
-        page = RunningPage(
-            [root], port=port, hosts=("*",), base_path=path, framed=True, make_guard=_Tickets
-        )
+
+        def guard(port: int, hosts: tuple[str, ...], below: str, *more: Any) -> _Tickets:
+            return _Tickets(port, hosts, f"{below}proxy/{port}/", *more)
+
+        page = RunningPage([root], hosts=("*",), base_path=base, framed=True, make_guard=guard)
         _pages[root] = page
         atexit.register(page.close)
     return page
