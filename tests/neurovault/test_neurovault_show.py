@@ -57,9 +57,20 @@ def test_a_map_that_is_gone_and_one_that_is_damaged_are_told(fetched, tmp_path):
     (fetched.root / "collection_1952" / "image_104_metadata.json").write_text("{")
     drawn = show(1952, tmp_path / "a.svg", data_dir=fetched.data_dir)
     assert [path.name for path in drawn.files] == [f"image_{n}.nii.gz" for n in (103, 104, 105)]
-    assert drawn.notes[0] == "1 maps have no file here"
+    assert drawn.notes[0] == "1 map of it has no file here"
+    assert [path.name for path in drawn.failed] == ["image_101.nii.gz", "image_102.nii.gz"]
     assert "image_102.nii.gz cannot be read" in drawn.notes[1]
     assert "image 104" in drawn.path.read_text()
+
+
+@pytest.mark.parametrize("image", [False, True], ids=["collection", "image"])
+def test_records_without_a_map_are_told_with_the_command_that_brings_it(fetched, tmp_path, image):
+    for path in fetched.root.glob("collection_*/image_*.nii.gz"):
+        path.unlink()
+    number, flag = (5, "--image 5") if image else (1952, "--collection 1952")
+    with pytest.raises(NothingMatchedError, match=f"and no map.*neurovault fetch {flag}'"):
+        show(number, tmp_path / "a.png", image=image, data_dir=fetched.data_dir)
+    assert not (tmp_path / "a.png").exists()
 
 
 @pytest.mark.slow

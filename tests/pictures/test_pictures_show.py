@@ -592,7 +592,67 @@ def test_a_damaged_file_has_a_cell_that_says_so_and_the_others_are_drawn(maps, t
     drawn = show(maps, tmp_path / "a.svg")
     assert len(drawn.files) == 4
     assert any(victim.name in note for note in drawn.notes)
+    assert drawn.failed == (victim,)
     assert "cannot be read" in drawn.path.read_text()
+
+
+DAMAGED = {"empty": b"", "cut": None, "an error page": b"<html>503</html>" * 50}
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_directory_of_which_nothing_can_be_drawn_is_an_error_and_no_picture(
+    maps, tmp_path, content
+):
+    for path in maps.iterdir():
+        path.write_bytes(path.read_bytes()[:2000] if content == "cut" else DAMAGED[content])
+    with pytest.raises(VerificationError, match=r"(?s)None of 5 volumes.*sub-00"):
+        show(maps, tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+    for path in sorted(maps.iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(VerificationError, match=r"sub-00\S* cannot be read"):
+        show(maps, tmp_path / "a.png")
+
+
+KEY = ".git/annex/objects/Qw/Zx/MD5E-s9--0.nii.gz/MD5E-s9--0.nii.gz"
+NOT_HERE = {
+    "a link of git-annex": (f"../{KEY}", b"", "datalad get"),
+    "an unlocked file of git-annex": ("", b"/annex/objects/MD5E-s9--0.nii.gz\n", "datalad get"),
+    "a pointer of Git LFS": ("", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "a link to a disk that was purged": ("/scratch/gone/map.nii.gz", b"", "the same 'neurofetch"),
+}
+
+
+@pytest.mark.parametrize("end", ["_T1w.nii.gz", "_events.tsv", "_hemi-L.func.gii"])
+@pytest.mark.parametrize("kind", NOT_HERE)
+def test_of_content_that_was_not_fetched_it_is_told_what_brings_it(tmp_path, kind, end):
+    target, content, brings = NOT_HERE[kind]
+    path = tmp_path / f"sub-01{end}"
+    if target:
+        path.symlink_to(target)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(FileNotFoundError, match="its content was not fetched") as found:
+        show(path, tmp_path / "a.png")
+    assert isinstance(found.value, UsageError)
+    assert brings in str(found.value)
+    assert "verify" not in str(found.value)
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_on_a_sheet_content_that_was_not_fetched_is_told_from_what_is_damaged(maps, tmp_path):
+    paths = sorted(maps.iterdir())
+    for path in paths[:2]:
+        path.unlink()
+        path.symlink_to(f"../{KEY}")
+    drawn = show(maps, tmp_path / "a.svg")
+    assert drawn.failed == tuple(paths[:2])
+    assert drawn.path.read_text().count("its content is not here") == 2
+    for path in paths[2:]:
+        path.unlink()
+        path.symlink_to(f"../{KEY}")
+    with pytest.raises(FileNotFoundError, match="datalad get sub-00"):
+        show(maps, tmp_path / "b.svg")
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -613,6 +673,15 @@ def test_the_command_prints_the_path_and_talks_of_the_rest(maps, tmp_path):
     assert said["path"] == "maps.png"
     assert len(said["files"]) == 1
     assert said["pages"] == 3
+    assert said["failed"] == []
+    victim = maps / "sub-01_space-MNI152NLin6Asym_stat-t_statmap.nii.gz"
+    victim.write_bytes(b"damaged")
+    done = run("maps", "--out", "b.png")
+    assert (done.returncode, done.stdout) == (4, "b.png\n")
+    assert victim.name in done.stderr
+    done = run("maps", "--include", "sub-01*", "--out", "c.png")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert not (tmp_path / "c.png").exists()
     done = run("maps", "--page", "9")
     assert done.returncode == 3
     assert "Traceback" not in done.stderr

@@ -59,17 +59,12 @@ def show(
     cache = Cache(find_root(data_dir))
     found = _found(cache, number, image=image)
     if not found:
-        flag = "--image" if image else "--collection"
-        raise NothingMatchedError(
-            f"{what.replace('_', ' ').capitalize()} is not in {shown(str(cache.root))}. Nothing "
-            f"was drawn: 'neurofetch neurovault fetch {flag} {number}' brings it."
-        )
-    entries, missing = [], 0
-    for collection, identity in found:
-        if cache.image(collection, identity).is_file():
-            entries.append(_entry(cache, collection, identity))
-        else:
-            missing += 1
+        raise NothingMatchedError(_absent(what, cache, 0, image=image))
+    paths = {one: cache.image(*one) for one in found}
+    missing = [path for path in paths.values() if not path.is_file()]
+    entries = [_entry(cache, *one) for one, path in paths.items() if path.is_file()]
+    if not entries:
+        raise NothingMatchedError(_absent(what, cache, len(missing), image=image))
     record: Mapping[str, object] = cache.read_collection(found[0][0]) or {}
     name = _text(record, "name") or what
     doi = _text(record, "DOI")
@@ -82,7 +77,25 @@ def show(
         threshold=threshold,
         page=page,
         limit=limit,
-        notes=[f"{missing} maps have no file here"] if missing else (),
+        notes=[_without_file(len(missing))] if missing else (),
+        missing=missing,
+    )
+
+
+def _without_file(number: int) -> str:
+    return "1 map of it has no file here" if number == 1 else f"{number:,} maps have no file here"
+
+
+def _absent(what: str, cache: Cache, records: int, *, image: bool) -> str:
+    """Return what is said where no map is here."""
+    kind, _, number = what.partition("_")
+    flag = "--image" if image else "--collection"
+    is_absent = f"is not in {shown(str(cache.root))}"
+    if records:
+        is_absent = f"has its record in {shown(str(cache.root))}, and no map"
+    return (
+        f"{kind.capitalize()} {number} {is_absent}. Nothing was drawn: "
+        f"'neurofetch neurovault fetch {flag} {number}' brings it."
     )
 
 

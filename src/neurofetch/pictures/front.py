@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurofetch._shown import shown
-from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError, WrongTypeError
+from neurofetch.errors import (
+    NothingMatchedError,
+    UnknownValueError,
+    UsageError,
+    VerificationError,
+    WrongTypeError,
+)
 from neurofetch.extras import need
 from neurofetch.pictures.looks import SURFACES, TABLES, VOLUMES
 from neurofetch.pictures.places import Entry, Origin, origin_of
@@ -19,6 +25,7 @@ from neurofetch.pictures.targets import checked_target, free_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from neurofetch.errors import NeurofetchError
     from neurofetch.pictures.sheet import Sheet
 
 __all__ = ["LIBRARIES", "Drawn", "show", "show_entries"]
@@ -44,12 +51,15 @@ class Drawn:
         How many sheets there are, of which this is one.
     notes : tuple of str
         What is left out, and what could not be read.
+    failed : tuple of Path
+        What was to be on it, and is not: files that are damaged, or whose content is not here.
     """
 
     path: Path
     files: tuple[Path, ...]
     pages: int = 1
     notes: tuple[str, ...] = field(default=())
+    failed: tuple[Path, ...] = field(default=())
 
     def to_dict(self) -> dict[str, object]:
         """Return it as JSON has it."""
@@ -58,6 +68,7 @@ class Drawn:
             "files": [str(path) for path in self.files],
             "pages": self.pages,
             "notes": list(self.notes),
+            "failed": [str(path) for path in self.failed],
         }
 
 
@@ -111,13 +122,14 @@ def show(
     MissingExtraError
         If nilearn or matplotlib is not installed: ``pip install 'neurofetch[plot]'``.
     FileNotFoundError
-        If it is not here.
+        If it is not here, or only a link or a pointer to it is.
     NothingMatchedError
         If a directory holds nothing that can be drawn.
     UsageError
         If it is nothing that can be drawn.
     VerificationError
-        If the file is not whole.
+        If the file is not whole; of a directory, if no file is. Where some are, the others are in
+        `Drawn.failed`.
     """
     _checked(frame, page, limit)
     _checked_threshold(threshold)
@@ -180,10 +192,12 @@ def _checked_threshold(threshold: object) -> None:
 def _show_file(path: Path, ask: _Ask) -> Drawn:
     from neurofetch.pictures.drawing import QUIET, say
     from neurofetch.pictures.outputs import Words, save
+    from neurofetch.pictures.reading import check_here
     from neurofetch.pictures.sheet import draw_one, name_of
     from neurofetch.pictures.surfaces import draw_surface
     from neurofetch.pictures.tables import draw_table, read_table
 
+    check_here(path)
     name = path.name.lower()
     target = ask.target or free_name(_stem(path.name), Path())
     origin, title = ask.origin, ask.title
@@ -247,6 +261,7 @@ def show_entries(
     page: int = 1,
     limit: int = 12,
     notes: Sequence[str] = (),
+    missing: Sequence[Path] = (),
 ) -> Drawn:
     """Draw a sheet of files: those of one page.
 
@@ -261,6 +276,13 @@ def show_entries(
         As for `show`.
     notes : sequence of str
         What else is to be told.
+    missing : sequence of Path
+        What was to be drawn too, and is not here.
+
+    Raises
+    ------
+    UsageError, VerificationError
+        If none of them can be drawn.
     """
     from neurofetch.pictures.outputs import Words, save
     from neurofetch.pictures.sheet import draw_one, draw_sheet
@@ -280,12 +302,22 @@ def show_entries(
     if len(entries) == 1:
         one = draw_one(replace(entries[0], title=title), origin, frame, threshold)
         save(one.figure, target, Words(title, _described(one), _rows(one, origin), said))
-        return Drawn(target, (entries[0].path,), notes=tuple(said))
+        return Drawn(target, (entries[0].path,), notes=tuple(said), failed=tuple(missing))
     below = " · ".join([*said, *([origin.told] if origin.told else [])])
     sheet = draw_sheet(shown_now, origin, title, below, frame=frame, threshold=threshold)
-    said += [error for _, error in sheet.failed]
+    if not sheet.drawn:
+        raise _nothing_of(title, [error for _, error in sheet.failed])
+    said += [str(error) for _, error in sheet.failed]
+    failed = (*missing, *(entry.path for entry, _ in sheet.failed))
     save(sheet.figure, target, Words(title, _described(sheet), _rows(sheet, origin), said))
-    return Drawn(target, tuple(entry.path for entry, _ in sheet.drawn), pages, tuple(said))
+    return Drawn(target, tuple(entry.path for entry, _ in sheet.drawn), pages, tuple(said), failed)
+
+
+def _nothing_of(title: str, errors: Sequence[NeurofetchError]) -> NeurofetchError:
+    """Return the error of a sheet of which nothing can be drawn: of the kind that all have."""
+    msg = f"None of {len(errors):,} volumes of {title} can be drawn. The first: {errors[0]}"
+    kinds = {type(error) for error in errors}
+    return kinds.pop()(msg) if len(kinds) == 1 else VerificationError(msg)
 
 
 def _files(folder: Path, patterns: Sequence[str]) -> Iterator[Path]:

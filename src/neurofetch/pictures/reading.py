@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,7 @@ import numpy as np
 from neurofetch._shown import shown
 from neurofetch.errors import UsageError, VerificationError
 from neurofetch.pictures.looks import VOLUMES, Facts, Look, look_of, settled
+from neurofetch.store.absent import content_missing, what_brings
 from neurofetch.store.atomic import read_regular
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Volume", "no_whole_file", "read_volume", "sidecar_of"]
+__all__ = ["NotHereError", "Volume", "check_here", "no_whole_file", "read_volume", "sidecar_of"]
 
 MOST_VOXELS: Final = 40_000_000
 """Of a volume in a picture. Of a larger one, every second voxel of each axis is drawn, or fewer."""
@@ -35,6 +37,10 @@ _UNREADABLE = (
     nib.spatialimages.HeaderDataError,
     nib.spatialimages.ImageDataError,
 )
+
+
+class NotHereError(UsageError, FileNotFoundError):
+    """The content of a file was not fetched: a link or a pointer stands in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +95,14 @@ def read_volume(
 
     Raises
     ------
+    NotHereError
+        If its content was not fetched.
     VerificationError
         If the file is not whole.
     UsageError
         If it is of another kind, or has no such volume.
     """
+    check_here(path)
     try:
         image: Any = nib.loadsave.load(path, keep_file_open=True)
     except _UNREADABLE as exc:
@@ -139,6 +148,27 @@ def sidecar_of(path: Path) -> dict[str, object]:
     except (OSError, ValueError):  # a picture needs no sidecar: one that is damaged says nothing
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def check_here(path: Path) -> None:
+    """Raise `NotHereError` where a link or a pointer stands in place of a file.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    try:
+        missing = content_missing(path)
+    except OSError:  # it may not be read: who opens it says so
+        return
+    if missing:
+        program = what_brings(missing)
+        command = shown(f"{program} {shlex.quote(path.name)}")
+        brings = f"'{command}' in its folder brings it. " if program else ""
+        raise NotHereError(
+            f"{shown(str(path))} is {shown(missing)}: its content was not fetched. Nothing was "
+            f"drawn. {brings}If neurofetch fetched the data set, the same 'neurofetch get' does."
+        )
 
 
 def no_whole_file(path: Path, cause: BaseException) -> VerificationError:

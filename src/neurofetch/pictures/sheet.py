@@ -11,10 +11,10 @@ from nilearn.datasets import load_mni152_template
 from nilearn.image import resample_to_img
 
 from neurofetch._shown import shown
-from neurofetch.errors import NeurofetchError
+from neurofetch.errors import NeurofetchError, VerificationError
 from neurofetch.pictures.drawing import QUIET, Panel, bar, figure, panel, range_of, say, slices
 from neurofetch.pictures.places import Entry, Origin, anatomies, is_mni
-from neurofetch.pictures.reading import Volume, read_volume
+from neurofetch.pictures.reading import NotHereError, Volume, read_volume
 from neurofetch.planning.entities import parse
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ class Sheet:
     ----------
     figure : matplotlib.figure.Figure
     drawn : list of (Entry, Volume)
-    failed : list of (Entry, str)
-        What cannot be read, and why.
+    failed : list of (Entry, NeurofetchError)
+        What cannot be drawn, and why.
     """
 
     figure: Any
     drawn: list[tuple[Entry, Volume]]
-    failed: list[tuple[Entry, str]]
+    failed: list[tuple[Entry, NeurofetchError]]
 
 
 def name_of(path: Path, look: Look | None = None) -> str:
@@ -257,13 +257,13 @@ def draw_sheet(
         As for one file.
     """
     drawn: list[tuple[Entry, Volume]] = []
-    failed: list[tuple[Entry, str]] = []
+    failed: list[tuple[Entry, NeurofetchError]] = []
     ranges: dict[tuple[str, str, str], list[float]] = {}
     for entry in entries:  # first what range they have together: volumes are read twice, not kept
         try:
             volume = read_volume(entry.path, frame, map_type=entry.map_type)
         except NeurofetchError as exc:
-            failed.append((entry, str(exc)))
+            failed.append((entry, exc))
             continue
         ends = range_of(volume)
         if volume.look.kind not in _OWN_RANGE:
@@ -276,15 +276,15 @@ def draw_sheet(
     width, height = 0.3 + 4.1 * columns, foot + 0.45 + 1.95 * rows
     fig = figure(width, height)
     say(fig, 0.2 / width, 1 - 0.16 / height, _short(title, 40 * columns), size=14, weight="bold")
-    broken = dict.fromkeys(id(entry) for entry, _ in failed)
+    why = {id(entry): _in_short(error) for entry, error in failed}
     titles = _titles(entries, drawn)
     panels: dict[tuple[str, str, str], Panel] = {}
     for number, entry in enumerate(entries):
         row, column = divmod(number, columns)
         x, y = 0.2 + 4.1 * column, height - 0.55 - 1.95 * (row + 1)
-        if id(entry) in broken:
+        if id(entry) in why:
             say(fig, x / width, (y + 1.7) / height, _cut(titles[number], 46), size=9)
-            say(fig, x / width, (y + 1.2) / height, "cannot be read", size=9, color="#B35900")
+            say(fig, x / width, (y + 1.2) / height, why[id(entry)], size=9, color="#B35900")
             continue
         volume = read_volume(entry.path, frame, map_type=entry.map_type)
         key = _scale_of(volume.look)
@@ -300,6 +300,13 @@ def draw_sheet(
     _bars(fig, [panels[key] for key in ranges if key in panels], width, height)
     say(fig, 0.2 / width, 0.22 / height, below, size=8, color=QUIET)
     return Sheet(fig, drawn, failed)
+
+
+def _in_short(error: NeurofetchError) -> str:
+    """Return why a cell is empty."""
+    if isinstance(error, NotHereError):
+        return "its content is not here"
+    return "cannot be read" if isinstance(error, VerificationError) else "cannot be drawn"
 
 
 def _scale_of(look: Look) -> tuple[str, str, str]:
