@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -543,7 +544,7 @@ def test_a_directory_is_a_sheet_of_pages_and_says_what_is_left_out(maps, tmp_pat
     first = show(maps, tmp_path / "a.png", limit=3)
     assert [path.name[:6] for path in first.files] == ["sub-00", "sub-01", "sub-02"]
     assert first.pages == 2
-    assert first.notes == ("page 1 of 2: 1 to 3 of 5 volumes", "1 files beside them are no volumes")
+    assert first.notes == ("page 1 of 2: 1 to 3 of 5 volumes", "1 file beside them is no volume")
     second = show(maps, tmp_path / "b.png", limit=3, page=2)
     assert [path.name[:6] for path in second.files] == ["sub-03", "sub-04"]
     chosen = show(maps, tmp_path / "c.png", include=["sub-03*", "*sub-04*"])
@@ -653,6 +654,143 @@ def test_on_a_sheet_content_that_was_not_fetched_is_told_from_what_is_damaged(ma
         path.symlink_to(f"../{KEY}")
     with pytest.raises(FileNotFoundError, match="datalad get sub-00"):
         show(maps, tmp_path / "b.svg")
+
+
+def saved(
+    path: Path, values: np.ndarray, *, space: int = 2, intent: str = "none", descrip=""
+) -> Path:
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    affine[:3, 3] = [-46, -60, -40]
+    image = nib.Nifti1Image(values, affine)
+    image.header.set_sform(affine, code=space)
+    image.header.set_intent(intent)
+    image.header["descrip"] = descrip.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+    return path
+
+
+def test_titles_of_what_a_program_named_say_what_it_is(tmp_path):
+    said = "SPM{T_[18.0]} - contrast 1: faces > houses"
+    path = saved(tmp_path / "spmT_0001.nii", head(), descrip=said)
+    assert (
+        "faces &gt; houses · t map · spmT_0001" in show(path, tmp_path / "a.svg").path.read_text()
+    )
+    path = saved(tmp_path / "s.feat" / "stats" / "zstat1.nii.gz", head())
+    assert "zstat1 · z map" in show(path, tmp_path / "b.svg").path.read_text()
+    path = saved(tmp_path / "image.nii.gz", head(), intent="t test")
+    assert "image · t map" in show(path, tmp_path / "c.svg").path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "grey"),
+    [
+        ("zstat1.nii.gz", 4, True),
+        ("zstat1.nii.gz", 1, False),
+        ("zstat1.nii.gz", 2, False),
+        ("sub-01_space-T1w_stat-z_statmap.nii.gz", 4, False),
+    ],
+)
+def test_the_header_says_that_a_map_is_in_mni_space_where_the_name_says_no_space(
+    tmp_path, name, space, grey
+):
+    made = draw_one(Entry(saved(tmp_path / name, head(), space=space)), Origin(), None, None)
+    assert ("gray" in {scale[0] for scale in scales(made.figure)}) == grey
+
+
+def test_of_maps_that_differ_the_first_is_drawn_and_no_mean(tmp_path):
+    several = np.stack([head(seed=n) for n in range(3)], axis=-1)
+    for name in ("melodic_IC.nii.gz", "stats.sub-01.nii.gz", "zstats.nii.gz"):
+        volume = read_volume(saved(tmp_path / name, several))
+        assert volume.which == "volume 1 of 3"
+        assert np.allclose(volume.values, several[..., 0])
+    assert read_volume(saved(tmp_path / "cope.nii.gz", several)).which == "mean of 3 volumes"
+
+
+def test_a_header_and_its_voxels_are_one_volume(tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    nib.save(nib.Nifti1Pair(head(), np.diag([4.0, 4, 4, 1])), folder / "spmT_0001.img")
+    shutil.copy(folder / "spmT_0001.img", folder / "other.img")
+    shutil.copy(folder / "spmT_0001.hdr", folder / "other.hdr")
+    drawn = show(folder, tmp_path / "a.png")
+    assert [path.name for path in drawn.files] == ["other.img", "spmT_0001.img"]
+    assert drawn.notes == ()
+    assert show(folder / "other.hdr", tmp_path / "b.png").files == (folder / "other.hdr",)
+
+
+AFNI = """
+type  = integer-attribute
+name  = DATASET_DIMENSIONS
+count = 5
+ 4 5 6 0 0
+
+type  = integer-attribute
+name  = DATASET_RANK
+count = 8
+ 3 1 0 0 0 0 0 0
+
+type  = integer-attribute
+name  = BRICK_TYPES
+count = 1
+ 3
+
+type  = float-attribute
+name  = IJK_TO_DICOM_REAL
+count = 12
+ -4 0 0 8 0 -4 0 10 0 0 4 -12
+
+type  = string-attribute
+name  = BYTEORDER_STRING
+count = 10
+'LSB_FIRST~
+
+type  = integer-attribute
+name  = SCENE_DATA
+count = 8
+ 0 2 0 -999 -999 -999 -999 -999
+
+type  = string-attribute
+name  = TYPESTRING
+count = 15
+'3DIM_HEAD_FUNC~
+
+type  = float-attribute
+name  = DELTA
+count = 3
+ 4 4 4
+"""
+
+
+@pytest.mark.parametrize("named", ["HEAD", "BRIK"])
+def test_a_volume_of_afni_is_drawn_by_either_of_its_names(tmp_path, named):
+    (tmp_path / "s_Zscr+tlrc.HEAD").write_text(AFNI)
+    (tmp_path / "s_Zscr+tlrc.BRIK").write_bytes(head((4, 5, 6)).astype("<f4").tobytes(order="F"))
+    drawn = show(tmp_path / f"s_Zscr+tlrc.{named}", tmp_path / "a.svg")
+    assert "s_Zscr+tlrc · z map" in drawn.path.read_text()
+
+
+@pytest.mark.parametrize("name", ["roi_mask.nii.gz", "atlas.nii.gz", "cluster_mask_zstat1.nii.gz"])
+def test_slices_go_through_a_region_also_where_the_middle_of_two_is_in_none(tmp_path, name):
+    values = np.zeros((30, 30, 30), np.int16)
+    values[4:9, 8:12, 8:20] = values[21:26, 8:12, 8:20] = 7
+    path = saved(tmp_path / name, values, space=4)
+    sheet = draw_one(Entry(path), Origin(), None, None)
+    _, volume = sheet.drawn[0]
+    cuts = [
+        float(axes.get_text()[4:-3].replace("\N{MINUS SIGN}", "-")) for axes in millimetres(sheet)
+    ]
+    voxel = np.rint(np.linalg.inv(volume.affine) @ [*cuts[:3], 1])[:3].astype(int)
+    assert values[tuple(voxel)] == 7
+    for height in cuts[3:]:
+        assert values[:, :, round((height + 40) / 4)].any()
+
+
+def millimetres(sheet) -> list:
+    """Return the labels below slices: of three views, then of each height."""
+    return [
+        text for axes in sheet.figure.axes for text in axes.texts if text.get_text().endswith(" mm")
+    ]
 
 
 # -- the command -----------------------------------------------------------------------------------

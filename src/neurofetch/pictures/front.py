@@ -21,6 +21,7 @@ from neurofetch.extras import need
 from neurofetch.pictures.looks import SURFACES, TABLES, VOLUMES
 from neurofetch.pictures.places import Entry, Origin, origin_of
 from neurofetch.pictures.targets import checked_target, free_name
+from neurofetch.planning.globs import natural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -147,6 +148,7 @@ def show(
     if path.is_dir():
         patterns = [include] if isinstance(include, str) else list(include)
         return _show_folder(path, ask, patterns, page, limit)
+    path = _header_of(path)
     if path.exists() and not path.is_file():  # it would be waited for
         raise UsageError(
             f"{shown(str(path))} is a device, pipe or socket. Nothing was drawn: a picture is of a "
@@ -204,7 +206,8 @@ def _show_file(path: Path, ask: _Ask) -> Drawn:
     rows = [{"file": origin.name_in(path), "data set": origin.told}]
     if name.endswith(VOLUMES):
         sheet = draw_one(Entry(path, title), origin, ask.frame, ask.threshold)
-        told = title or name_of(path, sheet.drawn[0][1].look)
+        volume = sheet.drawn[0][1]
+        told = title or name_of(path, volume.look, volume.told)
         save(sheet.figure, target, Words(told, _described(sheet), _rows(sheet, origin)))
     elif name.endswith(SURFACES):
         figure, look = draw_surface(path, origin.root)
@@ -226,9 +229,12 @@ def _show_file(path: Path, ask: _Ask) -> Drawn:
 
 
 def _show_folder(folder: Path, ask: _Ask, patterns: Sequence[str], page: int, limit: int) -> Drawn:
-    files = sorted(_files(folder, patterns))
+    files = sorted(_files(folder, patterns), key=lambda path: natural(str(path)))
+    there = set(files)
     volumes = [path for path in files if path.name.lower().endswith(VOLUMES)]
-    others = len(files) - len(volumes)
+    pairs = [path for path in volumes if _halves(path) & there]
+    volumes = [path for path in volumes if path not in set(pairs)]
+    others = len(files) - len(volumes) - len(pairs)
     if not volumes:
         what = f"no volume among its {len(files):,} files" if files else "no file"
         raise NothingMatchedError(
@@ -236,7 +242,8 @@ def _show_folder(folder: Path, ask: _Ask, patterns: Sequence[str], page: int, li
             f"drawn: name a file, or the directory of a data set that was fetched."
         )
     name = folder.absolute().name or "directory"
-    notes = [f"{others:,} files beside them are no volumes"]
+    beside = "1 file beside them is no volume"
+    notes = [beside if others == 1 else f"{others:,} files beside them are no volumes"]
     return show_entries(
         [Entry(path) for path in volumes],
         ask.target or free_name(name, Path()),
@@ -335,6 +342,20 @@ def _files(folder: Path, patterns: Sequence[str]) -> Iterator[Path]:
             if found > _MOST_FILES:
                 return
             yield path
+
+
+def _header_of(path: Path) -> Path:
+    """Return the header (.HEAD) of voxels of AFNI (.BRIK); any other file as it is."""
+    stem, dot, _ = path.name.rpartition(".BRIK")
+    header = path.with_name(f"{stem}.HEAD") if dot else path
+    return header if header.is_file() else path
+
+
+def _halves(header: Path) -> set[Path]:
+    """Return under which names the voxels of a header (.hdr) may be: a pair is drawn once."""
+    if header.suffix.lower() != ".hdr":
+        return set()
+    return {header.with_suffix(end) for end in (".img", ".IMG", ".img.gz")}
 
 
 def _stem(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import nibabel as nib
@@ -14,6 +14,7 @@ import numpy as np
 from neurofetch._shown import shown
 from neurofetch.errors import UsageError, VerificationError
 from neurofetch.pictures.looks import VOLUMES, Facts, Look, look_of, settled
+from neurofetch.planning.results import of_description, of_name
 from neurofetch.store.absent import content_missing, what_brings
 from neurofetch.store.atomic import read_regular
 
@@ -61,6 +62,10 @@ class Volume:
         Which of them this is: ``"volume 3 of 24"``, ``"mean of 24 volumes"``; empty for one of one.
     shape, zooms : tuple
         Of the file: voxels, and millimetres of a voxel.
+    told : str
+        The name of the contrast, where SPM wrote it into the header.
+    mni : bool
+        Whether the header says that it is in MNI space.
     """
 
     path: Path
@@ -71,6 +76,8 @@ class Volume:
     which: str
     shape: tuple[int, ...]
     zooms: tuple[float, ...]
+    told: str = ""
+    mni: bool = False
 
     def image(self, values: NDArray[Any] | None = None) -> Any:
         """Return an image of nibabel, of these values or others on the same grid."""
@@ -117,9 +124,12 @@ def read_volume(
             f"{shown(str(path))} does not say where its voxels are: the affine of its header "
             f"cannot be used. Nothing was drawn. Mend its sform or qform; or fetch the file again."
         )
-    header_intent = image.header.get_intent()[0] if hasattr(image.header, "get_intent") else ""
+    intent, description, space = _said_by(image.header)
     if look is None:
-        look = look_of(str(path), sidecar=sidecar_of(path), intent=header_intent, map_type=map_type)
+        look = look_of(
+            *(str(path),), sidecar=sidecar_of(path), intent=intent, description=description,
+            map_type=map_type,
+        )  # fmt: skip
     series = _Series(path, image, _step(shape))
     chosen, which = _chosen(path, series, frame, look)
     try:
@@ -127,10 +137,19 @@ def read_volume(
     except (*_UNREADABLE, MemoryError) as exc:
         raise no_whole_file(path, exc) from exc
     if look.kind == "any":
-        look = settled(look, _facts(values))
+        look = settled(look, replace(_facts(values), frames=series.frames))
     affine = image.affine @ np.diag([*series.step, 1])
     zooms = tuple(float(zoom) for zoom in image.header.get_zooms()[:3])
-    return Volume(path, values, affine, look, series.frames, which, shape, zooms)
+    told = of_description(description)[1]
+    return Volume(path, values, affine, look, series.frames, which, shape, zooms, told, space == 4)
+
+
+def _said_by(header: Any) -> tuple[int, str, int]:
+    """Return what a header of NIfTI says: intent, description, and the code of its space."""
+    if not isinstance(header, nib.nifti1.Nifti1Header):
+        return 0, "", 0
+    text = bytes(header["descrip"].item()).rstrip(b"\0").decode("utf-8", "replace")
+    return int(header["intent_code"]), text, int(header["sform_code"])
 
 
 def sidecar_of(path: Path) -> dict[str, object]:
@@ -259,11 +278,16 @@ def _chosen(
         raise UsageError(f"{shown(str(path))} has no volume {frame}: it has {some}.")
     if frames == 1:
         return 0, ""
-    if frame is None and (look.kind in ("phase", "labels") or series.unpacked > MEAN_OF):
+    if frame is None and (_differ(path, look) or series.unpacked > MEAN_OF):
         frame = 1
     if isinstance(frame, int):
         return frame - 1, f"volume {frame:,} of {frames:,}"
     return None, f"mean of {frames:,} volumes"
+
+
+def _differ(path: Path, look: Look) -> bool:
+    """Whether a mean over the volumes of a file has no meaning: of several contrasts, say."""
+    return look.kind in ("phase", "labels", "statistic") or of_name(path.name) == "bundle"
 
 
 def _facts(values: NDArray[Any]) -> Facts:

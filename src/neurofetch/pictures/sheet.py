@@ -13,6 +13,7 @@ from nilearn.image import resample_to_img
 from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError, VerificationError
 from neurofetch.pictures.drawing import QUIET, Panel, bar, figure, panel, range_of, say, slices
+from neurofetch.pictures.looks import VOLUMES
 from neurofetch.pictures.places import Entry, Origin, anatomies, is_mni
 from neurofetch.pictures.reading import NotHereError, Volume, read_volume
 from neurofetch.planning.entities import parse
@@ -49,30 +50,52 @@ class Sheet:
     failed: list[tuple[Entry, NeurofetchError]]
 
 
-def name_of(path: Path, look: Look | None = None) -> str:
+def name_of(path: Path, look: Look | None = None, told: str = "") -> str:
     """Return what a file is, for a reader.
+
+    Parameters
+    ----------
+    path : Path
+    look : Look, optional
+        How it is drawn.
+    told : str
+        The name of its contrast, where its header has one.
 
     Examples
     --------
     >>> from pathlib import Path
+    >>> from neurofetch.pictures.looks import look_of
     >>> name_of(Path("sub-03_ses-01_task-images_space-T1w_stat-z_statmap.nii.gz"))
     'sub-03 · ses-01 · task-images · stat-z · statmap'
+    >>> name_of(Path("spmT_0001.nii"), look_of("spmT_0001.nii"), "faces > houses")
+    'faces > houses · t map · spmT_0001'
     """
     entities = parse(path.name)
     kept = [f"{key}-{value}" for key, value in entities.values if key not in ("space", "res")]
     if not kept:
-        return shown(path.name)
+        return shown(_of_program(path, look, told))
     said = look.name if look is not None and look.name else entities.suffix
     if look is not None and look.name:
         kept = [part for part in kept if not part.startswith(("stat-", "desc-"))]
     return shown(" · ".join([*kept, said]))
 
 
+def _of_program(path: Path, look: Look | None, told: str) -> str:
+    """Return what a file is that a program named: its name, and what that means."""
+    if look is None or look.kind in ("any", "anatomy", "signal") or look.name in ("", "values"):
+        return " · ".join(part for part in (told, path.name) if part)
+    ends = (end for end in VOLUMES if path.name.lower().endswith(end))
+    stem = path.name[: -len(next(ends, "x"))]
+    if look.name in stem.lower():
+        return stem
+    return " · ".join((told, look.name, stem) if told else (stem, look.name))
+
+
 def background_of(volume: Volume, entry: Entry, origin: Origin, *, fine: bool = False) -> Any:
     """Return an anatomy in the space of a volume, as an image; None where none is here."""
     if volume.look.kind in ("anatomy", "signal", "phase"):
         return None
-    if entry.mni if entry.mni is not None else is_mni(entry.path.name):
+    if entry.mni if entry.mni is not None else _is_mni(volume):
         return load_mni152_template(resolution=2)
     for path, mask in anatomies(entry.path, origin.root, fine=fine):
         try:
@@ -86,6 +109,12 @@ def background_of(volume: Volume, entry: Entry, origin: Origin, *, fine: bool = 
             continue
         return nib.nifti1.Nifti1Image(np.nan_to_num(values), head.affine)
     return None
+
+
+def _is_mni(volume: Volume) -> bool:
+    """Whether a volume is in MNI space: by its name, or where that has no space, by its header."""
+    has_space = "space" in dict(parse(volume.path.name).values)
+    return is_mni(volume.path.name) if has_space else volume.mni
 
 
 def _known(volume: Volume, head: Volume) -> Any:
@@ -105,7 +134,7 @@ def _known(volume: Volume, head: Volume) -> Any:
 
 def spread(volume: Volume, number: int, background: Any = None) -> list[float]:
     """Return heights of axial slices: through all that has a value, but for the ends."""
-    if volume.look.kind == "mask":
+    if volume.look.kind in ("mask", "labels"):
         background = None
     low, high = np.percentile(_places(volume, background)[:, 2], [6, 94])
     step = max(0.5, float(np.linalg.norm(volume.affine[:3, 2])))
@@ -133,17 +162,20 @@ def _places(volume: Volume, background: Any = None) -> Any:
 
 def _middle(volume: Volume, background: Any = None) -> list[float]:
     """Return where to cut: through the strongest value, or the middle of what has one."""
-    middle = [float(x) for x in np.median(_places(volume, background), axis=0)]
-    if volume.look.kind in ("statistic", "effect", "share", "any", "mask"):
-        if volume.look.kind == "mask" and _is_inside(volume, middle):
-            return middle
-        strength = np.nan_to_num(np.abs(volume.values))
-        if strength.any():
-            if strength.min(initial=0, where=strength > 0) < strength.max():
-                strength = _softened(strength)
-            peak = np.unravel_index(int(strength.argmax()), strength.shape)
-            return [float(x) for x in volume.affine[:3, :3] @ peak + volume.affine[:3, 3]]
-    return middle
+    flat = volume.look.kind in ("mask", "labels")
+    places = _places(volume, None if flat else background)
+    middle = [float(x) for x in np.median(places, axis=0)]
+    if volume.look.kind in ("anatomy", "signal", "phase") or (flat and _is_inside(volume, middle)):
+        return middle
+    strength = np.nan_to_num(np.abs(volume.values))
+    if flat:  # of two regions, well into one of them: the place between them has none
+        strength = (strength != 0).astype(np.float32)
+    for _ in range(4 if flat else 1):
+        strength = _softened(strength)
+    if not strength.any():
+        return middle
+    peak = np.unravel_index(int(strength.argmax()), strength.shape)
+    return [float(x) for x in volume.affine[:3, :3] @ peak + volume.affine[:3, 3]]
 
 
 def _is_inside(volume: Volume, place: Sequence[float]) -> bool:
@@ -189,7 +221,7 @@ def draw_one(
     volume = read_volume(entry.path, frame, map_type=entry.map_type)
     what = _panel(volume, entry, origin, threshold, fine=True)
     fig = figure(11, 6.6)
-    title = entry.title or name_of(entry.path, volume.look)
+    title = entry.title or name_of(entry.path, volume.look, volume.told)
     say(fig, 0.022, 0.975, _short(title, 90), size=15, weight="bold")
     say(fig, 0.022, 0.925, _about(volume, what), size=10, color=QUIET)
     middle = _middle(volume, what.background)
@@ -322,14 +354,16 @@ def _titles(entries: Sequence[Entry], drawn: Sequence[tuple[Entry, Volume]]) -> 
     ]
     suffixes = {parse(entry.path.name).suffix for entry in entries}
     common = set.intersection(*map(set, named)) if len(named) > 1 else set()
-    looks = {id(entry): volume.look for entry, volume in drawn}
+    volumes = {id(entry): volume for entry, volume in drawn}
     titles = []
     for entry, parts in zip(entries, named, strict=True):
         own = [part for part in parts if part not in common]
         if len(suffixes) > 1:
             own.append(parse(entry.path.name).suffix)
         told = shown(" · ".join(own)) if own and parts else ""
-        titles.append(shown(entry.title) or told or name_of(entry.path, looks.get(id(entry))))
+        volume = volumes.get(id(entry))
+        by_name = name_of(entry.path, told=volume.told if volume else "")
+        titles.append(shown(entry.title) or told or by_name)
     return titles
 
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurofetch._shown import shown
 from neurofetch.errors import UnsafeNameError
+from neurofetch.planning.globs import natural
 from neurofetch.store.folder import Folder
 from neurofetch.ui.directories import checked_folder
-from neurofetch.ui.look.kinds import kind_of, natural, said
+from neurofetch.ui.look.kinds import kind_of, said
 from neurofetch.ui.look.places import Place, link_leads_to
 from neurofetch.ui.web import NotThereError
 
