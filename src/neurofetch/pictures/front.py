@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from neurofetch.errors import NeurofetchError
     from neurofetch.pictures.sheet import Sheet
 
-__all__ = ["LIBRARIES", "Drawn", "show", "show_entries"]
+__all__ = ["LIBRARIES", "Drawn", "check_look", "show", "show_entries"]
 
 LIBRARIES: Final = ("numpy", "nibabel", "nilearn", "matplotlib")
 MOST: Final = 48
@@ -132,8 +132,8 @@ def show(
         If the file is not whole; of a directory, if no file is. Where some are, the others are in
         `Drawn.failed`.
     """
-    _checked(frame, page, limit)
-    _checked_threshold(threshold)
+    check_look(page, limit, threshold)
+    _check_frame(frame)
     need("A picture", "plot", *LIBRARIES)
     if not os.fspath(what):
         raise UsageError("No file is named: the name is empty. Nothing was drawn.")
@@ -167,19 +167,32 @@ class _Ask(NamedTuple):
     title: str
 
 
-def _checked(frame: object, page: object, limit: object) -> None:
-    """Refuse what cannot be meant, before a file is read."""
+def check_look(page: object, limit: object, threshold: object) -> None:
+    """Refuse what cannot be meant, before a file is read.
+
+    Parameters
+    ----------
+    page, limit, threshold : object
+
+    Raises
+    ------
+    UsageError
+    """
     for name, value in (("page", page), ("limit", limit)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise WrongTypeError(f"{name}={value!r}: expected a number.")
         if value < 1:
             raise UnknownValueError(f"{name}={value}: it begins at 1.")
+    _check_threshold(threshold)
+
+
+def _check_frame(frame: object) -> None:
     number = isinstance(frame, int) and not isinstance(frame, bool)
     if frame is not None and not number and frame != "mean":
         raise UnknownValueError(f"frame={frame!r}: expected the number of a volume, or 'mean'.")
 
 
-def _checked_threshold(threshold: object) -> None:
+def _check_threshold(threshold: object) -> None:
     if threshold is None:
         return
     if isinstance(threshold, bool) or not isinstance(threshold, int | float):

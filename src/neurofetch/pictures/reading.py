@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import zlib
 from dataclasses import dataclass, replace
@@ -195,8 +196,20 @@ def no_whole_file(path: Path, cause: BaseException) -> VerificationError:
     said = shown(str(cause) or type(cause).__name__)
     return VerificationError(
         f"{shown(str(path))} cannot be read as an image: {said[:300]}. Nothing was drawn. "
-        f"If neurofetch fetched it, 'neurofetch verify DIR --hash' says whether it is damaged, and "
-        f"the same 'get' again brings what is missing."
+        f"{_what_mends(path)}"
+    )
+
+
+def _what_mends(path: Path) -> str:
+    of_vault = re.fullmatch(r"image_(\d+)(?:_resampled)?\.nii\.gz", path.name)
+    if of_vault and re.fullmatch(r"collection_\d+", path.absolute().parent.name):
+        return (
+            f"'neurofetch neurovault verify' says whether it is damaged, and 'neurofetch "
+            f"neurovault fetch --image {of_vault[1]}' brings it again."
+        )
+    return (
+        "If neurofetch fetched it, 'neurofetch verify DIR --hash' says whether it is damaged, and "
+        "the same 'get' again brings what is missing."
     )
 
 

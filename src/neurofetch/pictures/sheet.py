@@ -12,7 +12,7 @@ from nilearn.image import resample_to_img
 
 from neurofetch._shown import shown
 from neurofetch.errors import NeurofetchError, VerificationError
-from neurofetch.pictures.drawing import QUIET, Panel, bar, figure, panel, range_of, say, slices
+from neurofetch.pictures.drawing import QUIET, Panel, bar, figure, fit, panel, range_of, say, slices
 from neurofetch.pictures.looks import VOLUMES
 from neurofetch.pictures.places import Entry, Origin, anatomies, is_mni
 from neurofetch.pictures.reading import NotHereError, Volume, read_volume
@@ -29,6 +29,8 @@ __all__ = ["Sheet", "background_of", "draw_one", "draw_sheet", "name_of", "sprea
 _COLUMNS: Final = 3
 _ENOUGH: Final = 400_000
 """Voxels that tell where a brain lies."""
+_FAR: Final = 4
+"""A map whose values are so many times those of most others does not set the common range."""
 _OWN_RANGE: Final = ("anatomy", "signal", "phase", "labels", "mask")
 """Kinds whose values mean nothing beside those of another file."""
 
@@ -150,7 +152,8 @@ def _places(volume: Volume, background: Any = None) -> Any:
         values, affine = np.asarray(background.dataobj), background.affine
     apart = max(1, round((values.size / _ENOUGH) ** (1 / 3)))
     values, affine = values[::apart, ::apart, ::apart], affine @ np.diag([apart] * 3 + [1])
-    inside = np.argwhere(np.isfinite(values) & (values != 0))
+    size = np.nan_to_num(np.abs(values))
+    inside = np.argwhere(size > 1e-6 * size.max(initial=0))  # what was resampled has 1e-20 outside
     if volume.look.kind in ("anatomy", "signal") and background is None:
         known = np.nan_to_num(values)
         bright = known > 0.25 * np.percentile(known, 99)
@@ -168,6 +171,10 @@ def _middle(volume: Volume, background: Any = None) -> list[float]:
     if volume.look.kind in ("anatomy", "signal", "phase") or (flat and _is_inside(volume, middle)):
         return middle
     strength = np.nan_to_num(np.abs(volume.values))
+    if strength.min(initial=np.inf, where=strength > 0) == strength.max():  # the same everywhere
+        flat = True
+        if _is_inside(volume, middle):
+            return middle
     if flat:  # of two regions, well into one of them: the place between them has none
         strength = (strength != 0).astype(np.float32)
     for _ in range(4 if flat else 1):
@@ -203,7 +210,7 @@ def _panel(
     **more: Any,
 ) -> Panel:
     background = background_of(volume, entry, origin, fine=fine)
-    if threshold is None and background is not None:
+    if threshold is None and background is not None and not entry.thresholded:
         threshold = volume.look.threshold
     return panel(volume, background=background, threshold=threshold, **more)
 
@@ -222,14 +229,14 @@ def draw_one(
     what = _panel(volume, entry, origin, threshold, fine=True)
     fig = figure(11, 6.6)
     title = entry.title or name_of(entry.path, volume.look, volume.told)
-    say(fig, 0.022, 0.975, _short(title, 90), size=15, weight="bold")
+    fit(say(fig, 0.022, 0.975, title, size=15, weight="bold"), 0.98)
     say(fig, 0.022, 0.925, _about(volume, what), size=10, color=QUIET)
     middle = _middle(volume, what.background)
     slices(fig, (0.02, 0.36, 0.86, 0.52), what, middle, mode="ortho", size=10)
     cuts = spread(volume, 7, what.background)
     slices(fig, (0.02, 0.085, 0.86, 0.24), what, cuts, size=9)
     bar(fig, (0.915, 0.3, 0.014, 0.42), what, size=10)
-    say(fig, 0.022, 0.032, _below(entry.path, origin), size=8, color=QUIET)
+    fit(say(fig, 0.022, 0.032, _below(entry.path, origin), size=8, color=QUIET), 0.98)
     return Sheet(fig, [(entry, volume)], [])
 
 
@@ -241,9 +248,8 @@ def _about(volume: Volume, what: Panel) -> str:
     if what.threshold:
         sign = "±" if volume.look.symmetric else ""
         parts.append(f"beyond {sign}{what.threshold:g}{_unit(volume.look)} only")
-    known = volume.values[np.isfinite(volume.values)]
-    if not known.any():
-        parts.append("nothing but zeros" if known.size else "no voxel has a value")
+    if nothing := _of_nothing(volume):
+        parts.append(nothing)
     elif volume.look.kind not in ("mask", "labels"):
         parts.append(f"colours end at {'±' if volume.look.symmetric else ''}{what.high:.3g}")
     return shown(" · ".join(part for part in parts if part))
@@ -255,11 +261,6 @@ def _unit(look: Look) -> str:
 
 def _below(path: Path, origin: Origin) -> str:
     return " · ".join(part for part in (shown(_short(path.name, 110)), origin.told) if part)
-
-
-def _cut(text: str, most: int) -> str:
-    """Return a text without its middle: names differ at their ends."""
-    return text if len(text) <= most else f"{text[:12]}…{text[13 - most :]}"
 
 
 def _short(text: str, most: int) -> str:
@@ -290,48 +291,78 @@ def draw_sheet(
     """
     drawn: list[tuple[Entry, Volume]] = []
     failed: list[tuple[Entry, NeurofetchError]] = []
-    ranges: dict[tuple[str, str, str], list[float]] = {}
+    ranges: dict[_Scale, list[tuple[float, float]]] = {}
     for entry in entries:  # first what range they have together: volumes are read twice, not kept
         try:
             volume = read_volume(entry.path, frame, map_type=entry.map_type)
         except NeurofetchError as exc:
             failed.append((entry, exc))
             continue
-        ends = range_of(volume)
         if volume.look.kind not in _OWN_RANGE:
-            both = ranges.setdefault(_scale_of(volume.look), list(ends))
-            both[:] = [min(both[0], ends[0]), max(both[1], ends[1])]
+            ranges.setdefault(_scale_of(volume.look), []).append(range_of(volume))
         drawn.append((entry, replace(volume, values=volume.values[:0])))
+    common = {scale: _common(ends) for scale, ends in ranges.items()}
     columns = min(_COLUMNS, max(1, len(entries)))
     rows = -(-len(entries) // columns)
     foot = 1.1 if ranges else 0.4
     width, height = 0.3 + 4.1 * columns, foot + 0.45 + 1.95 * rows
     fig = figure(width, height)
-    say(fig, 0.2 / width, 1 - 0.16 / height, _short(title, 40 * columns), size=14, weight="bold")
+    fit(say(fig, 0.2 / width, 1 - 0.16 / height, title, size=14, weight="bold"), 1 - 0.2 / width)
     why = {id(entry): _in_short(error) for entry, error in failed}
     titles = _titles(entries, drawn)
-    panels: dict[tuple[str, str, str], Panel] = {}
+    panels: dict[_Scale, Panel] = {}
     for number, entry in enumerate(entries):
         row, column = divmod(number, columns)
         x, y = 0.2 + 4.1 * column, height - 0.55 - 1.95 * (row + 1)
+        right = (x + 3.9) / width
         if id(entry) in why:
-            say(fig, x / width, (y + 1.7) / height, _cut(titles[number], 46), size=9)
+            fit(say(fig, x / width, (y + 1.7) / height, titles[number], size=9), right)
             say(fig, x / width, (y + 1.2) / height, why[id(entry)], size=9, color="#B35900")
             continue
         volume = read_volume(entry.path, frame, map_type=entry.map_type)
-        key = _scale_of(volume.look)
-        common = tuple(ranges[key]) if key in ranges else None
-        what = _panel(volume, entry, origin, threshold, ends=common)
-        panels.setdefault(key, what)
-        text = _cut(titles[number], 46)
-        say(fig, x / width, (y + 1.8) / height, text, size=9, weight="bold")
-        detail = " · ".join(part for part in (volume.look.name, volume.which) if part)
-        say(fig, x / width, (y + 1.62) / height, shown(detail), size=7.5, color=QUIET)
+        scale = _scale_of(volume.look)
+        what = _panel(volume, entry, origin, threshold, ends=common.get(scale))
+        panels.setdefault(scale, what)
+        fit(say(fig, x / width, (y + 1.8) / height, titles[number], size=9, weight="bold"), right)
+        detail = shown(_detail(volume, what))
+        say(fig, x / width, (y + 1.62) / height, detail, size=7.5, color=QUIET)
         place = (x / width, (y + 0.12) / height, 3.9 / width, 1.33 / height)
         slices(fig, place, what, _middle(volume, what.background), mode="ortho", size=6.5)
-    _bars(fig, [panels[key] for key in ranges if key in panels], width, height)
-    say(fig, 0.2 / width, 0.22 / height, below, size=8, color=QUIET)
+    _bars(fig, [panels[scale] for scale in common if scale in panels], width, height)
+    fit(say(fig, 0.2 / width, 0.22 / height, below, size=8, color=QUIET), 1 - 0.1 / width)
     return Sheet(fig, drawn, failed)
+
+
+_Scale = tuple[str, str, str]
+
+
+def _common(ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the range that maps have together.
+
+    One whose values are many times those of most others (a map of another kind under this name, as
+    a rule) does not set it: beside it, nothing would be seen of them.
+    """
+    reaches = [max(abs(low), abs(high)) for low, high in ends]
+    usual = _FAR * float(np.median(reaches))
+    kept = [pair for pair, reach in zip(ends, reaches, strict=True) if reach <= usual] or ends
+    return min(low for low, _ in kept), max(high for _, high in kept)
+
+
+def _detail(volume: Volume, what: Panel) -> str:
+    """Return the line below the title of a cell."""
+    parts = [volume.look.name, volume.which, _of_nothing(volume)]
+    low, high = range_of(volume)
+    if volume.look.kind not in _OWN_RANGE and max(abs(low), abs(high)) > _FAR * what.high > 0:
+        parts.append(f"beyond these colours: up to {max(abs(low), abs(high)):.3g}")
+    return " · ".join(part for part in parts if part)
+
+
+def _of_nothing(volume: Volume) -> str:
+    """Return what is said of a volume in which nothing is to be seen."""
+    known = volume.values[np.isfinite(volume.values)]
+    if known.any():
+        return ""
+    return "nothing but zeros" if known.size else "no voxel has a value"
 
 
 def _in_short(error: NeurofetchError) -> str:
@@ -341,7 +372,7 @@ def _in_short(error: NeurofetchError) -> str:
     return "cannot be read" if isinstance(error, VerificationError) else "cannot be drawn"
 
 
-def _scale_of(look: Look) -> tuple[str, str, str]:
+def _scale_of(look: Look) -> _Scale:
     """Return what files have in common whose ranges compare: also the colours, with their zero."""
     return look.name, look.unit, look.colours
 
