@@ -793,6 +793,46 @@ def millimetres(sheet) -> list:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        *(("a.nii.gz", {"page": 2}), ("a.nii.gz", {"include": "*_T1w.nii.gz"})),
+        *(("t.tsv", {"frame": 2}), ("t.tsv", {"page": 3}), ("lh.sig.mgh", {"frame": 1})),
+    ],
+    ids=str,
+)
+def test_what_a_file_has_not_is_told_and_not_passed_over(tmp_path, name, more):
+    write(tmp_path / "a.nii.gz", head((8, 9, 8)))
+    (tmp_path / "t.tsv").write_text("a\tb\n1\t2\n")
+    nib.save(nib.MGHImage(np.ones((10242, 1, 1), np.float32), np.eye(4)), tmp_path / "lh.sig.mgh")
+    with pytest.raises(UsageError):
+        show(tmp_path / name, tmp_path / "a.png", **more)
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(("name", "side"), [("lh.sig.mgh", "left"), ("rh.sig.mgz", "right")])
+def test_values_of_freesurfer_on_a_surface_are_no_volume(tmp_path, name, side):
+    values = np.random.default_rng(0).normal(0, 2, (10242, 1, 1)).astype(np.float32)
+    nib.save(nib.MGHImage(values, np.eye(4)), tmp_path / name)
+    words = show(tmp_path / name, tmp_path / "a.svg").path.read_text()
+    assert f"{side}, lateral" in words
+    assert "log p map" in words
+    large = nib.MGHImage(np.ones((163842, 1, 1), np.float32), np.eye(4))
+    nib.save(large, tmp_path / name)
+    with pytest.raises(UsageError, match="no surface with as many is here"):
+        show(tmp_path / name, tmp_path / "b.svg")
+    write(tmp_path / "zstat1.nii.gz", head((8, 9, 8)))
+    drawn = show(tmp_path, tmp_path / "c.svg")
+    assert drawn.failed == (tmp_path / name,)
+    assert any("vertices of a surface" in note for note in drawn.notes)
+
+
+def test_a_link_that_leads_back_to_itself_is_told(tmp_path):
+    (tmp_path / "a.nii.gz").symlink_to("a.nii.gz")
+    with pytest.raises(FileNotFoundError, match="a link that leads back to itself"):
+        show(tmp_path / "a.nii.gz", tmp_path / "a.png")
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 

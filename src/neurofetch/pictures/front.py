@@ -154,6 +154,11 @@ def show(
             f"{shown(str(path))} is a device, pipe or socket. Nothing was drawn: a picture is of a "
             f"file, or of a directory."
         )
+    if include or page > 1:
+        raise UsageError(
+            f"{shown(str(path))} is one file, and one picture: pages, and --include (include=), "
+            f"are for a directory. Nothing was drawn."
+        )
     return _show_file(path, ask)
 
 
@@ -209,7 +214,7 @@ def _show_file(path: Path, ask: _Ask) -> Drawn:
     from neurofetch.pictures.outputs import Words, save
     from neurofetch.pictures.reading import check_here
     from neurofetch.pictures.sheet import draw_one, name_of
-    from neurofetch.pictures.surfaces import draw_surface
+    from neurofetch.pictures.surfaces import draw_surface, holds_surface
     from neurofetch.pictures.tables import draw_table, read_table
 
     check_here(path)
@@ -217,12 +222,15 @@ def _show_file(path: Path, ask: _Ask) -> Drawn:
     target = ask.target or free_name(_stem(path.name), Path())
     origin, title = ask.origin, ask.title
     rows = [{"file": origin.name_in(path), "data set": origin.told}]
-    if name.endswith(VOLUMES):
+    on_surface = holds_surface(path)
+    if ask.frame is not None and (on_surface or name.endswith(TABLES)):
+        raise UsageError(f"{shown(str(path))} has no volumes: leave out --frame (frame=).")
+    if name.endswith(VOLUMES) and not on_surface:
         sheet = draw_one(Entry(path, title), origin, ask.frame, ask.threshold)
         volume = sheet.drawn[0][1]
         told = title or name_of(path, volume.look, volume.told)
         save(sheet.figure, target, Words(told, _described(sheet), _rows(sheet, origin)))
-    elif name.endswith(SURFACES):
+    elif on_surface:
         figure, look = draw_surface(path, origin.root)
         told = title or name_of(path, look)
         say(figure, 0.03, 0.96, told, size=13, weight="bold")

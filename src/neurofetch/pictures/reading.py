@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shlex
+import struct
 import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -24,12 +26,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["NotHereError", "Volume", "check_here", "no_whole_file", "read_volume", "sidecar_of"]
+__all__ = [
+    "NotHereError",
+    "Volume",
+    "check_here",
+    "no_whole_file",
+    "read_volume",
+    "sidecar_of",
+    "vertices_of",
+]
 
 MOST_VOXELS: Final = 40_000_000
 """Of a volume in a picture. Of a larger one, every second voxel of each axis is drawn, or fewer."""
 MEAN_OF: Final = 2_000_000_000
 """Bytes, unpacked. Of a longer series, the first volume is drawn where nobody asks for the mean."""
+_VERTICES = 642
+"""Of the coarsest surface of FreeSurfer, fsaverage3."""
 _LARGEST_SIDECAR = 1 << 20
 _LARGEST_VALUE = 1e30
 """What is larger is drawn as this: sums of it have room."""
@@ -111,6 +123,11 @@ def read_volume(
         If it is of another kind, or has no such volume.
     """
     check_here(path)
+    if vertices := vertices_of(path):
+        raise UsageError(
+            f"{shown(str(path))} has values of {vertices:,} vertices of a surface, and no volume. "
+            f"It is not on this picture: 'neurofetch show' with the file alone draws it."
+        )
     try:
         image: Any = nib.loadsave.load(path, keep_file_open=True)
     except _UNREADABLE as exc:
@@ -153,6 +170,25 @@ def _said_by(header: Any) -> tuple[int, str, int]:
     return int(header["intent_code"]), text, int(header["sform_code"])
 
 
+def vertices_of(path: Path) -> int:
+    """Return of how many vertices of a surface a file of FreeSurfer has values; 0 for a volume.
+
+    ``lh.sig.mgh`` is no volume, though its name ends as that of one: all is along the first axis.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    if not path.name.lower().endswith((".mgh", ".mgz")):
+        return 0
+    try:
+        with (gzip.open if path.name.lower().endswith("z") else open)(path, "rb") as file:
+            _, length, *others = struct.unpack(">4i", file.read(16))
+    except (OSError, EOFError, zlib.error, struct.error):  # damaged: who reads all of it says so
+        return 0
+    return length if others == [1, 1] and length >= _VERTICES else 0
+
+
 def sidecar_of(path: Path) -> dict[str, object]:
     """Return the JSON file beside a file, as far as it can be read; empty where there is none."""
     name = path.name
@@ -191,11 +227,11 @@ def check_here(path: Path) -> None:
         )
 
 
-def no_whole_file(path: Path, cause: BaseException) -> VerificationError:
-    """Return the error of a file that cannot be read."""
+def no_whole_file(path: Path, cause: BaseException, what: str = "an image") -> VerificationError:
+    """Return the error of a file that cannot be read as what it is to be."""
     said = shown(str(cause) or type(cause).__name__)
     return VerificationError(
-        f"{shown(str(path))} cannot be read as an image: {said[:300]}. Nothing was drawn. "
+        f"{shown(str(path))} cannot be read as {what}: {said[:300]}. Nothing was drawn. "
         f"{_what_mends(path)}"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import TYPE_CHECKING
@@ -29,8 +30,12 @@ def content_missing(path: Path) -> str:
         size = os.stat(path).st_size
     except FileNotFoundError:
         return f"a link to {os.readlink(path)}, which is not here" if path.is_symlink() else ""
-    except NotADirectoryError:
-        return ""
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "a link that leads back to itself"
+        if error.errno == errno.ENOTDIR:
+            return ""
+        raise
     if size > _POINTER_BYTES or not path.is_file():
         return ""
     with open(path, "rb") as file:
