@@ -833,6 +833,58 @@ def test_a_link_that_leads_back_to_itself_is_told(tmp_path):
         show(tmp_path / "a.nii.gz", tmp_path / "a.png")
 
 
+def turned(kind: str, seed: int) -> np.ndarray:
+    """Return the directions of the axes of a grid: in any order, either way, and not upright."""
+    rng = np.random.default_rng(seed)
+    steps = np.zeros((3, 3))
+    for axis, direction in enumerate(rng.permutation(3)):
+        steps[direction, axis] = rng.choice([-1, 1]) * (3, 4, 5)[axis]
+    if kind == "oblique":
+        tilt = 0.3
+        turn = np.array([[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0]])
+        return np.vstack([turn, [0, 0, 1]]) @ steps
+    if kind == "sheared":
+        steps[0] += 0.4 * steps[1]
+    return steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ["upright", "oblique", "sheared"])
+def test_slices_lie_where_those_of_nilearn_lie_and_show_a_place_where_it_is(tmp_path, kind, seed):
+    place, shape = np.array([-30.0, 20, 10]), (34, 30, 26)
+    affine = np.eye(4)
+    affine[:3, :3] = turned(kind, seed)
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    where = voxels @ affine[:3, :3].T + affine[:3, 3]
+    inside = (where**2).sum(axis=-1) < 60**2
+    noise = np.random.default_rng(seed).normal(0, 0.5, shape)
+    blob = 8 * np.exp(-((where - place) ** 2).sum(axis=-1) / 80)
+    path = write(tmp_path / Z_MAP, (inside * (noise + blob)).astype(np.float32), affine)
+    sheet = draw_one(Entry(path), Origin(), None, None)
+    words = [text.get_text()[4:-3] for text in millimetres(sheet)[:3]]
+    cuts = [float(word.replace("\N{MINUS SIGN}", "-")) for word in words]
+    assert np.abs(cuts - place).max() <= 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = plotting.plot_img(str(path), cut_coords=cuts, display_mode="ortho", colorbar=False)
+    ours = [image for axes in sheet.figure.axes for image in axes.get_images()][:3]
+    for image, (_, cut), across in zip(
+        ours, theirs.axes.items(), ((1, 2), (0, 2), (0, 1)), strict=True
+    ):
+        (other,) = cut.ax.get_images()
+        assert image.get_extent() == pytest.approx(other.get_extent())
+        left, right, bottom, top = image.get_extent()
+        values = np.ma.filled(np.ma.masked_invalid(image.get_array()), -99)
+        row, column = np.unravel_index(values.argmax(), values.shape)
+        x = left + (column + 0.5) * (right - left) / values.shape[1]
+        begin, end = (top, bottom) if image.origin == "upper" else (bottom, top)
+        y = begin + (row + 0.5) * (end - begin) / values.shape[0]
+        assert np.abs(np.array([x, y]) - place[list(across)]).max() <= 8
+    theirs.close()
+
+
 # -- the command -----------------------------------------------------------------------------------
 
 
