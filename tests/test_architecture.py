@@ -207,6 +207,7 @@ ENGINE = {
     "neurofetch.pictures.targets",
     "neurofetch.store.atomic",
     "neurofetch.store.folder",
+    "neurofetch.store.inflating",
 }
 """What CONTRIBUTING.md names for a package for a dataset, and the front door (its version)."""
 

@@ -42,6 +42,7 @@ from neurofetch.planning.query import Query, items_of, query
 from neurofetch.planning.suggest import nearest, twins_of, unknown_argument
 from neurofetch.sources.s3 import Bucket, S3Source
 from neurofetch.sources.source import Level, ListedSource, Source
+from neurofetch.store.absent import content_missing, pointer_to
 from neurofetch.store.audit import Audit, Finding, State, audit
 from neurofetch.store.directory import DataDirectory
 from neurofetch.store.places import Place, find_places
@@ -99,6 +100,7 @@ __all__ = [
     "checked_endpoint",
     "checked_jobs",
     "checked_shard",
+    "content_missing",
     "count",
     "crew_of",
     "datatype_of",
@@ -113,6 +115,7 @@ __all__ = [
     "plan_summary",
     "plan_text",
     "plan_wants",
+    "pointer_to",
     "query",
     "read_receipts",
     "read_runs",

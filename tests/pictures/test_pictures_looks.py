@@ -64,8 +64,64 @@ def test_a_record_of_neurovault_says_it_too(map_type, kind, unit):
 
 
 def test_a_header_says_it_where_the_name_does_not():
-    assert look_of("x.nii.gz", intent="t test").unit == "t"
-    assert look_of("sub-01_T1w.nii.gz", intent="t test").kind == "anatomy"
+    assert look_of("x.nii.gz", intent=3).unit == "t"
+    assert look_of("sub-01_T1w.nii.gz", intent=3).kind == "anatomy"
+
+
+@pytest.mark.parametrize(
+    ("intent", "name", "symmetric"),
+    [
+        *((2, "correlation", True), (3, "t map", True), (4, "F map", False), (5, "z map", True)),
+        *((6, "chi² map", False), (22, "p map", False), (24, "log p map", True)),
+        *((1001, "effect", True), (1002, "labels", False)),
+        (7, "", False),  # the beta distribution is no weight of a model
+    ],
+)
+def test_the_intent_of_a_header_is_that_of_nifti(intent, name, symmetric):
+    look = look_of("image.nii.gz", intent=intent)
+    assert (look.name, look.symmetric) == (name, symmetric)
+
+
+PROGRAMS = [
+    *(("zstat1.nii.gz", "z"), ("thresh_zstat10.nii.gz", "z"), ("zfstat1.nii.gz", "z")),
+    *(("tstat2.nii.gz", "t"), ("spmT_0001.nii", "t"), ("faces_Tstat.nii", "t"), ("t_map.nii", "t")),
+    *(("con_0001.nii", "a.u."), ("cope1.nii.gz", "a.u."), ("effect_size.nii.gz", "a.u.")),
+    *(("beta_0003.nii", "beta"), ("pe12.nii.gz", "beta"), ("faces#0_Coef.nii", "beta")),
+    *(("sig.mgh", "log p"), ("z.mgz", "z"), ("melodic_IC.nii.gz", "z"), ("my_thresh.nii", "")),
+]
+
+
+@pytest.mark.parametrize(("name", "unit"), PROGRAMS)
+@pytest.mark.parametrize("folder", ["", "sub-01.feat/stats/", "mask/", "T1w/"])
+def test_maps_of_programs_are_known_by_the_names_that_they_give(name, unit, folder):
+    look = look_of(folder + name)
+    assert (look.unit, look.symmetric, look.colours) == (unit, True, "cold-grey-hot")
+    assert look.name
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("spmF_0001.nii", "share"), ("fstat1.nii.gz", "share"), ("varcope1.nii.gz", "share")),
+        *(("tbss_tfce_corrp_tstat1.nii.gz", "share"), ("ResMS.nii", "share")),
+        *(("mask.nii", "mask"), ("zstat1_mask.nii.gz", "mask"), ("T1_brain_mask.nii.gz", "mask")),
+        *(("cluster_mask_zstat1.nii.gz", "labels"), ("T1_brain_pveseg.nii.gz", "labels")),
+        *(("aparc.a2009s+aseg.mgz", "labels"), ("brainmask.mgz", "anatomy"), ("T1.nii", "anatomy")),
+        *(("filtered_func_data.nii.gz", "signal"), ("pb04.sub.scale.errts.nii", "signal")),
+        *(("control01.nii", "any"), ("con01.nii", "any"), ("betamax.nii", "any")),
+        ("rendered_thresh_zstat1.nii.gz", "any"),
+        *(("sub-01_desc-zmap_T1w.nii.gz", "anatomy"), ("sub-01_desc-mask_boldref.nii", "signal")),
+    ],
+)
+def test_other_names_of_programs_are_what_they_are(name, kind):
+    look = look_of(name)
+    assert (look.kind, look.symmetric) == (kind, False)
+
+
+def test_spm_says_in_the_header_what_it_is_and_of_which_contrast():
+    said = "SPM{T_[18.0]} - contrast 1: faces > houses"
+    assert look_of("wave.nii", description=said).name == "t map"
+    assert look_of("wave.nii", description="FSL5.0").kind == "any"
 
 
 @pytest.mark.parametrize(
@@ -94,6 +150,8 @@ def test_a_sidecar_has_the_unit(units, told):
         (Facts(-3.5, 8, whole=False, distinct=900), "effect", True),
         (Facts(0.1, 8, whole=False, distinct=900), "share", False),
         (Facts(-9, -1, whole=False, distinct=900), "share", False),
+        (Facts(0.1, 8000, whole=False, distinct=900, frames=200), "signal", False),
+        (Facts(-3, 8, whole=False, distinct=900, frames=200), "effect", True),
     ],
 )
 def test_values_decide_where_nothing_is_said(facts, kind, symmetric):

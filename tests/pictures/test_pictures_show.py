@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -543,7 +544,7 @@ def test_a_directory_is_a_sheet_of_pages_and_says_what_is_left_out(maps, tmp_pat
     first = show(maps, tmp_path / "a.png", limit=3)
     assert [path.name[:6] for path in first.files] == ["sub-00", "sub-01", "sub-02"]
     assert first.pages == 2
-    assert first.notes == ("page 1 of 2: 1 to 3 of 5 volumes", "1 files beside them are no volumes")
+    assert first.notes == ("page 1 of 2: 1 to 3 of 5 volumes", "1 file beside them is no volume")
     second = show(maps, tmp_path / "b.png", limit=3, page=2)
     assert [path.name[:6] for path in second.files] == ["sub-03", "sub-04"]
     chosen = show(maps, tmp_path / "c.png", include=["sub-03*", "*sub-04*"])
@@ -592,7 +593,296 @@ def test_a_damaged_file_has_a_cell_that_says_so_and_the_others_are_drawn(maps, t
     drawn = show(maps, tmp_path / "a.svg")
     assert len(drawn.files) == 4
     assert any(victim.name in note for note in drawn.notes)
+    assert drawn.failed == (victim,)
     assert "cannot be read" in drawn.path.read_text()
+
+
+DAMAGED = {"empty": b"", "cut": None, "an error page": b"<html>503</html>" * 50}
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_directory_of_which_nothing_can_be_drawn_is_an_error_and_no_picture(
+    maps, tmp_path, content
+):
+    for path in maps.iterdir():
+        path.write_bytes(path.read_bytes()[:2000] if content == "cut" else DAMAGED[content])
+    with pytest.raises(VerificationError, match=r"(?s)None of 5 volumes.*sub-00"):
+        show(maps, tmp_path / "a.png")
+    assert not (tmp_path / "a.png").exists()
+    for path in sorted(maps.iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(VerificationError, match=r"sub-00\S* cannot be read"):
+        show(maps, tmp_path / "a.png")
+
+
+KEY = ".git/annex/objects/Qw/Zx/MD5E-s9--0.nii.gz/MD5E-s9--0.nii.gz"
+NOT_HERE = {
+    "a link of git-annex": (f"../{KEY}", b"", "datalad get"),
+    "an unlocked file of git-annex": ("", b"/annex/objects/MD5E-s9--0.nii.gz\n", "datalad get"),
+    "a pointer of Git LFS": ("", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "a link to a disk that was purged": ("/scratch/gone/map.nii.gz", b"", "the same 'neurofetch"),
+}
+
+
+@pytest.mark.parametrize("end", ["_T1w.nii.gz", "_events.tsv", "_hemi-L.func.gii"])
+@pytest.mark.parametrize("kind", NOT_HERE)
+def test_of_content_that_was_not_fetched_it_is_told_what_brings_it(tmp_path, kind, end):
+    target, content, brings = NOT_HERE[kind]
+    path = tmp_path / f"sub-01{end}"
+    if target:
+        path.symlink_to(target)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(FileNotFoundError, match="its content was not fetched") as found:
+        show(path, tmp_path / "a.png")
+    assert isinstance(found.value, UsageError)
+    assert brings in str(found.value)
+    assert "verify" not in str(found.value)
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_on_a_sheet_content_that_was_not_fetched_is_told_from_what_is_damaged(maps, tmp_path):
+    paths = sorted(maps.iterdir())
+    for path in paths[:2]:
+        path.unlink()
+        path.symlink_to(f"../{KEY}")
+    drawn = show(maps, tmp_path / "a.svg")
+    assert drawn.failed == tuple(paths[:2])
+    assert drawn.path.read_text().count("its content is not here") == 2
+    for path in paths[2:]:
+        path.unlink()
+        path.symlink_to(f"../{KEY}")
+    with pytest.raises(FileNotFoundError, match="datalad get sub-00"):
+        show(maps, tmp_path / "b.svg")
+
+
+def saved(
+    path: Path, values: np.ndarray, *, space: int = 2, intent: str = "none", descrip=""
+) -> Path:
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    affine[:3, 3] = [-46, -60, -40]
+    image = nib.Nifti1Image(values, affine)
+    image.header.set_sform(affine, code=space)
+    image.header.set_intent(intent)
+    image.header["descrip"] = descrip.encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(image, path)
+    return path
+
+
+def test_titles_of_what_a_program_named_say_what_it_is(tmp_path):
+    said = "SPM{T_[18.0]} - contrast 1: faces > houses"
+    path = saved(tmp_path / "spmT_0001.nii", head(), descrip=said)
+    assert (
+        "faces &gt; houses · t map · spmT_0001" in show(path, tmp_path / "a.svg").path.read_text()
+    )
+    path = saved(tmp_path / "s.feat" / "stats" / "zstat1.nii.gz", head())
+    assert "zstat1 · z map" in show(path, tmp_path / "b.svg").path.read_text()
+    path = saved(tmp_path / "image.nii.gz", head(), intent="t test")
+    assert "image · t map" in show(path, tmp_path / "c.svg").path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "grey"),
+    [
+        ("zstat1.nii.gz", 4, True),
+        ("zstat1.nii.gz", 1, False),
+        ("zstat1.nii.gz", 2, False),
+        ("sub-01_space-T1w_stat-z_statmap.nii.gz", 4, False),
+    ],
+)
+def test_the_header_says_that_a_map_is_in_mni_space_where_the_name_says_no_space(
+    tmp_path, name, space, grey
+):
+    made = draw_one(Entry(saved(tmp_path / name, head(), space=space)), Origin(), None, None)
+    assert ("gray" in {scale[0] for scale in scales(made.figure)}) == grey
+
+
+def test_of_maps_that_differ_the_first_is_drawn_and_no_mean(tmp_path):
+    several = np.stack([head(seed=n) for n in range(3)], axis=-1)
+    for name in ("melodic_IC.nii.gz", "stats.sub-01.nii.gz", "zstats.nii.gz"):
+        volume = read_volume(saved(tmp_path / name, several))
+        assert volume.which == "volume 1 of 3"
+        assert np.allclose(volume.values, several[..., 0])
+    assert read_volume(saved(tmp_path / "cope.nii.gz", several)).which == "mean of 3 volumes"
+
+
+def test_a_header_and_its_voxels_are_one_volume(tmp_path):
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    nib.save(nib.Nifti1Pair(head(), np.diag([4.0, 4, 4, 1])), folder / "spmT_0001.img")
+    shutil.copy(folder / "spmT_0001.img", folder / "other.img")
+    shutil.copy(folder / "spmT_0001.hdr", folder / "other.hdr")
+    drawn = show(folder, tmp_path / "a.png")
+    assert [path.name for path in drawn.files] == ["other.img", "spmT_0001.img"]
+    assert drawn.notes == ()
+    assert show(folder / "other.hdr", tmp_path / "b.png").files == (folder / "other.hdr",)
+
+
+AFNI = """
+type  = integer-attribute
+name  = DATASET_DIMENSIONS
+count = 5
+ 4 5 6 0 0
+
+type  = integer-attribute
+name  = DATASET_RANK
+count = 8
+ 3 1 0 0 0 0 0 0
+
+type  = integer-attribute
+name  = BRICK_TYPES
+count = 1
+ 3
+
+type  = float-attribute
+name  = IJK_TO_DICOM_REAL
+count = 12
+ -4 0 0 8 0 -4 0 10 0 0 4 -12
+
+type  = string-attribute
+name  = BYTEORDER_STRING
+count = 10
+'LSB_FIRST~
+
+type  = integer-attribute
+name  = SCENE_DATA
+count = 8
+ 0 2 0 -999 -999 -999 -999 -999
+
+type  = string-attribute
+name  = TYPESTRING
+count = 15
+'3DIM_HEAD_FUNC~
+
+type  = float-attribute
+name  = DELTA
+count = 3
+ 4 4 4
+"""
+
+
+@pytest.mark.parametrize("named", ["HEAD", "BRIK"])
+def test_a_volume_of_afni_is_drawn_by_either_of_its_names(tmp_path, named):
+    (tmp_path / "s_Zscr+tlrc.HEAD").write_text(AFNI)
+    (tmp_path / "s_Zscr+tlrc.BRIK").write_bytes(head((4, 5, 6)).astype("<f4").tobytes(order="F"))
+    drawn = show(tmp_path / f"s_Zscr+tlrc.{named}", tmp_path / "a.svg")
+    assert "s_Zscr+tlrc · z map" in drawn.path.read_text()
+
+
+@pytest.mark.parametrize("name", ["roi_mask.nii.gz", "atlas.nii.gz", "cluster_mask_zstat1.nii.gz"])
+def test_slices_go_through_a_region_also_where_the_middle_of_two_is_in_none(tmp_path, name):
+    values = np.zeros((30, 30, 30), np.int16)
+    values[4:9, 8:12, 8:20] = values[21:26, 8:12, 8:20] = 7
+    path = saved(tmp_path / name, values, space=4)
+    sheet = draw_one(Entry(path), Origin(), None, None)
+    _, volume = sheet.drawn[0]
+    cuts = [
+        float(axes.get_text()[4:-3].replace("\N{MINUS SIGN}", "-")) for axes in millimetres(sheet)
+    ]
+    voxel = np.rint(np.linalg.inv(volume.affine) @ [*cuts[:3], 1])[:3].astype(int)
+    assert values[tuple(voxel)] == 7
+    for height in cuts[3:]:
+        assert values[:, :, round((height + 40) / 4)].any()
+
+
+def millimetres(sheet) -> list:
+    """Return the labels below slices: of three views, then of each height."""
+    return [
+        text for axes in sheet.figure.axes for text in axes.texts if text.get_text().endswith(" mm")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        *(("a.nii.gz", {"page": 2}), ("a.nii.gz", {"include": "*_T1w.nii.gz"})),
+        *(("t.tsv", {"frame": 2}), ("t.tsv", {"page": 3}), ("lh.sig.mgh", {"frame": 1})),
+    ],
+    ids=str,
+)
+def test_what_a_file_has_not_is_told_and_not_passed_over(tmp_path, name, more):
+    write(tmp_path / "a.nii.gz", head((8, 9, 8)))
+    (tmp_path / "t.tsv").write_text("a\tb\n1\t2\n")
+    nib.save(nib.MGHImage(np.ones((10242, 1, 1), np.float32), np.eye(4)), tmp_path / "lh.sig.mgh")
+    with pytest.raises(UsageError):
+        show(tmp_path / name, tmp_path / "a.png", **more)
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(("name", "side"), [("lh.sig.mgh", "left"), ("rh.sig.mgz", "right")])
+def test_values_of_freesurfer_on_a_surface_are_no_volume(tmp_path, name, side):
+    values = np.random.default_rng(0).normal(0, 2, (10242, 1, 1)).astype(np.float32)
+    nib.save(nib.MGHImage(values, np.eye(4)), tmp_path / name)
+    words = show(tmp_path / name, tmp_path / "a.svg").path.read_text()
+    assert f"{side}, lateral" in words
+    assert "log p map" in words
+    large = nib.MGHImage(np.ones((163842, 1, 1), np.float32), np.eye(4))
+    nib.save(large, tmp_path / name)
+    with pytest.raises(UsageError, match="no surface with as many is here"):
+        show(tmp_path / name, tmp_path / "b.svg")
+    write(tmp_path / "zstat1.nii.gz", head((8, 9, 8)))
+    drawn = show(tmp_path, tmp_path / "c.svg")
+    assert drawn.failed == (tmp_path / name,)
+    assert any("vertices of a surface" in note for note in drawn.notes)
+
+
+def test_a_link_that_leads_back_to_itself_is_told(tmp_path):
+    (tmp_path / "a.nii.gz").symlink_to("a.nii.gz")
+    with pytest.raises(FileNotFoundError, match="a link that leads back to itself"):
+        show(tmp_path / "a.nii.gz", tmp_path / "a.png")
+
+
+def turned(kind: str, seed: int) -> np.ndarray:
+    """Return the directions of the axes of a grid: in any order, either way, and not upright."""
+    rng = np.random.default_rng(seed)
+    steps = np.zeros((3, 3))
+    for axis, direction in enumerate(rng.permutation(3)):
+        steps[direction, axis] = rng.choice([-1, 1]) * (3, 4, 5)[axis]
+    if kind == "oblique":
+        tilt = 0.3
+        turn = np.array([[np.cos(tilt), -np.sin(tilt), 0], [np.sin(tilt), np.cos(tilt), 0]])
+        return np.vstack([turn, [0, 0, 1]]) @ steps
+    if kind == "sheared":
+        steps[0] += 0.4 * steps[1]
+    return steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ["upright", "oblique", "sheared"])
+def test_slices_lie_where_those_of_nilearn_lie_and_show_a_place_where_it_is(tmp_path, kind, seed):
+    place, shape = np.array([-30.0, 20, 10]), (34, 30, 26)
+    affine = np.eye(4)
+    affine[:3, :3] = turned(kind, seed)
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    where = voxels @ affine[:3, :3].T + affine[:3, 3]
+    inside = (where**2).sum(axis=-1) < 60**2
+    noise = np.random.default_rng(seed).normal(0, 0.5, shape)
+    blob = 8 * np.exp(-((where - place) ** 2).sum(axis=-1) / 80)
+    path = write(tmp_path / Z_MAP, (inside * (noise + blob)).astype(np.float32), affine)
+    sheet = draw_one(Entry(path), Origin(), None, None)
+    words = [text.get_text()[4:-3] for text in millimetres(sheet)[:3]]
+    cuts = [float(word.replace("\N{MINUS SIGN}", "-")) for word in words]
+    assert np.abs(cuts - place).max() <= 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = plotting.plot_img(str(path), cut_coords=cuts, display_mode="ortho", colorbar=False)
+    ours = [image for axes in sheet.figure.axes for image in axes.get_images()][:3]
+    for image, (_, cut), across in zip(
+        ours, theirs.axes.items(), ((1, 2), (0, 2), (0, 1)), strict=True
+    ):
+        (other,) = cut.ax.get_images()
+        assert image.get_extent() == pytest.approx(other.get_extent())
+        left, right, bottom, top = image.get_extent()
+        values = np.ma.filled(np.ma.masked_invalid(image.get_array()), -99)
+        row, column = np.unravel_index(values.argmax(), values.shape)
+        x = left + (column + 0.5) * (right - left) / values.shape[1]
+        begin, end = (top, bottom) if image.origin == "upper" else (bottom, top)
+        y = begin + (row + 0.5) * (end - begin) / values.shape[0]
+        assert np.abs(np.array([x, y]) - place[list(across)]).max() <= 8
+    theirs.close()
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -613,6 +903,15 @@ def test_the_command_prints_the_path_and_talks_of_the_rest(maps, tmp_path):
     assert said["path"] == "maps.png"
     assert len(said["files"]) == 1
     assert said["pages"] == 3
+    assert said["failed"] == []
+    victim = maps / "sub-01_space-MNI152NLin6Asym_stat-t_statmap.nii.gz"
+    victim.write_bytes(b"damaged")
+    done = run("maps", "--out", "b.png")
+    assert (done.returncode, done.stdout) == (4, "b.png\n")
+    assert victim.name in done.stderr
+    done = run("maps", "--include", "sub-01*", "--out", "c.png")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert not (tmp_path / "c.png").exists()
     done = run("maps", "--page", "9")
     assert done.returncode == 3
     assert "Traceback" not in done.stderr

@@ -476,6 +476,100 @@ def test_many_silent_connections_of_another_user_do_not_stop_those_that_speak(sh
             line.close()
 
 
+def is_open(line: socket.socket) -> bool:
+    try:
+        return line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
+HELD = {
+    "silent": b"",
+    "half a line": b"GET / HT",
+    "half a head": b"GET / HTTP/1.1\r\nHost:",
+    "a body that never comes": b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Length: 99\r\n\r\n",
+    "a file that nobody reads": b"GET /static/niivue.mjs HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("said", HELD)
+def test_no_number_of_connections_of_another_user_takes_all_threads(shared, said):
+    lines = []
+    try:
+        for _ in range(200):
+            line = socket.create_connection(("127.0.0.1", shared.port))
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lines.append(line)
+            line.sendall(HELD[said])
+        for path in ("api/start", "api/jobs", ""):
+            assert shared.get(path).status == 200
+        if not said.startswith("a "):  # they were not waited for: they are still there
+            assert all(map(is_open, lines))
+    finally:
+        for line in lines:
+            line.close()
+    assert shared.get("api/start").status == 200
+
+
+def test_of_too_many_silent_connections_the_first_to_come_are_let_go(shared):
+    lines = [socket.create_connection(("127.0.0.1", shared.port)) for _ in range(300)]
+    try:
+        assert shared.get("api/start").status == 200
+        until = time.monotonic() + 30
+        while sum(map(is_open, lines)) > 256 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert sum(map(is_open, lines)) <= 256
+    finally:
+        for line in lines:
+            line.close()
+
+
+def listening(client: Client) -> socket.socket:
+    """A page that listens; it is closed or loaded again without a word."""
+    line = socket.create_connection(("127.0.0.1", client.port), timeout=30)
+    words = [f"{name}: {value}" for name, value in {"Host": client.host, **client.headers}.items()]
+    line.sendall("\r\n".join((f"GET {client.base}api/events HTTP/1.1", *words, "", "")).encode())
+    return line
+
+
+def test_pages_that_were_closed_or_loaded_again_do_not_keep_others_from_listening(shared):
+    for _ in range(3):
+        lines = [listening(shared) for _ in range(16)]
+        assert all(b" 200 " in line.recv(64) for line in lines)
+        for number, line in enumerate(lines):
+            if number % 2:  # cut off, as by a process that is killed
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            line.close()
+
+
+def test_who_goes_away_in_the_middle_of_an_answer_harms_nobody(shared):
+    for _ in range(60):
+        line = socket.create_connection(("127.0.0.1", shared.port), timeout=30)
+        words = [
+            f"{name}: {value}" for name, value in {"Host": shared.host, **shared.headers}.items()
+        ]
+        head = (f"GET {shared.base}static/niivue.mjs HTTP/1.1", *words, "", "")
+        line.sendall("\r\n".join(head).encode())
+        line.recv(1000)
+        line.close()
+    assert shared.get("api/start").status == 200
+
+
+def test_requests_that_follow_each_other_on_one_connection_are_answered_in_turn(shared):
+    line = socket.create_connection(("127.0.0.1", shared.port), timeout=30)
+    words = [f"{name}: {value}" for name, value in {"Host": shared.host, **shared.headers}.items()]
+    head = "\r\n".join((f"HEAD {shared.base}api/start HTTP/1.1", *words, "", "")).encode()
+    with line, line.makefile("rb") as answers:
+        line.sendall(head * 3)
+        for _ in range(3):
+            assert b" 200 " in answers.readline()
+            while answers.readline().strip():
+                pass
+
+
 def test_a_module_in_the_data_directory_is_no_module_of_ours(shell):
     """`python -m` would look for modules in the current directory first."""
     for name in ("json.py", "neurofetch.py", "laion_fmri.py", "tempfile.py"):

@@ -220,6 +220,20 @@ def test_a_command_that_is_killed_is_told_and_can_be_started_again(tmp_path):
         assert client.job(run)["state"] == "done"
 
 
+def test_a_command_that_was_suspended_ends_when_it_is_stopped(tmp_path):
+    with slow_world(400_000).open() as world, page(world.shell(tmp_path)) as (_, client):
+        client.enter()
+        plan = client.plan(client.catalogue({"kind": "bucket", "url": "s3://slow"}, "d"), {})
+        run = client.run(plan)
+        until(lambda: client.get(f"api/jobs/{run['job']}").json["progress"])
+        found = subprocess.run(
+            ["pgrep", "-f", f"neurofetch get.*{tmp_path}/d"], capture_output=True, check=True
+        )
+        os.kill(int(found.stdout.split()[0]), signal.SIGSTOP)
+        client.post(f"api/jobs/{run['job']}/stop")
+        assert client.job(run)["state"] == "stopped"
+
+
 def test_errors_of_files_are_named_with_their_remedy(tmp_path):
     world = World()
     world.s3.fault(key="*sub-02*bold.nii.gz", method="GET", status=403, times=None)

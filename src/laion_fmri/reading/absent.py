@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import TYPE_CHECKING
 
 from laion_fmri.errors import DataNotDownloadedError
+from neurofetch.engine import content_missing, pointer_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 __all__ = ["content_missing", "not_here", "pointer_to", "what_is_absent"]
-
-_POINTER_BYTES = 1024
 
 
 def not_here(root: Path, what: str, call: str, why: str = "") -> DataNotDownloadedError:
@@ -48,33 +45,3 @@ def what_is_absent(paths: Iterable[Path]) -> str | None:
             return f" ({path.name} is {stands_for})"
         absent = absent or not path.is_file()
     return "" if absent else None
-
-
-def content_missing(path: Path) -> str:
-    """Return what stands in place of a file whose content is not here; "" if it is, or no file is.
-
-    DataLad and git-annex leave links to nothing, or small text files, for content that was not
-    fetched; a scratch disk that was purged leaves links to nothing too.
-    """
-    try:
-        size = os.stat(path).st_size
-    except FileNotFoundError:
-        return f"a link to {os.readlink(path)}, which is not here" if path.is_symlink() else ""
-    except NotADirectoryError:
-        return ""
-    if size > _POINTER_BYTES or path.is_dir():
-        return ""
-    with open(path, "rb") as file:
-        return pointer_to(file.read(_POINTER_BYTES))
-
-
-def pointer_to(begin: bytes) -> str:
-    """Return what kind of pointer a file is that stands for another, by its first bytes; or "".
-
-    Tools for large files in Git keep such a file in place of content that was not fetched.
-    """
-    if begin.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer"
-    if re.match(rb"(/annex/objects/|(\.\./)*\.git/annex/objects/)", begin):
-        return "a git-annex pointer"
-    return ""

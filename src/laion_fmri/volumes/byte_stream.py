@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from laion_fmri.errors import CorruptFileError
 from laion_fmri.volumes.nifti import Header, read_header
 from neurofetch.store.atomic import read_at
+from neurofetch.store.inflating import GZIP, Inflated
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader", "ahead", "open_chunks", "open_file"]
 
-_GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 19
-#: Compressed bytes that are read at a time.
-_COMPRESSED = 1 << 17
 #: How many stretches are read or in use at a time.
 _AHEAD = 3
 
@@ -121,7 +119,7 @@ def open_file(path: Path) -> Iterator[Reader]:
         On leaving or within: if the file is damaged or too short.
     """
     with open(path, "rb", buffering=0) as raw:
-        if raw.read(2) != _GZIP:
+        if raw.read(2) != GZIP:
             yield _ByPosition(raw, str(path))
             return
         raw.seek(0)
@@ -141,7 +139,7 @@ def open_chunks(chunks: Iterable[bytes | memoryview], name: str) -> Iterator[Rea
         Of the file, for messages.
     """
     raw = _Chunks(chunks)
-    if raw.peek(2) == _GZIP:
+    if raw.peek(2) == GZIP:
         with _inflating(raw, name) as reader:
             yield reader
             raw.exhaust()
@@ -152,14 +150,12 @@ def open_chunks(chunks: Iterable[bytes | memoryview], name: str) -> Iterator[Rea
 
 @contextmanager
 def _inflating(raw: io.RawIOBase, name: str) -> Iterator[Reader]:
-    from isal import igzip_lib
-
-    damage: Any = igzip_lib.IsalError
+    inflated = Inflated(lambda size: raw.read(size) or b"")
     try:
-        yield _InOrder(_Inflated(raw), name)
+        yield _InOrder(inflated, name)
     except EOFError as exc:
         raise CorruptFileError(name, "ends before its gzip stream does; fetch it again") from exc
-    except damage as exc:
+    except inflated.damage as exc:
         said = str(exc)
     else:
         return
@@ -167,62 +163,12 @@ def _inflating(raw: io.RawIOBase, name: str) -> Iterator[Reader]:
     raise CorruptFileError(name, f"the gzip stream is damaged ({said}); fetch it again")
 
 
-class _Inflated:
-    """The bytes of a gzip file, of one member or several; what follows the last is left out.
-
-    Some files have foreign bytes at their end, such as the rest of an older, longer file that was
-    written over. Other readers of NIfTI do not look at them either.
-    """
-
-    def __init__(self, raw: io.RawIOBase) -> None:
-        from isal import igzip_lib
-
-        self._raw = raw
-        self._new: Any = lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-        self._member = self._new()
-
-    def readinto(self, buffer: memoryview) -> int:
-        block = self.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
-
-    def read(self, size: int) -> bytes:
-        """Return up to `size` bytes; none at the end."""
-        while size:
-            if self._member.eof and not self._next_member():
-                return b""
-            compressed = b""
-            if self._member.needs_input:
-                compressed = self._raw.read(_COMPRESSED) or b""
-                if not compressed:
-                    raise EOFError
-            block: bytes = self._member.decompress(compressed, size)
-            if block:
-                return block
-        return b""
-
-    def finish(self) -> None:
-        """Read to the end of the member, where its checksum is."""
-        while not self._member.eof:
-            self.read(_BLOCK)
-
-    def _next_member(self) -> bool:
-        rest: bytes = self._member.unused_data.lstrip(b"\0")  # zeros may pad a member
-        while len(rest) < len(_GZIP) and (more := self._raw.read(_COMPRESSED)):
-            rest = (rest + more).lstrip(b"\0")
-        if not rest.startswith(_GZIP):
-            return False
-        self._member = self._new()
-        self._member.decompress(rest, 0)  # it keeps what it was given
-        return True
-
-
 class _InOrder:
     """Reads all bytes once, in the order of the file."""
 
     by_position = False
 
-    def __init__(self, stream: io.BufferedIOBase | _Inflated, name: str) -> None:
+    def __init__(self, stream: io.BufferedIOBase | Inflated, name: str) -> None:
         self._stream = stream
         self._consumed = 0
         self.header = read_header(self._read, name)
@@ -237,7 +183,7 @@ class _InOrder:
             filled += count
 
     def finish(self) -> None:
-        if isinstance(self._stream, _Inflated):
+        if isinstance(self._stream, Inflated):
             self._stream.finish()
 
     def _read(self, size: int) -> bytes:

@@ -81,7 +81,10 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 
 
 def tell(drawn: Drawn, arguments: argparse.Namespace) -> int:
-    """Say where the picture is, and what is not on it; open it if that was asked for."""
+    """Say where the picture is, and what is not on it; open it if that was asked for.
+
+    The exit code is that of something missing where a file that was asked for is not on it.
+    """
     if arguments.json:
         console.emit("picture", drawn.to_dict())
     elif not arguments.quiet:
@@ -93,7 +96,7 @@ def tell(drawn: Drawn, arguments: argparse.Namespace) -> int:
 
         if not webbrowser.open(drawn.path.absolute().as_uri()):
             console.remark(f"Nothing here can open it: {drawn.path}", arguments)
-    return ExitCode.OK
+    return ExitCode.INCOMPLETE if drawn.failed else ExitCode.OK
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -34,6 +34,7 @@ __all__ = [
     "bar",
     "colour_map",
     "figure",
+    "fit",
     "legend",
     "panel",
     "range_of",
@@ -43,6 +44,9 @@ __all__ = [
 
 INK: Final = "#1B1F24"
 QUIET: Final = "#57606A"
+_LONGEST: Final = 500
+_SHORTEST: Final = 12
+"""Letters of a text that has to fit."""
 _NOTHING: Final = 1e-9
 _ENOUGH: Final = 3_000_000
 _DASHES: Final = ("solid", (0, (4, 1.2)), (0, (1.4, 1)))
@@ -114,6 +118,31 @@ def figure(width: float, height: float) -> Any:
 def say(fig: Any, x: float, y: float, text: str, **how: Any) -> Any:
     """Write a text; what looks like a formula in it stays as it is."""
     return fig.text(x, y, text, parse_math=False, **{"color": INK, "va": "top", **how})
+
+
+def fit(text: Any, right: float) -> Any:
+    """Cut the middle out of a text that ends beyond a place: names differ at their ends.
+
+    Parameters
+    ----------
+    text : matplotlib.text.Text
+    right : float
+        In parts of the figure.
+    """
+    whole = text.get_text()[:_LONGEST]
+    most = len(whole)
+    while most > _SHORTEST and _end_of(text) > right:
+        most -= max(1, most // 20)
+        text.set_text(f"{whole[: most // 3]}…{whole[len(whole) - (most - most // 3 - 1) :]}")
+    return text
+
+
+def _end_of(text: Any) -> float:
+    fig = text.get_figure()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        box = text.get_window_extent(fig.canvas.get_renderer())
+    return float(box.x1 / (fig.get_figwidth() * fig.dpi))
 
 
 def colour_map(look: Look) -> Any:

@@ -10,18 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from neurofetch._shown import shown
-from neurofetch.errors import NothingMatchedError, UnknownValueError, UsageError, WrongTypeError
+from neurofetch.errors import (
+    NothingMatchedError,
+    UnknownValueError,
+    UsageError,
+    VerificationError,
+    WrongTypeError,
+)
 from neurofetch.extras import need
 from neurofetch.pictures.looks import SURFACES, TABLES, VOLUMES
 from neurofetch.pictures.places import Entry, Origin, origin_of
 from neurofetch.pictures.targets import checked_target, free_name
+from neurofetch.planning.globs import natural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from neurofetch.errors import NeurofetchError
     from neurofetch.pictures.sheet import Sheet
 
-__all__ = ["LIBRARIES", "Drawn", "show", "show_entries"]
+__all__ = ["LIBRARIES", "Drawn", "check_look", "show", "show_entries"]
 
 LIBRARIES: Final = ("numpy", "nibabel", "nilearn", "matplotlib")
 MOST: Final = 48
@@ -44,12 +52,15 @@ class Drawn:
         How many sheets there are, of which this is one.
     notes : tuple of str
         What is left out, and what could not be read.
+    failed : tuple of Path
+        What was to be on it, and is not: files that are damaged, or whose content is not here.
     """
 
     path: Path
     files: tuple[Path, ...]
     pages: int = 1
     notes: tuple[str, ...] = field(default=())
+    failed: tuple[Path, ...] = field(default=())
 
     def to_dict(self) -> dict[str, object]:
         """Return it as JSON has it."""
@@ -58,6 +69,7 @@ class Drawn:
             "files": [str(path) for path in self.files],
             "pages": self.pages,
             "notes": list(self.notes),
+            "failed": [str(path) for path in self.failed],
         }
 
 
@@ -111,16 +123,17 @@ def show(
     MissingExtraError
         If nilearn or matplotlib is not installed: ``pip install 'neurofetch[plot]'``.
     FileNotFoundError
-        If it is not here.
+        If it is not here, or only a link or a pointer to it is.
     NothingMatchedError
         If a directory holds nothing that can be drawn.
     UsageError
         If it is nothing that can be drawn.
     VerificationError
-        If the file is not whole.
+        If the file is not whole; of a directory, if no file is. Where some are, the others are in
+        `Drawn.failed`.
     """
-    _checked(frame, page, limit)
-    _checked_threshold(threshold)
+    check_look(page, limit, threshold)
+    _check_frame(frame)
     need("A picture", "plot", *LIBRARIES)
     if not os.fspath(what):
         raise UsageError("No file is named: the name is empty. Nothing was drawn.")
@@ -135,10 +148,16 @@ def show(
     if path.is_dir():
         patterns = [include] if isinstance(include, str) else list(include)
         return _show_folder(path, ask, patterns, page, limit)
+    path = _header_of(path)
     if path.exists() and not path.is_file():  # it would be waited for
         raise UsageError(
             f"{shown(str(path))} is a device, pipe or socket. Nothing was drawn: a picture is of a "
             f"file, or of a directory."
+        )
+    if include or page > 1:
+        raise UsageError(
+            f"{shown(str(path))} is one file, and one picture: pages, and --include (include=), "
+            f"are for a directory. Nothing was drawn."
         )
     return _show_file(path, ask)
 
@@ -153,19 +172,32 @@ class _Ask(NamedTuple):
     title: str
 
 
-def _checked(frame: object, page: object, limit: object) -> None:
-    """Refuse what cannot be meant, before a file is read."""
+def check_look(page: object, limit: object, threshold: object) -> None:
+    """Refuse what cannot be meant, before a file is read.
+
+    Parameters
+    ----------
+    page, limit, threshold : object
+
+    Raises
+    ------
+    UsageError
+    """
     for name, value in (("page", page), ("limit", limit)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise WrongTypeError(f"{name}={value!r}: expected a number.")
         if value < 1:
             raise UnknownValueError(f"{name}={value}: it begins at 1.")
+    _check_threshold(threshold)
+
+
+def _check_frame(frame: object) -> None:
     number = isinstance(frame, int) and not isinstance(frame, bool)
     if frame is not None and not number and frame != "mean":
         raise UnknownValueError(f"frame={frame!r}: expected the number of a volume, or 'mean'.")
 
 
-def _checked_threshold(threshold: object) -> None:
+def _check_threshold(threshold: object) -> None:
     if threshold is None:
         return
     if isinstance(threshold, bool) or not isinstance(threshold, int | float):
@@ -180,19 +212,25 @@ def _checked_threshold(threshold: object) -> None:
 def _show_file(path: Path, ask: _Ask) -> Drawn:
     from neurofetch.pictures.drawing import QUIET, say
     from neurofetch.pictures.outputs import Words, save
+    from neurofetch.pictures.reading import check_here
     from neurofetch.pictures.sheet import draw_one, name_of
-    from neurofetch.pictures.surfaces import draw_surface
+    from neurofetch.pictures.surfaces import draw_surface, holds_surface
     from neurofetch.pictures.tables import draw_table, read_table
 
+    check_here(path)
     name = path.name.lower()
     target = ask.target or free_name(_stem(path.name), Path())
     origin, title = ask.origin, ask.title
     rows = [{"file": origin.name_in(path), "data set": origin.told}]
-    if name.endswith(VOLUMES):
+    on_surface = holds_surface(path)
+    if ask.frame is not None and (on_surface or name.endswith(TABLES)):
+        raise UsageError(f"{shown(str(path))} has no volumes: leave out --frame (frame=).")
+    if name.endswith(VOLUMES) and not on_surface:
         sheet = draw_one(Entry(path, title), origin, ask.frame, ask.threshold)
-        told = title or name_of(path, sheet.drawn[0][1].look)
+        volume = sheet.drawn[0][1]
+        told = title or name_of(path, volume.look, volume.told)
         save(sheet.figure, target, Words(told, _described(sheet), _rows(sheet, origin)))
-    elif name.endswith(SURFACES):
+    elif on_surface:
         figure, look = draw_surface(path, origin.root)
         told = title or name_of(path, look)
         say(figure, 0.03, 0.96, told, size=13, weight="bold")
@@ -212,9 +250,12 @@ def _show_file(path: Path, ask: _Ask) -> Drawn:
 
 
 def _show_folder(folder: Path, ask: _Ask, patterns: Sequence[str], page: int, limit: int) -> Drawn:
-    files = sorted(_files(folder, patterns))
+    files = sorted(_files(folder, patterns), key=lambda path: natural(str(path)))
+    there = set(files)
     volumes = [path for path in files if path.name.lower().endswith(VOLUMES)]
-    others = len(files) - len(volumes)
+    pairs = [path for path in volumes if _halves(path) & there]
+    volumes = [path for path in volumes if path not in set(pairs)]
+    others = len(files) - len(volumes) - len(pairs)
     if not volumes:
         what = f"no volume among its {len(files):,} files" if files else "no file"
         raise NothingMatchedError(
@@ -222,7 +263,8 @@ def _show_folder(folder: Path, ask: _Ask, patterns: Sequence[str], page: int, li
             f"drawn: name a file, or the directory of a data set that was fetched."
         )
     name = folder.absolute().name or "directory"
-    notes = [f"{others:,} files beside them are no volumes"]
+    beside = "1 file beside them is no volume"
+    notes = [beside if others == 1 else f"{others:,} files beside them are no volumes"]
     return show_entries(
         [Entry(path) for path in volumes],
         ask.target or free_name(name, Path()),
@@ -247,6 +289,7 @@ def show_entries(
     page: int = 1,
     limit: int = 12,
     notes: Sequence[str] = (),
+    missing: Sequence[Path] = (),
 ) -> Drawn:
     """Draw a sheet of files: those of one page.
 
@@ -261,6 +304,13 @@ def show_entries(
         As for `show`.
     notes : sequence of str
         What else is to be told.
+    missing : sequence of Path
+        What was to be drawn too, and is not here.
+
+    Raises
+    ------
+    UsageError, VerificationError
+        If none of them can be drawn.
     """
     from neurofetch.pictures.outputs import Words, save
     from neurofetch.pictures.sheet import draw_one, draw_sheet
@@ -280,12 +330,22 @@ def show_entries(
     if len(entries) == 1:
         one = draw_one(replace(entries[0], title=title), origin, frame, threshold)
         save(one.figure, target, Words(title, _described(one), _rows(one, origin), said))
-        return Drawn(target, (entries[0].path,), notes=tuple(said))
+        return Drawn(target, (entries[0].path,), notes=tuple(said), failed=tuple(missing))
     below = " · ".join([*said, *([origin.told] if origin.told else [])])
     sheet = draw_sheet(shown_now, origin, title, below, frame=frame, threshold=threshold)
-    said += [error for _, error in sheet.failed]
+    if not sheet.drawn:
+        raise _nothing_of(title, [error for _, error in sheet.failed])
+    said += [str(error) for _, error in sheet.failed]
+    failed = (*missing, *(entry.path for entry, _ in sheet.failed))
     save(sheet.figure, target, Words(title, _described(sheet), _rows(sheet, origin), said))
-    return Drawn(target, tuple(entry.path for entry, _ in sheet.drawn), pages, tuple(said))
+    return Drawn(target, tuple(entry.path for entry, _ in sheet.drawn), pages, tuple(said), failed)
+
+
+def _nothing_of(title: str, errors: Sequence[NeurofetchError]) -> NeurofetchError:
+    """Return the error of a sheet of which nothing can be drawn: of the kind that all have."""
+    msg = f"None of {len(errors):,} volumes of {title} can be drawn. The first: {errors[0]}"
+    kinds = {type(error) for error in errors}
+    return kinds.pop()(msg) if len(kinds) == 1 else VerificationError(msg)
 
 
 def _files(folder: Path, patterns: Sequence[str]) -> Iterator[Path]:
@@ -303,6 +363,20 @@ def _files(folder: Path, patterns: Sequence[str]) -> Iterator[Path]:
             if found > _MOST_FILES:
                 return
             yield path
+
+
+def _header_of(path: Path) -> Path:
+    """Return the header (.HEAD) of voxels of AFNI (.BRIK); any other file as it is."""
+    stem, dot, _ = path.name.rpartition(".BRIK")
+    header = path.with_name(f"{stem}.HEAD") if dot else path
+    return header if header.is_file() else path
+
+
+def _halves(header: Path) -> set[Path]:
+    """Return under which names the voxels of a header (.hdr) may be: a pair is drawn once."""
+    if header.suffix.lower() != ".hdr":
+        return set()
+    return {header.with_suffix(end) for end in (".img", ".IMG", ".img.gz")}
 
 
 def _stem(name: str) -> str:

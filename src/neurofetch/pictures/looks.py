@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from neurofetch.planning.entities import parse
+from neurofetch.planning.results import of_description, of_intent, of_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from neurofetch.planning.results import Result
 
 __all__ = [
     "COLOURS",
@@ -46,7 +49,7 @@ DISTINCT: Final = (
 )
 """Colours that people tell apart with any kind of colour vision (Okabe and Ito, 2008)."""
 
-VOLUMES: Final = (".nii", ".nii.gz", ".mgz", ".mgh", ".hdr", ".img")
+VOLUMES: Final = (".nii", ".nii.gz", ".mgz", ".mgh", ".img", ".img.gz", ".hdr", ".head")
 """Ends of the names of files that hold volumes."""
 
 SURFACES: Final = (".func.gii", ".shape.gii", ".label.gii", ".surf.gii")
@@ -107,12 +110,15 @@ class Facts:
         Whether all are whole numbers.
     distinct : int
         How many different ones there are.
+    frames : int
+        Of how many volumes.
     """
 
     lowest: float
     highest: float
     whole: bool
     distinct: int
+    frames: int = 1
 
 
 _ANATOMY = Look("anatomy", "anatomy", unit="a.u.", low=0.0)
@@ -182,14 +188,25 @@ _NEUROVAULT: Final[Mapping[str, Look]] = {
     "parcellation": _LABELS,
     "anatomical": _ANATOMY,
 }
-_INTENTS: Final[Mapping[str, Look]] = {
-    "t test": _STATISTICS["t"],
-    "z score": _STATISTICS["z"],
-    "f test": _STATISTICS["f"],
-    "correlation": _STATISTICS["r"],
-    "p value": _STATISTICS["p"],
-    "label": _LABELS,
-    "beta": replace(_EFFECT, name="beta map", unit="beta"),
+_RESULTS: Final[Mapping[Result, Look]] = {
+    **{letter: _STATISTICS[letter] for letter in ("z", "t", "f", "p", "r")},
+    "chi2": _NEUROVAULT["chi squared map"],
+    "1-p": _NEUROVAULT['1-p map ("inverted" probability)'],
+    # FreeSurfer's has a sign, that of the effect; 1.3 is p = 0.05.
+    "logp": replace(_statistic("log p"), name="log p map", threshold=1.3),
+    "effect": replace(_EFFECT, name="effect"),
+    "beta": _NEUROVAULT["univariate-beta map"],
+    "variance": _STATISTICS["variance"],
+    "rsquare": replace(_STATISTICS["rsquare"], unit=""),
+    "thresholded": replace(_statistic(""), name="thresholded map", threshold=None),
+    "tsnr": _STATISTICS["tsnr"],
+    "share": _SUFFIXES["probseg"],
+    "labels": _LABELS,
+    "mask": _MASK,
+    "anatomy": _ANATOMY,
+    "signal": _SIGNAL,
+    "colours": Look(),
+    "bundle": Look(),
 }
 
 
@@ -197,7 +214,8 @@ def look_of(
     path: str,
     *,
     sidecar: Mapping[str, object] | None = None,
-    intent: str = "",
+    intent: int = 0,
+    description: str = "",
     map_type: str = "",
 ) -> Look:
     """Return how a volume is drawn, by what is said of it.
@@ -208,8 +226,10 @@ def look_of(
         Its name, as BIDS has it; folders may come before.
     sidecar : mapping, optional
         The JSON file beside it. ``Units`` is the unit of the colour bar.
-    intent : str
-        Of its header, as nibabel calls it: ``"t test"``.
+    intent : int
+        The code in its header: 3 is t.
+    description : str
+        The field ``descrip`` of its header, in which SPM says what it is.
     map_type : str
         As NeuroVault's record has it: ``"Z map"``.
 
@@ -225,11 +245,15 @@ def look_of(
     ('noise ceiling', 'viridis', '%', 0.0)
     >>> look_of("map_12.nii.gz", map_type="Z map").symmetric
     True
+    >>> look_of("stats/zstat1.nii.gz").name, look_of("map_12.nii.gz", intent=3).name
+    ('z map', 't map')
     """
     found = (
         _NEUROVAULT.get(map_type.strip().lower())
         or _by_name(path)
-        or _INTENTS.get(intent.lower())
+        or _of_result(of_name(path))
+        or _of_result(of_description(description)[0])
+        or _of_result(of_intent(intent))
         or Look()
     )
     unit = (sidecar or {}).get("Units")
@@ -237,6 +261,10 @@ def look_of(
         short = {"percent": _PERCENT, "arbitrary": "a.u."}
         found = replace(found, unit=short.get(unit.strip().lower(), unit.strip()[:24]))
     return found
+
+
+def _of_result(result: Result | None) -> Look | None:
+    return None if result is None else _RESULTS[result]
 
 
 def _by_name(path: str) -> Look | None:
@@ -282,14 +310,21 @@ def settled(look: Look, facts: Facts) -> Look:
         return look
     if not facts.distinct:  # nothing but zeros: of what, nobody knows
         return replace(_LABELS, name="")
-    if facts.whole and facts.lowest >= 0:
-        if facts.distinct == 1:
-            return _MASK
-        few_of_many = facts.distinct < 0.2 * facts.highest and facts.distinct <= 400
-        return _LABELS if facts.distinct <= 40 or few_of_many else _SIGNAL
+    if facts.lowest >= 0 and (facts.whole or facts.frames > 1):
+        return _of_numbers(facts)
     if facts.lowest < 0 < facts.highest:
         return replace(_EFFECT, name="values", unit=look.unit)
     return replace(_ABOVE, name="values", unit=look.unit, low=None)
+
+
+def _of_numbers(facts: Facts) -> Look:
+    """Return a look for whole numbers from 0 up, or for the mean of a series from 0 up."""
+    if facts.frames > 1:
+        return _SIGNAL
+    if facts.distinct == 1:
+        return _MASK
+    few_of_many = facts.distinct < 0.2 * facts.highest and facts.distinct <= 400
+    return _LABELS if facts.distinct <= 40 or few_of_many else _SIGNAL
 
 
 def limits(look: Look, low: float, high: float) -> tuple[float, float]:

@@ -37,12 +37,15 @@ class Entry:
         As NeuroVault calls it.
     mni : bool or None
         Whether it is in MNI space; None: as its name says.
+    thresholded : bool
+        Whether what does not count is 0 in it already.
     """
 
     path: Path
     title: str = ""
     map_type: str = ""
     mni: bool | None = None
+    thresholded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
+import shlex
+import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import nibabel as nib
@@ -13,6 +17,8 @@ import numpy as np
 from neurofetch._shown import shown
 from neurofetch.errors import UsageError, VerificationError
 from neurofetch.pictures.looks import VOLUMES, Facts, Look, look_of, settled
+from neurofetch.planning.results import of_description, of_name
+from neurofetch.store.absent import content_missing, what_brings
 from neurofetch.store.atomic import read_regular
 
 if TYPE_CHECKING:
@@ -20,12 +26,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Volume", "no_whole_file", "read_volume", "sidecar_of"]
+__all__ = [
+    "NotHereError",
+    "Volume",
+    "check_here",
+    "no_whole_file",
+    "read_volume",
+    "sidecar_of",
+    "vertices_of",
+]
 
 MOST_VOXELS: Final = 40_000_000
 """Of a volume in a picture. Of a larger one, every second voxel of each axis is drawn, or fewer."""
 MEAN_OF: Final = 2_000_000_000
 """Bytes, unpacked. Of a longer series, the first volume is drawn where nobody asks for the mean."""
+_VERTICES = 642
+"""Of the coarsest surface of FreeSurfer, fsaverage3."""
 _LARGEST_SIDECAR = 1 << 20
 _LARGEST_VALUE = 1e30
 """What is larger is drawn as this: sums of it have room."""
@@ -35,6 +51,10 @@ _UNREADABLE = (
     nib.spatialimages.HeaderDataError,
     nib.spatialimages.ImageDataError,
 )
+
+
+class NotHereError(UsageError, FileNotFoundError):
+    """The content of a file was not fetched: a link or a pointer stands in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +75,10 @@ class Volume:
         Which of them this is: ``"volume 3 of 24"``, ``"mean of 24 volumes"``; empty for one of one.
     shape, zooms : tuple
         Of the file: voxels, and millimetres of a voxel.
+    told : str
+        The name of the contrast, where SPM wrote it into the header.
+    mni : bool
+        Whether the header says that it is in MNI space.
     """
 
     path: Path
@@ -65,6 +89,8 @@ class Volume:
     which: str
     shape: tuple[int, ...]
     zooms: tuple[float, ...]
+    told: str = ""
+    mni: bool = False
 
     def image(self, values: NDArray[Any] | None = None) -> Any:
         """Return an image of nibabel, of these values or others on the same grid."""
@@ -89,11 +115,19 @@ def read_volume(
 
     Raises
     ------
+    NotHereError
+        If its content was not fetched.
     VerificationError
         If the file is not whole.
     UsageError
         If it is of another kind, or has no such volume.
     """
+    check_here(path)
+    if vertices := vertices_of(path):
+        raise UsageError(
+            f"{shown(str(path))} has values of {vertices:,} vertices of a surface, and no volume. "
+            f"It is not on this picture: 'neurofetch show' with the file alone draws it."
+        )
     try:
         image: Any = nib.loadsave.load(path, keep_file_open=True)
     except _UNREADABLE as exc:
@@ -108,9 +142,12 @@ def read_volume(
             f"{shown(str(path))} does not say where its voxels are: the affine of its header "
             f"cannot be used. Nothing was drawn. Mend its sform or qform; or fetch the file again."
         )
-    header_intent = image.header.get_intent()[0] if hasattr(image.header, "get_intent") else ""
+    intent, description, space = _said_by(image.header)
     if look is None:
-        look = look_of(str(path), sidecar=sidecar_of(path), intent=header_intent, map_type=map_type)
+        look = look_of(
+            *(str(path),), sidecar=sidecar_of(path), intent=intent, description=description,
+            map_type=map_type,
+        )  # fmt: skip
     series = _Series(path, image, _step(shape))
     chosen, which = _chosen(path, series, frame, look)
     try:
@@ -118,10 +155,38 @@ def read_volume(
     except (*_UNREADABLE, MemoryError) as exc:
         raise no_whole_file(path, exc) from exc
     if look.kind == "any":
-        look = settled(look, _facts(values))
+        look = settled(look, replace(_facts(values), frames=series.frames))
     affine = image.affine @ np.diag([*series.step, 1])
     zooms = tuple(float(zoom) for zoom in image.header.get_zooms()[:3])
-    return Volume(path, values, affine, look, series.frames, which, shape, zooms)
+    told = of_description(description)[1]
+    return Volume(path, values, affine, look, series.frames, which, shape, zooms, told, space == 4)
+
+
+def _said_by(header: Any) -> tuple[int, str, int]:
+    """Return what a header of NIfTI says: intent, description, and the code of its space."""
+    if not isinstance(header, nib.nifti1.Nifti1Header):
+        return 0, "", 0
+    text = bytes(header["descrip"].item()).rstrip(b"\0").decode("utf-8", "replace")
+    return int(header["intent_code"]), text, int(header["sform_code"])
+
+
+def vertices_of(path: Path) -> int:
+    """Return of how many vertices of a surface a file of FreeSurfer has values; 0 for a volume.
+
+    ``lh.sig.mgh`` is no volume, though its name ends as that of one: all is along the first axis.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    if not path.name.lower().endswith((".mgh", ".mgz")):
+        return 0
+    try:
+        with (gzip.open if path.name.lower().endswith("z") else open)(path, "rb") as file:
+            _, length, *others = struct.unpack(">4i", file.read(16))
+    except (OSError, EOFError, zlib.error, struct.error):  # damaged: who reads all of it says so
+        return 0
+    return length if others == [1, 1] and length >= _VERTICES else 0
 
 
 def sidecar_of(path: Path) -> dict[str, object]:
@@ -141,13 +206,46 @@ def sidecar_of(path: Path) -> dict[str, object]:
     return content if isinstance(content, dict) else {}
 
 
-def no_whole_file(path: Path, cause: BaseException) -> VerificationError:
-    """Return the error of a file that cannot be read."""
+def check_here(path: Path) -> None:
+    """Raise `NotHereError` where a link or a pointer stands in place of a file.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    try:
+        missing = content_missing(path)
+    except OSError:  # it may not be read: who opens it says so
+        return
+    if missing:
+        program = what_brings(missing)
+        command = shown(f"{program} {shlex.quote(path.name)}")
+        brings = f"'{command}' in its folder brings it. " if program else ""
+        raise NotHereError(
+            f"{shown(str(path))} is {shown(missing)}: its content was not fetched. Nothing was "
+            f"drawn. {brings}If neurofetch fetched the data set, the same 'neurofetch get' does."
+        )
+
+
+def no_whole_file(path: Path, cause: BaseException, what: str = "an image") -> VerificationError:
+    """Return the error of a file that cannot be read as what it is to be."""
     said = shown(str(cause) or type(cause).__name__)
     return VerificationError(
-        f"{shown(str(path))} cannot be read as an image: {said[:300]}. Nothing was drawn. "
-        f"If neurofetch fetched it, 'neurofetch verify DIR --hash' says whether it is damaged, and "
-        f"the same 'get' again brings what is missing."
+        f"{shown(str(path))} cannot be read as {what}: {said[:300]}. Nothing was drawn. "
+        f"{_what_mends(path)}"
+    )
+
+
+def _what_mends(path: Path) -> str:
+    of_vault = re.fullmatch(r"image_(\d+)(?:_resampled)?\.nii\.gz", path.name)
+    if of_vault and re.fullmatch(r"collection_\d+", path.absolute().parent.name):
+        return (
+            f"'neurofetch neurovault verify' says whether it is damaged, and 'neurofetch "
+            f"neurovault fetch --image {of_vault[1]}' brings it again."
+        )
+    return (
+        "If neurofetch fetched it, 'neurofetch verify DIR --hash' says whether it is damaged, and "
+        "the same 'get' again brings what is missing."
     )
 
 
@@ -229,11 +327,16 @@ def _chosen(
         raise UsageError(f"{shown(str(path))} has no volume {frame}: it has {some}.")
     if frames == 1:
         return 0, ""
-    if frame is None and (look.kind in ("phase", "labels") or series.unpacked > MEAN_OF):
+    if frame is None and (_differ(path, look) or series.unpacked > MEAN_OF):
         frame = 1
     if isinstance(frame, int):
         return frame - 1, f"volume {frame:,} of {frames:,}"
     return None, f"mean of {frames:,} volumes"
+
+
+def _differ(path: Path, look: Look) -> bool:
+    """Whether a mean over the volumes of a file has no meaning: of several contrasts, say."""
+    return look.kind in ("phase", "labels", "statistic") or of_name(path.name) == "bundle"
 
 
 def _facts(values: NDArray[Any]) -> Facts:

@@ -11,10 +11,11 @@ from nilearn.datasets import load_mni152_template
 from nilearn.image import resample_to_img
 
 from neurofetch._shown import shown
-from neurofetch.errors import NeurofetchError
-from neurofetch.pictures.drawing import QUIET, Panel, bar, figure, panel, range_of, say, slices
+from neurofetch.errors import NeurofetchError, VerificationError
+from neurofetch.pictures.drawing import QUIET, Panel, bar, figure, fit, panel, range_of, say, slices
+from neurofetch.pictures.looks import VOLUMES
 from neurofetch.pictures.places import Entry, Origin, anatomies, is_mni
-from neurofetch.pictures.reading import Volume, read_volume
+from neurofetch.pictures.reading import NotHereError, Volume, read_volume
 from neurofetch.planning.entities import parse
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ __all__ = ["Sheet", "background_of", "draw_one", "draw_sheet", "name_of", "sprea
 _COLUMNS: Final = 3
 _ENOUGH: Final = 400_000
 """Voxels that tell where a brain lies."""
+_FAR: Final = 4
+"""A map whose values are so many times those of most others does not set the common range."""
 _OWN_RANGE: Final = ("anatomy", "signal", "phase", "labels", "mask")
 """Kinds whose values mean nothing beside those of another file."""
 
@@ -40,39 +43,61 @@ class Sheet:
     ----------
     figure : matplotlib.figure.Figure
     drawn : list of (Entry, Volume)
-    failed : list of (Entry, str)
-        What cannot be read, and why.
+    failed : list of (Entry, NeurofetchError)
+        What cannot be drawn, and why.
     """
 
     figure: Any
     drawn: list[tuple[Entry, Volume]]
-    failed: list[tuple[Entry, str]]
+    failed: list[tuple[Entry, NeurofetchError]]
 
 
-def name_of(path: Path, look: Look | None = None) -> str:
+def name_of(path: Path, look: Look | None = None, told: str = "") -> str:
     """Return what a file is, for a reader.
+
+    Parameters
+    ----------
+    path : Path
+    look : Look, optional
+        How it is drawn.
+    told : str
+        The name of its contrast, where its header has one.
 
     Examples
     --------
     >>> from pathlib import Path
+    >>> from neurofetch.pictures.looks import look_of
     >>> name_of(Path("sub-03_ses-01_task-images_space-T1w_stat-z_statmap.nii.gz"))
     'sub-03 · ses-01 · task-images · stat-z · statmap'
+    >>> name_of(Path("spmT_0001.nii"), look_of("spmT_0001.nii"), "faces > houses")
+    'faces > houses · t map · spmT_0001'
     """
     entities = parse(path.name)
     kept = [f"{key}-{value}" for key, value in entities.values if key not in ("space", "res")]
     if not kept:
-        return shown(path.name)
+        return shown(_of_program(path, look, told))
     said = look.name if look is not None and look.name else entities.suffix
     if look is not None and look.name:
         kept = [part for part in kept if not part.startswith(("stat-", "desc-"))]
     return shown(" · ".join([*kept, said]))
 
 
+def _of_program(path: Path, look: Look | None, told: str) -> str:
+    """Return what a file is that a program named: its name, and what that means."""
+    if look is None or look.kind in ("any", "anatomy", "signal") or look.name in ("", "values"):
+        return " · ".join(part for part in (told, path.name) if part)
+    ends = (end for end in VOLUMES if path.name.lower().endswith(end))
+    stem = path.name[: -len(next(ends, "x"))]
+    if look.name in stem.lower():
+        return stem
+    return " · ".join((told, look.name, stem) if told else (stem, look.name))
+
+
 def background_of(volume: Volume, entry: Entry, origin: Origin, *, fine: bool = False) -> Any:
     """Return an anatomy in the space of a volume, as an image; None where none is here."""
     if volume.look.kind in ("anatomy", "signal", "phase"):
         return None
-    if entry.mni if entry.mni is not None else is_mni(entry.path.name):
+    if entry.mni if entry.mni is not None else _is_mni(volume):
         return load_mni152_template(resolution=2)
     for path, mask in anatomies(entry.path, origin.root, fine=fine):
         try:
@@ -86,6 +111,12 @@ def background_of(volume: Volume, entry: Entry, origin: Origin, *, fine: bool = 
             continue
         return nib.nifti1.Nifti1Image(np.nan_to_num(values), head.affine)
     return None
+
+
+def _is_mni(volume: Volume) -> bool:
+    """Whether a volume is in MNI space: by its name, or where that has no space, by its header."""
+    has_space = "space" in dict(parse(volume.path.name).values)
+    return is_mni(volume.path.name) if has_space else volume.mni
 
 
 def _known(volume: Volume, head: Volume) -> Any:
@@ -105,7 +136,7 @@ def _known(volume: Volume, head: Volume) -> Any:
 
 def spread(volume: Volume, number: int, background: Any = None) -> list[float]:
     """Return heights of axial slices: through all that has a value, but for the ends."""
-    if volume.look.kind == "mask":
+    if volume.look.kind in ("mask", "labels"):
         background = None
     low, high = np.percentile(_places(volume, background)[:, 2], [6, 94])
     step = max(0.5, float(np.linalg.norm(volume.affine[:3, 2])))
@@ -121,7 +152,8 @@ def _places(volume: Volume, background: Any = None) -> Any:
         values, affine = np.asarray(background.dataobj), background.affine
     apart = max(1, round((values.size / _ENOUGH) ** (1 / 3)))
     values, affine = values[::apart, ::apart, ::apart], affine @ np.diag([apart] * 3 + [1])
-    inside = np.argwhere(np.isfinite(values) & (values != 0))
+    size = np.nan_to_num(np.abs(values))
+    inside = np.argwhere(size > 1e-6 * size.max(initial=0))  # what was resampled has 1e-20 outside
     if volume.look.kind in ("anatomy", "signal") and background is None:
         known = np.nan_to_num(values)
         bright = known > 0.25 * np.percentile(known, 99)
@@ -133,17 +165,24 @@ def _places(volume: Volume, background: Any = None) -> Any:
 
 def _middle(volume: Volume, background: Any = None) -> list[float]:
     """Return where to cut: through the strongest value, or the middle of what has one."""
-    middle = [float(x) for x in np.median(_places(volume, background), axis=0)]
-    if volume.look.kind in ("statistic", "effect", "share", "any", "mask"):
-        if volume.look.kind == "mask" and _is_inside(volume, middle):
+    flat = volume.look.kind in ("mask", "labels")
+    places = _places(volume, None if flat else background)
+    middle = [float(x) for x in np.median(places, axis=0)]
+    if volume.look.kind in ("anatomy", "signal", "phase") or (flat and _is_inside(volume, middle)):
+        return middle
+    strength = np.nan_to_num(np.abs(volume.values))
+    if strength.min(initial=np.inf, where=strength > 0) == strength.max():  # the same everywhere
+        flat = True
+        if _is_inside(volume, middle):
             return middle
-        strength = np.nan_to_num(np.abs(volume.values))
-        if strength.any():
-            if strength.min(initial=0, where=strength > 0) < strength.max():
-                strength = _softened(strength)
-            peak = np.unravel_index(int(strength.argmax()), strength.shape)
-            return [float(x) for x in volume.affine[:3, :3] @ peak + volume.affine[:3, 3]]
-    return middle
+    if flat:  # of two regions, well into one of them: the place between them has none
+        strength = (strength != 0).astype(np.float32)
+    for _ in range(4 if flat else 1):
+        strength = _softened(strength)
+    if not strength.any():
+        return middle
+    peak = np.unravel_index(int(strength.argmax()), strength.shape)
+    return [float(x) for x in volume.affine[:3, :3] @ peak + volume.affine[:3, 3]]
 
 
 def _is_inside(volume: Volume, place: Sequence[float]) -> bool:
@@ -171,7 +210,7 @@ def _panel(
     **more: Any,
 ) -> Panel:
     background = background_of(volume, entry, origin, fine=fine)
-    if threshold is None and background is not None:
+    if threshold is None and background is not None and not entry.thresholded:
         threshold = volume.look.threshold
     return panel(volume, background=background, threshold=threshold, **more)
 
@@ -189,15 +228,15 @@ def draw_one(
     volume = read_volume(entry.path, frame, map_type=entry.map_type)
     what = _panel(volume, entry, origin, threshold, fine=True)
     fig = figure(11, 6.6)
-    title = entry.title or name_of(entry.path, volume.look)
-    say(fig, 0.022, 0.975, _short(title, 90), size=15, weight="bold")
+    title = entry.title or name_of(entry.path, volume.look, volume.told)
+    fit(say(fig, 0.022, 0.975, title, size=15, weight="bold"), 0.98)
     say(fig, 0.022, 0.925, _about(volume, what), size=10, color=QUIET)
     middle = _middle(volume, what.background)
     slices(fig, (0.02, 0.36, 0.86, 0.52), what, middle, mode="ortho", size=10)
     cuts = spread(volume, 7, what.background)
     slices(fig, (0.02, 0.085, 0.86, 0.24), what, cuts, size=9)
     bar(fig, (0.915, 0.3, 0.014, 0.42), what, size=10)
-    say(fig, 0.022, 0.032, _below(entry.path, origin), size=8, color=QUIET)
+    fit(say(fig, 0.022, 0.032, _below(entry.path, origin), size=8, color=QUIET), 0.98)
     return Sheet(fig, [(entry, volume)], [])
 
 
@@ -209,9 +248,8 @@ def _about(volume: Volume, what: Panel) -> str:
     if what.threshold:
         sign = "±" if volume.look.symmetric else ""
         parts.append(f"beyond {sign}{what.threshold:g}{_unit(volume.look)} only")
-    known = volume.values[np.isfinite(volume.values)]
-    if not known.any():
-        parts.append("nothing but zeros" if known.size else "no voxel has a value")
+    if nothing := _of_nothing(volume):
+        parts.append(nothing)
     elif volume.look.kind not in ("mask", "labels"):
         parts.append(f"colours end at {'±' if volume.look.symmetric else ''}{what.high:.3g}")
     return shown(" · ".join(part for part in parts if part))
@@ -223,11 +261,6 @@ def _unit(look: Look) -> str:
 
 def _below(path: Path, origin: Origin) -> str:
     return " · ".join(part for part in (shown(_short(path.name, 110)), origin.told) if part)
-
-
-def _cut(text: str, most: int) -> str:
-    """Return a text without its middle: names differ at their ends."""
-    return text if len(text) <= most else f"{text[:12]}…{text[13 - most :]}"
 
 
 def _short(text: str, most: int) -> str:
@@ -257,52 +290,89 @@ def draw_sheet(
         As for one file.
     """
     drawn: list[tuple[Entry, Volume]] = []
-    failed: list[tuple[Entry, str]] = []
-    ranges: dict[tuple[str, str, str], list[float]] = {}
+    failed: list[tuple[Entry, NeurofetchError]] = []
+    ranges: dict[_Scale, list[tuple[float, float]]] = {}
     for entry in entries:  # first what range they have together: volumes are read twice, not kept
         try:
             volume = read_volume(entry.path, frame, map_type=entry.map_type)
         except NeurofetchError as exc:
-            failed.append((entry, str(exc)))
+            failed.append((entry, exc))
             continue
-        ends = range_of(volume)
         if volume.look.kind not in _OWN_RANGE:
-            both = ranges.setdefault(_scale_of(volume.look), list(ends))
-            both[:] = [min(both[0], ends[0]), max(both[1], ends[1])]
+            ranges.setdefault(_scale_of(volume.look), []).append(range_of(volume))
         drawn.append((entry, replace(volume, values=volume.values[:0])))
+    common = {scale: _common(ends) for scale, ends in ranges.items()}
     columns = min(_COLUMNS, max(1, len(entries)))
     rows = -(-len(entries) // columns)
     foot = 1.1 if ranges else 0.4
     width, height = 0.3 + 4.1 * columns, foot + 0.45 + 1.95 * rows
     fig = figure(width, height)
-    say(fig, 0.2 / width, 1 - 0.16 / height, _short(title, 40 * columns), size=14, weight="bold")
-    broken = dict.fromkeys(id(entry) for entry, _ in failed)
+    fit(say(fig, 0.2 / width, 1 - 0.16 / height, title, size=14, weight="bold"), 1 - 0.2 / width)
+    why = {id(entry): _in_short(error) for entry, error in failed}
     titles = _titles(entries, drawn)
-    panels: dict[tuple[str, str, str], Panel] = {}
+    panels: dict[_Scale, Panel] = {}
     for number, entry in enumerate(entries):
         row, column = divmod(number, columns)
         x, y = 0.2 + 4.1 * column, height - 0.55 - 1.95 * (row + 1)
-        if id(entry) in broken:
-            say(fig, x / width, (y + 1.7) / height, _cut(titles[number], 46), size=9)
-            say(fig, x / width, (y + 1.2) / height, "cannot be read", size=9, color="#B35900")
+        right = (x + 3.9) / width
+        if id(entry) in why:
+            fit(say(fig, x / width, (y + 1.7) / height, titles[number], size=9), right)
+            say(fig, x / width, (y + 1.2) / height, why[id(entry)], size=9, color="#B35900")
             continue
         volume = read_volume(entry.path, frame, map_type=entry.map_type)
-        key = _scale_of(volume.look)
-        common = tuple(ranges[key]) if key in ranges else None
-        what = _panel(volume, entry, origin, threshold, ends=common)
-        panels.setdefault(key, what)
-        text = _cut(titles[number], 46)
-        say(fig, x / width, (y + 1.8) / height, text, size=9, weight="bold")
-        detail = " · ".join(part for part in (volume.look.name, volume.which) if part)
-        say(fig, x / width, (y + 1.62) / height, shown(detail), size=7.5, color=QUIET)
+        scale = _scale_of(volume.look)
+        what = _panel(volume, entry, origin, threshold, ends=common.get(scale))
+        panels.setdefault(scale, what)
+        fit(say(fig, x / width, (y + 1.8) / height, titles[number], size=9, weight="bold"), right)
+        detail = shown(_detail(volume, what))
+        say(fig, x / width, (y + 1.62) / height, detail, size=7.5, color=QUIET)
         place = (x / width, (y + 0.12) / height, 3.9 / width, 1.33 / height)
         slices(fig, place, what, _middle(volume, what.background), mode="ortho", size=6.5)
-    _bars(fig, [panels[key] for key in ranges if key in panels], width, height)
-    say(fig, 0.2 / width, 0.22 / height, below, size=8, color=QUIET)
+    _bars(fig, [panels[scale] for scale in common if scale in panels], width, height)
+    fit(say(fig, 0.2 / width, 0.22 / height, below, size=8, color=QUIET), 1 - 0.1 / width)
     return Sheet(fig, drawn, failed)
 
 
-def _scale_of(look: Look) -> tuple[str, str, str]:
+_Scale = tuple[str, str, str]
+
+
+def _common(ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the range that maps have together.
+
+    One whose values are many times those of most others (a map of another kind under this name, as
+    a rule) does not set it: beside it, nothing would be seen of them.
+    """
+    reaches = [max(abs(low), abs(high)) for low, high in ends]
+    usual = _FAR * float(np.median(reaches))
+    kept = [pair for pair, reach in zip(ends, reaches, strict=True) if reach <= usual] or ends
+    return min(low for low, _ in kept), max(high for _, high in kept)
+
+
+def _detail(volume: Volume, what: Panel) -> str:
+    """Return the line below the title of a cell."""
+    parts = [volume.look.name, volume.which, _of_nothing(volume)]
+    low, high = range_of(volume)
+    if volume.look.kind not in _OWN_RANGE and max(abs(low), abs(high)) > _FAR * what.high > 0:
+        parts.append(f"beyond these colours: up to {max(abs(low), abs(high)):.3g}")
+    return " · ".join(part for part in parts if part)
+
+
+def _of_nothing(volume: Volume) -> str:
+    """Return what is said of a volume in which nothing is to be seen."""
+    known = volume.values[np.isfinite(volume.values)]
+    if known.any():
+        return ""
+    return "nothing but zeros" if known.size else "no voxel has a value"
+
+
+def _in_short(error: NeurofetchError) -> str:
+    """Return why a cell is empty."""
+    if isinstance(error, NotHereError):
+        return "its content is not here"
+    return "cannot be read" if isinstance(error, VerificationError) else "cannot be drawn"
+
+
+def _scale_of(look: Look) -> _Scale:
     """Return what files have in common whose ranges compare: also the colours, with their zero."""
     return look.name, look.unit, look.colours
 
@@ -315,14 +385,16 @@ def _titles(entries: Sequence[Entry], drawn: Sequence[tuple[Entry, Volume]]) -> 
     ]
     suffixes = {parse(entry.path.name).suffix for entry in entries}
     common = set.intersection(*map(set, named)) if len(named) > 1 else set()
-    looks = {id(entry): volume.look for entry, volume in drawn}
+    volumes = {id(entry): volume for entry, volume in drawn}
     titles = []
     for entry, parts in zip(entries, named, strict=True):
         own = [part for part in parts if part not in common]
         if len(suffixes) > 1:
             own.append(parse(entry.path.name).suffix)
         told = shown(" · ".join(own)) if own and parts else ""
-        titles.append(shown(entry.title) or told or name_of(entry.path, looks.get(id(entry))))
+        volume = volumes.get(id(entry))
+        by_name = name_of(entry.path, told=volume.told if volume else "")
+        titles.append(shown(entry.title) or told or by_name)
     return titles
 
 

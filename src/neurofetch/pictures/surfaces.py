@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -12,8 +13,8 @@ from nilearn.datasets import load_fsaverage
 from neurofetch._shown import shown
 from neurofetch.errors import UsageError
 from neurofetch.pictures.drawing import QUIET, Panel, bar, colour_map, figure
-from neurofetch.pictures.looks import Facts, Look, limits, look_of, settled
-from neurofetch.pictures.reading import no_whole_file, sidecar_of
+from neurofetch.pictures.looks import SURFACES, Facts, Look, limits, look_of, settled
+from neurofetch.pictures.reading import no_whole_file, sidecar_of, vertices_of
 from neurofetch.planning.entities import parse
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["draw_surface"]
+__all__ = ["draw_surface", "holds_surface"]
 
 _OF_FSAVERAGE5 = 10242
 _MOST = 50
@@ -67,13 +68,27 @@ def draw_surface(path: Path, root: Path | None) -> tuple[Any, Look]:
     return fig, look
 
 
+def holds_surface(path: Path) -> bool:
+    """Whether a file holds a surface, or values on one: also one of FreeSurfer's.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    return path.name.lower().endswith(SURFACES) or vertices_of(path) > 0
+
+
 def _hemi(path: Path) -> str:
-    return dict(parse(path.name).values).get("hemi", "L")
+    """Return the hemisphere that a name says: of BIDS, or of FreeSurfer."""
+    side = {"lh": "L", "rh": "R"}.get(path.name.partition(".")[0], "L")
+    return dict(parse(path.name).values).get("hemi", side)
 
 
 def _read(path: Path) -> tuple[Any, Any]:
     """Return the values of a file, and its mesh where it holds one."""
     try:
+        if vertices_of(path):
+            return _of_freesurfer(path), None
         image: Any = nib.loadsave.load(path)
         points = image.agg_data("pointset")
         if not isinstance(points, tuple):
@@ -83,6 +98,14 @@ def _read(path: Path) -> tuple[Any, Any]:
         return np.asarray(first, dtype=float).reshape(len(first), -1)[:, 0], None
     except Exception as exc:  # what reads XML raises errors of many kinds
         raise no_whole_file(path, exc) from exc
+
+
+def _of_freesurfer(path: Path) -> NDArray[Any]:
+    with (gzip.open if path.name.lower().endswith("z") else open)(path, "rb") as file:
+        kind: Any = nib.freesurfer
+        image = kind.MGHImage.from_bytes(file.read())
+    values = np.asarray(image.dataobj, dtype=float)
+    return values.reshape(len(values), -1, order="F")[:, 0]
 
 
 def _mesh(path: Path, root: Path | None, vertices: int) -> Any:

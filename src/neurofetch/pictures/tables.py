@@ -57,7 +57,7 @@ def read_table(path: Path) -> Table:
             first = list(itertools.islice(rows, _ROWS + 1))
             counted = sum(1 for _ in itertools.islice(lines, 1_000_000))
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as exc:
-        raise no_whole_file(path, exc) from exc
+        raise no_whole_file(path, exc, "a table") from exc
     header = first[0] if first else []
     return Table(
         [shown(cell) for cell in header[:_COLUMNS]],

@@ -1,4 +1,4 @@
-"""Globs: which paths one matches, and which was meant by one that matches none."""
+"""Globs: which paths one matches, which was meant by one that matches none, and their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from neurofetch.planning.suggest import nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-__all__ = ["glob_note", "glob_problem", "glob_test", "meant_glob"]
+__all__ = ["glob_note", "glob_problem", "glob_test", "meant_glob", "natural"]
 
 MANY = 1000  # no glob that a person writes has more alternatives in braces
 
@@ -22,6 +22,7 @@ _TOKEN = re.compile(rf"(?P<deep>(?<![^/])\*\*/(?:\*\*/)*)|(?P<star>\*+)|\?|{_SET
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _ESCAPE = re.compile(r"\\([]*?\[])")
 """A wildcard that stands for itself, as wcmatch and shells have it; `[*]` is the other way."""
+_DIGITS = re.compile(r"([0-9]+)")
 _ANY, _HERE = ".*", "[^/]*"
 _BOUND = "(?<![^/])"  # at the beginning of a part of the path
 
@@ -284,3 +285,20 @@ def _respelt(pattern: str, paths: Collection[str]) -> str:
 
     respelt = _WORD.sub(real, pattern)
     return "" if respelt == pattern else respelt
+
+
+def natural(path: str) -> list[str | int]:
+    """Return a key by which sub-2 comes before sub-10.
+
+    Parameters
+    ----------
+    path : str
+
+    Examples
+    --------
+    >>> sorted(["sub-10/a", "sub-2/a", "README"], key=natural)
+    ['README', 'sub-2/a', 'sub-10/a']
+    """
+    pieces: list[str | int] = [*_DIGITS.split(path)]  # text and numbers take turns
+    pieces[1::2] = map(int, pieces[1::2])
+    return pieces

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Folder", "given_path"]
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PATH = getattr(os, "O_PATH", 0)
+"""Linux: what is opened so is a step on a way, and needs no right to read it."""
+_NO_LINKS = getattr(os, "O_NOFOLLOW_ANY", 0)
+"""macOS: no part of a path may be a link."""
 _DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else ""
 """Where the system has a way through each open folder (proc_pid_fd(5))."""
 _TRIES = 200
@@ -118,6 +122,44 @@ class Folder:
         """
         real = os.fspath(path)
         return cls(os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), real)
+
+    @classmethod
+    def real(cls, path: str | os.PathLike[str]) -> Folder:
+        """Open a folder by its real path: no link is gone through, also none that is new there.
+
+        Parameters
+        ----------
+        path : str or path
+            As ``os.path.realpath`` returned it, maybe long ago.
+
+        Raises
+        ------
+        UnsafeNameError
+            If a link is in the way now.
+        OSError
+        """
+        real = os.fspath(path)
+        names = [name for name in real.split(os.sep) if name]
+        if not _PATH or not names:
+            return cls(os.open(real, _OPEN | _NO_LINKS), real)
+        here = os.open(os.sep, _PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for number, name in enumerate(names):
+                # A folder that may be searched and not read is gone through, too.
+                flags = _OPEN if number == len(names) - 1 else _OPEN | _PATH
+                try:
+                    there = os.open(name, flags, dir_fd=here)
+                except OSError as error:
+                    if error.errno in _LINKS and _is_link(here, name):
+                        way = os.sep.join(("", *names[: number + 1]))
+                        raise _through_a_link(way) from error
+                    raise
+                os.close(here)
+                here = there
+        except BaseException:
+            os.close(here)
+            raise
+        return cls(here, real)
 
     def below(self, names: Iterable[str], *, make: bool = False) -> Folder:
         """Open a folder below this one, step by step.

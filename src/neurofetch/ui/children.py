@@ -95,9 +95,10 @@ class Child:
         return self._process.pid
 
     def interrupt(self) -> None:
-        """Ask it to end, as Ctrl-C does: what came is kept."""
+        """Ask it to end, as Ctrl-C does: what came is kept. Also one that is suspended hears it."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(signal.SIGCONT)
 
     def end(self, seconds: float = _PATIENCE) -> None:
         """Ask it to end, and see that it does.

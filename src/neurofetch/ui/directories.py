@@ -6,21 +6,22 @@ a folder in one of them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurofetch._shown import shown
-from neurofetch.errors import DestinationError, NeurofetchError, UsageError
+from neurofetch.errors import DestinationError, NeurofetchError, UnsafeNameError, UsageError
 from neurofetch.store.data_source import read_sources, state_folders
-from neurofetch.store.folder import given_path
+from neurofetch.store.folder import Folder, given_path
 from neurofetch.ui.web import NotThereError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 __all__ = ["Directories", "Directory", "checked_folder", "to_of"]
 
@@ -28,6 +29,9 @@ _FOLDERS = 200
 """At most so many folders of a directory are named to the page."""
 _LOOKED_AT = 5_000
 """At most so many names of a directory are looked at for data sets."""
+
+_MARKS = ("dataset_description.json", ".neurofetch", ".laion_fmri", "neurovault")
+"""What lies in the folder of a data set."""
 
 
 class Directory(NamedTuple):
@@ -38,10 +42,15 @@ class Directory(NamedTuple):
     name : str
         By which the page knows it: "d1".
     root : Path
+        As the user named it.
+    real : Path
+        Where that led when it was opened. What is put in its place later, as a link to another
+        folder, is not looked into.
     """
 
     name: str
     root: Path
+    real: Path
 
 
 class Directories:
@@ -64,7 +73,10 @@ class Directories:
             if root.exists() and not root.is_dir():
                 msg = f"{shown(str(root))} is no folder. Nothing was opened. Name a data directory."
                 raise DestinationError(msg)
-        self._all = tuple(Directory(f"d{n}", root) for n, root in enumerate(roots, start=1))
+        self._all = tuple(
+            Directory(f"d{n}", root, Path(os.path.realpath(root)))
+            for n, root in enumerate(roots, start=1)
+        )
 
     def all(self) -> Sequence[Directory]:
         """Return them in the order in which they were named."""
@@ -144,13 +156,17 @@ def checked_folder(folder: object) -> str:
 
 def _described(directory: Directory) -> dict[str, Any]:
     root = directory.root
+    data_set, folders = None, list[str]()
+    with contextlib.suppress(OSError, UnsafeNameError), Folder.real(directory.real) as folder:
+        data_set = _data_set(Path(folder.way))
+        folders = sorted(islice(_data_sets_in(folder), _FOLDERS))
     return {
         "directory": directory.name,
         "name": shown(str(root)),
         "free": _free(root),
-        "data_set": _data_set(root),
+        "data_set": data_set,
         "writable": _writable(root),
-        "folders": sorted(islice(_data_sets_in(root), _FOLDERS)),
+        "folders": folders,
     }
 
 
@@ -182,24 +198,24 @@ def _data_set(root: Path) -> str | None:
     return None
 
 
-def _data_sets_in(root: Path) -> Iterator[str]:
+def _data_sets_in(folder: Folder) -> Iterator[str]:
     """Give the names of folders in which data sets are kept."""
     try:
-        with os.scandir(root) as entries:
+        with os.scandir(folder.way) as entries:
             for entry in islice(entries, _LOOKED_AT):
-                if entry.is_dir(follow_symlinks=False) and _is_data_set(entry):
+                if entry.is_dir(follow_symlinks=False) and _is_data_set(folder, entry.name):
                     yield entry.name
     except OSError:
         return
 
 
-def _is_data_set(entry: os.DirEntry[str]) -> bool:
+def _is_data_set(root: Folder, name: str) -> bool:
     try:
-        checked_folder(entry.name)
-    except UsageError:
+        checked_folder(name)
+        with root.below((name,)) as folder:
+            return any(folder.look(mark) is not None for mark in _MARKS)
+    except (UsageError, OSError):  # no name for the page, gone meanwhile, or not ours to read
         return False
-    marks = ("dataset_description.json", ".neurofetch", ".laion_fmri", "neurovault")
-    return any(os.path.lexists(f"{entry.path}/{mark}") for mark in marks)
 
 
 def to_of(given: object) -> Mapping[str, object]:

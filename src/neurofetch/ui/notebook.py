@@ -184,7 +184,7 @@ def _file(given: str | os.PathLike[str]) -> Place:
     from neurofetch.ui.look.places import Place  # noqa: PLC0415
 
     path = _checked(_path(given))
-    return Place(path.parent, (path.name,))
+    return Place(Path(os.path.realpath(path.parent)), (path.name,))
 
 
 def _below(root: Path, paths: Iterable[Path]) -> tuple[str, ...]:
@@ -199,7 +199,7 @@ def _volumes_in(root: Path, subject: str = "") -> list[str]:
     from neurofetch.ui.directories import Directories  # noqa: PLC0415
     from neurofetch.ui.look.shelf import Shelf  # noqa: PLC0415
 
-    seen = Shelf(Directories([root])).walk(root, ())
+    seen = Shelf(Directories([root])).seen("d1")
     paths = (one.item.path for one in seen.found if one.item.kind == "volume")
     own = f"{subject}_"
     return first_maps(path for path in paths if own in path or not subject)
@@ -209,7 +209,8 @@ def _first_of(asked: _Asked) -> Place | None:
     from neurofetch.ui.look.places import Place  # noqa: PLC0415
 
     files = asked.files or tuple(_volumes_in(asked.root))
-    return Place(asked.root, tuple(files[0].split("/"))) if files else None
+    root = Path(os.path.realpath(asked.root))
+    return Place(root, tuple(files[0].split("/"))) if files else None
 
 
 # -- the viewer in the cell ----------------------------------------------------------------------

@@ -6,6 +6,7 @@ installed for it. See ``docs/adr/0035-page-is-a-face.md``.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.server
 import io
@@ -24,6 +25,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from neurofetch._version import __version__
 from neurofetch.ui.guard import SECURITY_HEADERS, Guard, Refusal
+from neurofetch.ui.streams import ALL_IS_WELL, BEAT
+from neurofetch.ui.waiting import WaitingRoom
 from neurofetch.ui.web import Request, Response, Router
 
 if TYPE_CHECKING:
@@ -37,12 +40,18 @@ __all__ = ["PageServer"]
 _log = logging.getLogger("neurofetch.ui")
 _THREADS: Final = 48
 _CONNECTIONS: Final = 256
-"""Open at once; those for which there is no thread yet wait."""
+"""That have not asked yet, at once; of more, the first to come is let go."""
 _PIECE: Final = 1 << 18
 """Bytes that are sent within `_SECONDS`, or the reader is gone: also over a slow tunnel."""
+_LOOK: Final = 1.0
+"""Seconds after which is looked whether a page that listens is still there."""
 _STREAMS: Final = 16
 """Pages that listen to events at once: each has a thread."""
+_STRANGERS: Final = 8
+"""Who has no cookie, and may be slow to read a file of the page: at once."""
 _LARGEST_BODY: Final = 1 << 20
+_PASSING: Final = 1.0
+"""Seconds for which a body that is refused is read."""
 _PASSED_OVER: Final = 1 << 22
 """Bytes of a body that is refused which are still read."""
 _SECONDS: Final = 20.0
@@ -108,8 +117,11 @@ class PageServer(http.server.HTTPServer):
         self.router = Router(routes)
         self.broadcast = broadcast
         self.streams = threading.BoundedSemaphore(_STREAMS)
-        self._places = threading.BoundedSemaphore(_CONNECTIONS)
+        self.strangers = threading.BoundedSemaphore(_STRANGERS)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="neurofetch-ui")
+        self._waiting = WaitingRoom(
+            self._asked, self.shutdown_request, most=_CONNECTIONS, seconds=_SECONDS
+        )
 
     def server_bind(self) -> None:
         """Bind, and ask no name server for the name of this machine."""
@@ -119,10 +131,16 @@ class PageServer(http.server.HTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Let a thread of the pool serve a connection; let it go where there are too many."""
-        if self._places.acquire(blocking=False):
+        """Let a connection wait until it asks for something; then a thread serves it."""
+        if self._waiting.works:
+            self._waiting.add(request, client_address)
+        else:  # the system gives no more threads
+            self._asked(request, client_address)
+
+    def _asked(self, request: Any, client_address: Any) -> None:
+        try:
             self._pool.submit(self._serve, request, client_address)
-        else:
+        except RuntimeError:  # the server is being closed
             self.shutdown_request(request)
 
     def _serve(self, request: Any, client_address: Any) -> None:
@@ -134,7 +152,6 @@ class PageServer(http.server.HTTPServer):
             _log.exception("a request failed")
         finally:
             self.shutdown_request(request)
-            self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Log what failed outside of a request."""
@@ -143,6 +160,7 @@ class PageServer(http.server.HTTPServer):
     def server_close(self) -> None:
         """Let all go."""
         super().server_close()
+        self._waiting.close()
         self.broadcast.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -211,6 +229,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         guard = self.server.guard
         refusal = guard.refusal_of_host(headers) or self._twice()
         path, query = self._address()
+        self._is_stranger = not (guard.has_cookie(headers) or guard.is_trusted(headers))
+        if self._is_stranger:
+            self.close_connection = True  # nobody else keeps a thread for a next request
         if refusal is None and path is None:
             refusal = Refusal(400, "address", "This is no address of the page.")
         if refusal is not None or path is None or query is None:
@@ -272,6 +293,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._send(Response(200, _KINDS["html"], body, further), {})
 
     def _file(self, name: str, headers: Mapping[str, str]) -> None:
+        if not self._is_stranger:
+            self._send_file(name, headers)
+        elif self.server.strangers.acquire(blocking=False):
+            try:
+                self._send_file(name, headers)
+            finally:
+                self.server.strangers.release()
+        else:
+            self._refuse(Refusal(503, "busy", "Too many ask for files of the page. Ask again."))
+
+    def _send_file(self, name: str, headers: Mapping[str, str]) -> None:
         kind = _KINDS.get(name.rpartition(".")[2])
         body = _static(name) if kind is not None else None
         if body is None or kind is None:
@@ -333,16 +365,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _pass_over_body(self) -> None:
         """Read what is still to come: who still sends would never see why it is refused."""
         length = self.headers.get("content-length", "")
+        self._incoming.until = min(self._incoming.until, time.monotonic() + _PASSING)
         if length.isascii() and length.isdigit() and not self._body_was_read:
             left = min(int(length), _PASSED_OVER)
-            while left > 0 and (some := self.rfile.read(min(left, 1 << 16))):
-                left -= len(some)
+            with contextlib.suppress(TimeoutError):  # who sends nothing is told all the same
+                while left > 0 and (some := self.rfile.read1(min(left, 1 << 16))):
+                    left -= len(some)
 
     def _send(self, response: Response, headers: Mapping[str, str]) -> None:
         body, further = response.body, dict(response.headers)
         if self._may_gzip(response, headers):
             body = gzip.compress(body, 1, mtime=0)
             further |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        self.connection.settimeout(_SECONDS)
         self.send_response(response.status)
         self.send_header("Content-Type", response.content_type)
         if response.status != HTTPStatus.NOT_MODIFIED:
@@ -380,7 +415,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         )
 
     def _stream(self, query: Mapping[str, str], headers: Mapping[str, str]) -> None:
-        if not self.server.streams.acquire(blocking=False):
+        # Those of pages that were closed or loaded again are given back within `_LOOK`.
+        if not self.server.streams.acquire(timeout=3 * _LOOK):
             msg = f"{_STREAMS} pages listen already. Close one of them."
             self._refuse(Refusal(503, "streams", msg))
             return
@@ -394,12 +430,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             since = headers.get("last-event-id") or query.get("from", "")
             number = int(since) if re.fullmatch(r"[0-9]{1,18}", since) else 0
-            for some in self.server.broadcast.listen(number):
+            told = time.monotonic()
+            for some in self.server.broadcast.listen(number, beat=_LOOK):
+                if self._is_left():
+                    return
+                if some is ALL_IS_WELL and time.monotonic() - told < BEAT:
+                    continue
+                told = time.monotonic()
                 self.connection.settimeout(_SECONDS)
                 self.wfile.write(some)
                 self.wfile.flush()
         finally:
             self.server.streams.release()
+
+    def _is_left(self) -> bool:
+        """Whether the other side has closed the connection; it has nothing more to say."""
+        self.connection.settimeout(0)
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
 
 def _static(name: str) -> bytes | None:

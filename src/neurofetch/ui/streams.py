@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Broadcast", "Message"]
+__all__ = ["ALL_IS_WELL", "BEAT", "Broadcast", "Message"]
+
+ALL_IS_WELL: Final = b": all is well\n\n"
+"""What a page is told that would hear nothing else."""
 
 BEAT: Final = 15.0
 """Seconds after which a page that heard nothing is told that all is well."""
@@ -99,7 +102,7 @@ class Broadcast:
             if closed:
                 return
             if not news:
-                yield b": all is well\n\n"
+                yield ALL_IS_WELL
                 continue
             for number, event, state in news:
                 text = json.dumps(state(), separators=(",", ":"), allow_nan=False)

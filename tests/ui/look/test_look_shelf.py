@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import shutil
 import threading
+from typing import TYPE_CHECKING
 
 import nibabel
 import numpy as np
@@ -13,6 +16,9 @@ import pytest
 from neurofetch.ui.directories import Directories
 from neurofetch.ui.look.shelf import Shelf
 from tests.look_world import Page, save, series
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(50)
 
@@ -289,6 +295,144 @@ def test_a_link_that_is_swapped_in_again_and_again_never_shows_what_is_behind(pa
         thread.join()
     assert not any(b"secret" in answer.body for answer in answers)
     assert {one.status for one in lists} == {200}
+
+
+OUTSIDE = 987654321
+SHOWN = ("", "/volume", "/course", "/table", "/picture", "/surface", "/text")
+
+
+def fill(folder: Path, number: int) -> None:
+    """Make a file of each kind, with a number in it."""
+    folder.mkdir(parents=True)
+    values = np.full((4, 4, 4, 2), number, np.int32)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), folder / "a.nii.gz")
+    nibabel.save(nibabel.Nifti1Pair(values, np.eye(4)), folder / "pair.img")
+    (folder / "t.tsv").write_text(f"x\n{number}\n")
+    (folder / "t.json").write_text(json.dumps({"x": f"units {number}"}))
+    (folder / "n.txt").write_text(str(number))
+    (folder / "s.svg").write_text(f"<svg>{number}</svg>")
+    mesh = f"<DataArray Intent='NIFTI_INTENT_POINTSET' Dim0='{number}'>"
+    (folder / "s.gii").write_text(mesh)
+    (folder / "link.txt").symlink_to("n.txt")
+
+
+def in_turn_the_folder(root: Path, outside: Path) -> None:
+    os.rename(root / "sub-01", root / ".aside")
+    os.symlink(outside / "sub-01", root / "sub-01")
+    os.unlink(root / "sub-01")
+    os.rename(root / ".aside", root / "sub-01")
+
+
+def in_turn_the_files(root: Path, outside: Path) -> None:
+    for path in sorted((root / "sub-01").iterdir()):
+        os.link(path, root / ".kept", follow_symlinks=False)
+        os.symlink(outside / "sub-01" / path.name, root / ".link")
+        os.replace(root / ".link", path)
+        os.replace(root / ".kept", path)
+
+
+def in_turn_the_data_directory(root: Path, outside: Path) -> None:
+    os.rename(root, root.with_name("aside"))
+    os.symlink(outside, root)
+    os.unlink(root)
+    os.rename(root.with_name("aside"), root)
+
+
+def in_turn_what_is_above(root: Path, outside: Path) -> None:
+    in_turn_the_data_directory(root.parent, outside.parent)
+
+
+IN_TURN = (
+    *(in_turn_the_folder, in_turn_the_files),
+    *(in_turn_the_data_directory, in_turn_what_is_above),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("swap", IN_TURN, ids=lambda one: one.__name__)
+def test_nothing_outside_is_shown_by_any_request_while_links_come_and_go(tmp_path, swap):
+    root, outside = tmp_path / "mine" / "data", tmp_path / "theirs" / "data"
+    fill(root / "sub-01", 1)
+    fill(outside / "sub-01", OUTSIDE)
+    page = Page(root)
+    items = {path: one["item"] for path, one in page.shelf().items()}
+    assert len(items) == 8
+    stop = threading.Event()
+
+    def again_and_again() -> None:
+        while not stop.wait(0.0005):  # between two swaps, what is ours is there for a moment
+            swap(root, outside)
+
+    thread = threading.Thread(target=again_and_again)
+    thread.start()
+    leaked: list[str] = []
+    good: set[str] = set()
+    try:
+        rounds = 0
+        while rounds < 100 or not good:
+            rounds += 1
+            for path, item in items.items():
+                for what in SHOWN:
+                    at = {"i": 0, "j": 0, "k": 0} if what == "/course" else {}
+                    answer = page.get(f"api/items/{item}{what}", **at)
+                    body = answer.body
+                    good |= {what} if answer.status == 200 else set()
+                    body = gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+                    if str(OUTSIDE).encode() in body or OUTSIDE.to_bytes(4, "little") in body:
+                        leaked.append(f"{path}{what}")
+            told = page.get("api/shelf", directory="d1", afresh=1)
+            listed = json.loads(told.body).get("items", [])
+            leaked += [
+                one["path"] for one in listed if one["path"].endswith("n.txt") and one["bytes"] > 1
+            ]
+    finally:
+        stop.set()
+        thread.join()
+    assert leaked == []
+    assert good  # some came through between two swaps
+
+
+@pytest.mark.parametrize("what", ["the data directory", "a folder above it"])
+def test_a_link_that_came_in_the_place_of_the_data_directory_is_not_followed(tmp_path, what):
+    root, outside = tmp_path / "mine" / "data", tmp_path / "theirs" / "data"
+    fill(root / "sub-01", 1)
+    fill(outside / "sub-01", OUTSIDE)
+    (outside / "dataset_description.json").write_text("{}")
+    page = Page(root)
+    item = page.id("sub-01/n.txt")
+    swapped, other = (
+        (root, outside) if what == "the data directory" else (root.parent, outside.parent)
+    )
+    swapped.rename(tmp_path / "aside")
+    swapped.symlink_to(other)
+    assert page.get(f"api/items/{item}/text").status == 404
+    told = page.json("api/shelf", 404, directory="d1")["error"]["message"]
+    assert f"{root}, or a folder above it, is a symbolic link" in told
+    swapped.unlink()
+    (tmp_path / "aside").rename(swapped)
+    assert page.get(f"api/items/{item}/text").status == 200
+
+
+def test_a_data_directory_that_is_made_anew_is_looked_into(tmp_path):
+    root = tmp_path / "data"
+    page = Page(root)  # of a directory into which nothing came yet
+    assert page.shelf() == {}
+    fill(root / "sub-01", 1)
+    assert "sub-01/n.txt" in page.shelf()
+    shutil.rmtree(root)
+    assert page.shelf() == {}
+    fill(root / "sub-02", 2)
+    assert "sub-02/n.txt" in page.shelf()
+
+
+def test_a_folder_above_that_may_be_searched_and_not_listed_is_gone_through(tmp_path):
+    root = tmp_path / "above" / "data"
+    fill(root / "sub-01", 1)
+    (tmp_path / "above").chmod(0o311)
+    try:
+        assert "sub-01/n.txt" in Page(root).shelf()
+    finally:
+        (tmp_path / "above").chmod(0o755)
 
 
 def test_hard_links_are_files(page, root):

@@ -356,8 +356,8 @@ POINTERS = {
 def test_a_pointer_to_content_that_is_elsewhere_is_told_from_damage(page, tmp_path, kind):
     (tmp_path / "x.nii.gz").write_text(POINTERS[kind])
     message = page.error("x.nii.gz", "/volume", 422, frame=0)
-    assert "content that is not here" in message
-    assert "git annex get" in message
+    assert "its content is not here" in message
+    assert ("git lfs pull" if kind == "lfs" else "datalad get") in message
 
 
 def test_analyze_is_told_by_its_name(page, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Header, Nifti1PairHeader
 from nibabel.nifti2 import Nifti2Header, Nifti2PairHeader
 
+from neurofetch.store.absent import pointer_to, what_brings
 from neurofetch.ui.look.problems import UnreadableFileError, damaged
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ __all__ = ["HEADER_BYTES", "Header", "read_header"]
 
 HEADER_BYTES = 540
 """Of the longer kind of header, NIfTI-2."""
-_POINTERS = (b"/annex/objects/", b"version https://git-lfs", b"../.git/annex", b".git/annex")
 _SAFE = 1 << 62
 _OTHER = "Look at it with another program."
 
@@ -136,9 +136,9 @@ class _Repairs(list[str]):
 def _kind(block: bytes, name: str, *, pair: bool) -> Any:
     if not block:
         raise damaged(name, "is empty")
-    if any(mark in block[:400] for mark in _POINTERS):
-        advice = "Get its content: `git annex get`, `datalad get` or `git lfs pull`."
-        raise UnreadableFileError(name, "only names content that is not here", advice)
+    if pointer := pointer_to(block):
+        advice = f"Get its content: `{what_brings(pointer)}`."
+        raise UnreadableFileError(name, f"is {pointer}: its content is not here", advice)
     sizes = {int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")}
     if sizes & {348, 540} and len(block) < min(sizes & {348, 540}):
         raise damaged(name, f"ends after {len(block)} bytes, within the NIfTI header")

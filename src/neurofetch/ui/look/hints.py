@@ -6,28 +6,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from neurofetch.planning.results import MAPS, of_intent, of_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from neurofetch.planning.results import Result
     from neurofetch.ui.look.headers import Header
     from neurofetch.ui.look.kinds import Item
 
 __all__ = ["Hint", "hint", "is_map", "seconds_per_frame"]
 
 _SAMPLE = 400_000
-_STATISTICS = range(2, 25)
-"""Codes of NIfTI for values that are statistics."""
-_LABEL_CODE = 1002
-_Z, _T = 5, 3
 _CUSTOMARY = 2.3
 """Below this, z and t are hidden at first where larger ones are there."""
 _BOTH = ("kry", "electric_blue")
 """Above and below zero. Both begin with black: so does what is all around the head, and is zero."""
 _BRIGHT = {"colormap": "warm", "colormap_negative": "winter"}
 _OF_STAT = {"z": "z", "t": "t", "f": "F", "p": "p", "effect": "beta", "variance": "variance"}
-_OF_CODE = {_Z: "z", _T: "t", 4: "F"}
+_OF_RESULT: Mapping[Result, str] = {
+    "z": "z", "t": "t", "f": "F", "chi2": "χ²", "p": "p", "1-p": "1 - p", "logp": "log p",
+    "r": "r", "beta": "beta",
+}  # fmt: skip
 _OF_VAULT = {"Z map": "z", "T map": "t", "F map": "F", "P map (given null hypothesis)": "p"}
 _NO_MAPS = ("anatomical", "Anatomical", "A", "parcellation", "Pa")
 _TIME_UNITS = {8: 1.0, 16: 1e-3, 24: 1e-6}
@@ -89,7 +91,7 @@ def hint(item: Item, header: Header, voxels: NDArray[Any], says: Mapping[str, An
     if _is_mask(item, says):
         return Hint(low, high, False, "red", None, 0.5 * min(top or 1, 1), 0, top or 1, None)
     labels = item.is_labels or says.get("map_type") == "parcellation"
-    if labels or _code(header) == _LABEL_CODE:
+    if labels or of_intent(_code(header)) == "labels":
         return Hint(low, high, False, "random", None, 0.5, 0, top or 1, None)
     if is_map(item, header, says):
         return _of_map(item, header, values, says)
@@ -143,7 +145,7 @@ def is_map(item: Item, header: Header, says: Mapping[str, Any]) -> bool:
     told = says.get("map_type")
     if isinstance(told, str) and told:
         return told not in _NO_MAPS
-    return item.is_map or _code(header) in _STATISTICS
+    return item.is_map or of_intent(_code(header)) in MAPS
 
 
 def _sample(header: Header, voxels: NDArray[Any]) -> NDArray[np.float64]:
@@ -189,13 +191,10 @@ def _unit(item: Item, header: Header, says: Mapping[str, Any], high: float) -> s
     if statistic == "rsquare" or "ceiling" in (item.says.get("desc") or "").lower():
         return "%" if high > 1.5 else "R²"
     known = _OF_STAT.get(statistic) or _OF_VAULT.get(str(says.get("map_type")))
-    if known or (known := _OF_CODE.get(_code(header))):
+    if known:
         return known
-    name = item.path.rpartition("/")[2].lower()
-    for letter in ("z", "t"):
-        if name.startswith((f"{letter}stat", f"{letter}map", f"spm{letter}")):
-            return letter
-    return None
+    result = of_name(item.path) or of_intent(_code(header))
+    return _OF_RESULT.get(result) if result else None
 
 
 def _told_unit(says: Mapping[str, Any]) -> str | None:

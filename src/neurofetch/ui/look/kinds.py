@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from neurofetch._shown import shown
 from neurofetch.planning.entities import ENTITY_NAMES, Entities, datatype_of, parse
+from neurofetch.planning.results import MAPS, of_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Item", "Kind", "kind_of", "natural", "said"]
+__all__ = ["Item", "Kind", "kind_of", "said"]
 
 Kind = Literal["volume", "table", "surface", "picture", "text"]
 
@@ -26,11 +27,6 @@ _TEXTS = frozenset({"readme", "changes", "license", "licence", "authors", "citat
 _SHORT: Final = {short: long for long, short in ENTITY_NAMES.items()} | {"desc": "desc"}
 _MASKS = frozenset({"mask", "roi", "lesion"})
 _LABELS = frozenset({"dseg", "aseg", "aparcaseg", "parcellation", "atlas"})
-_MAPS = frozenset(
-    {"statmap", "tmap", "zmap", "tstat", "zstat", "tstat1", "zstat1", "cope", "varcope", "beta"}
-)
-_MAP_NAME = re.compile(r"(?:^|[_/.-])(?:[tzf](?:stat|map)|spm[tf]|con|beta|cope|varcope)_?\d*\b")
-_DIGITS = re.compile(r"([0-9]+)")
 _OF_NEUROVAULT = re.compile(r"(?:^|/)collection_\d+/image_\d+(?:_resampled)?\.nii")
 _MASK_NAME = re.compile(r"(?:^|[_.-])mask(?:[_.-]|$)")
 
@@ -129,6 +125,8 @@ def said(path: str, kind: Kind) -> Item:
     True
     >>> said("stats/zstat1.nii.gz", "volume").is_map, said("mask.nii", "volume").is_mask
     (True, True)
+    >>> said("spmT_0001.nii", "volume").is_map, said("cluster_mask_zstat1.nii", "volume").is_labels
+    (True, True)
     >>> said("neurovault/collection_7/image_5.nii.gz", "volume").is_map
     True
     """
@@ -139,32 +137,13 @@ def said(path: str, kind: Kind) -> Item:
     suffix = says.suffix.lower()
     label = says.get("label") is not None
     rest = name.partition(".")[0]
-    is_mask = suffix in _MASKS or bool(_MASK_NAME.search(rest)) or (label and suffix == "")
-    is_labels = not is_mask and (suffix in _LABELS or rest in _LABELS)
-    is_map = not (is_mask or is_labels) and (
-        suffix in _MAPS
-        or says.get("stat") is not None
-        or bool(_MAP_NAME.search(rest))
-        or bool(_OF_NEUROVAULT.search(path))
-    )
+    result = of_name(path)  # by the name that a program gave it
+    is_map = suffix == "statmap" or says.get("stat") is not None or result in MAPS
+    is_mask = suffix in _MASKS or result == "mask" or (label and suffix == "")
+    is_mask = is_mask or (not is_map and result is None and bool(_MASK_NAME.search(rest)))
+    is_labels = not is_mask and (suffix in _LABELS or rest in _LABELS or result == "labels")
+    is_map = not (is_mask or is_labels) and (is_map or bool(_OF_NEUROVAULT.search(path)))
     return Item(path, kind, says, is_map=is_map, is_mask=is_mask, is_labels=is_labels)
-
-
-def natural(path: str) -> list[str | int]:
-    """Return a key by which sub-2 comes before sub-10.
-
-    Parameters
-    ----------
-    path : str
-
-    Examples
-    --------
-    >>> sorted(["sub-10/a", "sub-2/a", "README"], key=natural)
-    ['README', 'sub-2/a', 'sub-10/a']
-    """
-    pieces: list[str | int] = [*_DIGITS.split(path)]  # text and numbers take turns
-    pieces[1::2] = map(int, pieces[1::2])
-    return pieces
 
 
 _WHO = {"subject": "sub", "session": "ses"}

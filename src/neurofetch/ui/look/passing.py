@@ -13,13 +13,12 @@ import logging
 import os
 import threading
 import weakref
-import zlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from neurofetch.extras import is_installed
 from neurofetch.store.atomic import read_at, write_at
+from neurofetch.store.inflating import Inflated
 from neurofetch.ui.look.problems import damaged
 from neurofetch.ui.look.spools import Spool
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Frames", "Kept", "Plain", "Stream", "Zipped"]
 
-_COMPRESSED = 1 << 17
 _BLOCK = 1 << 20
 _LARGE = 64 << 20
 """Frames of more bytes are not kept."""
@@ -40,7 +38,6 @@ _AFTER = 64 << 10
 """Bytes that may follow the last voxel."""
 _BESIDE = 2_000_000
 """Voxels outside of the head, of all frames together, that may differ from those of the first."""
-_GZIP = b"\x1f\x8b"
 _log = logging.getLogger("neurofetch.ui")
 
 
@@ -76,10 +73,8 @@ class Stream:
     """
 
     def __init__(self, fd: int, name: str) -> None:
-        self._raw = _ByPosition(fd)
+        self._inflated = Inflated(_ByPosition(fd).read)
         self._name = name
-        self._new, self._errors = _decompressor()
-        self._member = self._new()
         self.position = 0
         self.is_broken = False
 
@@ -117,32 +112,13 @@ class Stream:
 
     def _some(self, size: int) -> bytes:
         try:
-            while True:
-                if self._member.eof and not self._next_member():
-                    return b""
-                compressed = b""
-                if self._member.needs_input:
-                    compressed = self._raw.read(_COMPRESSED)
-                block: bytes = self._member.decompress(compressed, size)
-                if block:
-                    return block
-                if self._member.needs_input and not (compressed or self._member.eof):
-                    problem = "ends before its gzip stream does"
-                    break
-        except self._errors as error:
+            return self._inflated.read(size)
+        except EOFError:
+            problem = "ends before its gzip stream does"
+        except self._inflated.damage as error:
             problem = f"is damaged within its gzip stream ({error})"
         self.is_broken = True
         raise damaged(self._name, problem)
-
-    def _next_member(self) -> bool:
-        rest: bytes = self._member.unused_data.lstrip(b"\0")  # zeros may pad a member
-        while len(rest) < len(_GZIP) and (more := self._raw.read(_COMPRESSED)):
-            rest = (rest + more).lstrip(b"\0")
-        if not rest.startswith(_GZIP):
-            return False
-        self._member = self._new()
-        self._member.decompress(rest, 0)  # it keeps what it was given
-        return True
 
 
 class _ByPosition:
@@ -156,44 +132,6 @@ class _ByPosition:
         block = os.pread(self._fd, size, self._at)
         self._at += len(block)
         return block
-
-
-def _decompressor() -> tuple[Callable[[], Any], Any]:
-    """Return what makes a decompressor, and its errors: of igzip, where it is there."""
-    if is_installed("isal"):
-        from isal import igzip_lib  # noqa: PLC0415 - quicker, and not everywhere
-
-        flag = igzip_lib.DECOMP_GZIP
-        return lambda: igzip_lib.IgzipDecompressor(flag=flag), igzip_lib.IsalError
-    return _Inflate, zlib.error
-
-
-class _Inflate:
-    """zlib with the methods of igzip's decompressor."""
-
-    def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(wbits=31)
-        self._tail = b""
-
-    @property
-    def eof(self) -> bool:
-        return self._zlib.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._tail
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._zlib.unused_data
-
-    def decompress(self, block: bytes, size: int) -> bytes:
-        self._tail += block
-        if not size:  # zlib takes 0 for "all of it"
-            return b""
-        found = self._zlib.decompress(self._tail, size)
-        self._tail = self._zlib.unconsumed_tail
-        return found
 
 
 class Plain:

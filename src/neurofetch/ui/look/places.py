@@ -34,7 +34,7 @@ class Place(NamedTuple):
     Parameters
     ----------
     root : Path
-        The data directory, as the user named it.
+        The real path of the data directory, when it was opened.
     parts : tuple of str
         The names on the way, the last one that of the file.
     """
@@ -147,7 +147,7 @@ def _identity(fd: int) -> tuple[int, int, int, int]:
 
 def _descend(place: Place) -> int:
     parts = place.parts
-    with Folder.root(place.root) as root:
+    with Folder.real(place.root) as root:
         for _ in range(_LINKS):
             with root.below(parts[:-1]) as folder:
                 target = folder.target(parts[-1])

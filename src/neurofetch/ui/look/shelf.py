@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from neurofetch._shown import shown
 from neurofetch.errors import UnsafeNameError
+from neurofetch.planning.globs import natural
 from neurofetch.store.folder import Folder
 from neurofetch.ui.directories import checked_folder
-from neurofetch.ui.look.kinds import kind_of, natural, said
+from neurofetch.ui.look.kinds import kind_of, said
 from neurofetch.ui.look.places import Place, link_leads_to
 from neurofetch.ui.web import NotThereError
 
@@ -158,7 +159,7 @@ class Shelf:
         ------
         NotThereError, UsageError
         """
-        root = self._directories.find(directory).root
+        root = self._directories.find(directory).real
         name = checked_folder(folder)
         return self.walk(root, (name,) if name else (), afresh=afresh)
 
@@ -188,11 +189,11 @@ class Shelf:
 
     def _walk(self, root: Path, below: tuple[str, ...]) -> Seen:
         try:
-            with Folder.root(root) as top, top.below(below) as start:
+            with Folder.real(root) as top, top.below(below) as start:
                 walk = _Walk(root, self._files, time.monotonic() + self._seconds)
                 found = list(walk.through(start, below))
         except UnsafeNameError:
-            place = shown("/".join(below))
+            place = shown("/".join(below)) or f"{shown(str(root))}, or a folder above it,"
             msg = f"{place} is a symbolic link, and what is behind it is not shown. "
             raise NotThereError(f"{msg}Start `neurofetch ui` with the folder itself.") from None
         except (FileNotFoundError, NotADirectoryError):

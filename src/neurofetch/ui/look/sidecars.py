@@ -99,7 +99,7 @@ def _applying(place: Place) -> list[Place]:
 
 def _names(place: Place, folder: tuple[str, ...]) -> list[str]:
     try:
-        with Folder.root(place.root) as root, root.below(folder) as here:
+        with Folder.real(place.root) as root, root.below(folder) as here:
             names = here.names()
     except (OSError, UnsafeNameError):
         return []

@@ -59,7 +59,7 @@ def stored_course(
     for depth in (0, 1):  # a directory may hold the data set in a folder of its own
         below, rest = place.parts[:depth], "/".join(place.parts[depth:])
         try:
-            with Folder.root(place.root) as root, root.below((*below, *group)) as folder:
+            with Folder.real(place.root) as root, root.below((*below, *group)) as folder:
                 return _course(folder, rest, file, grid, voxel)
         except (OSError, UnsafeNameError, ValueError, LookupError, TypeError, RecursionError):
             continue  # none there, of another version, or damaged: the file has it all
