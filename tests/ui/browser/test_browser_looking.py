@@ -1,0 +1,120 @@
+"""Looking at what is no plain map: surfaces, tables, labels, texts, files that are damaged."""
+
+from urllib.parse import urlencode
+
+import nibabel
+import numpy as np
+import pytest
+from nibabel.gifti import GiftiDataArray, GiftiImage
+
+from tests.ui.browser.browser_world import drawn, picture_of
+
+pytestmark = pytest.mark.slow
+
+RINGS, AROUND = 24, 48
+VALUES = "sub-01/func/sub-01_task-faces_hemi-L"
+
+
+def mesh(radius):
+    """A ball of triangles: points, and the numbers of the points of each triangle."""
+    polar, round_ = np.meshgrid(
+        np.linspace(0, np.pi, RINGS), np.linspace(0, 2 * np.pi, AROUND, endpoint=False)
+    )
+    points = [np.sin(polar) * np.cos(round_), np.sin(polar) * np.sin(round_), np.cos(polar)]
+    here = np.arange(RINGS * AROUND).reshape(AROUND, RINGS)
+    next_, below = np.roll(here, -1, axis=0), np.roll(here, -1, axis=1)
+    across = np.roll(next_, -1, axis=1)
+    faces = [(here, below, next_), (next_, below, across)]
+    triangles = np.concatenate([np.stack(one, -1)[:, :-1].reshape(-1, 3) for one in faces])
+    return radius * np.stack(points, -1).reshape(-1, 3).astype("f4"), triangles.astype("i4")
+
+
+def write(path, *arrays):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(GiftiImage(darrays=[GiftiDataArray(one, kind) for one, kind in arrays]), path)
+
+
+@pytest.fixture
+def study(shell):
+    root = shell.home / "study"
+    root.mkdir()
+    for name, radius in (("pial", 50), ("inflated", 60)):
+        points, triangles = mesh(radius)
+        write(
+            root / f"sub-01/anat/sub-01_hemi-L_{name}.surf.gii",
+            (points, "NIFTI_INTENT_POINTSET"),
+            (triangles, "NIFTI_INTENT_TRIANGLE"),
+        )
+    signed = (6 * np.sin(points[:, 0] / 12)).astype("f4")
+    frames = [(signed * factor, "NIFTI_INTENT_NONE") for factor in (1, 0, -1)]
+    write(root / f"{VALUES}_stat-t_statmap.func.gii", (signed, "NIFTI_INTENT_TTEST"))
+    write(root / f"{VALUES}_bold.func.gii", *[(np.float32(one), kind) for one, kind in frames])
+    write(root / "sub-01/func/sub-01_hemi-R_bold.func.gii", (signed[:100], "NIFTI_INTENT_NONE"))
+    (root / "sub-01/anat/sub-01_hemi-R_pial.surf.gii").write_text("<?xml?><GIFTI><oops")
+    return root
+
+
+@pytest.fixture
+def look(watched):
+    """Opens a file of the study, as its address does."""
+
+    def opened(path):
+        tab = watched.open("#/look/d1?" + urlencode({"folder": "study", "path": f"study/{path}"}))
+        tab.locator("canvas[data-ready=yes], .stage .problem, .table, pre.text").first.wait_for()
+        return tab
+
+    return opened
+
+
+def colours(tab, path):
+    """How many of the pixels are warm, and how many are cold."""
+    red, green, blue = (picture_of(tab, path)[..., channel] for channel in range(3))
+    return np.mean(red - blue > 60), np.mean((np.maximum(blue, green) - red) > 60)
+
+
+def test_values_on_a_surface_are_drawn_on_a_mesh_that_they_fit(study, look, tmp_path):
+    tab = look(f"{VALUES}_stat-t_statmap.func.gii")
+    drawn(tab)
+    warm, cold = colours(tab, tmp_path / "a.png")
+    assert warm > 0.02
+    assert cold > 0.02
+    assert tab.get_by_label("Drawn on").locator("option").all_inner_texts() == ["inflated", "pial"]
+    tab.get_by_label("Threshold").press("End")
+    tab.wait_for_timeout(300)
+    assert colours(tab, tmp_path / "b.png")[0] < warm / 2
+    tab.get_by_label("Drawn on").select_option("pial")
+    tab.wait_for_timeout(800)
+    tab.get_by_label("Threshold").press("Home")
+    tab.wait_for_timeout(300)
+    assert colours(tab, tmp_path / "c.png")[0] > 0.02
+    assert tab.locator(".problem").count() == 0
+
+
+def test_a_series_on_a_surface_goes_on_by_keyboard_and_the_surface_turns(study, look, tmp_path):
+    tab = look(f"{VALUES}_bold.func.gii")
+    drawn(tab)
+    first = colours(tab, tmp_path / "a.png")
+    frame = tab.get_by_label("Frame")
+    frame.press("ArrowRight")
+    tab.get_by_text("2 of 3").wait_for()
+    tab.wait_for_timeout(300)
+    assert sum(colours(tab, tmp_path / "b.png")) < sum(first) / 2
+    frame.press("End")
+    tab.wait_for_timeout(300)
+    before = picture_of(tab, tmp_path / "c.png")
+    tab.locator("canvas").press("ArrowRight")
+    tab.wait_for_timeout(300)
+    assert np.mean(np.abs(picture_of(tab, tmp_path / "d.png") - before)) > 0.05
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("sub-01/func/sub-01_hemi-R_bold.func.gii", "no mesh of as many vertices is here"),
+        ("sub-01/anat/sub-01_hemi-R_pial.surf.gii", "neurofetch verify"),
+    ],
+)
+def test_a_surface_that_cannot_be_drawn_says_why_and_what_to_do(study, look, path, said):
+    text = look(path).locator(".stage .problem").inner_text()
+    assert said in text
+    assert "report" not in text
