@@ -60,7 +60,9 @@ def look(watched):
 
     def opened(path):
         tab = watched.open("#/look/d1?" + urlencode({"folder": "study", "path": f"study/{path}"}))
-        tab.locator("canvas[data-ready=yes], .stage .problem, .table, pre.text").first.wait_for()
+        tab.locator(
+            "canvas[data-ready=yes], .stage .problem, .table, .stage-body .hint, pre.text"
+        ).first.wait_for()
         return tab
 
     return opened
@@ -118,3 +120,71 @@ def test_a_surface_that_cannot_be_drawn_says_why_and_what_to_do(study, look, pat
     text = look(path).locator(".stage .problem").inner_text()
     assert said in text
     assert "report" not in text
+
+
+ODD = {
+    "wide.tsv": "\t".join(f"a_comp_cor_{n:03}" for n in range(300))
+    + "\n"
+    + "1.5\t" * 299
+    + "1.5\n",
+    "one.tsv": "onset\n1\n",
+    "ragged.tsv": "onset\tnote\n1\t" + "x" * 500 + "\n2\t<b>bold</b>\n3\n4\ta\tb\tc\n",
+    "names.tsv": "onset\ttrial_type\n" + "1.0\tface\n" * 400,
+    "header.tsv": "onset\tduration\n",
+    "empty.tsv": "",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_table_of_any_shape_has_even_cells_and_one_thing_that_scrolls(study, look, name):
+    (study / name).write_text(ODD[name])
+    tab = look(name)
+    if not ODD[name]:
+        tab.get_by_text("This file is empty.").wait_for()
+        return
+    box = tab.get_by_role("region", name=f"Table {name}").bounding_box()
+    rows = ODD[name].count("\n")
+    assert box["height"] < rows * 32 + 12, "there is more room than rows"
+    assert box["x"] + box["width"] <= 1280
+    lefts = "(rows) => rows.map((row) => [...row.children].map((one) => one.offsetLeft))"
+    places = tab.locator(".table-row").evaluate_all(lefts)
+    assert all(one == places[0] for one in places), "the cells are not below their heads"
+    seen = "(all) => all.map((one) => getComputedStyle(one).borderLeftWidth)"
+    assert set(tab.locator(".table-row > *").evaluate_all(seen)) == {"0px"}
+    inside = (
+        "(all) => all.filter((one) => /auto|scroll/.test(getComputedStyle(one).overflowY)).length"
+    )
+    assert tab.locator(".table-scroll *").evaluate_all(inside) == 0
+
+
+def test_the_last_of_a_million_rows_is_reached_by_keyboard(study, look):
+    rows = 1_000_000
+    (study / "million.csv").write_text("n,v\n" + "".join(f"{n},{n % 7}\n" for n in range(rows)))
+    tab = look("million.csv")
+    table = tab.locator(".table-scroll")
+    table.focus()
+    tab.keyboard.press("End")
+    tab.get_by_role("cell", name="999999", exact=True).wait_for()
+    assert table.evaluate("one => one.scrollHeight") < 17e6, "Firefox makes nothing so tall"
+    tab.keyboard.press("PageUp")
+    tab.wait_for_timeout(500)
+    numbers = [int(row.split()[0]) for row in tab.locator(".virtual .table-row").all_inner_texts()]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert numbers[-1] < rows - 1
+
+
+WRITTEN = [
+    ('{"a":{"b":[1,2,3]},"n":1.0}', ['"b": [1, 2, 3]', '"n": 1.0']),
+    ('{"big":12345678901234567890}', ['"big": 12345678901234567890']),
+    ('{"a":"<b>, [ {\\" }"}', ['"a": "<b>, [ {\\" }"']),
+    ('{"a": ', ['{"a":']),
+    ("", ["This file is empty."]),
+]
+
+
+@pytest.mark.parametrize(("text", "lines"), WRITTEN, ids=range(len(WRITTEN)))
+def test_json_on_one_line_is_shown_in_lines_with_its_own_numbers(study, look, text, lines):
+    (study / "a.json").write_text(text)
+    shown = look("a.json").locator("pre.text").inner_text()
+    found = [line.strip().rstrip(",") for line in shown.splitlines()]
+    assert set(lines) <= set(found)

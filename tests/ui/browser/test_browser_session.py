@@ -115,7 +115,7 @@ def test_tables_and_texts_are_shown_and_long_ones_only_in_part(watched, shell):
     table.wait_for()
     assert table.get_attribute("aria-rowcount") == "401"
     assert table.get_by_role("row").count() < 80
-    table.locator(".table-rows").evaluate("one => one.scrollTop = one.scrollHeight")
+    tab.locator(".table-scroll").evaluate("one => one.scrollTop = one.scrollHeight")
     table.get_by_text("4987.5").wait_for()
     look_at(tab, "README")
     tab.locator("pre.text").wait_for()

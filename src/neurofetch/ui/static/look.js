@@ -5,6 +5,7 @@ import { asProblem, get } from "./api.js";
 import { el, fill, freshId, say } from "./dom.js";
 import { count, size } from "./format.js";
 import { icon } from "./icons.js";
+import { inLines } from "./jsontext.js";
 import { Listbox } from "./listbox.js";
 import { emptyState, problemBox, waiting } from "./parts.js";
 import { go, remember } from "./router.js";
@@ -200,7 +201,7 @@ class Look {
     } else if (detail.kind === "text") {
       /** @type {{text: string, cut: boolean}} */
       const found = await get(`${address}/text`, signal);
-      fill(place, el("pre", { class: "text", tabIndex: 0, "aria-label": detail.name }, found.text), found.cut && el("p", { class: "hint" }, "Only its beginning is shown."));
+      fill(place, el("pre", { class: "text", tabIndex: 0, "aria-label": detail.name }, textOf(detail.name, found.text)), found.cut && el("p", { class: "hint" }, "Only its beginning is shown."));
     } else if (!store.viewer.ready) {
       fill(place, problemBox({ code: "viewer", message: "Volumes cannot be drawn here.", advice: store.viewer.why }));
     } else {
@@ -210,4 +211,13 @@ class Look {
       await new Viewer(place, detail, near, signal).start();
     }
   }
+}
+
+/**
+ * @param {string} name
+ * @param {string} text
+ */
+function textOf(name, text) {
+  if (text === "") return "This file is empty.";
+  return name.toLowerCase().endsWith(".json") ? inLines(text) : text;
 }
