@@ -37,6 +37,15 @@ export function files(number, noun = "file") {
 }
 
 /**
+ * Returns a message of the program as a sentence. What begins with a path or a name stays as it is.
+ *
+ * @param {string} message
+ */
+export function sentence(message) {
+  return /^(?!neurofetch\b)[a-z]+ /.test(message) ? message.charAt(0).toUpperCase() + message.slice(1) : message;
+}
+
+/**
  * Returns a time span.
  *
  * @param {number} seconds

@@ -15,6 +15,7 @@ import { TableView } from "./table.js";
 
 /** @import { Detail, Item } from "./types.js" */
 
+const NARROW = "(max-width: 56rem)"; // as in views.css
 const KINDS = { volume: "Volumes", table: "Tables", surface: "Surfaces", picture: "Pictures", text: "Texts" };
 
 /**
@@ -65,6 +66,7 @@ class Look {
       choose: (index) => {
         const item = this.shown[index];
         if (item) void this.#open(item);
+        if (matchMedia(NARROW).matches) this.stage.scrollIntoView(); // the list stands above it, and fills the screen
       },
     });
     fill(
@@ -142,6 +144,7 @@ class Look {
       return (!value || one.kind === value) && words.every((word) => path.includes(word));
     });
     say(this.number, count(this.shown.length));
+    this.listbox.element.style.setProperty("--rows", String(this.shown.length));
     this.listbox.update(this.shown.length);
   }
 

@@ -10,7 +10,7 @@
  * @typedef {{kind: string, title: string, about: string, ready: boolean, why: string | null}} Source
  * @typedef {{name: string, title: string, values: string[]}} Facet
  * @typedef {{catalogue: string, state: "listing" | "ready" | "failed" | "stopped", title: string,
- *   source: {kind: string} & Record<string, unknown>, to: Place, listed: number, files: number, bytes: number,
+ *   source: {kind: string} & Record<string, unknown>, to: Place, place?: string, listed: number, files: number, bytes: number,
  *   files_here: number, bytes_here: number, files_withheld: number, say: Say | null,
  *   error: Problem | null, notes: string[], facets?: Facet[]}} Catalogue
  * @typedef {{from: number, total: number, paths: string[], bytes: (number | null)[],

@@ -5,7 +5,7 @@ import { bytesOf } from "./bytes.js";
 import { select, slider } from "./controls.js";
 import { CourseChart } from "./course.js";
 import { announce, el, fill, freshId, say } from "./dom.js";
-import { count, size, value } from "./format.js";
+import { count, sentence, size, value } from "./format.js";
 import { problemBox } from "./parts.js";
 import { SurfaceTools } from "./surface.js";
 
@@ -206,6 +206,11 @@ export class Viewer {
         const one = Math.abs(/** @type {number} */ (main.img[n]));
         if (one > most) [most, best] = [one, n];
       }
+      if (most === -Infinity) fill(this.trouble, el("p", { class: "notice" }, "This map has no value in any voxel: all of them are NaN."));
+      if (!(most > 0)) {
+        nv.createOnLocationChange();
+        return;
+      }
       const [, x = 1, y = 1] = main.hdr.dims;
       const voxel = [best % x, Math.floor(best / x) % y, Math.floor(best / (x * y))];
       const mm = mmOf(main, voxel);
@@ -228,7 +233,7 @@ export class Viewer {
       el("span", {}, el("b", {}, `${value(found)}${unit}`)),
       el("span", {}, `${millimetres} mm`),
       el("span", {}, `voxel ${voxel.join(", ")}`),
-      [...this.over].filter(([, image]) => (values.find((one) => one.id === image.id)?.value ?? 0) !== 0).map(([, image]) => el("span", {}, image.name)),
+      [...this.over].filter(([, image]) => (values.find((one) => one.id === image.id)?.value ?? 0) !== 0).map(([item, image]) => el("span", {}, this.#isLabels(item) ? `${image.name} ${value(values.find((one) => one.id === image.id)?.value)}` : image.name)),
     );
     const shape = this.detail.volume?.shape ?? [];
     if (voxel.every((one, axis) => one >= 0 && one < (shape[axis] ?? 0))) void this.course?.show(voxel);
@@ -271,7 +276,7 @@ export class Viewer {
       this.#colors(volume),
       this.#underSelect(),
       this.#regions(),
-      volume.cut && el("p", { class: "notice" }, volume.cut),
+      volume.cut && el("p", { class: "notice" }, `${sentence(volume.cut).replace(/\.$/, "")}.`),
       this.#about(volume),
     );
   }
@@ -393,7 +398,9 @@ export class Viewer {
     if (!shown) this.over.delete(item.item);
     else {
       const bytes = await bytesOf(`api/items/${item.item}/volume?frame=0`, this.signal, (share) => this.#waits(share));
-      const image = await this.#image(bytes, REGIONS[number % REGIONS.length] ?? "green", 0.5, 1.5);
+      const labels = this.#isLabels(item.item);
+      const image = await this.#image(bytes, labels ? "random" : (REGIONS[number % REGIONS.length] ?? "green"), 0.5, 1.5);
+      if (labels) image.cal_max = Math.max(1.5, image.global_max ?? 0);
       image.opacity = 0.55;
       image.name = item.title || item.name;
       if (this.signal.aborted) return;
@@ -401,6 +408,15 @@ export class Viewer {
     }
     this.loading.hidden = true;
     this.#layer();
+  }
+
+  /**
+   * Says whether a region has a number, and so a colour, for each of several parts.
+   *
+   * @param {string} item
+   */
+  #isLabels(item) {
+    return this.detail.overlays.some((one) => one.item === item && !one.is_mask);
   }
 
   /** @param {() => Promise<void>} act */
