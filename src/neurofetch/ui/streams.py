@@ -15,6 +15,7 @@ __all__ = ["Broadcast", "Message"]
 
 BEAT: Final = 15.0
 """Seconds after which a page that heard nothing is told that all is well."""
+_WELL: Final = b"event: beat\ndata: 1\n\n"  # a comment would keep the line, but no script hears it
 _PAUSE: Final = 0.2
 """Seconds between two messages of one subject: what changes faster is told once."""
 
@@ -99,7 +100,7 @@ class Broadcast:
             if closed:
                 return
             if not news:
-                yield b": all is well\n\n"
+                yield _WELL
                 continue
             for number, event, state in news:
                 text = json.dumps(state(), separators=(",", ":"), allow_nan=False)

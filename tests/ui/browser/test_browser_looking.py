@@ -2,36 +2,15 @@
 
 from urllib.parse import urlencode
 
-import nibabel
 import numpy as np
 import pytest
-from nibabel.gifti import GiftiDataArray, GiftiImage
 
 from tests.ui.browser.browser_world import drawn, picture_of
+from tests.ui.browser.surface_files import mesh, write
 
 pytestmark = pytest.mark.slow
 
-RINGS, AROUND = 24, 48
 VALUES = "sub-01/func/sub-01_task-faces_hemi-L"
-
-
-def mesh(radius):
-    """A ball of triangles: points, and the numbers of the points of each triangle."""
-    polar, round_ = np.meshgrid(
-        np.linspace(0, np.pi, RINGS), np.linspace(0, 2 * np.pi, AROUND, endpoint=False)
-    )
-    points = [np.sin(polar) * np.cos(round_), np.sin(polar) * np.sin(round_), np.cos(polar)]
-    here = np.arange(RINGS * AROUND).reshape(AROUND, RINGS)
-    next_, below = np.roll(here, -1, axis=0), np.roll(here, -1, axis=1)
-    across = np.roll(next_, -1, axis=1)
-    faces = [(here, below, next_), (next_, below, across)]
-    triangles = np.concatenate([np.stack(one, -1)[:, :-1].reshape(-1, 3) for one in faces])
-    return radius * np.stack(points, -1).reshape(-1, 3).astype("f4"), triangles.astype("i4")
-
-
-def write(path, *arrays):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(GiftiImage(darrays=[GiftiDataArray(one, kind) for one, kind in arrays]), path)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """States between the steps: terms to accept, a catalogue to fill, a tab without its key, phones."""
 
+import os
 import re
+import signal
 from urllib.parse import urlencode
 
 import nibabel
@@ -17,6 +19,8 @@ from tests.ui.browser.browser_world import (
     picture_of,
     value_of,
 )
+from tests.ui.test_page_session import until
+from tests.ui_world import page
 
 pytestmark = pytest.mark.slow
 
@@ -194,3 +198,141 @@ def test_the_parts_of_an_atlas_have_colours_of_their_own_and_their_numbers(
     kinds = {tuple(one) for one in (colours // 32).reshape(-1, 3)}
     assert len(kinds) > len({tuple(one) for one in (plain // 32).reshape(-1, 3)}) + 1
     assert re.search(r"dseg\s+\d", tab.get_by_label("Under the crosshair").inner_text())
+
+
+def test_a_program_that_hangs_is_told_and_the_page_goes_on_when_it_answers(context, shell):
+    with page(shell) as (process, client):
+        watched = Watched(context, client.url)
+        watched.tab.clock.install()
+        tab = watched.open()
+        tab.locator("#connection-text", has_text="connected").wait_for()
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            tab.clock.fast_forward(60_000)
+            tab.get_by_text("The program behind this page does not answer").wait_for()
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        until(lambda: (tab.clock.run_for(1_000), tab.locator("#banner").inner_text() == "")[1])
+        assert tab.locator("#connection-text").inner_text() == "connected"
+        watched.check()
+
+
+def test_a_program_that_ends_in_a_run_and_one_that_goes_on(browser, world, shell):
+    """The page says what to do; the new one finds what came, and fetches the rest alone."""
+    world.s3.fault(key="*_bold.nii.gz", method="GET", rate=100_000, times=None)
+    context = browser.new_context()
+    try:
+        with page(shell) as (process, client):
+            watched = Watched(context, client.url)
+            tab = watched.open()
+            choose_bucket(tab, folder="faces")
+            value_of(tab, "Suffixes", "bold").click()
+            make_plan(tab)
+            tab.get_by_role("button", name="Fetch ").click()
+            partly = re.compile(r"[1-9]\d* of")
+            tab.locator(".progress-box .hint", has_text=partly).wait_for()
+            until((shell.home / "faces/README").exists)
+            process.terminate()
+            process.wait(30)
+            tab.locator("#banner").get_by_text("start it again").wait_for()
+    finally:
+        world.s3.clear_faults()
+    before = len(world.s3.requests("GET", "*README"))
+    with page(shell) as (_, client):
+        tab.goto(client.url)
+        choose_bucket(tab, folder="faces")
+        value_of(tab, "Suffixes", "bold").click()
+        tab.locator(".legend-here").wait_for()
+        make_plan(tab)
+        tab.get_by_role("button", name="Fetch ").click()
+        tab.locator(".chip", has_text="done").wait_for()
+        assert tab.get_by_text("was here").count() > 0
+    assert len(list((shell.home / "faces").rglob("*_bold.nii.gz"))) == 3
+    assert len(world.s3.requests("GET", "*README")) == before, "what is here came again"
+    context.close()
+
+
+def test_a_source_that_goes_away_in_a_run_is_told_and_the_run_goes_on(watched, world, shell):
+    world.s3.fault(key="*_bold.nii.gz", method="GET", status=503, times=4)
+    tab = watched.open()
+    choose_bucket(tab, folder="faces")
+    value_of(tab, "Suffixes", "bold").click()
+    make_plan(tab)
+    tab.get_by_role("button", name="Fetch ").click()
+    tab.locator(".chip", has_text="done").wait_for(timeout=90_000)
+    assert len(list((shell.home / "faces").rglob("*_bold.nii.gz"))) == 3
+
+
+def test_a_file_that_cannot_come_is_named_and_going_on_brings_it(watched, world, shell):
+    world.s3.fault(key="*sub-02_task-faces_bold.nii.gz", method="GET", status=404, times=None)
+    tab = watched.open()
+    choose_bucket(tab, folder="faces")
+    value_of(tab, "Suffixes", "bold").click()
+    make_plan(tab)
+    tab.get_by_role("button", name="Fetch ").click()
+    tab.locator(".title .chip", has_text="failed").wait_for(timeout=90_000)
+    failed = tab.locator(".failures, .problem").first
+    assert "sub-02_task-faces_bold.nii.gz" in tab.locator("main").inner_text()
+    assert failed.is_visible()
+    world.s3.clear_faults()
+    tab.get_by_role("button", name="Try again").dblclick()
+    tab.locator(".title .chip", has_text="done").wait_for(timeout=90_000)
+    assert len(list((shell.home / "faces").rglob("*_bold.nii.gz"))) == 3
+    assert tab.locator(".problem").count() == 0
+
+
+NAMES = {
+    "turned": "sub-01/anat/sub-01_desc-\u202egpj_T1w.json",
+    "two-lines": "sub-01/a\nb.txt",
+    "bell": "sub-01/a\x07\x1b[2Jb.txt",
+    "script": "sub-01/func/'\"><script>alert(1)</script>.json",
+    "address": "sub-01/func/a b+c%20d&e=f#g?h.json",
+    "option": "--help.json",
+    "prototype": "__proto__/constructor.json",
+    "decomposed": "sub-e\u0301/anat/e\u0301.txt",
+    "long": "sub-01/anat/" + "x" * 200 + ".json",
+    "wide": "sub-01/" + "日本" * 30 + ".txt",
+}
+
+
+def test_odd_names_are_shown_as_they_are_and_can_be_chosen_fetched_and_looked_at(watched, world):
+    """No name turns the direction of writing, breaks a line or is cut where it tells the most."""
+    for path in NAMES.values():
+        world.s3.put(f"odd/{path}", b'{"here": true}', "study")
+    tab = watched.open()
+    choose_bucket(tab, "s3://study/odd", folder="odd")
+
+    def plain():
+        commands_apart = (
+            "(main) => { const copy = main.cloneNode(true);"
+            " for (const pre of copy.querySelectorAll('pre')) pre.remove(); return copy.innerText }"
+        )
+        text = tab.locator("main").evaluate(commands_apart)
+        assert not re.search("[\u202e\x07\x1b]", text)
+        wide = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0
+
+    plain()
+    value_of(tab, "Suffixes", "x" * 200).click()
+    assert tab.locator(".sum-files").inner_text() == "1 file"
+    value_of(tab, "Suffixes", "x" * 200).click()
+    make_plan(tab)
+    plain()
+    fetch(tab)
+    tab.locator(".files-panel .file:not(.file-head)").first.wait_for()
+    plain()
+    tab.get_by_role("link", name="Look at what came").click()
+    rows = tab.locator(".shelf [role=option]")
+    rows.first.wait_for()
+    plain()
+    for n in range(len(NAMES)):
+        tab.get_by_role("listbox", name="Files that are here").press("Home")
+        for _ in range(n):
+            tab.keyboard.press("ArrowDown")
+        tab.keyboard.press("Enter")
+        tab.reload()
+        tab.locator("pre.text").wait_for()
+        assert '"here": true' in tab.locator("pre.text").inner_text()
+        plain()
+    for path in NAMES.values():
+        world.s3.delete(f"odd/{path}", "study")

@@ -1,6 +1,6 @@
 // A long table of files, of which only the rows in sight are in the page.
 
-import { el, fill, say } from "./dom.js";
+import { el, say } from "./dom.js";
 import { count } from "./format.js";
 import { VirtualList } from "./virtual.js";
 
@@ -24,7 +24,7 @@ export class FileList {
     const cells = ["path", "size", "state"];
     this.list = new VirtualList(scroller, {
       height: HEIGHT,
-      make: () => el("div", { class: "file", role: "row" }, cells.map((name) => el("span", { class: `file-${name}`, role: "cell" }))),
+      make: () => el("div", { class: "file", role: "row" }, cells.map((name) => el("span", { class: `file-${name}`, role: "cell" }, name === "path" && el("bdi", { dir: "ltr" })))),
       show: (row, index) => {
         const file = read(index);
         const [path, large, state] = row.children;
@@ -32,7 +32,7 @@ export class FileList {
         row.setAttribute("aria-rowindex", String(index + 2));
         row.className = `file ${file?.kind ?? ""}`;
         row.title = file?.path ?? "";
-        showPath(path, file ? file.path : "…");
+        say(path.firstElementChild ?? path, file ? file.path : "…");
         say(large, file?.size ?? "");
         say(state, file?.state ?? "");
       },
@@ -53,17 +53,4 @@ export class FileList {
     this.list.scroller.style.height = `min(24rem, 60vh, ${Math.max(1, length) * HEIGHT}rem)`;
     this.list.resize(length);
   }
-}
-
-/**
- * Shows a path: where it is too long its folders are cut, which are much the same, and not its name.
- *
- * @param {Element} cell
- * @param {string} path
- */
-function showPath(cell, path) {
-  if (cell.textContent === path) return;
-  const name = path.lastIndexOf("/") + 1;
-  cell.setAttribute("aria-label", path);
-  fill(cell, name > 0 && el("span", {}, path.slice(0, name)), el("span", {}, path.slice(name)));
 }

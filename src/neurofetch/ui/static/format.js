@@ -46,6 +46,15 @@ export function sentence(message) {
 }
 
 /**
+ * Returns a name as it can be shown: what is no visible character, or turns the direction of writing, is written out.
+ *
+ * @param {string} name
+ */
+export function shown(name) {
+  return name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (one) => `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
+}
+
+/**
  * Returns a time span.
  *
  * @param {number} seconds

@@ -214,7 +214,8 @@ class JobView {
     /** @type {(HTMLElement | false)[]} */
     let all = [];
     const stop = button("stop", "Stop", "stop");
-    const look = el("a", { class: "button primary", href: lookAt(job) }, icon("eye"), "Look at what came");
+    const goesOn = job.kind === "run" && ["paused", "failed", "stopped"].includes(job.state);
+    const look = el("a", { class: goesOn ? "button" : "button primary", href: lookAt(job) }, icon("eye"), "Look at what came");
     const choose = job.catalogue !== "" && el("a", { class: "button", href: hashOf(["choose", job.catalogue]) }, "Choose others");
     if (job.kind === "plan") {
       if (job.state === "running") all = [stop];
@@ -225,7 +226,7 @@ class JobView {
     else if (job.state === "paused") all = [button("resume", "Go on", "play", true), stop, look];
     else if (job.state === "done") all = [look, choose];
     else if (asksLicence(job)) all = [choose];
-    else all = [button("resume", "Try again", "play", true), look, choose];
+    else all = [button("resume", job.state === "stopped" ? "Go on" : "Try again", "play", true), look, choose];
     fill(this.buttons, all);
     if (focused) /** @type {HTMLElement | null} */ (this.buttons.querySelector("a, button"))?.focus();
   }

@@ -60,7 +60,7 @@ class Look {
       label: "Files that are here",
       several: false,
       height: 2.9,
-      make: () => el("div", { class: "item" }, el("span", { class: "item-icon" }), el("span", { class: "item-title" }), el("span", { class: "item-path" })),
+      make: () => el("div", { class: "item" }, el("span", { class: "item-icon" }), el("span", { class: "item-title" }), el("span", { class: "item-path" }, el("bdi", { dir: "ltr" }))),
       show: (row, index) => this.#show(row, index),
       isChosen: (index) => this.shown[index]?.path === this.path,
       choose: (index) => {
@@ -159,7 +159,7 @@ class Look {
     if (row.dataset.kind !== item.kind) fill(mark, icon(item.kind));
     row.dataset.kind = item.kind;
     say(title, item.title || item.name);
-    say(path, item.path);
+    say(path.firstElementChild ?? path, item.path);
     row.title = item.path;
   }
 

@@ -73,7 +73,7 @@ function showConnection() {
     fill(banner);
     return;
   }
-  let [title, text] = ["The program behind this page does not answer", "What was fetched is kept. Look whether neurofetch ui still runs in its terminal: this page goes on by itself."];
+  let [title, text] = ["The program behind this page does not answer", "What was fetched is kept. Look whether neurofetch ui still runs in its terminal, and your tunnel: this page goes on by itself. If it has ended, start it again and open the address that it prints."];
   if (connection === "closed") [title, text] = HAS_KEY ? ["This page belongs to a program that has ended", problem?.message ?? WHOLE] : ["This tab has no key", WHOLE];
   if (connection === "closed" && store.version === "") {
     fill(byId("main"), el("div", { class: "content" }, el("h1", { tabIndex: -1 }, "This page is locked"), emptyState("away", title, text)));
