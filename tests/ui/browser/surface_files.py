@@ -24,3 +24,16 @@ def mesh(radius):
 def write(path, *arrays):
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(GiftiImage(darrays=[GiftiDataArray(one, kind) for one, kind in arrays]), path)
+
+
+def write_surface(root):
+    """A mesh of a subject, and values on it."""
+    points, triangles = mesh(50)
+    write(
+        root / "sub-01/anat/sub-01_hemi-L_pial.surf.gii",
+        (points, "NIFTI_INTENT_POINTSET"),
+        (triangles, "NIFTI_INTENT_TRIANGLE"),
+    )
+    values = (np.sin(points[:, 0] / 12) * 6 + np.cos(points[:, 2] / 20)).astype("f4")
+    path = root / "sub-01/func/sub-01_hemi-L_zmap.func.gii"
+    write(path, (values, "NIFTI_INTENT_ZSCORE"))

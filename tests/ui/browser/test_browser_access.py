@@ -13,7 +13,7 @@ from tests.ui.browser.browser_world import (
     running,
     violations,
 )
-from tests.ui.browser.surface_files import mesh, write
+from tests.ui.browser.surface_files import write_surface
 
 pytestmark = pytest.mark.slow
 
@@ -101,18 +101,6 @@ def test_whoever_chooses_a_theme_keeps_it(watched):
     assert tab.evaluate(dark) == after
 
 
-def write_surfaces(root):
-    """A mesh, and values on it."""
-    points, triangles = mesh(50)
-    write(
-        root / "sub-01/anat/sub-01_hemi-L_pial.surf.gii",
-        (points, "NIFTI_INTENT_POINTSET"),
-        (triangles, "NIFTI_INTENT_TRIANGLE"),
-    )
-    values = (points[:, 0] / 8, "NIFTI_INTENT_TTEST")
-    write(root / "sub-01/func/sub-01_hemi-L_stat-t_statmap.func.gii", values)
-
-
 @pytest.fixture(scope="module")
 def fetched(world, tmp_path_factory):
     """A page with a list, a plan, a run and files that are here."""
@@ -126,7 +114,7 @@ def fetched(world, tmp_path_factory):
         laion = made.catalogue({"kind": "laion"}, "laion-fmri")
         terms = made.job(made.run(made.plan(laion, {"suffix": ["statmap"]})))
         empty = made.catalogue({"kind": "neurovault", "search": "memory"})
-        write_surfaces(shell.home / "faces")
+        write_surface(shell.home / "faces")
         client.places = {
             "source": "#/",
             "choose": f"#/choose/{catalogue['catalogue']}?subject=01",
@@ -135,7 +123,7 @@ def fetched(world, tmp_path_factory):
             "runs": "#/runs",
             "terms": f"#/runs/{terms['job']}",
             "no catalogue": f"#/choose/{empty['catalogue']}",
-            "surface": f"{FILE}sub-01%2Ffunc%2Fsub-01_hemi-L_stat-t_statmap.func.gii",
+            "surface": f"{FILE}sub-01%2Ffunc%2Fsub-01_hemi-L_zmap.func.gii",
             "error": f"#/choose/{failed['catalogue']}",
             "gone": "#/runs/j999",
             "shelf": "#/look/d1?folder=faces",
