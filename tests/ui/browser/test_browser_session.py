@@ -179,6 +179,6 @@ def test_two_tabs_show_the_same(context, client):
     make_plan(one)
     other.get_by_role("link", name="Plan: s3://study/faces").wait_for()
     fetch(one)
-    other.get_by_role("link", name="Run: s3://study/faces").get_by_text("done").wait_for()
+    other.get_by_role("link", name="Fetch: s3://study/faces").get_by_text("done").wait_for()
     first.check()
     second.check()

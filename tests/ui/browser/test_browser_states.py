@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from testbed._line import Line
 from tests.ui.browser.browser_world import (
     Watched,
     choose_bucket,
@@ -336,3 +337,74 @@ def test_odd_names_are_shown_as_they_are_and_can_be_chosen_fetched_and_looked_at
         plain()
     for path in NAMES.values():
         world.s3.delete(f"odd/{path}", "study")
+
+
+def test_a_network_that_goes_away_in_a_run_is_told_and_the_run_goes_on_by_itself(
+    context, world, shell
+):
+    with Line(world.s3.port, rate=250_000) as line, page(shell, AWS_ENDPOINT_URL=line.url) as made:
+        watched = Watched(context, made[1].url)
+        tab = watched.open()
+        choose_bucket(tab, folder="faces")
+        make_plan(tab)
+        tab.get_by_role("button", name="Fetch ").click()
+        tab.locator(".progress-percent", has_text=re.compile("[1-9]")).wait_for()
+        line.darken()
+        tab.get_by_text("Nothing comes from").wait_for(timeout=90_000)
+        assert "running" in tab.locator(".title .chip").inner_text()
+        line.lighten()
+        tab.locator(".title .chip", has_text="done").wait_for(timeout=90_000)
+        assert len(list((shell.home / "faces").rglob("*_bold.nii.gz"))) == 3
+        watched.check()
+
+
+def test_double_clicks_do_a_thing_once_and_a_run_outlives_every_way_to_leave_it(
+    watched, world, client
+):
+    tab = watched.open()
+    tab.get_by_role("radio", name="A bucket").check()
+    tab.get_by_role("textbox", name="Address").fill("s3://study/faces")
+    tab.get_by_role("combobox", name="Folder").fill("faces")
+    tab.get_by_role("button", name="List its files").dblclick()
+    tab.get_by_role("button", name="Make the plan").dblclick()
+    tab.get_by_role("button", name="Fetch ").wait_for()
+    world.s3.fault(key="*_bold.nii.gz", method="GET", rate=50_000, times=None)
+    chip = tab.locator(".title .chip")
+    try:
+        tab.get_by_role("button", name="Fetch ").dblclick()
+        tab.get_by_role("button", name="Pause").wait_for()
+        start = client.enter().get("api/start").json
+        assert len(start["catalogues"]) == 1
+        assert sorted(job["kind"] for job in start["jobs"]) == ["plan", "run"]
+        for leave in (tab.reload, tab.go_back, tab.go_forward):
+            leave()
+        tab.get_by_role("button", name="Pause").dblclick()
+        chip.get_by_text("paused").wait_for()
+        tab.reload()
+        tab.get_by_role("button", name="Go on").dblclick()
+        tab.get_by_role("button", name="Stop").click()
+        tab.keyboard.press("Escape")
+        tab.get_by_role("dialog").wait_for(state="detached")
+        assert tab.evaluate("document.activeElement.textContent") == "Stop"
+        assert chip.inner_text() == "running"
+        tab.get_by_role("button", name="Stop").click()
+        tab.get_by_role("dialog").get_by_role("button", name="Stop").click()
+        chip.get_by_text("stopped").wait_for()
+    finally:
+        world.s3.clear_faults()
+    tab.get_by_role("button", name="Go on").click()
+    chip.get_by_text("done").wait_for()
+
+
+def test_a_file_that_is_gone_meanwhile_is_told_and_the_list_is_loaded_again(watched, shell):
+    assert shell("neurofetch get s3://study/faces --data-dir faces --subject 01 --quiet").code == 0
+    tab = watched.open("#/look/d1?folder=faces")
+    look_at(tab, "events")
+    tab.locator(".table").wait_for()
+    (shell.home / "faces/README").unlink()
+    look_at(tab, "README")
+    tab.locator(".stage .problem").get_by_text("not there any more").wait_for()
+    tab.get_by_role("button", name="Load the list again").click()
+    tab.get_by_text("Choose a file").wait_for()
+    assert tab.get_by_role("option", name="README").count() == 0
+    assert tab.evaluate("document.activeElement.getAttribute('role')") == "listbox"

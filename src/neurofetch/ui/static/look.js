@@ -186,8 +186,16 @@ class Look {
       await this.#draw(place, detail, opened.signal);
       if (!opened.signal.aborted) this.stage.append(box.element);
     } catch (error) {
-      if (!opened.signal.aborted) fill(place, problemBox(asProblem(error)));
+      if (opened.signal.aborted) return;
+      const again = el("button", { type: "button", class: "button", onclick: () => void this.#lookAgain() }, "Load the list again");
+      fill(place, problemBox(asProblem(error), again));
     }
+  }
+
+  /** Asks anew what is here: a file may be gone, or repaired. */
+  async #lookAgain() {
+    this.listbox.element.focus();
+    await this.#load();
   }
 
   /**
