@@ -354,9 +354,9 @@ def test_a_broadcast_tells_what_is_newest_once_and_lets_all_go_at_its_end():
     messages = broadcast.listen(0, beat=0.01)
     assert next(messages).startswith(b"retry")
     assert next(messages).endswith(b'data: {"n":999}\n\n')
-    assert next(messages) == b": all is well\n\n"
+    assert next(messages) == b"event: beat\ndata: 1\n\n"
     threading.Timer(0.2, broadcast.close).start()
-    assert set(messages) == {b": all is well\n\n"}
+    assert set(messages) == {b"event: beat\ndata: 1\n\n"}
 
 
 def test_a_listener_from_another_time_misses_nothing():

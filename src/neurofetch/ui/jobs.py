@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from neurofetch._shown import shown
 from neurofetch.display.text import duration, size
 from neurofetch.errors import NeurofetchError, UsageError
 from neurofetch.ui.children import Child, Ended
@@ -178,7 +179,7 @@ class Jobs:
         """
         with self._lock:  # else a new attempt could close the document meanwhile
             document = job.document
-            rows = [] if document is None else list(document.rows(begin, number))
+            rows = [] if document is None else list(map(_plain, document.rows(begin, number)))
             return {"from": begin, "total": len(document or ()), "files": rows}
 
     def begin(self, job: Job) -> Job:
@@ -351,13 +352,26 @@ def _error(said: object, ended: Ended) -> dict[str, Any]:
     return {"code": "failed", "message": message, "advice": None, "exit_code": ended.code}
 
 
+def _path(said: Mapping[str, Any]) -> str:
+    return shown(str(said.get("path")))
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose path has nothing that a page would not show as it is."""
+    return {**row, "path": _path(row)}
+
+
+def _failed(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {"path": _path(said), "reason": said.get("reason"), "advice": said.get("advice")}
+
+
 def _failures(document: Document | None) -> list[dict[str, Any]]:
     if document is None or not document.head.get("counts", {}).get("failed"):
         return []
     found = []
     for row in document.rows():
         if row.get("status") == "failed":
-            found.append({name: row.get(name) for name in ("path", "reason", "advice")})
+            found.append(_failed(row))
             if len(found) >= _FAILURES:
                 break
     return found
@@ -378,15 +392,15 @@ def _progress(job: Job, event: dict[str, Any]) -> None:
 
 def _file(job: Job, event: dict[str, Any]) -> None:
     if event.get("status") == "failed" and len(job.failures) < _FAILURES:
-        job.failures.append({name: event.get(name) for name in ("path", "reason", "advice")})
+        job.failures.append(_failed(event))
 
 
 def _retrying(job: Job, event: dict[str, Any]) -> None:
-    job.last = f"{event.get('path')}: {event.get('reason')}; again in {event.get('wait', 0):.0f} s"
+    job.last = f"{_path(event)}: {event.get('reason')}; again in {event.get('wait', 0):.0f} s"
 
 
 def _waiting(job: Job, event: dict[str, Any]) -> None:
-    job.last = f"another process fetches {event.get('path')}: waiting for it"
+    job.last = f"another process fetches {_path(event)}: waiting for it"
 
 
 def _network_away(job: Job, event: dict[str, Any]) -> None:

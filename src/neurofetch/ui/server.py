@@ -72,6 +72,7 @@ _TICKETS: Final = ("token", "ticket")
 """What a token is called in an address: Jupyter, where it stands before, takes the first."""
 _LOCKED: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>neurofetch: locked</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <body><main><h1>This page is locked</h1>
 <p>It belongs to whoever started <code>neurofetch ui</code>. Open the whole address that the command
 printed, with all that stands after its question mark.</p>

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALL_IS_WELL", "BEAT", "Broadcast", "Message"]
 
-ALL_IS_WELL: Final = b": all is well\n\n"
-"""What a page is told that would hear nothing else."""
+ALL_IS"""What a page is told that would hear nothing else."""
 
 BEAT: Final = 15.0
 """Seconds after which a page that heard nothing is told that all is well."""

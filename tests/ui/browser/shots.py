@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.ui.browser.browser_world import (
     BrowserWorld,
@@ -17,6 +18,12 @@ from tests.ui.browser.browser_world import (
     running,
     value_of,
 )
+from tests.ui.browser.surface_files import write_surface
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
 
 SIZES = {"": (1280, 900), "narrow-": (375, 812), "wide-": (1920, 1080)}
 
@@ -33,6 +40,7 @@ def main() -> None:
                 world.s3.clear_faults()
                 viewport = {"width": across, "height": down}
                 context = found.new_context(viewport=viewport, color_scheme=theme)
+                write_surface(place / "faces")
                 with running(world.shell(place)) as client:
                     _session(Watched(context, client.url), world, folder, f"{size}{theme}")
                 context.close()
@@ -48,8 +56,8 @@ def _session(watched: Watched, world: BrowserWorld, folder: Path, name: str) -> 
         tab.wait_for_timeout(400)
         tab.screenshot(path=folder / f"{name}-{number}-{state}.png")
 
-    tab = watched.open("#/look")
-    tab.get_by_text("Nothing is here yet").wait_for()
+    tab = watched.open("#/runs")
+    tab.locator(".empty").wait_for()
     shot("empty")
     tab.goto(f"{watched.origin}/#/")
     tab.get_by_role("radio", name="A bucket").wait_for()
@@ -79,12 +87,58 @@ def _session(watched: Watched, world: BrowserWorld, folder: Path, name: str) -> 
     look_at(tab, "events")
     tab.locator(".table").wait_for()
     shot("table")
+    _looking_on(tab, shot)
     tab.goto(f"{watched.origin}/#/")
     tab.get_by_role("radio", name="OpenNeuro").check()
     tab.get_by_role("textbox", name="Data set").fill("ds999999")
     tab.get_by_role("button", name="List its files").click()
     tab.get_by_role("alert").wait_for()
     shot("error")
+    _terms(tab, watched, shot)
+    _vault(tab, watched, shot)
+    tab.goto(f"{watched.origin}/#/runs")
+    tab.locator(".rows").wait_for()
+    shot("runs")
+
+
+def _looking_on(tab: Page, shot: Callable[[str], None]) -> None:
+    """A region over a map, and values on a surface."""
+    look_at(tab, "statmap")
+    drawn(tab)
+    tab.get_by_role("checkbox", name="active").check()
+    tab.wait_for_timeout(800)
+    tab.get_by_role("checkbox", name="active").scroll_into_view_if_needed()
+    shot("region")
+    tab.reload()
+    look_at(tab, "zmap")
+    drawn(tab)
+    tab.wait_for_timeout(800)
+    tab.locator("canvas").scroll_into_view_if_needed()
+    shot("surface")
+
+
+def _terms(tab: Page, watched: Watched, shot: Callable[[str], None]) -> None:
+    tab.goto(f"{watched.origin}/#/")
+    tab.get_by_role("radio", name="LAION-fMRI").check()
+    tab.get_by_role("button", name="List its files").click()
+    make_plan(tab)
+    shot("plan-withheld")
+    tab.get_by_role("button", name="Fetch ").click()
+    tab.get_by_role("region", name="Licence").wait_for()
+    shot("terms")
+
+
+def _vault(tab: Page, watched: Watched, shot: Callable[[str], None]) -> None:
+    tab.goto(f"{watched.origin}/#/")
+    tab.get_by_role("radio", name="NeuroVault").check()
+    tab.get_by_role("textbox", name="Search for").fill("working memory")
+    tab.get_by_role("button", name="List its files").click()
+    again = tab.get_by_role("button", name="Ask NeuroVault")
+    again.wait_for()
+    shot("no-catalogue")
+    again.click()
+    tab.get_by_role("button", name="Make the plan").wait_for(timeout=60_000)
+    shot("neurovault")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tests.ui.browser.browser_world import (
     running,
     violations,
 )
+from tests.ui.browser.surface_files import write_surface
 
 pytestmark = pytest.mark.slow
 
@@ -110,12 +111,19 @@ def fetched(world, tmp_path_factory):
         plan = made.plan(catalogue, {"subject": ["01"]})
         run = made.job(made.run(plan))
         failed = made.catalogue({"kind": "openneuro", "data_set": "ds999999"}, "none")
+        laion = made.catalogue({"kind": "laion"}, "laion-fmri")
+        terms = made.job(made.run(made.plan(laion, {"suffix": ["statmap"]})))
+        empty = made.catalogue({"kind": "neurovault", "search": "memory"})
+        write_surface(shell.home / "faces")
         client.places = {
             "source": "#/",
             "choose": f"#/choose/{catalogue['catalogue']}?subject=01",
             "plan": f"#/runs/{plan['job']}",
             "run": f"#/runs/{run['job']}",
             "runs": "#/runs",
+            "terms": f"#/runs/{terms['job']}",
+            "no catalogue": f"#/choose/{empty['catalogue']}",
+            "surface": f"{FILE}sub-01%2Ffunc%2Fsub-01_hemi-L_zmap.func.gii",
             "error": f"#/choose/{failed['catalogue']}",
             "gone": "#/runs/j999",
             "shelf": "#/look/d1?folder=faces",
@@ -131,6 +139,9 @@ READY = {
     "choose": ".sum-size",
     "plan": ".figures",
     "run": ".figures",
+    "terms": ".licence",
+    "no catalogue": ".problem",
+    "surface": "canvas[data-ready=yes]",
     "error": ".problem",
     "gone": ".problem",
     "shelf": ".empty",
@@ -162,7 +173,9 @@ def test_axe_finds_nothing_in_any_state(browser, fetched, width, theme):
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("name", ["source", "choose", "plan", "map"])
+@pytest.mark.parametrize(
+    "name", ["source", "choose", "plan", "run", "terms", "map", "surface", "table", "error"]
+)
 def test_text_of_twice_the_size_fits(browser, fetched, name):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     watched = Watched(context, fetched.url)
@@ -206,3 +219,34 @@ def test_fetching_is_told_to_a_screen_reader(watched):
     look_at(tab, "T1w")
     drawn(tab)
     tab.locator("#polite").get_by_text("is drawn").wait_for(state="attached")
+
+
+NO_FORM = """() => [...document.querySelectorAll("main button, main select, main a[class]")]
+    .filter((one) => one.checkVisibility() && !one.matches(":disabled, .quiet, [role=tab]"))
+    .filter((one) => getComputedStyle(one).borderTopStyle === "none"
+        && getComputedStyle(one).textDecorationLine === "none")
+    .map((one) => one.outerHTML.slice(0, 120))"""
+CHOSEN = "nav [aria-current=page], [role=tab][aria-selected=true], .item[aria-selected=true]"
+
+
+@pytest.mark.parametrize("name", ["source", "choose", "plan", "run", "map", "surface", "table"])
+def test_with_the_colours_and_the_stillness_that_a_user_chose(browser, fetched, name):
+    context = browser.new_context(forced_colors="active", reduced_motion="reduce")
+    watched = Watched(context, fetched.url)
+    tab = watched.open()
+    tab.goto(f"{watched.origin}/{fetched.places[name]}")
+    tab.locator(READY.get(name, "h1")).first.wait_for(timeout=60_000)
+    moving = (
+        "document.getAnimations().filter((one) => one.effect.getTiming().duration > 10"
+        " && one.playState === 'running').length"
+    )
+    assert tab.evaluate(moving) == 0
+    assert tab.evaluate(NO_FORM) == [], "what has no border cannot be seen as a button"
+    outlines = "(all) => all.map((one) => getComputedStyle(one).outlineStyle)"
+    told = tab.locator(CHOSEN).evaluate_all(outlines)
+    assert set(told) == {"solid"}, "what is chosen must not be told by a colour that is gone"
+    ticks = "(all) => all.map((one) => getComputedStyle(one).backgroundColor)"
+    empty = set(tab.locator("[aria-selected=false] .box").evaluate_all(ticks))
+    assert not empty & set(tab.locator("[aria-selected=true] .box").evaluate_all(ticks))
+    watched.check()
+    context.close()

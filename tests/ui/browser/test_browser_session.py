@@ -115,7 +115,7 @@ def test_tables_and_texts_are_shown_and_long_ones_only_in_part(watched, shell):
     table.wait_for()
     assert table.get_attribute("aria-rowcount") == "401"
     assert table.get_by_role("row").count() < 80
-    table.locator(".table-rows").evaluate("one => one.scrollTop = one.scrollHeight")
+    tab.locator(".table-scroll").evaluate("one => one.scrollTop = one.scrollHeight")
     table.get_by_text("4987.5").wait_for()
     look_at(tab, "README")
     tab.locator("pre.text").wait_for()
@@ -179,6 +179,6 @@ def test_two_tabs_show_the_same(context, client):
     make_plan(one)
     other.get_by_role("link", name="Plan: s3://study/faces").wait_for()
     fetch(one)
-    other.get_by_role("link", name="Run: s3://study/faces").get_by_text("done").wait_for()
+    other.get_by_role("link", name="Fetch: s3://study/faces").get_by_text("done").wait_for()
     first.check()
     second.check()

@@ -37,11 +37,13 @@ async function problemOf(response) {
 }
 
 /**
+ * Asks the server; what it says instead of an answer is thrown.
+ *
  * @param {string} path
  * @param {RequestInit} [options]
  * @returns {Promise<Response>}
  */
-async function request(path, options) {
+export async function request(path, options) {
   let response;
   try {
     const headers = { ...KEY, ...options?.headers };

@@ -2,7 +2,7 @@
 
 import { asProblem, get, post } from "./api.js";
 import { Columns, TO_FETCH } from "./columns.js";
-import { announce, el, fill, freshId, say } from "./dom.js";
+import { announce, el, entitle, fill, freshId, say } from "./dom.js";
 import { FacetBox } from "./facet.js";
 import { FileList } from "./filelist.js";
 import { count, files, size } from "./format.js";
@@ -40,7 +40,7 @@ export async function showChoose(root, signal, name, query) {
     return;
   }
   store.keepCatalogue(catalogue);
-  say(title, catalogue.title);
+  entitle(title, catalogue.title);
   let drawn = "";
   /** @param {Catalogue} now */
   const draw = (now) => {
@@ -83,13 +83,15 @@ function drawListing(place, catalogue) {
  * @param {AbortSignal} signal
  */
 async function drawState(place, catalogue, query, signal) {
-  const again = el("a", { class: "button primary", href: "#/" }, "Choose a source");
+  const other = el("a", { class: "button", href: "#/" }, "Choose a source");
+  const wrong = el("div");
+  const again = [...askAgain(catalogue, wrong), other];
   if (catalogue.state === "failed" && catalogue.error) {
-    fill(place, problemBox(catalogue.error, again));
+    fill(place, problemBox(catalogue.error, ...again), wrong);
     return;
   }
   if (catalogue.state === "stopped") {
-    fill(place, emptyState("stop", "The list was stopped", "Nothing was fetched. Ask again when you like.", again));
+    fill(place, emptyState("stop", "The list was stopped", "Nothing was fetched. Ask again when you like.", ...again), wrong);
     return;
   }
   fill(place, waiting("Reading the list"));
@@ -99,13 +101,40 @@ async function drawState(place, catalogue, query, signal) {
     const columns = await readColumns(whole, signal);
     store.keepCatalogue(whole);
     if (columns.total === 0) {
-      fill(place, emptyState("directory", "There are no files", "Nothing is here yet. Choose a source to fetch from.", again));
+      const { kind } = catalogue.source;
+      const empty = kind === "directory" ? "Nothing is here yet. Choose a source to fetch from." : kind === "neurovault" ? "NeuroVault has no images like that, or the catalogue does not know them yet." : "Nothing is there. See whether the address is right.";
+      fill(place, emptyState("directory", "There are no files", empty, ...again), noteList(catalogue.notes), wrong);
       return;
     }
     new Chooser(place, whole, columns, query, signal);
   } catch (error) {
-    if (!signal.aborted) fill(place, problemBox(asProblem(error), again));
+    if (!signal.aborted) fill(place, problemBox(asProblem(error), other));
   }
+}
+
+/**
+ * Makes the buttons that ask the same source once more: what was typed is not typed again.
+ *
+ * @param {Catalogue} catalogue
+ * @param {Element} wrong Where it is shown that this does not work.
+ */
+function askAgain({ source, to }, wrong) {
+  /** @type {[string, Record<string, unknown>][]} */
+  const ways = [["Ask again", source]];
+  if (source.search) ways.unshift(["Ask NeuroVault for its newest catalogue", { ...source, update: true }]);
+  if (source.kind === "directory") ways.length = 0;
+  return ways.map(([text, asked], n) => {
+    const button = el("button", { type: "button", class: n ? "button" : "button primary" }, text);
+    button.addEventListener("click", () => {
+      void acting(button, wrong, async () => {
+        /** @type {Catalogue} */
+        const made = await post("api/catalogues", { source: asked, to });
+        store.keepCatalogue(made);
+        go(["choose", made.catalogue]);
+      });
+    });
+    return button;
+  });
 }
 
 /**
@@ -161,7 +190,7 @@ class Chooser {
   #layout() {
     const facets = el("div", { class: "facets" }, [...this.boxes.values()].map((box) => box.element));
     const { to } = this.catalogue;
-    const where = [store.directory(to.directory)?.name, to.folder].filter(Boolean).join("/");
+    const where = this.catalogue.place ?? [store.directory(to.directory)?.name, to.folder].filter(Boolean).join("/");
     const act = this.isHere
       ? el("a", { class: "button primary wide", href: hashOf(["look", to.directory], new URLSearchParams({ folder: to.folder })) }, "Look at these files")
       : this.plan;
@@ -171,6 +200,7 @@ class Chooser {
       el(
         "div",
         { class: "choose-main" },
+        el("p", { class: "hint choose-hint" }, "Tick what you want. Where nothing is ticked, all of it is meant."),
         facets,
         this.catalogue.source.kind !== "neurovault" && this.#globs(),
         el("section", { class: "panel files-panel" }, el("div", { class: "facet-head" }, el("h2", {}, "Files"), this.shownFiles), this.list.element),

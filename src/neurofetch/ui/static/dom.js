@@ -64,6 +64,17 @@ export function say(element, text) {
 }
 
 /**
+ * Sets the heading of a view, and with it the title of the tab.
+ *
+ * @param {Element} heading
+ * @param {string} text
+ */
+export function entitle(heading, text) {
+  say(heading, text);
+  if (heading.isConnected) document.title = `${text} · neurofetch`;
+}
+
+/**
  * Finds an element of the page that must be there.
  *
  * @param {string} id

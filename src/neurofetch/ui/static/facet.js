@@ -1,7 +1,7 @@
 // One facet: its values with their counts and sizes, searched and chosen.
 
 import { el, fill, say } from "./dom.js";
-import { count, size } from "./format.js";
+import { count, shown, size } from "./format.js";
 import { icon } from "./icons.js";
 import { Listbox } from "./listbox.js";
 
@@ -124,8 +124,8 @@ export class FacetBox {
     const [bar, , name, , much, noun, large] = /** @type {HTMLElement[]} */ ([...row.children]);
     if (!bar || !name || !much || !noun || !large) return;
     bar.style.transform = `scaleX(${has / this.most})`;
-    say(name, value);
-    row.title = value;
+    say(name, shown(value));
+    row.title = shown(value);
     say(much, count(has));
     say(large, has ? size(bytes) : "");
     row.classList.toggle("nothing", has === 0);

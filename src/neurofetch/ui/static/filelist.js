@@ -24,7 +24,7 @@ export class FileList {
     const cells = ["path", "size", "state"];
     this.list = new VirtualList(scroller, {
       height: HEIGHT,
-      make: () => el("div", { class: "file", role: "row" }, cells.map((name) => el("span", { class: `file-${name}`, role: "cell" }))),
+      make: () => el("div", { class: "file", role: "row" }, cells.map((name) => el("span", { class: `file-${name}`, role: "cell" }, name === "path" && el("bdi", { dir: "ltr" })))),
       show: (row, index) => {
         const file = read(index);
         const [path, large, state] = row.children;
@@ -32,7 +32,7 @@ export class FileList {
         row.setAttribute("aria-rowindex", String(index + 2));
         row.className = `file ${file?.kind ?? ""}`;
         row.title = file?.path ?? "";
-        say(path, file ? file.path : "…");
+        say(path.firstElementChild ?? path, file ? file.path : "…");
         say(large, file?.size ?? "");
         say(state, file?.state ?? "");
       },

@@ -37,6 +37,24 @@ export function files(number, noun = "file") {
 }
 
 /**
+ * Returns a message of the program as a sentence. What begins with a path or a name stays as it is.
+ *
+ * @param {string} message
+ */
+export function sentence(message) {
+  return /^(?!neurofetch\b)[a-z]+ /.test(message) ? message.charAt(0).toUpperCase() + message.slice(1) : message;
+}
+
+/**
+ * Returns a name as it can be shown: what is no visible character, or turns the direction of writing, is written out.
+ *
+ * @param {string} name
+ */
+export function shown(name) {
+  return name.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (one) => `\\u${(one.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`);
+}
+
+/**
  * Returns a time span.
  *
  * @param {number} seconds

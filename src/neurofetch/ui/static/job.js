@@ -1,7 +1,7 @@
 // A plan or a run: what would come and why, how far it is, what failed and what to do about it.
 
 import { asProblem, get, post } from "./api.js";
-import { announce, ask, el, fill, say } from "./dom.js";
+import { announce, ask, el, entitle, fill, say } from "./dom.js";
 import { FileList } from "./filelist.js";
 import { count, duration, files, size } from "./format.js";
 import { icon } from "./icons.js";
@@ -29,14 +29,30 @@ const ACTIONS = {
   resume: "partly here",
   replace: "replaced",
   keep: "here",
+  kept: "was here",
   refuse: "withheld",
+  refused: "withheld",
   leave: "cannot be kept",
 };
 
+/**
+ * Says whether a job waits for its user to accept a licence: nothing has failed then.
+ *
+ * @param {Job} job
+ */
+function asksLicence(job) {
+  return job.state === "failed" && job.error !== null && LICENCES.has(job.error.code);
+}
+
+/** @param {Job} job */
+function wordOf(job) {
+  if (asksLicence(job)) return "waits for you";
+  return job.kind === "plan" && job.state === "done" ? "ready" : WORDS[job.state];
+}
+
 /** @param {Job} job */
 export function stateChip(job) {
-  const word = job.kind === "plan" && job.state === "done" ? "ready" : WORDS[job.state];
-  return el("span", { class: `chip chip-${job.state}` }, word);
+  return el("span", { class: `chip chip-${asksLicence(job) ? "paused" : job.state}` }, wordOf(job));
 }
 
 /**
@@ -60,6 +76,7 @@ export function share(job) {
  */
 export function headline(job) {
   const { progress, report } = job;
+  if (asksLicence(job)) return "Its licence is not accepted yet";
   if (job.state === "done" && report) {
     const moved = report.bytes_moved ?? 0;
     return moved > 0 ? `${size(moved)} came in ${duration(report.seconds ?? 0)}` : "All of it was here already";
@@ -79,16 +96,20 @@ export function headline(job) {
  * @param {string} name
  */
 export async function showJob(root, signal, name) {
-  fill(root, el("h1", { tabIndex: -1 }, store.jobs.get(name)?.title ?? "Plan"), waiting("Reading"));
+  const title = el("h1", { tabIndex: -1 }, store.jobs.get(name)?.title ?? "Plan");
+  const chip = el("span");
+  const body = el("div", { class: "view" }, waiting("Reading"));
+  fill(root, el("div", { class: "title" }, title, chip), body);
   try {
     store.keepJob(await get(`api/jobs/${encodeURIComponent(name)}`, signal));
   } catch (error) {
     if (signal.aborted) return;
     const back = el("a", { class: "button", href: "#/runs" }, "Plans and runs");
-    fill(root, el("h1", { tabIndex: -1 }, "Not there any more"), problemBox(asProblem(error), back));
+    entitle(title, "Not there any more");
+    fill(body, problemBox(asProblem(error), back));
     return;
   }
-  const view = new JobView(root, name);
+  const view = new JobView({ title, chip, body }, name);
   store.onJob((job) => job.job === name && view.update(job), signal);
   const job = store.jobs.get(name);
   if (job) view.update(job);
@@ -96,15 +117,14 @@ export async function showJob(root, signal, name) {
 
 class JobView {
   /**
-   * @param {HTMLElement} root
+   * @param {{title: HTMLElement, chip: HTMLElement, body: HTMLElement}} parts The heading stays: it may have the focus.
    * @param {string} name
    */
-  constructor(root, name) {
+  constructor({ title, chip, body }, name) {
     this.name = name;
     this.state = "";
-    this.quarter = 0;
-    this.title = el("h1", { tabIndex: -1 });
-    this.chip = el("span");
+    this.title = title;
+    this.chip = chip;
     this.place = el("p", { class: "lead" });
     this.top = el("div", { class: "job-top" });
     this.bar = new ProgressBar();
@@ -117,8 +137,7 @@ class JobView {
     this.say = new SayBox();
     this.files = new JobFiles(name);
     fill(
-      root,
-      el("div", { class: "title" }, this.title, this.chip),
+      body,
       this.place,
       el(
         "div",
@@ -131,7 +150,7 @@ class JobView {
 
   /** @param {Job} job */
   update(job) {
-    say(this.title, `${job.kind === "run" ? "Fetch" : "Plan"}: ${job.title}`);
+    entitle(this.title, `${job.kind === "run" ? "Fetch" : "Plan"}: ${job.title}`);
     const where = job.place ?? [store.directory(job.to.directory)?.name, job.to.folder].filter(Boolean).join("/");
     say(this.place, `Into ${where}`);
     this.say.update(job.say);
@@ -142,8 +161,11 @@ class JobView {
     const first = this.state === "";
     this.state = key;
     this.#draw(job);
-    if (changed) this.#buttons(job);
-    if (changed && !first) announce(`${job.title}: ${WORDS[job.state]}. ${headline(job)}`);
+    if (changed) {
+      this.#buttons(job);
+      fill(this.acted); // what was said of an earlier state
+    }
+    if (changed && !first) announce(`${job.title}: ${wordOf(job)}. ${headline(job)}`);
   }
 
   /** @param {Job} job */
@@ -152,7 +174,9 @@ class JobView {
     const plan = job.plan;
     fill(this.top, job.kind === "plan" ? plan && planFigures(plan, job.free) : job.report && reportFigures(job.report));
     if (job.kind === "plan" && job.state === "running") fill(this.top, waiting("Making the plan"));
+    const held = this.problem.contains(document.activeElement);
     fill(this.problem, job.error && this.#problem(job));
+    if (held) this.title.focus();
     fill(this.failures, failureList(job));
     fill(this.notes, noteList(job.notes));
     fill(this.groups, job.kind === "plan" && groupTable(job.groups));
@@ -163,7 +187,7 @@ class JobView {
   /** @param {Job} job */
   #problem(job) {
     const error = /** @type {NonNullable<Job["error"]>} */ (job.error);
-    if (!LICENCES.has(error.code)) return problemBox(error);
+    if (!asksLicence(job)) return problemBox(error);
     const text = job.kind === "plan" ? "Accept and make the plan" : "Accept and fetch";
     const accept = el("button", { type: "button", class: "button primary", disabled: true }, text);
     accept.addEventListener("click", () => void this.#act(accept, "accept"));
@@ -190,7 +214,8 @@ class JobView {
     /** @type {(HTMLElement | false)[]} */
     let all = [];
     const stop = button("stop", "Stop", "stop");
-    const look = el("a", { class: "button primary", href: lookAt(job) }, icon("eye"), "Look at what came");
+    const goesOn = job.kind === "run" && ["paused", "failed", "stopped"].includes(job.state);
+    const look = el("a", { class: goesOn ? "button" : "button primary", href: lookAt(job) }, icon("eye"), "Look at what came");
     const choose = job.catalogue !== "" && el("a", { class: "button", href: hashOf(["choose", job.catalogue]) }, "Choose others");
     if (job.kind === "plan") {
       if (job.state === "running") all = [stop];
@@ -200,8 +225,8 @@ class JobView {
     else if (job.state === "pausing") all = [stop];
     else if (job.state === "paused") all = [button("resume", "Go on", "play", true), stop, look];
     else if (job.state === "done") all = [look, choose];
-    else if (job.error && LICENCES.has(job.error.code)) all = [choose];
-    else all = [button("resume", "Try again", "play", true), look, choose];
+    else if (asksLicence(job)) all = [choose];
+    else all = [button("resume", job.state === "stopped" ? "Go on" : "Try again", "play", true), look, choose];
     fill(this.buttons, all);
     if (focused) /** @type {HTMLElement | null} */ (this.buttons.querySelector("a, button"))?.focus();
   }
@@ -236,7 +261,7 @@ class ProgressBar {
 
   /** @param {Job} job */
   update(job) {
-    this.element.hidden = job.kind !== "run";
+    this.element.hidden = job.kind !== "run" || asksLicence(job);
     this.element.dataset.state = job.state;
     if (job.kind !== "run") return;
     const percent = Math.floor(share(job) * 100);
@@ -245,12 +270,22 @@ class ProgressBar {
     this.bar.setAttribute("aria-valuetext", `${percent} percent, ${headline(job)}`);
     say(this.percent, `${percent} %`);
     say(this.text, headline(job));
-    const done = job.progress?.files_total ? `${count(job.progress.files_done)} of ${files(job.progress.files_total)}` : "";
-    say(this.news, job.last && job.state === "running" ? job.last : done);
+    say(this.news, job.last && job.state === "running" ? job.last : filesDone(job));
     const quarter = Math.floor(percent / 25);
     if (job.state === "running" && quarter > this.quarter) announce(`${percent} percent`);
     this.quarter = quarter;
   }
+}
+
+/**
+ * Returns how many files are there, of those that are to come: a file that failed is not.
+ *
+ * @param {Job} job
+ */
+function filesDone({ progress, report }) {
+  const { fetched = 0, kept = 0, refused: _, ...others } = report?.counts ?? {};
+  if (report) return `${count(fetched + kept)} of ${files(Object.values(others).reduce((sum, one) => sum + one, fetched + kept))}`;
+  return progress?.files_total ? `${count(progress.files_done)} of ${files(progress.files_total)}` : "";
 }
 
 /** The files of a plan or a report, asked for as one scrolls. */
@@ -309,7 +344,9 @@ class JobFiles {
 
 /** @param {Job} job */
 function lookAt(job) {
-  return hashOf(["look", job.to.directory], new URLSearchParams(job.to.folder ? { folder: job.to.folder } : {}));
+  const ofVault = store.catalogues.get(job.catalogue)?.source.kind === "neurovault";
+  const folder = job.to.folder || (ofVault ? "neurovault" : "");
+  return hashOf(["look", job.to.directory], new URLSearchParams(folder ? { folder } : {}));
 }
 
 /** @param {Job} job */

@@ -52,7 +52,7 @@ function update(row, job) {
       "a",
       { href: hashOf(["runs", job.job]) },
       icon(job.kind === "run" ? "down" : "text"),
-      el("span", { class: "row-title" }, `${job.kind === "run" ? "Run" : "Plan"}: ${job.title}`),
+      el("span", { class: "row-title" }, `${job.kind === "run" ? "Fetch" : "Plan"}: ${job.title}`),
       el("span", { class: "row-about" }),
       el("span", { class: "row-time" }),
       el("span", { class: "row-state" }),

@@ -17,6 +17,9 @@ function found() {
 
 const key = found();
 
+/** Whether this tab was opened with the whole address. */
+export const HAS_KEY = key !== "";
+
 /** What a request has in its headers. */
 export const KEY = { "X-Neurofetch-Key": key };
 

@@ -5,6 +5,7 @@ import { asProblem, get } from "./api.js";
 import { el, fill, freshId, say } from "./dom.js";
 import { count, size } from "./format.js";
 import { icon } from "./icons.js";
+import { inLines } from "./jsontext.js";
 import { Listbox } from "./listbox.js";
 import { emptyState, problemBox, waiting } from "./parts.js";
 import { go, remember } from "./router.js";
@@ -14,6 +15,7 @@ import { TableView } from "./table.js";
 
 /** @import { Detail, Item } from "./types.js" */
 
+const NARROW = "(max-width: 56rem)"; // as in views.css
 const KINDS = { volume: "Volumes", table: "Tables", surface: "Surfaces", picture: "Pictures", text: "Texts" };
 
 /**
@@ -58,12 +60,13 @@ class Look {
       label: "Files that are here",
       several: false,
       height: 2.9,
-      make: () => el("div", { class: "item" }, el("span", { class: "item-icon" }), el("span", { class: "item-title" }), el("span", { class: "item-path" })),
+      make: () => el("div", { class: "item" }, el("span", { class: "item-icon" }), el("span", { class: "item-title" }), el("span", { class: "item-path" }, el("bdi", { dir: "ltr" }))),
       show: (row, index) => this.#show(row, index),
       isChosen: (index) => this.shown[index]?.path === this.path,
       choose: (index) => {
         const item = this.shown[index];
         if (item) void this.#open(item);
+        if (matchMedia(NARROW).matches) this.stage.scrollIntoView(); // the list stands above it, and fills the screen
       },
     });
     fill(
@@ -141,6 +144,7 @@ class Look {
       return (!value || one.kind === value) && words.every((word) => path.includes(word));
     });
     say(this.number, count(this.shown.length));
+    this.listbox.element.style.setProperty("--rows", String(this.shown.length));
     this.listbox.update(this.shown.length);
   }
 
@@ -155,7 +159,7 @@ class Look {
     if (row.dataset.kind !== item.kind) fill(mark, icon(item.kind));
     row.dataset.kind = item.kind;
     say(title, item.title || item.name);
-    say(path, item.path);
+    say(path.firstElementChild ?? path, item.path);
     row.title = item.path;
   }
 
@@ -182,8 +186,16 @@ class Look {
       await this.#draw(place, detail, opened.signal);
       if (!opened.signal.aborted) this.stage.append(box.element);
     } catch (error) {
-      if (!opened.signal.aborted) fill(place, problemBox(asProblem(error)));
+      if (opened.signal.aborted) return;
+      const again = el("button", { type: "button", class: "button", onclick: () => void this.#lookAgain() }, "Load the list again");
+      fill(place, problemBox(asProblem(error), again));
     }
+  }
+
+  /** Asks anew what is here: a file may be gone, or repaired. */
+  async #lookAgain() {
+    this.listbox.element.focus();
+    await this.#load();
   }
 
   /**
@@ -200,7 +212,7 @@ class Look {
     } else if (detail.kind === "text") {
       /** @type {{text: string, cut: boolean}} */
       const found = await get(`${address}/text`, signal);
-      fill(place, el("pre", { class: "text", tabIndex: 0, "aria-label": detail.name }, found.text), found.cut && el("p", { class: "hint" }, "Only its beginning is shown."));
+      fill(place, el("pre", { class: "text", tabIndex: 0, "aria-label": detail.name }, textOf(detail.name, found.text)), found.cut && el("p", { class: "hint" }, "Only its beginning is shown."));
     } else if (!store.viewer.ready) {
       fill(place, problemBox({ code: "viewer", message: "Volumes cannot be drawn here.", advice: store.viewer.why }));
     } else {
@@ -210,4 +222,13 @@ class Look {
       await new Viewer(place, detail, near, signal).start();
     }
   }
+}
+
+/**
+ * @param {string} name
+ * @param {string} text
+ */
+function textOf(name, text) {
+  if (text === "") return "This file is empty.";
+  return name.toLowerCase().endsWith(".json") ? inLines(text) : text;
 }

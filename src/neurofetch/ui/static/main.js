@@ -2,6 +2,7 @@
 
 import { byId, el, fill, say } from "./dom.js";
 import { icon } from "./icons.js";
+import { HAS_KEY } from "./key.js";
 import { showChoose } from "./choose.js";
 import { showJob } from "./job.js";
 import { showJobs } from "./jobs.js";
@@ -10,9 +11,11 @@ import { routeOf } from "./router.js";
 import { showSources } from "./sources.js";
 import { startTheme } from "./theme.js";
 import { store } from "./store.js";
-import { waiting } from "./parts.js";
+import { emptyState, waiting } from "./parts.js";
 
 /** @import { Route } from "./router.js" */
+
+const WHOLE = "Open the whole address that neurofetch ui printed, with all that stands after its question mark. A second tab needs it, too.";
 
 /** @type {AbortController | null} */
 let left = null;
@@ -70,11 +73,12 @@ function showConnection() {
     fill(banner);
     return;
   }
-  const title = connection === "away" ? "The program behind this page does not answer" : "This page belongs to a program that has ended";
-  const text =
-    connection === "away"
-      ? "What was fetched is kept. Look whether neurofetch ui still runs in its terminal: this page goes on by itself."
-      : (problem?.message ?? "Open the address that neurofetch ui printed when it was started.");
+  let [title, text] = ["The program behind this page does not answer", "What was fetched is kept. Look whether neurofetch ui still runs in its terminal, and your tunnel: this page goes on by itself. If it has ended, start it again and open the address that it prints."];
+  if (connection === "closed") [title, text] = HAS_KEY ? ["This page belongs to a program that has ended", problem?.message ?? WHOLE] : ["This tab has no key", WHOLE];
+  if (connection === "closed" && store.version === "") {
+    fill(byId("main"), el("div", { class: "content" }, el("h1", { tabIndex: -1 }, "This page is locked"), emptyState("away", title, text)));
+    return;
+  }
   fill(banner, el("div", { class: "banner" }, icon("away"), el("p", {}, el("b", {}, title), text)));
 }
 

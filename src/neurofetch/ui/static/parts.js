@@ -2,6 +2,7 @@
 
 import { asProblem } from "./api.js";
 import { el, fill } from "./dom.js";
+import { sentence } from "./format.js";
 import { icon } from "./icons.js";
 
 /** @import { Child } from "./dom.js" */
@@ -21,8 +22,8 @@ export function problemBox(problem, ...actions) {
     el(
       "div",
       {},
-      el("p", { class: "problem-what" }, problem.message),
-      problem.advice && el("p", { class: "problem-advice" }, problem.advice),
+      el("p", { class: "problem-what" }, sentence(problem.message)),
+      problem.advice && el("p", { class: "problem-advice" }, sentence(problem.advice)),
       actions.length > 0 && el("div", { class: "buttons" }, actions),
     ),
   );
@@ -49,7 +50,7 @@ export function emptyState(name, title, text, ...actions) {
 
 /** @param {string[]} notes */
 export function noteList(notes) {
-  return notes.length > 0 && el("ul", { class: "notes" }, notes.map((note) => el("li", {}, note)));
+  return notes.length > 0 && el("ul", { class: "notes" }, notes.map((note) => el("li", {}, sentence(note))));
 }
 
 /**
@@ -86,22 +87,23 @@ export function waiting(text) {
 
 /**
  * Runs what a button asks for; while it lasts the button cannot be pressed again, and what goes wrong
- * is shown in `place`.
+ * is shown in `place`. The button is not disabled: it would lose the focus, and whoever uses the keyboard their place.
  *
  * @param {HTMLButtonElement} button
  * @param {Element} place
  * @param {() => Promise<void>} act
  */
 export async function acting(button, place, act) {
+  if (button.hasAttribute("aria-busy")) return;
   button.setAttribute("aria-busy", "true");
-  button.disabled = true;
+  button.setAttribute("aria-disabled", "true");
   fill(place);
   try {
     await act();
   } catch (error) {
     fill(place, problemBox(asProblem(error)));
   } finally {
-    button.disabled = false;
     button.removeAttribute("aria-busy");
+    button.removeAttribute("aria-disabled");
   }
 }

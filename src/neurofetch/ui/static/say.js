@@ -1,6 +1,6 @@
 // The command and the Python call that do the same, to copy.
 
-import { announce, el, fill, freshId, say } from "./dom.js";
+import { announce, el, fill, freshId } from "./dom.js";
 import { icon } from "./icons.js";
 
 /** @import { Say } from "./types.js" */
@@ -51,7 +51,8 @@ export class SayBox {
   update(words) {
     this.words = words ?? null;
     this.element.hidden = !words;
-    say(this.code, words ? words[this.shown].trim() : "");
+    const text = words ? words[this.shown].trim() : "";
+    if (this.code.textContent !== text) fill(this.code, this.shown === "command" ? unbroken(text) : text);
   }
 
   /** @param {"command" | "python"} name */
@@ -88,7 +89,17 @@ export class SayBox {
       range.selectNodeContents(this.code);
       getSelection()?.removeAllRanges();
       getSelection()?.addRange(range);
+      fill(this.copy, "Marked: press Ctrl-C");
       announce("The text is marked: press Ctrl-C to copy it");
     }
   }
+}
+
+/**
+ * Returns a command in parts: a line never ends within an option. What is copied stays the same.
+ *
+ * @param {string} command
+ */
+function unbroken(command) {
+  return command.split(/(--?[a-z][a-z-]{0,30}(?=\s|$))/).map((part, n) => (n % 2 ? el("span", { class: "option" }, part) : part));
 }

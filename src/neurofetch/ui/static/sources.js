@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { el, fill, freshId } from "./dom.js";
-import { files, size } from "./format.js";
+import { files, sentence, size } from "./format.js";
 import { icon } from "./icons.js";
 import { acting, emptyState } from "./parts.js";
 import { go, hashOf } from "./router.js";
@@ -29,6 +29,7 @@ function field(label, hint, attributes) {
     autocomplete: "off",
     spellcheck: "false",
     "aria-describedby": about,
+    title: attributes.pattern && hint, // browsers say it where the text is of another form
     ...attributes,
   });
   const element = el(
@@ -67,14 +68,14 @@ const FORMS = {
   },
   neurovault: () => {
     const words = field("Search for", "Words, such as working memory", {});
-    const numbers = field("Or collections", "Their numbers, as 1952, 503", { inputmode: "numeric" });
+    const numbers = field("Or collections", "Their numbers, as 1952, 503", { inputmode: "numeric", pattern: "[0-9\\s,;]*" });
     const update = el("input", { type: "checkbox" });
     const renew = el("label", { class: "check" }, update, "Ask NeuroVault for what is new first (the first time this takes some minutes)");
     const read = () => {
       const ids = numbers.input.value.match(/\d+/g)?.map(Number) ?? [];
       return ids.length > 0 ? { collections: ids } : { search: words.input.value.trim(), update: update.checked };
     };
-    return { fields: [words.element, renew, numbers.element], read, folder: () => "neurovault" };
+    return { fields: [words.element, numbers.element, renew], read, folder: () => "" }; // its files come into a folder "neurovault" by themselves
   },
   bucket: () => {
     const url = field("Address", "A data set or a part of one", {
@@ -83,9 +84,10 @@ const FORMS = {
       pattern: "\\s*s3://.+",
     });
     const region = field("Region", "Leave it empty unless the bucket's owners name one", {});
-    const read = () => ({ url: url.input.value.trim(), region: region.input.value.trim() });
+    const profile = field("Profile", "For a bucket that is not public: the name of one in your AWS files", {});
+    const read = () => ({ url: url.input.value.trim(), region: region.input.value.trim(), profile: profile.input.value.trim() });
     const folder = () => url.input.value.trim().replace(/\/+$/, "").split("/").pop() ?? "";
-    return { fields: [url.element, region.element], read, folder };
+    return { fields: [url.element, region.element, profile.element], read, folder };
   },
   directory: () => ({ fields: [], read: () => ({}), folder: () => "" }),
 };
@@ -206,7 +208,7 @@ function placeFields(here, suggestion) {
     { id: select, required: true, onchange: () => known() },
     usable.map((one) => el("option", { value: one.directory }, one.name)),
   );
-  const folder = field("Folder", here ? "Leave it empty for the whole directory" : "Made if it is not there", {
+  const folder = field("Folder", here ? "Leave it empty for the whole directory" : "One name, of letters, digits and . _ + - or spaces. Made if it is not there.", {
     list,
     pattern: "[A-Za-z0-9][A-Za-z0-9._+ \\-]*",
     maxlength: "100",
@@ -242,9 +244,10 @@ function listRow(catalogue) {
   const state = {
     listing: `listing: ${files(catalogue.listed)} so far`,
     ready: `${files(catalogue.files)}, ${size(catalogue.bytes)}`,
-    failed: catalogue.error?.message ?? "could not be listed",
+    failed: sentence(catalogue.error?.message ?? "It could not be listed."),
     stopped: "stopped",
   }[catalogue.state];
+  const where = catalogue.state === "ready" && catalogue.place ? ` · ${catalogue.source.kind === "directory" ? "in" : "into"} ${catalogue.place}` : "";
   return el(
     "li",
     {},
@@ -253,7 +256,7 @@ function listRow(catalogue) {
       { href: hashOf(["choose", catalogue.catalogue]) },
       icon(catalogue.source.kind),
       el("span", { class: "row-title" }, catalogue.title),
-      el("span", { class: "row-about" }, state),
+      el("span", { class: "row-about" }, state, where),
     ),
   );
 }

@@ -6,6 +6,8 @@ import { ApiError, asProblem, get } from "./api.js";
 /** @import { Catalogue, Directory, Job, Problem, Source, Start } from "./types.js" */
 
 const RETRY = 1500; // milliseconds
+const ANSWERS = 15_000; // within this the server answers what is small
+const SILENT = 45_000; // three times what the server leaves between two beats: a tunnel that hangs closes nothing
 
 /**
  * Holds jobs and catalogues, the newest state of each. It tells "job", "catalogue", "directories" and
@@ -31,12 +33,14 @@ class Store extends EventTarget {
     this.problem = null;
     /** @type {EventSource | null} */
     this.stream = null;
+    this.heard = 0;
+    setInterval(() => this.#listens(), 5_000);
   }
 
   /** Asks for everything, and listens to what changes. */
   async connect() {
     try {
-      this.take(await get("api/start"));
+      this.take(await get("api/start", AbortSignal.timeout(ANSWERS)));
     } catch (error) {
       this.lost(error);
       return;
@@ -62,12 +66,23 @@ class Store extends EventTarget {
     this.stream?.close();
     const stream = new EventSource(withKey("api/events"));
     this.stream = stream;
+    this.heard = Date.now();
     stream.addEventListener("job", (event) => this.keepJob(JSON.parse(event.data)));
     stream.addEventListener("catalogue", (event) => this.keepCatalogue(JSON.parse(event.data)));
+    for (const name of ["job", "catalogue", "beat"]) stream.addEventListener(name, () => (this.heard = Date.now()));
     stream.onerror = () => {
       stream.close();
       if (this.stream === stream) void this.connect();
     };
+  }
+
+  /** Asks anew where the server has been silent for too long. */
+  #listens() {
+    if (!this.stream || Date.now() - this.heard < SILENT) return;
+    this.stream.close();
+    this.stream = null;
+    this.become("away", null);
+    void this.connect();
   }
 
   /** @param {unknown} error */

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { el, say } from "./dom.js";
-import { count } from "./format.js";
+import { files } from "./format.js";
 import { VirtualList } from "./virtual.js";
 
 /** @import { Detail, Table } from "./types.js" */
@@ -25,23 +25,25 @@ export class TableView {
     const widths = this.columns.map((column, n) => Math.min(WIDEST, Math.max(column.name.length, ...first.rows.map((row) => String(row[n] ?? "").length)) + 2));
     const tracks = widths.map((width) => `minmax(${Math.max(5, width)}ch, 1fr)`).join(" ");
     const head = this.columns.map((column) => el("span", { role: "columnheader", title: column.about ?? column.name, class: column.kind }, column.name));
-    const scroller = el("div", { class: "table-rows", role: "rowgroup" });
-    this.list = new VirtualList(scroller, {
+    const holder = el("div", { role: "rowgroup" });
+    const scroller = el("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": `Table ${detail.name}` });
+    const rows = {
       height: 1.9,
       make: () => {
         const row = el("div", { class: "table-row", role: "row" }, this.columns.map((column) => el("span", { role: "cell", class: column.kind })));
         row.style.gridTemplateColumns = tracks;
         return row;
       },
-      show: (row, index) => this.#show(row, index),
-    });
+      show: (/** @type {HTMLElement} */ row, /** @type {number} */ index) => this.#show(row, index),
+    };
     const header = el("div", { class: "table-row table-head", role: "row", "aria-rowindex": "1" }, head);
     header.style.gridTemplateColumns = tracks;
-    const least = `${widths.reduce((sum, one) => sum + Math.max(5, one), 0)}ch`;
-    header.style.minWidth = least;
-    scroller.style.minWidth = least;
-    const table = el("div", { class: "table", role: "table", "aria-label": detail.name, "aria-rowcount": String(first.total + 1), "aria-colcount": String(this.columns.length) }, el("div", { role: "rowgroup" }, header), scroller);
-    this.element = el("div", {}, el("p", { class: "hint" }, `${count(first.total)} rows, ${count(this.columns.length)} columns`), el("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": `Table ${detail.name}` }, table));
+    const table = el("div", { class: "table", role: "table", "aria-label": detail.name, "aria-rowcount": String(first.total + 1), "aria-colcount": String(this.columns.length) }, el("div", { role: "rowgroup", class: "table-top" }, header), holder);
+    table.style.minWidth = `max(100%, ${widths.reduce((sum, one) => sum + Math.max(5, one), 0)}ch)`;
+    scroller.append(table);
+    this.list = new VirtualList(scroller, rows, holder);
+    const about = this.columns.length ? `${files(first.total, "row")}, ${files(this.columns.length, "column")}` : "This file is empty.";
+    this.element = el("div", {}, el("p", { class: "hint" }, about), this.columns.length > 0 && scroller);
     this.list.resize(first.total);
   }
 

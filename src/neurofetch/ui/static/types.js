@@ -10,7 +10,7 @@
  * @typedef {{kind: string, title: string, about: string, ready: boolean, why: string | null}} Source
  * @typedef {{name: string, title: string, values: string[]}} Facet
  * @typedef {{catalogue: string, state: "listing" | "ready" | "failed" | "stopped", title: string,
- *   source: {kind: string} & Record<string, unknown>, to: Place, listed: number, files: number, bytes: number,
+ *   source: {kind: string} & Record<string, unknown>, to: Place, place?: string, listed: number, files: number, bytes: number,
  *   files_here: number, bytes_here: number, files_withheld: number, say: Say | null,
  *   error: Problem | null, notes: string[], facets?: Facet[]}} Catalogue
  * @typedef {{from: number, total: number, paths: string[], bytes: (number | null)[],
@@ -41,7 +41,8 @@
  *   low: number, high: number, symmetric: boolean, colormap: string, colormap_negative: string | null,
  *   threshold: number | null, cal_min: number, cal_max: number, served_bytes: number,
  *   cut: string | null, step?: number, frames_at_once?: number}} Volume
- * @typedef {Item & {version: string, volume: Volume | null, overlays: Item[], say: Say}} Detail
+ * @typedef {{is_mesh: boolean, vertices: number | null, meshes: Item[]}} Surface
+ * @typedef {Item & {version: string, volume: Volume | null, surface?: Surface, overlays: Item[], say: Say}} Detail
  * @typedef {{values: (number | null)[], seconds_per_frame: number | null, unit: string | null,
  *   total: number}} Course
  * @typedef {{name: string, kind: "number" | "text", about: string | null}} Column

@@ -1,11 +1,13 @@
 // Volumes and surfaces, drawn by NiiVue. It is loaded when the first one is looked at.
 
-import { KEY } from "./key.js";
-import { ApiError, asProblem } from "./api.js";
+import { asProblem } from "./api.js";
+import { bytesOf } from "./bytes.js";
+import { select, slider } from "./controls.js";
 import { CourseChart } from "./course.js";
 import { announce, el, fill, freshId, say } from "./dom.js";
-import { count, size, value } from "./format.js";
+import { count, sentence, size, value } from "./format.js";
 import { problemBox } from "./parts.js";
+import { SurfaceTools } from "./surface.js";
 
 /** @import { NVImage, Niivue } from "@niivue/niivue" */
 /** @import { Detail, Item, Problem, Volume } from "./types.js" */
@@ -35,31 +37,6 @@ function withoutGraphics() {
   return { code: "webgl", message, advice: "Switch hardware acceleration on, or open the page in another browser." };
 }
 
-/**
- * @param {string} address
- * @param {AbortSignal} signal
- * @param {(share: number) => void} heard Called with what is here of it.
- */
-async function bytesOf(address, signal, heard) {
-  const response = await fetch(address, { signal, credentials: "same-origin", headers: KEY });
-  if (!response.ok || !response.body) {
-    const problem = (await response.json().catch(() => null))?.error;
-    throw new ApiError(response.status, problem ?? { code: "internal", message: `The volume could not be read (${response.status}).`, advice: null });
-  }
-  const total = Number(response.headers.get("Content-Length"));
-  const chunks = [];
-  let here = 0;
-  for (const reader = response.body.getReader(); ; ) {
-    const { done, value: chunk } = await reader.read();
-    if (done) break;
-    chunks.push(chunk);
-    here += chunk.length;
-    if (total) heard(here / total);
-  }
-  const buffer = await new Blob(chunks).arrayBuffer();
-  return { buffer, name: response.headers.get("X-Neurofetch-Name") ?? "volume.nii" };
-}
-
 export class Viewer {
   /**
    * @param {HTMLElement} place
@@ -85,7 +62,10 @@ export class Viewer {
     this.under = null;
     /** @type {Map<string, NVImage>} */
     this.over = new Map();
-    this.canvas = el("canvas", { tabIndex: 0, role: "img", "aria-label": `${detail.title || detail.name}. Arrow keys, Page Up and Page Down move the crosshair.` });
+    /** @type {SurfaceTools | null} */
+    this.surface = null;
+    const keys = detail.kind === "surface" ? "Arrow keys turn it." : "Arrow keys, Page Up and Page Down move the crosshair.";
+    this.canvas = el("canvas", { tabIndex: 0, role: "img", "aria-label": `${detail.title || detail.name}. ${keys}` });
     this.loading = el("div", { class: "canvas-wait", role: "status" }, "Loading");
     this.box = el("div", { class: "canvas" }, this.canvas, this.loading);
     this.where = el("output", { class: "crosshair", "aria-label": "Under the crosshair" }, " ");
@@ -142,12 +122,10 @@ export class Viewer {
   }
 
   async #surface() {
-    const { nv, library: made } = this;
-    if (!nv || !made) return;
-    const { buffer, name } = await bytesOf(`api/items/${this.detail.item}/surface`, this.signal, (share) => this.#waits(share));
-    const mesh = await made.NVMesh.loadFromFile(/** @type {any} */ ({ file: new File([buffer], name), gl: nv.gl, name }));
-    nv.addMesh(mesh);
-    nv.setSliceType(nv.sliceTypeRender);
+    if (!this.nv || !this.library) return;
+    this.where.hidden = true;
+    this.surface = new SurfaceTools(this.nv, this.library, this.detail, this.signal);
+    fill(this.tools, await this.surface.start((share) => this.#waits(share), (act) => void this.#try(act)));
   }
 
   async #volume() {
@@ -228,6 +206,11 @@ export class Viewer {
         const one = Math.abs(/** @type {number} */ (main.img[n]));
         if (one > most) [most, best] = [one, n];
       }
+      if (most === -Infinity) fill(this.trouble, el("p", { class: "notice" }, "This map has no value in any voxel: all of them are NaN."));
+      if (!(most > 0)) {
+        nv.createOnLocationChange();
+        return;
+      }
       const [, x = 1, y = 1] = main.hdr.dims;
       const voxel = [best % x, Math.floor(best / x) % y, Math.floor(best / (x * y))];
       const mm = mmOf(main, voxel);
@@ -250,7 +233,7 @@ export class Viewer {
       el("span", {}, el("b", {}, `${value(found)}${unit}`)),
       el("span", {}, `${millimetres} mm`),
       el("span", {}, `voxel ${voxel.join(", ")}`),
-      [...this.over].filter(([, image]) => (values.find((one) => one.id === image.id)?.value ?? 0) !== 0).map(([, image]) => el("span", {}, image.name)),
+      [...this.over].filter(([, image]) => (values.find((one) => one.id === image.id)?.value ?? 0) !== 0).map(([item, image]) => el("span", {}, this.#isLabels(item) ? `${image.name} ${value(values.find((one) => one.id === image.id)?.value)}` : image.name)),
     );
     const shape = this.detail.volume?.shape ?? [];
     if (voxel.every((one, axis) => one >= 0 && one < (shape[axis] ?? 0))) void this.course?.show(voxel);
@@ -273,7 +256,8 @@ export class Viewer {
     const move = moves[event.key];
     if (!move || !this.nv) return;
     event.preventDefault();
-    this.nv.moveCrosshairInVox(...move);
+    if (this.surface) this.surface.turn(move);
+    else this.nv.moveCrosshairInVox(...move);
   }
 
   // -- tools --------------------------------------------------------------------------------------
@@ -286,13 +270,13 @@ export class Viewer {
       this.tools,
       this.#views(),
       volume.frames > 1 && this.#frameSlider(volume),
-      this.#slider(volume.symmetric ? "Threshold" : "Darkest", least, most, this.main?.cal_min ?? least, (to) => this.#range(to, null)),
-      this.#slider("Brightest", least, most, this.main?.cal_max ?? most, (to) => this.#range(null, to)),
-      this.#slider("Opacity", 0, 1, 1, (to) => this.#opacity(to)),
+      slider(volume.symmetric ? "Threshold" : "Darkest", least, most, this.main?.cal_min ?? least, (to) => this.#range(to, null)),
+      slider("Brightest", least, most, this.main?.cal_max ?? most, (to) => this.#range(null, to)),
+      slider("Opacity", 0, 1, 1, (to) => this.#opacity(to)),
       this.#colors(volume),
       this.#underSelect(),
       this.#regions(),
-      volume.cut && el("p", { class: "notice" }, volume.cut),
+      volume.cut && el("p", { class: "notice" }, `${sentence(volume.cut).replace(/\.$/, "")}.`),
       this.#about(volume),
     );
   }
@@ -322,42 +306,12 @@ export class Viewer {
     const last = volume.frames - 1;
     const text = (/** @type {number} */ frame) => `${frame + 1} of ${count(volume.frames)}`;
     let wanted = 0;
-    return this.#slider("Frame", 0, last, 0, (to) => {
+    return slider("Frame", 0, last, 0, (to) => {
       wanted = to;
       setTimeout(() => {
         if (wanted === to) void this.#try(() => this.#showFrame(to));
       }, 120);
     }, 1, text);
-  }
-
-  /**
-   * @param {string} title
-   * @param {number} low
-   * @param {number} high
-   * @param {number} now
-   * @param {(to: number) => void} act
-   * @param {number} [step]
-   * @param {(at: number) => string} [text]
-   */
-  #slider(title, low, high, now, act, step = (high - low) / 200 || 1, text = value) {
-    const id = freshId();
-    const shown = el("span", { class: "slider-value" }, text(now));
-    const input = el("input", {
-      id,
-      type: "range",
-      min: String(low),
-      max: String(high),
-      step: String(step),
-      oninput: () => {
-        const to = Number(input.value);
-        say(shown, text(to));
-        input.setAttribute("aria-valuetext", text(to));
-        act(to);
-      },
-    });
-    input.value = String(now);
-    input.setAttribute("aria-valuetext", text(now));
-    return el("div", { class: "slider" }, el("label", { htmlFor: id }, title), shown, input);
   }
 
   /**
@@ -381,21 +335,9 @@ export class Viewer {
   /** @param {Volume} volume */
   #colors(volume) {
     const names = MAPS.includes(volume.colormap) ? MAPS : [volume.colormap, ...MAPS];
-    return this.#select("Colours", names.map((name) => [name, name]), volume.colormap, (name) => {
+    return select("Colours", names.map((name) => [name, name]), volume.colormap, (name) => {
       if (this.main && this.nv) this.nv.setColormap(this.main.id, name);
     });
-  }
-
-  /**
-   * @param {string} title
-   * @param {[string, string][]} options Values and texts.
-   * @param {string} chosen
-   * @param {(to: string) => void} act
-   */
-  #select(title, options, chosen, act) {
-    const id = freshId();
-    const select = el("select", { id, onchange: () => act(select.value) }, options.map(([name, text]) => el("option", { value: name, selected: name === chosen }, text)));
-    return el("div", { class: "field" }, el("label", { htmlFor: id }, title), select);
   }
 
   /** Volumes that this one can be drawn on, the likeliest first. */
@@ -414,14 +356,14 @@ export class Viewer {
     if (!this.detail.is_map && !this.detail.is_mask) return null;
     const all = this.#onWhat();
     if (all.length === 0) return null;
-    this.onWhat = this.#select("Drawn on", [["", "nothing"], ...all.map((one) => /** @type {[string, string]} */ ([one.item, one.title || one.name]))], "", (item) => void this.#try(() => this.#drawOn(item)));
+    this.onWhat = select("Drawn on", [["", "nothing"], ...all.map((one) => /** @type {[string, string]} */ ([one.item, one.title || one.name]))], "", (item) => void this.#try(() => this.#drawOn(item)));
     return this.onWhat;
   }
 
   /** @param {string} item Empty for nothing. */
   async #drawOn(item) {
-    const select = this.onWhat?.querySelector("select");
-    if (select) select.value = item;
+    const list = this.onWhat?.querySelector("select");
+    if (list) list.value = item;
     if (!item) this.under = null;
     else {
       const bytes = await bytesOf(`api/items/${item}/volume?frame=0`, this.signal, (share) => this.#waits(share));
@@ -456,7 +398,9 @@ export class Viewer {
     if (!shown) this.over.delete(item.item);
     else {
       const bytes = await bytesOf(`api/items/${item.item}/volume?frame=0`, this.signal, (share) => this.#waits(share));
-      const image = await this.#image(bytes, REGIONS[number % REGIONS.length] ?? "green", 0.5, 1.5);
+      const labels = this.#isLabels(item.item);
+      const image = await this.#image(bytes, labels ? "random" : (REGIONS[number % REGIONS.length] ?? "green"), 0.5, 1.5);
+      if (labels) image.cal_max = Math.max(1.5, image.global_max ?? 0);
       image.opacity = 0.55;
       image.name = item.title || item.name;
       if (this.signal.aborted) return;
@@ -464,6 +408,15 @@ export class Viewer {
     }
     this.loading.hidden = true;
     this.#layer();
+  }
+
+  /**
+   * Says whether a region has a number, and so a colour, for each of several parts.
+   *
+   * @param {string} item
+   */
+  #isLabels(item) {
+    return this.detail.overlays.some((one) => one.item === item && !one.is_mask);
   }
 
   /** @param {() => Promise<void>} act */

@@ -11,14 +11,16 @@ import { el } from "./dom.js";
  */
 
 const MORE = 6; // rows above and below those in sight
+const TALLEST = 15e6; // pixels: browsers make no element much taller
 
 /** @template {HTMLElement} R */
 export class VirtualList {
   /**
    * @param {HTMLElement} scroller What scrolls; its height is set by the style.
    * @param {Rows<R>} rows
+   * @param {HTMLElement} [holder] What the rows are put into, where something else scrolls with them.
    */
-  constructor(scroller, rows) {
+  constructor(scroller, rows, holder = scroller) {
     this.scroller = scroller;
     this.rows = rows;
     this.length = 0;
@@ -26,7 +28,7 @@ export class VirtualList {
     this.pool = [];
     this.first = 0;
     this.body = el("div", { class: "virtual", role: "presentation" });
-    scroller.append(this.body);
+    holder.append(this.body);
     this.waits = false;
     // Asking for these while many lists are drawn would make the browser lay the page out for each.
     this.top = 0;
@@ -58,14 +60,21 @@ export class VirtualList {
     this.draw();
   }
 
+  /** How many pixels of the list one pixel of the scroll bar is: more than one for very long lists. */
+  get #ratio() {
+    const all = this.length * this.height;
+    return all > TALLEST ? (all - this.tall) / (TALLEST - this.tall) : 1;
+  }
+
   /** Draws the rows that are in sight. */
   draw() {
     const { height } = this;
+    const begin = this.top * this.#ratio;
     const sight = Math.ceil(this.tall / height) + 2 * MORE;
     const most = Math.max(0, this.length - sight);
-    this.first = Math.min(most, Math.max(0, Math.floor(this.top / height) - MORE));
+    this.first = Math.min(most, Math.max(0, Math.floor(begin / height) - MORE));
     const number = Math.min(sight, this.length);
-    this.body.style.height = `${this.length * height}px`;
+    this.body.style.height = `${Math.min(this.length * height, TALLEST)}px`;
     while (this.pool.length < number) {
       const row = this.rows.make();
       this.pool.push(row);
@@ -73,7 +82,7 @@ export class VirtualList {
     }
     while (this.pool.length > number) this.pool.pop()?.remove();
     this.pool.forEach((row, n) => {
-      row.style.transform = `translateY(${(this.first + n) * height}px)`;
+      row.style.transform = `translateY(${this.top - begin + (this.first + n) * height}px)`;
       this.rows.show(row, this.first + n);
     });
   }
@@ -85,12 +94,12 @@ export class VirtualList {
    */
   reveal(index) {
     this.#measure();
-    const { height, scroller } = this;
+    const { height, scroller, tall } = this;
+    const ratio = this.#ratio;
+    const begin = this.top * ratio;
     const top = index * height;
-    if (top < scroller.scrollTop) scroller.scrollTop = top;
-    else if (top + height > scroller.scrollTop + scroller.clientHeight) {
-      scroller.scrollTop = top + height - scroller.clientHeight;
-    }
+    if (top < begin) scroller.scrollTop = top / ratio;
+    else if (top + height > begin + tall) scroller.scrollTop = (top + height - tall) / ratio;
     this.#measure();
     this.draw();
   }
