@@ -66,6 +66,9 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "thumbnail_size": (400, 280),
     "abort_on_example_error": True,
+    # Before an example and after it, its servers stop and its folder goes.
+    "reset_modules": ("matplotlib", "testbed.gallery.reset"),
+    "reset_modules_order": "both",
     "show_memory": False,
     "write_computation_times": False,
     "download_all_examples": False,
