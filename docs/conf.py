@@ -97,7 +97,7 @@ html_theme_options = {
     "use_edit_page_button": False,
     "back_to_top_button": False,
 }
-html_sidebars: dict[str, list[str]] = {"index": [], "changelog": []}
+html_sidebars: dict[str, list[str]] = {"index": [], "start": [], "changelog": []}
 
 
 def setup(app: Sphinx) -> None:
