@@ -79,6 +79,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "neurofetch"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("names.js", {"defer": "defer"})]
 html_favicon = "_static/mark.svg"
 html_show_sourcelink = True
 html_copy_source = True  # the Markdown of each page lies beside it
