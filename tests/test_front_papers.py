@@ -59,10 +59,31 @@ def test_the_citation_is_of_this_version():
     said = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert said["cff-version"] == "1.2.0"
     assert said["version"] == __version__
-    assert said["license"] == PROJECT["project"]["license"]
+    assert said["license"] == PROJECT["project"]["license"].split(" AND ")[0]
     assert said["title"].startswith(PROJECT["project"]["name"])
     assert said["authors"]
     assert said["message"]
+
+
+def test_the_licences_of_what_others_wrote_are_in_the_metadata():
+    """The wheel holds code of others: its metadata name their licences and hold their texts."""
+    notice = "src/neurofetch/ui/static/NOTICE"
+    text = (ROOT / notice).read_text(encoding="utf-8")
+    theirs = set(re.findall(r"^\S+ \d\S* \(([^)]+)\)$", text, re.MULTILINE))
+    assert {"MIT", "BSD-2-Clause"} <= theirs
+    if "Apache License" in text:
+        theirs.add("Apache-2.0")
+    if "Neither the name" in text:
+        theirs.add("BSD-3-Clause")
+    assert set(PROJECT["project"]["license"].split(" AND ")) == theirs | {"MIT"}
+    assert {"LICENSE", notice} <= set(PROJECT["project"]["license-files"])
+
+
+def test_the_summary_names_each_source():
+    words = PROJECT["project"]["description"], " ".join(PROJECT["project"]["keywords"])
+    for source in ("LAION-fMRI", "NeuroVault", "OpenNeuro"):
+        assert all(source in one for one in words), source
+    assert "BIDS" in words[0]
 
 
 def test_where_the_project_is_is_said_in_all_places_or_in_none():
