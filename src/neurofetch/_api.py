@@ -167,6 +167,12 @@ def plan(
         table): those of the BIDS schema, and any other that names carry.
         A file that lacks an entity that was asked for is not chosen; see `permissive`.
 
+    Returns
+    -------
+    Plan
+        What `get` would do. Print it to see it; ``len(plan)`` is the number of files, and
+        ``plan.bytes_to_fetch`` is what would come.
+
     Raises
     ------
     UsageError

@@ -203,7 +203,13 @@ class Outcome(Value):
         return made
 
     def same_for(self, want: Want, size: int) -> Outcome:
-        """Return the same outcome for another file, for which nothing came either."""
+        """Return the same outcome for another file, for which nothing came either.
+
+        Returns
+        -------
+        Outcome
+            An outcome with the same status and reason.
+        """
         made = _new(Outcome)
         made._of = want
         made._size = size
@@ -317,7 +323,13 @@ class Report(Faced):
         )
 
     def of(self, status: Status) -> tuple[Outcome, ...]:
-        """Return the outcomes with this status."""
+        """Return the outcomes with this status.
+
+        Returns
+        -------
+        tuple of Outcome
+            In the order of the plan.
+        """
         if status not in self._by_status:
             self._by_status[status] = tuple(o for o in self.outcomes if o.status is status)
         return self._by_status[status]
@@ -379,6 +391,11 @@ class Report(Faced):
         ----------
         other : Report
             The later run, on the same root.
+
+        Returns
+        -------
+        Report
+            The outcomes of both runs, one for each file.
 
         Raises
         ------
@@ -1138,7 +1155,13 @@ class Plan(Faced):
         )
 
     def of(self, *actions: Action) -> tuple[Step, ...]:
-        """Return the steps with one of these actions."""
+        """Return the steps with one of these actions.
+
+        Returns
+        -------
+        tuple of Step
+            In the order of the plan.
+        """
         if len(actions) == 1:
             return self._sorted.by_action[actions[0]]
         return tuple(step for step in self.steps if step.action in actions)
@@ -1199,6 +1222,11 @@ class Plan(Faced):
         few : callable, optional
             Says of a file how many of its kind its server may be asked for at once; None for no
             bound. Such files are dealt to no more jobs than that: to the first ones.
+
+        Returns
+        -------
+        Plan
+            A plan with the steps of this job only.
 
         Raises
         ------
