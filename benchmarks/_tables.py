@@ -69,7 +69,7 @@ def _line(name: str, runs: list[Run], compared: str) -> str:
 def markdown(results: Results) -> str:
     """Return the table of the page: a row for each column and case."""
     head = [
-        "line, checksum",
+        "storage, checksum",
         "case",
         "neurofetch",
         *(f"`{results.tools[tool]}`" for tool in results.others),
