@@ -55,8 +55,8 @@ def add_stores(commands: Commands) -> None:
     parser.add_argument(
         "--store-dir",
         metavar="DIR",
-        help="where stores lie, outside of the data directory (default: LAION_FMRI_STORE_DIR, or "
-        "what laion-fmri config chose, or in the data directory)",
+        help="where the stores are, outside the data directory (default: LAION_FMRI_STORE_DIR, "
+        "else the one that you chose with laion-fmri config, else in the data directory)",
     )
     console.add_data_dir(parser, "the one that was configured")
     console.add_output(parser)
