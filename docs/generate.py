@@ -27,8 +27,8 @@ MAN = Path(__file__).parent / "man"
 _HEAD = """\
 # Command reference
 
-Generated from `--help` by `make pages`; do not edit. stdout is data, stderr is talk; every command
-takes `--json` and `--quiet`, and ends with one of these
+This page is generated from `--help` by `make pages`; do not edit it. Results go to stdout, messages to
+stderr. Nearly every command takes `--json` and `--quiet`. The exit code is one of these:
 
 ```text
 {codes}```

@@ -131,7 +131,7 @@ def plan(
         default what ``AWS_ENDPOINT_URL_S3`` or the profile says.
     follow : bool
         Choose also what the content of chosen files names: the stimuli of events, the empty-room
-        recording of an MEG recording, what a field map is for, and what these name in turn. By
+        recording of an MEG recording, the images of a field map, and what these name in turn. By
         default the plan only says what there is.
     bare : bool
         Choose only what was asked for. By default all comes along that is needed to use it: the

@@ -106,9 +106,9 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "url",
         nargs="?",
         metavar="DATASET",
-        help="of OpenNeuro an accession number, with a version and a path if need be "
-        "(openneuro:ds000246@1.0.1/sub-0001), a DOI, or the address that a browser shows; of a "
-        "bucket s3://BUCKET/PREFIX; with --locked, the data directory",
+        help="for OpenNeuro: an accession number, optionally with a version and a path "
+        "(openneuro:ds000246@1.0.1/sub-0001), a DOI, or the address of its web page; for a "
+        "bucket: s3://BUCKET/PREFIX; with --locked: the data directory",
     )
     console.add_filters(parser, _FILTERS)
     _add_choices(console.group_of(parser, console.CHOICE))
@@ -134,8 +134,8 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     where.add_argument(
         "--update",
         action="store_true",
-        help="fetch this version into a data directory of another one: files whose content differs "
-        "are replaced",
+        help="bring a data directory with another version to this one: files whose content "
+        "differs are replaced",
     )
     where.add_argument(
         "--verify",
@@ -158,7 +158,7 @@ def _add_choices(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--permissive",
         action="store_true",
-        help="let files pass that lack an entity that was asked for (not subject or session)",
+        help="also take files that lack an entity that you ask for (not subject or session)",
     )
 
 
@@ -173,7 +173,7 @@ def _add_along(group: argparse._ArgumentGroup) -> None:
         "--follow",
         action="store_true",
         help="also fetch what chosen files name: stimuli of events, the empty-room recording, "
-        "what a field map is for",
+        "the images of a field map",
     )
 
 

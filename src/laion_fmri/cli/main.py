@@ -104,7 +104,7 @@ def _add_config(commands: Commands) -> None:
     stores.add_argument(
         "--no-store-dir",
         action="store_true",
-        help="beta stores lie in the data directory again",
+        help="keep beta stores in the data directory again",
     )
     console.add_output(parser)
     parser.set_defaults(handler=_config)
@@ -114,8 +114,8 @@ def _add_info(commands: Commands) -> None:
     parser = commands.add_parser(
         "info",
         help="subjects, sessions, regions of interest, sizes",
-        description="What the bucket has, and how much of it is here; of subjects that you name, "
-        "the details.",
+        description="Show what the bucket has, and how much of it you have. If you name "
+        "subjects, show their details.",
         examples=("laion-fmri info", "laion-fmri info --subject sub-03"),
     )
     console.add_subject(parser, action="extend", nargs="+", help="such as sub-03 or 03")
@@ -127,7 +127,7 @@ def _add_info(commands: Commands) -> None:
 def _add_download(commands: Commands) -> None:
     parser = commands.add_parser(
         "download",
-        help="fetch the files of some subjects",
+        help="download the files of one or more subjects",
         usage="laion-fmri download --subject S ... [which files] [options]",
         description="Fetch files, verified to the last byte. You can run it again: files that are "
         "already here are skipped, and files that are partly here are resumed. The subject all "

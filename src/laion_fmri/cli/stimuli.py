@@ -48,8 +48,8 @@ def _add_request(actions: Commands) -> None:
         "request",
         help="request access, once",
         description="Request access. Fields without a flag are asked for at the terminal. The "
-        "answers go to the access service and nowhere else; the id that it returns is kept for "
-        "you alone.",
+        "answers go to the access service and nowhere else; the id that it returns is saved "
+        "where only you can read it.",
         examples=(
             "laion-fmri stimuli request",
             "laion-fmri stimuli request --name 'Ada Lovelace' --email ada@example.org",

@@ -48,7 +48,7 @@ def add_lock(
     """
     parser = commands.add_parser(
         "lock",
-        help="write down which bytes a data directory has",
+        help="write a lock file: which files a data directory has, with hashes",
         usage="neurofetch lock [DIR] [--out FILE | --check FILE | --diff A [B] | --update FILE]",
         description="Write a lock file of a data directory: path, size, hash and address of each "
         "file that was fetched, to be published with a paper. `neurofetch get --locked FILE` "
@@ -97,7 +97,8 @@ def add_locked(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--locked",
         metavar="FILE",
-        help="bring exactly what this lock file names, verified by its hashes: see neurofetch lock",
+        help="download exactly the files in this lock file, verified by its hashes: see "
+        "neurofetch lock",
     )
     group.add_argument(
         "--from",
@@ -183,19 +184,18 @@ def _add_acts(parser: argparse.ArgumentParser) -> None:
     acts.add_argument(
         "--check",
         metavar="FILE",
-        help="hold the directory against this lock; exits with 4 if a file was added, changed or "
-        "is gone, and names it",
+        help="compare the directory with this lock; exit with 4 if a file was added, changed or "
+        "removed, and name it",
     )
     acts.add_argument(
         "--diff",
         nargs="+",
         action="extend",
         metavar="FILE",
-        help="hold a lock against another one, or against the directory; exits with 4 if they "
-        "differ",
+        help="compare a lock with another one, or with the directory; exit with 4 if they differ",
     )
     acts.add_argument(
-        "--update", metavar="FILE", help="make this lock anew, and say what differs from before"
+        "--update", metavar="FILE", help="write this lock again, and show what has changed"
     )
     parser.add_argument(
         "--format",

@@ -101,7 +101,7 @@ def _add_search(parts: Commands) -> None:
         "search",
         help="search the local catalogue",
         description="Search the local catalogue of all collections and images. No request is "
-        "made, but with --update.",
+        "made, except with --update.",
         examples=(
             "neurofetch neurovault search --update 'working memory' --limit 20",
             "neurofetch neurovault search --field map_type='Z map' not_mni=false --ids",
@@ -119,9 +119,9 @@ def _add_search(parts: Commands) -> None:
         help='such as map_type="Z map" not_mni=false',
     )
     parser.add_argument("--limit", metavar="N", help="at most so many (default: all)")
-    parser.add_argument("--ids", action="store_true", help="print the ids alone, one a line")
+    parser.add_argument("--ids", action="store_true", help="print only the ids, one per line")
     parser.add_argument(
-        "--update", action="store_true", help="fill the catalogue, or bring it up to date, first"
+        "--update", action="store_true", help="first create the catalogue, or bring it up to date"
     )
     console.add_output(parser)
     parser.set_defaults(handler=_search)
@@ -130,7 +130,7 @@ def _add_search(parts: Commands) -> None:
 def _add_info(parts: Commands) -> None:
     parser = parts.add_parser(
         "info",
-        help="what is known of one image or collection",
+        help="show the metadata of one image or collection",
         description="Print the metadata of one image, or of one collection.",
         examples=(
             "neurofetch neurovault info 32980",
@@ -138,7 +138,7 @@ def _add_info(parts: Commands) -> None:
         ),
     )
     parser.add_argument("id", type=_id_of("images"), metavar="ID")
-    parser.add_argument("--collection", action="store_true", help="the id is a collection's")
+    parser.add_argument("--collection", action="store_true", help="ID is that of a collection")
     console.add_output(parser)
     parser.set_defaults(handler=_info)
 
@@ -146,9 +146,9 @@ def _add_info(parts: Commands) -> None:
 def _add_show(parts: Commands) -> None:
     parser = parts.add_parser(
         "show",
-        help="draw a sheet of a collection that is here",
-        description="Draw the maps of a collection that was fetched on one sheet, with one "
-        "range of colours for what compares. No request is made. Needs nilearn: pip install "
+        help="draw a contact sheet of a downloaded collection",
+        description="Draw the maps of a downloaded collection on one sheet. Maps of the same "
+        "kind share one colour range. No request is made. Needs nilearn: pip install "
         "'neurofetch[plot]'.",
         examples=(
             "neurofetch neurovault show 1952",
@@ -156,7 +156,7 @@ def _add_show(parts: Commands) -> None:
         ),
     )
     parser.add_argument("id", metavar="ID", help="of a collection")
-    parser.add_argument("--image", action="store_true", help="the id is an image's")
+    parser.add_argument("--image", action="store_true", help="ID is that of an image")
     _add_data_dir(parser)
     add_look(parser)
     add_out(parser)

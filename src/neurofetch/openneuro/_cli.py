@@ -80,7 +80,7 @@ def _add_search(parts: Commands) -> None:
 def _add_info(parts: Commands) -> None:
     parser = parts.add_parser(
         "info",
-        help="what is known of one data set",
+        help="describe one data set",
         description="Describe one data set: its newest version or the one that is named, and all "
         "versions with what their owners say of them.",
         examples=(
@@ -108,7 +108,9 @@ def _add_how_many(parser: console.Parser) -> None:
     parser.add_argument(
         "--limit", type=_limit, default=50, metavar="N", help="at most N, or all (default: 50)"
     )
-    parser.add_argument("--ids", action="store_true", help="print the numbers alone, one a line")
+    parser.add_argument(
+        "--ids", action="store_true", help="print only the accession numbers, one per line"
+    )
     console.add_output(parser)
 
 
