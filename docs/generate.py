@@ -27,8 +27,8 @@ MAN = Path(__file__).parent / "man"
 _HEAD = """\
 # Command reference
 
-This page is generated from `--help` by `make pages`; do not edit it. Results go to stdout, messages to
-stderr. Nearly every command takes `--json` and `--quiet`. The exit code is one of these:
+This page is generated from `--help` by `make pages`; do not edit it. Results go to stdout, messages
+to stderr. Nearly every command takes `--json` and `--quiet`. The exit code is one of these:
 
 ```text
 {codes}```

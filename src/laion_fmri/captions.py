@@ -64,7 +64,13 @@ class Captions:
         return isinstance(image, str) and image in self._rows
 
     def images(self) -> builtins.list[str]:
-        """Return the names of the pictures that have captions, sorted."""
+        """Return the names of the pictures that have captions, sorted.
+
+        Returns
+        -------
+        list of str
+            Names of pictures.
+        """
         return sorted(self._rows)
 
     def get(self, image: str) -> pd.DataFrame:
@@ -87,6 +93,11 @@ class Captions:
         image : str
         source : {"human", "ai"}, optional
             By default both.
+
+        Returns
+        -------
+        list of str
+            The texts.
 
         Raises
         ------

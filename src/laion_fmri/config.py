@@ -76,7 +76,13 @@ class DataDir(str):
 
 
 def config_path() -> Path:
-    """Return the path of the configuration file, whether it exists or not."""
+    """Return the path of the configuration file, whether it exists or not.
+
+    Returns
+    -------
+    Path
+        By default below ``~/.config``.
+    """
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return Path(base) / "laion_fmri" / "config.json"
 
@@ -229,6 +235,11 @@ def chosen_store_dir(store_dir: str | os.PathLike[str] | None = None) -> Path | 
     store_dir : str or path, optional
         By default what ``LAION_FMRI_STORE_DIR`` names, else what `set_store_dir` chose. A variable
         that is empty counts as not set.
+
+    Returns
+    -------
+    Path or None
+        The folder of the argument, of the environment or of the settings.
 
     Raises
     ------

@@ -260,6 +260,11 @@ class Group:
             As in `Subject.get_betas`.
         streaming, stream, nan
             As there.
+
+        Returns
+        -------
+        dict
+            What `Subject.get_betas` returns, by the name of the subject.
         """
         return self.get_betas(
             session,
@@ -337,6 +342,11 @@ class Group:
         ----------
         session, roi, mask_source
             As there.
+
+        Returns
+        -------
+        dict of str to xarray.DataArray
+            One lazy array for each subject, by its name.
         """
         sessions = _repeatable(session) if isinstance(session, Iterator) else session
         regions = _repeatable(roi) if isinstance(roi, Iterator) else roi
@@ -385,6 +395,11 @@ class Group:
 
     def get_shared_stimulus_metadata(self) -> pd.DataFrame:
         """Return the rows of the table of stimuli that all subjects saw, counted anew from 0.
+
+        Returns
+        -------
+        DataFrame
+            One row for each picture.
 
         Raises
         ------

@@ -147,6 +147,11 @@ class Segmentations(Closing):
         image : str
         localized_only : bool
             Only what was found.
+
+        Returns
+        -------
+        list of str
+            The nouns.
         """
         rows = self.for_image(image)
         if localized_only:
@@ -166,7 +171,13 @@ class Segmentations(Closing):
         return isinstance(image, str) and image in self._rows
 
     def images(self) -> list[str]:
-        """Return the names of the pictures that have segmentations, sorted."""
+        """Return the names of the pictures that have segmentations, sorted.
+
+        Returns
+        -------
+        list of str
+            Names of pictures.
+        """
         return sorted(self._rows)
 
     def close(self) -> None:

@@ -124,6 +124,11 @@ class Access:
 def terms() -> Terms:
     """Return the terms in force, as the service says; nothing about you is sent.
 
+    Returns
+    -------
+    Terms
+        The version of the terms, and where to read them.
+
     Raises
     ------
     AccessError
@@ -203,6 +208,11 @@ def request_access(
 
 def status() -> Access:
     """Return the state of the access of this user, as the service says.
+
+    Returns
+    -------
+    Access
+        Whether you have access; if not, why, and what you can do.
 
     Raises
     ------
@@ -434,7 +444,13 @@ class Stimuli(Closing):
         return self.images.get(key, as_displayed=as_displayed)
 
     def names(self) -> list[str]:
-        """Return the names of all pictures."""
+        """Return the names of all pictures.
+
+        Returns
+        -------
+        list of str
+            One name for each picture, in the order of the table.
+        """
         return self.images.names()
 
     def index_of(self, name: str) -> int:

@@ -204,7 +204,13 @@ class Subject(WithStimuli):
     # --- what there is ---------------------------------------------------------------------------
 
     def get_sessions(self) -> list[str]:
-        """Return the sessions on disk, sorted: ``["ses-01", …]``."""
+        """Return the sessions on disk, sorted: ``["ses-01", …]``.
+
+        Returns
+        -------
+        list of str
+            An empty list if no session was downloaded.
+        """
         return self.layout.sessions()
 
     def get_available_rois(self, category: str | None = None) -> list[str]:
@@ -216,7 +222,13 @@ class Subject(WithStimuli):
         return here.names(category) if category in (None, *here.categories()) else []
 
     def get_available_categories(self) -> list[str]:
-        """Return the ROI categories on disk, sorted; the older layout has none."""
+        """Return the ROI categories on disk, sorted; the older layout has none.
+
+        Returns
+        -------
+        list of str
+            Categories, such as ``"face"``.
+        """
         return self.rois.categories()
 
     # --- voxels ----------------------------------------------------------------------------------
@@ -381,11 +393,22 @@ class Subject(WithStimuli):
     # --- files -----------------------------------------------------------------------------------
 
     def has_freesurfer(self) -> bool:
-        """Whether FreeSurfer's results are on disk."""
+        """Whether FreeSurfer's results are on disk.
+
+        Returns
+        -------
+        bool
+            True if the folder is there.
+        """
         return self.layout.freesurfer.is_dir()
 
     def get_freesurfer_dir(self) -> Path:
         """Return the folder of FreeSurfer's results.
+
+        Returns
+        -------
+        Path
+            A folder in the data directory.
 
         Raises
         ------
@@ -399,11 +422,22 @@ class Subject(WithStimuli):
         return folder
 
     def has_anatomical(self) -> bool:
-        """Whether the anatomical images are on disk."""
+        """Whether the anatomical images are on disk.
+
+        Returns
+        -------
+        bool
+            True if the folder is there.
+        """
         return self.layout.anatomy.is_dir()
 
     def get_anatomical_dir(self) -> Path:
         """Return the folder of the anatomical images.
+
+        Returns
+        -------
+        Path
+            A folder in the data directory.
 
         Raises
         ------
@@ -423,6 +457,11 @@ class Subject(WithStimuli):
         ----------
         res : str, optional
             ``"1pt8"``: on the grid of the functional data; default: full resolution.
+
+        Returns
+        -------
+        Path
+            A NIfTI file in the data directory.
 
         Raises
         ------
@@ -822,7 +861,13 @@ class Subject(WithStimuli):
         )
 
     def remove_store(self) -> bool:
-        """Remove the beta store; False where there is none."""
+        """Remove the beta store; False where there is none.
+
+        Returns
+        -------
+        bool
+            True if a store was removed.
+        """
         return self.store.remove()
 
     # --- to other tools --------------------------------------------------------------------------

@@ -167,6 +167,13 @@ def plan(
         table): those of the BIDS schema, and any other that names carry.
         A file that lacks an entity that was asked for is not chosen; see `permissive`.
 
+    Returns
+    -------
+    Plan
+        The same plan that `get` would carry out. ``print(plan)`` shows it as ``--dry-run`` does;
+        ``len(plan)`` is the number of files, and ``plan.bytes_to_fetch`` what is still to come, in
+        bytes.
+
     Raises
     ------
     UsageError

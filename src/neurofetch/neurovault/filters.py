@@ -453,6 +453,11 @@ def _neither(only: Filter, record: Mapping[str, Any]) -> bool:
 def basic_collection_terms() -> dict[str, Any]:
     """Return the default terms for collections: those that hold images.
 
+    Returns
+    -------
+    dict
+        Fields and what they must be, for ``collection_terms=``.
+
     Examples
     --------
     >>> basic_collection_terms()
@@ -466,6 +471,11 @@ def basic_image_terms() -> dict[str, Any]:
 
     Left out is what is not in MNI space, is thresholded, is a mask, an anatomical image or a
     parcellation by its map type, or is an atlas.
+
+    Returns
+    -------
+    dict
+        Fields and what they must be, for ``image_terms=``.
 
     Examples
     --------

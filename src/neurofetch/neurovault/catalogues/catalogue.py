@@ -89,7 +89,13 @@ class Catalogue:
         object.__setattr__(self, "path", Path(self.path))
 
     def exists(self) -> bool:
-        """Say whether there is a catalogue that this release can read."""
+        """Say whether there is a catalogue that this release can read.
+
+        Returns
+        -------
+        bool
+            False if there is none, or if it is of another release's format.
+        """
         with self._reading() as connection:
             return connection is not None
 
