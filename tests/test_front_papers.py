@@ -99,7 +99,7 @@ def test_the_licences_of_what_is_built_in_are_packed_with_ours():
 
 
 def test_nobody_reads_what_make_leaves_behind():
-    """Each folder that `make` fills, and git passes over, is left out by mypy and by the archive."""
+    """Folders that `make` fills, and git passes over, are left out by mypy and the archive."""
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
     left = [one for one in ignored if one.startswith(("demo/", "benchmarks/", "docs/"))]
     left = [one for one in left if one.endswith("/")]
