@@ -30,7 +30,7 @@ _HEAD = """\
 # Command reference
 
 This is what `--help` prints for each command. Results go to stdout, messages to stderr. Most
-commands take `--json` and `--quiet`, and each one ends with one of these exit codes:
+commands take `--json` and `--quiet`. The exit code is one of these:
 
 ```text
 {codes}```

@@ -110,6 +110,26 @@ def test_what_is_packed_has_all_that_git_has():
     assert left_out <= {".ci", ".gitignore", "pyproject.toml"}  # hatchling adds pyproject.toml
 
 
+def test_the_licences_of_what_is_built_in_are_packed_with_ours():
+    """Whoever installs the wheel finds them all in its folder of licences."""
+    packed = PROJECT["project"]["license-files"]
+    assert all((ROOT / one).is_file() for one in packed)
+    built_in = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("src/**/NOTICE"))
+    assert built_in
+    assert set(packed) == {"LICENSE", *built_in}
+
+
+def test_nobody_reads_what_make_leaves_behind():
+    """Folders that `make` fills, and git passes over, are left out by mypy and the archive."""
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    left = [one for one in ignored if one.startswith(("demo/", "benchmarks/", "docs/"))]
+    left = [one for one in left if one.endswith("/")]
+    assert {"demo/work/", "demo/shots/", "benchmarks/work/", "docs/_build/"} <= set(left)
+    for folder in left:
+        path = f"{folder}a/made.py"
+        assert any(re.search(one, path) for one in PROJECT["tool"]["mypy"]["exclude"]), folder
+
+
 def test_a_deprecation_is_a_warning_that_people_see():
     """`DeprecationWarning` is hidden from whoever does not ask: the policy says `FutureWarning`."""
     assert "`FutureWarning`" in (ROOT / "docs" / "deprecation.md").read_text(encoding="utf-8")

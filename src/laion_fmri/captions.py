@@ -69,7 +69,7 @@ class Captions:
         Returns
         -------
         list of str
-            The names, sorted.
+            Names of pictures.
         """
         return sorted(self._rows)
 
@@ -102,7 +102,7 @@ class Captions:
         Returns
         -------
         list of str
-            The captions; empty for a picture without captions.
+            The texts.
 
         Raises
         ------

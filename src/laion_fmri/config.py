@@ -80,8 +80,8 @@ def config_path() -> Path:
 
     Returns
     -------
-    pathlib.Path
-        The file, which need not exist.
+    Path
+        By default below ``~/.config``.
     """
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return Path(base) / "laion_fmri" / "config.json"
@@ -248,8 +248,8 @@ def chosen_store_dir(store_dir: str | os.PathLike[str] | None = None) -> Path | 
 
     Returns
     -------
-    pathlib.Path or None
-        The folder, which need not exist; None if stores lie in their data directories.
+    Path or None
+        The folder of the argument, of the environment or of the settings.
 
     Raises
     ------

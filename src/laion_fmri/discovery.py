@@ -75,7 +75,7 @@ def get_subjects(*, data_dir: Directory = None) -> list[str]:
     Returns
     -------
     list of str
-        The full names, such as ``"sub-03"``, sorted; empty if there are none.
+        Names, such as ``"sub-03"``.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def get_rois(
     Returns
     -------
     list of str
-        The names, sorted; empty if there are none.
+        Names, such as ``"FFA1"``.
 
     Raises
     ------
@@ -304,8 +304,8 @@ def get_participants(*, data_dir: Directory = None) -> pd.DataFrame:
 
     Returns
     -------
-    pandas.DataFrame
-        One row per participant, with the columns of the file.
+    DataFrame
+        The table, with the columns of the file.
 
     Raises
     ------

@@ -269,9 +269,8 @@ class Group:
 
         Returns
         -------
-        dict of str to numpy.ndarray
-            By subject: shape (n_shared_trials, n_voxels), single-trial betas in the unit of the
-            files; with several sessions, a dict by session for each subject.
+        dict
+            What `Subject.get_betas` returns, by the name of the subject.
         """
         return self.get_betas(
             session,
@@ -365,7 +364,7 @@ class Group:
         Returns
         -------
         dict of str to xarray.DataArray
-            By subject.
+            One lazy array for each subject, by its name.
         """
         sessions = _repeatable(session) if isinstance(session, Iterator) else session
         regions = _repeatable(roi) if isinstance(roi, Iterator) else roi
@@ -417,8 +416,8 @@ class Group:
 
         Returns
         -------
-        pandas.DataFrame
-            One row per picture.
+        DataFrame
+            One row for each picture.
 
         Raises
         ------

@@ -87,7 +87,7 @@ class Info:
         Returns
         -------
         dict
-            What ``laion-fmri info --json`` prints.
+            Values that JSON can hold.
         """
         told = asdict(self)
         for one in told["subjects"]:
@@ -114,7 +114,7 @@ def info(
     Returns
     -------
     Info
-        Each subject with its sessions, its size in bytes, and how many of them are here.
+        Subjects, sessions, regions of interest, numbers of files and bytes.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def info_text(found: Info, *, details: bool) -> str:
     Returns
     -------
     str
-        Several lines.
+        Several lines of text.
     """
     rows: list[tuple[str, ...]] = [
         ("subject", "sessions", "held out", "ROIs", "files", "bytes", "here")

@@ -156,7 +156,7 @@ class Segmentations(Closing):
         Returns
         -------
         list of str
-            Empty for a picture without segmentations.
+            The nouns.
         """
         rows = self.for_image(image)
         if localized_only:
@@ -187,7 +187,7 @@ class Segmentations(Closing):
         Returns
         -------
         list of str
-            The names, sorted.
+            Names of pictures.
         """
         return sorted(self._rows)
 

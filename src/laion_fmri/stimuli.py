@@ -127,7 +127,7 @@ def terms() -> Terms:
     Returns
     -------
     Terms
-        Their version, and where you can read them.
+        The version of the terms, and where to read them.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def status() -> Access:
     Returns
     -------
     Access
-        Whether you have access, and what is left to do.
+        Whether you have access; if not, why, and what you can do.
 
     Raises
     ------
@@ -465,7 +465,7 @@ class Stimuli(Closing):
         Returns
         -------
         list of str
-            In the order of the table.
+            One name for each picture, in the order of the table.
         """
         return self.images.names()
 

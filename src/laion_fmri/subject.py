@@ -209,7 +209,7 @@ class Subject(WithStimuli):
         Returns
         -------
         list of str
-            Names for the argument `session` of the other methods.
+            An empty list if no session was downloaded.
         """
         return self.layout.sessions()
 
@@ -232,7 +232,7 @@ class Subject(WithStimuli):
         Returns
         -------
         list of str
-            Such as ``["body", "face"]``.
+            Categories, such as ``"face"``.
         """
         return self.rois.categories()
 
@@ -409,7 +409,7 @@ class Subject(WithStimuli):
         Returns
         -------
         bool
-            True if their folder is on disk.
+            True if the folder is there.
         """
         return self.layout.freesurfer.is_dir()
 
@@ -418,8 +418,8 @@ class Subject(WithStimuli):
 
         Returns
         -------
-        pathlib.Path
-            The folder, which exists.
+        Path
+            A folder in the data directory.
 
         Raises
         ------
@@ -438,7 +438,7 @@ class Subject(WithStimuli):
         Returns
         -------
         bool
-            True if their folder is on disk.
+            True if the folder is there.
         """
         return self.layout.anatomy.is_dir()
 
@@ -447,8 +447,8 @@ class Subject(WithStimuli):
 
         Returns
         -------
-        pathlib.Path
-            The folder, which exists.
+        Path
+            A folder in the data directory.
 
         Raises
         ------
@@ -471,8 +471,8 @@ class Subject(WithStimuli):
 
         Returns
         -------
-        pathlib.Path
-            The file, which is on disk.
+        Path
+            A NIfTI file in the data directory.
 
         Raises
         ------
@@ -889,7 +889,7 @@ class Subject(WithStimuli):
         Returns
         -------
         bool
-            True if there was a store.
+            True if a store was removed.
         """
         return self.store.remove()
 

@@ -131,7 +131,7 @@ def plan(
         default what ``AWS_ENDPOINT_URL_S3`` or the profile says.
     follow : bool
         Choose also what the content of chosen files names: the stimuli of events, the empty-room
-        recording of an MEG recording, what a field map is for, and what these name in turn. By
+        recording of an MEG recording, the images of a field map, and what these name in turn. By
         default the plan only says what there is.
     bare : bool
         Choose only what was asked for. By default all comes along that is needed to use it: the
@@ -170,8 +170,9 @@ def plan(
     Returns
     -------
     Plan
-        What `get` would do. Print it to see it; ``len(plan)`` is the number of files, and
-        ``plan.bytes_to_fetch`` is what would come.
+        The same plan that `get` would carry out. ``print(plan)`` shows it as ``--dry-run`` does;
+        ``len(plan)`` is the number of files, and ``plan.bytes_to_fetch`` what is still to come, in
+        bytes.
 
     Raises
     ------

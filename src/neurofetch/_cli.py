@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = console.Parser(
         prog="neurofetch",
-        description="Fetch and verify public brain-imaging data.",
+        description="Fetch public brain-imaging data, and verify them.",
         examples=(
             "neurofetch get openneuro:ds000246@1.0.1 --subject 0001",
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01",
@@ -110,9 +110,9 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "url",
         nargs="?",
         metavar="DATASET",
-        help="a data set of OpenNeuro: its accession number, with a version and a path if you "
-        "like (openneuro:ds000246@1.0.1/sub-0001), its DOI, or the address in your browser;"
-        " or a bucket: s3://BUCKET/PREFIX; with --locked, the data directory",
+        help="for OpenNeuro: an accession number, optionally with a version and a path "
+        "(openneuro:ds000246@1.0.1/sub-0001), a DOI, or the address of its web page; for a "
+        "bucket: s3://BUCKET/PREFIX; with --locked: the data directory",
     )
     console.add_filters(parser, _FILTERS)
     _add_choices(console.group_of(parser, console.CHOICE))
@@ -138,8 +138,8 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     where.add_argument(
         "--update",
         action="store_true",
-        help="bring a data directory that holds another version to this one: files whose content"
-        " differs are replaced",
+        help="bring a data directory with another version to this one: files whose content "
+        "differs are replaced",
     )
     where.add_argument(
         "--verify",
@@ -162,7 +162,7 @@ def _add_choices(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--permissive",
         action="store_true",
-        help="also take files that lack an entity that you asked for (but not subject or session)",
+        help="also take files that lack an entity that you ask for (not subject or session)",
     )
 
 
@@ -176,8 +176,8 @@ def _add_along(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--follow",
         action="store_true",
-        help="also fetch the files that the chosen files refer to: stimuli of events, the "
-        "empty-room recording, the images that a field map is for",
+        help="also fetch what chosen files name: stimuli of events, the empty-room recording, "
+        "the images of a field map",
     )
 
 

@@ -325,10 +325,15 @@ class Report(Faced):
     def of(self, status: Status) -> tuple[Outcome, ...]:
         """Return the outcomes with this status.
 
+        Parameters
+        ----------
+        *statuses
+            Which outcomes, such as `Status.FAILED`.
+
         Returns
         -------
         tuple of Outcome
-            In the order of the plan.
+            The outcomes, in the order of the report.
         """
         if status not in self._by_status:
             self._by_status[status] = tuple(o for o in self.outcomes if o.status is status)
@@ -395,7 +400,7 @@ class Report(Faced):
         Returns
         -------
         Report
-            The outcomes of both runs, one for each file.
+            A report of the files of both.
 
         Raises
         ------
@@ -1157,10 +1162,15 @@ class Plan(Faced):
     def of(self, *actions: Action) -> tuple[Step, ...]:
         """Return the steps with one of these actions.
 
+        Parameters
+        ----------
+        *actions
+            Which steps, such as `Action.FETCH`.
+
         Returns
         -------
         tuple of Step
-            In the order of the plan.
+            The steps, in the order of the plan.
         """
         if len(actions) == 1:
             return self._sorted.by_action[actions[0]]
@@ -1226,7 +1236,7 @@ class Plan(Faced):
         Returns
         -------
         Plan
-            A plan with the steps of this job only.
+            A plan with some of the steps of this one.
 
         Raises
         ------

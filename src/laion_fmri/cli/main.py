@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = console.Parser(
         prog="laion-fmri",
-        description="Download and verify LAION-fMRI.",
+        description="Download LAION-fMRI, and verify it.",
         examples=(
             "laion-fmri config --data-dir laion_fmri_data",
             "laion-fmri download --subject sub-03 --ses ses-01 --dry-run",
@@ -116,8 +116,8 @@ def _add_info(commands: Commands) -> None:
     parser = commands.add_parser(
         "info",
         help="subjects, sessions, regions of interest, sizes",
-        description="Show what the bucket has, and how much of it is here; with --subject, show "
-        "details.",
+        description="Show what the bucket has, and how much of it you have. If you name "
+        "subjects, show their details.",
         examples=("laion-fmri info", "laion-fmri info --subject sub-03"),
     )
     console.add_subject(parser, action="extend", nargs="+", help="such as sub-03 or 03")
@@ -129,7 +129,7 @@ def _add_info(commands: Commands) -> None:
 def _add_download(commands: Commands) -> None:
     parser = commands.add_parser(
         "download",
-        help="fetch the files of some subjects",
+        help="download the files of one or more subjects",
         usage="laion-fmri download --subject S ... [which files] [options]",
         description="Fetch files, and verify every byte. You can run it again: files that are "
         "already here are skipped, and partial files are resumed. Use --subject all "

@@ -50,9 +50,9 @@ def _add_request(actions: Commands) -> None:
     parser = actions.add_parser(
         "request",
         help="request access, once",
-        description="Request access. You are asked at the terminal for the fields that have no "
-        "flag. Your answers go only to the access service; the id that it returns is "
-        "saved so that only you can read it.",
+        description="Request access. Fields without a flag are asked for at the terminal. The "
+        "answers go to the access service and nowhere else; the id that it returns is saved "
+        "where only you can read it.",
         examples=(
             "laion-fmri stimuli request",
             "laion-fmri stimuli request --name 'Ada Lovelace' --email ada@example.org",

@@ -83,7 +83,7 @@ class SplitVariant:
         Returns
         -------
         list of str
-            The names of all pictures of the split.
+            Names of pictures.
         """
         return [*self.train_ids, *self.test_ids]
 
@@ -165,7 +165,7 @@ def list_pools() -> list[str]:
     Returns
     -------
     list of str
-        ``"shared"``, one for each subject, and ``"pooled"``.
+        ``"shared"``, each subject, and ``"pooled"``.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def list_splits(pool: str | None = None) -> list[str]:
     Returns
     -------
     list of str
-        Names for `load_split`.
+        Names to pass to `load_split` and the like.
 
     Raises
     ------
@@ -209,7 +209,7 @@ def list_ood_types() -> list[str]:
     Returns
     -------
     list of str
-        The names of the kinds.
+        Names to pass to `get_train_test_ids` and the like.
     """
     return list(_OOD_TYPES)
 
@@ -233,7 +233,7 @@ def load_split(name: str, pool: str, *, generation: str | None = None) -> Split:
     Returns
     -------
     Split
-        The names of the pictures to train and to test with.
+        The names of the pictures in train and in test, and the version of the list.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def load_all_splits(pool: str, *, generation: str | None = None) -> dict[str, Sp
     Returns
     -------
     dict of str to Split
-        By the names of `list_splits`.
+        The splits, by their names.
     """
     names = list_splits(pool)
     fetch(_wanted(name, pool, generation) for name in names)

@@ -63,7 +63,7 @@ class ExitCode(enum.IntEnum):
 EXIT_CODES = """\
 exit codes:
   0    success
-  1    a bug in this program (please report it)
+  1    a bug in neurofetch (please report it)
   2    wrong usage
   3    nothing matches, or a subject or value does not exist, or was not
        downloaded
@@ -372,7 +372,7 @@ ENTITIES = "other entities of BIDS (in the same way)"
 ALONG = "what comes along"
 TRANSFER = "where and how"
 MANY = "many processes or machines"
-ACCESS = "credentials and server (default: no credentials, and AWS)"
+ACCESS = "login and server (default: no login, and AWS)"
 OUTPUT = "output"
 """The titles under which a help has its flags."""
 
@@ -425,8 +425,8 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--offline",
         action="store_true",
-        help="do not use the network: choose from the server's last listing, and name the files "
-        "that are not here",
+        help="do not use the network: choose from earlier listings of the server, and list the "
+        "files that are missing",
     )
     group.add_argument(
         "--mirror",
@@ -445,16 +445,15 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=_workers,
         metavar="N",
-        help="use N processes on this machine, if one cannot use the full bandwidth; with "
-        "--scheduler, run at most N tasks at once",
+        help="download in N processes on this machine, if one is too slow for the network; with "
+        "--scheduler, at most N tasks at once",
     )
     group.add_argument(
         "--scheduler",
         type=_scheduler,
         metavar="ADDRESS",
-        help="fetch on the workers of a Dask cluster, such as tcp://login1:8786 (default: "
-        "$DASK_SCHEDULER_ADDRESS, if it is set); the workers must see DIR under the same "
-        "path",
+        help="download on the workers of a Dask cluster, such as tcp://login1:8786 (default: "
+        "$DASK_SCHEDULER_ADDRESS, if set); the workers must see DIR under the same path",
     )
     group.add_argument(
         "--shard",
@@ -489,7 +488,7 @@ def add_access(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--requester-pays",
         action="store_true",
-        help="you pay for the transfer, as some buckets require",
+        help="agree to pay for the download, as some buckets require",
     )
     group.add_argument(
         "--endpoint",
@@ -514,7 +513,8 @@ def add_patience(parser: argparse._ActionsContainer) -> None:
         "--patience",
         type=_patience,
         metavar="TIME",
-        help="how long to wait if the network is down: 90, 15m, 2h, 0 or inf (default: 15m)",
+        help="how long to wait if the network is down: 90 (seconds), 15m, 2h, 0 or inf (default: "
+        "15m)",
     )
 
 

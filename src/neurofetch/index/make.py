@@ -94,7 +94,7 @@ class Index:
         Returns
         -------
         dict
-            What ``neurofetch index --json`` prints.
+            Values that JSON can hold.
         """
         return {
             "index": os.fspath(self.path),

@@ -43,11 +43,11 @@ def add_status(commands: Commands, program: str, default: str = "") -> None:
     where = "" if default else " ds000246"
     parser = commands.add_parser(
         "status",
-        help="show the progress of downloads into a data directory",
-        description="Show the downloads into a data directory, from this computer and from others:"
-        " the progress of each job, what failed, and which jobs are silent. All of "
-        "this is read from the data directory. With --wait, exits when all jobs have "
-        "ended, with 0 if everything is here.",
+        help="show the progress of the jobs that download into a data directory",
+        description="Show the runs of a data directory, on this computer and on others: the "
+        "progress of each job, what failed, and which jobs are silent. This is all read from the "
+        "data directory. With --wait, exit when all jobs have ended; the exit code is 0 if every "
+        "file was downloaded.",
         examples=(f"{program} status{where}", f"{program} status{where} --wait"),
     )
     console.add_data_dir(parser, default, positional=True)
@@ -56,8 +56,8 @@ def add_status(commands: Commands, program: str, default: str = "") -> None:
     how.add_argument(
         "--watch",
         action="store_true",
-        help="refresh every two seconds until all jobs have ended; in a log, print a line now "
-        "and then",
+        help="update the display every two seconds until all jobs have ended; in a log, print a "
+        "line from time to time",
     )
     how.add_argument("--wait", action="store_true", help="wait until all jobs have ended")
     console.add_output(parser)

@@ -48,7 +48,7 @@ def add_lock(
     """
     parser = commands.add_parser(
         "lock",
-        help="write a lock file: exactly which bytes a data directory has",
+        help="write a lock file: which files a data directory has, with hashes",
         usage="neurofetch lock [DIR] [--out FILE | --check FILE | --diff A [B] | --update FILE]",
         description="Write a lock file of a data directory: path, size, hash and address of each "
         "file that was fetched, to be published with a paper. With it, `neurofetch get"
@@ -97,8 +97,8 @@ def add_locked(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--locked",
         metavar="FILE",
-        help="fetch exactly the files in this lock file, and verify their hashes; see neurofetch"
-        " lock",
+        help="download exactly the files in this lock file, verified by its hashes: see "
+        "neurofetch lock",
     )
     group.add_argument(
         "--from",
@@ -184,15 +184,15 @@ def _add_acts(parser: argparse.ArgumentParser) -> None:
     acts.add_argument(
         "--check",
         metavar="FILE",
-        help="compare the directory with this lock; exits with 4 if a file was added, changed or"
-        " removed, and names it",
+        help="compare the directory with this lock; exit with 4 if a file was added, changed or "
+        "removed, and name it",
     )
     acts.add_argument(
         "--diff",
         nargs="+",
         action="extend",
         metavar="FILE",
-        help="compare a lock with another one, or with the directory; exits with 4 if they differ",
+        help="compare a lock with another one, or with the directory; exit with 4 if they differ",
     )
     acts.add_argument(
         "--update", metavar="FILE", help="write this lock again, and show what has changed"

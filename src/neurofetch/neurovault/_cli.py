@@ -112,8 +112,8 @@ def _add_search(parts: Commands) -> None:
     parser = parts.add_parser(
         "search",
         help="search the local catalogue",
-        description="Search the local catalogue of all collections and images. No request is made, "
-        "except with --update.",
+        description="Search the local catalogue of all collections and images. No request is "
+        "made, except with --update.",
         examples=(
             "neurofetch neurovault search --update 'working memory' --limit 20",
             "neurofetch neurovault search --field map_type='Z map' not_mni=false --ids",
@@ -137,7 +137,7 @@ def _add_search(parts: Commands) -> None:
     parser.add_argument("--limit", metavar="N", help="show at most N (default: all)")
     parser.add_argument("--ids", action="store_true", help="print only the ids, one per line")
     parser.add_argument(
-        "--update", action="store_true", help="create the catalogue, or bring it up to date, first"
+        "--update", action="store_true", help="first create the catalogue, or bring it up to date"
     )
     console.add_output(parser)
     parser.set_defaults(handler=_search)
@@ -146,7 +146,7 @@ def _add_search(parts: Commands) -> None:
 def _add_info(parts: Commands) -> None:
     parser = parts.add_parser(
         "info",
-        help="show the metadata of an image or a collection",
+        help="show the metadata of one image or collection",
         description="Print the metadata of one image, or of one collection.",
         examples=(
             "neurofetch neurovault info 32980",
@@ -154,7 +154,7 @@ def _add_info(parts: Commands) -> None:
         ),
     )
     parser.add_argument("id", type=_id_of("images"), metavar="ID")
-    parser.add_argument("--collection", action="store_true", help="the id is that of a collection")
+    parser.add_argument("--collection", action="store_true", help="ID is that of a collection")
     console.add_output(parser)
     parser.set_defaults(handler=_info)
 
@@ -162,9 +162,9 @@ def _add_info(parts: Commands) -> None:
 def _add_show(parts: Commands) -> None:
     parser = parts.add_parser(
         "show",
-        help="draw a sheet of a collection that is here",
-        description="Draw the maps of a collection that was fetched on one sheet, with one "
-        "range of colours for what compares. No request is made. Needs nilearn: pip install "
+        help="draw a contact sheet of a downloaded collection",
+        description="Draw the maps of a downloaded collection on one sheet. Maps of the same "
+        "kind share one colour range. No request is made. Needs nilearn: pip install "
         "'neurofetch[plot]'.",
         examples=(
             "neurofetch neurovault show 1952",
@@ -172,7 +172,7 @@ def _add_show(parts: Commands) -> None:
         ),
     )
     parser.add_argument("id", metavar="ID", help="of a collection")
-    parser.add_argument("--image", action="store_true", help="the id is an image's")
+    parser.add_argument("--image", action="store_true", help="ID is that of an image")
     _add_data_dir(parser)
     add_look(parser)
     add_out(parser)

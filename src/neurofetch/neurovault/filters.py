@@ -480,7 +480,7 @@ def basic_collection_terms() -> dict[str, Any]:
     Returns
     -------
     dict
-        Conditions by the names of fields.
+        Fields and what they must be, for ``collection_terms=``.
 
     Examples
     --------
@@ -499,7 +499,7 @@ def basic_image_terms() -> dict[str, Any]:
     Returns
     -------
     dict
-        Conditions by the names of fields.
+        Fields and what they must be, for ``image_terms=``.
 
     Examples
     --------

@@ -146,7 +146,7 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
     Returns
     -------
     Catalogue
-        The catalogue; `Catalogue.exists` says whether it was made.
+        The catalogue at its usual place, or at that of ``NEUROFETCH_CATALOGUE``.
     """
     given = path or os.environ.get(_CATALOGUE)
     if given:

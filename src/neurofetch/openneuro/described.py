@@ -115,7 +115,7 @@ class DatasetInfo:
         Returns
         -------
         dict
-            What ``neurofetch openneuro info --json`` prints.
+            Values that JSON can hold.
         """
         values: dict[str, Any] = {"source": self.source}
         for name in self.__dataclass_fields__:

@@ -57,7 +57,7 @@ class Drawn:
         Returns
         -------
         dict
-            What ``neurofetch show --json`` prints.
+            Values that JSON can hold.
         """
         return {
             "path": str(self.path),

@@ -117,7 +117,7 @@ class Audit(Faced):
         Returns
         -------
         tuple of Finding
-            In the order of the audit.
+            The findings, in the order of the audit.
         """
         return tuple(finding for finding in self.findings if finding.state in states)
 
@@ -131,7 +131,7 @@ class Audit(Faced):
         Returns
         -------
         str
-            The address, or an empty string.
+            An address of http or https, or an empty text.
         """
         source = self.sources.get(receipt.source)
         # Where the server tells no ETag, an access service gives addresses that are signed.

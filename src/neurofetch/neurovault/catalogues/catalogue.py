@@ -94,7 +94,7 @@ class Catalogue:
         Returns
         -------
         bool
-            True if there is one.
+            False if there is none, or if it is of another release's format.
         """
         with self._reading() as connection:
             return connection is not None
