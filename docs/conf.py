@@ -69,6 +69,13 @@ sphinx_gallery_conf = {
     # Before an example and after it, its servers stop and its folder goes.
     "reset_modules": ("matplotlib", "testbed.gallery.reset"),
     "reset_modules_order": "both",
+    # A notebook is read far from here: its first cell says what does not come with the package.
+    "first_notebook_cell": (
+        "# This notebook needs: pip install 'neurofetch[all]', and what else its cells import.\n"
+        "# Delete the cell that imports `testbed`: it starts servers with synthetic data, and is\n"
+        "# not part of the package. The other cells then download real data, so check the\n"
+        "# size of each download first, with `dry_run=True` or `neurofetch.plan`."
+    ),
     "show_memory": False,
     "write_computation_times": False,
     "download_all_examples": False,

@@ -221,7 +221,9 @@ def test_an_example_was_run_and_can_be_taken_as_a_notebook_and_a_script(site, pa
     taken = {Path(urlsplit(link).path).suffix for link in page.links if "_downloads" in link}
     assert {".ipynb", ".py"} <= taken
     (notebook,) = site.glob(f"_downloads/*/{EXAMPLE}.ipynb")
-    assert any(cell["cell_type"] == "code" for cell in json.loads(notebook.read_text())["cells"])
+    first, *others = json.loads(notebook.read_text())["cells"]
+    assert any(cell["cell_type"] == "code" for cell in others)
+    assert "`testbed`" in "".join(first["source"])  # who takes it has no checkout
 
 
 @contextmanager
