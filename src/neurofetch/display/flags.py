@@ -409,13 +409,13 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         "--n-jobs", type=_whole, default=1, metavar="N", help="large files at once (default: 1)"
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="also fetch files that are already here"
+        "--overwrite", action="store_true", help="download files again that you already have"
     )
     group.add_argument(
         "--limit-rate",
         type=_rate,
         metavar="RATE",
-        help="bytes a second over all connections, such as 20M",
+        help="bytes per second over all connections, such as 20M",
     )
     add_patience(group)
     group.add_argument(
@@ -462,7 +462,7 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--paths",
         action="store_true",
-        help="print on stdout the paths of all files that are here; with --dry-run, name every "
+        help="print the paths of all files that you have on stdout; with --dry-run, list every "
         "file of the plan",
     )
     add_progress(group)
@@ -520,7 +520,7 @@ def add_progress(parser: argparse._ActionsContainer) -> None:
         "--progress",
         choices=("auto", "bar", "lines", "json", "none"),
         default="auto",
-        help="on stderr: a bar, an occasional line, or NDJSON events (default: a bar in a "
+        help="progress on stderr: a bar, occasional lines, or NDJSON events (default: a bar in a "
         "terminal, else lines)",
     )
 
