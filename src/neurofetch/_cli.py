@@ -94,8 +94,8 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         help="fetch files of OpenNeuro, or of a BIDS bucket",
         usage="neurofetch get DATASET [--data-dir DIR] [which files] [options]\n"
         "       neurofetch get --locked FILE [DIR] [--from PLACE ...] [which files] [options]",
-        description="Fetch files of an OpenNeuro data set or of a BIDS bucket, and verify every "
-        "byte. You can run it again: files that are already here are skipped.",
+        description="Fetch files of a data set of OpenNeuro, or of a BIDS bucket, verified "
+        "to the last byte. You can run it again: files that you already have are skipped.",
         examples=(
             "neurofetch get ds000246 --subject 0001 --dry-run",
             "neurofetch get openneuro:ds000246@1.0.1/sub-0001/meg",
@@ -144,7 +144,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     where.add_argument(
         "--verify",
         action="store_true",
-        help="also read every byte of the files that are here, and fetch damaged ones again",
+        help="also read every byte of the files that you have, and download damaged ones again",
     )
     console.add_output(parser)
     parser.set_defaults(handler=_get)

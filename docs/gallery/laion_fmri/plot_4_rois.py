@@ -118,14 +118,14 @@ order = np.arange(len(trials))
 colours = np.where(shown == "place", regions["PPA"], "0.75")
 axes.bar(order, course["PPA"], color=colours, width=0.9)
 for start in np.flatnonzero(np.diff(trials["run"])):
-    axes.axvline(start + 0.5, color="black", lw=0.8, ls=":")
+    axes.axvline(start + 0.5, color="black", lw=0.8, ls=":", ymax=0.82)
 axes.axhline(0, color="black", lw=0.8)
 axes.set_xlabel("trial (dotted: a new run)")
 axes.set_ylabel("mean beta of PPA")
 axes.set_xlim(-1, len(trials))
 words = {"a place": regions["PPA"], "something else": "0.75"}
 handles = [Line2D([], [], color=colour, lw=6, label=word) for word, colour in words.items()]
-axes.set_ylim(top=1.25 * course["PPA"].max())
+axes.set_ylim(top=1.35 * course["PPA"].max())
 axes.legend(handles=handles, frameon=False, ncols=2, loc="upper right")
 axes.set_title("sub-03, ses-01: PPA responds to places (synthetic data)")
 axes.spines[["top", "right"]].set_visible(False)

@@ -100,7 +100,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constraine
 bins = np.linspace(-0.4, 0.9, 53)
 left.hist(chance, bins, color="0.7", label="pictures of wrong trials")
 left.hist(score, bins, color="#c2452d", alpha=0.75, label="pictures that were shown")
-left.axvline(0, color="black", lw=0.8)
+left.axvline(0, ymax=0.75, color="black", lw=0.8)  # below the legend
 left.set_xlabel("correlation of predicted and measured")
 left.set_ylabel("voxels")
 left.set_title("Pictures that the model never saw")

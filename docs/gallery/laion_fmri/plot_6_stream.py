@@ -76,6 +76,7 @@ picture = left.imshow(
 )
 left.set_xlabel("trial")
 left.set_ylabel("voxel of FFA1")
+left.yaxis.get_major_locator().set_params(integer=True)
 left.set_title(f"what came back: {streamed.shape[0]} × {streamed.shape[1]} betas")
 figure.colorbar(picture, ax=left, label="beta")
 ways = ["streamed", "downloaded"]

@@ -131,9 +131,9 @@ def _add_download(commands: Commands) -> None:
         "download",
         help="download the files of one or more subjects",
         usage="laion-fmri download --subject S ... [which files] [options]",
-        description="Fetch files, and verify every byte. You can run it again: files that are "
-        "already here are skipped, and partial files are resumed. Use --subject all "
-        "for every subject.",
+        description="Fetch files, verified to the last byte. You can run it again: files that "
+        "you already have are skipped, and partial files are resumed. Use --subject all for "
+        "every subject.",
         examples=(
             "laion-fmri download --subject sub-03 --ses ses-01 averages --dry-run",
             "laion-fmri download --subject 03 --session 01 --desc singletrial --extension nii.gz",
@@ -169,7 +169,7 @@ def _add_download(commands: Commands) -> None:
     how.add_argument(
         "--verify",
         action="store_true",
-        help="also read every byte of the files that are here, and fetch damaged ones again",
+        help="also read every byte of the files that you have, and download damaged ones again",
     )
     add_license(how)
     console.add_output(parser)
@@ -180,10 +180,9 @@ def _add_verify(commands: Commands) -> None:
     parser = commands.add_parser(
         "verify",
         help="check the files on the disk",
-        description="Compare the data directory with the receipts that were written when its files"
-        " were fetched. You can also name a folder inside the data directory, or the "
-        "one that it is in. Exits with 4 if a file is missing or differs, and names "
-        "it.",
+        description="Compare the data directory with the receipts that were written when its files "
+        "were fetched: the one that was configured, or named, or the one around or in the folder "
+        "that is named. If a file is missing or differs, it is named, and the exit code is 4.",
         examples=("laion-fmri verify", "laion-fmri verify --hash --remote"),
     )
     parser.add_argument("--hash", action="store_true", help="read every byte")

@@ -77,7 +77,7 @@ def add_license(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--accept-license",
         metavar="CC0-1.0",
-        help="accept the licence of the data by its name (or set LAION_FMRI_ACCEPT_LICENSE)",
+        help="accept the licence of the data, by name (or set LAION_FMRI_ACCEPT_LICENSE)",
     )
 
 

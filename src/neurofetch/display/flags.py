@@ -413,13 +413,13 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
         help="large files to fetch at once (default: 1)",
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="also fetch files that are already here"
+        "--overwrite", action="store_true", help="download files again that you already have"
     )
     group.add_argument(
         "--limit-rate",
         type=_rate,
         metavar="RATE",
-        help="limit for all connections together, in bytes per second, such as 20M",
+        help="bytes per second over all connections, such as 20M",
     )
     add_patience(group)
     group.add_argument(
@@ -466,7 +466,7 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--paths",
         action="store_true",
-        help="print the paths of all files that are here on stdout; with --dry-run, list every "
+        help="print the paths of all files that you have on stdout; with --dry-run, list every "
         "file of the plan",
     )
     add_progress(group)
@@ -524,8 +524,8 @@ def add_progress(parser: argparse._ActionsContainer) -> None:
         "--progress",
         choices=("auto", "bar", "lines", "json", "none"),
         default="auto",
-        help="how to show progress on stderr: a bar, occasional lines, or NDJSON events "
-        "(default: a bar in a terminal, otherwise lines)",
+        help="progress on stderr: a bar, occasional lines, or NDJSON events (default: a bar in a "
+        "terminal, else lines)",
     )
 
 
