@@ -68,7 +68,12 @@ def _line(name: str, runs: list[Run], compared: str) -> str:
 
 def markdown(results: Results) -> str:
     """Return the table of the page: a row for each column and case."""
-    head = ["", "case", "neurofetch", *(f"`{results.tools[tool]}`" for tool in results.others)]
+    head = [
+        "storage, checksum",
+        "case",
+        "neurofetch",
+        *(f"`{results.tools[tool]}`" for tool in results.others),
+    ]
     lines = [_row(head), _row(["---"] * len(head))]
     for column in results.columns:
         title = column.title

@@ -252,7 +252,10 @@ def _hashes() -> list[str]:
 def _receiving(place: Path) -> list[str]:
     """Return a row for each way, a column for each size of the buffer."""
     heads = [f"{size >> 10:,} kB" for size in SIZES]
-    rows = [f"| buffer | | | {' | '.join(heads)} |", "| --- " * (3 + len(SIZES)) + "|"]
+    rows = [
+        f"| work, buffer | threads | socket option | {' | '.join(heads)} |",
+        "| --- " * (3 + len(SIZES)) + "|",
+    ]
     with _sender() as port:
         for threads in THREADS:
             for lowat in (False, True):

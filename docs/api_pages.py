@@ -57,7 +57,7 @@ FIRST: Final = {
     ),
 }
 """The modules that most readers look for; the others follow by their folders."""
-OTHERS: Final = "What they are built from"
+OTHERS: Final = "All other modules"
 
 
 def public_modules() -> dict[str, list[str]]:
@@ -160,14 +160,26 @@ def _index(modules: list[str]) -> str:
         "API",
         "===",
         "",
-        "Each public name, by module. What may change, and when: :doc:`/deprecation`.",
+        "All public names, by module. Most scripts need `neurofetch.get`, `neurofetch.plan` and",
+        "`neurofetch.verify`, and for LAION-fMRI `laion_fmri.download.download` and",
+        "`laion_fmri.subject.load_subject`. :doc:`/deprecation` says what may change, and when.",
         "",
     ]
     for title, names in groups.items():
-        lines += [title, "-" * len(title), "", ".. toctree::", "   :maxdepth: 1", ""]
-        lines += [f"   {name}" for name in names if name in modules]
+        known = [name for name in names if name in modules]
+        lines += [title, "-" * len(title), "", ".. list-table::", "   :widths: 40 60", ""]
+        for name in known:
+            lines += [f"   * - :doc:`{name} <{name}>`", f"     - {_summary(name)}"]
+        lines += ["", ".. toctree::", "   :hidden:", "   :maxdepth: 1", ""]
+        lines += [f"   {name}" for name in known]
         lines.append("")
     return "\n".join(lines)
+
+
+def _summary(module: str) -> str:
+    """Return the first paragraph of a module's docstring, as one line."""
+    text = inspect.getdoc(importlib.import_module(module)) or ""
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 def write(folder: Path) -> None:

@@ -66,6 +66,16 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "thumbnail_size": (400, 280),
     "abort_on_example_error": True,
+    # Before an example and after it, its servers stop and its folder goes.
+    "reset_modules": ("matplotlib", "testbed.gallery.reset"),
+    "reset_modules_order": "both",
+    # A notebook is read far from here: its first cell says what does not come with the package.
+    "first_notebook_cell": (
+        "# This notebook needs: pip install 'neurofetch[all]', and what else its cells import.\n"
+        "# Delete the cell that imports `testbed`: it starts servers with synthetic data, and is\n"
+        "# not part of the package. The other cells then download real data, so check the\n"
+        "# size of each download first, with `dry_run=True` or `neurofetch.plan`."
+    ),
     "show_memory": False,
     "write_computation_times": False,
     "download_all_examples": False,
@@ -76,6 +86,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "neurofetch"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("names.js", {"defer": "defer"})]
 html_favicon = "_static/mark.svg"
 html_show_sourcelink = True
 html_copy_source = True  # the Markdown of each page lies beside it
@@ -94,7 +105,7 @@ html_theme_options = {
     "use_edit_page_button": False,
     "back_to_top_button": False,
 }
-html_sidebars: dict[str, list[str]] = {"index": [], "changelog": []}
+html_sidebars: dict[str, list[str]] = {"index": [], "start": [], "changelog": []}
 
 
 def setup(app: Sphinx) -> None:

@@ -25,10 +25,12 @@ PAGE = Path(__file__).parent / "cli.md"
 MAN = Path(__file__).parent / "man"
 
 _HEAD = """\
+<!-- Generated from `--help` by `make pages`; do not edit. -->
+
 # Command reference
 
-Generated from `--help` by `make pages`; do not edit. stdout is data, stderr is talk; every command
-takes `--json` and `--quiet`, and ends with one of these
+This is what `--help` prints for each command. Results go to stdout, messages to stderr. Most
+commands take `--json` and `--quiet`. The exit code is one of these:
 
 ```text
 {codes}```

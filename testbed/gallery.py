@@ -183,6 +183,7 @@ def _arrive() -> None:
     _world.enter_context(_environment())
     _world.enter_context(_temporary(folder / "tmp"))
     _world.enter_context(_warnings_of_no_place())
+    _world.enter_context(_one_thread())
     if (before := sys.modules.get("laion_fmri.download")) is not None:
         before._Previous.root = None  # each example is as if it were a process of its own
     laion_data = folder / "laion_fmri_data"
@@ -194,6 +195,7 @@ def _arrive() -> None:
         LAION_FMRI_DATA_DIR=str(laion_data),
         NILEARN_DATA=str(folder / "nilearn_data"),
         AWS_EC2_METADATA_DISABLED="true",
+        OMP_NUM_THREADS="1",  # for what is imported from here on, such as torch
     )
 
 
@@ -221,6 +223,16 @@ def _warnings_of_no_place() -> Iterator[None]:
         yield
     finally:
         warnings.formatwarning = before
+
+
+def _one_thread() -> contextlib.AbstractContextManager[object]:
+    """Let libraries of linear algebra use one thread: more of them mostly wait for each other."""
+    try:
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - comes with scikit-learn
+    except ImportError:
+        return contextlib.nullcontext()
+    limits: contextlib.AbstractContextManager[object] = threadpool_limits(1)
+    return limits
 
 
 @contextlib.contextmanager

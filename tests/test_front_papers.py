@@ -59,10 +59,31 @@ def test_the_citation_is_of_this_version():
     said = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert said["cff-version"] == "1.2.0"
     assert said["version"] == __version__
-    assert said["license"] == PROJECT["project"]["license"]
+    assert said["license"] == PROJECT["project"]["license"].split(" AND ")[0]
     assert said["title"].startswith(PROJECT["project"]["name"])
     assert said["authors"]
     assert said["message"]
+
+
+def test_the_licences_of_what_others_wrote_are_in_the_metadata():
+    """The wheel holds code of others: its metadata name their licences and hold their texts."""
+    notice = "src/neurofetch/ui/static/NOTICE"
+    text = (ROOT / notice).read_text(encoding="utf-8")
+    theirs = set(re.findall(r"^\S+ \d\S* \(([^)]+)\)$", text, re.MULTILINE))
+    assert {"MIT", "BSD-2-Clause"} <= theirs
+    if "Apache License" in text:
+        theirs.add("Apache-2.0")
+    if "Neither the name" in text:
+        theirs.add("BSD-3-Clause")
+    assert set(PROJECT["project"]["license"].split(" AND ")) == theirs | {"MIT"}
+    assert {"LICENSE", notice} <= set(PROJECT["project"]["license-files"])
+
+
+def test_the_summary_names_each_source():
+    words = PROJECT["project"]["description"], " ".join(PROJECT["project"]["keywords"])
+    for source in ("LAION-fMRI", "NeuroVault", "OpenNeuro"):
+        assert all(source in one for one in words), source
+    assert "BIDS" in words[0]
 
 
 def test_where_the_project_is_is_said_in_all_places_or_in_none():
@@ -87,6 +108,26 @@ def test_what_is_packed_has_all_that_git_has():
         pytest.skip("no git, or no checkout")
     left_out = {path.partition("/")[0] for path in listed} - {one.lstrip("/") for one in packed}
     assert left_out <= {".ci", ".gitignore", "pyproject.toml"}  # hatchling adds pyproject.toml
+
+
+def test_the_licences_of_what_is_built_in_are_packed_with_ours():
+    """Whoever installs the wheel finds them all in its folder of licences."""
+    packed = PROJECT["project"]["license-files"]
+    assert all((ROOT / one).is_file() for one in packed)
+    built_in = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("src/**/NOTICE"))
+    assert built_in
+    assert set(packed) == {"LICENSE", *built_in}
+
+
+def test_nobody_reads_what_make_leaves_behind():
+    """Folders that `make` fills, and git passes over, are left out by mypy and the archive."""
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    left = [one for one in ignored if one.startswith(("demo/", "benchmarks/", "docs/"))]
+    left = [one for one in left if one.endswith("/")]
+    assert {"demo/work/", "demo/shots/", "benchmarks/work/", "docs/_build/"} <= set(left)
+    for folder in left:
+        path = f"{folder}a/made.py"
+        assert any(re.search(one, path) for one in PROJECT["tool"]["mypy"]["exclude"]), folder
 
 
 def test_a_deprecation_is_a_warning_that_people_see():

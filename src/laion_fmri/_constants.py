@@ -53,6 +53,11 @@ def resolve_subject_id(subject: object) -> str:
     subject : str
         ``"sub-01"`` or ``"01"``.
 
+    Returns
+    -------
+    str
+        Such as ``"sub-01"``.
+
     Raises
     ------
     TypeError

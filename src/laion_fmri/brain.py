@@ -171,6 +171,11 @@ def volume_image(values: NDArray[Any], voxels: Voxels, header: Header) -> Nifti1
 def write_image(image: Nifti1Image, path: Path) -> Path:
     """Write an image; the file appears complete, or not at all.
 
+    Returns
+    -------
+    pathlib.Path
+        The file that was written.
+
     Raises
     ------
     ValueError

@@ -64,11 +64,22 @@ class Captions:
         return isinstance(image, str) and image in self._rows
 
     def images(self) -> builtins.list[str]:
-        """Return the names of the pictures that have captions, sorted."""
+        """Return the names of the pictures that have captions, sorted.
+
+        Returns
+        -------
+        list of str
+            Names of pictures.
+        """
         return sorted(self._rows)
 
     def get(self, image: str) -> pd.DataFrame:
         """Return the rows of a picture, by ``caption_idx``; none for a picture without captions.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per caption; no rows for a picture without captions.
 
         Raises
         ------
@@ -88,6 +99,11 @@ class Captions:
         source : {"human", "ai"}, optional
             By default both.
 
+        Returns
+        -------
+        list of str
+            The texts.
+
         Raises
         ------
         ValueError
@@ -104,6 +120,11 @@ class Captions:
     def human(self, image: str, limit: int | None = None) -> builtins.list[str]:
         """Return what people wrote: all of it, or the first `limit`.
 
+        Returns
+        -------
+        list of str
+            The captions, by ``caption_idx``.
+
         Raises
         ------
         ValueError
@@ -114,6 +135,12 @@ class Captions:
         return self.list(image, "human")[:limit]
 
     def ai(self, image: str) -> str | None:
-        """Return what the model wrote; None where it wrote nothing."""
+        """Return what the model wrote; None where it wrote nothing.
+
+        Returns
+        -------
+        str or None
+            The caption; None if the model wrote none.
+        """
         found = self.list(image, "ai")
         return found[0] if found else None

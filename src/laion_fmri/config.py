@@ -76,7 +76,13 @@ class DataDir(str):
 
 
 def config_path() -> Path:
-    """Return the path of the configuration file, whether it exists or not."""
+    """Return the path of the configuration file, whether it exists or not.
+
+    Returns
+    -------
+    Path
+        By default below ``~/.config``.
+    """
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return Path(base) / "laion_fmri" / "config.json"
 
@@ -162,6 +168,11 @@ def get_data_dir() -> DataDir:
 def chosen_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return a given data directory, or the configured one, whether it exists or not.
 
+    Returns
+    -------
+    pathlib.Path
+        The directory, which need not exist.
+
     Raises
     ------
     UsageError
@@ -174,6 +185,11 @@ def chosen_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
 
 def data_directory(data_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return a given data directory, or the configured one.
+
+    Returns
+    -------
+    pathlib.Path
+        The directory, which exists.
 
     Raises
     ------
@@ -230,6 +246,11 @@ def chosen_store_dir(store_dir: str | os.PathLike[str] | None = None) -> Path | 
         By default what ``LAION_FMRI_STORE_DIR`` names, else what `set_store_dir` chose. A variable
         that is empty counts as not set.
 
+    Returns
+    -------
+    Path or None
+        The folder of the argument, of the environment or of the settings.
+
     Raises
     ------
     DestinationError
@@ -256,6 +277,11 @@ def stores_of(data_dir: str | os.PathLike[str], store_dir: Path | None) -> Path:
     store_dir : pathlib.Path or None
         From `chosen_store_dir`. Each data directory has a folder of its own in it, whose name ends
         with a hash of the whole path, so that no two share stores. A long name is cut.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder, which need not exist.
     """
     if store_dir is None:
         return Path(data_dir) / ".laion_fmri" / "store"

@@ -72,6 +72,11 @@ def get_subjects(*, data_dir: Directory = None) -> list[str]:
     data_dir : str or path, optional
         Where to look if there is no network; default: the configured directory.
 
+    Returns
+    -------
+    list of str
+        Names, such as ``"sub-03"``.
+
     Raises
     ------
     ServerError
@@ -103,6 +108,11 @@ def get_rois(
         Such as ``"face"``; default: all.
     data_dir : str or path, optional
         Where to look if there is no network; default: the configured directory.
+
+    Returns
+    -------
+    list of str
+        Names, such as ``"FFA1"``.
 
     Raises
     ------
@@ -291,6 +301,11 @@ def get_participants(*, data_dir: Directory = None) -> pd.DataFrame:
     ----------
     data_dir : str or path, optional
         Default: the configured directory.
+
+    Returns
+    -------
+    DataFrame
+        The table, with the columns of the file.
 
     Raises
     ------

@@ -601,6 +601,11 @@ def fetcher_for(
         By default what the environment says.
     fetch : bool
         Whether gated files that are not here matter.
+
+    Returns
+    -------
+    Fetcher
+        To be used in a ``with`` statement, which closes its connections.
     """
     described = dataset(extras)
     make_source: Callable[..., Source] | None = None
@@ -632,6 +637,11 @@ def _stimuli(  # noqa: PLR0917 - the first are bound
 
 def labels_of(subject: object) -> tuple[str, ...] | None:
     """Return the full labels of the subjects, or None for all.
+
+    Returns
+    -------
+    tuple of str or None
+        Labels such as ``"sub-03"``; None for all subjects.
 
     Raises
     ------
@@ -674,6 +684,11 @@ def choose(
         Subjects; None for all that the bucket has.
     wanted : Query
     extras : Extras
+
+    Returns
+    -------
+    Selection
+        The chosen files, with their local paths.
 
     Raises
     ------
@@ -746,7 +761,13 @@ def _values_of_extras(files: Iterable[RemoteFile]) -> dict[str, set[str]]:
 
 
 def subjects_of(fetcher: Fetcher, extras: Extras) -> tuple[str, ...]:
-    """Return every subject that the bucket has, by its folders."""
+    """Return every subject that the bucket has, by its folders.
+
+    Returns
+    -------
+    tuple of str
+        Labels such as ``"sub-03"``.
+    """
     levels = fetcher.levels(subject_trees(extras))
     names = {folder.rstrip("/").rpartition("/")[2] for level in levels for folder in level.folders}
     return tuple(sorted(name for name in names if name.startswith("sub-")))
@@ -758,6 +779,11 @@ def listed(
     """Return subjects by the names that the bucket has, their files, and notes.
 
     The bucket is only asked again when one of them has no files. ``sub-3`` means ``sub-03``.
+
+    Returns
+    -------
+    tuple
+        The labels of the subjects, their files, and notes for the reader.
 
     Raises
     ------

@@ -165,6 +165,11 @@ class Embeddings(Closing):
         """Return which of a model's vectors its makers call valid, in the file's order.
 
         All of them, where the file does not say.
+
+        Returns
+        -------
+        numpy.ndarray
+            bool, shape (n_pictures,).
         """
         import numpy as np
 

@@ -202,7 +202,13 @@ class Group:
     def get_betas(
         self, session: str | Iterable[str], **how: Unpack[_Betas]
     ) -> dict[str, Floats] | dict[str, dict[str, Floats]]:
-        """Return `Subject.get_betas` of each subject; masks differ, so voxel counts do."""
+        """Return `Subject.get_betas` of each subject; masks differ, so voxel counts do.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            By subject; with several sessions, a dict by session for each subject.
+        """
         if isinstance(session, str):
             return {name: subject.get_betas(session, **how) for name, subject in self}
         sessions = _repeatable(session)
@@ -260,6 +266,11 @@ class Group:
             As in `Subject.get_betas`.
         streaming, stream, nan
             As there.
+
+        Returns
+        -------
+        dict
+            What `Subject.get_betas` returns, by the name of the subject.
         """
         return self.get_betas(
             session,
@@ -295,7 +306,13 @@ class Group:
 
     @also_named(ses="session")
     def get_noise_ceiling(self, **what: Any) -> dict[str, Any]:
-        """Return `Subject.get_noise_ceiling` of each subject."""
+        """Return `Subject.get_noise_ceiling` of each subject.
+
+        Returns
+        -------
+        dict of str to object
+            By subject: what `Subject.get_noise_ceiling` returns.
+        """
         return {name: subject.get_noise_ceiling(**what) for name, subject in self}
 
     @overload
@@ -310,7 +327,13 @@ class Group:
     def get_trial_info(
         self, session: str | Iterable[str]
     ) -> dict[str, pd.DataFrame] | dict[str, dict[str, pd.DataFrame]]:
-        """Return `Subject.get_trial_info` of each subject."""
+        """Return `Subject.get_trial_info` of each subject.
+
+        Returns
+        -------
+        dict of str to pandas.DataFrame
+            By subject; with several sessions, a dict by session for each subject.
+        """
         if isinstance(session, str):
             return {name: subject.get_trial_info(session) for name, subject in self}
         sessions = _repeatable(session)
@@ -337,6 +360,11 @@ class Group:
         ----------
         session, roi, mask_source
             As there.
+
+        Returns
+        -------
+        dict of str to xarray.DataArray
+            One lazy array for each subject, by its name.
         """
         sessions = _repeatable(session) if isinstance(session, Iterator) else session
         regions = _repeatable(roi) if isinstance(roi, Iterator) else roi
@@ -386,6 +414,11 @@ class Group:
     def get_shared_stimulus_metadata(self) -> pd.DataFrame:
         """Return the rows of the table of stimuli that all subjects saw, counted anew from 0.
 
+        Returns
+        -------
+        DataFrame
+            One row for each picture.
+
         Raises
         ------
         StimuliNotDownloadedError
@@ -402,6 +435,11 @@ class Group:
         format : {"pil", "numpy"}
             A list of PIL images, with their alpha channel; or uint8, shape (n, height, width, 3),
             as displayed.
+
+        Returns
+        -------
+        list of PIL.Image.Image, or numpy.ndarray
+            As `format` says.
 
         Raises
         ------

@@ -82,7 +82,13 @@ class Info:
     store_dir: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the values for JSON, in the words of ``docs/json.md``."""
+        """Return the values for JSON, in the words of ``docs/json.md``.
+
+        Returns
+        -------
+        dict
+            Values that JSON can hold.
+        """
         told = asdict(self)
         for one in told["subjects"]:
             one["files_total"], one["bytes_total"] = one.pop("files"), one.pop("bytes")
@@ -104,6 +110,11 @@ def info(
     data_dir : path, optional
         By default the one that was configured; where there is none, or it is gone, nothing is
         here.
+
+    Returns
+    -------
+    Info
+        Subjects, sessions, regions of interest, numbers of files and bytes.
 
     Raises
     ------
@@ -213,6 +224,11 @@ def info_text(found: Info, *, details: bool) -> str:
     found : Info
     details : bool
         Also each session's size and the names of the regions.
+
+    Returns
+    -------
+    str
+        Several lines of text.
     """
     rows: list[tuple[str, ...]] = [
         ("subject", "sessions", "held out", "ROIs", "files", "bytes", "here")

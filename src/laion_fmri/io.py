@@ -174,6 +174,11 @@ def _voxels(mask: NDArray[np.bool_] | None, grid: tuple[int, int, int], path: St
 def load_tsv(path: StrPath) -> pd.DataFrame:
     """Read a BIDS table: tab-separated, ``n/a`` is missing, nothing else is.
 
+    Returns
+    -------
+    pandas.DataFrame
+        One row per line, with the columns of the file.
+
     Raises
     ------
     CorruptFileError
@@ -191,6 +196,11 @@ def load_tsv(path: StrPath) -> pd.DataFrame:
 def load_gifti_mask(path: StrPath) -> NDArray[np.bool_]:
     """Read a ``.func.gii`` mask: bool, shape (n_vertices,); true where neither 0 nor NaN.
 
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape (n_vertices,).
+
     Raises
     ------
     CorruptFileError, BadDataError
@@ -202,6 +212,11 @@ def load_gifti_mask(path: StrPath) -> NDArray[np.bool_]:
 
 def load_freesurfer_label(path: StrPath) -> NDArray[np.int64]:
     """Read a FreeSurfer ``.label``: vertex numbers, int64, shape (n_label_vertices,).
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape (n_label_vertices,).
 
     Raises
     ------

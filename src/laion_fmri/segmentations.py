@@ -131,6 +131,11 @@ class Segmentations(Closing):
     def for_image(self, image: str) -> pd.DataFrame:
         """Return the rows of a picture, a copy; none for a picture without segmentations.
 
+        Returns
+        -------
+        pandas.DataFrame
+            One row per segmentation; no rows for a picture without any.
+
         Raises
         ------
         TypeError
@@ -147,6 +152,11 @@ class Segmentations(Closing):
         image : str
         localized_only : bool
             Only what was found.
+
+        Returns
+        -------
+        list of str
+            The nouns.
         """
         rows = self.for_image(image)
         if localized_only:
@@ -162,11 +172,23 @@ class Segmentations(Closing):
         return truth
 
     def has_image(self, image: str) -> bool:
-        """Whether a picture has segmentations."""
+        """Whether a picture has segmentations.
+
+        Returns
+        -------
+        bool
+            True if there is at least one.
+        """
         return isinstance(image, str) and image in self._rows
 
     def images(self) -> list[str]:
-        """Return the names of the pictures that have segmentations, sorted."""
+        """Return the names of the pictures that have segmentations, sorted.
+
+        Returns
+        -------
+        list of str
+            Names of pictures.
+        """
         return sorted(self._rows)
 
     def close(self) -> None:

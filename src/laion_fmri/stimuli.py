@@ -124,6 +124,11 @@ class Access:
 def terms() -> Terms:
     """Return the terms in force, as the service says; nothing about you is sent.
 
+    Returns
+    -------
+    Terms
+        The version of the terms, and where to read them.
+
     Raises
     ------
     AccessError
@@ -203,6 +208,11 @@ def request_access(
 
 def status() -> Access:
     """Return the state of the access of this user, as the service says.
+
+    Returns
+    -------
+    Access
+        Whether you have access; if not, why, and what you can do.
 
     Raises
     ------
@@ -337,6 +347,11 @@ def load_stimulus(
     data_dir : str or path, optional
     decode : bool
         Return the picture as it was displayed, not its encoded bytes.
+
+    Returns
+    -------
+    bytes or PIL.Image.Image
+        The bytes of the file; with `decode`, the picture.
     """
     with Stimuli(data_dir) as found:
         return found.images.get(key) if decode else found.images[key]
@@ -344,6 +359,11 @@ def load_stimulus(
 
 def load_stimulus_metadata(data_dir: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """Return the table of the pictures: a function of earlier versions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per picture.
 
     Raises
     ------
@@ -430,15 +450,33 @@ class Stimuli(Closing):
         return self.images[key]
 
     def image(self, key: str | int, *, as_displayed: bool = True) -> Image:
-        """Return a picture, decoded: see `StimulusImages.get`."""
+        """Return a picture, decoded: see `StimulusImages.get`.
+
+        Returns
+        -------
+        PIL.Image.Image
+            As `StimulusImages.get` returns it.
+        """
         return self.images.get(key, as_displayed=as_displayed)
 
     def names(self) -> list[str]:
-        """Return the names of all pictures."""
+        """Return the names of all pictures.
+
+        Returns
+        -------
+        list of str
+            One name for each picture, in the order of the table.
+        """
         return self.images.names()
 
     def index_of(self, name: str) -> int:
-        """Return the row of a picture."""
+        """Return the row of a picture.
+
+        Returns
+        -------
+        int
+            From 0.
+        """
         return self.images.index_of(name)
 
     def close(self) -> None:

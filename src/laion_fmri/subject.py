@@ -204,19 +204,36 @@ class Subject(WithStimuli):
     # --- what there is ---------------------------------------------------------------------------
 
     def get_sessions(self) -> list[str]:
-        """Return the sessions on disk, sorted: ``["ses-01", …]``."""
+        """Return the sessions on disk, sorted: ``["ses-01", …]``.
+
+        Returns
+        -------
+        list of str
+            An empty list if no session was downloaded.
+        """
         return self.layout.sessions()
 
     def get_available_rois(self, category: str | None = None) -> list[str]:
         """Return the ROIs on disk, sorted: of one category, such as ``"face"``, or of all.
 
         A category that is not there has none.
+
+        Returns
+        -------
+        list of str
+            Names for the argument `roi` of the other methods.
         """
         here = self.rois
         return here.names(category) if category in (None, *here.categories()) else []
 
     def get_available_categories(self) -> list[str]:
-        """Return the ROI categories on disk, sorted; the older layout has none."""
+        """Return the ROI categories on disk, sorted; the older layout has none.
+
+        Returns
+        -------
+        list of str
+            Categories, such as ``"face"``.
+        """
         return self.rois.categories()
 
     # --- voxels ----------------------------------------------------------------------------------
@@ -252,7 +269,13 @@ class Subject(WithStimuli):
         return brain_of(self.layout, source, res).flat()
 
     def get_n_voxels(self, source: MaskSource = MASK_SOURCE, res: str | None = "1pt8") -> int:
-        """Return the number of voxels in a brain mask; arguments as in `get_brain_mask`."""
+        """Return the number of voxels in a brain mask; arguments as in `get_brain_mask`.
+
+        Returns
+        -------
+        int
+            The number of voxels in the mask.
+        """
         return len(brain_of(self.layout, source, res))
 
     def get_voxel_coordinates(
@@ -381,11 +404,22 @@ class Subject(WithStimuli):
     # --- files -----------------------------------------------------------------------------------
 
     def has_freesurfer(self) -> bool:
-        """Whether FreeSurfer's results are on disk."""
+        """Whether FreeSurfer's results are on disk.
+
+        Returns
+        -------
+        bool
+            True if the folder is there.
+        """
         return self.layout.freesurfer.is_dir()
 
     def get_freesurfer_dir(self) -> Path:
         """Return the folder of FreeSurfer's results.
+
+        Returns
+        -------
+        Path
+            A folder in the data directory.
 
         Raises
         ------
@@ -399,11 +433,22 @@ class Subject(WithStimuli):
         return folder
 
     def has_anatomical(self) -> bool:
-        """Whether the anatomical images are on disk."""
+        """Whether the anatomical images are on disk.
+
+        Returns
+        -------
+        bool
+            True if the folder is there.
+        """
         return self.layout.anatomy.is_dir()
 
     def get_anatomical_dir(self) -> Path:
         """Return the folder of the anatomical images.
+
+        Returns
+        -------
+        Path
+            A folder in the data directory.
 
         Raises
         ------
@@ -424,6 +469,11 @@ class Subject(WithStimuli):
         res : str, optional
             ``"1pt8"``: on the grid of the functional data; default: full resolution.
 
+        Returns
+        -------
+        Path
+            A NIfTI file in the data directory.
+
         Raises
         ------
         DataNotDownloadedError
@@ -432,11 +482,23 @@ class Subject(WithStimuli):
         return self.layout.anatomical("T1w", res)
 
     def get_t2w(self, *, res: str | None = None) -> Path:
-        """Return the file of the T2-weighted image; see `get_t1w`."""
+        """Return the file of the T2-weighted image; see `get_t1w`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file, which is on disk.
+        """
         return self.layout.anatomical("T2w", res)
 
     def get_anatomical_brain_mask(self, *, res: str | None = None) -> Path:
-        """Return the file of the anatomical brain mask; see `get_t1w`."""
+        """Return the file of the anatomical brain mask; see `get_t1w`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file, which is on disk.
+        """
         return self.layout.anatomical("mask", res, "brain")
 
     # --- values ----------------------------------------------------------------------------------
@@ -822,7 +884,13 @@ class Subject(WithStimuli):
         )
 
     def remove_store(self) -> bool:
-        """Remove the beta store; False where there is none."""
+        """Remove the beta store; False where there is none.
+
+        Returns
+        -------
+        bool
+            True if a store was removed.
+        """
         return self.store.remove()
 
     # --- to other tools --------------------------------------------------------------------------
@@ -866,19 +934,43 @@ class Subject(WithStimuli):
         return image
 
     def to_template(self, values: Any, target: str, **keywords: Any) -> Any:
-        """Take voxel values to a template; see `laion_fmri.templates.to_template`."""
+        """Take voxel values to a template; see `laion_fmri.templates.to_template`.
+
+        Returns
+        -------
+        numpy.ndarray, dict or nibabel.Nifti1Image
+            What that function returns.
+        """
         return templates.to_template(self, values, target, **keywords)
 
     def volume_to_surface(self, values: Any, target: str = "fsaverage", **keywords: Any) -> Any:
-        """Take voxel values to a surface; see `laion_fmri.templates.volume_to_surface`."""
+        """Take voxel values to a surface; see `laion_fmri.templates.volume_to_surface`.
+
+        Returns
+        -------
+        numpy.ndarray or dict
+            What that function returns.
+        """
         return templates.volume_to_surface(self, values, target, **keywords)
 
     def volume_to_template(self, values: Any, target: str, **keywords: Any) -> Nifti1Image:
-        """Take voxel values to a volume; see `laion_fmri.templates.volume_to_template`."""
+        """Take voxel values to a volume; see `laion_fmri.templates.volume_to_template`.
+
+        Returns
+        -------
+        nibabel.Nifti1Image
+            What that function returns.
+        """
         return templates.volume_to_template(self, values, target, **keywords)
 
     def surface_to_template(self, values: Any, target: str = "fsaverage", **keywords: Any) -> Any:
-        """Take values of surfaces to a template; see `laion_fmri.templates.surface_to_template`."""
+        """Take values of surfaces to a template; see `laion_fmri.templates.surface_to_template`.
+
+        Returns
+        -------
+        numpy.ndarray or dict
+            What that function returns.
+        """
         return templates.surface_to_template(self, values, target, **keywords)
 
     @also_named(ses="session")

@@ -131,7 +131,7 @@ def plan(
         default what ``AWS_ENDPOINT_URL_S3`` or the profile says.
     follow : bool
         Choose also what the content of chosen files names: the stimuli of events, the empty-room
-        recording of an MEG recording, what a field map is for, and what these name in turn. By
+        recording of an MEG recording, the images of a field map, and what these name in turn. By
         default the plan only says what there is.
     bare : bool
         Choose only what was asked for. By default all comes along that is needed to use it: the
@@ -166,6 +166,13 @@ def plan(
         ``template="MNI152Lin"``), each with one value or several (a list, set, array, column of a
         table): those of the BIDS schema, and any other that names carry.
         A file that lacks an entity that was asked for is not chosen; see `permissive`.
+
+    Returns
+    -------
+    Plan
+        The same plan that `get` would carry out. ``print(plan)`` shows it as ``--dry-run`` does;
+        ``len(plan)`` is the number of files, and ``plan.bytes_to_fetch`` what is still to come, in
+        bytes.
 
     Raises
     ------

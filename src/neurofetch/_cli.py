@@ -32,8 +32,12 @@ _FILTERS = (
     ("datatype", "such as func or perf: the folder that a file lies in"),
     ("suffix", "such as bold or T1w"),
     ("extension", "such as nii.gz"),
-    ("include", "globs on the path below the prefix; without a slash, names of files or folders"),
-    ("exclude", "globs of files to leave out"),
+    (
+        "include",
+        "glob patterns for the path below the prefix; one without a slash matches names of "
+        "files or folders",
+    ),
+    ("exclude", "glob patterns for files to leave out"),
 )
 _ENTITIES = (
     ("acq acquisition", "with or without acq-"),
@@ -60,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     parser = console.Parser(
         prog="neurofetch",
-        description="Fetch public brain-imaging data, and verify it.",
+        description="Fetch public brain-imaging data, and verify them.",
         examples=(
             "neurofetch get openneuro:ds000246@1.0.1 --subject 0001",
             "neurofetch get s3://openneuro.org/ds000001 --data-dir ds000001 --subject 01",
@@ -91,7 +95,7 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         usage="neurofetch get DATASET [--data-dir DIR] [which files] [options]\n"
         "       neurofetch get --locked FILE [DIR] [--from PLACE ...] [which files] [options]",
         description="Fetch files of a data set of OpenNeuro, or of a BIDS bucket, verified "
-        "to the last byte. You can run it again: files that are already here are skipped.",
+        "to the last byte. You can run it again: files that you already have are skipped.",
         examples=(
             "neurofetch get ds000246 --subject 0001 --dry-run",
             "neurofetch get openneuro:ds000246@1.0.1/sub-0001/meg",
@@ -106,15 +110,15 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "url",
         nargs="?",
         metavar="DATASET",
-        help="of OpenNeuro an accession number, with a version and a path if need be "
-        "(openneuro:ds000246@1.0.1/sub-0001), a DOI, or the address that a browser shows; of a "
-        "bucket s3://BUCKET/PREFIX; with --locked, the data directory",
+        help="for OpenNeuro: an accession number, optionally with a version and a path "
+        "(openneuro:ds000246@1.0.1/sub-0001), a DOI, or the address of its web page; for a "
+        "bucket: s3://BUCKET/PREFIX; with --locked: the data directory",
     )
     console.add_filters(parser, _FILTERS)
     _add_choices(console.group_of(parser, console.CHOICE))
     console.add_filters(parser, _ENTITIES, _UNLISTED, console.ENTITIES)
     _add_along(console.group_of(parser, console.ALONG))
-    default = "for OpenNeuro, a folder named by the data set"
+    default = "for OpenNeuro, a folder with the name of the data set"
     console.add_data_dir(parser, default, title=console.TRANSFER)
     console.add_transfer(parser)
     add_slurm(parser)
@@ -123,24 +127,24 @@ def _add_get(commands: argparse._SubParsersAction[console.Parser]) -> None:
     where.add_argument(
         "--target-dir", metavar="DIR", dest="data_dir", help="another name of --data-dir"
     )
-    where.add_argument("--region", help="of the bucket (default: found out)")
+    where.add_argument("--region", help="the region of the bucket (default: detected)")
     console.add_access(parser)
     where.add_argument(
         "--mix",
         action="store_true",
-        help="fetch into a data directory of another data set; no file of one replaces one of "
-        "the other",
+        help="allow a data directory that holds another data set; files of one never replace "
+        "files of the other",
     )
     where.add_argument(
         "--update",
         action="store_true",
-        help="fetch this version into a data directory of another one: files whose content differs "
-        "are replaced",
+        help="bring a data directory with another version to this one: files whose content "
+        "differs are replaced",
     )
     where.add_argument(
         "--verify",
         action="store_true",
-        help="also read every byte of the files that are here, and fetch damaged ones again",
+        help="also read every byte of the files that you have, and download damaged ones again",
     )
     console.add_output(parser)
     parser.set_defaults(handler=_get)
@@ -158,7 +162,7 @@ def _add_choices(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--permissive",
         action="store_true",
-        help="let files pass that lack an entity that was asked for (not subject or session)",
+        help="also take files that lack an entity that you ask for (not subject or session)",
     )
 
 
@@ -167,13 +171,13 @@ def _add_along(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--bare",
         action="store_true",
-        help="only what was asked for: no sidecars, no events, no descriptions of the data set",
+        help="fetch only what you ask for: no sidecars, no events, no description of the data set",
     )
     group.add_argument(
         "--follow",
         action="store_true",
         help="also fetch what chosen files name: stimuli of events, the empty-room recording, "
-        "what a field map is for",
+        "the images of a field map",
     )
 
 
@@ -181,10 +185,10 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "verify",
         help="check the files on the disk",
-        description="Compare a data directory with the receipts that were written when its files "
-        "were fetched: one of any kind (BIDS, LAION-fMRI, NeuroVault), from any folder in it. "
-        "Exits with 4 if a file is missing or differs, and names it; with 3 if there is nothing "
-        "to check.",
+        description="Compare a data directory of any kind (BIDS, LAION-fMRI, NeuroVault) with the "
+        "receipts that were written when its files were fetched. DIR can be any folder in "
+        "it. Exits with 4 if a file is missing or differs, and names it; with 3 if there is"
+        " nothing to check.",
         examples=(
             "neurofetch verify",
             "neurofetch verify ds000001 --hash",
@@ -198,9 +202,9 @@ def _add_verify(commands: argparse._SubParsersAction[console.Parser]) -> None:
         nargs="?",
         const="",
         metavar="s3://BUCKET/PREFIX",
-        help="ask the bucket too: this one, or the one that the data directory remembers",
+        help="also compare with the bucket: this one, or the one that the files came from",
     )
-    parser.add_argument("--region", help="of the bucket (default: found out)")
+    parser.add_argument("--region", help="the region of the bucket (default: detected)")
     console.add_access(parser)
     console.add_progress(parser)
     console.add_output(parser)
@@ -278,14 +282,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _add_clean(commands: argparse._SubParsersAction[console.Parser]) -> None:
     parser = commands.add_parser(
         "clean",
-        help="remove what stopped runs left in a data directory",
-        description="Show the partial files of runs that were stopped or killed, and remove them. "
-        "What runs under way have is left alone, and so are all complete files. You need this "
-        "only to free space: the next run resumes what it can, and removes the rest by itself.",
+        help="remove the partial files that stopped runs left behind",
+        description="List the partial files of runs that were stopped or killed, and remove them. "
+        "Complete files are not touched, nor are the partial files of runs that are still "
+        "going. You need this only to free space: the next run resumes what it can, and "
+        "removes the rest by itself.",
         examples=("neurofetch clean ds000001 --dry-run", "neurofetch clean ds000001"),
     )
     console.add_data_dir(parser, positional=True)
-    parser.add_argument("--dry-run", action="store_true", help="only show, remove nothing")
+    parser.add_argument("--dry-run", action="store_true", help="only list them, remove nothing")
     console.add_output(parser)
     parser.set_defaults(handler=_clean)
 

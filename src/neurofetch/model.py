@@ -203,7 +203,13 @@ class Outcome(Value):
         return made
 
     def same_for(self, want: Want, size: int) -> Outcome:
-        """Return the same outcome for another file, for which nothing came either."""
+        """Return the same outcome for another file, for which nothing came either.
+
+        Returns
+        -------
+        Outcome
+            An outcome with the same status and reason.
+        """
         made = _new(Outcome)
         made._of = want
         made._size = size
@@ -317,7 +323,18 @@ class Report(Faced):
         )
 
     def of(self, status: Status) -> tuple[Outcome, ...]:
-        """Return the outcomes with this status."""
+        """Return the outcomes with this status.
+
+        Parameters
+        ----------
+        *statuses
+            Which outcomes, such as `Status.FAILED`.
+
+        Returns
+        -------
+        tuple of Outcome
+            The outcomes, in the order of the report.
+        """
         if status not in self._by_status:
             self._by_status[status] = tuple(o for o in self.outcomes if o.status is status)
         return self._by_status[status]
@@ -379,6 +396,11 @@ class Report(Faced):
         ----------
         other : Report
             The later run, on the same root.
+
+        Returns
+        -------
+        Report
+            A report of the files of both.
 
         Raises
         ------
@@ -1138,7 +1160,18 @@ class Plan(Faced):
         )
 
     def of(self, *actions: Action) -> tuple[Step, ...]:
-        """Return the steps with one of these actions."""
+        """Return the steps with one of these actions.
+
+        Parameters
+        ----------
+        *actions
+            Which steps, such as `Action.FETCH`.
+
+        Returns
+        -------
+        tuple of Step
+            The steps, in the order of the plan.
+        """
         if len(actions) == 1:
             return self._sorted.by_action[actions[0]]
         return tuple(step for step in self.steps if step.action in actions)
@@ -1199,6 +1232,11 @@ class Plan(Faced):
         few : callable, optional
             Says of a file how many of its kind its server may be asked for at once; None for no
             bound. Such files are dealt to no more jobs than that: to the first ones.
+
+        Returns
+        -------
+        Plan
+            A plan with some of the steps of this one.
 
         Raises
         ------

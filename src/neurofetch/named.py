@@ -1,4 +1,4 @@
-"""Files that chosen files name: stimuli, an empty-room recording, what a field map is for.
+"""Files that chosen files name: stimuli, an empty-room recording, the images of a field map.
 
 A plan says which of them are not chosen. With `follow` they are chosen too, and what they name in
 turn. To know it, the metadata that can name others is read: from the data directory where it is

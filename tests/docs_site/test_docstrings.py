@@ -1,6 +1,7 @@
 """Docstrings of public names have the form that numpydoc reads, and say what is true."""
 
 import functools
+import inspect
 
 import pytest
 
@@ -16,6 +17,23 @@ WHOLE = {"PR01"}
 """Where parameters of a function are described, all of them are."""
 NO_SIGNATURE = {"neurofetch.opening.filesystem.NeurofetchFileSystem"}
 """Made by a metaclass of fsspec, which hides what it takes."""
+
+
+def for_users():
+    """The functions, and the methods of classes, of the modules that most readers look for."""
+    modules = api_pages.public_modules()
+    homes = api_pages.Homes(modules)
+    first = [module for group in api_pages.FIRST.values() for module in group]
+    for module in first:
+        for name in modules.get(module, ()):
+            found, home = homes.found(module, name), homes.home(module, name)
+            if inspect.isclass(found):
+                kinds = (staticmethod, classmethod)
+                for method, value in vars(found).items():
+                    if method[0] != "_" and (inspect.isfunction(value) or isinstance(value, kinds)):
+                        yield f"{home}.{method}"
+            elif inspect.isfunction(found):
+                yield home
 
 
 @functools.cache
@@ -42,6 +60,18 @@ def test_each_docstring_has_the_form_and_tells_what_is_there():
         found = validation.validate(name)["errors"]
         wrong += [f"{name}: {code} {text}" for code, text in found if code in held_to]
     assert wrong == []
+
+
+@pytest.mark.slow
+def test_what_returns_says_what_it_returns():
+    names = sorted(set(for_users()))
+    assert {"neurofetch.plan", "laion_fmri.subject.Subject.get_betas"} <= set(names)
+    silent = [
+        name
+        for name in names
+        if {"RT01"} & {code for code, _ in validation.validate(name)["errors"]}
+    ]
+    assert silent == []
 
 
 def test_the_names_that_people_use_are_among_them():

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.timeout(900)  # the first of them waits for the site to
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
+AXE = ROOT / "tools/web/node_modules/axe-core/axe.min.js"
 EXAMPLE = "plot_1_choose_and_plan"
 HAS_MAN = shutil.which("man") and shutil.which("groff")
 
@@ -220,7 +221,9 @@ def test_an_example_was_run_and_can_be_taken_as_a_notebook_and_a_script(site, pa
     taken = {Path(urlsplit(link).path).suffix for link in page.links if "_downloads" in link}
     assert {".ipynb", ".py"} <= taken
     (notebook,) = site.glob(f"_downloads/*/{EXAMPLE}.ipynb")
-    assert any(cell["cell_type"] == "code" for cell in json.loads(notebook.read_text())["cells"])
+    first, *others = json.loads(notebook.read_text())["cells"]
+    assert any(cell["cell_type"] == "code" for cell in others)
+    assert "`testbed`" in "".join(first["source"])  # who takes it has no checkout
 
 
 @contextmanager
@@ -282,6 +285,36 @@ def test_the_search_finds_a_page_without_another_host(site, words, page):
         tab.wait_for_selector(f"#search-results a[href*='{page}.html']")
         browser.close()
     assert {urlsplit(one).hostname for one in asked if not one.startswith("data:")} == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: `npm ci` in tools/web")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_axe_finds_nothing_on_pages_of_each_kind(site, scheme, width):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    kinds = (
+        *("index", "start", "guide", "get", "slurm", "troubleshooting", "cli", "how-it-works"),
+        *("changelog", "search", "api/index", "api/neurofetch", "auto_gallery/index"),
+        f"auto_gallery/laion_fmri/{EXAMPLE}",
+    )
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+    found = []
+    with served(site) as url, sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)
+        tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        for kind in kinds:
+            tab.goto(f"{url}/{kind}.html")
+            tab.evaluate(AXE.read_text("utf-8"))
+            told = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")
+            found += [
+                f"{kind}: {one['id']}: {node['html'][:200]}"
+                for one in told["violations"]
+                for node in one["nodes"]
+            ]
+        browser.close()
+    assert found == []
 
 
 # -- pages that are written before -----------------------------------------------------------------

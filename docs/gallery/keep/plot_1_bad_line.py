@@ -1,24 +1,26 @@
 """
-A bad line
-==========
+A bad connection
+================
 
 Your connection breaks every few seconds, and you stop the download in the middle. You want to see
-that what came is kept: nothing is fetched twice, within a run and from one run to the next.
+that nothing is lost: what has been downloaded is kept, and is not downloaded again, neither in this
+run nor in the next one.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a bucket on this computer, with a synthetic file of 17 MB behind a slow line
-#    that breaks. Leave the cell out, and the rest asks the real one, where the file has 800 MB.
+#    This cell starts a bucket on this computer, with a synthetic file of 17 MB behind a slow
+#    connection that breaks. Leave this cell out, and the rest downloads the real file, which has
+#    hundreds of megabytes.
 
 from testbed import gallery
 
 gallery.bad_line()
 
 # %%
-# First a plain loop, which begins again whenever the line breaks, as many scripts do. A plan tells
-# the address of the file, and how large it is.
+# First a plain loop that starts again whenever the connection breaks, as in many scripts. The plan
+# has the address of the file and its size.
 
 import tempfile
 import time
@@ -46,8 +48,8 @@ while not plain or plain[-1][1] < remote.size:
 print(f"the plain loop moved {moved / 1e6:.1f} MB for a file of {remote.size / 1e6:.1f} MB")
 
 # %%
-# Now the same line again. A callable in the place of ``progress=`` gets every event. This one
-# writes down how far the run is, and presses Ctrl-C for you when half of it is here.
+# Now the same connection with neurofetch. A function that you pass as ``progress=`` gets every
+# event. This one records the progress, and presses Ctrl-C for you when half of the file is here.
 
 from neurofetch.events import Progress, Retrying
 
@@ -73,7 +75,7 @@ except KeyboardInterrupt:
     )
 
 # %%
-# The plan counts only what is missing, and the same call goes on from there.
+# The plan counts only what is missing, and the same call continues from there.
 
 first = len(course)
 report = neurofetch.get(url, folder, **wanted, progress=watch)
@@ -81,7 +83,8 @@ print(report)
 print("verified to the last byte:", neurofetch.verify(folder, read_all=True).verified)
 
 # %%
-# neurofetch uses several connections, so it is quicker, too. What counts here are the teeth.
+# neurofetch is also faster, because it uses several connections. But look at the teeth of the grey
+# line: each time the plain loop loses everything.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -97,12 +100,12 @@ for part, colour, name in (
 ):
     axes.plot(times[part], here[part] / 1e6, color=colour, lw=2.5, label=name)
 at = np.interp(breaks, times, here) / 1e6
-axes.plot(breaks, at, "x", color="#e0472c", ms=9, mew=2.5, label="the line broke")
+axes.plot(breaks, at, "x", color="#e0472c", ms=9, mew=2.5, label="connection lost")
 axes.axhline(total.max() / 1e6, color="0.3", lw=1, ls=":")
 axes.set_xlabel("time (s)")
-axes.set_ylabel("here (MB)")
+axes.set_ylabel("on the disk (MB)")
 axes.set_ylim(0, total.max() / 1e6 * 1.35)
-axes.set_title(f"{len(breaks)} breaks and a Ctrl-C (synthetic data on a made-up line)")
+axes.set_title(f"{len(breaks)} breaks and a Ctrl-C (synthetic data, simulated connection)")
 axes.legend(frameon=False, ncols=4, loc="upper center", fontsize=9)
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()

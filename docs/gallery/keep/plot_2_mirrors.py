@@ -2,8 +2,9 @@
 Mirrors
 =======
 
-The server lacks files, a copy of the lab has some damaged ones, and a colleague has a part of the
-data on disk. You want all of it, right to the last byte, and to know where each file came from.
+The server lacks some files, your lab's copy has damaged ones, and a colleague has a part of the
+data on disk. You want the complete data, correct to the last byte, and you want to know where each
+file came from.
 """
 
 # %%
@@ -11,14 +12,14 @@ data on disk. You want all of it, right to the last byte, and to know where each
 #
 #    This cell starts three buckets on this computer with synthetic files, in the layout of
 #    ds000105: the first one lacks all runs of four subjects, and the second one has wrong bytes for
-#    one. Leave the cell out, and name places that you have.
+#    one. Leave this cell out, and use your own places.
 
 from testbed import gallery
 
 gallery.mirrors()
 
 # %%
-# A colleague has two subjects.
+# The colleague has two subjects.
 
 import tempfile
 from pathlib import Path
@@ -30,8 +31,8 @@ folder = Path(tempfile.mkdtemp())  # or where your data are to go
 neurofetch.get(url, folder / "colleague", subject=["1", "2"], progress="none")
 
 # %%
-# Name the other places in the order in which they are to be asked. None has to be trusted: bytes
-# are held against what the source lists before a file gets its name.
+# Give the other places in the order in which they should be tried. You need not trust any of them:
+# each file is checked against the listing of the source before it gets its name.
 
 report = neurofetch.get(
     url,
@@ -48,7 +49,7 @@ print(report)
 print("every file is right:", neurofetch.verify(folder / "mine", read_all=True).verified)
 
 # %%
-# The reason of each outcome names the place.
+# The ``reason`` of each outcome says where the file came from.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -2,15 +2,16 @@
 Verify and repair
 =================
 
-Files were changed behind your back: a bit flipped, one was cut, one is gone, one was only touched.
-You want to know which, and to bring back what is damaged without fetching the rest again.
+Some of your files have changed: one has a flipped bit, one is truncated, one is gone, and one only
+has a new time. You want to know which, and to repair the damaged ones without downloading the rest
+again.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
 #    This cell starts a made-up OpenNeuro on this computer, with synthetic files in the layout of
-#    ds000105. Leave the cell out, and the rest asks the real one.
+#    ds000105. Leave this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
@@ -28,7 +29,8 @@ report = neurofetch.get("ds000105@3.0.0", folder, subject="1", run=range(1, 7), 
 print(report)
 
 # %%
-# Four kinds of damage. The first keeps size and time, so only reading finds it; the last is none.
+# Four changes. The first keeps size and time, so only reading the file can find it. The last one
+# does no damage.
 
 import os
 
@@ -44,8 +46,8 @@ os.utime(runs[3])
 done = {0: "a bit flipped", 1: "cut", 2: "deleted", 3: "touched"}
 
 # %%
-# ``verify`` looks at sizes and times, ``read_all=True`` reads every byte, and ``get(verify=True)``
-# fetches what is damaged.
+# ``verify`` compares sizes and times, ``read_all=True`` reads every byte, and ``get(verify=True)``
+# downloads what is damaged.
 
 audits = {
     "verify": neurofetch.verify(folder),
@@ -60,7 +62,7 @@ for name, audit in audits.items():
 print(f"the repair moved {repaired.bytes_moved:,} bytes of {sum(o.size for o in repaired):,}")
 
 # %%
-# What each of them said of each run:
+# What each of them found for each run:
 
 import matplotlib.pyplot as plt
 import numpy as np

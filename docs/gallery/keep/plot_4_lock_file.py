@@ -2,8 +2,8 @@
 A lock file for a paper
 =======================
 
-You want readers of your paper to have exactly the bytes that you had, years from now, from wherever
-they are still to be had. Publish a lock file with the code: it fetches them, and tells what
+You want the readers of your paper to get exactly the files that you used, even years from now and
+from another server. Publish a lock file with your code: it downloads these files, and shows what
 differs.
 """
 
@@ -11,14 +11,14 @@ differs.
 # .. admonition:: For this gallery alone
 #
 #    This cell starts a made-up OpenNeuro on this computer, with synthetic files in the layout of
-#    ds000105. Leave the cell out, and the rest asks the real one.
+#    ds000105. Leave this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
 gallery.openneuro()
 
 # %%
-# You have your data, and lock them.
+# Download your data, and lock them.
 
 import tempfile
 from pathlib import Path
@@ -33,14 +33,14 @@ print(len(lock), "files,", lock.head.bytes, "bytes of", lock.head.source, lock.h
 print((place / "paper.lock").read_text().splitlines()[1][:150], "…")
 
 # %%
-# A reader gets them from the lock alone.
+# A reader needs only the lock file to get the same data.
 
 reader = neurofetch.lock(place / "paper.lock").get(place / "reader", progress="none")
 print(reader)
 print(neurofetch.lock(place / "paper.lock").check(place / "reader"))
 
 # %%
-# Meanwhile, somebody in the lab corrects two tables of events.
+# Meanwhile, somebody in the lab corrects two event tables.
 
 for run in ("03", "08"):
     table = next((place / "lab").glob(f"sub-1/func/*run-{run}_events.tsv"))
@@ -49,7 +49,7 @@ changed = lock.check(place / "lab")
 print(changed)
 
 # %%
-# The first bytes of each file's SHA-256, as colours: who has the same bytes has the same picture.
+# The first bytes of each file's SHA-256, drawn as colours: equal files have equal rows.
 
 import matplotlib.pyplot as plt
 import numpy as np

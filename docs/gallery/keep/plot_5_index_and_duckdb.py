@@ -1,23 +1,23 @@
 """
-Ask a data directory, with DuckDB
-=================================
+Query a data directory with DuckDB
+==================================
 
-You want to know what you have: which runs of which subjects, how large, and how well each file was
-verified, without walking through the folders again. Write an index, and ask it in SQL.
+You want to know what you have: which runs of which subjects, how large they are, and how each file
+was verified. Write an index once, and query it in SQL.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
 #    This cell starts a made-up OpenNeuro on this computer, with synthetic files in the layout of
-#    ds000105. Leave the cell out, and the rest asks the real one.
+#    ds000105. Leave this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
 gallery.openneuro()
 
 # %%
-# Fetch, and write the index: a Parquet file, with a row for each file.
+# Download, and write the index: a Parquet file with a row for each file.
 
 import tempfile
 from pathlib import Path
@@ -33,7 +33,7 @@ made = index(folder)
 print(made.files, "files:", made.counts)
 
 # %%
-# How large is what, and how was it verified?
+# How large is each kind of file, and how was it verified?
 
 import duckdb
 
@@ -46,7 +46,7 @@ sizes = db.execute(f"""
 print(sizes.to_string(index=False))
 
 # %%
-# Which runs are here? A row for each run that there is, or was.
+# Which runs do you have? The index has a row for each run that you have or had.
 
 runs = db.execute(f"""
     select sub::int as sub, run, size, status from '{made.path}'
@@ -75,6 +75,6 @@ axes.invert_yaxis()
 axes.tick_params(length=0)
 axes.spines[:].set_visible(False)
 axes.set_xlabel("run")
-axes.set_title("What is here, by an index (synthetic data)")
+axes.set_title("What is on the disk, according to the index (synthetic data)")
 figure.colorbar(picture, label="size (kB)")
 plt.show()

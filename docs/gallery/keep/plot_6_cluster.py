@@ -2,7 +2,7 @@
 An array of jobs on a cluster
 =============================
 
-You want a whole study on the disk of your cluster, fetched by jobs of Slurm. One command submits
+You want a whole study on the disk of your cluster, downloaded by Slurm jobs. One command submits
 the array, and the data directory tells how far each job is, also to those who do not see the queue.
 """
 
@@ -10,7 +10,7 @@ the array, and the data directory tells how far each job is, also to those who d
 # .. admonition:: For this gallery alone
 #
 #    This cell starts a made-up OpenNeuro on this computer, with synthetic files in the layout of
-#    ds000105, and a stand-in for Slurm that runs three jobs at once. Leave the cell out on a login
+#    ds000105, and a stand-in for Slurm that runs three jobs at once. Leave this cell out on a login
 #    node, and the rest submits to your cluster.
 
 from testbed import gallery
@@ -18,7 +18,7 @@ from testbed import gallery
 gallery.slurm()
 
 # %%
-# In a shell, you would write what is in the list.
+# In a shell, you would type the words of this list.
 
 import subprocess
 import tempfile
@@ -33,7 +33,7 @@ submitted = subprocess.run(
 print(submitted.stderr[-600:])
 
 # %%
-# ``neurofetch status --watch`` shows how far it is. The same as values:
+# ``neurofetch status --watch`` shows the progress. You get the same numbers in Python:
 
 import time
 
@@ -50,7 +50,7 @@ while True:
 print(run)
 
 # %%
-# Each band is a job. Three run at once, and the next begins when one has ended.
+# Each band is a job. Three run at once, and the next one starts when one has ended.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -63,7 +63,7 @@ axes.stackplot(times, done, colors=plt.get_cmap("viridis")(np.linspace(0.1, 0.9,
                labels=[f"job {k}" for k in range(len(names))])  # fmt: skip
 axes.set_xlim(0, times[-1])
 axes.set_xlabel("time since the array was submitted (s)")
-axes.set_ylabel("here (MB)")
+axes.set_ylabel("on the disk (MB)")
 axes.set_title("Six jobs, three at once, one data directory (synthetic data)")
 handles, labels = axes.get_legend_handles_labels()
 axes.legend(handles[::-1], labels[::-1], frameon=False, loc="upper left")
@@ -71,7 +71,8 @@ axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# Is all of it here, and right? The same command without ``--slurm`` would fetch what is missing.
+# Do you have everything, and is it correct? The same command without ``--slurm`` would download
+# what is missing.
 
 import neurofetch
 

@@ -2,15 +2,16 @@
 Choose and plan before you fetch
 ================================
 
-You want to know what a subject of LAION-fMRI costs before anything moves: how many files, how many
-bytes, what is withheld and why. A plan tells it, and the same plan is what a download carries out.
+You want to know the size of a subject of LAION-fMRI before you download it: how many files, how
+many bytes, what is withheld and why. The plan shows this, and the download then follows the same
+plan.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave the
-#    cell out, and the rest asks the real one.
+#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave
+#    this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
@@ -26,8 +27,8 @@ plan = download("sub-03", ses="ses-01", dry_run=True)
 print(plan_text(plan))
 
 # %%
-# Narrow it down until it has what you need, and no more. Filters are BIDS entities; what comes
-# along by rule (the brain mask, the regions of interest, sidecars) is in the plan, too.
+# Narrow it down until it has what you need and no more. Filters are BIDS entities. What comes along
+# by rule (the brain mask, the regions of interest, sidecars) is in the plan too.
 
 choices = {
     "betas of a session": {"ses": "ses-01", "desc": "SingletrialBetas", "extension": "nii.gz"},
@@ -39,8 +40,8 @@ choices = {
 plans = {name: download("sub-03", dry_run=True, **choice) for name, choice in choices.items()}
 
 # %%
-# Each step of a plan has its file, its size and what will be done. Here, bytes are counted by the
-# folder that the files belong to.
+# Each step of a plan has a file, its size, and what will be done with it. Here we add up the bytes
+# by folder.
 
 from collections import Counter
 
@@ -82,7 +83,7 @@ axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# What is withheld is in the plan with the reason. It never fails a run.
+# The plan lists withheld files with the reason. They never make a download fail.
 
 refused = plans["the subject, with raw data"].of(Action.REFUSE)
 print(len(refused), "files are withheld, for example")
@@ -90,7 +91,7 @@ print(" ", refused[0].want.path)
 print(" ", refused[0].reason)
 
 # %%
-# Fetch the first choice, and plan it again: what is here already costs nothing.
+# Download the first choice, and plan it again: nothing is left to download.
 
 report = download(
     "sub-03", **choices["betas of a session"], accept_license="CC0-1.0", progress="none"

@@ -10,16 +10,16 @@ from the same data.
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave the
-#    cell out, and the rest asks the real one.
+#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave
+#    this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
 gallery.laion()
 
 # %%
-# Fetch the betas of two sessions, the regions of interest and what people wrote about the pictures.
-# You accept the licence (CC0) once for each data directory.
+# Download the betas of two sessions, the regions of interest and the captions of the pictures. You
+# accept the licence (CC0) once per data directory.
 
 from laion_fmri.download import download, download_captions
 
@@ -35,8 +35,8 @@ download_captions(progress="none")
 print(report)
 
 # %%
-# Load. Rows are trials, columns are voxels of the region, and the table of trials has a row for
-# each in the same order.
+# Load the betas. Rows are trials, columns are voxels of the region. The trial table has its rows in
+# the same order.
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ def betas_of(roi):
 print(betas_of("FFA1").shape, "trials and voxels of FFA1")
 
 # %%
-# What a picture shows is taken from its captions: those that speak of a face, or of a place.
+# The captions say what a picture shows: we look for the words *face* and *place*.
 
 from laion_fmri.captions import Captions
 
@@ -69,8 +69,9 @@ pictures = trials["label"].to_numpy()[chosen]
 print({kind: int((shown == kind).sum()) for kind in ("face", "place")}, "trials")
 
 # %%
-# Decode. A picture is shown several times, so folds are made of pictures: no picture is in train
-# and in test. Chance is what the same decoder reaches when the labels are shuffled among pictures.
+# Decode. Each picture is shown several times, so we split the trials by picture: no picture is in
+# both the training and the test set. Chance is what the same decoder reaches when the labels are
+# shuffled among pictures.
 
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
@@ -101,9 +102,9 @@ for roi in regions:
     chance[roi] = np.array([accuracy(betas, shuffled(rng)) for _ in range(30)])
 
 # %%
-# In these synthetic data, regions of faces and of places answer to them, and ``EBA`` (bodies) and
-# ``hMT`` (motion) to neither: so the first four should be above chance, and the last two should
-# not.
+# In these synthetic data, the face and place regions respond to faces and places, and ``EBA``
+# (bodies) and ``hMT`` (motion) to neither. So the first four should be above chance, and the last
+# two should not.
 
 import matplotlib.pyplot as plt
 
@@ -132,7 +133,7 @@ axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# The numbers, with the share of shuffles that reach as much:
+# The numbers, with the proportion of shuffles that reach at least the same accuracy:
 
 for roi in regions:
     p = (1 + (chance[roi] >= found[roi]).sum()) / (1 + chance[roi].size)

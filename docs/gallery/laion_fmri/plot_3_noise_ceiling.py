@@ -3,22 +3,22 @@ A map of the noise ceiling
 ==========================
 
 You want to know where in the brain single-trial betas are worth modelling. Draw the noise ceiling
-on the subject's own anatomy, and see whether voxels with a high ceiling really answer the same way
-when a picture comes back.
+on the subject's own anatomy, and see whether voxels with a high ceiling really respond in the same
+way when a picture is repeated.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave the
-#    cell out, and the rest asks the real one.
+#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave
+#    this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
 gallery.laion()
 
 # %%
-# Fetch the betas of one session, the summaries of the subject, and the anatomy.
+# Download the betas of one session, the summaries of the subject, and the anatomy.
 
 from laion_fmri.download import download
 
@@ -33,8 +33,8 @@ report = download(
 print(report)
 
 # %%
-# A noise ceiling is in percent, one value for each voxel of the brain mask. ``to_nifti`` makes an
-# image of it, which nilearn draws over the T1-weighted image.
+# The noise ceiling is in percent, with one value for each voxel of the brain mask. ``to_nifti``
+# turns it into an image, which nilearn draws over the T1-weighted image.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -66,8 +66,8 @@ plotting.plot_stat_map(
 plt.show()
 
 # %%
-# Does the map keep its promise? Take pictures that were shown twice in the session, and correlate
-# the two answers of each voxel over pictures.
+# Is the map right? Take the pictures that were shown twice in the session, and correlate the two
+# responses of each voxel over pictures.
 
 trials = sub.get_trial_info("ses-01")
 betas = sub.get_betas("ses-01", nan="zero")
@@ -84,9 +84,9 @@ def standardized(values):
 reliability = (standardized(first) * standardized(second)).sum(axis=0)
 
 # %%
-# The ceiling of a single answer, from the same signal and noise, is also the correlation that two
-# answers should have. It follows from that of twelve: of a share *c* explained in the mean of
-# twelve, c / (c + 12 (1 − c)) is left in one.
+# With the same signal and noise, the ceiling of a single response is also the expected correlation
+# of two responses. It follows from the ceiling *c* for the mean of twelve responses: c / (c + 12 (1
+# − c)).
 
 share = ceiling / 100
 expected = share / (share + 12 * (1 - share))
@@ -99,14 +99,14 @@ spread = np.array([reliability[inside & (which == k)].std() for k in range(15)])
 
 figure, axes = plt.subplots(figsize=(5.6, 4.6), layout="constrained")
 axes.fill_between(middle, mean - spread, mean + spread, color="#e8a33d", alpha=0.3, lw=0)
-axes.plot(middle, mean, "o-", color="#c2452d", label="found: mean and SD of voxels")
-axes.plot([0, middle.max()], [0, middle.max()], "--", color="0.3", label="promised by the ceiling")
-axes.set_xlabel("correlation that the noise ceiling promises")
-axes.set_ylabel("correlation of two answers to a picture")
-axes.set_title("The ceiling keeps its promise (synthetic data)")
+axes.plot(middle, mean, "o-", color="#c2452d", label="measured: mean and SD of voxels")
+axes.plot([0, middle.max()], [0, middle.max()], "--", color="0.3", label="predicted by the ceiling")
+axes.set_xlabel("correlation predicted by the noise ceiling")
+axes.set_ylabel("correlation of two responses to a picture")
+axes.set_title("The noise ceiling is right (synthetic data)")
 axes.legend(frameon=False)
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 agree = np.corrcoef(expected, reliability)[0, 1]
-print(f"over voxels, promise and finding correlate with r = {agree:.2f}")
+print(f"over voxels, prediction and measurement correlate with r = {agree:.2f}")

@@ -10,15 +10,15 @@ session.
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave the
-#    cell out, and the rest asks the real one.
+#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave
+#    this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
 gallery.laion()
 
 # %%
-# Regions belong to no session, so they come along with any.
+# Regions belong to no session, so they come with every session.
 
 from laion_fmri.download import download, download_captions
 
@@ -75,8 +75,8 @@ figure.legend(handles=handles, loc="lower center", ncols=5, frameon=False, label
 plt.show()
 
 # %%
-# What was shown is taken from the captions. The mean beta of each region, minus its mean over all
-# kinds of pictures, says what it prefers.
+# The captions say what was shown. The mean beta of each region, minus its mean over all kinds of
+# pictures, shows what the region prefers.
 
 from laion_fmri.captions import Captions
 
@@ -111,22 +111,22 @@ axes.set_title("What each region prefers (synthetic data)")
 plt.show()
 
 # %%
-# One region through the session: each bar is a trial, in the order in which they were measured.
+# One region over the session: each bar is a trial, in the order of measurement.
 
 figure, axes = plt.subplots(figsize=(10, 3.2), layout="constrained")
 order = np.arange(len(trials))
 colours = np.where(shown == "place", regions["PPA"], "0.75")
 axes.bar(order, course["PPA"], color=colours, width=0.9)
 for start in np.flatnonzero(np.diff(trials["run"])):
-    axes.axvline(start + 0.5, color="black", lw=0.8, ls=":")
+    axes.axvline(start + 0.5, color="black", lw=0.8, ls=":", ymax=0.82)
 axes.axhline(0, color="black", lw=0.8)
 axes.set_xlabel("trial (dotted: a new run)")
 axes.set_ylabel("mean beta of PPA")
 axes.set_xlim(-1, len(trials))
 words = {"a place": regions["PPA"], "something else": "0.75"}
 handles = [Line2D([], [], color=colour, lw=6, label=word) for word, colour in words.items()]
-axes.set_ylim(top=1.25 * course["PPA"].max())
+axes.set_ylim(top=1.35 * course["PPA"].max())
 axes.legend(handles=handles, frameon=False, ncols=2, loc="upper right")
-axes.set_title("sub-03, ses-01: PPA answers to places (synthetic data)")
+axes.set_title("sub-03, ses-01: PPA responds to places (synthetic data)")
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()

@@ -10,9 +10,9 @@ ridge regression, and compare with what the noise allows.
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic, the
-#    vectors and the lists of train and test included. Leave the cell out, and the rest asks the
-#    real one.
+#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic, including
+#    the vectors and the train/test lists. Leave this cell out, and the rest downloads the real
+#    data.
 
 from testbed import gallery
 
@@ -36,8 +36,8 @@ download_embeddings(["CLIP"], progress="none")
 print(report)
 
 # %%
-# Which trials are train and which are test? ``get_split_masks`` holds the labels of trials against
-# one of the owners' lists. Report its version with your score.
+# Which trials are for training and which for testing? ``get_split_masks`` looks up the labels of
+# the trials in one of the owners' lists. Report the version of the list with your score.
 
 import numpy as np
 import pandas as pd
@@ -53,7 +53,7 @@ print(f"{train.sum()} trials to train, {test.sum()} to test, {(~train & ~test).s
 print("random_0 of sub-03, version", load_split("random_0", pool="sub-03").version)
 
 # %%
-# Load what is to be predicted, voxels of high visual cortex, and what it is predicted from.
+# Load what we want to predict (voxels of high-level visual cortex), and what we predict it from.
 
 from laion_fmri.embeddings import load_embeddings
 
@@ -64,8 +64,9 @@ with load_embeddings("CLIP") as vectors:
 print(betas.shape, "trials and voxels;", clip.shape, "trials and features")
 
 # %%
-# Fit on train, predict test. A score of a voxel is the correlation of what was predicted and what
-# was measured, over the test trials. Chance is the same with pictures of the wrong trials.
+# Fit the model on the training trials, and predict the test trials. The score of a voxel is the
+# correlation of prediction and measurement over the test trials. Chance is the same score with the
+# pictures of the wrong trials.
 
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import StandardScaler
@@ -88,7 +89,7 @@ chance = correlation(predicted[wrong], betas[test])
 print(f"mean r = {score.mean():.3f}; with pictures of wrong trials {chance.mean():.3f}")
 
 # %%
-# No model can predict noise. The noise ceiling of twelve answers says what is left in one.
+# No model can predict noise. The noise ceiling of twelve responses tells us that of a single one.
 
 share = np.nan_to_num(sub.get_noise_ceiling(desc="Noiseceiling12rep", mask=mask)) / 100
 most = np.sqrt(share / (share + 12 * (1 - share)))
@@ -99,7 +100,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constraine
 bins = np.linspace(-0.4, 0.9, 53)
 left.hist(chance, bins, color="0.7", label="pictures of wrong trials")
 left.hist(score, bins, color="#c2452d", alpha=0.75, label="pictures that were shown")
-left.axvline(0, color="black", lw=0.8)
+left.axvline(0, ymax=0.75, color="black", lw=0.8)  # below the legend
 left.set_xlabel("correlation of predicted and measured")
 left.set_ylabel("voxels")
 left.set_title("Pictures that the model never saw")
@@ -120,7 +121,7 @@ for axes in (left, right):
 plt.show()
 
 # %%
-# How much of what can be explained is explained, in voxels where there is something to explain:
+# How much of the explainable variance is explained, in voxels that have some:
 
 good = most > 0.3
 explained = np.maximum(score, 0)[good] ** 2 / most[good] ** 2

@@ -2,23 +2,23 @@
 Stream a region without keeping the file
 ========================================
 
-You need one region of a session whose file has many gigabytes, and there is no room for it. Stream
-it: the file is decompressed and masked while it comes, its checksum is verified at the end, and
-only the region stays.
+You need one region of a session, but its file has many gigabytes and your disk has no room for it.
+Stream it: the file is decompressed and masked while it comes, its checksum is verified at the end,
+and only the region stays.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave the
-#    cell out, and the rest asks the real one.
+#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave
+#    this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
 gallery.laion()
 
 # %%
-# What streaming needs on the disk is small: the brain mask, the regions and the table of trials.
+# Streaming needs only small files on the disk: the brain mask, the regions and the trial table.
 
 from laion_fmri.config import get_data_dir
 from laion_fmri.download import download
@@ -40,7 +40,7 @@ betas_size = max(step.want.remote.size for step in plan.moving)
 print(f"on disk {before / 1e6:.2f} MB; the betas of ses-01 have {betas_size / 1e6:.2f} MB")
 
 # %%
-# Stream. The first number is the memory that Python's objects took at most meanwhile.
+# Stream the region. The first number is the peak memory of Python objects during this call.
 
 import tracemalloc
 
@@ -53,7 +53,7 @@ print(f"at most {peak / 1e6:.2f} MB of memory; {streamed.nbytes / 1e6:.3f} MB of
 print(f"the data directory grew by {after - before:,} bytes")
 
 # %%
-# Is it the same? Fetch the file after all, and load the region from it.
+# Is the result the same? Download the file after all, and load the region from it.
 
 import numpy as np
 
@@ -63,7 +63,7 @@ loaded = sub.get_betas("ses-01", roi="FFA1")
 print("equal to the last bit:", np.array_equal(streamed, loaded))
 
 # %%
-# The betas of the region, and what each way leaves on the disk:
+# The betas of the region, and how much each way leaves on the disk:
 
 import matplotlib.pyplot as plt
 
@@ -76,6 +76,7 @@ picture = left.imshow(
 )
 left.set_xlabel("trial")
 left.set_ylabel("voxel of FFA1")
+left.yaxis.get_major_locator().set_params(integer=True)
 left.set_title(f"what came back: {streamed.shape[0]} × {streamed.shape[1]} betas")
 figure.colorbar(picture, ax=left, label="beta")
 ways = ["streamed", "downloaded"]

@@ -10,15 +10,16 @@ saw.
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave the
-#    cell out, and the rest asks the real one.
+#    This cell starts a made-up LAION-fMRI on this computer: all data below are synthetic. Leave
+#    this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
 gallery.laion()
 
 # %%
-# Fetch, and load as a data set. ``pip install 'neurofetch[torch]'`` brings what it needs.
+# Download the trials, and load them as a data set. ``pip install 'neurofetch[torch]'`` brings what
+# it needs.
 
 from laion_fmri.download import download, download_captions
 from laion_fmri.subject import load_subject
@@ -37,8 +38,8 @@ dataset = sub.to_torch_dataset(roi="face")
 print(len(dataset), "trials; an item has", sorted(dataset[0]))
 
 # %%
-# The label of a trial comes from the captions of its picture. Sessions are kept apart: one to
-# train, one to test. (Shared pictures were shown in both, so this tests other trials, not other
+# The label of a trial comes from the captions of its picture. One session is for training, the
+# other for testing. (Shared pictures were shown in both sessions, so this tests new trials, not new
 # pictures.)
 
 import torch
@@ -60,8 +61,8 @@ train = DataLoader(Subset(dataset, rows["ses-01"]), batch_size=16, shuffle=True)
 test = DataLoader(Subset(dataset, rows["ses-02"]), batch_size=120)
 
 # %%
-# An ordinary loop. Faces are a part of the pictures, so accuracy is balanced: always saying "no"
-# reaches 50 %.
+# An ordinary loop. Only some of the pictures show faces, so we use balanced accuracy: always saying
+# "no" gives 50 %.
 
 torch.manual_seed(0)
 voxels = dataset[0]["betas"].numel()

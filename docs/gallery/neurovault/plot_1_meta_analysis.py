@@ -2,23 +2,24 @@
 A meta-analysis of maps
 =======================
 
-You want to know what studies of stopping have in common, from the maps that they shared. Fetch
-seven images of NeuroVault by id, bring them to one grid, and combine them by Stouffer's method.
+You want to know what studies of response inhibition (stopping) have in common, using the maps that
+they shared. Fetch seven images of NeuroVault by id, bring them to one grid, and combine them by
+Stouffer's method.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
-#    This cell starts a made-up NeuroVault on this computer: all maps below are synthetic. Leave the
-#    cell out, and the rest asks the real one, which has these seven images, too.
+#    This cell starts a made-up NeuroVault on this computer: all maps below are synthetic. Leave
+#    this cell out, and the rest downloads the seven real images with these numbers.
 
 from testbed import gallery
 
 gallery.neurovault()
 
 # %%
-# ``resample=True`` keeps volumes of 3 mm, whatever grid each study used. The records say what kind
-# of map it is, and how many people were measured.
+# ``resample=True`` gives volumes with 3 mm voxels, whatever grid each study used. The records say
+# what kind of map each one is, and how many people were measured.
 
 from neurofetch.neurovault import fetch_neurovault_ids
 
@@ -29,7 +30,7 @@ for meta in bunch.images_meta:
     print(f"{meta['id']:>5}  {meta['map_type']:6} {people} people  {meta['name']}")
 
 # %%
-# Turn each T map into z values, by the degrees of freedom of its study.
+# Convert each T map to z values, with the degrees of freedom of its study.
 
 import nibabel as nib
 import numpy as np
@@ -47,8 +48,8 @@ for path, meta in zip(bunch.images, bunch.images_meta, strict=True):
 zs = np.array(zs)
 
 # %%
-# Stouffer: the sum of z values over studies, divided by the square root of their number, is again a
-# z value where no study found anything.
+# Stouffer's method: add the z values of all studies, and divide by the square root of their number.
+# Where there is no effect, the result is again a z value.
 
 from nilearn.glm import threshold_stats_img
 
@@ -59,7 +60,7 @@ thresholded, height = threshold_stats_img(
 print(f"|z| > {height:.2f}: one in a hundred of such voxels is expected to be false (FDR)")
 
 # %%
-# Each study alone, and all together, at the same threshold. Colours mean the same in all of them.
+# Each study alone and all studies together, with the same threshold and the same colours.
 
 import warnings
 

@@ -2,15 +2,15 @@
 Maps and their words
 ====================
 
-You want to know which parts of the brain go with a word. Fetch maps together with what Neurosynth
-says of each, and average the maps, weighted by a word.
+You want to know which parts of the brain are associated with a word. Download maps together with
+the words that Neurosynth has for each, and correlate the two.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
 #    This cell starts a made-up NeuroVault and Neurosynth on this computer: all maps and words below
-#    are synthetic. Leave the cell out, and the rest asks the real ones.
+#    are synthetic. Leave this cell out, and the rest downloads real data.
 
 from testbed import gallery
 
@@ -28,7 +28,7 @@ words = bunch.word_frequencies
 print(len(bunch.images), "images;", words.shape, "images and words")
 
 # %%
-# Do words come in groups? Words that are said of the same maps are correlated.
+# Do the words form groups? Words that belong to the same maps are correlated.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,12 +42,12 @@ picture = axes.imshow(alike[np.ix_(order, order)], cmap="RdBu_r", vmin=-1, vmax=
 axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
 axes.set_yticks(range(len(names)), names)
 figure.colorbar(picture, label="correlation over maps")
-axes.set_title("Words that are said of the same maps (synthetic)")
+axes.set_title("Correlation of words over maps (synthetic)")
 plt.show()
 
 # %%
-# For each word, the correlation over images of its weight with the value of each voxel. The maps
-# are brought to one grid and masked first.
+# For each word, correlate its weight with the value of each voxel, over images. First resample the
+# maps to one grid and mask them.
 
 import nibabel as nib
 from nilearn.datasets import load_mni152_brain_mask
@@ -70,7 +70,7 @@ def map_of(word):
 
 
 # %%
-# A word that goes with nothing (``age``) shows what chance looks like at the same threshold.
+# A word without an effect (``age``) shows what chance looks like at the same threshold.
 
 from nilearn import plotting
 
@@ -95,7 +95,7 @@ figure.suptitle("Correlation of a word with each voxel, |r| > 0.7 (synthetic map
 plt.show()
 
 # %%
-# The voxel that goes with each word most:
+# The voxel with the highest correlation for each word:
 
 peaks = {}
 for word in ("hand", "face", "language", "age"):

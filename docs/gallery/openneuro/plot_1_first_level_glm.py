@@ -2,23 +2,23 @@
 OpenNeuro to nilearn: a first-level model
 =========================================
 
-You have an accession number and want a map: which voxels of a subject answer more to faces than to
-houses. Fetch the runs of one subject, with all that describes them, and fit a model with nilearn.
+You have an accession number and want a map: which voxels of a subject respond more to faces than to
+houses. Download the runs of one subject with their metadata, and fit a model with nilearn.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
 #    This cell starts a made-up OpenNeuro on this computer: all data below are synthetic, in the
-#    layout of ds000105. Leave the cell out, and the rest asks the real one.
+#    layout of ds000105. Leave this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
 gallery.openneuro("ds000105")
 
 # %%
-# The runs bring their events and inherited metadata along. Each file is verified by the hash of the
-# listing.
+# The events and the inherited metadata of the runs come along. Each file is verified by the hash in
+# OpenNeuro's listing.
 
 import tempfile
 from pathlib import Path
@@ -48,7 +48,7 @@ model.fit([str(run) for run in runs], events=events)
 z = model.compute_contrast(["face - house"] * len(runs), output_type="z_score")
 
 # %%
-# Red voxels answer more to faces, blue ones more to houses.
+# Red voxels respond more to faces, blue ones more to houses.
 
 import matplotlib.pyplot as plt
 import nibabel as nib
@@ -73,8 +73,8 @@ plotting.plot_stat_map(
 plt.show()
 
 # %%
-# A map is as good as the time course behind it. At the voxel that prefers faces most: what was
-# measured in the first run, and what the model says.
+# A map is only as good as the time courses behind it. Compare measurement and model in the first
+# run, at the voxel that prefers faces most.
 
 data = z.get_fdata()
 peak = np.unravel_index(np.argmax(data), data.shape)

@@ -2,22 +2,22 @@
 OpenNeuro to MNE: an evoked field
 =================================
 
-You want to see when and where MEG tells faces from scrambled pictures. Fetch one recording with its
-events, cut it into epochs with MNE, and compare the two kinds.
+You want to see when and where the MEG signal differs between faces and scrambled pictures. Download
+one recording with its events, cut it into epochs with MNE, and compare the two conditions.
 """
 
 # %%
 # .. admonition:: For this gallery alone
 #
 #    This cell starts a made-up OpenNeuro on this computer: all data below are synthetic, in the
-#    layout of ds000117. Leave the cell out, and the rest asks the real one.
+#    layout of ds000117. Leave this cell out, and the rest downloads the real data.
 
 from testbed import gallery
 
 gallery.openneuro("ds000117")
 
 # %%
-# Without ``run=``, all runs would come. What describes the recording comes along.
+# Without ``run=`` you would get all runs. The metadata of the recording come along.
 
 import tempfile
 from pathlib import Path
@@ -55,7 +55,7 @@ scrambled = epochs["Scrambled"].average()
 print({kind: len(epochs[kind]) for kind in codes}, "epochs;", len(raw.ch_names), "magnetometers")
 
 # %%
-# Where: the field of faces minus that of scrambled pictures, as a map of the helmet.
+# Where: the field for faces minus the field for scrambled pictures, as a topographic map.
 
 import matplotlib.pyplot as plt
 
@@ -67,8 +67,8 @@ figure.suptitle("Faces − scrambled pictures (synthetic data)")
 plt.show()
 
 # %%
-# When: the sensor where the two differ most, with the error of the mean over epochs. Whether they
-# differ is asked of all time points at once, by a permutation test of clusters.
+# When: the sensor with the largest difference, with the standard error over epochs. A cluster
+# permutation test covers all time points at once.
 
 from mne.stats import permutation_cluster_test
 

@@ -33,11 +33,11 @@ _FILTERS = (
     ("stat", "such as effect"),
     ("suffix", "such as statmap"),
     ("extension", "such as nii.gz"),
-    ("run", "of the raw data, such as 1"),
-    ("echo", "of the raw data, such as 2"),
-    ("part", "of the raw data: mag or phase"),
-    ("include", "globs on the key; without a slash, names of files or folders"),
-    ("exclude", "globs of files to leave out"),
+    ("run", "runs of the raw data, such as 1"),
+    ("echo", "echoes of the raw data, such as 2"),
+    ("part", "parts of the raw data: mag or phase"),
+    ("include", "glob patterns for the key; one without a slash matches names of files or folders"),
+    ("exclude", "glob patterns for files to leave out"),
 )
 _CONFIGURED = "the one that was configured"
 _EXTRAS = (
@@ -88,8 +88,8 @@ def _add_config(commands: Commands) -> None:
     parser = commands.add_parser(
         "config",
         help="choose the data directory, or show it",
-        description="Choose the data directory, or show it. One that you choose must exist. A "
-        "store directory is for beta stores outside of the data directory.",
+        description="Choose the data directory, or show which one is chosen. It must exist. A "
+        "store directory holds beta stores outside the data directory.",
         examples=(
             "laion-fmri config",
             "laion-fmri config --data-dir laion_fmri_data",
@@ -99,12 +99,14 @@ def _add_config(commands: Commands) -> None:
     console.add_data_dir(parser, _CONFIGURED)
     stores = parser.add_mutually_exclusive_group()
     stores.add_argument(
-        "--store-dir", metavar="DIR", help="the store directory; made when a store is built"
+        "--store-dir",
+        metavar="DIR",
+        help="the store directory; it is created when a store is built",
     )
     stores.add_argument(
         "--no-store-dir",
         action="store_true",
-        help="beta stores lie in the data directory again",
+        help="keep beta stores in the data directory again",
     )
     console.add_output(parser)
     parser.set_defaults(handler=_config)
@@ -114,8 +116,8 @@ def _add_info(commands: Commands) -> None:
     parser = commands.add_parser(
         "info",
         help="subjects, sessions, regions of interest, sizes",
-        description="What the bucket has, and how much of it is here; of subjects that you name, "
-        "the details.",
+        description="Show what the bucket has, and how much of it you have. If you name "
+        "subjects, show their details.",
         examples=("laion-fmri info", "laion-fmri info --subject sub-03"),
     )
     console.add_subject(parser, action="extend", nargs="+", help="such as sub-03 or 03")
@@ -127,11 +129,11 @@ def _add_info(commands: Commands) -> None:
 def _add_download(commands: Commands) -> None:
     parser = commands.add_parser(
         "download",
-        help="fetch the files of some subjects",
+        help="download the files of one or more subjects",
         usage="laion-fmri download --subject S ... [which files] [options]",
-        description="Fetch files, verified to the last byte. You can run it again: files that are "
-        "already here are skipped, and files that are partly here are resumed. The subject all "
-        "stands for every subject.",
+        description="Fetch files, verified to the last byte. You can run it again: files that "
+        "you already have are skipped, and partial files are resumed. Use --subject all for "
+        "every subject.",
         examples=(
             "laion-fmri download --subject sub-03 --ses ses-01 averages --dry-run",
             "laion-fmri download --subject 03 --session 01 --desc singletrial --extension nii.gz",
@@ -152,7 +154,7 @@ def _add_download(commands: Commands) -> None:
         action="extend",
         nargs="*",
         metavar="MODEL",
-        help="also fetch the public embeddings of the stimuli; of these models, or of all",
+        help="also fetch the public embeddings of the stimuli, of these models or of all",
     )
     console.add_transfer(parser)
     add_slurm(parser)
@@ -161,13 +163,13 @@ def _add_download(commands: Commands) -> None:
     how.add_argument(
         "--mix",
         action="store_true",
-        help="fetch into a data directory of another data set; no file of one replaces one of "
-        "the other",
+        help="allow a data directory that holds another data set; files of one never replace "
+        "files of the other",
     )
     how.add_argument(
         "--verify",
         action="store_true",
-        help="also read every byte of the files that are here, and fetch damaged ones again",
+        help="also read every byte of the files that you have, and download damaged ones again",
     )
     add_license(how)
     console.add_output(parser)
@@ -180,15 +182,15 @@ def _add_verify(commands: Commands) -> None:
         help="check the files on the disk",
         description="Compare the data directory with the receipts that were written when its files "
         "were fetched: the one that was configured, or named, or the one around or in the folder "
-        "that is named. Exits with 4 if a file is missing or differs, and names it.",
+        "that is named. If a file is missing or differs, it is named, and the exit code is 4.",
         examples=("laion-fmri verify", "laion-fmri verify --hash --remote"),
     )
     parser.add_argument("--hash", action="store_true", help="read every byte")
     parser.add_argument(
         "--remote",
         action="store_true",
-        help="also compare with the bucket; with --hash, files of other tools get a receipt if "
-        "they equal the bucket's to the last byte",
+        help="also compare with the bucket; with --hash, files from other tools get a receipt if"
+        " they are identical to those of the bucket",
     )
     console.add_data_dir(parser, _CONFIGURED)
     console.add_progress(parser)

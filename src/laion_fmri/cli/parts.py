@@ -31,7 +31,7 @@ _RAW_FILTERS = (
 _SINGLE = (
     ("segmentations", "fetch the segmentations of the stimuli, and their table"),
     ("captions", "fetch the captions of the stimuli"),
-    ("stimuli", "fetch the stimulus pictures and their table, which need access"),
+    ("stimuli", "download the stimulus images and their table (you need access)"),
 )
 
 
@@ -43,7 +43,8 @@ def add_parts(commands: Commands) -> None:
         parser = commands.add_parser(
             f"download-{name}",
             help=text,
-            description=f"{text.capitalize()}. What is here already is not fetched again.",
+            description=f"{text.capitalize()}. Files that you already have are not downloaded "
+            "again.",
             examples=(f"laion-fmri download-{name}",),
         )
         console.add_data_dir(parser, _CONFIGURED)
@@ -56,7 +57,7 @@ def add_parts(commands: Commands) -> None:
 def _add_raw(commands: Commands) -> None:
     parser = commands.add_parser(
         "download-raw",
-        help="fetch raw BIDS data of some subjects, and nothing else",
+        help="download only the raw BIDS data of one or more subjects",
         description="Fetch raw BIDS data, and the files at the root of the data set.",
         examples=("laion-fmri download-raw --subject sub-03 --ses 01 --run 1 --part mag",),
     )
@@ -76,7 +77,7 @@ def add_license(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--accept-license",
         metavar="CC0-1.0",
-        help="accept the licence of the data by its name (or set LAION_FMRI_ACCEPT_LICENSE)",
+        help="accept the licence of the data, by name (or set LAION_FMRI_ACCEPT_LICENSE)",
     )
 
 
@@ -96,7 +97,13 @@ def _add_embeddings(commands: Commands) -> None:
     parser.add_argument(
         "--model", action="extend", nargs="+", metavar="MODEL", help="some models; default: all"
     )
-    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="large files in flight")
+    parser.add_argument(
+        "--n-jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="large files to fetch at once (default: 1)",
+    )
     console.add_data_dir(parser, _CONFIGURED)
     add_license(parser)
     parser.set_defaults(handler=_embeddings)
@@ -106,24 +113,24 @@ def _add_access(commands: Commands) -> None:
     parser = commands.add_parser(
         "request-access",
         help="request access to the stimulus pictures",
-        description="Request access to the stimulus pictures: the form is asked for, question by "
-        "question, and the request id that the service returns is kept for you alone.",
+        description="Request access to the stimulus pictures: answer the questions of the form. "
+        "The request id that the service returns is saved where only you can read it.",
         examples=("laion-fmri request-access",),
     )
     parser.set_defaults(handler=_request_access)
     parser = commands.add_parser(
         "login",
-        help="keep a request id that you have",
-        description="Keep the request id that the access service gave you, for you alone.",
+        help="save a request id that you have received",
+        description="Save the request id that the access service gave you, where only you can "
+        "read it.",
         examples=("laion-fmri login --request-id ID",),
     )
     parser.add_argument("--request-id", required=True, metavar="ID", help="as you received it")
     parser.set_defaults(handler=_login)
     parser = commands.add_parser(
         "logout",
-        help="remove the request id that is kept",
-        description="Remove the request id that is kept on this computer. The access is not "
-        "given back by this.",
+        help="remove the saved request id",
+        description="Remove the request id from this computer. You do not lose your access.",
         examples=("laion-fmri logout",),
     )
     parser.set_defaults(handler=_logout)

@@ -23,8 +23,11 @@ _FIELDS = (
     ("name", "your full name"),
     ("email", "your address at your institution"),
     ("institution", "your institution"),
-    ("pi", "your principal investigator or supervisor; may be left out"),
-    ("purpose", "what the images are for, in 20 characters or more; no data about third parties"),
+    ("pi", "your principal investigator or supervisor (optional)"),
+    (
+        "purpose",
+        "what you need the images for, in at least 20 characters; no data about third parties",
+    ),
 )
 
 
@@ -48,8 +51,8 @@ def _add_request(actions: Commands) -> None:
         "request",
         help="request access, once",
         description="Request access. Fields without a flag are asked for at the terminal. The "
-        "answers go to the access service and nowhere else; the id that it returns is kept for "
-        "you alone.",
+        "answers go to the access service and nowhere else; the id that it returns is saved "
+        "where only you can read it.",
         examples=(
             "laion-fmri stimuli request",
             "laion-fmri stimuli request --name 'Ada Lovelace' --email ada@example.org",
@@ -61,8 +64,8 @@ def _add_request(actions: Commands) -> None:
     form.add_argument(
         "--accept-terms",
         metavar="VERSION",
-        help="say that you have read and accept the terms of this version, and have read the "
-        "privacy notice; without it you are asked at the terminal",
+        help="confirm that you have read and accept the terms of this version and have read the "
+        "privacy notice; without it, you are asked at the terminal",
     )
     form.add_argument(
         "--again", action="store_true", help="send a new request even if access is granted"

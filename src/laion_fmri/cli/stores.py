@@ -19,9 +19,9 @@ def add_stores(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "build-store",
-        help="build the beta stores of subjects that are on disk",
-        description="Build the beta stores of subjects that are on disk, from which regions are "
-        "read in milliseconds. Sessions whose store is up to date are left as they are, so you can "
+        help="build the beta stores of downloaded subjects",
+        description="Build the beta stores of downloaded subjects; regions are then read in "
+        "milliseconds. Sessions whose store is up to date are left as they are, so you can "
         "run it again, and run it in many jobs at once. The subject all stands for every "
         "subject. Needs pip install 'neurofetch[loader]'.",
         examples=(
@@ -55,8 +55,8 @@ def add_stores(commands: Commands) -> None:
     parser.add_argument(
         "--store-dir",
         metavar="DIR",
-        help="where stores lie, outside of the data directory (default: LAION_FMRI_STORE_DIR, or "
-        "what laion-fmri config chose, or in the data directory)",
+        help="where the stores are, outside the data directory (default: LAION_FMRI_STORE_DIR, "
+        "else the one that you chose with laion-fmri config, else in the data directory)",
     )
     console.add_data_dir(parser, "the one that was configured")
     console.add_output(parser)

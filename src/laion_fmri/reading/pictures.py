@@ -196,6 +196,11 @@ class StimulusImages:
     def index_of(self, name: str) -> int:
         """Return the row of a picture.
 
+        Returns
+        -------
+        int
+            From 0.
+
         Raises
         ------
         KeyError
@@ -209,7 +214,13 @@ class StimulusImages:
         return row
 
     def names(self) -> list[str]:
-        """Return all names, in the order of the table."""
+        """Return all names, in the order of the table.
+
+        Returns
+        -------
+        list of str
+            One for each picture.
+        """
         names: list[str] = self.metadata["image_name"].tolist()
         return names
 

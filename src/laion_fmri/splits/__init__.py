@@ -78,7 +78,13 @@ class SplitVariant:
     test_ids: list[str] = field(repr=False)
 
     def all_ids(self) -> list[str]:
-        """Return train, and then test."""
+        """Return train, and then test.
+
+        Returns
+        -------
+        list of str
+            Names of pictures.
+        """
         return [*self.train_ids, *self.test_ids]
 
 
@@ -156,6 +162,11 @@ class TrainTest(tuple[T, T]):
 def list_pools() -> list[str]:
     """Return the names of the pools.
 
+    Returns
+    -------
+    list of str
+        ``"shared"``, each subject, and ``"pooled"``.
+
     Examples
     --------
     >>> list_pools()
@@ -171,6 +182,11 @@ def list_splits(pool: str | None = None) -> list[str]:
     ----------
     pool : str, optional
         Only those of this pool: ``"pooled"`` has fewer.
+
+    Returns
+    -------
+    list of str
+        Names to pass to `load_split` and the like.
 
     Raises
     ------
@@ -188,7 +204,13 @@ def list_splits(pool: str | None = None) -> list[str]:
 
 
 def list_ood_types() -> list[str]:
-    """Return the kinds of pictures that are out of distribution."""
+    """Return the kinds of pictures that are out of distribution.
+
+    Returns
+    -------
+    list of str
+        Names to pass to `get_train_test_ids` and the like.
+    """
     return list(_OOD_TYPES)
 
 
@@ -207,6 +229,11 @@ def load_split(name: str, pool: str, *, generation: str | None = None) -> Split:
         pictures, so that known duplicates share a fold. Those of May are five independent draws. A
         score for one generation cannot be compared with a score for another. All other splits are
         the same in each.
+
+    Returns
+    -------
+    Split
+        The names of the pictures in train and in test, and the version of the list.
 
     Raises
     ------
@@ -247,6 +274,11 @@ def load_all_splits(pool: str, *, generation: str | None = None) -> dict[str, Sp
     pool : str
     generation : {"v2", "v1", "may2026"}, optional
         As in `load_split`.
+
+    Returns
+    -------
+    dict of str to Split
+        The splits, by their names.
     """
     names = list_splits(pool)
     fetch(_wanted(name, pool, generation) for name in names)

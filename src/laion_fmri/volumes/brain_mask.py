@@ -130,6 +130,12 @@ def _read(path: Path, source: str, _size: int, _mtime_ns: int) -> Brain:
 
 
 def voxel_coordinates(voxels: Voxels, header: Header) -> NDArray[np.float64]:
-    """Return the scanner coordinates of voxels in millimetres, shape (n_voxels, 3)."""
+    """Return the scanner coordinates of voxels in millimetres, shape (n_voxels, 3).
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (n_voxels, 3): x, y, z in millimetres.
+    """
     ijk = np.stack(np.unravel_index(voxels.indices, voxels.grid), axis=1)
     return ijk @ header.affine[:3, :3].T + header.affine[:3, 3]

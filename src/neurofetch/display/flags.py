@@ -63,7 +63,7 @@ class ExitCode(enum.IntEnum):
 EXIT_CODES = """\
 exit codes:
   0    success
-  1    a fault in this program (please report it)
+  1    a bug in neurofetch (please report it)
   2    wrong usage
   3    nothing matches, or a subject or value does not exist, or was not
        downloaded
@@ -72,7 +72,7 @@ exit codes:
   5    the licence was not accepted
   6    the server cannot be reached, or does not allow listing
   7    the data directory cannot be used (missing, read-only, full), or the
-       output not be written
+       output cannot be written
   130  interrupted with Ctrl-C (143: terminated); run it again to continue
   141  the program that read the output ended too early
 """
@@ -372,7 +372,7 @@ ENTITIES = "other entities of BIDS (in the same way)"
 ALONG = "what comes along"
 TRANSFER = "where and how"
 MANY = "many processes or machines"
-ACCESS = "who asks, and which server (default: nobody in particular, and AWS)"
+ACCESS = "login and server (default: no login, and AWS)"
 OUTPUT = "output"
 """The titles under which a help has its flags."""
 
@@ -406,23 +406,27 @@ def add_transfer(parser: argparse.ArgumentParser) -> None:
     """Add the flags for how files are fetched."""
     group = group_of(parser, TRANSFER)
     group.add_argument(
-        "--n-jobs", type=_whole, default=1, metavar="N", help="large files at once (default: 1)"
+        "--n-jobs",
+        type=_whole,
+        default=1,
+        metavar="N",
+        help="large files to fetch at once (default: 1)",
     )
     group.add_argument(
-        "--overwrite", action="store_true", help="also fetch files that are already here"
+        "--overwrite", action="store_true", help="download files again that you already have"
     )
     group.add_argument(
         "--limit-rate",
         type=_rate,
         metavar="RATE",
-        help="bytes a second over all connections, such as 20M",
+        help="bytes per second over all connections, such as 20M",
     )
     add_patience(group)
     group.add_argument(
         "--offline",
         action="store_true",
-        help="do not use the network: choose from what the server listed before, and name what is "
-        "not here",
+        help="do not use the network: choose from earlier listings of the server, and list the "
+        "files that are missing",
     )
     group.add_argument(
         "--mirror",
@@ -441,28 +445,28 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=_workers,
         metavar="N",
-        help="fetch in N processes of this machine, where one cannot fill the line; with "
-        "--scheduler, in N tasks at once at most",
+        help="download in N processes on this machine, if one is too slow for the network; with "
+        "--scheduler, at most N tasks at once",
     )
     group.add_argument(
         "--scheduler",
         type=_scheduler,
         metavar="ADDRESS",
-        help="fetch on the workers of a Dask cluster, such as tcp://login1:8786 (default: "
-        "$DASK_SCHEDULER_ADDRESS, where it is set); they see DIR under the same path",
+        help="download on the workers of a Dask cluster, such as tcp://login1:8786 (default: "
+        "$DASK_SCHEDULER_ADDRESS, if set); the workers must see DIR under the same path",
     )
     group.add_argument(
         "--shard",
         type=_shard,
         metavar="I/N",
-        help="fetch only part I of N (from 0) of the plan, for array jobs on a cluster",
+        help="fetch only part I of N of the plan, counted from 0; for array jobs on a cluster",
     )
     group = group_of(parser, OUTPUT)
     group.add_argument("--dry-run", action="store_true", help="print the plan and fetch nothing")
     group.add_argument(
         "--paths",
         action="store_true",
-        help="print on stdout the paths of all files that are here; with --dry-run, name every "
+        help="print the paths of all files that you have on stdout; with --dry-run, list every "
         "file of the plan",
     )
     add_progress(group)
@@ -474,17 +478,17 @@ def add_access(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--profile",
         metavar="NAME",
-        help="sign the requests with the credentials of this profile of AWS",
+        help="sign requests with the credentials of this AWS profile",
     )
     group.add_argument(
         "--signed",
         action="store_true",
-        help="sign them with the keys in the environment (AWS_ACCESS_KEY_ID, ...)",
+        help="sign requests with the keys in the environment (AWS_ACCESS_KEY_ID, ...)",
     )
     group.add_argument(
         "--requester-pays",
         action="store_true",
-        help="whoever signs pays for what comes, as some buckets demand",
+        help="agree to pay for the download, as some buckets require",
     )
     group.add_argument(
         "--endpoint",
@@ -509,7 +513,8 @@ def add_patience(parser: argparse._ActionsContainer) -> None:
         "--patience",
         type=_patience,
         metavar="TIME",
-        help="how long to wait for a network that is away: 90, 15m, 2h, 0 or inf (default: 15m)",
+        help="how long to wait if the network is down: 90 (seconds), 15m, 2h, 0 or inf (default: "
+        "15m)",
     )
 
 
@@ -519,7 +524,7 @@ def add_progress(parser: argparse._ActionsContainer) -> None:
         "--progress",
         choices=("auto", "bar", "lines", "json", "none"),
         default="auto",
-        help="on stderr: a bar, an occasional line, or NDJSON events (default: a bar in a "
+        help="progress on stderr: a bar, occasional lines, or NDJSON events (default: a bar in a "
         "terminal, else lines)",
     )
 

@@ -25,9 +25,11 @@ def add_index(commands: argparse._SubParsersAction[console.Parser]) -> None:
         "index",
         help="write a table of the files in a directory",
         description="Write a Parquet index of a directory: a row for each file with its BIDS "
-        "entities, size, hash, source, and whether it is here, missing or changed. DuckDB, pandas, "
-        "Polars and bids2table's users read it. The directory may be of any tool; what neurofetch "
-        "fetched is known best. No content is read without --hash. Needs neurofetch[index].",
+        "entities, size, hash and source, and whether it is here, missing or changed. "
+        "You can read it with DuckDB, pandas, Polars and what takes bids2table's "
+        "tables. The directory may come from any tool, but most is known about files "
+        "that neurofetch fetched. File contents are read only with --hash. Needs "
+        "neurofetch[index].",
         examples=(
             "neurofetch index ds000001",
             "neurofetch index ds000001 --out ds000001.parquet --hash",
@@ -41,10 +43,12 @@ def add_index(commands: argparse._SubParsersAction[console.Parser]) -> None:
         help="where to write it (default: .neurofetch/index.parquet in the directory)",
     )
     parser.add_argument(
-        "--hash", action="store_true", help="read every byte, so that each file has its hash"
+        "--hash", action="store_true", help="read every byte, so that each file gets a hash"
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace a file that is no index, too"
+        "--overwrite",
+        action="store_true",
+        help="replace an existing file even if it is not an index",
     )
     console.add_progress(parser)
     console.add_output(parser)

@@ -89,7 +89,13 @@ class Index:
         return sum(self.counts.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the same values, in the words of ``--json``."""
+        """Return the same values, in the words of ``--json``.
+
+        Returns
+        -------
+        dict
+            Values that JSON can hold.
+        """
         return {
             "index": os.fspath(self.path),
             "root": os.fspath(self.root),

@@ -43,10 +43,11 @@ def add_status(commands: Commands, program: str, default: str = "") -> None:
     where = "" if default else " ds000246"
     parser = commands.add_parser(
         "status",
-        help="how far the jobs are that fetch into a data directory",
-        description="Show the runs of a data directory, of this computer and of others: how far "
-        "each job is, what failed, and who is silent. All of that is read from the data directory. "
-        "With --wait, exits when all jobs have ended: with 0 if all is here.",
+        help="show the progress of the jobs that download into a data directory",
+        description="Show the runs of a data directory, on this computer and on others: the "
+        "progress of each job, what failed, and which jobs are silent. This is all read from the "
+        "data directory. With --wait, exit when all jobs have ended; the exit code is 0 if every "
+        "file was downloaded.",
         examples=(f"{program} status{where}", f"{program} status{where} --wait"),
     )
     console.add_data_dir(parser, default, positional=True)
@@ -55,8 +56,8 @@ def add_status(commands: Commands, program: str, default: str = "") -> None:
     how.add_argument(
         "--watch",
         action="store_true",
-        help="show it anew every two seconds until all jobs have ended; in a log, a line now and "
-        "then",
+        help="update the display every two seconds until all jobs have ended; in a log, print a "
+        "line from time to time",
     )
     how.add_argument("--wait", action="store_true", help="wait until all jobs have ended")
     console.add_output(parser)
@@ -167,13 +168,13 @@ def add_slurm(parser: console.Parser) -> None:
     group.add_argument(
         "--slurm",
         metavar="OPTIONS",
-        help="submit the work to Slurm as an array of jobs, with these options of sbatch, such as "
-        "'-p short -t 2:00:00'; with --dry-run, show the script",
+        help="submit the work to Slurm as a job array with these sbatch options, such as '-p "
+        "short -t 2:00:00'; with --dry-run, only show the script",
     )
     group.add_argument(
         "--jobs",
         metavar="N",
-        help="how many jobs (default: 8); 8%%2 for eight, of which two run at once",
+        help="number of jobs (default: 8); 8%%2 means eight jobs, two at a time",
     )
 
 

@@ -48,12 +48,12 @@ def add_lock(
     """
     parser = commands.add_parser(
         "lock",
-        help="write down which bytes a data directory has",
+        help="write a lock file: which files a data directory has, with hashes",
         usage="neurofetch lock [DIR] [--out FILE | --check FILE | --diff A [B] | --update FILE]",
         description="Write a lock file of a data directory: path, size, hash and address of each "
-        "file that was fetched, to be published with a paper. `neurofetch get --locked FILE` "
-        "brings exactly these bytes elsewhere. The same data give the same lock. Without --out it "
-        "goes to stdout.",
+        "file that was fetched, to be published with a paper. With it, `neurofetch get"
+        " --locked FILE` fetches exactly the same bytes elsewhere. The same data "
+        "always give the same lock. Without --out, it is printed on stdout.",
         examples=(
             "neurofetch lock ds000001 --out paper.lock",
             "neurofetch lock ds000001 --check paper.lock",
@@ -67,13 +67,13 @@ def add_lock(
         "--all",
         action="store_true",
         dest="every",
-        help="take every file that is in the directory, not only those that were fetched",
+        help="include every file in the directory, not only those that were fetched",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="take the hashes that are known (SHA-256, git's, MD5) and read only files without "
-        "any; by default each file has its SHA-256, and is read once for it",
+        help="use the hashes that are known (SHA-256, git's, MD5), and read only files that have"
+        " none; by default, every file is read once for its SHA-256",
     )
     parser.add_argument(
         "--hash", action="store_true", help="with --check or --diff: read every byte"
@@ -82,7 +82,7 @@ def add_lock(
         "--state",
         default="",
         metavar="NAME",
-        help="the folder in it where it is written down what was fetched, where there are several",
+        help="the state folder to use (such as .neurofetch), if the directory has more than one",
     )
     console.add_filters(parser, filters)
     console.add_filters(parser, entities, unlisted, console.ENTITIES)
@@ -97,7 +97,8 @@ def add_locked(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--locked",
         metavar="FILE",
-        help="bring exactly what this lock file names, verified by its hashes: see neurofetch lock",
+        help="download exactly the files in this lock file, verified by its hashes: see "
+        "neurofetch lock",
     )
     group.add_argument(
         "--from",
@@ -105,8 +106,8 @@ def add_locked(group: argparse._ArgumentGroup) -> None:
         action="extend",
         dest="places",
         metavar="PLACE",
-        help="with --locked: where to look before the addresses in the lock: s3://BUCKET/PREFIX, "
-        "an address of the web, or a directory",
+        help="with --locked: where to look first, before the addresses in the lock: "
+        "s3://BUCKET/PREFIX, a web address or a directory",
     )
 
 
@@ -179,30 +180,29 @@ def what_is_missing(arguments: argparse.Namespace) -> str:
 def _add_acts(parser: argparse.ArgumentParser) -> None:
     """Add what may be done with a lock; one of these at a time."""
     acts = parser.add_mutually_exclusive_group()
-    acts.add_argument("-o", "--out", metavar="FILE", help="where to write it; by default to stdout")
+    acts.add_argument("-o", "--out", metavar="FILE", help="where to write it (default: stdout)")
     acts.add_argument(
         "--check",
         metavar="FILE",
-        help="hold the directory against this lock; exits with 4 if a file was added, changed or "
-        "is gone, and names it",
+        help="compare the directory with this lock; exit with 4 if a file was added, changed or "
+        "removed, and name it",
     )
     acts.add_argument(
         "--diff",
         nargs="+",
         action="extend",
         metavar="FILE",
-        help="hold a lock against another one, or against the directory; exits with 4 if they "
-        "differ",
+        help="compare a lock with another one, or with the directory; exit with 4 if they differ",
     )
     acts.add_argument(
-        "--update", metavar="FILE", help="make this lock anew, and say what differs from before"
+        "--update", metavar="FILE", help="write this lock again, and show what has changed"
     )
     parser.add_argument(
         "--format",
         choices=_FORMATS,
         default="lock",
-        help="write it for another tool: a manifest for `sha256sum -c`, a registry of pooch, a "
-        "description in Croissant, a data package (default: lock)",
+        help="write it for another tool: a manifest for `sha256sum -c`, a pooch registry, "
+        "Croissant metadata, a Frictionless data package (default: lock)",
     )
 
 

@@ -54,8 +54,8 @@ def _add_fetch(parts: Commands) -> None:
     parser = parts.add_parser(
         "fetch",
         help="fetch collections and images by id",
-        description="Fetch collections and images by id, into a cache that nilearn reads too. "
-        "Safe to run again: what is here is not fetched again.",
+        description="Fetch collections and images by id, into a cache that nilearn reads too. You "
+        "can run it again: files that are already here are skipped.",
         examples=(
             "neurofetch neurovault fetch --collection 1952 --dry-run",
             "neurofetch neurovault fetch --image 111 32980 --data-dir nilearn_data",
@@ -63,10 +63,15 @@ def _add_fetch(parts: Commands) -> None:
     )
     parser.needs_words = True
     parser.add_argument(
-        "--collection", action="extend", nargs="+", default=[], metavar="ID", help="whole"
+        "--collection",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="whole collections",
     )
     parser.add_argument(
-        "--image", action="extend", nargs="+", default=[], metavar="ID", help="single"
+        "--image", action="extend", nargs="+", default=[], metavar="ID", help="single images"
     )
     parser.add_argument("--mode", choices=("download_new", "overwrite", "offline"))
     _add_data_dir(parser)
@@ -74,14 +79,21 @@ def _add_fetch(parts: Commands) -> None:
         "--fetch-neurosynth-words", action="store_true", help="fetch Neurosynth's words too"
     )
     parser.add_argument(
-        "--resample", action="store_true", help="keep voxels of 3 mm (needs neurofetch[resample])"
+        "--resample",
+        action="store_true",
+        help="resample to voxels of 3 mm (needs neurofetch[resample])",
     )
     parser.add_argument("--interpolation", choices=("continuous", "linear", "nearest"))
     group = console.group_of(parser, console.TRANSFER)
     group.add_argument("--connections", type=int, metavar="N", help="requests at once (default: 4)")
-    group.add_argument("--timeout", type=float, metavar="SECONDS", help="for each (default: 10)")
     group.add_argument(
-        "--max-failures", type=int, metavar="N", help="stop after N in a row (default: 100)"
+        "--timeout", type=float, metavar="SECONDS", help="for each request (default: 10)"
+    )
+    group.add_argument(
+        "--max-failures",
+        type=int,
+        metavar="N",
+        help="stop after N failures in a row (default: 100)",
     )
     console.add_patience(group)
     group = console.group_of(parser, console.OUTPUT)
@@ -90,7 +102,7 @@ def _add_fetch(parts: Commands) -> None:
     group.add_argument(
         "--paths",
         action="store_true",
-        help="print the paths on stdout; with --dry-run, name every file of the plan",
+        help="print the paths on stdout; with --dry-run, list every file of the plan",
     )
     console.add_output(parser)
     parser.set_defaults(handler=_fetch)
@@ -101,13 +113,17 @@ def _add_search(parts: Commands) -> None:
         "search",
         help="search the local catalogue",
         description="Search the local catalogue of all collections and images. No request is "
-        "made, but with --update.",
+        "made, except with --update.",
         examples=(
             "neurofetch neurovault search --update 'working memory' --limit 20",
             "neurofetch neurovault search --field map_type='Z map' not_mni=false --ids",
         ),
     )
-    parser.add_argument("text", nargs="?", help='words that must occur; "quoted ones" together')
+    parser.add_argument(
+        "text",
+        nargs="?",
+        help='words that must occur; put several in "quotes" to find them together',
+    )
     parser.add_argument("--kind", choices=("images", "collections"), default="images")
     parser.add_argument("--collection-text", metavar="TEXT", help="words of the collection")
     parser.add_argument(
@@ -118,10 +134,10 @@ def _add_search(parts: Commands) -> None:
         metavar="NAME=VALUE",
         help='such as map_type="Z map" not_mni=false',
     )
-    parser.add_argument("--limit", metavar="N", help="at most so many (default: all)")
-    parser.add_argument("--ids", action="store_true", help="print the ids alone, one a line")
+    parser.add_argument("--limit", metavar="N", help="show at most N (default: all)")
+    parser.add_argument("--ids", action="store_true", help="print only the ids, one per line")
     parser.add_argument(
-        "--update", action="store_true", help="fill the catalogue, or bring it up to date, first"
+        "--update", action="store_true", help="first create the catalogue, or bring it up to date"
     )
     console.add_output(parser)
     parser.set_defaults(handler=_search)
@@ -130,7 +146,7 @@ def _add_search(parts: Commands) -> None:
 def _add_info(parts: Commands) -> None:
     parser = parts.add_parser(
         "info",
-        help="what is known of one image or collection",
+        help="show the metadata of one image or collection",
         description="Print the metadata of one image, or of one collection.",
         examples=(
             "neurofetch neurovault info 32980",
@@ -138,7 +154,7 @@ def _add_info(parts: Commands) -> None:
         ),
     )
     parser.add_argument("id", type=_id_of("images"), metavar="ID")
-    parser.add_argument("--collection", action="store_true", help="the id is a collection's")
+    parser.add_argument("--collection", action="store_true", help="ID is that of a collection")
     console.add_output(parser)
     parser.set_defaults(handler=_info)
 
@@ -146,9 +162,9 @@ def _add_info(parts: Commands) -> None:
 def _add_show(parts: Commands) -> None:
     parser = parts.add_parser(
         "show",
-        help="draw a sheet of a collection that is here",
-        description="Draw the maps of a collection that was fetched on one sheet, with one "
-        "range of colours for what compares. No request is made. Needs nilearn: pip install "
+        help="draw a contact sheet of a downloaded collection",
+        description="Draw the maps of a downloaded collection on one sheet. Maps of the same "
+        "kind share one colour range. No request is made. Needs nilearn: pip install "
         "'neurofetch[plot]'.",
         examples=(
             "neurofetch neurovault show 1952",
@@ -156,7 +172,7 @@ def _add_show(parts: Commands) -> None:
         ),
     )
     parser.add_argument("id", metavar="ID", help="of a collection")
-    parser.add_argument("--image", action="store_true", help="the id is an image's")
+    parser.add_argument("--image", action="store_true", help="ID is that of an image")
     _add_data_dir(parser)
     add_look(parser)
     add_out(parser)
@@ -167,7 +183,7 @@ def _add_show(parts: Commands) -> None:
 def _add_verify(parts: Commands) -> None:
     parser = parts.add_parser(
         "verify",
-        help="read the cache again, every volume to its end",
+        help="check the cache: read every volume to its end",
         description="Read every record and every volume of the cache. Nothing is changed.",
         examples=(
             "neurofetch neurovault verify",

@@ -388,19 +388,43 @@ class ResultFilter:
         return all(accepts(candidate) for accepts in self.callable_filters_)
 
     def AND(self, other_filter: Filter) -> ResultFilter:  # noqa: N802 - nilearn's name
-        """Pass what passes both."""
+        """Pass what passes both.
+
+        Returns
+        -------
+        ResultFilter
+            A new filter.
+        """
         return _combined(_both, self, other_filter)
 
     def OR(self, other_filter: Filter) -> ResultFilter:  # noqa: N802 - nilearn's name
-        """Pass what passes at least one."""
+        """Pass what passes at least one.
+
+        Returns
+        -------
+        ResultFilter
+            A new filter.
+        """
         return _combined(_either, self, other_filter)
 
     def XOR(self, other_filter: Filter) -> ResultFilter:  # noqa: N802 - nilearn's name
-        """Pass what passes exactly one."""
+        """Pass what passes exactly one.
+
+        Returns
+        -------
+        ResultFilter
+            A new filter.
+        """
         return _combined(_one, self, other_filter)
 
     def NOT(self) -> ResultFilter:  # noqa: N802 - nilearn's name
-        """Pass what does not pass."""
+        """Pass what does not pass.
+
+        Returns
+        -------
+        ResultFilter
+            A new filter.
+        """
         return _combined(_neither, self)
 
     __and__ = AND
@@ -453,6 +477,11 @@ def _neither(only: Filter, record: Mapping[str, Any]) -> bool:
 def basic_collection_terms() -> dict[str, Any]:
     """Return the default terms for collections: those that hold images.
 
+    Returns
+    -------
+    dict
+        Fields and what they must be, for ``collection_terms=``.
+
     Examples
     --------
     >>> basic_collection_terms()
@@ -466,6 +495,11 @@ def basic_image_terms() -> dict[str, Any]:
 
     Left out is what is not in MNI space, is thresholded, is a mask, an anatomical image or a
     parcellation by its map type, or is an atlas.
+
+    Returns
+    -------
+    dict
+        Fields and what they must be, for ``image_terms=``.
 
     Examples
     --------

@@ -142,6 +142,11 @@ def catalogue(path: str | os.PathLike[str] | None = None) -> Catalogue:
         Its file. By default what ``NEUROFETCH_CATALOGUE`` says, else
         ``neurofetch/neurovault.duckdb`` in your cache folder (``XDG_CACHE_HOME`` or ``~/.cache``).
         Each mirror of the server has a file of its own.
+
+    Returns
+    -------
+    Catalogue
+        The catalogue at its usual place, or at that of ``NEUROFETCH_CATALOGUE``.
     """
     given = path or os.environ.get(_CATALOGUE)
     if given:

@@ -27,7 +27,7 @@ def add_openneuro(commands: Commands) -> None:
     parser = commands.add_parser(
         "openneuro",
         help="the data sets of openneuro.org",
-        description="The data sets of openneuro.org: list, search, look. To fetch one, use "
+        description="List, search and describe the data sets of openneuro.org. To fetch one, use "
         "neurofetch get openneuro:ds000246.",
         examples=(
             "neurofetch openneuro search 'working memory' --modality meg",
@@ -66,12 +66,24 @@ def _add_search(parts: Commands) -> None:
             "neurofetch openneuro search --task rest --modality eeg --ids",
         ),
     )
-    parser.add_argument("text", nargs="*", help="words of the name, README, authors, or a number")
+    parser.add_argument(
+        "text", nargs="*", help="words in the name, README or authors; or an accession number"
+    )
     _add_modality(parser)
-    parser.add_argument("--task", nargs="+", action="extend", metavar="NAME", help="of a task")
+    parser.add_argument(
+        "--task",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="the name of a task, such as rest",
+    )
     parser.add_argument("--author", nargs="+", action="extend", metavar="NAME")
     parser.add_argument(
-        "--subjects", type=_bounds, default=(None, None), metavar="N-M", help="from N to M; N-, -M"
+        "--subjects",
+        type=_bounds,
+        default=(None, None),
+        metavar="N-M",
+        help="between N and M subjects; N- and -M work, too",
     )
     _add_how_many(parser)
     parser.set_defaults(handler=_search)
@@ -80,16 +92,16 @@ def _add_search(parts: Commands) -> None:
 def _add_info(parts: Commands) -> None:
     parser = parts.add_parser(
         "info",
-        help="what is known of one data set",
-        description="Describe one data set: its newest version or the one that is named, and all "
-        "versions with what their owners say of them.",
+        help="describe one data set",
+        description="Describe one data set: its newest version, or the one that you name, and a "
+        "list of all versions with their owners' notes.",
         examples=(
             "neurofetch openneuro info ds000246",
             "neurofetch openneuro info openneuro:ds000246@1.0.0 --json",
         ),
     )
     parser.add_argument(
-        "dataset", metavar="DATASET", help="its number, DOI, or address in a browser"
+        "dataset", metavar="DATASET", help="its accession number, DOI, or address in your browser"
     )
     console.add_output(parser)
     parser.set_defaults(handler=_info)
@@ -106,9 +118,11 @@ def _add_modality(parser: console.Parser) -> None:
 
 def _add_how_many(parser: console.Parser) -> None:
     parser.add_argument(
-        "--limit", type=_limit, default=50, metavar="N", help="at most N, or all (default: 50)"
+        "--limit", type=_limit, default=50, metavar="N", help="show at most N, or all (default: 50)"
     )
-    parser.add_argument("--ids", action="store_true", help="print the numbers alone, one a line")
+    parser.add_argument(
+        "--ids", action="store_true", help="print only the accession numbers, one per line"
+    )
     console.add_output(parser)
 
 

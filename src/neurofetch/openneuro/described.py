@@ -110,7 +110,13 @@ class DatasetInfo:
         return safely(lambda: dataset_page(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the words of docs/json.md and their values, for `json` and pandas."""
+        """Return the words of docs/json.md and their values, for `json` and pandas.
+
+        Returns
+        -------
+        dict
+            Values that JSON can hold.
+        """
         values: dict[str, Any] = {"source": self.source}
         for name in self.__dataclass_fields__:
             value = getattr(self, name)

@@ -21,9 +21,10 @@ def add_show(commands: argparse._SubParsersAction[console.Parser]) -> None:
     """Add ``neurofetch show``."""
     parser = commands.add_parser(
         "show",
-        help="draw a file that is here, or a sheet of those in a directory",
-        description="Draw a volume, values on a surface or a table; of a directory, draw a sheet "
-        "of its volumes. Colours, range and unit suit what the file is. Nothing is fetched. Needs "
+        help="draw a file, or a contact sheet of a directory",
+        description="Draw a volume, values on a surface or a table; for a directory, draw a "
+        "contact sheet of its volumes. Colours, range and unit depend on the kind of file. "
+        "Nothing is downloaded. Needs "
         "nilearn: pip install 'neurofetch[plot]'.",
         examples=(
             "neurofetch show sub-01_T1w.nii.gz",
@@ -39,7 +40,7 @@ def add_show(commands: argparse._SubParsersAction[console.Parser]) -> None:
         nargs="+",
         default=[],
         metavar="GLOB",
-        help="of a directory, only files whose path or name matches",
+        help="for a directory: only files whose path or name matches",
     )
     parser.add_argument(
         "--frame", metavar="N", help="which volume of a series, from 1, or mean (default: mean)"
@@ -56,7 +57,7 @@ def add_look(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="X",
-        help="leave out what is nearer to zero (default: 2 for maps of z and t on an anatomy)",
+        help="hide values closer to zero than this (default: 2 for z and t maps on an anatomy)",
     )
     parser.add_argument("--page", type=int, default=1, metavar="N", help="which sheet (default: 1)")
     parser.add_argument(
@@ -66,7 +67,7 @@ def add_look(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="files on a sheet (default: 12, most: 48)",
     )
-    parser.add_argument("--title", default="", metavar="TEXT", help="what stands above")
+    parser.add_argument("--title", default="", metavar="TEXT", help="the title of the picture")
 
 
 def add_out(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +78,9 @@ def add_out(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the picture: .png, .svg, .pdf or .html (default: a new PNG in the current directory)",
     )
-    parser.add_argument("--open", action="store_true", help="show it, in what opens such files")
+    parser.add_argument(
+        "--open", action="store_true", help="open the picture in your default program"
+    )
 
 
 def tell(drawn: Drawn, arguments: argparse.Namespace) -> int:

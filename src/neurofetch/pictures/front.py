@@ -63,7 +63,13 @@ class Drawn:
     failed: tuple[Path, ...] = field(default=())
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as JSON has it."""
+        """Return it as JSON has it.
+
+        Returns
+        -------
+        dict
+            Values that JSON can hold.
+        """
         return {
             "path": str(self.path),
             "files": [str(path) for path in self.files],

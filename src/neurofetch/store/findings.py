@@ -113,6 +113,11 @@ class Audit(Faced):
         Parameters
         ----------
         *states : State
+
+        Returns
+        -------
+        tuple of Finding
+            The findings, in the order of the audit.
         """
         return tuple(finding for finding in self.findings if finding.state in states)
 
@@ -122,6 +127,11 @@ class Audit(Faced):
         Parameters
         ----------
         receipt : Receipt
+
+        Returns
+        -------
+        str
+            An address of http or https, or an empty text.
         """
         source = self.sources.get(receipt.source)
         # Where the server tells no ETag, an access service gives addresses that are signed.

@@ -33,10 +33,10 @@ def add_ui(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "ui",
-        help="choose, fetch and look in the browser",
+        help="choose, download and look at data in your browser",
         description="Open a page in the browser: choose a data set, see the plan, fetch, and look "
         "at maps and tables. It is served on this machine, for you alone, until you press Ctrl-C. "
-        "It sees the data directories that you name here, and no other file.",
+        "It can read only the data directories that you name here.",
         examples=(
             "neurofetch ui",
             "neurofetch ui laion_fmri_data ds000001",

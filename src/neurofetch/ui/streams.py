@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ALL_IS_WELL", "BEAT", "Broadcast", "Message"]
 
-ALL_IS"""What a page is told that would hear nothing else."""
+ALL_IS_WELL: Final = b"event: beat\ndata: 1\n\n"
+"""What a page is told that would hear nothing else: an event, since no script hears a comment."""
 
 BEAT: Final = 15.0
 """Seconds after which a page that heard nothing is told that all is well."""

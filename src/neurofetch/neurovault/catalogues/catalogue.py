@@ -89,7 +89,13 @@ class Catalogue:
         object.__setattr__(self, "path", Path(self.path))
 
     def exists(self) -> bool:
-        """Say whether there is a catalogue that this release can read."""
+        """Say whether there is a catalogue that this release can read.
+
+        Returns
+        -------
+        bool
+            False if there is none, or if it is of another release's format.
+        """
         with self._reading() as connection:
             return connection is not None
 
@@ -217,6 +223,11 @@ class Catalogue:
         ----------
         text, kind, collection_text, **fields
             As for :meth:`ids`.
+
+        Returns
+        -------
+        str
+            A sentence for the reader.
         """
         query = Query(kind, text, collection_text, fields, None)
         with self._reading() as connection:
@@ -231,7 +242,13 @@ class Catalogue:
         limit: int | None = None,
         **fields: object,
     ) -> pd.DataFrame:
-        """Search as :meth:`ids` does, and return the main fields as a table, one row a record."""
+        """Search as :meth:`ids` does, and return the main fields as a table, one row a record.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per record.
+        """
         need_catalogue()
         import pandas as pd  # noqa: PLC0415 - heavy
 
@@ -255,7 +272,13 @@ class Catalogue:
     def records(self, ids: Iterable[int], *, kind: Kind) -> Sequence[Record]: ...
 
     def records(self, ids: Iterable[int], *, kind: Kind = "images") -> Sequence[Record]:
-        """Return the whole records of these ids, in their order; unknown ids are left out."""
+        """Return the whole records of these ids, in their order; unknown ids are left out.
+
+        Returns
+        -------
+        sequence of dict
+            The records, as NeuroVault has them.
+        """
         wanted = list(ids)
         with self._reading() as connection:
             if connection is None:
@@ -265,12 +288,24 @@ class Catalogue:
         return [json.loads(found[number]) for number in wanted if number in found]
 
     def count(self, kind: Kind = "images") -> int:
-        """Return how many records there are."""
+        """Return how many records there are.
+
+        Returns
+        -------
+        int
+            The number of records of this kind.
+        """
         value = self._one(f"SELECT count(*) FROM {kind}")
         return value if isinstance(value, int) else 0
 
     def newest(self, kind: Kind = "images") -> datetime | None:
-        """Return the newest ``modify_date``; None when there is none."""
+        """Return the newest ``modify_date``; None when there is none.
+
+        Returns
+        -------
+        datetime.datetime or None
+            The date of the record that was changed last.
+        """
         value = self._one(f"SELECT max(modify_date) FROM {kind}")
         return value.replace(tzinfo=UTC) if isinstance(value, datetime) else None
 
