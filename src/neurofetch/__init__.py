@@ -1,9 +1,9 @@
 """Choose, fetch, verify and keep public brain-imaging data.
 
-The names below are what most people need; each is imported when it is first used, so that
-importing the package costs nothing. What a dataset package is built from is in
-`neurofetch.engine`, all errors in `neurofetch.errors`, what a listener hears in
-`neurofetch.events`, and the values that a run is described by in `neurofetch.model`.
+Most people need only the names below. Each is imported when it is first used, so importing the
+package is fast. All errors are in `neurofetch.errors`, the events of a run in
+`neurofetch.events`, plans and reports in `neurofetch.model`, and the parts for a package of your
+own in `neurofetch.engine`.
 """
 
 from __future__ import annotations

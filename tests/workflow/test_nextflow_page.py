@@ -26,7 +26,7 @@ SHARDS = int(re.search(r"params\.shards = (\d+)", FLOW)[1])
 @pytest.fixture
 def site():
     with OpenNeuro() as server:
-        server.add("ds000900", {"1.0.0": small_tree(subjects=3)})
+        server.add("ds000001", {"1.0.0": small_tree(subjects=3)})
         yield server
 
 
@@ -67,7 +67,7 @@ def strategy(code):
 
 def test_all_shards_together_bring_the_data_set(shell, tmp_path):
     data = tmp_path / "there is/a space"
-    params = {"dataset": "openneuro:ds000900@1.0.0", "data": data, "shards": SHARDS}
+    params = {"dataset": "openneuro:ds000001@1.0.0", "data": data, "shards": SHARDS}
     tree = small_tree(subjects=3)
     said = {}
     for shard in range(SHARDS):
@@ -81,7 +81,7 @@ def test_all_shards_together_bring_the_data_set(shell, tmp_path):
 
 
 def test_a_task_that_fails_leaves_no_output_and_is_tried_again_or_not(shell, site, tmp_path):
-    params = {"dataset": "openneuro:ds000900@1.0.0", "data": tmp_path / "ds", "shards": 1}
+    params = {"dataset": "openneuro:ds000001@1.0.0", "data": tmp_path / "ds", "shards": 1}
     for number, (changed, expected) in enumerate(
         [
             ({"dataset": "openneuro:ds999999@1.0.0"}, "terminate"),

@@ -47,7 +47,7 @@ def s3():
 @pytest.fixture
 def site():
     with OpenNeuro() as server:
-        server.add("ds000900", {"1.0.0": small_tree(subjects=3)})
+        server.add("ds000001", {"1.0.0": small_tree(subjects=3)})
         yield server
 
 
@@ -119,7 +119,7 @@ def test_the_workflow_of_the_page_runs_and_is_done_when_it_runs_again(flow, site
         said = (flow.folder / f"results/sub-{subject}.txt").read_text()
         assert said.split()[0] == str(len(tree[path]))
         assert f"sub-{subject}" in said
-        assert (stored(flow) / "openneuro/ds000900@1.0.0" / path).read_bytes() == tree[path]
+        assert (stored(flow) / "openneuro/ds000001@1.0.0" / path).read_bytes() == tree[path]
     code, out = flow()
     assert code == 0
     assert "Nothing to be done" in out
