@@ -71,6 +71,7 @@ class Job:
     began: float = field(default_factory=time.time)
     ended: float | None = None
     progress: dict[str, Any] | None = None
+    whole: dict[str, int] = field(default_factory=dict)
     last: str | None = None
     listed: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
@@ -385,9 +386,19 @@ def _listing(job: Job, event: dict[str, Any]) -> None:
     job.last = f"{job.listed:,} files listed"
 
 
-def _progress(job: Job, event: dict[str, Any]) -> None:
+def _checking(job: Job, event: dict[str, Any]) -> None:
     job.progress = event
     job.last = None
+
+
+def _progress(job: Job, event: dict[str, Any]) -> None:
+    """Keep how far a run is in all its attempts: a later one has only what is left to fetch."""
+    job.progress = dict(event)
+    job.last = None
+    for what in ("files", "bytes"):
+        total, done = (int(event.get(f"{what}_{word}") or 0) for word in ("total", "done"))
+        whole = job.whole[what] = max(job.whole.get(what, 0), total)
+        job.progress |= {f"{what}_total": whole, f"{what}_done": whole - total + done}
 
 
 def _file(job: Job, event: dict[str, Any]) -> None:
@@ -427,7 +438,7 @@ def _warning(job: Job, event: dict[str, Any]) -> None:
 _HEARD: Final[Mapping[str, Callable[[Job, dict[str, Any]], None]]] = {
     "listing": _listing,
     "progress": _progress,
-    "checking": _progress,
+    "checking": _checking,
     "file": _file,
     "retrying": _retrying,
     "waiting": _waiting,

@@ -95,8 +95,8 @@ def hint(item: Item, header: Header, voxels: NDArray[Any], says: Mapping[str, An
         return Hint(low, high, False, "random", None, 0.5, 0, top or 1, None)
     if is_map(item, header, says):
         return _of_map(item, header, values, says)
-    if high <= low:
-        high = low + max(1.0, abs(low))
+    if high <= low:  # of one value: a grey, and not the black of nothing
+        low, high = low - (abs(low) or 1.0), high + (abs(high) or 1.0)
     return Hint(low, high, False, "gray", None, low, low, high, _told_unit(says))
 
 

@@ -17,6 +17,7 @@ const MAPS = ["warm", "hot", "redyell", "viridis", "plasma", "cividis", "turbo",
 const SIDES = /** @type {[string, number, number][]} */ ([["Left", 270, 0], ["Right", 90, 0], ["Front", 180, 0], ["Back", 0, 0], ["Top", 0, 90], ["Below", 0, -90]]);
 const GREY = new Uint8Array([205, 203, 198, 255]);
 const TURN = 10; // degrees of a key
+const CUSTOMARY = 2.3; // below this, z and t are hidden at first where larger ones are there, as in volumes
 const TOP = 0.98; // of the values: a few that are far away leave the colours to the others
 const PART = 0x8000; // bytes that become letters at once
 
@@ -104,7 +105,8 @@ export class SurfaceTools {
     layer.useNegativeCmap = signed;
     layer.colormap = "warm";
     layer.colormapNegative = "winter";
-    layer.cal_min = signed ? most / 20 : Math.min(0, layer.global_min ?? 0);
+    const hides = ["z", "t"].includes(detail.entities.statistic ?? "") && most > CUSTOMARY;
+    layer.cal_min = hides ? CUSTOMARY : signed ? most / 20 : Math.min(0, layer.global_min ?? 0);
     layer.cal_max = most;
     layer.isTransparentBelowCalMin = true;
     mesh.updateMesh(nv.gl);
