@@ -149,14 +149,20 @@ def test_a_run_is_paused_and_goes_on_and_what_came_is_not_fetched_again(tmp_path
         address = f"api/jobs/{run['job']}"
         until(lambda: (client.get(address).json["progress"] or {}).get("bytes_done", 0) > 300_000)
         assert client.post(f"{address}/pause").json["state"] in ("pausing", "paused")
-        assert client.job(run)["state"] == "paused"
+        paused = client.job(run)
+        assert paused["state"] == "paused"
         assert not on_disk(tmp_path / "d")
         partial = [one for one in (tmp_path / "d").rglob("*") if one.is_file()]
         assert max(one.stat().st_size for one in partial) > 200_000
         world.s3.clear_faults()
+        world.s3.fault(key="*_bold.nii.gz", method="GET", rate=4_000_000, times=None)
         assert client.post(f"{address}/resume").status == 200
-        done = client.job(run)
-        assert done["state"] == "done"
+        came = paused["progress"]["bytes_done"]
+        told = []
+        until(lambda: told.append(client.get(address).json) or told[-1]["state"] == "done")
+        assert all(one["progress"]["bytes_done"] >= came - 300_000 for one in told)
+        assert all(one["progress"]["bytes_total"] == 4_194_304 for one in told)
+        done = told[-1]
         assert done["attempts"] == 2
         assert done["report"]["bytes_moved"] < 4_000_000
     (path, content), *_ = SLOW.items()

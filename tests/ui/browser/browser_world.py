@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.faces import REFUSED
 from tests.ui_world import Client, World, page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -204,6 +205,14 @@ def picture_of(tab: Page, path: Path):
 
     tab.locator("canvas").screenshot(path=path)
     return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def until_seen(tab: Page, condition: Callable[[], bool], what: str = "it") -> None:
+    """Wait until something is so on the screen, however busy the machine is."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, f"{what} never came"
+        tab.wait_for_timeout(100)
 
 
 def violations(tab: Page) -> list[str]:

@@ -11,6 +11,7 @@ from tests.ui.browser.browser_world import (
     look_at,
     make_plan,
     running,
+    until_seen,
     violations,
 )
 from tests.ui.browser.surface_files import write_surface
@@ -184,7 +185,7 @@ def test_text_of_twice_the_size_fits(browser, fetched, name):
     tab.locator(READY.get(name, "h1")).first.wait_for(timeout=60_000)
     tab.evaluate("document.documentElement.style.fontSize = '200%'")
     tab.wait_for_timeout(300)
-    assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    until_seen(tab, lambda: tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0)
     watched.check()
     context.close()
 

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from tests.ui.browser.browser_world import drawn, picture_of
+from tests.ui.browser.browser_world import drawn, picture_of, until_seen
 from tests.ui.browser.surface_files import mesh, write
 
 pytestmark = pytest.mark.slow
@@ -61,13 +61,10 @@ def test_values_on_a_surface_are_drawn_on_a_mesh_that_they_fit(study, look, tmp_
     assert cold > 0.02
     assert tab.get_by_label("Drawn on").locator("option").all_inner_texts() == ["inflated", "pial"]
     tab.get_by_label("Threshold").press("End")
-    tab.wait_for_timeout(300)
-    assert colours(tab, tmp_path / "b.png")[0] < warm / 2
+    until_seen(tab, lambda: colours(tab, tmp_path / "b.png")[0] < warm / 2)
     tab.get_by_label("Drawn on").select_option("pial")
-    tab.wait_for_timeout(800)
     tab.get_by_label("Threshold").press("Home")
-    tab.wait_for_timeout(300)
-    assert colours(tab, tmp_path / "c.png")[0] > 0.02
+    until_seen(tab, lambda: colours(tab, tmp_path / "c.png")[0] > 0.02)
     assert tab.locator(".problem").count() == 0
 
 
@@ -78,14 +75,12 @@ def test_a_series_on_a_surface_goes_on_by_keyboard_and_the_surface_turns(study, 
     frame = tab.get_by_label("Frame")
     frame.press("ArrowRight")
     tab.get_by_text("2 of 3").wait_for()
-    tab.wait_for_timeout(300)
-    assert sum(colours(tab, tmp_path / "b.png")) < sum(first) / 2
+    until_seen(tab, lambda: sum(colours(tab, tmp_path / "b.png")) < sum(first) / 2)
     frame.press("End")
-    tab.wait_for_timeout(300)
+    until_seen(tab, lambda: sum(colours(tab, tmp_path / "c.png")) > sum(first) / 2)
     before = picture_of(tab, tmp_path / "c.png")
     tab.locator("canvas").press("ArrowRight")
-    tab.wait_for_timeout(300)
-    assert np.mean(np.abs(picture_of(tab, tmp_path / "d.png") - before)) > 0.05
+    until_seen(tab, lambda: np.mean(np.abs(picture_of(tab, tmp_path / "d.png") - before)) > 0.05)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +141,13 @@ def test_the_last_of_a_million_rows_is_reached_by_keyboard(study, look):
     tab.get_by_role("cell", name="999999", exact=True).wait_for()
     assert table.evaluate("one => one.scrollHeight") < 17e6, "Firefox makes nothing so tall"
     tab.keyboard.press("PageUp")
-    tab.wait_for_timeout(500)
-    numbers = [int(row.split()[0]) for row in tab.locator(".virtual .table-row").all_inner_texts()]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert numbers[-1] < rows - 1
+
+    def numbers():
+        shown = tab.locator(".virtual .table-row").all_inner_texts()
+        return [int(row.split()[0]) for row in shown if row.split()]
+
+    until_seen(tab, lambda: numbers() and numbers()[-1] < rows - 1)
+    until_seen(tab, lambda: (found := numbers()) == list(range(found[0], found[0] + len(found))))
 
 
 WRITTEN = [

@@ -14,9 +14,9 @@ from tests.ui.browser.browser_world import (
     look_at,
     make_plan,
     picture_of,
+    until_seen,
     value_of,
 )
-from tests.ui.test_page_session import until
 
 pytestmark = pytest.mark.slow
 
@@ -67,11 +67,11 @@ def test_threshold_colours_opacity_regions_and_views_change_the_picture(watched,
     before = picture_of(tab, tmp_path / "a.png")
 
     def changed(name):
-        tab.wait_for_timeout(300)
         nonlocal before
-        after = picture_of(tab, tmp_path / f"{name}.png")
-        assert np.mean(np.abs(after - before)) > 0.05, f"{name} changed nothing"
-        before = after
+        path = tmp_path / f"{name}.png"
+        until_seen(tab, lambda: np.mean(np.abs(picture_of(tab, path) - before)) > 0.05, name)
+        tab.wait_for_timeout(300)
+        before = picture_of(tab, path)
 
     tab.get_by_label("Threshold").fill("0.8")
     changed("threshold")
@@ -80,7 +80,6 @@ def test_threshold_colours_opacity_regions_and_views_change_the_picture(watched,
     tab.get_by_label("Opacity").fill("0.3")
     changed("opacity")
     tab.get_by_role("checkbox", name="active").check()
-    tab.wait_for_timeout(500)
     changed("regions")
     tab.get_by_role("radio", name="Axial").check()
     changed("view")
@@ -100,11 +99,10 @@ def test_a_time_series_shows_one_frame_and_the_course_under_the_crosshair(watche
     with tab.expect_response(re.compile("frame=7")):
         tab.get_by_label("Frame").fill("7")
     tab.get_by_text("8 of 40").wait_for()
-    tab.wait_for_timeout(500)
-    assert np.any(picture_of(tab, tmp_path / "eighth.png") != before)
+    until_seen(tab, lambda: np.any(picture_of(tab, tmp_path / "eighth.png") != before))
     tab.locator("canvas").focus()
     tab.keyboard.press("ArrowRight")
-    until(lambda: tab.locator(".course svg").get_attribute("aria-label") != first)
+    until_seen(tab, lambda: tab.locator(".course svg").get_attribute("aria-label") != first)
 
 
 def test_tables_and_texts_are_shown_and_long_ones_only_in_part(watched, shell):

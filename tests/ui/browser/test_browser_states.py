@@ -18,6 +18,7 @@ from tests.ui.browser.browser_world import (
     look_at,
     make_plan,
     picture_of,
+    until_seen,
     value_of,
 )
 from tests.ui.test_page_session import until
@@ -191,11 +192,13 @@ def test_the_parts_of_an_atlas_have_colours_of_their_own_and_their_numbers(
     drawn(tab)
     plain = picture_of(tab, tmp_path / "a.png")
     tab.get_by_role("checkbox", name="dseg").check()
-    tab.wait_for_timeout(1_000)
-    colours = picture_of(tab, tmp_path / "b.png")
-    kinds = {tuple(one) for one in (colours // 32).reshape(-1, 3)}
-    assert len(kinds) > len({tuple(one) for one in (plain // 32).reshape(-1, 3)}) + 1
-    assert re.search(r"dseg\s+\d", tab.get_by_label("Under the crosshair").inner_text())
+
+    def kinds(pixels):
+        return len({tuple(one) for one in (pixels // 32).reshape(-1, 3)})
+
+    until_seen(tab, lambda: kinds(picture_of(tab, tmp_path / "b.png")) > kinds(plain) + 1)
+    where = tab.get_by_label("Under the crosshair")
+    until_seen(tab, lambda: re.search(r"dseg\s+\d", where.inner_text()))
 
 
 def test_a_program_that_hangs_is_told_and_the_page_goes_on_when_it_answers(context, shell):

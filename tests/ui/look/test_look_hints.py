@@ -174,6 +174,18 @@ def test_masks_of_the_same_grid_can_be_laid_over_the_nearest_first(page, tmp_pat
     assert shelf[found[1]["path"]]["title"] == "FFA1 · mask · space T1w · sub-01"
 
 
+@pytest.mark.parametrize("value", [7, -7, 0.25, 1e-12, 1e30])
+def test_an_image_of_one_value_is_grey_and_what_is_around_it_is_not(page, tmp_path, value):
+    data = np.zeros((6, 7, 8), "f4")
+    data[2:5] = value
+    save(tmp_path / "sub-01_T1w.nii.gz", data)
+    told = shown(page, "sub-01_T1w.nii.gz")
+    grey = (np.float32(value) - told["cal_min"]) / (told["cal_max"] - told["cal_min"])
+    around = (0 - told["cal_min"]) / (told["cal_max"] - told["cal_min"])
+    assert grey == pytest.approx(0.5)
+    assert around == pytest.approx(float(value < 0))
+
+
 def test_a_mask_is_not_laid_over_itself(page, tmp_path):
     save(tmp_path / "a_mask.nii.gz", np.ones((4, 5, 6), "u1"))
     assert page.of("a_mask.nii.gz")["overlays"] == []
