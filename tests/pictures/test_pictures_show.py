@@ -641,6 +641,17 @@ def test_of_content_that_was_not_fetched_it_is_told_what_brings_it(tmp_path, kin
     assert not (tmp_path / "a.png").exists()
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_millimetres_stand_clear_of_the_slices(maps, count):
+    sheet = draw_sheet([Entry(path) for path in sorted(maps.iterdir())[:count]], Origin(), "", "")
+    renderer = sheet.figure.canvas.get_renderer()
+    labels = millimetres(sheet)
+    assert len(labels) == 3 * count
+    for label in labels:
+        gap = label.axes.bbox.y0 - label.get_window_extent(renderer).y1
+        assert gap * 72 / sheet.figure.dpi >= 1.5, label.get_text()
+
+
 def test_on_a_sheet_content_that_was_not_fetched_is_told_from_what_is_damaged(maps, tmp_path):
     paths = sorted(maps.iterdir())
     for path in paths[:2]:
