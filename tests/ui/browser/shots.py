@@ -94,6 +94,7 @@ def _session(watched: Watched, world: BrowserWorld, folder: Path, name: str) -> 
     tab.get_by_role("button", name="List its files").click()
     tab.get_by_role("alert").wait_for()
     shot("error")
+    _failing(tab, watched, world, shot)
     _terms(tab, watched, shot)
     _vault(tab, watched, shot)
     tab.goto(f"{watched.origin}/#/runs")
@@ -115,6 +116,18 @@ def _looking_on(tab: Page, shot: Callable[[str], None]) -> None:
     tab.wait_for_timeout(800)
     tab.locator("canvas").scroll_into_view_if_needed()
     shot("surface")
+
+
+def _failing(tab: Page, watched: Watched, world: BrowserWorld, shot: Callable[[str], None]) -> None:
+    """A run of which a file cannot come."""
+    tab.goto(f"{watched.origin}/#/")
+    choose_bucket(tab, folder="others")
+    value_of(tab, "Subjects", "02").click()
+    make_plan(tab)
+    world.s3.fault(key="*_bold.nii.gz", method="GET", status=403, times=None)
+    tab.get_by_role("button", name="Fetch ").click()
+    tab.locator(".chip", has_text="failed").wait_for()
+    shot("failed")
 
 
 def _terms(tab: Page, watched: Watched, shot: Callable[[str], None]) -> None:
