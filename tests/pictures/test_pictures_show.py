@@ -142,6 +142,7 @@ def test_a_page_needs_no_network_and_says_where_the_data_came_from(data, tmp_pat
     picture = Image.open(io.BytesIO(base64.b64decode(page.sources[0].partition(",")[2])))
     assert picture.size == (1540, 924)
     told = " ".join(page.texts)
+    assert "h1 { position: absolute; clip-path: inset(50%)" in told, "a title that is seen twice"
     assert "A made-up LAION-fMRI" in told
     assert "noise ceiling" in told
     assert "20 x 24 x 18" in told
