@@ -51,6 +51,7 @@ def test_from_an_empty_folder_to_a_map_on_the_screen(watched, shell, tmp_path):
     tab.get_by_role("link", name="Look at what came").click()
     look_at(tab, "statmap")
     drawn(tab)
+    assert "Faces and houses" in tab.locator(".stage-head").inner_text()
     pixels = picture_of(tab, tmp_path / "map.png")
     assert pixels.std() > 15, "the picture is nearly of one colour"
     red, _, blue = (pixels[..., channel] for channel in range(3))

@@ -89,6 +89,34 @@ def test_a_map_of_neurovault_is_told_by_its_record(page, tmp_path):
     assert shown(page, "collection_7/image_6.nii.gz")["colormap"] == "gray"
 
 
+NAMED = {
+    "plain": ("Faces", "Faces"),
+    "long": ("x" * 500, "x" * 120),
+    "turned": ("a\u202eb\n", "a\\u202eb"),
+    "empty": (" ", None),
+    "a number": (7, None),
+    "a list": (["Faces"], None),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_a_file_is_shown_with_what_its_data_set_calls_itself(page, tmp_path, case):
+    name, told = NAMED[case]
+    (tmp_path / "ds").mkdir()
+    (tmp_path / "ds/dataset_description.json").write_text(json.dumps({"Name": name}))
+    save(tmp_path / "ds/sub-01/anat/sub-01_T1w.nii.gz", head(signed=False))
+    (tmp_path / "notes.txt").write_text("x")
+    assert page.of("ds/sub-01/anat/sub-01_T1w.nii.gz")["data_set"] == told
+    assert page.of("notes.txt")["data_set"] is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"Name": "\\ud800"}'])
+def test_a_description_that_cannot_be_read_hides_no_file(page, tmp_path, content):
+    (tmp_path / "dataset_description.json").write_text(content)
+    (tmp_path / "notes.txt").write_text("x")
+    assert page.of("notes.txt")["kind"] == "text"
+
+
 def test_anatomy_is_grey_between_its_percentiles(page, tmp_path):
     data = np.nan_to_num(head(signed=False) * 100).astype("i2")
     data[10, 10, 10] = 30_000
