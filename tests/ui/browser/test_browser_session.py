@@ -76,6 +76,9 @@ def test_threshold_colours_opacity_regions_and_views_change_the_picture(watched,
 
     tab.get_by_label("Threshold").fill("0.8")
     changed("threshold")
+    names = tab.get_by_label("Colours").locator("option").all_inner_texts()
+    assert names[0] == "black, red, yellow"
+    assert not {"kry", "redyell", "blue2red"} & set(names), "what the viewer calls them"
     tab.get_by_label("Colours").select_option("viridis")
     changed("colours")
     tab.get_by_label("Opacity").fill("0.3")

@@ -49,7 +49,7 @@ def test_z_and_t_begin_where_it_is_customary(page, tmp_path):
         told = shown(page, f"{GLM}_stat-{stat}_statmap.nii.gz")
         assert (told["threshold"], told["cal_min"], told["unit"]) == (2.3, 2.3, stat)
         assert (told["colormap"], told["colormap_negative"]) == ("kry", "electric_blue")
-        assert told["over"] == {"colormap": "warm", "colormap_negative": "winter"}
+        assert told["over"] == {"colormap": "warm", "colormap_negative": "blue2cyan"}
     save(tmp_path / f"{GLM}_stat-z_desc-weak_statmap.nii.gz", head(signed=True) / 50)
     assert shown(page, f"{GLM}_stat-z_desc-weak_statmap.nii.gz")["threshold"] == 0
     assert shown(page, f"{GLM}_stat-z_desc-weak_statmap.nii.gz")["over"] is None

@@ -24,7 +24,7 @@ _CUSTOMARY = 2.3
 """Below this, z and t are hidden at first where larger ones are there."""
 _BOTH = ("kry", "electric_blue")
 """Above and below zero. Both begin with black: so does what is all around the head, and is zero."""
-_BRIGHT = {"colormap": "warm", "colormap_negative": "winter"}
+_BRIGHT = {"colormap": "warm", "colormap_negative": "blue2cyan"}
 _OF_STAT = {"z": "z", "t": "t", "f": "F", "p": "p", "effect": "beta", "variance": "variance"}
 _OF_RESULT: Mapping[Result, str] = {
     "z": "z", "t": "t", "f": "F", "chi2": "χ²", "p": "p", "1-p": "1 - p", "logp": "log p",
