@@ -120,6 +120,7 @@ def _looking_on(tab: Page, shot: Callable[[str], None]) -> None:
 
 def _failing(tab: Page, watched: Watched, world: BrowserWorld, shot: Callable[[str], None]) -> None:
     """A run of which a file cannot come."""
+    world.s3.clear_faults()
     tab.goto(f"{watched.origin}/#/")
     choose_bucket(tab, folder="others")
     value_of(tab, "Subjects", "02").click()

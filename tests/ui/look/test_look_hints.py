@@ -55,6 +55,17 @@ def test_z_and_t_begin_where_it_is_customary(page, tmp_path):
     assert shown(page, f"{GLM}_stat-z_desc-weak_statmap.nii.gz")["over"] is None
 
 
+@pytest.mark.parametrize("stat", ["z", "t"])
+@pytest.mark.parametrize("sign", [1, -1], ids=["above", "below"])
+def test_a_little_cluster_is_not_all_of_the_brightest_colour(page, tmp_path, stat, sign):
+    data = np.random.default_rng(3).normal(0, 0.5, (40, 40, 40)).astype(np.float32)
+    data[18:24, 18:24, 18:22] = sign * np.linspace(4, 9, 144).reshape(6, 6, 4)  # 0.2 %
+    save(tmp_path / f"{GLM}_stat-{stat}_statmap.nii.gz", data)
+    told = shown(page, f"{GLM}_stat-{stat}_statmap.nii.gz")
+    assert 6 < told["cal_max"] < 8
+    assert told["threshold"] == 2.3
+
+
 def test_a_map_of_one_sign_begins_at_zero(page, tmp_path):
     save(tmp_path / f"{GLM}_stat-rsquare_desc-R2_statmap.nii.gz", head(signed=False))
     told = shown(page, f"{GLM}_stat-rsquare_desc-R2_statmap.nii.gz")
