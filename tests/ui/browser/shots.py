@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 SIZES = {"": (1280, 900), "narrow-": (375, 812), "wide-": (1920, 1080)}
+NAME = re.compile(r"(narrow-|wide-)?(light|dark)-\d+-[a-z-]+\.png")
 
 
 def main() -> None:
     """Draw all states, light, dark and narrow."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():  # of states that had other numbers then
+        if NAME.fullmatch(old.name):
+            old.unlink()
     with tempfile.TemporaryDirectory() as home, BrowserWorld().open() as world, chromium() as found:
         for size, (across, down) in SIZES.items():
             for theme in ("light", "dark"):
