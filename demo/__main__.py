@@ -38,6 +38,9 @@ def main() -> None:
     heading("Done")
     pictures = sorted(path.relative_to(HERE.parent) for path in HERE.glob("*.png"))
     say(f"{time.perf_counter() - began:.0f} s; pictures: {', '.join(map(str, pictures))}")
+    if acts[-1] == "page":
+        importlib.import_module("demo.page").ending()
 
 
-main()
+if __name__ == "__main__":
+    main()

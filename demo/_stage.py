@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HERE", "Stage", "heading", "say"]
+__all__ = ["HERE", "Stage", "command_line", "heading", "say"]
 
 HERE = Path(__file__).parent
+_WIDTH = 100
 
 
 def heading(text: str) -> None:
@@ -101,9 +103,30 @@ class Stage:
         return [str(Path(sys.executable).with_name(program)), *arguments]
 
 
+def command_line(words: str) -> str:
+    """Return a command as whoever reads it can run it: it need not be in their PATH."""
+    program, _, rest = words.partition(" ")
+    path = Path(sys.executable).with_name(program)
+    here = HERE.parent
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path} {rest}"
+
+
 def _shortened(text: str, most: int = 26) -> str:
-    """Leave out the middle of a long output."""
-    lines = [line if len(line) <= 150 else line[:147] + "..." for line in text.splitlines()]
+    """Leave out the middle of a long output, and the ends of long lines of JSON.
+
+    A message stays whole: what can be done stands at its end.
+    """
+    lines = [part for line in text.splitlines() for part in _broken(line)]
     if len(lines) > most:
         lines[most // 2 : -most // 2] = [f"   ... {len(lines) - most} lines ..."]
     return "\n".join(lines)
+
+
+def _broken(line: str) -> list[str]:
+    if len(line) <= _WIDTH:
+        return [line]
+    if line.lstrip().startswith(("{", "[", '"')):
+        return [line[: _WIDTH - 3] + "..."]
+    return textwrap.wrap(
+        line, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from demo._stage import HERE, Stage, heading, say
+from demo._stage import HERE, Stage, command_line, heading, say
 from testbed.laion import GATED, Recipe, make_bucket
 from testbed.moto_s3 import MotoS3
 from testbed.s3 import HELD_OUT
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Locator, Page
 
-__all__ = ["PICTURE", "main"]
+__all__ = ["PICTURE", "ending", "main"]
 
 PICTURE = HERE / "page.png"
 RECIPE = Recipe(grid=(48, 58, 48), voxel_mm=3.6, trials_per_session=12, figures_per_session=2)
@@ -49,10 +51,27 @@ def main(stage: Stage) -> None:
                 say("Chromium is not here, so there is no picture of it. Yours: neurofetch ui")
                 return
             _walk(url)
+            _stay(url)
     here = sum(path.is_file() for path in folder.rglob("*.nii.gz"))
     name = PICTURE.relative_to(HERE.parent)
     say(f"{name}: the map on the screen; {here} volumes are here now")
-    say(f"look at them yourself: neurofetch ui {folder.relative_to(HERE.parent)}")
+
+
+def ending() -> None:
+    """Print, as the last lines of the demo, how to open the page, and its picture."""
+    folder = HERE.relative_to(HERE.parent) / "work" / "page"
+    say(f"the page, to open it yourself: {command_line(f'neurofetch ui {folder}')}")
+    if PICTURE.exists():
+        say(f"and its screenshot: {PICTURE.relative_to(HERE.parent)}")
+
+
+def _stay(url: str) -> None:
+    """Leave the page open for a while where somebody is there to look at it."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        say(f"the page is open for two minutes at {url}")
+        say("look at it; Enter ends it earlier")
+        with suppress(KeyboardInterrupt):
+            select.select([sys.stdin], [], [], 120)
 
 
 @contextmanager

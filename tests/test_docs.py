@@ -11,6 +11,7 @@ import doctest
 import importlib
 import logging
 import re
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -174,6 +175,17 @@ def test_links_lead_somewhere(page):
         link for link in links if not re.match(r"\w+:", link) and not (page.parent / link).exists()
     ]
     assert missing == []
+
+
+def test_the_changes_tell_each_thing_once():
+    entries = re.split(r"\n- ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))[1:]
+    said = [set(re.findall(r"\w+", entry)) for entry in entries]
+    alike = [
+        (one[:60], other[:60])
+        for (one, its), (other, theirs) in combinations(zip(entries, said, strict=True), 2)
+        if len(its & theirs) > 0.65 * min(len(its), len(theirs)) and min(len(its), len(theirs)) > 30
+    ]
+    assert alike == []
 
 
 # -- generated -------------------------------------------------------------------------------------

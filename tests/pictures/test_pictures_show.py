@@ -142,6 +142,7 @@ def test_a_page_needs_no_network_and_says_where_the_data_came_from(data, tmp_pat
     picture = Image.open(io.BytesIO(base64.b64decode(page.sources[0].partition(",")[2])))
     assert picture.size == (1540, 924)
     told = " ".join(page.texts)
+    assert "h1 { position: absolute; clip-path: inset(50%)" in told, "a title that is seen twice"
     assert "A made-up LAION-fMRI" in told
     assert "noise ceiling" in told
     assert "20 x 24 x 18" in told
@@ -639,6 +640,17 @@ def test_of_content_that_was_not_fetched_it_is_told_what_brings_it(tmp_path, kin
     assert brings in str(found.value)
     assert "verify" not in str(found.value)
     assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_millimetres_stand_clear_of_the_slices(maps, count):
+    sheet = draw_sheet([Entry(path) for path in sorted(maps.iterdir())[:count]], Origin(), "", "")
+    renderer = sheet.figure.canvas.get_renderer()
+    labels = millimetres(sheet)
+    assert len(labels) == 3 * count
+    for label in labels:
+        gap = label.axes.bbox.y0 - label.get_window_extent(renderer).y1
+        assert gap * 72 / sheet.figure.dpi >= 1.5, label.get_text()
 
 
 def test_on_a_sheet_content_that_was_not_fetched_is_told_from_what_is_damaged(maps, tmp_path):

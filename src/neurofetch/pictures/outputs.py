@@ -91,6 +91,7 @@ def _drawn(fig: Any, kind: str, words: Words) -> bytes:
     return stream.getvalue()
 
 
+# The heading is for those who do not see the picture, which has the same title in it.
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --quiet: #57606a; --line: #d0d7de; --back: #fff }
 @media (prefers-color-scheme: dark) {
@@ -98,7 +99,9 @@ _STYLE = """
 }
 body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; color: var(--ink);
   background: var(--back); font: 16px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.4rem; overflow-wrap: anywhere } img { max-width: 100%; height: auto;
+h1 { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden;
+  white-space: nowrap }
+img { max-width: 100%; height: auto;
   background: #fff; border: 1px solid var(--line); border-radius: 6px }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-size: .875rem }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line);

@@ -46,7 +46,7 @@ GRID = (48, 56, 48)
 @cache
 def study(subjects: int = 3) -> dict[str, bytes]:
     """A BIDS data set with anatomy, a map, a mask and a run of a task, in the bucket ``study``."""
-    described = b'{"Name": "Faces and houses", "BIDSVersion": "1.10.0", "License": "CC0"}'
+    described = b'{"Name": "Faces and houses (made up)", "BIDSVersion": "1.10.0", "License": "CC0"}'
     files = {
         "dataset_description.json": described,
         "README": b"Faces, houses, and rest. This data set is made up.\n" * 40,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 SIZES = {"": (1280, 900), "narrow-": (375, 812), "wide-": (1920, 1080)}
+NAME = re.compile(r"(narrow-|wide-)?(light|dark)-\d+-[a-z-]+\.png")
 
 
 def main() -> None:
     """Draw all states, light, dark and narrow."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():  # of states that had other numbers then
+        if NAME.fullmatch(old.name):
+            old.unlink()
     with tempfile.TemporaryDirectory() as home, BrowserWorld().open() as world, chromium() as found:
         for size, (across, down) in SIZES.items():
             for theme in ("light", "dark"):
@@ -94,6 +99,7 @@ def _session(watched: Watched, world: BrowserWorld, folder: Path, name: str) -> 
     tab.get_by_role("button", name="List its files").click()
     tab.get_by_role("alert").wait_for()
     shot("error")
+    _failing(tab, watched, world, shot)
     _terms(tab, watched, shot)
     _vault(tab, watched, shot)
     tab.goto(f"{watched.origin}/#/runs")
@@ -115,6 +121,19 @@ def _looking_on(tab: Page, shot: Callable[[str], None]) -> None:
     tab.wait_for_timeout(800)
     tab.locator("canvas").scroll_into_view_if_needed()
     shot("surface")
+
+
+def _failing(tab: Page, watched: Watched, world: BrowserWorld, shot: Callable[[str], None]) -> None:
+    """A run of which a file cannot come."""
+    world.s3.clear_faults()
+    tab.goto(f"{watched.origin}/#/")
+    choose_bucket(tab, folder="others")
+    value_of(tab, "Subjects", "02").click()
+    make_plan(tab)
+    world.s3.fault(key="*_bold.nii.gz", method="GET", status=403, times=None)
+    tab.get_by_role("button", name="Fetch ").click()
+    tab.locator(".chip", has_text="failed").wait_for()
+    shot("failed")
 
 
 def _terms(tab: Page, watched: Watched, shot: Callable[[str], None]) -> None:

@@ -141,7 +141,7 @@ READY = {
     "plan": ".figures",
     "run": ".figures",
     "terms": ".licence",
-    "no catalogue": ".problem",
+    "no catalogue": ".empty",
     "surface": "canvas[data-ready=yes]",
     "error": ".problem",
     "gone": ".problem",

@@ -51,6 +51,7 @@ def test_from_an_empty_folder_to_a_map_on_the_screen(watched, shell, tmp_path):
     tab.get_by_role("link", name="Look at what came").click()
     look_at(tab, "statmap")
     drawn(tab)
+    assert "Faces and houses" in tab.locator(".stage-head").inner_text()
     pixels = picture_of(tab, tmp_path / "map.png")
     assert pixels.std() > 15, "the picture is nearly of one colour"
     red, _, blue = (pixels[..., channel] for channel in range(3))
@@ -75,6 +76,9 @@ def test_threshold_colours_opacity_regions_and_views_change_the_picture(watched,
 
     tab.get_by_label("Threshold").fill("0.8")
     changed("threshold")
+    names = tab.get_by_label("Colours").locator("option").all_inner_texts()
+    assert names[0] == "black, red, yellow"
+    assert not {"kry", "redyell", "blue2red"} & set(names), "what the viewer calls them"
     tab.get_by_label("Colours").select_option("viridis")
     changed("colours")
     tab.get_by_label("Opacity").fill("0.3")

@@ -66,13 +66,14 @@ def test_terms_that_are_not_accepted_yet_are_asked_for_and_nothing_is_called_fai
 def test_from_words_to_a_map_of_neurovault(watched, shell, tmp_path):
     tab = watched.open()
     list_of(tab, "NeuroVault", field="Search for", text="working memory")
-    tab.get_by_role("alert").get_by_text("no catalogue").wait_for()
+    tab.get_by_role("heading", name="The catalogue of NeuroVault is not here yet").wait_for()
+    assert tab.get_by_role("alert").count() == 0, "nothing has failed"
     tab.get_by_role("button", name="Ask NeuroVault for its newest catalogue").click()
     tab.get_by_role("button", name="Make the plan").wait_for(timeout=60_000)
     value_of(tab, "Collections", "457").click()
     assert tab.locator(".sum-files").inner_text() == "4 files"
     command = tab.get_by_role("tabpanel")
-    command.get_by_text(re.compile(r"--image( \d+){4} --data-dir")).wait_for()
+    command.get_by_text(re.compile(r"--image(\s+\d+){4}\s+--")).wait_for()
     make_plan(tab)
     fetch(tab)
     assert {path.parent.name for path in shell.home.rglob("image_*.nii.gz")} == {"collection_457"}
@@ -264,6 +265,21 @@ def test_a_source_that_goes_away_in_a_run_is_told_and_the_run_goes_on(watched, w
     assert len(list((shell.home / "faces").rglob("*_bold.nii.gz"))) == 3
 
 
+def test_a_plan_says_of_withheld_files_why_and_never_that_nothing_is_to_fetch_of_them(watched):
+    tab = watched.open()
+    tab.get_by_role("radio", name="LAION-fMRI").check()
+    tab.get_by_role("button", name="List its files").click()
+    tab.get_by_role("button", name="Make the plan").wait_for()
+    make_plan(tab)
+    why = tab.locator(".withheld-why").all_inner_texts()
+    assert len(why) == 1
+    assert re.fullmatch(r"\d+ files withheld: ses-31: held out by .*", why[0])
+    rows = tab.locator("table.groups tbody tr").all_inner_texts()
+    withheld = [row for row in rows if "withheld: " in row]
+    assert withheld
+    assert all(row.endswith("withheld") for row in withheld)
+
+
 def test_a_file_that_cannot_come_is_named_and_going_on_brings_it(watched, world, shell):
     world.s3.fault(key="*sub-02_task-faces_bold.nii.gz", method="GET", status=404, times=None)
     tab = watched.open()
@@ -273,7 +289,11 @@ def test_a_file_that_cannot_come_is_named_and_going_on_brings_it(watched, world,
     tab.get_by_role("button", name="Fetch ").click()
     tab.locator(".title .chip", has_text="failed").wait_for(timeout=90_000)
     failed = tab.locator(".failures, .problem").first
-    assert "sub-02_task-faces_bold.nii.gz" in tab.locator("main").inner_text()
+    told = tab.locator("main").inner_text()
+    assert "sub-02_task-faces_bold.nii.gz" in told
+    assert "0 bytes" not in told, "that is not the size of the file"
+    advice = tab.locator(".problem-advice").inner_text()
+    assert told.count(advice) == 1, "said twice"
     assert failed.is_visible()
     world.s3.clear_faults()
     tab.get_by_role("button", name="Try again").dblclick()

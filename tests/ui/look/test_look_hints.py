@@ -49,10 +49,21 @@ def test_z_and_t_begin_where_it_is_customary(page, tmp_path):
         told = shown(page, f"{GLM}_stat-{stat}_statmap.nii.gz")
         assert (told["threshold"], told["cal_min"], told["unit"]) == (2.3, 2.3, stat)
         assert (told["colormap"], told["colormap_negative"]) == ("kry", "electric_blue")
-        assert told["over"] == {"colormap": "warm", "colormap_negative": "winter"}
+        assert told["over"] == {"colormap": "warm", "colormap_negative": "blue2cyan"}
     save(tmp_path / f"{GLM}_stat-z_desc-weak_statmap.nii.gz", head(signed=True) / 50)
     assert shown(page, f"{GLM}_stat-z_desc-weak_statmap.nii.gz")["threshold"] == 0
     assert shown(page, f"{GLM}_stat-z_desc-weak_statmap.nii.gz")["over"] is None
+
+
+@pytest.mark.parametrize("stat", ["z", "t"])
+@pytest.mark.parametrize("sign", [1, -1], ids=["above", "below"])
+def test_a_little_cluster_is_not_all_of_the_brightest_colour(page, tmp_path, stat, sign):
+    data = np.random.default_rng(3).normal(0, 0.5, (40, 40, 40)).astype(np.float32)
+    data[18:24, 18:24, 18:22] = sign * np.linspace(4, 9, 144).reshape(6, 6, 4)  # 0.2 %
+    save(tmp_path / f"{GLM}_stat-{stat}_statmap.nii.gz", data)
+    told = shown(page, f"{GLM}_stat-{stat}_statmap.nii.gz")
+    assert 6 < told["cal_max"] < 8
+    assert told["threshold"] == 2.3
 
 
 def test_a_map_of_one_sign_begins_at_zero(page, tmp_path):
@@ -87,6 +98,34 @@ def test_a_map_of_neurovault_is_told_by_its_record(page, tmp_path):
     save(tmp_path / "collection_7" / "image_6.nii.gz", head(signed=False))
     assert not page.of("collection_7/image_6.nii.gz")["is_map"]
     assert shown(page, "collection_7/image_6.nii.gz")["colormap"] == "gray"
+
+
+NAMED = {
+    "plain": ("Faces", "Faces"),
+    "long": ("x" * 500, "x" * 120),
+    "turned": ("a\u202eb\n", "a\\u202eb"),
+    "empty": (" ", None),
+    "a number": (7, None),
+    "a list": (["Faces"], None),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_a_file_is_shown_with_what_its_data_set_calls_itself(page, tmp_path, case):
+    name, told = NAMED[case]
+    (tmp_path / "ds").mkdir()
+    (tmp_path / "ds/dataset_description.json").write_text(json.dumps({"Name": name}))
+    save(tmp_path / "ds/sub-01/anat/sub-01_T1w.nii.gz", head(signed=False))
+    (tmp_path / "notes.txt").write_text("x")
+    assert page.of("ds/sub-01/anat/sub-01_T1w.nii.gz")["data_set"] == told
+    assert page.of("notes.txt")["data_set"] is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"Name": "\\ud800"}'])
+def test_a_description_that_cannot_be_read_hides_no_file(page, tmp_path, content):
+    (tmp_path / "dataset_description.json").write_text(content)
+    (tmp_path / "notes.txt").write_text("x")
+    assert page.of("notes.txt")["kind"] == "text"
 
 
 def test_anatomy_is_grey_between_its_percentiles(page, tmp_path):

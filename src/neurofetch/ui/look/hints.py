@@ -22,9 +22,11 @@ __all__ = ["Hint", "hint", "is_map", "seconds_per_frame"]
 _SAMPLE = 400_000
 _CUSTOMARY = 2.3
 """Below this, z and t are hidden at first where larger ones are there."""
+_REACH, _REACH_OF_OTHERS = 99.9, 99.0
+"""Percentiles at which colours end, as in pictures: what counts in z and t is in few voxels."""
 _BOTH = ("kry", "electric_blue")
 """Above and below zero. Both begin with black: so does what is all around the head, and is zero."""
-_BRIGHT = {"colormap": "warm", "colormap_negative": "winter"}
+_BRIGHT = {"colormap": "warm", "colormap_negative": "blue2cyan"}
 _OF_STAT = {"z": "z", "t": "t", "f": "F", "p": "p", "effect": "beta", "variance": "variance"}
 _OF_RESULT: Mapping[Result, str] = {
     "z": "z", "t": "t", "f": "F", "chi2": "χ²", "p": "p", "1-p": "1 - p", "logp": "log p",
@@ -173,7 +175,8 @@ def _of_map(
     low, high = _robust(values)
     unit = _unit(item, header, says, high)
     both = low < 0
-    most = float(np.percentile(np.abs(values), 98)) if both else high
+    reach = _REACH if unit in ("z", "t") else _REACH_OF_OTHERS
+    most = float(np.percentile(np.abs(values), reach)) if both or unit in ("z", "t") else high
     most = most if most > 0 else 1.0
     threshold = _CUSTOMARY if unit in ("z", "t") and most > _CUSTOMARY else 0.0
     if both:

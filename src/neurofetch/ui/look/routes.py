@@ -15,7 +15,7 @@ from neurofetch.ui.look.pictures import POLICY, picture, text
 from neurofetch.ui.look.places import opened
 from neurofetch.ui.look.problems import UnreadableFileError
 from neurofetch.ui.look.shelf import Shelf
-from neurofetch.ui.look.sidecars import metadata
+from neurofetch.ui.look.sidecars import data_set_of, metadata
 from neurofetch.ui.look.surfaces import surface_of
 from neurofetch.ui.look.tables import Tables
 from neurofetch.ui.web import Response, Route, error_response
@@ -126,7 +126,7 @@ class _Look:
             found["overlays"] = self._overlays.over(place, item)
         elif item.kind == "surface":
             found["surface"] = surface_of(self._shelf, place, item)
-        return Response.json({**found, "say": _said(place, item)})
+        return Response.json({**found, "data_set": data_set_of(place), "say": _said(place, item)})
 
     def volume(self, request: Request) -> Response:
         place, _ = self._named(request, "volume")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from neurofetch._shown import shown
 from neurofetch.errors import UnsafeNameError
 from neurofetch.planning.entities import parse
 from neurofetch.store.folder import Folder
@@ -17,8 +18,10 @@ from neurofetch.ui.look.places import Place, read_small
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["about_column", "metadata"]
+__all__ = ["about_column", "data_set_of", "metadata"]
 
+_DESCRIPTION = "dataset_description.json"
+_LONGEST_NAME = 120
 _LARGEST = 1 << 20
 _NAMES = 20_000
 """In a folder of more names, no JSON file of a name that only inherits is looked for."""
@@ -35,6 +38,20 @@ def metadata(place: Place) -> dict[str, Any]:
     for one in _applying(place):
         says.update(_read(one))
     return says
+
+
+def data_set_of(place: Place) -> str | None:
+    """Return what the data set of a file calls itself: the nearest one above it that says so.
+
+    Parameters
+    ----------
+    place : Place
+    """
+    for depth in reversed(range(len(place.parts))):
+        name = _read(Place(place.root, (*place.parts[:depth], _DESCRIPTION))).get("Name")
+        if isinstance(name, str) and name.strip():
+            return shown(name.strip())[:_LONGEST_NAME]
+    return None
 
 
 def about_column(says: Mapping[str, Any], column: str) -> str | None:

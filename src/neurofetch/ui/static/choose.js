@@ -85,7 +85,12 @@ function drawListing(place, catalogue) {
 async function drawState(place, catalogue, query, signal) {
   const other = el("a", { class: "button", href: "#/" }, "Choose a source");
   const wrong = el("div");
-  const again = [...askAgain(catalogue, wrong), other];
+  const again = [...askAgain(catalogue, wrong).slice(0, isFirstSearch(catalogue) ? 1 : 2), other];
+  if (isFirstSearch(catalogue)) {
+    const text = "To search by words, neurofetch keeps a list of NeuroVault's images on this machine. Get it once; after that, a search asks nobody.";
+    fill(place, emptyState("neurovault", "The catalogue of NeuroVault is not here yet", text, ...again), wrong);
+    return;
+  }
   if (catalogue.state === "failed" && catalogue.error) {
     fill(place, problemBox(catalogue.error, ...again), wrong);
     return;
@@ -110,6 +115,15 @@ async function drawState(place, catalogue, query, signal) {
   } catch (error) {
     if (!signal.aborted) fill(place, problemBox(asProblem(error), other));
   }
+}
+
+/**
+ * Says whether words were searched for before there is a catalogue to search in: nothing has failed then.
+ *
+ * @param {Catalogue} catalogue
+ */
+function isFirstSearch({ state, source, error }) {
+  return state === "failed" && Boolean(source.search) && error?.code === "nothing_matched" && error.message.includes("no catalogue");
 }
 
 /**

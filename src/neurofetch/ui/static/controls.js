@@ -44,3 +44,25 @@ export function select(title, options, chosen, act) {
   const list = el("select", { id, onchange: () => act(list.value) }, options.map(([name, text]) => el("option", { value: name, selected: name === chosen }, text)));
   return el("div", { class: "field" }, el("label", { htmlFor: id }, title), list);
 }
+
+/** What the viewer's own names of colours do not tell. @type {Record<string, string>} */
+const COLOURS = {
+  gray: "grey",
+  kry: "black, red, yellow",
+  warm: "orange, yellow",
+  hot: "black, red, yellow, white",
+  redyell: "red, yellow",
+  blue2red: "blue, red",
+  winter: "blue, green",
+  cool: "cyan, magenta",
+  random: "one for each number",
+};
+
+/**
+ * @param {string[]} names As the viewer calls them.
+ * @param {string} chosen
+ * @param {(to: string) => void} act
+ */
+export function colours(names, chosen, act) {
+  return select("Colours", names.map((name) => [name, COLOURS[name] ?? name]), chosen, act);
+}

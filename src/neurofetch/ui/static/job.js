@@ -14,6 +14,7 @@ import { store } from "./store.js";
 /** @import { Figures, Group, Job } from "./types.js" */
 
 const PAGE = 200;
+const WITHHELD = "withheld: ";
 const LICENCES = new Set(["license_not_accepted"]);
 const WORDS = {
   running: "running",
@@ -172,7 +173,7 @@ class JobView {
   #draw(job) {
     fill(this.chip, stateChip(job));
     const plan = job.plan;
-    fill(this.top, job.kind === "plan" ? plan && planFigures(plan, job.free) : job.report && reportFigures(job.report));
+    fill(this.top, job.kind === "plan" ? plan && planFigures(plan, job.free, job.groups) : job.report && reportFigures(job.report));
     if (job.kind === "plan" && job.state === "running") fill(this.top, waiting("Making the plan"));
     const held = this.problem.contains(document.activeElement);
     fill(this.problem, job.error && this.#problem(job));
@@ -338,7 +339,8 @@ class JobFiles {
     if (!row) return null;
     const word = String(row.status ?? row.action ?? "");
     const kind = { keep: "here", kept: "here", refuse: "withheld", refused: "withheld", failed: "failed" }[word] ?? "";
-    return { path: String(row.path), size: size(/** @type {number | null} */ (row.size)), state: ACTIONS[word] ?? word, kind };
+    const bytes = word === "failed" ? "–" : size(/** @type {number | null} */ (row.size)); // of what failed, nothing is here
+    return { path: String(row.path), size: bytes, state: ACTIONS[word] ?? word, kind };
   }
 }
 
@@ -358,8 +360,9 @@ function startText(job) {
 /**
  * @param {Figures} plan
  * @param {number | null} free
+ * @param {Group[]} groups
  */
-function planFigures(plan, free) {
+function planFigures(plan, free, groups) {
   const left = plan.bytes_free ?? free;
   const comes = plan.bytes_to_fetch ?? 0;
   const tight = left !== null && left !== undefined && comes > left;
@@ -372,12 +375,27 @@ function planFigures(plan, free) {
       { class: "figures" },
       figure("To fetch", size(comes), files(plan.files_to_fetch)),
       figure("Here already", size(plan.bytes_here), files(plan.files_here)),
-      (plan.files_withheld ?? 0) > 0 && figure("Withheld", files(plan.files_withheld), "its owners keep them back"),
+      (plan.files_withheld ?? 0) > 0 && figure("Withheld", files(plan.files_withheld), "see why below"),
       left !== null && left !== undefined && figure("Free on this disk", size(left), tight ? "not enough" : `${share100(used)} of it would be used`),
     ),
     left !== null && left !== undefined && stackedBar([{ kind: tight ? "failed" : "fetch", share: used }, { kind: "free", share: 1 - used }]),
+    withheldWhy(groups),
     tight && problemBox({ code: "disk_full", message: `${size(comes)} do not fit on this disk, which has ${size(left)} free.`, advice: "Choose fewer files, or another directory." }),
   );
+}
+
+/**
+ * Makes a line for each reason for which files are withheld, as the command does.
+ *
+ * @param {Group[]} groups
+ */
+function withheldWhy(groups) {
+  /** @type {Map<string, number>} */
+  const reasons = new Map();
+  for (const { why, files_total } of groups) {
+    if (why.startsWith(WITHHELD)) reasons.set(why, (reasons.get(why) ?? 0) + files_total);
+  }
+  return [...reasons].map(([why, number]) => el("p", { class: "withheld-why hint" }, `${files(number)} withheld: ${why.slice(WITHHELD.length)}`));
 }
 
 /** @param {number} used */
@@ -422,7 +440,7 @@ function groupTable(groups) {
               el("th", { scope: "row" }, group.what, el("span", {}, group.why)),
               el("td", {}, count(group.files_total)),
               el("td", {}, size(group.bytes_total)),
-              el("td", {}, group.bytes_to_fetch ? size(group.bytes_to_fetch) : "nothing"),
+              el("td", {}, group.bytes_to_fetch ? size(group.bytes_to_fetch) : group.why.startsWith(WITHHELD) ? "withheld" : "nothing"),
             ),
           ),
         ),
@@ -442,7 +460,7 @@ function failureList(job) {
       "ul",
       {},
       job.failures.map((one) =>
-        el("li", {}, el("code", {}, one.path), el("p", {}, one.reason), one.advice && el("p", { class: "hint" }, one.advice)),
+        el("li", {}, el("code", {}, one.path), el("p", {}, one.reason), one.advice && one.advice !== job.error?.advice && el("p", { class: "hint" }, one.advice)),
       ),
     ),
   );

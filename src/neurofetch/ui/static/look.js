@@ -175,12 +175,14 @@ class Look {
     remember(query);
     this.listbox.update(this.shown.length);
     const place = el("div", { class: "stage-body" });
-    fill(this.stage, el("div", { class: "stage-head" }, el("h2", {}, item.title || item.name), el("p", { class: "path" }, item.path, el("span", {}, size(item.bytes)))), place);
+    const path = el("p", { class: "path" }, item.path, el("span", {}, size(item.bytes)));
+    fill(this.stage, el("div", { class: "stage-head" }, el("h2", {}, item.title || item.name), path), place);
     fill(place, waiting("Reading"));
     try {
       /** @type {Detail} */
       const detail = await get(`api/items/${item.item}`, opened.signal);
       if (opened.signal.aborted) return;
+      if (detail.data_set) path.append(el("span", { class: "of-data-set" }, detail.data_set));
       const box = new SayBox();
       box.update(detail.say);
       await this.#draw(place, detail, opened.signal);

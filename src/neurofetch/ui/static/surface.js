@@ -2,7 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { bytesOf } from "./bytes.js";
-import { select, slider } from "./controls.js";
+import { colours, select, slider } from "./controls.js";
 import { el, freshId } from "./dom.js";
 import { count } from "./format.js";
 
@@ -104,7 +104,7 @@ export class SurfaceTools {
     const { signed, most } = rangeOf(layer.values);
     layer.useNegativeCmap = signed;
     layer.colormap = "warm";
-    layer.colormapNegative = "winter";
+    layer.colormapNegative = "blue2cyan";
     const hides = ["z", "t"].includes(detail.entities.statistic ?? "") && most > CUSTOMARY;
     layer.cal_min = hides ? CUSTOMARY : signed ? most / 20 : Math.min(0, layer.global_min ?? 0);
     layer.cal_max = most;
@@ -136,7 +136,7 @@ export class SurfaceTools {
       slider(layer.useNegativeCmap ? "Threshold" : "Darkest", least, most, layer.cal_min, (to) => this.#set({ cal_min: to })),
       slider("Brightest", least, most, layer.cal_max, (to) => this.#set({ cal_max: Math.max(to, layer.cal_min + 1e-6) })),
       slider("Opacity", 0, 1, 1, (to) => this.#set({ opacity: to })),
-      select("Colours", MAPS.map((one) => [one, one]), layer.colormap, (to) => this.#set({ colormap: to })),
+      colours(MAPS, layer.colormap, (to) => this.#set({ colormap: to })),
     ];
   }
 

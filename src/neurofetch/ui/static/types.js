@@ -42,7 +42,8 @@
  *   threshold: number | null, cal_min: number, cal_max: number, served_bytes: number,
  *   cut: string | null, step?: number, frames_at_once?: number}} Volume
  * @typedef {{is_mesh: boolean, vertices: number | null, meshes: Item[]}} Surface
- * @typedef {Item & {version: string, volume: Volume | null, surface?: Surface, overlays: Item[], say: Say}} Detail
+ * @typedef {Item & {version: string, volume: Volume | null, surface?: Surface, overlays: Item[],
+ *   data_set: string | null, say: Say}} Detail
  * @typedef {{values: (number | null)[], seconds_per_frame: number | null, unit: string | null,
  *   total: number}} Course
  * @typedef {{name: string, kind: "number" | "text", about: string | null}} Column

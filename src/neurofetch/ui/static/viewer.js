@@ -2,7 +2,7 @@
 
 import { asProblem } from "./api.js";
 import { bytesOf } from "./bytes.js";
-import { select, slider } from "./controls.js";
+import { colours, select, slider } from "./controls.js";
 import { CourseChart } from "./course.js";
 import { announce, el, fill, freshId, say } from "./dom.js";
 import { count, sentence, size, value } from "./format.js";
@@ -335,7 +335,7 @@ export class Viewer {
   /** @param {Volume} volume */
   #colors(volume) {
     const names = MAPS.includes(volume.colormap) ? MAPS : [volume.colormap, ...MAPS];
-    return select("Colours", names.map((name) => [name, name]), volume.colormap, (name) => {
+    return colours(names, volume.colormap, (name) => {
       if (this.main && this.nv) this.nv.setColormap(this.main.id, name);
     });
   }
