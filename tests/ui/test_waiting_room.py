@@ -2,7 +2,6 @@
 
 import queue
 import socket
-import time
 
 import pytest
 
