@@ -327,7 +327,7 @@ class Report(Faced):
 
         Parameters
         ----------
-        *statuses
+        status : Status
             Which outcomes, such as `Status.FAILED`.
 
         Returns
@@ -1164,7 +1164,7 @@ class Plan(Faced):
 
         Parameters
         ----------
-        *actions
+        *actions : Action
             Which steps, such as `Action.FETCH`.
 
         Returns

@@ -108,6 +108,11 @@ def test_what_is_no_id_is_told(fetched, tmp_path, number):
             show(number, tmp_path / "a.png", image=image, data_dir=fetched.data_dir)
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint32], ids=["int64", "uint32"])
+def test_an_id_may_come_from_a_table(fetched, tmp_path, kind):
+    assert show(kind(1952), tmp_path / "a.png", data_dir=fetched.data_dir).files
+
+
 @pytest.mark.parametrize("damage", ["{", "", "[]", None])
 def test_the_record_of_a_collection_may_be_damaged_while_its_maps_are_whole(
     fetched, tmp_path, damage

@@ -514,6 +514,80 @@ def test_no_number_of_connections_of_another_user_takes_all_threads(shared, said
     assert shared.get("api/start").status == 200
 
 
+ODD_ENDS = {
+    "carriage returns": "\r\n{}\r\n\r\n",
+    "none": "\n{}\n\n",
+    "one at the last line": "\n{}\n\r\n",
+    "none at the last line": "\r\n{}\r\n\n",
+}
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+@pytest.mark.parametrize("ends", ODD_ENDS)
+@pytest.mark.parametrize("size", [1, 7, 1000], ids=["by letters", "by sevens", "whole"])
+def test_a_head_is_known_however_its_lines_end_and_in_whatever_pieces_it_comes(
+    shared, ends, version, size
+):
+    line = socket.create_connection(("127.0.0.1", shared.port), timeout=10)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    said = f"HEAD / {version}{ODD_ENDS[ends].format(f'Host: {shared.host}')}".encode()
+    with line:
+        for begin in range(0, len(said), size):
+            line.sendall(said[begin : begin + size])
+        assert line.recv(100).startswith(b"HTTP/1.1 403")
+
+
+LONG = {
+    "many lines": b"x: y\r\n" * 20_000,
+    "one line": b"x: " + b"y" * 70_000,
+    "two lines, of which one is not ended": b"x: " + b"y" * 60_000 + b"\r\ny: " + b"y" * 10_000,
+}
+
+
+@pytest.mark.parametrize("said", LONG)
+def test_who_sends_a_head_that_is_too_long_and_has_no_end_keeps_no_thread(shared, said):
+    lines = []
+    try:
+        for _ in range(120):
+            line = socket.create_connection(("127.0.0.1", shared.port))
+            line.setblocking(False)
+            lines.append(line)
+            left = b"GET / HTTP/1.1\r\nHost: localhost\r\n" + LONG[said]
+            until = time.monotonic() + 1
+            while left and time.monotonic() < until:
+                try:
+                    left = left[line.send(left) :]
+                except BlockingIOError:
+                    time.sleep(0.01)
+                except ConnectionError:
+                    break
+        begun = time.monotonic()
+        assert shared.get("api/start").status == 200
+        assert time.monotonic() - begun < 15  # of the 20 for which a thread would wait
+    finally:
+        for line in lines:
+            line.close()
+
+
+def test_where_few_files_may_be_open_many_connections_still_let_the_page_answer(shell):
+    """On macOS a process may have 256 open files, as long as nobody asks for more."""
+    (shell.home / "few.sh").write_text("ulimit -n 128; exec neurofetch ui --no-browser\n", "utf-8")
+    process = shell.start("sh few.sh")
+    lines = []
+    try:
+        client = Client(process.stdout.readline().strip()).enter()
+        begun = time.monotonic()
+        lines += [socket.create_connection(("127.0.0.1", client.port)) for _ in range(200)]
+        for path in ("api/start", "static/main.js", "api/jobs"):
+            assert client.get(path).status == 200
+        assert time.monotonic() - begun < 15  # of the 20 after which silent ones are let go
+    finally:
+        for line in lines:
+            line.close()
+        process.terminate()
+        process.communicate(timeout=30)
+
+
 def test_of_too_many_silent_connections_the_first_to_come_are_let_go(shared):
     lines = [socket.create_connection(("127.0.0.1", shared.port)) for _ in range(300)]
     try:

@@ -169,6 +169,33 @@ def test_a_run_is_paused_and_goes_on_and_what_came_is_not_fetched_again(tmp_path
     assert (tmp_path / "d" / path).read_bytes() == content
 
 
+SOURCES = {
+    "a bucket": {"kind": "bucket", "url": "s3://slow"},
+    "NeuroVault": {"kind": "neurovault", "collections": [1952]},
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_folder_that_became_a_link_since_it_was_looked_at_is_not_fetched_into(tmp_path, source):
+    """Somebody of the group puts it there when the page has looked, and before the command runs."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    with World().open() as world, page(world.shell(home)) as (_, client):
+        client.enter()
+        plan = client.plan(client.catalogue(SOURCES[source], "d"), {})
+        if (home / "d").exists():
+            (home / "d").rename(home / "before")
+        (home / "d").symlink_to(elsewhere)
+        run = client.job(client.run(plan))
+        assert run["state"] == "failed"
+        assert "symbolic link" in run["error"]["message"]
+        assert list(elsewhere.iterdir()) == []
+        (home / "d").unlink()
+        client.post(f"api/jobs/{run['job']}/resume")
+        assert client.job(run)["state"] == "done"
+
+
 def test_a_run_is_stopped_and_another_goes_on(tmp_path):
     with slow_world(400_000).open() as world, page(world.shell(tmp_path)) as (_, client):
         client.enter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def show(
         If none of the maps can be read.
     """
     need("A picture", "plot", *LIBRARIES)
-    _check_id(number)
+    number = _checked_id(number)
     check_look(page, limit, threshold)
     what = f"{'image' if image else 'collection'}_{number}"
     target = checked_target(Path(out)) if out is not None else free_name(what, Path())
@@ -111,12 +112,18 @@ def _absent(what: str, cache: Cache, records: int, *, image: bool) -> str:
     )
 
 
-def _check_id(number: object) -> None:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise WrongTypeError(f"{number!r} is no id: a number is expected. Nothing was drawn.")
+def _checked_id(given: object) -> int:
+    """Return an id; tables of pandas have those of NumPy."""
+    try:
+        number = index(given)  # type: ignore[arg-type]  # or it is said what it is
+    except TypeError:
+        number = None
+    if number is None or isinstance(given, bool):
+        raise WrongTypeError(f"{given!r} is no id: a number is expected. Nothing was drawn.")
     if number < 1:
         msg = f"{number} is no id of NeuroVault: they begin at 1. Nothing was drawn."
         raise UnknownValueError(msg)
+    return number
 
 
 def _record_of(cache: Cache, collection: int) -> Mapping[str, object]:

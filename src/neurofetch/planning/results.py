@@ -36,14 +36,21 @@ def _words(*patterns: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z])(?:{'|'.join(patterns)})(?![a-z])")
 
 
+_UNLIKE_RAW: Final = (
+    r"^(?!.*(?<![a-z])(?:t[12]w?|anat|flair|mprage|highres|brain|bold|epi|dwi|func|rest|run|pb\d\d|"
+    r"warp|fnirt)(?![a-z])).*(?<![a-z])"
+)
+"""Before a word that means little: a second repetition is r2, too, and images are cut off."""
+
 _NAMES: Final[tuple[tuple[re.Pattern[str], Result], ...]] = (
+    # As in BIDS, the last word says what an image is, whatever it was taken for.
+    (re.compile(r"(?:^|_)(?:bold|sbref|dwi)$"), "signal"),
+    (re.compile(r"(?:^|_)(?:t1w|t2w|pdw|flair)$"), "anatomy"),
     # FSL's rendered maps are codes of two colour maps; masks of clusters have their numbers.
     (_words(r"rendered_\w+"), "colours"),
     (_words(r"cluster_mask_\w+", r"cluster_?(?:index|labels?)", r"oidx"), "labels"),
     (re.compile(r"(?:^|[^a-z])(?:brain)?mask\d*$"), "mask"),
-    # FreeSurfer's mri_glmfit names its results with a word, or a letter.
-    (re.compile(r"^z$"), "z"),
-    (re.compile(r"^f$"), "f"),
+    # FreeSurfer's mri_glmfit names its results with a word.
     (re.compile(r"^gamma$"), "effect"),
     # FSL's randomise, PALM and TFCE write 1 - p, or a logarithm of p.
     (_words(r"(?:neg_?)?log_?(?:10_?)?(?:p|pvals?|corrp|fwep|uncp|pfwe|pfdr)", r"sig"), "logp"),
@@ -56,23 +63,34 @@ _NAMES: Final[tuple[tuple[re.Pattern[str], Result], ...]] = (
     (_words(r"chi_?(?:2|sq(?:uared)?)(?:_?(?:stat|map))?"), "chi2"),
     (_words(r"var_?copes?", r"resms", r"sigmasquareds?", r"(?:gamma|ces|r)var"), "variance"),
     (_words(r"(?:effect_)?variance"), "variance"),
-    (_words(r"r_?sq(?:uared?)?", r"r2(?:_?map)?"), "rsquare"),
+    (_words(r"r_?sq(?:uared?)?"), "rsquare"),
+    (re.compile(rf"{_UNLIKE_RAW}r2(?:_map)?(?![a-z])"), "rsquare"),  # R2map is a rate of relaxation
     (_words(r"tsnr"), "tsnr"),
-    (_words(r"betas?(?:_?maps?)?", r"pe\d+", r"coefs?", r"coeffs?"), "beta"),
+    (_words(r"betas?(?:_?maps?)?", r"pe\d+"), "beta"),
+    (re.compile(rf"{_UNLIKE_RAW}coeff?s?(?![a-z])"), "beta"),
     (_words(r"copes?", r"con_\d{4}", r"ess_\d{4}", r"contrast_\d+", r"ces"), "effect"),
     (_words(r"effect(?:_?size)?"), "effect"),
-    (_words(r"corr(?:elation)?_?maps?", r"correlation", r"r_?map", r"pcc"), "r"),
-    (_words(r"thresh(?:old(?:ed)?)?"), "thresholded"),
+    (_words(r"corr(?:elation)?_?maps?", r"correlation", r"r_?map"), "r"),
+    (re.compile(rf"{_UNLIKE_RAW}thresh(?:old(?:ed)?)?(?![a-z])"), "thresholded"),
     (_words(r"c?buck(?:et)?", r"stats"), "bundle"),
     (_words(r"aparc", r"aseg", r"aparcaseg", r"wmparc", r"ribbon", r"parcellation"), "labels"),
     (_words(r"atlas", r"(?:pve|first)?seg", r"labels?"), "labels"),
     (_words(r"mask", r"roi"), "mask"),
     (_words(r"pve", r"prob(?:ability)?(?:_?maps?)?"), "share"),
-    (_words(r"(?:mean|example|filtered)_func(?:_data)?", r"bold", r"epi", r"res4d"), "signal"),
-    (_words(r"errts", r"all_runs"), "signal"),
+    (_words(r"(?:mean|example|(?:pre)?filtered)_func(?:_data)?", r"res4d"), "signal"),
+    (_words(r"bold", r"epi", r"errts", r"all_runs"), "signal"),
     (_words(r"t[12]w?", r"flair", r"mprage", r"anat(?:_final)?", r"highres", r"brain"), "anatomy"),
 )  # fmt: skip
 """Read from above: the first that fits decides."""
+
+_FREESURFER: Final[tuple[tuple[re.Pattern[str], Result], ...]] = (
+    (re.compile(r"z\.(?:mg[hz]|nii(?:\.gz)?)"), "z"),
+    (re.compile(r"F\.(?:mg[hz]|nii(?:\.gz)?)"), "f"),
+    (re.compile(r"pcc\.mg[hz]"), "r"),  # elsewhere a place: the posterior cingulate cortex
+    (re.compile(r"f\.nii(?:\.gz)?"), "signal"),
+    (re.compile(r"brainmask\..*mg[hz]"), "anatomy"),  # a head without what is around the brain
+)
+"""Whole names of files, with capital letters: a series of FS-FAST is f, an F of mri_glmfit F."""
 
 _INTENTS: Final[Mapping[int, Result]] = {
     2: "r", 3: "t", 4: "f", 5: "z", 6: "chi2", 12: "f", 13: "chi2", 17: "t",
@@ -112,6 +130,9 @@ def of_name(path: str) -> Result | None:
     (None, None)
     """
     name = path.rpartition("/")[2]
+    for pattern, result in _FREESURFER:
+        if pattern.fullmatch(name):
+            return result
     stem = _END_OF_NAME.sub("", name.lower())
     stem = "_".join(one for one in stem.split("_") if one.partition("-")[0] not in _ENTITIES)
     stem = re.sub(r"[^a-z0-9]+", "_", stem)

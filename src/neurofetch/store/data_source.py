@@ -595,9 +595,8 @@ def _is_recent(before: str, now: str) -> bool:
 @contextlib.contextmanager
 def _drafts(state: Path) -> Iterator[tuple[Folder, Folder]]:
     """Open the state folder, and the one of temporary files in it."""
-    os.makedirs(state.parent, exist_ok=True)
     with (
-        Folder.root(state.parent) as root,
+        Folder.made(state.parent) as root,
         root.below([state.name], make=True) as folder,
         folder.below(["partial"], make=True) as drafts,
     ):

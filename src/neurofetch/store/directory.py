@@ -126,8 +126,7 @@ class DataDirectory:
         """
         probe = f"probe-{secrets.token_hex(8)}"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self._folder = Folder.root(self.root)
+            self._folder = Folder.made(self.root)
             self._late = is_late(self._folder.fd)
             with self._folder.below([self.state.name], make=True) as state:
                 os.close(state.create(probe))

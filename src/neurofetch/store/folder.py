@@ -35,6 +35,9 @@ _NO_LINKS = getattr(os, "O_NOFOLLOW_ANY", 0)
 """macOS: no part of a path may be a link."""
 _DESCRIPTORS = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else ""
 """Where the system has a way through each open folder (proc_pid_fd(5))."""
+_GUARDED = os.environ.get("NEUROFETCH_NO_LINK_AT", "")
+"""A data directory that is no link, says the page that started this process: it has looked. What is
+put in its place since, or while this runs, is not gone through."""
 _TRIES = 200
 """How often a folder is made that other processes remove, since it is empty."""
 _IN_STEP = 3
@@ -118,10 +121,49 @@ class Folder:
 
         Raises
         ------
+        UnsafeNameError
+            If a link lies where there was none when this process was started.
         OSError
         """
         real = os.fspath(path)
+        if _GUARDED and f"{real}{os.sep}".startswith(f"{_GUARDED}{os.sep}"):
+            return cls._guarded(real)
         return cls(os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), real)
+
+    @classmethod
+    def made(cls, path: str | os.PathLike[str]) -> Folder:
+        """Make a folder that a user named, and those above it, where they are missing; open it.
+
+        Raises
+        ------
+        UnsafeNameError, OSError
+            As `root` does.
+        """
+        real = os.fspath(path)
+        if _GUARDED and real.startswith(f"{_GUARDED}{os.sep}"):
+            os.makedirs(_GUARDED, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                return cls._guarded(real)
+            with cls.root(_GUARDED) as top:
+                return top.below(filter(None, real[len(_GUARDED) :].split(os.sep)), make=True)
+        os.makedirs(real, exist_ok=True)
+        return cls.root(real)
+
+    @classmethod
+    def _guarded(cls, real: str) -> Folder:
+        below = real[len(_GUARDED) :].strip(os.sep) or os.curdir
+        with cls._opened(_GUARDED, _OPEN) as top:
+            return cls(os.open(below, _OPEN & ~os.O_NOFOLLOW, dir_fd=top.fd), real)
+
+    @classmethod
+    def _opened(cls, real: str, flags: int) -> Folder:
+        try:
+            return cls(os.open(real, flags), real)
+        except OSError as error:
+            above = flags & _NO_LINKS and os.path.realpath(real) != real
+            if error.errno in _LINKS and (above or os.path.islink(real)):
+                raise _through_a_link(real) from error
+            raise
 
     @classmethod
     def real(cls, path: str | os.PathLike[str]) -> Folder:
@@ -141,7 +183,9 @@ class Folder:
         real = os.fspath(path)
         names = [name for name in real.split(os.sep) if name]
         if not _PATH or not names:
-            return cls(os.open(real, _OPEN | _NO_LINKS), real)
+            # macOS takes one of both: what forbids all links forbids one at the end, too.
+            flags = _OPEN & ~os.O_NOFOLLOW | _NO_LINKS if _NO_LINKS else _OPEN
+            return cls._opened(real, flags)
         here = os.open(os.sep, _PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for number, name in enumerate(names):

@@ -177,10 +177,9 @@ class Homes:
     def _opened(self, home: str, *, make: bool) -> Folder | None:
         names = home.split("/") if home else []
         for tries_left in range(_TRIES if make else 0, -1, -1):
-            if make:
-                os.makedirs(self._root, exist_ok=True)
+            opened = Folder.made if make else Folder.root
             try:
-                with Folder.root(self._root) as root:
+                with opened(self._root) as root:
                     return root.below((*names, self._state.name, _PARTIAL), make=make)
             except (FileNotFoundError, NotADirectoryError):
                 if make and not tries_left:  # else another run removes it just now, empty

@@ -58,8 +58,9 @@ class Inflated:
             If the file ends before its stream does.
         """
         while size:
-            if self._member.eof and not self._next_member():
-                return b""
+            while self._member.eof:  # a member may be empty: bgzip ends each file with such a one
+                if not self._next_member():
+                    return b""
             compressed = self._source(_COMPRESSED) if self._member.needs_input else b""
             ended = self._member.needs_input and not compressed
             block: bytes = self._member.decompress(compressed, size)

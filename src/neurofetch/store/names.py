@@ -181,8 +181,7 @@ class Names:
     def _opened(self) -> Folder | None:
         """Open the state folder; None where it cannot be written, or is a link: a run says so."""
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            with Folder.root(self._root) as root:
+            with Folder.made(self._root) as root:
                 return root.below([self._state.name], make=True)
         except (OSError, UnsafeNameError):
             return None

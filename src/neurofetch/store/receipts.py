@@ -245,9 +245,8 @@ def read_receipts(state: Path, paths: Iterable[str] = ()) -> Receipts:
 
 def _opened(state: Path, *, make: bool = False) -> Folder:
     """Open the folder of journals. The data directory itself may be reached through links."""
-    if make:
-        os.makedirs(state.parent, exist_ok=True)
-    with Folder.root(state.parent) as root:
+    opened = Folder.made if make else Folder.root
+    with opened(state.parent) as root:
         return root.below((state.name, _FOLDER), make=make)
 
 

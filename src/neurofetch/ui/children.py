@@ -59,6 +59,9 @@ class Child:
         Takes each event; called in a thread of the child.
     over : callable
         Called once, in the same thread, with how it ended.
+    no_link_at : str
+        Its data directory, if that was no link when it was looked at: the command goes through
+        none that lies there since.
     """
 
     def __init__(
@@ -66,6 +69,8 @@ class Child:
         argv: Sequence[str],
         listen: Callable[[dict[str, Any]], None],
         over: Callable[[Ended], None],
+        *,
+        no_link_at: str = "",
     ) -> None:
         self._listen, self._over = listen, over
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - the document takes it
@@ -78,7 +83,7 @@ class Child:
                 stdout=self._output,
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C at the terminal is for the page alone
-                env=_environment(),
+                env=_environment(no_link_at),
             )
         except BaseException:
             self._output.close()
@@ -146,9 +151,11 @@ class Child:
             return None
 
 
-def _environment() -> dict[str, str]:
+def _environment(no_link_at: str) -> dict[str, str]:
     """Return the variables of a command: those of the page, but its token."""
     env = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+    if no_link_at:
+        env["NEUROFETCH_NO_LINK_AT"] = no_link_at
     return {**env, "PYTHONUNBUFFERED": "1", "COLUMNS": "100"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -231,7 +231,10 @@ class Jobs:
 
         searches = job.call.argv[1:3] == ("neurovault", "search")  # which shows no progress
         flags = JSON[:1] if searches else (*job.flags, *JSON)
-        job.child = Child(job.call.with_flags(*flags).argv, listen, over)
+        argv = job.call.with_flags(*flags).argv
+        # A directory that the user named may be a link; a folder in it was looked at, and is none.
+        into = _data_dir(argv) if job.to.get("folder") else ""
+        job.child = Child(argv, listen, over, no_link_at=into)
 
     def _forget_old(self) -> None:
         over = [job for job in self._all.values() if job.is_over and job.kind != "list"]
@@ -351,6 +354,10 @@ def _error(said: object, ended: Ended) -> dict[str, Any]:
     if ended.code < 0:
         message = f"The command was ended by signal {-ended.code}. What came is kept: go on."
     return {"code": "failed", "message": message, "advice": None, "exit_code": ended.code}
+
+
+def _data_dir(argv: Sequence[str]) -> str:
+    return argv[argv.index("--data-dir") + 1] if "--data-dir" in argv else ""
 
 
 def _path(said: Mapping[str, Any]) -> str:

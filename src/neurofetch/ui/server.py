@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import blake2b
 from http import HTTPStatus
 from importlib.resources import files
@@ -31,6 +32,7 @@ from neurofetch.ui.web import Request, Response, Router
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Future
 
     from neurofetch.ui.streams import Broadcast
     from neurofetch.ui.web import Route
@@ -40,7 +42,8 @@ __all__ = ["PageServer"]
 _log = logging.getLogger("neurofetch.ui")
 _THREADS: Final = 48
 _CONNECTIONS: Final = 256
-"""That have not asked yet, at once; of more, the first to come is let go."""
+"""That have not asked yet, at once; of more, the first to come is let go. As many may have asked,
+and be served or wait for a thread; of more, the last to come is let go."""
 _PIECE: Final = 1 << 18
 """Bytes that are sent within `_SECONDS`, or the reader is gone: also over a slow tunnel."""
 _LOOK: Final = 1.0
@@ -120,9 +123,9 @@ class PageServer(http.server.HTTPServer):
         self.streams = threading.BoundedSemaphore(_STREAMS)
         self.strangers = threading.BoundedSemaphore(_STRANGERS)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="neurofetch-ui")
-        self._waiting = WaitingRoom(
-            self._asked, self.shutdown_request, most=_CONNECTIONS, seconds=_SECONDS
-        )
+        most = _most_connections()
+        self._places = threading.BoundedSemaphore(most)
+        self._waiting = WaitingRoom(self._asked, self.shutdown_request, most=most, seconds=_SECONDS)
 
     def server_bind(self) -> None:
         """Bind, and ask no name server for the name of this machine."""
@@ -133,15 +136,31 @@ class PageServer(http.server.HTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Let a connection wait until it asks for something; then a thread serves it."""
-        if self._waiting.works:
+        if self.heads_are_whole:
             self._waiting.add(request, client_address)
-        else:  # the system gives no more threads
+        else:
             self._asked(request, client_address)
 
+    @property
+    def heads_are_whole(self) -> bool:
+        """Whether a thread serves a connection only when the head of a request is there."""
+        return self._waiting.works  # else the system gives no more threads
+
     def _asked(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
         try:
-            self._pool.submit(self._serve, request, client_address)
+            served = self._pool.submit(self._serve, request, client_address)
         except RuntimeError:  # the server is being closed
+            self._places.release()
+            self.shutdown_request(request)
+        else:
+            served.add_done_callback(partial(self._over, request))
+
+    def _over(self, request: Any, served: Future[None]) -> None:
+        self._places.release()
+        if served.cancelled():  # no thread has come to it
             self.shutdown_request(request)
 
     def _serve(self, request: Any, client_address: Any) -> None:
@@ -184,12 +203,13 @@ class _Incoming(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read what is there."""
+        """Read what is there; when the time is over, nothing more is waited for."""
         left = self.until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._connection.settimeout(left)
-        return self._connection.recv_into(buffer)
+        self._connection.settimeout(max(left, 0.0))
+        try:
+            return self._connection.recv_into(buffer)
+        except BlockingIOError:
+            raise TimeoutError from None
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -207,10 +227,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.close()
         self._incoming = _Incoming(self.connection)
         self.rfile = io.BufferedReader(self._incoming)
+        self._head_is_whole = self.server.heads_are_whole
 
     def handle_one_request(self) -> None:
         """Serve a request, or let a connection go on which none comes."""
-        self._incoming.until = time.monotonic() + _SECONDS
+        # The first head is there; or it is too long, and who sends it keeps no thread by that.
+        self._incoming.until = time.monotonic() + (0 if self._head_is_whole else _SECONDS)
+        self._head_is_whole = False
         super().handle_one_request()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in Python
@@ -227,6 +250,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         self._body_was_read = False
+        self._incoming.until = time.monotonic() + _SECONDS
         guard = self.server.guard
         refusal = guard.refusal_of_host(headers) or self._twice()
         path, query = self._address()
@@ -453,6 +477,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return False
         except OSError:
             return True
+
+
+def _most_connections() -> int:
+    """Return how many connections may wait: macOS allows a process 256 open files in all."""
+    try:
+        import resource  # noqa: PLC0415 - not on every system
+
+        files_at_once = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    except (ImportError, OSError):
+        return _CONNECTIONS
+    return _CONNECTIONS if files_at_once < 0 else min(_CONNECTIONS, max(16, files_at_once // 4))
 
 
 def _static(name: str) -> bytes | None:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 from neurofetch._threads import start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["WaitingRoom"]
 
-_ENDS: Final = (b"\r\n\r\n", b"\n\n")
+_ENDS: Final = (b"\n\r\n", b"\n\n")
+"""An empty line, also after one that ends without a carriage return."""
 _LONGEST_HEAD: Final = 1 << 16
 _LOOK: Final = 0.05
 """Seconds after which a head of which a part is there is looked at again."""
@@ -73,6 +74,9 @@ class WaitingRoom:
         address : object
         """
         with self._lock:
+            if self._closed:
+                self._gone(connection)
+                return
             first = next(iter(self._waiting)) if len(self._waiting) >= self._most else None
             self._waiting[connection] = (address, time.monotonic() + self._seconds)
             if first is not None:
@@ -82,8 +86,12 @@ class WaitingRoom:
 
     def close(self) -> None:
         """Let all go."""
-        self._closed = True
-        self._wake()
+        with self._lock:
+            self._closed = True
+        if self.works:
+            self._wake()
+        else:
+            self._end()
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # it is awake, or has ended
@@ -93,14 +101,7 @@ class WaitingRoom:
         while not self._closed:
             found = self._silent.select(_LOOK if self._begun else _PAUSE)
             with self._lock:
-                for key, _ in found:
-                    if key.fileobj is self._bell:
-                        with contextlib.suppress(BlockingIOError):
-                            self._bell.recv(4096)
-                    elif isinstance(key.fileobj, socket.socket):
-                        # What is there stays there, and would wake this thread again at once.
-                        self._silent.unregister(key.fileobj)
-                        self._begun.add(key.fileobj)
+                self._note([key.fileobj for key, _ in found])
                 for connection in list(self._begun):
                     self._look_at(connection)
                 now = time.monotonic()
@@ -108,12 +109,26 @@ class WaitingRoom:
                     if until > now:
                         break  # those that came later have longer
                     self._drop(connection)
+        self._end()
+
+    def _note(self, found: Iterable[object]) -> None:
+        for one in found:
+            if one is self._bell:
+                with contextlib.suppress(BlockingIOError):
+                    self._bell.recv(4096)
+            # Since it was found, it may have been let go: too many had come after it.
+            elif isinstance(one, socket.socket) and one in self._waiting:
+                # What is there stays there, and would wake this thread again at once.
+                self._silent.unregister(one)
+                self._begun.add(one)
+
+    def _end(self) -> None:
         with self._lock:
             for connection in list(self._waiting):
                 self._drop(connection)
-        self._silent.close()
-        self._bell.close()
-        self._ring.close()
+            self._silent.close()
+            self._bell.close()
+            self._ring.close()
 
     def _look_at(self, connection: socket.socket) -> None:
         """Give on a connection on which the head of a request is there."""

@@ -353,7 +353,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     root = _root_of(path)
-    os.makedirs(root, exist_ok=True)
+    Folder.made(root).close()
     relative = path.relative_to(root).as_posix()
     with DataDirectory(root, STATE).folder_of(relative) as final:
         with Folder.root(root) as above, above.below((STATE, "partial"), make=True) as drafts:

@@ -18,6 +18,7 @@ from neurofetch.neurovault.fetch.volumes import WantedImage, fetch_volumes, plan
 from neurofetch.neurovault.problems import Problem, plain
 from neurofetch.neurovault.server.finder import Finder
 from neurofetch.neurovault.settings import api_url
+from neurofetch.store.folder import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -203,7 +204,7 @@ class Call:
             Writes what must be there before an image's record is. It is called while the first
             volumes are on their way, or alone where there are none.
         """
-        self.cache.root.mkdir(parents=True, exist_ok=True)
+        Folder.made(self.cache.root).close()
         if self.connections is None or not images:
             first()
             return

@@ -2,9 +2,10 @@
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 const WIDE = 72; // letters of a list that stays on its line
+const DEEPEST = 100; // lists in lists: what is deeper would be little but spaces, and may be gigabytes of them
 
 /**
- * Returns a text with a line for each member, or as it is where it is no JSON.
+ * Returns a text with a line for each member, or as it is where it is no JSON, or lists in lists in lists.
  *
  * @param {string} text
  */
@@ -27,6 +28,7 @@ export function inLines(text) {
         n = short.end;
       } else {
         deep += 1;
+        if (deep > DEEPEST) return text;
         made += token + line();
       }
     } else if (token === "]" || token === "}") {
