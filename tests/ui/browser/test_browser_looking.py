@@ -19,6 +19,8 @@ def study(shell):
     root.mkdir()
     for name, radius in (("pial", 50), ("inflated", 60)):
         points, triangles = mesh(radius)
+        if name == "pial":
+            points = points * np.float32((1, 1, 0.5))  # told apart on the screen
         write(
             root / f"sub-01/anat/sub-01_hemi-L_{name}.surf.gii",
             (points, "NIFTI_INTENT_POINTSET"),
@@ -66,6 +68,29 @@ def test_values_on_a_surface_are_drawn_on_a_mesh_that_they_fit(study, look, tmp_
     tab.get_by_label("Threshold").press("Home")
     until_seen(tab, lambda: colours(tab, tmp_path / "c.png")[0] > 0.02)
     assert tab.locator(".problem").count() == 0
+
+
+def test_of_two_meshes_chosen_in_a_row_the_last_one_stays(study, look, tmp_path):
+    tab = look(f"{VALUES}_stat-t_statmap.func.gii")
+    drawn(tab)
+    before = picture_of(tab, tmp_path / "a.png")
+    held = []
+
+    def hold(route):
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+
+    tab.route("**/surface", hold)
+    tab.get_by_label("Drawn on").select_option("pial")
+    until_seen(tab, lambda: len(held) == 1)
+    with tab.expect_response("**/surface"):
+        tab.get_by_label("Drawn on").select_option("inflated")
+    with tab.expect_response("**/surface"):
+        held[0].continue_()
+    tab.wait_for_timeout(1_000)
+    after = picture_of(tab, tmp_path / "b.png")
+    assert np.mean(np.abs(after - before)) < 0.5
 
 
 def test_a_series_on_a_surface_goes_on_by_keyboard_and_the_surface_turns(study, look, tmp_path):

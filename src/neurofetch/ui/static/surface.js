@@ -33,6 +33,7 @@ export class SurfaceTools {
     this.made = made;
     this.detail = detail;
     this.signal = signal;
+    this.wanted = "";
     /** @type {NVMesh | null} */
     this.mesh = null;
     /** @type {Layer | null} */
@@ -76,9 +77,10 @@ export class SurfaceTools {
    */
   async #draw(item, name, heard) {
     const { nv, made } = this;
+    this.wanted = item;
     const { buffer } = await bytesOf(`api/items/${item}/surface`, this.signal, heard);
     const mesh = await understood(name, () => made.NVMesh.readMesh(buffer, plain(name), nv.gl, 1, GREY, true));
-    if (this.signal.aborted) return;
+    if (this.signal.aborted || this.wanted !== item) return; // another one was chosen meanwhile
     if (this.layer) mesh.layers.push(this.layer);
     if (this.mesh) {
       this.mesh.layers = []; // the viewer frees what is on a mesh that it lets go
