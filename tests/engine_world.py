@@ -156,8 +156,12 @@ class World:
         return len(self.notes(3))
 
     def fronts(self):
-        """Return what is held of the fronts of further parts: bytes, by the number of the part."""
-        return {line[0]: line[3] for line in self.notes(4)}
+        """Return what is held of the fronts of further parts: bytes, by the number of the part.
+
+        Where a part was slow to come, its front was noted before it was whole.
+        """
+        whole = {line[0] for line in self.notes(3)}
+        return {line[0]: line[3] for line in self.notes(4) if line[0] not in whole}
 
     def notes(self, words):
         """Return the lines of so many words in the logs of all partials."""

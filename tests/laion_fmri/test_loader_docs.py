@@ -33,6 +33,7 @@ def examples() -> list[str]:
 def test_the_examples_of_the_page_run(tmp_path, monkeypatch, capsys):
     tree = write_tree(tmp_path / "data", subjects=("sub-01", "sub-03"))
     monkeypatch.setenv("LAION_FMRI_DATA_DIR", str(tree))
+    monkeypatch.setenv("LAION_FMRI_ACCEPT_LICENSE", "CC0-1.0")  # at a terminal one is asked
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     blocks = examples()

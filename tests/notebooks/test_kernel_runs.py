@@ -1,5 +1,6 @@
 """In a real kernel of Jupyter: one output that changes, an interrupt, errors in few words."""
 
+import contextlib
 import re
 import threading
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 
 from testbed.s3 import S3Server
+from tests.engine_world import until
 from tests.faces import REFUSED, SMALL, Shell, bucket, on_disk
 from tests.notebook_kernel import executed, notebook, own_env
 from tests.notebooks_study import STUDY
@@ -44,6 +46,23 @@ def slowly(s3, seconds=0.4):
     s3.fault(method="GET", delay=seconds)
 
 
+@contextlib.contextmanager
+def interrupted_when(user, condition):
+    """Interrupt the kernel from another thread, half a second after something is so."""
+
+    def wait():
+        until(condition, 60)
+        time.sleep(0.5)
+        user.interrupt()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
 def test_a_cell_has_one_output_that_changes_and_says_at_its_end_what_came(user, s3, home):
     slowly(s3)
     cell = user.run(GET + "\nreport")
@@ -77,19 +96,12 @@ def test_a_loop_has_one_output(user):
 
 
 def test_an_interrupt_keeps_what_came_and_the_same_cell_goes_on(user, s3, home):
-    slowly(s3, 1.0)
-    begun = []
-
-    def stop(made):
-        if any("Fetching" in html for html in made.html) and len(s3.log) > 6:
-            begun.append(time.monotonic())
-            threading.Timer(1.3, made.interrupt).start()
-        return bool(begun)
-
+    slowly(s3, 3.0)
+    data = home.home / "data"
     code = "import neurofetch\nreport = neurofetch.get('s3://lab/study', 'data', n_jobs=2)"
-    cell = user.run(code, stop)
+    with interrupted_when(user, lambda: data.is_dir() and on_disk(data)):
+        cell = user.run(code)
     assert cell.error == "KeyboardInterrupt"
-    assert time.monotonic() - begun[0] < 8
     plain = re.sub(r"\x1b\[[0-9;]*m", "", cell.said)
     here = len(on_disk(home.home / "data"))
     assert 0 < here < 13
@@ -111,8 +123,8 @@ def test_an_interrupt_keeps_what_came_and_the_same_cell_goes_on(user, s3, home):
 def test_an_interrupt_while_files_are_listed_is_told_in_a_line(user, s3, call):
     s3.fault(method="LIST", delay=60.0)
     user.run("import neurofetch")
-    threading.Timer(4.0, user.interrupt).start()
-    cell = user.run(f"neurofetch.{call}('s3://lab/study', 'data')")
+    with interrupted_when(user, lambda: s3.log):
+        cell = user.run(f"neurofetch.{call}('s3://lab/study', 'data')")
     assert cell.error == "KeyboardInterrupt"
     plain = re.sub(r"\x1b\[[0-9;]*m", "", cell.said)
     assert plain == (
@@ -121,21 +133,15 @@ def test_an_interrupt_while_files_are_listed_is_told_in_a_line(user, s3, call):
     assert set(cell.progress) <= {"stopped while files were listed"}
 
 
-def test_an_interrupt_that_is_caught_has_the_report(user, s3):
-    slowly(s3, 1.0)
-    stopped = []
-
-    def stop(made):
-        if len(s3.log) > 5 and not stopped:
-            stopped.append(threading.Timer(1.2, made.interrupt).start())
-        return bool(stopped)
-
-    cell = user.run(
-        "import neurofetch\ntry:\n    neurofetch.get('s3://lab/study', 'data', n_jobs=2)\n"
-        "except KeyboardInterrupt as stopped:\n    report = stopped.report\n"
-        "print(len(report), bool(report.failures), type(report).__name__)",
-        stop,
-    )
+def test_an_interrupt_that_is_caught_has_the_report(user, s3, home):
+    slowly(s3, 3.0)
+    data = home.home / "data"
+    with interrupted_when(user, lambda: data.is_dir() and on_disk(data)):
+        cell = user.run(
+            "import neurofetch\ntry:\n    neurofetch.get('s3://lab/study', 'data', n_jobs=2)\n"
+            "except KeyboardInterrupt as stopped:\n    report = stopped.report\n"
+            "print(len(report), bool(report.failures), type(report).__name__)"
+        )
     assert cell.error == "", cell.said
     assert cell.streams["stdout"] == "13 True Report\n"
 
