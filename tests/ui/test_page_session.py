@@ -141,6 +141,20 @@ def until(condition, seconds=30):
     raise AssertionError("it never came")
 
 
+def slow_run(client):
+    """Start to fetch what comes slowly into the folder ``d``; return the run once bytes move."""
+    plan = client.plan(client.catalogue({"kind": "bucket", "url": "s3://slow"}, "d"), {})
+    run = client.run(plan)
+    until(lambda: client.get(f"api/jobs/{run['job']}").json["progress"])
+    return run
+
+
+def pid_of_run(home):
+    """Return the process that fetches into the folder ``d`` of a home."""
+    command = ["pgrep", "-f", f"neurofetch get.*{home}/d"]
+    return int(subprocess.run(command, capture_output=True, check=True).stdout.split()[0])
+
+
 def test_a_run_is_paused_and_goes_on_and_what_came_is_not_fetched_again(tmp_path):
     with slow_world(1_000_000).open() as world, page(world.shell(tmp_path)) as (_, client):
         client.enter()
@@ -238,13 +252,8 @@ def test_when_the_page_ends_its_runs_end_and_what_came_is_kept(tmp_path):
 def test_a_command_that_is_killed_is_told_and_can_be_started_again(tmp_path):
     with slow_world(400_000).open() as world, page(world.shell(tmp_path)) as (_, client):
         client.enter()
-        plan = client.plan(client.catalogue({"kind": "bucket", "url": "s3://slow"}, "d"), {})
-        run = client.run(plan)
-        until(lambda: client.get(f"api/jobs/{run['job']}").json["progress"])
-        found = subprocess.run(
-            ["pgrep", "-f", f"neurofetch get.*{tmp_path}/d"], capture_output=True, check=True
-        )
-        os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+        run = slow_run(client)
+        os.kill(pid_of_run(tmp_path), signal.SIGKILL)
         failed = client.job(run)
         assert failed["state"] == "failed"
         assert "signal 9" in failed["error"]["message"]
@@ -256,13 +265,8 @@ def test_a_command_that_is_killed_is_told_and_can_be_started_again(tmp_path):
 def test_a_command_that_was_suspended_ends_when_it_is_stopped(tmp_path):
     with slow_world(400_000).open() as world, page(world.shell(tmp_path)) as (_, client):
         client.enter()
-        plan = client.plan(client.catalogue({"kind": "bucket", "url": "s3://slow"}, "d"), {})
-        run = client.run(plan)
-        until(lambda: client.get(f"api/jobs/{run['job']}").json["progress"])
-        found = subprocess.run(
-            ["pgrep", "-f", f"neurofetch get.*{tmp_path}/d"], capture_output=True, check=True
-        )
-        os.kill(int(found.stdout.split()[0]), signal.SIGSTOP)
+        run = slow_run(client)
+        os.kill(pid_of_run(tmp_path), signal.SIGSTOP)
         client.post(f"api/jobs/{run['job']}/stop")
         assert client.job(run)["state"] == "stopped"
 

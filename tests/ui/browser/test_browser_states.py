@@ -40,6 +40,14 @@ def list_of(tab, source, *, field, text):
     tab.get_by_role("button", name="List its files").click()
 
 
+def begin_runs(tab):
+    """Choose the runs of the task, of all subjects, and begin to fetch them."""
+    choose_bucket(tab, folder="faces")
+    value_of(tab, "Suffixes", "bold").click()
+    make_plan(tab)
+    tab.get_by_role("button", name="Fetch ").click()
+
+
 def test_terms_that_are_not_accepted_yet_are_asked_for_and_nothing_is_called_failed(watched, shell):
     tab = watched.open()
     tab.get_by_role("radio", name="LAION-fMRI").check()
@@ -227,10 +235,7 @@ def test_a_program_that_ends_in_a_run_and_one_that_goes_on(browser, world, shell
         with page(shell) as (process, client):
             watched = Watched(context, client.url)
             tab = watched.open()
-            choose_bucket(tab, folder="faces")
-            value_of(tab, "Suffixes", "bold").click()
-            make_plan(tab)
-            tab.get_by_role("button", name="Fetch ").click()
+            begin_runs(tab)
             partly = re.compile(r"[1-9]\d* of")
             tab.locator(".progress-box .hint", has_text=partly).wait_for()
             until((shell.home / "faces/README").exists)
@@ -257,10 +262,7 @@ def test_a_program_that_ends_in_a_run_and_one_that_goes_on(browser, world, shell
 def test_a_source_that_goes_away_in_a_run_is_told_and_the_run_goes_on(watched, world, shell):
     world.s3.fault(key="*_bold.nii.gz", method="GET", status=503, times=4)
     tab = watched.open()
-    choose_bucket(tab, folder="faces")
-    value_of(tab, "Suffixes", "bold").click()
-    make_plan(tab)
-    tab.get_by_role("button", name="Fetch ").click()
+    begin_runs(tab)
     tab.locator(".chip", has_text="done").wait_for(timeout=90_000)
     assert len(list((shell.home / "faces").rglob("*_bold.nii.gz"))) == 3
 
@@ -283,10 +285,7 @@ def test_a_plan_says_of_withheld_files_why_and_never_that_nothing_is_to_fetch_of
 def test_a_file_that_cannot_come_is_named_and_going_on_brings_it(watched, world, shell):
     world.s3.fault(key="*sub-02_task-faces_bold.nii.gz", method="GET", status=404, times=None)
     tab = watched.open()
-    choose_bucket(tab, folder="faces")
-    value_of(tab, "Suffixes", "bold").click()
-    make_plan(tab)
-    tab.get_by_role("button", name="Fetch ").click()
+    begin_runs(tab)
     tab.locator(".title .chip", has_text="failed").wait_for(timeout=90_000)
     failed = tab.locator(".failures, .problem").first
     told = tab.locator("main").inner_text()
